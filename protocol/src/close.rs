@@ -1,0 +1,87 @@
+//! Why a socket ended, and what the device does next.
+
+use std::fmt;
+
+/// What a device does after a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advice {
+    /// Connect again, after `reconnect_after_ms` if `bye` gave one, else with back-off and jitter.
+    Reconnect,
+    /// Get a fresh token first, then connect again.
+    RenewToken,
+    /// Do not connect again by itself: the app, its user or its developer must act.
+    GiveUp,
+}
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $reason:literal, $advice:ident;)*) => {
+        /// The code of a WebSocket close frame (RFC 6455 §7.4.2 leaves 4000 to 4999 to applications), also in `bye`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        pub enum CloseCode {
+            $($(#[$doc])* $variant = $code,)*
+        }
+
+        impl CloseCode {
+            /// Every code, in the order of `PROTOCOL.md`.
+            pub const ALL: &'static [CloseCode] = &[$(CloseCode::$variant,)*];
+
+            /// The reason that goes with the code on the wire.
+            pub fn reason(self) -> &'static str {
+                match self { $(CloseCode::$variant => $reason,)* }
+            }
+
+            /// What the device does next.
+            pub fn advice(self) -> Advice {
+                match self { $(CloseCode::$variant => Advice::$advice,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// A frame was no message of the chosen codec.
+    BadMessage = 4000, "bad_message", GiveUp;
+    /// No hello came in time.
+    HelloTimeout = 4001, "hello_timeout", Reconnect;
+    /// The first message was not hello.
+    HelloExpected = 4002, "hello_expected", GiveUp;
+    /// The token of the hello was refused.
+    TokenRefused = 4003, "token_refused", RenewToken;
+    /// The token expired on the open socket.
+    TokenExpired = 4004, "token_expired", RenewToken;
+    /// The identity has as many devices as its pool allows.
+    TooManyDevices = 4005, "too_many_devices", GiveUp;
+    /// A newer socket of the same device took this one's place.
+    Replaced = 4006, "replaced", GiveUp;
+    /// A message was larger than the protocol allows.
+    TooLarge = 4007, "too_large", GiveUp;
+    /// The device did not read what it was sent.
+    Stalled = 4008, "stalled", Reconnect;
+    /// Nothing was heard for more than two heartbeats.
+    Silent = 4009, "silent", Reconnect;
+    /// The server failed; what it had not acknowledged is sent again.
+    ServerError = 4011, "server_error", Reconnect;
+    /// The server restarts.
+    Restarting = 4012, "restarting", Reconnect;
+    /// The server has no room for another session, or cannot check tokens just now.
+    Overloaded = 4013, "overloaded", Reconnect;
+}
+
+impl CloseCode {
+    /// The number on the wire.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The code of a number from the wire; `None` for codes of others, after which a device reconnects.
+    pub fn from_code(code: u16) -> Option<CloseCode> {
+        CloseCode::ALL.iter().copied().find(|known| known.code() == code)
+    }
+}
+
+impl fmt::Display for CloseCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.code(), self.reason())
+    }
+}

@@ -1,0 +1,299 @@
+//! Bytes to messages and back, in the two codecs.
+//!
+//! A message from a device is read in one pass into one flat set of fields and only then becomes a [`ClientMessage`]: nothing is
+//! buffered to find its `type` first. When that pass fails, a second, lenient one tells a frame that is broken (the socket
+//! cannot go on) from a request that is wrong (it is refused, by its number).
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::{Change, ClientMessage, DatasetName, DeviceId, Position, RefusalCode, ServerMessage, limits};
+
+/// How messages become bytes, chosen by the WebSocket subprotocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// Binary frames: MessagePack, structs as maps with names.
+    MsgPack,
+    /// Text frames: JSON.
+    Json,
+}
+
+/// Why bytes are no message of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DecodeError {
+    /// Not of this codec at all: the socket closes with `bad_message`.
+    Broken(String),
+    /// A wrong request: it alone is refused.
+    Refused {
+        /// Its patch number, if it could be read.
+        id: Option<u64>,
+        /// Its dataset, if it could be read.
+        dataset: Option<String>,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, for people.
+        message: String,
+    },
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DecodeError::Broken(why) => write!(f, "not a message: {why}"),
+            DecodeError::Refused { code, message, .. } => write!(f, "{code}: {message}"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl Codec {
+    /// Both, the one that a server prefers first.
+    pub const ALL: [Codec; 2] = [Codec::MsgPack, Codec::Json];
+
+    /// The WebSocket subprotocol that stands for it.
+    pub fn subprotocol(self) -> &'static str {
+        match self {
+            Codec::MsgPack => "driftless.v1.msgpack",
+            Codec::Json => "driftless.v1.json",
+        }
+    }
+
+    /// The codec of a `Sec-WebSocket-Protocol` header: the first name in it that is known.
+    pub fn choose(offered: &str) -> Option<Codec> {
+        offered.split(',').map(str::trim).find_map(|name| Codec::ALL.into_iter().find(|codec| codec.subprotocol() == name))
+    }
+
+    /// Appends a message to a buffer.
+    pub fn encode_into<T: Serialize>(self, message: &T, buffer: &mut Vec<u8>) {
+        let done = match self {
+            Codec::MsgPack => rmp_serde::encode::write_named(buffer, message).map_err(|e| e.to_string()),
+            Codec::Json => serde_json::to_writer(buffer, message).map_err(|e| e.to_string()),
+        };
+        // Our own messages hold no map without string names and no failing writer: there is nothing else that can fail.
+        debug_assert!(done.is_ok(), "{done:?}");
+    }
+
+    /// A message as bytes.
+    pub fn encode<T: Serialize>(self, message: &T) -> Vec<u8> {
+        let mut buffer = Vec::with_capacity(128);
+        self.encode_into(message, &mut buffer);
+        buffer
+    }
+
+    /// Reads what a device said.
+    pub fn decode_client(self, bytes: &[u8]) -> Result<ClientMessage, DecodeError> {
+        match self.decode::<Named<Flat>>(bytes) {
+            Ok(Named(flat)) => flat.message(),
+            Err(why) => match self.decode::<Named<Outline>>(bytes) {
+                Ok(Named(outline)) => Err(outline.refused(why)),
+                Err(why) => Err(DecodeError::Broken(why)),
+            },
+        }
+    }
+
+    /// Reads what a server said.
+    pub fn decode_server(self, bytes: &[u8]) -> Result<ServerMessage, DecodeError> {
+        self.decode(bytes).map_err(DecodeError::Broken)
+    }
+
+    /// Reads one value that fills the bytes to their end, within [`limits::MESSAGE_DEPTH`].
+    pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, String> {
+        match self {
+            Codec::Json => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
+            Codec::MsgPack => {
+                let mut reader = rmp_serde::Deserializer::from_read_ref(bytes);
+                reader.set_max_depth(limits::MESSAGE_DEPTH);
+                let message = T::deserialize(&mut reader).map_err(|e| e.to_string())?;
+                match IgnoredAny::deserialize(&mut reader) {
+                    Err(rmp_serde::decode::Error::InvalidMarkerRead(_)) => Ok(message),
+                    _ => Err("bytes follow the message".to_owned()),
+                }
+            }
+        }
+    }
+}
+
+/// Every field that a device's message may have.
+#[derive(Deserialize)]
+struct Flat {
+    r#type: String,
+    token: Option<String>,
+    device: Option<DeviceId>,
+    client: Option<String>,
+    dataset: Option<DatasetName>,
+    position: Option<Named<Position>>,
+    id: Option<u64>,
+    changes: Option<Vec<Named<Change>>>,
+    version: Option<u64>,
+}
+
+impl Flat {
+    fn message(self) -> Result<ClientMessage, DecodeError> {
+        let (id, dataset) = (self.id, self.dataset.clone());
+        self.build().map_err(|Wrong(code, message)| DecodeError::Refused {
+            id,
+            dataset: dataset.map(|name| name.as_str().to_owned()),
+            code,
+            message,
+        })
+    }
+
+    fn build(self) -> Result<ClientMessage, Wrong> {
+        match self.r#type.as_str() {
+            "hello" => {
+                let client = needed(self.client, "hello", "client")?;
+                if client.len() > limits::CLIENT_BYTES {
+                    return Err(Wrong::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
+                }
+                let token = needed(self.token, "hello", "token")?;
+                Ok(ClientMessage::Hello { token, device: needed(self.device, "hello", "device")?, client })
+            }
+            "renew" => Ok(ClientMessage::Renew { token: needed(self.token, "renew", "token")? }),
+            "open" => {
+                Ok(ClientMessage::Open { dataset: needed(self.dataset, "open", "dataset")?, position: self.position.map(|named| named.0) })
+            }
+            "close" => Ok(ClientMessage::Close { dataset: needed(self.dataset, "close", "dataset")? }),
+            "list" => Ok(ClientMessage::List),
+            "write" => {
+                let id = counted(needed(self.id, "write", "id")?, "id")?;
+                if id == 0 {
+                    return Err(Wrong::request("id counts from 1".to_owned()));
+                }
+                let changes = needed(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
+                Ok(ClientMessage::Write { id, dataset: needed(self.dataset, "write", "dataset")?, changes })
+            }
+            "ack" => {
+                let version = counted(needed(self.version, "ack", "version")?, "version")?;
+                Ok(ClientMessage::Ack { dataset: needed(self.dataset, "ack", "dataset")?, version })
+            }
+            "ping" => Ok(ClientMessage::Ping),
+            unknown => Err(Wrong(RefusalCode::UnknownType, format!("unknown type {unknown:.40}"))),
+        }
+    }
+}
+
+/// Why fields make no message.
+struct Wrong(RefusalCode, String);
+
+impl Wrong {
+    fn request(why: String) -> Wrong {
+        Wrong(RefusalCode::BadRequest, why)
+    }
+}
+
+fn needed<T>(field: Option<T>, message: &str, name: &str) -> Result<T, Wrong> {
+    field.ok_or_else(|| Wrong::request(format!("{message} needs the field {name}")))
+}
+
+fn counted(number: u64, name: &str) -> Result<u64, Wrong> {
+    if number < limits::NUMBER_END { Ok(number) } else { Err(Wrong::request(format!("{name} must be below 2^53"))) }
+}
+
+/// What can still be said of a request whose fields are wrong.
+#[derive(Deserialize)]
+struct Outline {
+    #[serde(default)]
+    id: Lenient,
+    #[serde(default)]
+    dataset: Lenient,
+}
+
+impl Outline {
+    fn refused(self, why: String) -> DecodeError {
+        // The names say of themselves which rule they break.
+        let code = if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest };
+        let id = if let Lenient::Number(id) = self.id { Some(id) } else { None };
+        let dataset = if let Lenient::Text(name) = self.dataset { Some(name) } else { None };
+        DecodeError::Refused { id, dataset: dataset.filter(|name| name.len() <= limits::DATASET_NAME_BYTES), code, message: why }
+    }
+}
+
+/// A struct that travels as a map with names. Derived code would read a list as well, by the order of the fields.
+struct Named<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Map<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map with names")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+            }
+        }
+        deserializer.deserialize_map(Map(PhantomData))
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(untagged)]
+enum Lenient {
+    Number(u64),
+    Text(String),
+    Other(IgnoredAny),
+    #[default]
+    Absent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(text: &str) -> (Option<u64>, RefusalCode) {
+        match Codec::Json.decode_client(text.as_bytes()) {
+            Err(DecodeError::Refused { id, code, .. }) => (id, code),
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_wrong_request_is_refused_by_its_number() {
+        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a b","changes":[]}"#), (Some(7), RefusalCode::BadName));
+        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a","changes":3}"#), (Some(7), RefusalCode::BadRequest));
+        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a"}"#), (Some(7), RefusalCode::BadRequest));
+        assert_eq!(refusal(r#"{"type":"write","id":"x","dataset":"a","changes":[]}"#), (None, RefusalCode::BadRequest));
+        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a","changes":[["k","remove"]]}"#), (Some(7), RefusalCode::BadRequest));
+        assert_eq!(refusal(r#"{"type":"fly","id":7}"#), (Some(7), RefusalCode::UnknownType));
+        assert_eq!(refusal(r#"{"id":7}"#), (Some(7), RefusalCode::BadRequest));
+        assert_eq!(refusal(r#"{"type":"write","id":9007199254740992,"dataset":"a","changes":[]}"#).1, RefusalCode::BadRequest);
+        assert_eq!(refusal(r#"{"type":"ping","type":"ping"}"#).1, RefusalCode::BadRequest);
+    }
+
+    #[test]
+    fn a_broken_frame_is_broken() {
+        for text in ["", "{", "[1,2]", "nonsense", "{\"type\":\"ping\"} {}", "\u{0}"] {
+            assert!(matches!(Codec::Json.decode_client(text.as_bytes()), Err(DecodeError::Broken(_))), "{text}");
+        }
+        let ping = Codec::MsgPack.encode(&ClientMessage::Ping);
+        assert_eq!(Codec::MsgPack.decode_client(&ping), Ok(ClientMessage::Ping));
+        for tail in [&b"\xc0"[..], b"\xc1", b"\x01", b"\xdb"] {
+            let bytes = [&ping[..], tail].concat();
+            assert!(matches!(Codec::MsgPack.decode_client(&bytes), Err(DecodeError::Broken(_))), "{tail:?}");
+        }
+        let endless = [&b"\x81\xa4type\xdb\xff\xff\xff\xff"[..], b"abcde"].concat();
+        assert!(matches!(Codec::MsgPack.decode_client(&endless), Err(DecodeError::Broken(_))));
+        let text_in_binary = br#"{"type":"ping"}"#;
+        assert!(matches!(Codec::MsgPack.decode_client(text_in_binary), Err(DecodeError::Broken(_))));
+    }
+
+    #[test]
+    fn nesting_in_an_ignored_field_is_bounded_too() {
+        let mut bytes = b"\x82\xa4type\xa4ping\xa1x".to_vec();
+        bytes.extend(std::iter::repeat_n(0x91, 1_000_000));
+        assert!(matches!(Codec::MsgPack.decode_client(&bytes), Err(DecodeError::Broken(_))));
+        let text = format!(r#"{{"type":"ping","x":{}"#, "[".repeat(1_000_000));
+        assert!(matches!(Codec::Json.decode_client(text.as_bytes()), Err(DecodeError::Broken(_))));
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        assert_eq!(Codec::Json.decode_client(br#"{"type":"ping","later":[{"x":1}]}"#), Ok(ClientMessage::Ping));
+    }
+}

@@ -1,0 +1,57 @@
+//! Bounds of the wire that do not depend on a pool, each with its reason.
+//!
+//! Bounds that a pool may lower or raise travel in `welcome` as [`crate::Limits`]; these are their defaults too.
+
+/// The largest message either side sends. A patch of one value at its bound fits with room for its names.
+pub const MESSAGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The largest first message: a token at its bound, a device and a client name. Nobody is known yet, so it is small.
+pub const HELLO_BYTES: usize = 32 * 1024;
+
+/// Pages of `changes` are cut at about this size, so that a small device never holds a large message.
+pub const PAGE_BYTES: usize = 64 * 1024;
+
+/// Bytes of UTF-8 in a record's key, as Cognito allows.
+pub const KEY_BYTES: usize = 1024;
+
+/// Bytes of a value in MessagePack.
+pub const VALUE_BYTES: usize = 1024 * 1024;
+
+/// Changes in one patch: a patch is decided as a whole, on one thread.
+pub const CHANGES_PER_PATCH: usize = 1024;
+
+/// Live records of a dataset.
+pub const RECORDS: u64 = 10_000;
+
+/// Bytes of all live keys and values of a dataset.
+pub const DATASET_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Datasets of an identity, and so also datasets that one session may have open.
+pub const DATASETS: usize = 200;
+
+/// Devices of an identity.
+pub const DEVICES: usize = 100;
+
+/// Patches of a device whose results are remembered, and so how many may be on their way at once.
+pub const PATCH_WINDOW: u64 = 64;
+
+/// Levels of lists and maps inside a value. Decoding recurses, so the stack depends on it.
+pub const VALUE_DEPTH: usize = 32;
+
+/// Levels of a whole message: the value's own, and those of the message around it.
+pub const MESSAGE_DEPTH: usize = VALUE_DEPTH + 8;
+
+/// Bytes of a dataset's name, as Cognito allows.
+pub const DATASET_NAME_BYTES: usize = 128;
+
+/// Bytes of a device's id, as Cognito allows.
+pub const DEVICE_ID_BYTES: usize = 256;
+
+/// Bytes of an epoch's text.
+pub const EPOCH_BYTES: usize = 64;
+
+/// Bytes of `client`, the name and version of the library that says hello.
+pub const CLIENT_BYTES: usize = 128;
+
+/// Patch numbers and versions stay below 2^53, so that JavaScript counts them exactly.
+pub const NUMBER_END: u64 = 1 << 53;

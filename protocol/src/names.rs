@@ -1,0 +1,144 @@
+//! Names as types: whoever holds one knows that it is well formed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::limits;
+
+/// Why a text is not a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameError {
+    what: &'static str,
+    rule: &'static str,
+}
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} must be {}", self.what, self.rule)
+    }
+}
+
+impl std::error::Error for NameError {}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $type(Arc<str>);
+
+        impl $type {
+            /// Checks a text and keeps it.
+            pub fn new(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(NameError { what: $what, rule: $rule })
+                }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::borrow::Borrow<str> for $type {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $type;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($what)
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
+                        $type::new(text).map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a dataset, unique within its identity. Cognito's `DatasetName`.
+    DatasetName,
+    "a dataset's name",
+    "1 to 128 of a-z A-Z 0-9 _ . : -",
+    |text| (1..=limits::DATASET_NAME_BYTES).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
+);
+
+name!(
+    /// The key of a record: any text, compared byte by byte.
+    Key,
+    "a key",
+    "1 to 1024 bytes of UTF-8",
+    |text| (1..=limits::KEY_BYTES).contains(&text.len())
+);
+
+name!(
+    /// One installation of the app, named by an id that the client chose once and keeps.
+    DeviceId,
+    "a device's id",
+    "1 to 256 printable ASCII characters without spaces",
+    |text| (1..=limits::DEVICE_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+name!(
+    /// The random id of a store's history. Positions of different epochs cannot be compared.
+    Epoch,
+    "an epoch",
+    "1 to 64 printable ASCII characters without spaces",
+    |text| (1..=limits::EPOCH_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_held_to_their_bounds() {
+        for good in ["a", "settings", "Az09_.:-", &"x".repeat(128)] {
+            assert!(DatasetName::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "a b", "../up", "ümlaut", "a\0", &"x".repeat(129)] {
+            assert!(DatasetName::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(Key::new(&"ü".repeat(512)).is_ok());
+        assert!(Key::new(&"ü".repeat(513)).is_err());
+        assert!(Key::new("").is_err());
+        assert!(DeviceId::new(&"d".repeat(256)).is_ok());
+        for bad in ["", "a b", "tab\t", "ü", &"d".repeat(257)] {
+            assert!(DeviceId::new(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_the_rule() {
+        let said = DatasetName::new("a b").expect_err("a space").to_string();
+        assert_eq!(said, "a dataset's name must be 1 to 128 of a-z A-Z 0-9 _ . : -");
+    }
+}

@@ -1,0 +1,322 @@
+//! A record's value: what JSON can say, held to its bounds while it is read.
+//!
+//! Refused while reading, in either codec: lists and maps nested deeper than [`limits::VALUE_DEPTH`], a map that names a member
+//! twice, numbers that are not finite, MessagePack's binary and extension types. Members of a map are kept in the order
+//! of their names, so equal values have equal bytes.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use serde::ser::{SerializeMap, SerializeSeq};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::limits;
+
+/// A value as JSON knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// Nothing; not the same as a record that was removed.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A finite number.
+    Number(Number),
+    /// UTF-8 text.
+    Text(String),
+    /// A list.
+    List(Vec<Value>),
+    /// A map; no name stands twice.
+    Map(BTreeMap<String, Value>),
+}
+
+/// A number, kept exactly as it was written: whole numbers in 64 bits, others as IEEE 754 doubles.
+#[derive(Clone, Copy, Debug)]
+pub enum Number {
+    /// A whole number from -2^63 to 2^63 - 1.
+    Int(i64),
+    /// A whole number from 2^63 to 2^64 - 1.
+    Big(u64),
+    /// Any other finite number.
+    Float(f64),
+}
+
+impl Number {
+    /// The number as a double, rounded to the nearest.
+    pub fn as_f64(self) -> f64 {
+        match self {
+            Number::Int(n) => n as f64,
+            Number::Big(n) => n as f64,
+            Number::Float(n) => n,
+        }
+    }
+
+    /// The sum; `None` if it is not finite. Whole numbers stay whole as long as the sum fits 64 bits.
+    pub fn sum(self, other: Number) -> Option<Number> {
+        if let (Some(a), Some(b)) = (self.whole(), other.whole()) {
+            let sum = a + b;
+            if let Ok(n) = i64::try_from(sum) {
+                return Some(Number::Int(n));
+            }
+            if let Ok(n) = u64::try_from(sum) {
+                return Some(Number::Big(n));
+            }
+        }
+        let sum = self.as_f64() + other.as_f64();
+        sum.is_finite().then_some(Number::Float(sum))
+    }
+
+    fn whole(self) -> Option<i128> {
+        match self {
+            Number::Int(n) => Some(n.into()),
+            Number::Big(n) => Some(n.into()),
+            Number::Float(_) => None,
+        }
+    }
+}
+
+/// Numbers are equal when they mean the same: JavaScript writes `1.0` as `1`.
+impl PartialEq for Number {
+    fn eq(&self, other: &Number) -> bool {
+        match (self.whole(), other.whole()) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.as_f64() == other.as_f64(),
+        }
+    }
+}
+
+impl Value {
+    /// The size of this value in MessagePack, in bytes; what limits are measured by.
+    pub fn packed_bytes(&self) -> usize {
+        match self {
+            Value::Null | Value::Bool(_) => 1,
+            Value::Number(number) => number.packed_bytes(),
+            Value::Text(text) => packed_text_bytes(text),
+            Value::List(items) => container_head(items.len()) + items.iter().map(Value::packed_bytes).sum::<usize>(),
+            Value::Map(members) => {
+                let inside: usize = members.iter().map(|(name, value)| packed_text_bytes(name) + value.packed_bytes()).sum();
+                container_head(members.len()) + inside
+            }
+        }
+    }
+}
+
+impl Number {
+    fn packed_bytes(self) -> usize {
+        match self {
+            Number::Float(_) | Number::Big(_) => 9,
+            Number::Int(n) => match n {
+                -32..=127 => 1,
+                -128..=255 => 2,
+                -32_768..=65_535 => 3,
+                -2_147_483_648..=4_294_967_295 => 5,
+                _ => 9,
+            },
+        }
+    }
+}
+
+fn packed_text_bytes(text: &str) -> usize {
+    let head = match text.len() {
+        0..=31 => 1,
+        32..=255 => 2,
+        256..=65_535 => 3,
+        _ => 5,
+    };
+    head + text.len()
+}
+
+fn container_head(members: usize) -> usize {
+    match members {
+        0..=15 => 1,
+        16..=65_535 => 3,
+        _ => 5,
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(text.to_owned())
+    }
+}
+
+impl From<i64> for Value {
+    fn from(number: i64) -> Value {
+        Value::Number(Number::Int(number))
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::Bool(truth)
+    }
+}
+
+impl fmt::Display for Value {
+    /// The value as JSON text.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Value::Null => serializer.serialize_unit(),
+            Value::Bool(truth) => serializer.serialize_bool(*truth),
+            Value::Number(Number::Int(n)) => serializer.serialize_i64(*n),
+            Value::Number(Number::Big(n)) => serializer.serialize_u64(*n),
+            Value::Number(Number::Float(n)) => serializer.serialize_f64(*n),
+            Value::Text(text) => serializer.serialize_str(text),
+            Value::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(item)?;
+                }
+                list.end()
+            }
+            Value::Map(members) => {
+                let mut map = serializer.serialize_map(Some(members.len()))?;
+                for (name, value) in members {
+                    map.serialize_entry(name, value)?;
+                }
+                map.end()
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+        Depth(limits::VALUE_DEPTH).deserialize(deserializer)
+    }
+}
+
+/// Reads a value that may nest this many levels more.
+#[derive(Clone, Copy)]
+struct Depth(usize);
+
+impl Depth {
+    fn inside<E: Error>(self) -> Result<Depth, E> {
+        match self.0.checked_sub(1) {
+            Some(left) => Ok(Depth(left)),
+            None => Err(E::custom(format_args!("a value nests more than {} levels", limits::VALUE_DEPTH))),
+        }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Depth {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Depth {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
+        Ok(Value::Number(Number::Int(n)))
+    }
+
+    fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
+        Ok(Value::Number(i64::try_from(n).map_or(Number::Big(n), Number::Int)))
+    }
+
+    fn visit_f64<E: Error>(self, n: f64) -> Result<Value, E> {
+        if n.is_finite() { Ok(Value::Number(Number::Float(n))) } else { Err(E::custom("a number must be finite")) }
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(inside)? {
+            items.push(item);
+        }
+        Ok(Value::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let inside = self.inside()?;
+        let mut members = BTreeMap::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(inside)?;
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom("a map names a member twice"));
+            }
+        }
+        Ok(Value::Map(members))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Value, serde_json::Error> {
+        serde_json::from_str(text)
+    }
+
+    #[test]
+    fn sizes_are_those_of_the_encoding() {
+        let long = format!("[{}]", vec!["1"; 70_000].join(","));
+        let wide = format!("{{{}}}", (0..300).map(|n| format!("\"{n}\":{n}")).collect::<Vec<_>>().join(","));
+        let texts = [0, 31, 32, 255, 256, 65_535, 65_536].map(|n| format!("\"{}\"", "x".repeat(n)));
+        let numbers = "[0,127,128,255,256,65535,65536,4294967295,4294967296,-1,-32,-33,-128,-129,-32768,-32769,-2147483648,\
+            -2147483649,9223372036854775807,18446744073709551615,1.5,1e300]";
+        for text in texts.iter().map(String::as_str).chain([long.as_str(), &wide, numbers, "null", "true", "{}", "[]"]) {
+            let value = read(text).expect(text);
+            assert_eq!(value.packed_bytes(), rmp_serde::to_vec(&value).expect("encodes").len(), "{:.60}", text);
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_before_the_stack_is() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(read(&nested(limits::VALUE_DEPTH)).is_ok());
+        assert!(read(&nested(limits::VALUE_DEPTH + 1)).is_err());
+        assert!(read(&nested(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn what_json_cannot_say_is_refused() {
+        assert!(read("{\"a\":1,\"a\":2}").is_err(), "a member twice");
+        for packed in [&[0xc4, 1, 0][..], &[0xd4, 1, 0], &[0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0], &[0xca, 0x7f, 0xc0, 0, 0], &[0xa1, 0xff]] {
+            assert!(rmp_serde::from_slice::<Value>(packed).is_err(), "{packed:x?}");
+        }
+    }
+
+    #[test]
+    fn numbers_mean_what_they_say() {
+        assert_eq!(read("1").expect("1"), read("1.0").expect("1.0"));
+        assert_ne!(read("9007199254740993").expect("odd"), read("9007199254740992").expect("even"));
+        assert_eq!(Number::Int(i64::MAX).sum(Number::Int(1)), Some(Number::Big(1 << 63)));
+        assert_eq!(Number::Float(f64::MAX).sum(Number::Float(f64::MAX)), None);
+        assert_eq!(Number::Int(1).sum(Number::Float(0.5)), Some(Number::Float(1.5)));
+    }
+}
