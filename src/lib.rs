@@ -1,1 +1,2 @@
 //! Driftless.
+pub mod auth;
