@@ -41,6 +41,8 @@ mod attacks;
 #[cfg(test)]
 mod rotation;
 #[cfg(test)]
+mod stand_in;
+#[cfg(test)]
 mod support;
 
 pub use config::{

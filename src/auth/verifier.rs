@@ -94,3 +94,168 @@ impl fmt::Debug for Verifier {
         f.debug_struct("Verifier").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use serde_json::json;
+
+    use super::super::support::*;
+    use super::super::{DEVELOPMENT_SECRET, MintClaims, MintError, Problem, mint};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_genuine_token_of_each_algorithm_is_believed() {
+        let login = Login {
+            pool: POOL.into(),
+            issuer: ISSUER.into(),
+            subject: "ann".into(),
+            expires_s: NOW_S + 3600,
+        };
+        assert_eq!(
+            accepted(&shared_verifier(), &shared_token(claims())).await,
+            login
+        );
+        for signer in [&*RSA, &*P256, &*ED25519] {
+            let named = keys_verifier(&[signer.jwk("k")]);
+            assert_eq!(accepted(&named, &token_of(signer, "k")).await, login);
+            let from_pem = file_verifier(signer.pem()).unwrap();
+            assert_eq!(
+                accepted(
+                    &from_pem,
+                    &token_of(signer, "any name, as a PEM file holds one key")
+                )
+                .await,
+                login
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn escapes_in_names_are_read() {
+        let spelt = claims()
+            .to_string()
+            .replace("https:", r"\u0068ttps:")
+            .replace("notes-app", r"notes\u002dapp");
+        assert!(spelt.contains(r"\u"));
+        accepted(&shared_verifier(), &shared_token(spelt)).await;
+    }
+
+    #[tokio::test]
+    async fn a_minted_token_is_believed() {
+        let config = IssuerConfig {
+            secret: Some(DEVELOPMENT_SECRET.to_owned()),
+            ..shared_config()
+        };
+        let verifier = verifier_of(&[(POOL, config)]).unwrap();
+        let claims = MintClaims {
+            issuer: ISSUER,
+            audience: AUDIENCE,
+            subject: "dev",
+            issued_s: NOW_S,
+            expires_s: NOW_S + 60,
+        };
+        let token = mint(DEVELOPMENT_SECRET, &claims).unwrap();
+        assert_eq!(accepted(&verifier, &token).await.subject, "dev");
+        assert_eq!(mint("too short", &claims), Err(MintError::ShortSecret));
+    }
+
+    #[test]
+    fn configurations_that_cannot_work_are_refused() {
+        let good = shared_config();
+        let with_url = |url: &str| IssuerConfig {
+            jwks_url: Some(url.to_owned()),
+            secret: None,
+            ..good.clone()
+        };
+        let missing = IssuerConfig {
+            keys_file: Some("/no/such/file".into()),
+            secret: None,
+            ..good.clone()
+        };
+        let problem =
+            |config: &IssuerConfig| verifier_of(&[(POOL, config.clone())]).unwrap_err().problem;
+        assert_eq!(
+            problem(&IssuerConfig {
+                issuer: String::new(),
+                ..good.clone()
+            }),
+            Problem::NoIssuer
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                audience: vec![],
+                ..good.clone()
+            }),
+            Problem::NoAudience
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                audience: vec![String::new()],
+                ..good.clone()
+            }),
+            Problem::NoAudience
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                secret: None,
+                ..good.clone()
+            }),
+            Problem::NoKeys
+        );
+        let both = IssuerConfig {
+            secret: good.secret.clone(),
+            ..with_url("https://issuer.example/keys")
+        };
+        assert_eq!(problem(&both), Problem::SeveralKeySources);
+        assert_eq!(
+            problem(&with_url("http://issuer.example/keys")),
+            Problem::NotHttps
+        );
+        assert_eq!(problem(&with_url("keys")), Problem::NotAUrl);
+        assert!(matches!(problem(&missing), Problem::UnreadableFile(_)));
+        for text in [
+            "",
+            "hello",
+            "{}",
+            r#"{"keys":[]}"#,
+            &format!("{}{}", RSA.pem(), P256.pem()),
+            &pem("CERTIFICATE", b"x"),
+        ] {
+            assert!(
+                matches!(
+                    file_verifier(text).unwrap_err().problem,
+                    Problem::UnusableFile(_)
+                ),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            file_verifier("x".repeat(300 * 1024)).unwrap_err().problem,
+            Problem::LargeFile
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_pool_and_the_issuer_and_no_secret() {
+        let config = IssuerConfig {
+            secret: Some("hush".to_owned()),
+            ..shared_config()
+        };
+        let error = verifier_of(&[(POOL, config)]).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(
+            text.contains(POOL) && text.contains(ISSUER) && !text.contains("hush"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_verifier_may_be_shared_between_threads() {
+        fn shared<T: Clone + Send + Sync + 'static>() {}
+        shared::<Verifier>();
+        let verifier = shared_verifier();
+        fn sendable(_: impl Send) {}
+        sendable(verifier.verify("", json!(0).as_u64().unwrap_or_default()));
+    }
+}
