@@ -157,3 +157,100 @@ fn shared(secret: &str) -> Result<KeySet, Problem> {
     }
     Ok(KeySet::of_one(Key::shared(secret)))
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::super::support::*;
+    use super::*;
+
+    #[test]
+    fn configurations_that_cannot_work_are_refused() {
+        let good = shared_config();
+        let with_url = |url: &str| IssuerConfig {
+            jwks_url: Some(url.to_owned()),
+            secret: None,
+            ..good.clone()
+        };
+        let missing = IssuerConfig {
+            keys_file: Some("/no/such/file".into()),
+            secret: None,
+            ..good.clone()
+        };
+        let problem =
+            |config: &IssuerConfig| verifier_of(&[(POOL, config.clone())]).unwrap_err().problem;
+        assert_eq!(
+            problem(&IssuerConfig {
+                issuer: String::new(),
+                ..good.clone()
+            }),
+            Problem::NoIssuer
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                audience: vec![],
+                ..good.clone()
+            }),
+            Problem::NoAudience
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                audience: vec![String::new()],
+                ..good.clone()
+            }),
+            Problem::NoAudience
+        );
+        assert_eq!(
+            problem(&IssuerConfig {
+                secret: None,
+                ..good.clone()
+            }),
+            Problem::NoKeys
+        );
+        let both = IssuerConfig {
+            secret: good.secret.clone(),
+            ..with_url("https://issuer.example/keys")
+        };
+        assert_eq!(problem(&both), Problem::SeveralKeySources);
+        assert_eq!(
+            problem(&with_url("http://issuer.example/keys")),
+            Problem::NotHttps
+        );
+        assert_eq!(problem(&with_url("keys")), Problem::NotAUrl);
+        assert!(matches!(problem(&missing), Problem::UnreadableFile(_)));
+        for text in [
+            "",
+            "hello",
+            "{}",
+            r#"{"keys":[]}"#,
+            &format!("{}{}", RSA.pem(), P256.pem()),
+            &pem("CERTIFICATE", b"x"),
+        ] {
+            assert!(
+                matches!(
+                    file_verifier(text).unwrap_err().problem,
+                    Problem::UnusableFile(_)
+                ),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            file_verifier("x".repeat(300 * 1024)).unwrap_err().problem,
+            Problem::LargeFile
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_pool_and_the_issuer_and_no_secret() {
+        let config = IssuerConfig {
+            secret: Some("hush".to_owned()),
+            ..shared_config()
+        };
+        let error = verifier_of(&[(POOL, config)]).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(
+            text.contains(POOL) && text.contains(ISSUER) && !text.contains("hush"),
+            "{text}"
+        );
+    }
+}

@@ -25,7 +25,8 @@ pub(super) fn parse(url: &str) -> Result<(Uri, Scheme), Problem> {
     match uri.scheme_str() {
         Some("https") => Ok((uri, Scheme::Https)),
         Some("http") if is_loopback(authority.host()) => Ok((uri, Scheme::LoopbackHttp)),
-        Some(_) | None => Err(Problem::NotHttps),
+        Some(_) => Err(Problem::NotHttps),
+        None => Err(Problem::NotAUrl),
     }
 }
 
@@ -69,6 +70,7 @@ mod tests {
             Err(Problem::NotAUrl)
         );
         assert_eq!(scheme("/jwks.json"), Err(Problem::NotAUrl));
+        assert_eq!(scheme("issuer.example"), Err(Problem::NotAUrl));
         assert_eq!(scheme("not a url"), Err(Problem::NotAUrl));
     }
 }

@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 pub(super) enum Answer {
     /// With these bytes, as they are.
     Raw(String),
-    /// Never, but it keeps the connection.
-    Never,
+    /// With these bytes, and then it keeps the connection and stays silent.
+    Stall(String),
     /// With the bytes, once the gate is opened.
     After(Arc<Notify>, String),
 }
@@ -119,7 +119,10 @@ async fn reply(mut stream: TcpStream, shared: Arc<Shared>) {
     shared.asked.notify_one();
     let bytes = match answer {
         Answer::Raw(bytes) => bytes,
-        Answer::Never => return std::future::pending().await,
+        Answer::Stall(bytes) => {
+            let _ = stream.write_all(bytes.as_bytes()).await;
+            return std::future::pending().await;
+        }
         Answer::After(gate, bytes) => {
             gate.notified().await;
             bytes
