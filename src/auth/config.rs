@@ -85,11 +85,16 @@ impl fmt::Debug for IssuerConfig {
         f.debug_struct("IssuerConfig")
             .field("issuer", &self.issuer)
             .field("audience", &self.audience)
-            .field("jwks_url", &self.jwks_url)
+            .field("jwks_url", &self.jwks_url.as_deref().map(without_password))
             .field("keys_file", &self.keys_file)
             .field("secret", &self.secret.as_ref().map(|_| "hidden"))
             .finish()
     }
+}
+
+/// A URL with a password is refused later; until then it is not shown.
+fn without_password(url: &str) -> &str {
+    if url.contains('@') { "hidden" } else { url }
 }
 
 #[cfg(test)]

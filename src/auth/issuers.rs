@@ -253,4 +253,21 @@ mod tests {
             "{text}"
         );
     }
+
+    #[test]
+    fn an_https_issuer_needs_only_root_certificates() {
+        let url = Some("https://issuer.example/keys".to_owned());
+        let config = IssuerConfig {
+            jwks_url: url,
+            secret: None,
+            ..shared_config()
+        };
+        match verifier_of(&[(POOL, config)]) {
+            Ok(_) => {}
+            Err(error) => assert!(
+                matches!(error.problem, Problem::NoRootCertificates(_)),
+                "{error}"
+            ),
+        }
+    }
 }

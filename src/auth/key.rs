@@ -93,8 +93,13 @@ impl Key {
     pub(super) fn public(kid: Option<String>, numbers: &PublicNumbers<'_>) -> Result<Self, Flaw> {
         let (algorithm, material) = match *numbers {
             PublicNumbers::Rsa { n, e } => {
-                check_rsa(&decode(n)?, &decode(e)?)?;
-                (Algorithm::Rs256, DecodingKey::from_rsa_components(n, e))
+                let (n, e) = (decode(n)?, decode(e)?);
+                let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
+                check_rsa(n, e)?;
+                (
+                    Algorithm::Rs256,
+                    Ok(DecodingKey::from_rsa_raw_components(n, e)),
+                )
             }
             PublicNumbers::P256 { x, y } => {
                 check_coordinate(&decode(x)?)?;
@@ -165,12 +170,16 @@ fn check_coordinate(bytes: &[u8]) -> Result<(), Flaw> {
     }
 }
 
-/// The length of a number, of which leading zeros count for nothing.
+/// Some issuers write a sign byte before a modulus, which RFC 7518 section 6.3.1.1 forbids and the library refuses.
+fn without_leading_zeros(number: &[u8]) -> &[u8] {
+    let zeros = number.iter().take_while(|byte| **byte == 0).count();
+    &number[zeros..]
+}
+
+/// The length of a number without leading zero bytes.
 fn bits(number: &[u8]) -> usize {
-    match number.iter().position(|byte| *byte != 0) {
-        Some(first) => (number.len() - first) * 8 - number[first].leading_zeros() as usize,
-        None => 0,
-    }
+    let unused = number.first().map_or(0, |first| first.leading_zeros());
+    number.len() * 8 - unused as usize
 }
 
 #[cfg(test)]
@@ -179,10 +188,11 @@ mod tests {
 
     #[test]
     fn leading_zeros_do_not_make_a_number_longer() {
-        assert_eq!(bits(&[]), 0);
-        assert_eq!(bits(&[0, 0]), 0);
-        assert_eq!(bits(&[0, 1]), 1);
-        assert_eq!(bits(&[0x80, 0]), 16);
+        let length = |number| bits(without_leading_zeros(number));
+        assert_eq!(length(&[]), 0);
+        assert_eq!(length(&[0, 0]), 0);
+        assert_eq!(length(&[0, 1]), 1);
+        assert_eq!(length(&[0x80, 0]), 16);
     }
 
     #[test]

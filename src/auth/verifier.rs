@@ -98,6 +98,9 @@ impl fmt::Debug for Verifier {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
     use super::super::support::*;
     use super::super::{DEVELOPMENT_SECRET, MintClaims, MintError, mint};
     use super::*;
@@ -165,5 +168,13 @@ mod tests {
         let verifier = shared_verifier();
         fn sendable(_: impl Send) {}
         sendable(verifier.verify("", NOW_S));
+    }
+
+    #[tokio::test]
+    async fn an_rsa_modulus_may_have_a_sign_byte() {
+        let mut jwk = RSA.jwk("k");
+        let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
+        jwk["n"] = base64url([&[0], &modulus[..]].concat()).into();
+        accepted(&keys_verifier(&[jwk]), &token_of(&RSA, "k")).await;
     }
 }
