@@ -70,20 +70,15 @@ impl Remote {
             },
             Need::Keys => self.flight.clone().lock_owned().await,
         };
-        self.refetch(flight, kid, now_s).await;
+        self.refetch(flight, now_s).await;
         self.held().choose(kid)
     }
 
-    /// Fetches, unless another did so while we waited for the lock, or not long ago.
-    async fn refetch(
-        self: &Arc<Self>,
-        mut flight: OwnedMutexGuard<Flight>,
-        kid: Option<&str>,
-        now_s: u64,
-    ) {
-        let held = self.held();
+    /// Fetches, unless that was done not long ago: by another while we waited for the lock, for example.
+    async fn refetch(self: &Arc<Self>, mut flight: OwnedMutexGuard<Flight>, now_s: u64) {
+        let keys_at_hand = self.held().keys.is_some();
         let last_start_s = flight.last_start_s.map(|then_s| elapsed_s(now_s, then_s));
-        if held.need(kid, now_s) == Need::Nothing || !may_fetch(held.keys.is_some(), last_start_s) {
+        if !may_fetch(keys_at_hand, last_start_s) {
             return;
         }
         flight.last_start_s = Some(now_s);
