@@ -11,7 +11,11 @@
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
+use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Number, Op, Record, RefusalCode, Value};
+
+/// Bytes of values that an answer to a patch may carry: with one more record at its bound it still fits a message.
+const ANSWER_BYTES: usize = protocol_limits::PAGE_BYTES * 8;
 
 /// What a dataset is counted by. The default is a dataset that was never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,8 +82,8 @@ pub fn merge(head: Head, current: &[Option<Record>], changes: &[Change], terms: 
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
         return Outcome::Refused(RefusalCode::TooManyChanges, message);
     }
-    let mut draft =
-        Draft { terms, slots: Vec::with_capacity(changes.len()), by_key: HashMap::with_capacity(changes.len()), met: Vec::new() };
+    let room = changes.len();
+    let mut draft = Draft { terms, slots: Vec::with_capacity(room), by_key: HashMap::with_capacity(room), met: Vec::new(), met_bytes: 0 };
     for (change, current) in changes.iter().zip(current) {
         if let Err(Refusal(code, message)) = draft.apply(change, current.as_ref()) {
             return Outcome::Refused(code, message);
@@ -113,6 +117,7 @@ struct Draft<'a> {
     slots: Vec<Slot<'a>>,
     by_key: HashMap<&'a Key, usize>,
     met: Vec<Record>,
+    met_bytes: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -125,14 +130,14 @@ impl<'a> Draft<'a> {
                 *entry.insert(self.slots.len() - 1)
             }
         };
-        let slot = &mut self.slots[at];
         // What this very patch did to the record is the device's own write.
-        if slot.next.is_none()
+        if self.slots[at].next.is_none()
             && let Some(stored) = stored
             && conflicts(change, stored, self.terms.device)
         {
-            self.met.push(stored.clone());
+            self.meet(stored);
         }
+        let slot = &mut self.slots[at];
         match (change.op, &change.value) {
             (Op::Put, Some(value)) => {
                 slot.next = Some(Content::Value(value.clone()));
@@ -157,10 +162,21 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
+    /// Notes a conflict. An answer must fit a message: the first record always does, of the others those that have room; who resolves
+    /// these and writes again is told of the rest.
+    fn meet(&mut self, stored: &Record) {
+        let bytes = stored.content.value().map_or(0, Value::packed_bytes);
+        if self.met.is_empty() || self.met_bytes + bytes <= ANSWER_BYTES {
+            self.met.push(stored.clone());
+        }
+        self.met_bytes += bytes;
+    }
+
     fn finish(self, old: Head) -> Outcome {
         let Terms { device, now_ms, limits, .. } = self.terms;
         let mut head = Head { version: old.version + 1, ..old };
-        let (mut records, mut computed) = (Vec::with_capacity(self.slots.len()), Vec::new());
+        let mut records: Vec<Record> = Vec::with_capacity(self.slots.len());
+        let mut computed = Vec::new();
         for slot in self.slots {
             let Some(content) = slot.next else { continue };
             if let Some(before) = slot.stored.and_then(|stored| stored.content.value()) {
@@ -175,6 +191,11 @@ impl<'a> Draft<'a> {
                 computed.push(records.len());
             }
             records.push(Record { key: slot.key.clone(), content, version: head.version, modified_ms: now_ms, device: device.clone() });
+        }
+        let answer_bytes: usize = computed.iter().filter_map(|&at: &usize| records[at].content.value()).map(Value::packed_bytes).sum();
+        if computed.len() > 1 && answer_bytes > ANSWER_BYTES {
+            let message = format!("the results of this patch have {answer_bytes} bytes, {ANSWER_BYTES} fit an answer: split it");
+            return Outcome::Refused(RefusalCode::TooLarge, message);
         }
         if head.records > limits.records && head.records > old.records {
             let message = format!("the dataset would hold {} records, its pool allows {}", head.records, limits.records);

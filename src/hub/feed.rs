@@ -102,11 +102,11 @@ impl Feed {
     }
 
     /// What follows a version that a session has.
-    pub fn after(&self, version: u64) -> Taken {
+    pub fn after(&self, version: u64, session: u64) -> Taken {
         if self.head() <= version {
             return Taken::Nothing;
         }
-        lock(&self.ring).take(version + 1).map_or(Taken::Behind, Taken::Change)
+        lock(&self.ring).take(version + 1, session).map_or(Taken::Behind, Taken::Change)
     }
 
     pub(super) fn publish(&self, change: Change) {
@@ -172,12 +172,14 @@ impl Ring {
         }
     }
 
-    fn take(&mut self, version: u64) -> Option<Arc<Change>> {
+    fn take(&mut self, version: u64, session: u64) -> Option<Arc<Change>> {
         let at = version.checked_sub(self.slots.front()?.change.version)?;
         let slot = self.slots.get_mut(usize::try_from(at).ok()?)?;
         let change = Arc::clone(&slot.change);
-        // Whoever came late was not counted; then a change goes early, and the last to come reads the store.
-        slot.waiting = slot.waiting.saturating_sub(1);
+        // The writer was not counted. Whoever came late was not either; then a change goes early, and the last to come reads the store.
+        if change.writer != session {
+            slot.waiting = slot.waiting.saturating_sub(1);
+        }
         while self.slots.front().is_some_and(|first| first.waiting == 0) {
             self.pop();
         }

@@ -28,6 +28,11 @@ impl Cursor {
     pub fn at(version: u64) -> Cursor {
         Cursor { version, part: None, fresh_until: 0 }
     }
+
+    /// Whether it ends where a version does.
+    pub fn is_whole(&self) -> bool {
+        self.part.is_none()
+    }
 }
 
 /// Where a reader begins.
