@@ -1,0 +1,196 @@
+// One phone as a person sees it. It shows what its device holds and turns touches into edits; it knows nothing of the wire.
+
+import { RecordList } from './records.js';
+import { eventText, number, originText, valueText } from './words.js';
+
+const EVENTS_SHOWN = 6;
+
+const STATE_WORDS = { live: 'live', connecting: 'connecting…', offline: 'offline' };
+
+/** The well-known keys. Each wires its control and returns how to show a value, which says whether it could. */
+const SETTINGS = { theme, volume, name, notifications, visits };
+
+export class Phone {
+  #events = [];
+  #scheduled = false;
+  #shows = new Map();
+  #conflicts = new Map();
+  #arrived = new Set();
+
+  constructor(root, { letter, title, device, session, nameOf, switched }) {
+    Object.assign(this, { root, device, session, nameOf });
+    root.dataset.testid = `phone-${letter}`;
+    root.dataset.device = letter;
+    root.ariaLabel = title;
+    this.part('name-of-phone').textContent = title;
+    this.part('online').onchange = ({ target }) => switched(target.checked);
+    const edit = (key, op, value) => this.#edit(key, op, value);
+    for (const [key, wire] of Object.entries(SETTINGS)) {
+      const row = root.querySelector(`[data-key="${key}"]`);
+      this.#shows.set(key, { row, show: wire(row, (op, value) => edit(key, op, value), root) });
+    }
+    const hidden = new Set(Object.keys(SETTINGS));
+    this.list = new RecordList(root, { device, edit, nameOf, hidden, changed: () => this.changed([]) });
+  }
+
+  part(id) {
+    return this.root.querySelector(`[data-testid="${id}"]`);
+  }
+
+  /** Something happened to the device or its session: shown with the next frame. */
+  changed(events) {
+    events.forEach((event) => this.#note(event));
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    requestAnimationFrame(() => this.#render());
+  }
+
+  #edit(key, op, value) {
+    this.device.edit(key, op, value);
+    this.session.flush();
+  }
+
+  #render() {
+    this.#scheduled = false;
+    this.#renderTop();
+    for (const [key, { row, show }] of this.#shows) this.#renderSetting(this.device.view(key), row, show);
+    this.#renderConflicts();
+    this.list.render();
+    if (this.#arrived.size > 0) this.#flashArrived();
+    this.part('events').replaceChildren(...this.#events.map((event) => this.#eventItem(event)));
+  }
+
+  #renderTop() {
+    const { state } = this.session;
+    const { unsent, version } = this.device;
+    this.root.dataset.state = state;
+    if (this.part('state').textContent !== STATE_WORDS[state]) this.part('state').textContent = STATE_WORDS[state];
+    this.part('online').checked = state !== 'offline';
+    this.part('version').textContent = number(version);
+    this.part('unsent').textContent = number(unsent);
+    this.root.classList.toggle('has-unsent', unsent > 0);
+  }
+
+  #renderSetting(view, row, show) {
+    const origin = row.querySelector('.origin');
+    const fits = show(view.value);
+    origin.textContent = fits ? originText(view, this.nameOf) : `is ${valueText(view.value)}`;
+    row.classList.toggle('waiting', view.waiting);
+    row.classList.toggle('conflicting', this.device.conflicts.has(view.key));
+  }
+
+  #renderConflicts() {
+    const cards = this.part('conflicts');
+    for (const [key, card] of this.#conflicts) {
+      if (this.device.conflicts.has(key)) continue;
+      card.remove();
+      this.#conflicts.delete(key);
+    }
+    for (const [key, mine] of this.device.conflicts) {
+      if (!this.#conflicts.has(key)) this.#conflicts.set(key, cards.appendChild(this.#conflictCard(key)));
+      this.#fillConflict(this.#conflicts.get(key), mine, this.device.records.get(key));
+    }
+  }
+
+  #conflictCard(key) {
+    const card = document.getElementById('conflict').content.firstElementChild.cloneNode(true);
+    card.dataset.key = key;
+    card.querySelector('.key').textContent = key;
+    card.querySelector('.keep').onclick = () => this.#decide(() => this.device.keepMine(key));
+    card.querySelector('.take').onclick = () => this.#decide(() => this.device.takeTheirs(key));
+    return card;
+  }
+
+  #fillConflict(card, mine, theirs) {
+    card.querySelector('.mine dd').textContent = valueText(mine.value);
+    card.querySelector('.theirs dd').textContent = valueText(theirs?.value);
+    card.querySelector('.theirs dt').textContent = theirs ? `From ${this.nameOf(theirs.device)}` : 'Theirs';
+  }
+
+  #decide(act) {
+    act();
+    this.session.flush();
+    this.part('online').focus();
+  }
+
+  /** The same thing again (a slider that moves, a name being typed) takes the older line's place. */
+  #note(event) {
+    const line = { kind: event.kind, subject: event.key ?? event.records?.[0].key, text: eventText(event, this.nameOf), at: new Date() };
+    const [newest] = this.#events;
+    if (newest?.kind === line.kind && newest.subject === line.subject) this.#events.shift();
+    this.#events = [line, ...this.#events].slice(0, EVENTS_SHOWN);
+    if (event.kind === 'got') event.records.forEach(({ key }) => this.#arrived.add(key));
+  }
+
+  /** A row that changed from elsewhere lights up; its animation is started afresh. */
+  #flashArrived() {
+    const rows = [...this.#arrived].map((key) => this.#shows.get(key)?.row ?? this.list.row(key)).filter(Boolean);
+    this.#arrived.clear();
+    rows.forEach((row) => row.classList.remove('arrived'));
+    void this.root.offsetWidth;
+    rows.forEach((row) => row.classList.add('arrived'));
+  }
+
+  #eventItem({ kind, text, at }) {
+    const item = document.createElement('li');
+    const time = document.createElement('time');
+    item.dataset.kind = kind;
+    time.textContent = at.toLocaleTimeString('en-GB');
+    item.append(time, text);
+    return item;
+  }
+}
+
+function theme(row, edit, root) {
+  const radios = [...row.querySelectorAll('input')];
+  for (const radio of radios) {
+    radio.name = `theme-${root.dataset.device}`;
+    radio.onchange = () => edit('put', radio.value);
+  }
+  return (value) => {
+    for (const radio of radios) radio.checked = radio.value === value;
+    const known = radios.some((radio) => radio.checked);
+    root.dataset.theme = known ? value : 'auto';
+    return known || value === undefined;
+  };
+}
+
+function volume(row, edit) {
+  const [slider, output] = [row.querySelector('input'), row.querySelector('output')];
+  slider.oninput = () => edit('put', Number(slider.value));
+  return (value) => {
+    const known = typeof value === 'number';
+    if (known) slider.value = value;
+    output.textContent = known ? number(value) : '–';
+    return known || value === undefined;
+  };
+}
+
+function name(row, edit) {
+  const input = row.querySelector('input');
+  input.oninput = () => edit('put', input.value);
+  return (value) => {
+    const text = typeof value === 'string' ? value : '';
+    if (input.value !== text) input.value = text;
+    return text === value || value === undefined;
+  };
+}
+
+function notifications(row, edit) {
+  const input = row.querySelector('input');
+  input.onchange = () => edit('put', input.checked);
+  return (value) => {
+    input.checked = value === true;
+    return typeof value === 'boolean' || value === undefined;
+  };
+}
+
+function visits(row, edit) {
+  const output = row.querySelector('output');
+  row.querySelector('button').onclick = () => edit('add', 1);
+  return (value) => {
+    const known = typeof value === 'number';
+    output.textContent = known ? number(value) : value === undefined ? '0' : '–';
+    return known || value === undefined;
+  };
+}

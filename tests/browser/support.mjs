@@ -1,0 +1,200 @@
+// The plumbing of the stories: a real server on a folder of its own, a real browser, and the two phones of its page.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import test, { after, before } from 'node:test';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+
+export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
+
+const SERVER = process.env.DRIFTLESS_BIN ?? path.join(REPOSITORY, 'target/debug/driftless');
+const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
+const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run']
+  .concat(['--disable-background-networking', '--disable-component-update', '--disable-sync']);
+
+/** A condition is looked at this often, and must hold after at most this long. */
+const LOOK_EVERY_MS = 30;
+const PATIENCE_MS = 20_000;
+
+let browser;
+before(async () => (browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS })));
+after(() => browser?.close());
+
+/** A test with a server, a page and its phones `a` and `b`, both live. At its end the browser must have nothing to complain about. */
+export function story(name, { viewport, colorScheme = 'light', expectedErrors = /^$/ }, tell) {
+  test(name, { timeout: 120_000 }, async (t) => {
+    const server = new Server(await mkdtemp(path.join(tmpdir(), 'driftless-demo-')));
+    const context = await browser.newContext({ viewport: viewport ?? { width: 1280, height: 800 }, colorScheme });
+    try {
+      const page = await context.newPage();
+      page.setDefaultTimeout(PATIENCE_MS);
+      const complaints = complaintsOf(page);
+      await page.goto(await server.start());
+      const [a, b] = [new Phone(page, 'a'), new Phone(page, 'b')];
+      await Promise.all([a.is('live'), b.is('live')]);
+      await tell({ page, server, a, b });
+      assert.deepEqual(complaints.filter((text) => !expectedErrors.test(text)), []);
+    } catch (error) {
+      await picture(context, t).catch(() => {});
+      throw error;
+    } finally {
+      await context.close();
+      await server.remove();
+    }
+  });
+}
+
+function complaintsOf(page) {
+  const complaints = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+  return complaints;
+}
+
+async function picture(context, t) {
+  const file = path.join(tmpdir(), `driftless-demo-failed-${process.pid}.png`);
+  await context.pages()[0].screenshot({ path: file, fullPage: true });
+  t.diagnostic(`what the page looked like: ${file}`);
+}
+
+/** Waits until `read()` gives `wanted`, and tells what it gave instead if it never does. */
+export async function eventually(read, wanted) {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const got = await read();
+    try {
+      return assert.deepEqual(got, wanted);
+    } catch (difference) {
+      if (Date.now() > deadline) throw difference;
+    }
+    await delay(LOOK_EVERY_MS);
+  }
+}
+
+class Server {
+  constructor(folder) {
+    this.folder = folder;
+    this.listen = '127.0.0.1:0';
+  }
+
+  /** Gives the demo page's address. Started again it has the same folder and port. */
+  async start() {
+    this.process = spawn(SERVER, ['dev', '--listen', this.listen, '--data', this.folder], { stdio: ['ignore', 'pipe', 'ignore'] });
+    this.ended = new Promise((resolve) => this.process.once('close', resolve));
+    const address = await this.#address();
+    this.listen = new URL(address).host;
+    return address;
+  }
+
+  #address() {
+    return new Promise((resolve, reject) => {
+      this.process.once('error', reject);
+      this.process.once('exit', (code) => reject(new Error(`the server ended before it was ready: ${code}`)));
+      createInterface(this.process.stdout).on('line', (line) => {
+        const found = line.match(/http:\/\/127\.0\.0\.1:\d+\/demo\//);
+        if (found) resolve(found[0]);
+      });
+    });
+  }
+
+  async kill() {
+    this.process?.kill('SIGKILL');
+    await this.ended;
+  }
+
+  async remove() {
+    await this.kill();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** One phone of the page, in the words of its user. */
+class Phone {
+  constructor(page, letter) {
+    this.page = page;
+    this.letter = letter;
+    this.root = page.getByTestId(`phone-${letter}`);
+  }
+
+  part(id) {
+    return this.root.getByTestId(id);
+  }
+
+  record(key) {
+    return this.root.locator(`[data-testid="record"][data-key=${JSON.stringify(key)}]`);
+  }
+
+  conflict(key) {
+    return this.root.locator(`[data-testid="conflict"][data-key=${JSON.stringify(key)}]`);
+  }
+
+  /** Waits for a connection state. */
+  is(state) {
+    return eventually(() => this.part('state').textContent(), state);
+  }
+
+  /** Waits until a part reads so. */
+  reads(id, text) {
+    return eventually(() => this.part(id).textContent(), text);
+  }
+
+  /** Waits until an input holds this. */
+  holds(id, value) {
+    return eventually(() => this.part(id).inputValue(), value);
+  }
+
+  /** Waits until a record of the list has this value, as JSON. */
+  has(key, json) {
+    return eventually(() => this.record(key).getByTestId('record-value').allTextContents(), [json]);
+  }
+
+  async goOffline() {
+    await this.part('online').uncheck();
+    await this.is('offline');
+  }
+
+  async comeBack() {
+    await this.part('online').check();
+    await this.is('live');
+  }
+
+  chooses(theme) {
+    return this.part(`theme-${theme}`).check();
+  }
+
+  /** Waits until the phone wears this theme. */
+  wears(theme) {
+    return eventually(() => this.root.getAttribute('data-theme'), theme);
+  }
+
+  async adds(key, value) {
+    await this.part('add-key').fill(key);
+    await this.part('add-value').fill(value);
+    await this.part('add-submit').click();
+  }
+}
+
+/** Changes from a third device of the same person, straight over the wire. */
+export function writeFromLaptop(page, changes) {
+  return page.evaluate(async (changes) => {
+    const { token } = await (await fetch('token?device=laptop')).json();
+    const socket = new WebSocket(`ws://${location.host}/v1/sync`, 'driftless.v1.json');
+    const say = (message) => socket.send(JSON.stringify(message));
+    return new Promise((resolve, reject) => {
+      socket.onopen = () => say({ type: 'hello', token, device: 'laptop', client: 'story' });
+      socket.onclose = () => reject(new Error('closed'));
+      socket.onmessage = ({ data }) => {
+        const message = JSON.parse(data);
+        if (message.type === 'welcome') say({ type: 'write', id: message.patch + 1, dataset: 'settings', changes });
+        else (message.type === 'written' ? resolve() : reject(new Error(data))), socket.close();
+      };
+    });
+  }, changes);
+}
