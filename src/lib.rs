@@ -19,7 +19,6 @@ pub mod committer;
 
 pub mod store;
 
-pub mod client;
 
 pub mod auth;
 pub mod clock;

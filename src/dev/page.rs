@@ -44,7 +44,10 @@ pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 async fn page_token() -> Response {
     match token(PERSON, PAGE_TOKEN_S) {
-        Ok(token) => axum::response::Json(serde_json::json!({ "token": token, "expires_in_s": PAGE_TOKEN_S })).into_response(),
+        Ok(token) => {
+            let body = serde_json::json!({ "token": token, "expires_in_s": PAGE_TOKEN_S }).to_string();
+            ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], body).into_response()
+        }
         Err(error) => error.to_string().into_response(),
     }
 }
