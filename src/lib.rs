@@ -1,1 +1,3 @@
 //! Driftless.
+
+pub mod client;
