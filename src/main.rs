@@ -87,7 +87,13 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Client(arguments) => {
             let mint = |subject: &str| dev::token(subject, dev::TOKEN_S).map_err(|error| error.to_string());
-            Ok(runtime()?.block_on(client::run(arguments, mint)))
+            match runtime()?.block_on(client::run(arguments, mint)) {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                Err(failure) => {
+                    eprintln!("driftless: {failure}");
+                    Ok(ExitCode::from(failure.exit_code()))
+                }
+            }
         }
     }
 }

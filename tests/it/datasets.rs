@@ -93,7 +93,8 @@ async fn every_operation_gives_its_result_to_the_writer_and_to_others() {
         change("discard tags [\"b\"]"),
     ];
     let ServerMessage::Written { version: 2, records, .. } = phone.ask("d", &patch).await else { panic!("not written") };
-    let results: Vec<_> = records.iter().map(|r| (r.key.as_str(), r.content.value().map(ToString::to_string).unwrap_or_default())).collect();
+    let results: Vec<_> =
+        records.iter().map(|r| (r.key.as_str(), r.content.value().map(ToString::to_string).unwrap_or_default())).collect();
     let expected = [("visits", "2"), ("profile", "{\"name\":\"Ann\"}"), ("tags", "[\"a\"]")];
     assert_eq!(results, expected.map(|(key, value)| (key, value.to_owned())));
     let (_, _, records) = laptop.changes().await;
@@ -209,7 +210,9 @@ async fn a_position_that_cannot_be_continued_is_reset() {
     let ahead = Position { version: 99, ..here };
     for position in [elsewhere, ahead] {
         phone.say(ClientMessage::Open { dataset: name("d"), position: Some(position) }).await;
-        let ServerMessage::Changes { from: 0, to: 3, reset: true, more: false, records, .. } = phone.hear().await else { panic!("no reset") };
+        let ServerMessage::Changes { from: 0, to: 3, reset: true, more: false, records, .. } = phone.hear().await else {
+            panic!("no reset")
+        };
         assert_eq!(records.iter().map(|r| r.key.as_str()).collect::<Vec<_>>(), ["a"], "no tombstones for who has nothing");
     }
 }
