@@ -1,1 +1,262 @@
+use super::*;
 
+fn device(name: &str) -> DeviceId {
+    DeviceId::new(name).expect("a device")
+}
+
+fn key(name: &str) -> Key {
+    Key::new(name).expect("a key")
+}
+
+fn value(json: &str) -> Value {
+    serde_json::from_str(json).expect(json)
+}
+
+fn put(name: &str, json: &str) -> Change {
+    Change::new(key(name), Op::Put, value(json))
+}
+
+fn change(op: Op, name: &str, json: &str) -> Change {
+    Change::new(key(name), op, value(json))
+}
+
+fn remove(name: &str) -> Change {
+    Change::new(key(name), Op::Remove, None)
+}
+
+/// A dataset in memory, written as the store does.
+#[derive(Default)]
+struct Dataset {
+    head: Head,
+    records: std::collections::BTreeMap<Key, Record>,
+    policy: Policy,
+    limits: Limits,
+}
+
+impl Dataset {
+    fn write(&mut self, writer: &str, changes: &[Change]) -> Outcome {
+        let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key).cloned()).collect();
+        let writer = device(writer);
+        let terms = Terms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
+        let outcome = merge(self.head, &current, changes, terms);
+        if let Outcome::Applied(applied) = &outcome {
+            self.head = applied.head;
+            self.records.extend(applied.records.iter().map(|record| (record.key.clone(), record.clone())));
+            self.check();
+        }
+        outcome
+    }
+
+    /// The head counts what is there.
+    fn check(&self) {
+        let live = || self.records.values().filter_map(|record| Some((record, record.content.value()?)));
+        assert_eq!(self.head.records, live().count() as u64);
+        assert_eq!(self.head.bytes, live().map(|(record, value)| record_bytes(&record.key, value)).sum::<u64>());
+    }
+
+    fn applied(&mut self, writer: &str, changes: &[Change]) -> Applied {
+        match self.write(writer, changes) {
+            Outcome::Applied(applied) => applied,
+            other => panic!("not applied: {other:?}"),
+        }
+    }
+
+    fn refused(&mut self, writer: &str, changes: &[Change]) -> RefusalCode {
+        let before = self.head;
+        match self.write(writer, changes) {
+            Outcome::Refused(code, _) => {
+                assert_eq!(self.head, before);
+                code
+            }
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+
+    fn conflict(&mut self, writer: &str, changes: &[Change]) -> Vec<Record> {
+        match self.write(writer, changes) {
+            Outcome::Conflict(met) => met,
+            other => panic!("no conflict: {other:?}"),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<String> {
+        self.records.get(&key(name))?.content.value().map(ToString::to_string)
+    }
+}
+
+#[test]
+fn versions_are_dense_and_stamp_what_was_touched() {
+    let mut data = Dataset::default();
+    for n in 1..=5 {
+        let applied = data.applied("phone", &[put("a", &n.to_string()), put("b", "1")]);
+        assert_eq!(applied.head.version, n);
+        assert!(applied.records.iter().all(|record| record.version == n && record.modified_ms == 7 && record.device == device("phone")));
+    }
+    // A patch that leaves everything as it was is a version all the same.
+    assert_eq!(data.applied("phone", &[remove("never")]).head.version, 6);
+    assert!(data.applied("phone", &[change(Op::Discard, "never", "[1]")]).records.is_empty());
+}
+
+#[test]
+fn a_base_conflicts_with_another_devices_later_write_only() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("a", "1")]);
+    data.applied("laptop", &[put("a", "2").with_base(1)]);
+    assert_eq!(data.conflict("phone", &[put("a", "3").with_base(1)])[0].version, 2);
+    assert_eq!(data.conflict("phone", &[remove("a").with_base(1)]).len(), 1);
+    data.applied("phone", &[put("a", "3").with_base(2)]);
+    // Its own later write is no conflict, whatever base it names.
+    data.applied("phone", &[put("a", "4").with_base(0)]);
+    // Without a base it wins.
+    data.applied("laptop", &[put("a", "5")]);
+    assert_eq!(data.get("a").as_deref(), Some("5"));
+}
+
+#[test]
+fn equal_states_are_no_conflict() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("a", "{\"x\":1}")]);
+    data.applied("laptop", &[put("a", "{\"x\":1.0}").with_base(0)]);
+    data.applied("phone", &[remove("a")]);
+    data.applied("laptop", &[remove("a").with_base(1)]);
+    assert_eq!(data.conflict("laptop", &[put("a", "null").with_base(1)]).len(), 1, "null is not removed");
+}
+
+#[test]
+fn a_record_that_was_made_or_removed_meanwhile_conflicts() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("a", "1")]);
+    assert_eq!(data.conflict("laptop", &[put("a", "2").with_base(0)]).len(), 1, "made meanwhile");
+    data.applied("phone", &[remove("a")]);
+    assert_eq!(data.conflict("laptop", &[put("a", "2").with_base(1)])[0].content, Content::Removed);
+}
+
+#[test]
+fn a_conflict_leaves_the_whole_patch_out() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("a", "1"), put("b", "1")]);
+    let met = data.conflict("laptop", &[put("c", "1"), put("a", "2").with_base(0), put("b", "2").with_base(0)]);
+    assert_eq!(met.len(), 2);
+    assert_eq!((data.head.version, data.get("c")), (1, None));
+}
+
+#[test]
+fn last_writer_wins_applies_and_names_what_it_overruled() {
+    let mut data = Dataset { policy: Policy::LastWriterWins, ..Dataset::default() };
+    data.applied("phone", &[put("a", "1")]);
+    let applied = data.applied("laptop", &[put("a", "2").with_base(0), put("b", "1").with_base(0)]);
+    assert_eq!((applied.overruled.len(), applied.overruled[0].version), (1, 1));
+    assert_eq!(data.get("a").as_deref(), Some("2"));
+}
+
+#[test]
+fn changes_of_one_patch_build_on_each_other() {
+    let mut data = Dataset::default();
+    data.applied("laptop", &[put("n", "1")]);
+    let applied = data
+        .applied("phone", &[change(Op::Add, "n", "1"), change(Op::Add, "n", "2"), put("n", "9").with_base(0), change(Op::Add, "n", "1")]);
+    assert_eq!((applied.records.len(), data.get("n").as_deref()), (1, Some("10")), "stamped once, its own write is no conflict");
+    assert_eq!(applied.computed, [0]);
+    let applied = data.applied("phone", &[change(Op::Add, "n", "1"), put("n", "3")]);
+    assert_eq!((applied.computed.len(), data.get("n").as_deref()), (0, Some("3")), "a put is known to its writer");
+    data.applied("phone", &[put("m", "1"), remove("m"), put("m", "2"), remove("m")]);
+    assert_eq!(data.get("m"), None);
+}
+
+#[test]
+fn operations_do_what_their_table_says() {
+    let mut data = Dataset::default();
+    for (op, before, operand, after) in [
+        (Op::Add, "1", "2", "3"),
+        (Op::Add, "1", "0.5", "1.5"),
+        (Op::Add, "9223372036854775807", "1", "9223372036854775808"),
+        (Op::Add, "-5", "5", "0"),
+        // RFC 7396, appendix A.
+        (Op::Merge, r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+        (Op::Merge, r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+        (Op::Merge, r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+        (Op::Merge, r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+        (Op::Merge, r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+        (Op::Merge, r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+        (Op::Merge, r#"{"a":"b"}"#, "null", "null"),
+        (Op::Merge, "[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+        (Op::Merge, r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+        (Op::Merge, "{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        (Op::Insert, "[1]", "[2,1,2,1.0]", "[1,2]"),
+        (Op::Insert, "[]", "[[],{},null]", "[[],{},null]"),
+        (Op::Discard, "[1,2,3,1]", "[1,4]", "[2,3]"),
+    ] {
+        data.applied("phone", &[put("k", before)]);
+        data.applied("phone", &[change(op, "k", operand)]);
+        assert_eq!(data.get("k").as_deref(), Some(after), "{op:?} {operand} on {before}");
+    }
+    for (op, operand, after) in [
+        (Op::Add, "2", Some("2")),
+        (Op::Merge, r#"{"a":1,"b":null}"#, Some(r#"{"a":1}"#)),
+        (Op::Insert, "[1]", Some("[1]")),
+        (Op::Discard, "[1]", None),
+    ] {
+        data.applied("phone", &[remove("k")]);
+        data.applied("phone", &[change(op, "k", operand)]);
+        assert_eq!(data.get("k").as_deref(), after, "{op:?} on nothing");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("text", "\"x\""), put("big", "1e308")]);
+    for wrong in [
+        change(Op::Add, "text", "1"),
+        change(Op::Add, "n", "\"1\""),
+        change(Op::Add, "big", "1e308"),
+        change(Op::Insert, "text", "[1]"),
+        change(Op::Insert, "n", "1"),
+        change(Op::Discard, "text", "[1]"),
+        change(Op::Discard, "n", "1"),
+    ] {
+        assert_eq!(data.refused("phone", &[put("ok", "1"), wrong.clone()]), RefusalCode::WrongType, "{wrong:?}");
+    }
+    for bad in
+        [Change::new(key("k"), Op::Put, None), Change { value: Some(Value::Null), ..remove("k") }, change(Op::Add, "k", "1").with_base(0)]
+    {
+        assert_eq!(data.refused("phone", std::slice::from_ref(&bad)), RefusalCode::BadRequest, "{bad:?}");
+    }
+    assert_eq!(data.get("ok"), None);
+}
+
+#[test]
+fn a_lowered_bound_takes_what_makes_the_dataset_smaller() {
+    let mut data = Dataset::default();
+    let patch: Vec<_> = (0..10).map(|n| put(&format!("k{n}"), "\"0123456789\"")).collect();
+    data.applied("phone", &patch);
+    data.limits = Limits { records: 5, dataset_bytes: 50, ..Limits::default() };
+    assert_eq!(data.refused("phone", &[put("new", "1")]), RefusalCode::TooManyRecords);
+    assert_eq!(data.refused("phone", &[put("k0", "\"0123456789a\"")]), RefusalCode::DatasetFull);
+    data.applied("phone", &[put("k0", "1")]);
+    data.applied("phone", &[remove("k1")]);
+    data.applied("phone", &[put("k2", "\"9876543210\"")]);
+}
+
+#[test]
+fn answers_stay_within_a_message() {
+    let mut data = Dataset::default();
+    let large = format!("\"{}\"", "x".repeat(300_000));
+    let patch: Vec<_> = (0..6).map(|n| put(&format!("k{n}"), &large)).collect();
+    data.applied("phone", &patch);
+    let met = data.conflict("laptop", &(0..6).map(|n| put(&format!("k{n}"), "1").with_base(0)).collect::<Vec<_>>());
+    assert_eq!(met.len(), 1, "those that fit, the first one always");
+    let set = format!("[{large}]");
+    assert_eq!(data.refused("phone", &[change(Op::Insert, "a", &set), change(Op::Insert, "b", &set)]), RefusalCode::TooLarge);
+    data.applied("phone", &[change(Op::Insert, "a", &set)]);
+}
+
+#[test]
+fn a_set_of_many_elements_is_not_slow() {
+    let mut data = Dataset::default();
+    let list = |range: std::ops::Range<u32>| format!("[{}]", range.map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    data.applied("phone", &[change(Op::Insert, "set", &list(0..150_000))]);
+    data.applied("phone", &[change(Op::Insert, "set", &list(75_000..180_000))]);
+    data.applied("phone", &[change(Op::Discard, "set", &list(10..180_000))]);
+    assert_eq!(data.get("set").as_deref(), Some("[0,1,2,3,4,5,6,7,8,9]"));
+}

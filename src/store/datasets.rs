@@ -227,4 +227,19 @@ fn place(rest: &[u8]) -> Result<(u64, u16, u16), StoreError> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_begins_where_it_can_be_continued() {
+        let epoch = Epoch::new("now").unwrap_or_else(|_| unreachable!());
+        let other = Epoch::new("before").unwrap_or_else(|_| unreachable!());
+        let at = |epoch: &Epoch, version| Some(Position { epoch: epoch.clone(), version });
+        let begins = |position: Option<Position>| begin(5, &epoch, position.as_ref());
+        assert!(matches!(begins(None), Start::Fresh(cursor) if cursor.version == 0));
+        assert_eq!(begins(at(&epoch, 3)), Start::After(Cursor::at(3)));
+        assert_eq!(begins(at(&epoch, 5)), Start::After(Cursor::at(5)));
+        assert!(matches!(begins(at(&epoch, 6)), Start::Reset(_)), "ahead of the server");
+        assert!(matches!(begins(at(&other, 3)), Start::Reset(_)), "of another history");
+    }
+}

@@ -1,1 +1,190 @@
+use super::*;
+use crate::store::{Config, Cursor, Start};
+use driftless_protocol::{Content, Epoch, Op, Value};
 
+const CONFIG: Config = Config { cache_mib: 16 };
+
+fn epoch(text: &str) -> Epoch {
+    Epoch::new(text).expect("an epoch")
+}
+
+fn store(folder: &std::path::Path) -> Store {
+    Store::open(folder, &CONFIG, &epoch("first")).expect("opens")
+}
+
+fn patch(id: u64, device: &str, changes: &[(&str, Op, &str)]) -> Patch {
+    let change = |(key, op, json): &(&str, Op, &str)| {
+        let value = (!json.is_empty()).then(|| serde_json::from_str::<Value>(json).expect("json"));
+        Change::new(Key::new(key).expect("a key"), *op, value)
+    };
+    Patch {
+        identity: Identity::from("local:1"),
+        device: DeviceId::new(device).expect("a device"),
+        dataset: DatasetName::new("d").expect("a name"),
+        id,
+        changes: changes.iter().map(change).collect(),
+    }
+}
+
+fn write(store: &Store, patch: &Patch) -> Decision {
+    let mut group = store.group();
+    let decision = group.write(patch, &Rules::default(), 7).expect("decides");
+    group.commit().expect("commits");
+    decision
+}
+
+fn all(store: &Store) -> Vec<Record> {
+    let patch = patch(1, "x", &[]);
+    let Ok(Start::Fresh(mut cursor)) = store.start(&patch.identity, &patch.dataset, None) else { panic!("not fresh") };
+    let mut records = Vec::new();
+    loop {
+        let page = store.changes(&patch.identity, &patch.dataset, cursor).expect("reads");
+        records.extend(page.records);
+        cursor = page.cursor;
+        if !page.more {
+            return records;
+        }
+    }
+}
+
+#[test]
+fn a_group_sees_what_it_decided_and_commits_it_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let mut group = store.group();
+    for id in 1..=100 {
+        let decision = group.write(&patch(id, "phone", &[("n", Op::Add, "1")]), &Rules::default(), 7).expect("decides");
+        assert!(matches!(decision, Decision::Written { version, .. } if version == id));
+    }
+    assert!(all(&store).is_empty(), "nothing before the commit");
+    group.commit().expect("commits");
+    assert_eq!(all(&store)[0].content, Content::Value(Value::from(100)));
+}
+
+#[test]
+fn everything_is_there_after_opening_again_and_the_epoch_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let opened = store(folder.path());
+    write(&opened, &patch(1, "phone", &[("a", Op::Put, "1"), ("b", Op::Put, "2")]));
+    let before = all(&opened);
+    drop(opened);
+    let opened = Store::open(folder.path(), &CONFIG, &epoch("second")).expect("opens again");
+    assert_eq!(*opened.epoch(), epoch("first"));
+    assert_eq!(all(&opened), before);
+}
+
+#[test]
+fn a_repeated_patch_gets_its_first_result_even_a_large_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let large = format!("[\"{}\"]", "x".repeat(200_000));
+    let first = patch(1, "phone", &[("set", Op::Insert, &large)]);
+    let Decision::Written { version: 1, results, .. } = write(&store, &first) else { panic!("not written") };
+    write(&store, &patch(2, "phone", &[("set", Op::Insert, "[1]")]));
+    assert_eq!(write(&store, &first), Decision::Repeated { version: 1, results });
+    assert!(matches!(write(&store, &patch(1, "phone", &[("set", Op::Insert, "[2]")])), Decision::Refused(RefusalCode::PatchReused, _)));
+    // Another device has numbers of its own.
+    assert!(matches!(write(&store, &patch(1, "laptop", &[("set", Op::Insert, "[1]")])), Decision::Written { version: 3, .. }));
+}
+
+#[test]
+fn results_are_kept_in_a_bounded_number_of_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let large = format!("[\"{}\"]", "x".repeat(100_000));
+    for id in 1..=3 * limits::PATCH_WINDOW {
+        // Large and small results take turns in each slot.
+        let operand = if id % 3 == 0 { large.as_str() } else { "[1]" };
+        write(&store, &patch(id, "phone", &[(&format!("k{}", id % 7), Op::Insert, operand)]));
+    }
+    let prefix = keys::patches(&Identity::from("local:1"), &DeviceId::new("phone").expect("a device"));
+    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
+    let slots: std::collections::BTreeSet<_> = rows.iter().map(|(key, _)| key[..key.len() - 2].to_vec()).collect();
+    assert_eq!(slots.len() as u64, limits::PATCH_WINDOW);
+    assert!(rows.len() < 4 * limits::PATCH_WINDOW as usize, "{} rows", rows.len());
+    assert!(matches!(write(&store, &patch(1, "phone", &[("k", Op::Put, "1")])), Decision::Refused(RefusalCode::PatchExpired, _)));
+}
+
+#[test]
+fn each_record_has_one_version_row_however_often_it_is_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let large = format!("\"{}\"", "x".repeat(120_000));
+    for id in 1..=50 {
+        let value = if id % 2 == 0 { large.as_str() } else { "1" };
+        write(&store, &patch(id, "phone", &[("a", Op::Put, value), ("b", Op::Put, "1")]));
+    }
+    let prefix = keys::versions(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
+    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
+    assert_eq!(rows.len(), 3 + 1, "three pieces of the large value, and the small one");
+    assert_eq!(all(&store).len(), 2);
+}
+
+#[test]
+fn conflicts_are_logged_and_the_log_is_bounded() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write(&store, &patch(1, "laptop", &[("a", Op::Put, "1")]));
+    for id in 1..=2 * CONFLICT_LOG {
+        let mut late = patch(id, "phone", &[("a", Op::Put, "2")]);
+        late.changes[0].base = Some(0);
+        assert!(matches!(write(&store, &late), Decision::Conflict(_)));
+    }
+    let log = store.conflicts(&Identity::from("local:1"), &DatasetName::new("d").expect("a name")).expect("reads");
+    assert_eq!(log.len() as u64, CONFLICT_LOG);
+    let last = log.last().expect("an entry");
+    assert_eq!((last.number, last.applied, last.device.as_str()), (2 * CONFLICT_LOG, false, "phone"));
+    assert_eq!((last.records[0].0.as_str(), last.records[0].1, last.records[0].2.as_str()), ("a", 1, "laptop"));
+    assert_eq!(
+        store.version(&Identity::from("local:1"), &DatasetName::new("d").expect("a name")).expect("reads"),
+        1,
+        "a conflict is no version"
+    );
+}
+
+#[test]
+fn an_acknowledgement_does_not_go_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let Patch { identity, device, dataset, .. } = patch(1, "phone", &[]);
+    for version in [3, 1, 2] {
+        let mut group = store.group();
+        group.acknowledge(&identity, &device, &dataset, version).expect("decides");
+        group.commit().expect("commits");
+        assert_eq!(store.acknowledged(&identity, &device, &dataset).expect("reads"), 3);
+    }
+}
+
+#[test]
+fn a_reader_between_pages_loses_nothing_that_moves() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let text = format!("\"{}\"", "x".repeat(1000));
+    for id in 1..=300 {
+        write(&store, &patch(id, "phone", &[(&format!("k{id}"), Op::Put, &text)]));
+    }
+    let Patch { identity, dataset, .. } = patch(1, "phone", &[]);
+    let mut replica = std::collections::BTreeMap::new();
+    let (mut cursor, mut id) = (Cursor::at(0), 300);
+    loop {
+        let page = store.changes(&identity, &dataset, cursor).expect("reads");
+        replica.extend(page.records.into_iter().map(|record| (record.key.clone(), record.content)));
+        cursor = page.cursor;
+        if !page.more {
+            break;
+        }
+        // Behind the reader and before it, records move to the end, and some go.
+        if id < 320 {
+            for n in [1, 150, 299, 10 + id - 300] {
+                id += 1;
+                write(&store, &patch(id, "phone", &[(&format!("k{n}"), Op::Put, &id.to_string())]));
+            }
+            id += 1;
+            write(&store, &patch(id, "phone", &[(&format!("k{}", id - 299), Op::Remove, "")]));
+        }
+    }
+    let expected: std::collections::BTreeMap<_, _> = all(&store).into_iter().map(|record| (record.key, record.content)).collect();
+    replica.retain(|_, content| *content != Content::Removed);
+    assert_eq!(replica, expected);
+    assert_eq!(cursor.version, id);
+}
