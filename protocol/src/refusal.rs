@@ -10,15 +10,18 @@ macro_rules! refusals {
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum RefusalCode {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+            /// A code of a newer server: its `message` says what happened.
+            #[serde(other, rename = "unknown_code")]
+            Unknown,
         }
 
         impl RefusalCode {
-            /// Every code, in the order of `PROTOCOL.md`.
+            /// Every code of this version, in the order of `PROTOCOL.md`.
             pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$variant,)*];
 
             /// The code as it travels.
             pub fn as_str(self) -> &'static str {
-                match self { $(RefusalCode::$variant => $text,)* }
+                match self { $(RefusalCode::$variant => $text,)* RefusalCode::Unknown => "unknown_code" }
             }
         }
     };

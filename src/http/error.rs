@@ -80,7 +80,8 @@ fn refusal_status(code: RefusalCode) -> StatusCode {
         | RefusalCode::BadName
         | RefusalCode::HelloAgain
         | RefusalCode::NotOpen
-        | RefusalCode::WrongType => StatusCode::BAD_REQUEST,
+        | RefusalCode::WrongType
+        | RefusalCode::Unknown => StatusCode::BAD_REQUEST,
     }
 }
 

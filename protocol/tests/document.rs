@@ -1,0 +1,162 @@
+//! `PROTOCOL.md` and the code say the same: neither changes alone.
+//!
+//! The fields of each message are named here by patterns without `..`, so a new field does not compile before it is named, and what is
+//! named must stand in the document's table under the message's heading. Codes and bounds are compared value by value.
+
+#![allow(clippy::unwrap_used)]
+
+mod samples;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftless_protocol::{Advice, Change, ClientMessage, CloseCode, Limits, Record, RefusalCode, ServerMessage, limits};
+use samples::{client_samples, server_samples};
+
+const DOCUMENT: &str = include_str!("../PROTOCOL.md");
+
+/// Name and fields of a message.
+fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static str]) {
+    match message {
+        ClientMessage::Hello { token: _, device: _, client: _ } => ("hello", &["token", "device", "client"]),
+        ClientMessage::Renew { token: _ } => ("renew", &["token"]),
+        ClientMessage::Open { dataset: _, position: _ } => ("open", &["dataset", "position"]),
+        ClientMessage::Close { dataset: _ } => ("close", &["dataset"]),
+        ClientMessage::List => ("list", &[]),
+        ClientMessage::Write { id: _, dataset: _, changes: _ } => ("write", &["id", "dataset", "changes"]),
+        ClientMessage::Ack { dataset: _, version: _ } => ("ack", &["dataset", "version"]),
+        ClientMessage::Ping => ("ping", &[]),
+    }
+}
+
+fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static str]) {
+    match message {
+        ServerMessage::Welcome { identity: _, session: _, patch: _, heartbeat_s: _, token_expires_in_s: _, limits: _ } => {
+            ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits"])
+        }
+        ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, more: _, records: _ } => {
+            ("changes", &["dataset", "epoch", "from", "to", "reset", "more", "records"])
+        }
+        ServerMessage::Datasets { datasets: _ } => ("datasets", &["datasets"]),
+        ServerMessage::Written { id: _, version: _, records: _ } => ("written", &["id", "version", "records"]),
+        ServerMessage::Conflict { id: _, dataset: _, records: _ } => ("conflict", &["id", "dataset", "records"]),
+        ServerMessage::Refused { id: _, dataset: _, code: _, message: _ } => ("refused", &["id", "dataset", "code", "message"]),
+        ServerMessage::Renew { expires_in_s: _ } => ("renew", &["expires_in_s"]),
+        ServerMessage::Pong => ("pong", &[]),
+        ServerMessage::Bye { code: _, reason: _, reconnect_after_ms: _ } => ("bye", &["code", "reason", "reconnect_after_ms"]),
+    }
+}
+
+/// The text between a heading and the next one of its level or above.
+fn section<'a>(text: &'a str, heading: &str) -> &'a str {
+    let level = heading.split(' ').next().unwrap();
+    let begin = text.find(&format!("{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}")) + heading.len();
+    let rest = &text[begin..];
+    let end = (1..=level.len()).filter_map(|n| rest.find(&format!("\n{} ", "#".repeat(n)))).min();
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+/// The rows of the tables in a text whose first column has this title.
+fn rows<'a>(text: &'a str, title: &str) -> Vec<Vec<&'a str>> {
+    let mut rows = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+        match (line.starts_with('|'), inside) {
+            (false, _) => inside = false,
+            (true, false) => inside = cells[0] == title,
+            (true, true) if cells[0].starts_with("---") => {}
+            (true, true) => rows.push(cells),
+        }
+    }
+    rows
+}
+
+fn headings(text: &str) -> BTreeSet<&str> {
+    text.lines().filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`')).collect()
+}
+
+#[test]
+fn every_message_of_the_device_stands_in_the_document_with_its_fields() {
+    let part = section(DOCUMENT, "## 2. Messages of the device");
+    let known: BTreeMap<_, _> = client_samples().iter().map(|(_, message)| client_fields(message)).collect();
+    assert_eq!(headings(part), known.keys().copied().collect(), "messages");
+    for (name, fields) in known {
+        let listed: Vec<_> = rows(section(part, &format!("### `{name}`")), "field").into_iter().map(|row| row[0]).collect();
+        assert_eq!(listed[..fields.len()], *fields, "fields of {name}");
+    }
+    let listed: Vec<_> = rows(section(part, "### `write`"), "field").into_iter().map(|row| row[0]).collect();
+    let change: Change = serde_json::from_str(r#"{"key":"k","op":"put","value":1,"base":1}"#).unwrap();
+    let Change { key: _, op: _, value: _, base: _ } = change;
+    assert_eq!(listed[3..], ["key", "op", "value", "base"], "fields of a change");
+}
+
+#[test]
+fn every_message_of_the_server_stands_in_the_document_with_its_fields() {
+    let part = section(DOCUMENT, "## 3. Messages of the server");
+    let known: BTreeMap<_, _> = server_samples().iter().map(|(_, message)| server_fields(message)).collect();
+    assert_eq!(headings(part), known.keys().copied().collect(), "messages");
+    for (name, fields) in known {
+        let listed: Vec<_> = rows(section(part, &format!("### `{name}`")), "field").into_iter().map(|row| row[0]).collect();
+        assert_eq!(listed[..fields.len()], *fields, "fields of {name}");
+    }
+    let sample = server_samples().into_iter().find_map(|(_, message)| match message {
+        ServerMessage::Conflict { records, .. } => records.into_iter().next(),
+        _ => None,
+    });
+    // `content` travels as either `value` or `removed`.
+    let Record { key: _, content: _, version: _, modified_ms: _, device: _ } = sample.unwrap();
+    let listed: Vec<_> = rows(section(part, "### `changes`"), "field").into_iter().map(|row| row[0]).collect();
+    assert_eq!(listed[7..], ["key", "value", "removed", "version", "modified_ms", "device"], "fields of a record");
+}
+
+#[test]
+fn every_message_has_a_vector() {
+    let with_vectors: BTreeSet<_> = client_samples().iter().map(|(_, message)| client_fields(message).0).collect();
+    assert_eq!(with_vectors, headings(section(DOCUMENT, "## 2. Messages of the device")));
+    let with_vectors: BTreeSet<_> = server_samples().iter().map(|(_, message)| server_fields(message).0).collect();
+    assert_eq!(with_vectors, headings(section(DOCUMENT, "## 3. Messages of the server")));
+}
+
+#[test]
+fn refusal_codes_are_those_of_the_document() {
+    let listed: Vec<_> = rows(section(DOCUMENT, "## 4. Refusal codes"), "code").into_iter().map(|row| row[0].trim_matches('`')).collect();
+    assert_eq!(listed, RefusalCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>());
+}
+
+#[test]
+fn close_codes_are_those_of_the_document() {
+    let listed: Vec<_> = rows(section(DOCUMENT, "## 6. Close codes"), "code")
+        .into_iter()
+        .map(|row| (row[0].parse::<u16>().unwrap(), row[1].trim_matches('`').to_owned(), row[3].to_owned()))
+        .collect();
+    let advice = |code: &CloseCode| match code.advice() {
+        Advice::Reconnect => "reconnects",
+        Advice::RenewToken => "renews its token",
+        Advice::GiveUp => "gives up",
+    };
+    let known: Vec<_> = CloseCode::ALL.iter().map(|code| (code.code(), code.reason().to_owned(), advice(code).to_owned())).collect();
+    assert_eq!(listed, known);
+}
+
+#[test]
+fn bounds_are_those_of_the_document() {
+    let part = section(DOCUMENT, "## 5. Bounds");
+    let listed: BTreeMap<_, _> = rows(part, "limit").into_iter().map(|row| (row[0].to_owned(), row[1].parse::<u64>().unwrap())).collect();
+    let known: BTreeMap<String, u64> = serde_json::from_value(serde_json::to_value(Limits::default()).unwrap()).unwrap();
+    assert_eq!(listed, known);
+    for said in [
+        format!("a message is at most {}", thousands(limits::MESSAGE_BYTES)),
+        format!("the first one {};", thousands(limits::HELLO_BYTES)),
+        format!("nest at most {} levels", limits::VALUE_DEPTH),
+    ] {
+        assert!(part.contains(&said), "{said}");
+    }
+    assert!(DOCUMENT.contains(&format!("the last {} patch numbers", limits::PATCH_WINDOW)));
+    assert!(DOCUMENT.contains(&format!("cut at about {} KiB", limits::PAGE_BYTES / 1024)));
+}
+
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8(group.to_vec()).unwrap()).collect();
+    groups.join(",")
+}

@@ -1,0 +1,104 @@
+//! One message of every kind, and of every shape that its optional fields give it.
+
+use driftless_protocol::{
+    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Record, RefusalCode,
+    ServerMessage, Value,
+};
+
+fn dataset() -> DatasetName {
+    DatasetName::new("settings").unwrap()
+}
+
+fn key(text: &str) -> Key {
+    Key::new(text).unwrap()
+}
+
+fn value(json: &str) -> Value {
+    serde_json::from_str(json).unwrap()
+}
+
+fn epoch() -> Epoch {
+    Epoch::new("0f3c5a7e9b1d4c6fa8e2d4b6c8f0a1b3").unwrap()
+}
+
+fn record(name: &str, content: Content, version: u64) -> Record {
+    Record { key: key(name), content, version, modified_ms: 1_790_000_000_000, device: DeviceId::new("phone-1").unwrap() }
+}
+
+pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
+    let token = || "header.claims.signature".to_owned();
+    let position = Position { epoch: epoch(), version: 41 };
+    let everything = r#"{"bool":true,"list":[null,1,-1,1.5,1e300],"map":{"":0},"max":18446744073709551615,"min":-9223372036854775808,"text":"ü\u0000\n"}"#;
+    let every_op = vec![
+        Change::new(key("theme"), Op::Put, value("\"dark\"")).with_base(40),
+        Change::new(key("nothing"), Op::Put, value("null")),
+        Change::new(key("every.value"), Op::Put, value(everything)),
+        Change::new(key("old"), Op::Remove, None),
+        Change::new(key("seen"), Op::Remove, None).with_base(0),
+        Change::new(key("visits"), Op::Add, value("1")),
+        Change::new(key("profile"), Op::Merge, value(r#"{"name":"Ann","age":null}"#)),
+        Change::new(key("tags"), Op::Insert, value(r#"["a","b"]"#)),
+        Change::new(key("ключ"), Op::Discard, value("[1]")),
+    ];
+    vec![
+        (
+            "hello",
+            ClientMessage::Hello { token: token(), device: DeviceId::new("phone-1").unwrap(), client: "driftless-js/0.1.0".to_owned() },
+        ),
+        ("renew", ClientMessage::Renew { token: token() }),
+        ("open from nothing", ClientMessage::Open { dataset: dataset(), position: None }),
+        ("open at a position", ClientMessage::Open { dataset: dataset(), position: Some(position) }),
+        ("close", ClientMessage::Close { dataset: dataset() }),
+        ("list", ClientMessage::List),
+        ("write with every operation", ClientMessage::Write { id: 17, dataset: dataset(), changes: every_op }),
+        ("write with the largest number", ClientMessage::Write { id: (1 << 53) - 1, dataset: dataset(), changes: Vec::new() }),
+        ("ack", ClientMessage::Ack { dataset: dataset(), version: 42 }),
+        ("ping", ClientMessage::Ping),
+    ]
+}
+
+pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
+    let dark = || record("theme", Content::Value(value("\"dark\"")), 42);
+    let info = DatasetInfo { dataset: dataset(), epoch: epoch(), version: 42, records: 3, bytes: 120 };
+    let changes =
+        |reset, more, records| ServerMessage::Changes { dataset: dataset(), epoch: epoch(), from: 41, to: 42, reset, more, records };
+    let mut samples = vec![
+        (
+            "welcome",
+            ServerMessage::Welcome {
+                identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
+                session: "5f0c".to_owned(),
+                patch: 16,
+                heartbeat_s: 60,
+                token_expires_in_s: 3600,
+                limits: Limits::default(),
+            },
+        ),
+        ("changes, live", changes(false, false, vec![dark(), record("old", Content::Removed, 42)])),
+        ("changes, first page of a reset", changes(true, true, vec![record("nothing", Content::Value(Value::Null), 42)])),
+        ("changes, empty", changes(false, false, Vec::new())),
+        ("datasets", ServerMessage::Datasets { datasets: vec![info] }),
+        ("written", ServerMessage::Written { id: 17, version: 42, records: Vec::new() }),
+        (
+            "written with results",
+            ServerMessage::Written { id: 17, version: 42, records: vec![record("visits", Content::Value(value("7")), 42)] },
+        ),
+        ("conflict", ServerMessage::Conflict { id: 17, dataset: dataset(), records: vec![dark()] }),
+        (
+            "refused without a patch",
+            ServerMessage::Refused { id: None, dataset: None, code: RefusalCode::UnknownType, message: "unknown type fly".to_owned() },
+        ),
+        ("renew", ServerMessage::Renew { expires_in_s: 60 }),
+        ("pong", ServerMessage::Pong),
+        ("bye with a time", ServerMessage::Bye { code: 4012, reason: "restarting".to_owned(), reconnect_after_ms: Some(1830) }),
+    ];
+    for code in RefusalCode::ALL {
+        let refused = ServerMessage::Refused { id: Some(17), dataset: Some("settings".to_owned()), code: *code, message: "why".to_owned() };
+        samples.push((code.as_str(), refused));
+    }
+    for code in CloseCode::ALL {
+        let bye = ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), reconnect_after_ms: None };
+        samples.push((code.reason(), bye));
+    }
+    samples
+}

@@ -1,0 +1,95 @@
+//! Golden vectors: each message of the wire as a value, as JSON text and as MessagePack, byte by byte.
+//!
+//! `vectors/*.json` hold for every client in every language. `UPDATE_VECTORS=1 cargo test -p driftless-protocol` writes them anew: then
+//! the protocol has changed, and the diff shows how.
+
+#![allow(clippy::unwrap_used)]
+
+mod samples;
+
+use std::path::PathBuf;
+
+use driftless_protocol::{Codec, ServerMessage};
+use samples::{client_samples, server_samples};
+use serde_json::{Value as Json, json};
+
+fn file(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join(format!("{name}.json"))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+fn vector(name: &str, text: Vec<u8>, packed: Vec<u8>) -> Json {
+    let text = String::from_utf8(text).unwrap();
+    let value: Json = serde_json::from_str(&text).unwrap();
+    json!({ "name": name, "value": value, "json": text, "msgpack": hex(&packed) })
+}
+
+fn check(name: &str, now: &[Json]) {
+    if std::env::var_os("UPDATE_VECTORS").is_some() {
+        std::fs::write(file(name), serde_json::to_string_pretty(now).unwrap() + "\n").unwrap();
+    }
+    let kept: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(file(name)).unwrap()).unwrap();
+    for (kept, now) in kept.iter().zip(now) {
+        assert_eq!(kept, now, "{name}: a message is encoded otherwise than it was");
+    }
+    assert_eq!(kept.len(), now.len(), "{name}: UPDATE_VECTORS=1 writes the new ones");
+}
+
+#[test]
+fn messages_of_the_device_are_encoded_as_they_were() {
+    let encoded = |codec: Codec, message| codec.encode(message);
+    let now: Vec<Json> = client_samples()
+        .iter()
+        .map(|(name, message)| vector(name, encoded(Codec::Json, message), encoded(Codec::MsgPack, message)))
+        .collect();
+    check("client", &now);
+}
+
+#[test]
+fn messages_of_the_server_are_encoded_as_they_were() {
+    let now: Vec<Json> =
+        server_samples().iter().map(|(name, message)| vector(name, Codec::Json.encode(message), Codec::MsgPack.encode(message))).collect();
+    check("server", &now);
+}
+
+#[test]
+fn every_vector_is_read_back_as_its_message() {
+    let bytes = |name: &str| -> Vec<(Vec<u8>, Vec<u8>)> {
+        let kept: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(file(name)).unwrap()).unwrap();
+        kept.iter().map(|v| (v["json"].as_str().unwrap().as_bytes().to_vec(), unhex(v["msgpack"].as_str().unwrap()))).collect()
+    };
+    for ((name, message), (text, packed)) in client_samples().iter().zip(bytes("client")) {
+        assert_eq!(Codec::Json.decode_client(&text).as_ref(), Ok(message), "{name}");
+        assert_eq!(Codec::MsgPack.decode_client(&packed).as_ref(), Ok(message), "{name}");
+    }
+    for ((name, message), (text, packed)) in server_samples().iter().zip(bytes("server")) {
+        assert_eq!(Codec::Json.decode_server(&text).as_ref(), Ok(message), "{name}");
+        assert_eq!(Codec::MsgPack.decode_server(&packed).as_ref(), Ok(message), "{name}");
+    }
+}
+
+#[test]
+fn no_message_cut_short_or_followed_by_more_is_read() {
+    for (name, message) in client_samples() {
+        for codec in Codec::ALL {
+            let whole = codec.encode(&message);
+            for length in 0..whole.len() {
+                assert!(codec.decode_client(&whole[..length]).is_err(), "{name}, {length} bytes");
+            }
+            assert!(codec.decode_client(&[&whole[..], b"\x01"].concat()).is_err(), "{name}, one more");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_a_newer_server_is_still_read() {
+    let text = br#"{"type":"refused","code":"from_the_future","message":"m","more":[1]}"#;
+    assert!(matches!(Codec::Json.decode_server(text), Ok(ServerMessage::Refused { .. })));
+}
