@@ -1,2 +1,140 @@
-//! The driftless command.
-fn main() {}
+//! The `driftless` command: arguments, logs, start, wait, drain.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use driftless::app::App;
+use driftless::config::{self, Config, Example, Flags, LogFormat, PoolSection};
+use driftless::dev;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// A real-time sync server: each person's data the same on all their devices.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Starts a server for trying out: a ready pool, tokens, a demo page.
+    Dev {
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Starts a server for production.
+    Serve {
+        /// The configuration, in TOML; see `driftless config`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        flags: Flags,
+    },
+    /// Prints every setting with its default and a sentence, as a file to begin with.
+    Config,
+    /// Prints a token for testing, and nothing else.
+    Token {
+        /// The pool it is for.
+        #[arg(long)]
+        pool: String,
+        /// Who it is for: the token's `sub`.
+        #[arg(long)]
+        subject: String,
+        /// How long it holds, in seconds.
+        #[arg(long, default_value_t = 3600)]
+        expires_in_s: u64,
+        /// The configuration of the pool; without it the pool is the one of `driftless dev`.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("driftless: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Config => {
+            print!("{Example}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Token { pool, subject, expires_in_s, config } => {
+            println!("{}", test_token(&pool, &subject, expires_in_s, config)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Dev { flags } => {
+            let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, PoolSection::of(dev::issuer()));
+            serve(config, true)
+        }
+        Command::Serve { config, flags } => {
+            let config = config::read(config.as_deref(), &variable, &flags)?;
+            config.check_production()?;
+            serve(config, false)
+        }
+    }
+}
+
+fn serve(config: Config, is_dev: bool) -> Result<ExitCode, Failure> {
+    log(&config);
+    runtime()?.block_on(async {
+        let extra = if is_dev { dev::routes() } else { axum::Router::new() };
+        let app = App::start(&config, extra).await?;
+        if is_dev {
+            let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
+            print!("{}", dev::Banner { address: app.address(), tokens });
+        }
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let shutdown = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        app.until(shutdown).await?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, Failure> {
+    let Some(file) = file else {
+        if pool != dev::POOL {
+            return Err(format!("the pool of `driftless dev` is {}; for {pool} name its --config FILE", dev::POOL).into());
+        }
+        return Ok(dev::token(subject, expires_in_s)?);
+    };
+    let config = config::read(Some(&file), &variable, &Flags::default())?;
+    let issuers = config.issuers().into_iter().find(|(name, _)| **name == *pool).map(|(_, issuers)| issuers);
+    let issuers = issuers.ok_or_else(|| format!("{} has no pool {pool}", file.display()))?;
+    let shared = issuers.iter().find_map(|issuer| Some((issuer, issuer.secret.as_ref()?, issuer.audience.first()?)));
+    let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of {pool} has a shared secret to sign with"))?;
+    Ok(dev::mint_for(secret, &issuer.issuer, audience, subject, expires_in_s)?)
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+fn log(config: &Config) {
+    let filter = EnvFilter::new(&config.log);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}

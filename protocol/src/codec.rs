@@ -96,6 +96,25 @@ impl Codec {
         }
     }
 
+    /// Reads what a device said in a request whose path has named the type and the dataset already; the body's own are ignored.
+    pub fn decode_client_as(self, bytes: &[u8], kind: &str, dataset: &DatasetName) -> Result<ClientMessage, DecodeError> {
+        #[derive(Deserialize)]
+        struct Body {
+            id: Option<u64>,
+            changes: Option<Vec<Named<Change>>>,
+            version: Option<u64>,
+        }
+        let body: Named<Body> = self.decode(bytes).map_err(|message| DecodeError::Refused {
+            id: None,
+            dataset: Some(dataset.as_str().to_owned()),
+            code: RefusalCode::BadRequest,
+            message,
+        })?;
+        let Body { id, changes, version } = body.0;
+        let flat = Flat { r#type: kind.to_owned(), dataset: Some(dataset.clone()), id, changes, version, ..Flat::default() };
+        flat.message()
+    }
+
     /// Reads what a server said.
     pub fn decode_server(self, bytes: &[u8]) -> Result<ServerMessage, DecodeError> {
         self.decode(bytes).map_err(DecodeError::Broken)
@@ -119,7 +138,7 @@ impl Codec {
 }
 
 /// Every field that a device's message may have.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 struct Flat {
     r#type: String,
     token: Option<String>,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::limits;
 
 /// A value as JSON knows it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
     /// Nothing; not the same as a record that was removed.
     Null,
@@ -82,6 +82,16 @@ impl PartialEq for Number {
             (Some(a), Some(b)) => a == b,
             _ => self.as_f64() == other.as_f64(),
         }
+    }
+}
+
+/// No number is NaN, so each equals itself.
+impl Eq for Number {}
+
+impl std::hash::Hash for Number {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        // Adding 0 makes -0 and 0, which are equal, the same bits.
+        (self.as_f64() + 0.0).to_bits().hash(state);
     }
 }
 

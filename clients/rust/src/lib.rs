@@ -1,1 +1,30 @@
-//! c
+//! A device for Driftless: what an app in Rust needs to keep one person's data the same on all their devices.
+//!
+//! - [`Device`] is the handle of an app: it opens datasets, writes to them, and reconnects by itself. [`Events`] tells what happens.
+//! - [`Connection`] is one socket, message by message, for who wants to take the steps alone.
+//! - [`Replica`], [`Outbox`], [`Backoff`] and [`Heartbeat`] decide; they do no I/O, and time and chance are their arguments.
+//!
+//! A [`Device`] is built on exactly these parts. Nothing is kept on disk: a new process starts from an empty replica, and
+//! a patch that was not answered when the process ended may or may not have been applied.
+
+mod address;
+mod backoff;
+mod connection;
+mod device;
+mod end;
+mod heartbeat;
+mod outbox;
+mod replica;
+mod settings;
+
+pub use address::{Address, AddressError};
+pub use backoff::Backoff;
+pub use connection::{Connection, SendError, Welcome};
+pub use device::{Device, Event, Events, Gone, ListError, Outcome};
+pub use end::End;
+pub use heartbeat::{Beat, Heartbeat};
+pub use outbox::{Outbox, Patch};
+pub use replica::{Page, Replica, Taken};
+pub use settings::{Settings, Tls, Tokens};
+
+pub use driftless_protocol as protocol;

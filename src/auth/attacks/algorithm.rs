@@ -1,0 +1,68 @@
+//! Attacks on the choice of the algorithm (RFC 8725 sections 2.1, 3.1 and 3.2).
+#![allow(clippy::unwrap_used)]
+
+use serde_json::json;
+
+use super::super::support::*;
+use super::super::{IssuerConfig, Problem, Refusal};
+
+#[tokio::test]
+async fn none_in_every_spelling() {
+    let verifiers = [shared_verifier(), keys_verifier(&[RSA.jwk("k")]), keys_verifier(&[P256.jwk("k")])];
+    for verifier in &verifiers {
+        for alg in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
+            let header = json!({"alg": alg, "kid": "k"});
+            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::Nobody)).await, Refusal::WrongAlgorithm);
+            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::shared())).await, Refusal::WrongAlgorithm);
+        }
+        for header in [json!({}), json!({"alg": null}), json!({"alg": 0}), json!({"alg": ["HS256"]})] {
+            let refusal = refused(verifier, &token(header, claims(), &Signer::shared())).await;
+            assert!(matches!(refusal, Refusal::Malformed(_)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_signature_under_a_true_algorithm() {
+    let unsigned = token(json!({"alg": "HS256"}), claims(), &Signer::Nobody);
+    assert_eq!(refused(&shared_verifier(), &unsigned).await, Refusal::BadSignature);
+}
+
+#[tokio::test]
+async fn public_key_as_shared_secret() {
+    for signer in [&*RSA, &*P256, &*ED25519] {
+        let verifier = keys_verifier(&[signer.jwk("k")]);
+        accepted(&verifier, &token_of(signer, "k")).await;
+        let jwk = signer.jwk("k");
+        let spellings = [signer.pem(), signer.pem().trim().to_owned(), jwk.to_string(), text(&jwk["n"]), text(&jwk["x"])];
+        for spelling in spellings {
+            let forger = Signer::Shared(spelling.into());
+            assert_eq!(refused(&verifier, &token_of(&forger, "k")).await, Refusal::WrongAlgorithm);
+        }
+    }
+}
+
+#[test]
+fn public_key_configured_as_shared_secret() {
+    let config = IssuerConfig { secret: Some(RSA.pem()), ..shared_config() };
+    assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, Problem::SecretIsPem);
+}
+
+#[tokio::test]
+async fn header_that_names_another_algorithm_than_its_key() {
+    let verifier = keys_verifier(&[RSA.jwk("rsa"), P256.jwk("p256"), ED25519.jwk("ed")]);
+    for (signer, own) in [(&*RSA, "rsa"), (&*P256, "p256"), (&*ED25519, "ed")] {
+        accepted(&verifier, &token_of(signer, own)).await;
+        for other in ["rsa", "p256", "ed"].into_iter().filter(|kid| *kid != own) {
+            assert_eq!(refused(&verifier, &token_of(signer, other)).await, Refusal::WrongAlgorithm);
+        }
+    }
+    for alg in ["RS384", "RS512", "PS256", "ES384", "ES512", "ES256K", "HS384", "HS512", "rs256", "RS256 "] {
+        let renamed = token(json!({"alg": alg, "kid": "rsa"}), claims(), &RSA);
+        assert_eq!(refused(&verifier, &renamed).await, Refusal::WrongAlgorithm);
+    }
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

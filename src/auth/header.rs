@@ -1,0 +1,59 @@
+//! A token's header (RFC 7515 section 4): only `alg`, `kid`, `typ` and `crit` are ever read.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::json::{Text, object, present};
+use super::key::Algorithm;
+use super::refusal::Refusal;
+
+/// A header that we accept.
+pub(super) struct Header<'a> {
+    /// What the token says that it was signed with. The key decides whether that is true.
+    pub(super) algorithm: Algorithm,
+    /// Which of the issuer's keys the token says that it was signed with.
+    pub(super) kid: Option<Cow<'a, str>>,
+}
+
+#[derive(Deserialize)]
+struct Members<'a> {
+    #[serde(borrow)]
+    alg: Text<'a>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    kid: Option<Text<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    typ: Option<Text<'a>>,
+    #[serde(default, deserialize_with = "present")]
+    crit: Option<IgnoredAny>,
+}
+
+impl<'a> Header<'a> {
+    /// Reads a header.
+    ///
+    /// `crit` is refused whatever it holds, as we know no extension (RFC 7515 section 4.1.11). A `typ` that names
+    /// another kind of token is refused (RFC 8725 section 3.11).
+    pub(super) fn read(json: &'a [u8]) -> Result<Self, Refusal> {
+        let members: Members<'a> =
+            object(json).ok_or(Refusal::Malformed("its header must be a JSON object with alg, and with alg, kid, typ at most once"))?;
+        if members.crit.is_some() {
+            return Err(Refusal::Malformed("critical header extensions (crit) are not supported"));
+        }
+        if members.typ.is_some_and(|typ| !names_a_jwt(&typ.0)) {
+            return Err(Refusal::WrongType);
+        }
+        Ok(Self { algorithm: Algorithm::from_name(&members.alg.0).ok_or(Refusal::WrongAlgorithm)?, kid: members.kid.map(|kid| kid.0) })
+    }
+}
+
+/// `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1); media types have no case, and `application/` may be
+/// left out (RFC 7515 section 4.1.9).
+fn names_a_jwt(typ: &str) -> bool {
+    const PREFIX: &str = "application/";
+    let short = match typ.get(..PREFIX.len()) {
+        Some(start) if start.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],
+        Some(_) | None => typ,
+    };
+    short.eq_ignore_ascii_case("jwt") || short.eq_ignore_ascii_case("at+jwt")
+}

@@ -1,0 +1,100 @@
+//! Why a token was not believed.
+
+use std::fmt;
+
+use super::config::{LEEWAY_S, MAX_TOKEN_BYTES};
+
+/// Why a token was not believed. Its text is for the app's developer and holds nothing of the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// Over [`MAX_TOKEN_BYTES`].
+    TooLarge,
+    /// Not a signed token in the compact form with the claims that are needed; what exactly.
+    Malformed(&'static str),
+    /// No pool trusts its `iss`.
+    UnknownIssuer,
+    /// Its `aud` names no pool that trusts its issuer, or more than one.
+    WrongAudience,
+    /// Its `typ` says that it is something else than a JWT or an access token.
+    WrongType,
+    /// Its `kid` names no key of its issuer, or it has no `kid` and its issuer has several keys.
+    UnknownKey,
+    /// Its `alg` is not the algorithm of the key that it names, or is none that we use.
+    WrongAlgorithm,
+    /// The issuer's key did not make its signature.
+    BadSignature,
+    /// Its `exp` has passed.
+    Expired,
+    /// Its `nbf` has not come.
+    NotYetValid,
+    /// Its issuer's keys cannot be had at the moment: try again later.
+    KeysUnavailable,
+}
+
+impl Refusal {
+    /// A fixed name for metrics and logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "token_too_large",
+            Self::Malformed(_) => "token_malformed",
+            Self::UnknownIssuer => "unknown_issuer",
+            Self::WrongAudience => "wrong_audience",
+            Self::WrongType => "wrong_type",
+            Self::UnknownKey => "unknown_key",
+            Self::WrongAlgorithm => "wrong_algorithm",
+            Self::BadSignature => "bad_signature",
+            Self::Expired => "token_expired",
+            Self::NotYetValid => "token_not_yet_valid",
+            Self::KeysUnavailable => "keys_unavailable",
+        }
+    }
+
+    /// Whether the same token may be believed later. Any other refusal is final for it.
+    pub fn is_temporary(self) -> bool {
+        match self {
+            Self::KeysUnavailable => true,
+            Self::TooLarge
+            | Self::Malformed(_)
+            | Self::UnknownIssuer
+            | Self::WrongAudience
+            | Self::WrongType
+            | Self::UnknownKey
+            | Self::WrongAlgorithm
+            | Self::BadSignature
+            | Self::Expired
+            | Self::NotYetValid => false,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge => write!(f, "the token is over {MAX_TOKEN_BYTES} bytes"),
+            Self::Malformed(what) => write!(f, "the token cannot be read: {what}"),
+            Self::UnknownIssuer => f.write_str("no pool of this server trusts the token's iss"),
+            Self::WrongAudience => f.write_str("the token's aud must name exactly one pool of this server that trusts its issuer"),
+            Self::WrongType => f.write_str("the token's typ is neither JWT nor at+jwt"),
+            Self::UnknownKey => f.write_str("the token's kid names no key of its issuer, or it has no kid and its issuer has several keys"),
+            Self::WrongAlgorithm => f.write_str("the token's alg is not the algorithm of its issuer's key"),
+            Self::BadSignature => f.write_str("the token's signature was not made by its issuer's key"),
+            Self::Expired => write!(f, "the token has expired (leeway {LEEWAY_S} s)"),
+            Self::NotYetValid => write!(f, "the token is not valid yet (leeway {LEEWAY_S} s)"),
+            Self::KeysUnavailable => f.write_str("the issuer's keys cannot be fetched at the moment; try again later"),
+        }
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_missing_keys_are_worth_another_try() {
+        assert!(Refusal::KeysUnavailable.is_temporary());
+        assert!(!Refusal::UnknownKey.is_temporary());
+        assert!(!Refusal::Expired.is_temporary());
+    }
+}

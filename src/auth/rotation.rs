@@ -1,0 +1,205 @@
+//! Keys fetched from an issuer: they rotate without a restart, survive the issuer, and no stranger can cause a storm.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use serde_json::json;
+use tokio::sync::Notify;
+
+use super::config::{CACHE_LIFETIME_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS, REFETCH_AFTER_S, RETRY_AFTER_S};
+use super::stand_in::{Answer, StandIn, document, response};
+use super::support::*;
+use super::{IssuerConfig, Refusal, Verifier};
+
+/// Long enough for a local server on any machine: only tests of servers that never answer wait for less.
+const PATIENT: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn keys_rotate_without_a_restart() {
+    let (issuer, verifier) = issuer_with_key("old").await;
+    let new = Signer::new_ed25519();
+    issuer.publish(&[P256.jwk("old"), new.jwk("new")]);
+    let later_s = NOW_S + REFETCH_AFTER_S;
+    assert!(verifier.verify(&token_of(&new, "new"), later_s).await.is_ok());
+    assert!(verifier.verify(&token_of(&P256, "old"), later_s).await.is_ok());
+    assert_eq!(issuer.fetches(), 2);
+}
+
+#[tokio::test]
+async fn keys_are_fetched_once_and_kept_for_their_lifetime() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    for age_s in [0, 1, CACHE_LIFETIME_S - 1] {
+        assert!(verifier.verify(&token_of(&P256, "k"), NOW_S + age_s).await.is_ok());
+        assert_eq!(issuer.fetches(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_withdrawn_key_is_believed_for_the_cache_lifetime_only() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    issuer.publish(&[ED25519.jwk("other")]);
+    let token = token_of(&P256, "k");
+    assert!(verifier.verify(&token, NOW_S + CACHE_LIFETIME_S - 1).await.is_ok());
+    assert_eq!(verifier.verify(&token, NOW_S + CACHE_LIFETIME_S).await, Err(Refusal::UnknownKey));
+}
+
+#[tokio::test]
+async fn storm_of_unknown_kids() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    let tokens: Vec<_> = (0..1_000).map(|n| token_of(&Signer::Shared(Vec::new()), &format!("unknown-{n}"))).collect();
+    for (now_s, fetches) in [(NOW_S, 1), (NOW_S + REFETCH_AFTER_S - 1, 1), (NOW_S + REFETCH_AFTER_S, 2)] {
+        let outcomes = join_all(tokens.iter().map(|token| verifier.verify(token, now_s))).await;
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(Refusal::UnknownKey)));
+        assert_eq!(issuer.fetches(), fetches);
+    }
+    assert!(verifier.verify(&token_of(&P256, "k"), NOW_S + REFETCH_AFTER_S).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_thousand_first_logins_share_one_fetch() {
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    issuer.publish(&[P256.jwk("k")]);
+    let token = token_of(&P256, "k");
+    let outcomes = join_all((0..1_000).map(|_| verifier.verify(&token, NOW_S))).await;
+    assert!(outcomes.iter().all(Result::is_ok));
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test]
+async fn tokens_that_name_no_key_cause_no_fetch() {
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    issuer.publish(&[P256.jwk("k"), ED25519.jwk("l")]);
+    accepted(&verifier, &token_of(&P256, "k")).await;
+    let nameless = token(json!({"alg": "ES256"}), claims(), &P256);
+    assert_eq!(verifier.verify(&nameless, NOW_S + REFETCH_AFTER_S).await, Err(Refusal::UnknownKey));
+    assert_eq!(issuer.fetches(), 1);
+}
+
+#[tokio::test]
+async fn an_issuer_that_is_down_keeps_its_keys() {
+    let (mut issuer, verifier) = issuer_with_key("k").await;
+    issuer.stop().await;
+    for age_s in [CACHE_LIFETIME_S, CACHE_LIFETIME_S + 1, 100 * CACHE_LIFETIME_S] {
+        let claims = claims_with(json!({"exp": NOW_S + 200 * CACHE_LIFETIME_S}));
+        let token = token(json!({"alg": "ES256", "kid": "k"}), claims, &P256);
+        assert!(verifier.verify(&token, NOW_S + age_s).await.is_ok());
+    }
+    // Whether a key that we do not have exists cannot be known now.
+    let unknown = verifier.verify(&token_of(&P256, "new"), NOW_S + CACHE_LIFETIME_S).await;
+    assert_eq!(unknown, Err(Refusal::KeysUnavailable));
+}
+
+#[tokio::test]
+async fn an_issuer_that_was_never_reached_is_asked_again_soon() {
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    let token = token_of(&P256, "k");
+    for (age_s, fetches) in [(0, 1), (0, 1), (RETRY_AFTER_S - 1, 1), (RETRY_AFTER_S, 2)] {
+        assert_eq!(verifier.verify(&token, NOW_S + age_s).await, Err(Refusal::KeysUnavailable));
+        assert_eq!(issuer.fetches(), fetches);
+    }
+    issuer.publish(&[P256.jwk("k")]);
+    assert!(verifier.verify(&token, NOW_S + 2 * RETRY_AFTER_S).await.is_ok());
+}
+
+#[tokio::test]
+async fn answers_that_must_not_be_believed_change_nothing() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    let elsewhere = StandIn::start().await;
+    elsewhere.publish(&[ED25519.jwk("evil")]);
+    // Wherever an answer can hold it, there is a key that would be believed but for what is wrong with the answer.
+    let good = json!({ "keys": [ED25519.jwk("evil")] }).to_string();
+    let padded = format!("{good}{}", " ".repeat(MAX_JWKS_BYTES));
+    let location = format!("302 Found\r\nlocation: {}", elsewhere.url());
+    let weak = json!({"kty": "RSA", "kid": "evil", "n": base64url([0xff; 128]), "e": "AQAB"});
+    let secret = json!({"kty": "oct", "kid": "evil", "k": base64url(SECRET)});
+    let answers = [
+        response(&location, &good),
+        response("500 Oops", &good),
+        response("204 No Content", ""),
+        response("200 OK", &padded),
+        format!("HTTP/1.1 200 OK\r\n\r\n{padded}"),
+        format!("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n{good}"),
+        response("200 OK", "<html>"),
+        document(&vec![ED25519.jwk("evil"); MAX_JWKS_KEYS + 1]),
+        document(&[weak]),
+        document(&[secret]),
+        document(&[]),
+    ];
+    let mut now_s = NOW_S;
+    for (done, answer) in answers.into_iter().enumerate() {
+        issuer.answer(Answer::Raw(answer));
+        now_s += REFETCH_AFTER_S;
+        let refusal = verifier.verify(&token_of(&ED25519, "evil"), now_s).await;
+        assert_eq!((done, refusal), (done, Err(Refusal::KeysUnavailable)));
+        assert_eq!(issuer.fetches(), done + 2);
+        assert!(verifier.verify(&token_of(&P256, "k"), now_s).await.is_ok());
+    }
+    assert_eq!(elsewhere.fetches(), 0);
+}
+
+#[tokio::test]
+async fn a_slow_issuer_is_given_up() {
+    let (issuer, verifier) = issuer_of(Duration::from_millis(50)).await;
+    let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":";
+    let mut now_s = NOW_S;
+    for bytes in ["", "HTTP/1.1 200 OK\r\n", half] {
+        issuer.answer(Answer::Stall(bytes.to_owned()));
+        let refusal = verifier.verify(&token_of(&P256, "k"), now_s).await;
+        assert_eq!(refusal, Err(Refusal::KeysUnavailable));
+        now_s += RETRY_AFTER_S;
+    }
+}
+
+#[tokio::test]
+async fn nobody_who_has_a_key_waits_for_a_refresh_that_another_started() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    let gate = Arc::new(Notify::new());
+    issuer.asked().await;
+    issuer.answer(Answer::After(gate.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
+    let stale_s = NOW_S + CACHE_LIFETIME_S;
+    let first = tokio::spawn({
+        let verifier = verifier.clone();
+        async move { verifier.verify(&token_of(&P256, "k"), stale_s).await }
+    });
+    issuer.asked().await;
+    assert!(verifier.verify(&token_of(&P256, "k"), stale_s).await.is_ok());
+    gate.notify_one();
+    assert!(first.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn a_fetch_outlives_the_login_that_started_it() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    let gate = Arc::new(Notify::new());
+    issuer.asked().await;
+    issuer.answer(Answer::After(gate.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
+    let now_s = NOW_S + REFETCH_AFTER_S;
+    let deserter = tokio::spawn({
+        let verifier = verifier.clone();
+        async move { verifier.verify(&token_of(&P256, "invented"), now_s).await }
+    });
+    issuer.asked().await;
+    deserter.abort();
+    assert!(deserter.await.unwrap_err().is_cancelled());
+    gate.notify_one();
+    assert!(verifier.verify(&token_of(&ED25519, "new"), now_s).await.is_ok());
+    assert_eq!(issuer.fetches(), 2);
+}
+
+/// An issuer that publishes nothing yet, and a verifier that trusts it.
+async fn issuer_of(fetch_timeout: Duration) -> (StandIn, Verifier) {
+    let issuer = StandIn::start().await;
+    let config = IssuerConfig { jwks_url: Some(issuer.url()), secret: None, ..shared_config() };
+    let verifier = Verifier::with_fetch_timeout([(POOL.into(), vec![config])], fetch_timeout).unwrap();
+    (issuer, verifier)
+}
+
+/// An issuer whose one key was fetched at [`NOW_S`].
+async fn issuer_with_key(kid: &str) -> (StandIn, Verifier) {
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    issuer.publish(&[P256.jwk(kid)]);
+    accepted(&verifier, &token_of(&P256, kid)).await;
+    (issuer, verifier)
+}

@@ -1,0 +1,149 @@
+//! The verifier: a token and the time in, a login or a refusal out.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::config::{FETCH_TIMEOUT_MS, IssuerConfig};
+use super::config_error::ConfigError;
+use super::fetcher::Fetchers;
+use super::issuers::Issuers;
+use super::refusal::Refusal;
+use super::token::Token;
+
+/// Verifies tokens against the issuers that the pools trust. Cheap to clone; clones share the keys.
+#[derive(Clone)]
+pub struct Verifier {
+    issuers: Arc<Issuers>,
+}
+
+/// What a believed token proves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The pool that the token is for.
+    pub pool: Arc<str>,
+    /// Who issued it: its `iss`.
+    pub issuer: Arc<str>,
+    /// Who it is about, as the issuer names them: its `sub`, 1 to 255 bytes.
+    pub subject: String,
+    /// Until when the token is valid, in Unix seconds: its `exp`, without leeway.
+    pub expires_s: u64,
+}
+
+impl Verifier {
+    /// A verifier for these pools, each a name and its issuers.
+    ///
+    /// Reads key files, and root certificates if any `jwks_url` is `https`, so it blocks; keys are fetched when the
+    /// first token needs them.
+    ///
+    /// # Errors
+    /// The first issuer that cannot be used as it is configured; [`Problem`](super::Problem) lists what is refused.
+    pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, ConfigError> {
+        Self::with_fetch_timeout(pools, Duration::from_millis(FETCH_TIMEOUT_MS))
+    }
+
+    pub(super) fn with_fetch_timeout(
+        pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>,
+        fetch_timeout: Duration,
+    ) -> Result<Self, ConfigError> {
+        let mut fetchers = Fetchers::new(fetch_timeout);
+        let mut issuers = Issuers::default();
+        for (pool, configs) in pools {
+            for config in configs {
+                issuers.trust(&pool, config, &mut fetchers)?;
+            }
+        }
+        Ok(Self { issuers: Arc::new(issuers) })
+    }
+
+    /// What a token proves at `now_s`, in Unix seconds.
+    ///
+    /// Waits only for an issuer whose keys must be fetched, and then at most
+    /// [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS) for a fetch. Cancel safe.
+    ///
+    /// # Errors
+    /// The first reason not to believe it. The times are judged last: "expired" is said of genuine tokens only.
+    pub async fn verify(&self, token: &str, now_s: u64) -> Result<Login, Refusal> {
+        let token = Token::split(token)?;
+        let header = token.header()?;
+        let claims = token.claims()?;
+        let trusted = self.issuers.choose(&claims)?;
+        let key = trusted.key(header.kid.as_deref(), now_s).await?;
+        if header.algorithm != key.algorithm {
+            return Err(Refusal::WrongAlgorithm);
+        }
+        if !key.made(token.signature, token.message) {
+            return Err(Refusal::BadSignature);
+        }
+        claims.check_times(now_s)?;
+        Ok(Login {
+            pool: trusted.pool.clone(),
+            issuer: trusted.issuer.clone(),
+            subject: claims.subject.into_owned(),
+            expires_s: claims.expires_s,
+        })
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    use super::super::support::*;
+    use super::super::{DEVELOPMENT_SECRET, MintClaims, MintError, mint};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_genuine_token_of_each_algorithm_is_believed() {
+        let login = Login { pool: POOL.into(), issuer: ISSUER.into(), subject: "ann".into(), expires_s: NOW_S + 3600 };
+        assert_eq!(accepted(&shared_verifier(), &shared_token(claims())).await, login);
+        for signer in [&*RSA, &*P256, &*ED25519] {
+            let named = keys_verifier(&[signer.jwk("k")]);
+            assert_eq!(accepted(&named, &token_of(signer, "k")).await, login);
+            let from_pem = file_verifier(signer.pem()).unwrap();
+            assert_eq!(accepted(&from_pem, &token_of(signer, "any name, as a PEM file holds one key")).await, login);
+        }
+    }
+
+    #[tokio::test]
+    async fn escapes_in_names_are_read() {
+        let spelt = claims().to_string().replace("https:", r"\u0068ttps:").replace("notes-app", r"notes\u002dapp");
+        assert!(spelt.contains(r"\u"));
+        accepted(&shared_verifier(), &shared_token(spelt)).await;
+    }
+
+    #[tokio::test]
+    async fn a_minted_token_is_believed() {
+        let config = IssuerConfig { secret: Some(DEVELOPMENT_SECRET.to_owned()), ..shared_config() };
+        let verifier = verifier_of(&[(POOL, config)]).unwrap();
+        let claims = MintClaims { issuer: ISSUER, audience: AUDIENCE, subject: "dev", issued_s: NOW_S, expires_s: NOW_S + 60 };
+        let token = mint(DEVELOPMENT_SECRET, &claims).unwrap();
+        assert_eq!(accepted(&verifier, &token).await.subject, "dev");
+        assert_eq!(mint("too short", &claims), Err(MintError::ShortSecret));
+    }
+
+    #[test]
+    fn a_verifier_may_be_shared_between_threads() {
+        fn shared<T: Clone + Send + Sync + 'static>() {}
+        shared::<Verifier>();
+        let verifier = shared_verifier();
+        fn sendable(_: impl Send) {}
+        sendable(verifier.verify("", NOW_S));
+    }
+
+    #[tokio::test]
+    async fn an_rsa_modulus_may_have_a_sign_byte() {
+        let mut jwk = RSA.jwk("k");
+        let modulus = URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
+        jwk["n"] = base64url([&[0], &modulus[..]].concat()).into();
+        accepted(&keys_verifier(&[jwk]), &token_of(&RSA, "k")).await;
+    }
+}

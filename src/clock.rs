@@ -1,0 +1,26 @@
+//! The two clocks: one that people read, one that never jumps.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Tells the time; cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    pub fn start() -> Clock {
+        Clock { start: Instant::now() }
+    }
+
+    /// Milliseconds since this clock started; never goes back. For deadlines.
+    pub fn elapsed_ms(&self) -> u64 {
+        self.start.elapsed().as_millis() as u64
+    }
+
+    /// Milliseconds since 1970 (UTC); may jump. For stamps and for tokens.
+    pub fn unix_ms(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+    }
+}

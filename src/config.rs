@@ -1,0 +1,242 @@
+//! One TOML file, the environment and flags, with the same names; flags win over the environment, the environment over the file.
+//!
+//! A key that nobody knows is refused, with the nearest one that somebody does. Secrets are never printed.
+
+mod keys;
+mod source;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use driftless_protocol::{DatasetName, Limits, limits};
+use serde::Deserialize;
+
+pub use keys::{KEYS, Key};
+pub use source::{ConfigError, Flags, read};
+
+use crate::auth::IssuerConfig;
+use crate::merge::Policy;
+use crate::sync::Pool;
+use crate::{http, store};
+
+/// How to run a server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// The store's folder.
+    pub data: PathBuf,
+    /// The filter of the log.
+    pub log: String,
+    /// Its form.
+    pub log_format: LogFormat,
+    /// Connections at once.
+    pub connections: u32,
+    /// Seconds to drain.
+    pub drain_s: u64,
+    /// Pages that may open sockets.
+    pub origins: Vec<String>,
+    tls: Tls,
+    store: StoreSection,
+    pools: BTreeMap<String, PoolSection>,
+}
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For machines.
+    Json,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Tls {
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct StoreSection {
+    cache_mib: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        StoreSection { cache_mib: 256 }
+    }
+}
+
+/// A pool as it is configured.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSection {
+    region: String,
+    conflicts: Policy,
+    datasets: BTreeMap<DatasetName, Policy>,
+    limits: Limits,
+    /// Whose tokens it believes.
+    pub issuers: Vec<IssuerConfig>,
+}
+
+impl PoolSection {
+    /// A pool with one issuer and all defaults.
+    pub fn of(issuer: IssuerConfig) -> PoolSection {
+        PoolSection { issuers: vec![issuer], ..PoolSection::default() }
+    }
+}
+
+impl Default for PoolSection {
+    fn default() -> Self {
+        PoolSection {
+            region: "local".to_owned(),
+            conflicts: Policy::default(),
+            datasets: BTreeMap::new(),
+            limits: Limits::default(),
+            issuers: Vec::new(),
+        }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            data: PathBuf::from("driftless-data"),
+            log: "info".to_owned(),
+            log_format: LogFormat::Text,
+            connections: 1_000_000,
+            drain_s: 10,
+            origins: Vec::new(),
+            tls: Tls::default(),
+            store: StoreSection::default(),
+            pools: BTreeMap::new(),
+        }
+    }
+}
+
+impl Config {
+    /// The same, with another pool.
+    pub fn with_pool(mut self, name: &str, pool: PoolSection) -> Config {
+        self.pools.insert(name.to_owned(), pool);
+        self
+    }
+
+    /// The pools by name, as `auth` takes them.
+    pub fn issuers(&self) -> Vec<(Arc<str>, Vec<IssuerConfig>)> {
+        self.pools.iter().map(|(name, pool)| (Arc::from(name.as_str()), pool.issuers.clone())).collect()
+    }
+
+    /// The pools, as `sync` takes them.
+    pub fn pools(&self) -> Vec<Pool> {
+        let one = |(name, pool): (&String, &PoolSection)| Pool {
+            name: name.as_str().into(),
+            region: pool.region.as_str().into(),
+            limits: pool.limits,
+            policy: pool.conflicts,
+            datasets: pool.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
+        };
+        self.pools.iter().map(one).collect()
+    }
+
+    /// The port, as `http` takes it.
+    pub fn http(&self) -> http::Config {
+        let tls = match (&self.tls.certificate, &self.tls.key) {
+            (Some(certificate), Some(key)) => Some(http::TlsConfig { certificate: certificate.clone(), key: key.clone() }),
+            _ => None,
+        };
+        http::Config { listen: self.listen, tls, connections: self.connections }
+    }
+
+    /// The store, as `store` takes it.
+    pub fn store(&self) -> store::Config {
+        store::Config { cache_mib: self.store.cache_mib }
+    }
+
+    /// What cannot be said by the types alone.
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.tls.certificate.is_some() != self.tls.key.is_some() {
+            return Err(ConfigError::wrong("tls.certificate and tls.key go together"));
+        }
+        if self.connections == 0 {
+            return Err(ConfigError::wrong("connections must be 1 at least"));
+        }
+        for (name, pool) in &self.pools {
+            let wrong = |what: &str| Err(ConfigError::wrong(&format!("pools.{name}: {what}")));
+            let region = pool.region.as_bytes();
+            if region.is_empty() || region.len() > 18 || !region.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
+                return wrong("region must be 1 to 18 of a-z A-Z 0-9 - _");
+            }
+            let Limits { key_bytes, value_bytes, changes_per_patch, .. } = pool.limits;
+            if key_bytes > limits::KEY_BYTES || value_bytes > limits::VALUE_BYTES || changes_per_patch > limits::CHANGES_PER_PATCH {
+                return wrong("key_bytes, value_bytes and changes_per_patch cannot be over their defaults: a message would not hold them");
+            }
+            if pool.issuers.is_empty() {
+                return wrong("without an issuer nobody can sign in; add [[pools.NAME.issuers]]");
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds for production on top: no development secret, and somebody to serve.
+    pub fn check_production(&self) -> Result<(), ConfigError> {
+        if self.pools.is_empty() {
+            return Err(ConfigError::wrong("there is no pool to serve; add [pools.NAME] with an issuer, see: driftless config"));
+        }
+        for (name, pool) in &self.pools {
+            if pool.issuers.iter().any(IssuerConfig::uses_development_secret) {
+                let what = format!("pools.{name} uses the development secret, which everybody knows; serve needs one of its own");
+                return Err(ConfigError::wrong(&what));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every key with its default and a sentence, as a file that can be used.
+pub struct Example;
+
+impl fmt::Display for Example {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Driftless: every setting with its default.")?;
+        writeln!(f, "# A single one is also a flag (--store-cache-mib 512) and a variable (DRIFTLESS_STORE_CACHE_MIB=512).")?;
+        let mut table = "";
+        for key in KEYS {
+            let (parent, name) = key.name.rsplit_once('.').unwrap_or(("", key.name));
+            if parent != table {
+                table = parent;
+                write_table(f, parent)?;
+            } else {
+                writeln!(f)?;
+            }
+            writeln!(f, "# {}", key.says)?;
+            let name = if name == "*" { "NAME" } else { name };
+            match (key.default, key.is_single()) {
+                ("", _) => writeln!(f, "#{name} =")?,
+                (default, true) => writeln!(f, "{name} = {default}")?,
+                (default, false) => writeln!(f, "#{name} = {default}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write_table(f: &mut fmt::Formatter<'_>, table: &str) -> fmt::Result {
+    let shown = table.replace("issuers.*", "issuers").replace('*', "NAME");
+    match (table.ends_with(".*") && table.contains("issuers"), table.contains('*')) {
+        (true, _) => writeln!(f, "\n#[[{shown}]]"),
+        (false, true) => writeln!(f, "\n#[{shown}]"),
+        (false, false) => writeln!(f, "\n[{shown}]"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,155 @@
+//! The acts of a session as plain requests, for an app that a push woke and that has seconds to sync.
+
+use std::time::Duration;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use bytes::Bytes;
+use driftless_protocol::{
+    ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits,
+};
+use serde::Deserialize;
+
+use super::error::{self, Error};
+use super::{Rooms, error::granted};
+use crate::session::Entry;
+use crate::store::{Decision, Start};
+use crate::sync::AckError;
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The header that names the device.
+const DEVICE: &str = "driftless-device";
+
+/// `GET /v1/datasets`.
+pub(super) async fn list(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
+    let who = enter(&rooms, &headers).await?.principal;
+    let datasets = rooms.sync.list(&who).await?;
+    Ok(granted(&ServerMessage::Datasets { datasets }))
+}
+
+/// The position of a reader, in the query.
+#[derive(Deserialize)]
+pub(super) struct Since {
+    epoch: Option<Epoch>,
+    version: Option<u64>,
+}
+
+/// `GET /v1/datasets/{dataset}/changes`: whole versions, of about a page.
+pub(super) async fn changes(
+    State(rooms): State<Rooms>,
+    Path(dataset): Path<String>,
+    since: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let who = enter(&rooms, &headers).await?.principal;
+    let dataset = named(&dataset)?;
+    let position = match since.map_err(|error| bad_request(error.body_text()))?.0 {
+        Since { epoch: Some(epoch), version: Some(version) } => Some(Position { epoch, version }),
+        Since { epoch: None, version: None } => None,
+        _ => return Err(bad_request("epoch and version go together".to_owned())),
+    };
+    let (mut cursor, reset) = match rooms.sync.start(&who, &dataset, position).await? {
+        Start::After(cursor) | Start::Fresh(cursor) => (cursor, false),
+        Start::Reset(cursor) => (cursor, true),
+    };
+    let from = cursor.version;
+    let mut records = Vec::new();
+    // The answer keeps no cursor but the version, so it ends where a version does: a patch of several pages comes whole.
+    let more = loop {
+        let page = rooms.sync.changes(&who, &dataset, cursor).await?;
+        records.extend(page.records);
+        cursor = page.cursor;
+        if !page.more || cursor.is_whole() {
+            break page.more;
+        }
+    };
+    let epoch = rooms.sync.epoch().clone();
+    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to: cursor.version, reset, more, records }))
+}
+
+/// `POST /v1/datasets/{dataset}/write`.
+pub(super) async fn write(
+    State(rooms): State<Rooms>,
+    Path(dataset): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let who = enter(&rooms, &headers).await?.principal;
+    let dataset = named(&dataset)?;
+    let body = read(body).await?;
+    let (id, changes) = match typed(&body, "write", &dataset)? {
+        ClientMessage::Write { id, changes, .. } => (id, changes),
+        _ => return Err(bad_request("not a write".to_owned())),
+    };
+    let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0, body.len()).await?;
+    match answer.await.map_err(|_| crate::committer::Unavailable)?? {
+        Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
+            Ok(granted(&ServerMessage::Written { id, version, records: results }))
+        }
+        Decision::Conflict(records) => Ok(error::conflict(&ServerMessage::Conflict { id, dataset, records })),
+        Decision::Refused(code, message) => Err(Error::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
+    }
+}
+
+/// `POST /v1/datasets/{dataset}/ack`.
+pub(super) async fn ack(
+    State(rooms): State<Rooms>,
+    Path(dataset): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Error> {
+    let who = enter(&rooms, &headers).await?.principal;
+    let dataset = named(&dataset)?;
+    let version = match typed(&read(body).await?, "ack", &dataset)? {
+        ClientMessage::Ack { version, .. } => version,
+        _ => return Err(bad_request("not an acknowledgement".to_owned())),
+    };
+    match rooms.sync.acknowledge(&who, dataset.clone(), version).await {
+        Ok(()) => Ok(granted(&serde_json::json!({ "acknowledged": version }))),
+        Err(AckError::Unavailable) => Err(crate::committer::Unavailable.into()),
+        Err(AckError::Ahead(head)) => Err(Error::Refused {
+            id: None,
+            dataset: Some(dataset.to_string()),
+            code: RefusalCode::AheadOfServer,
+            message: format!("the newest version is {head}"),
+        }),
+    }
+}
+
+async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
+    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    let token = token.ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
+    let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
+    let device = device.ok_or(Error::Anonymous("send the device's id as: Driftless-Device: <1 to 256 printable characters>"))?;
+    Ok(rooms.door.enter(token, device).await?)
+}
+
+fn named(dataset: &str) -> Result<DatasetName, Error> {
+    DatasetName::new(dataset).map_err(|error| Error::Refused {
+        id: None,
+        dataset: None,
+        code: RefusalCode::BadName,
+        message: error.to_string(),
+    })
+}
+
+fn bad_request(message: String) -> Error {
+    Error::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message }
+}
+
+async fn read(body: Body) -> Result<Bytes, Error> {
+    match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, limits::MESSAGE_BYTES)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(Error::Body("the body is over 2 MiB, or broke off")),
+        Err(_) => Err(Error::Body("the body did not come within 30 seconds")),
+    }
+}
+
+/// A body is a message whose `type` and `dataset` the path has said already.
+fn typed(body: &[u8], kind: &str, dataset: &DatasetName) -> Result<ClientMessage, DecodeError> {
+    Codec::Json.decode_client_as(body, kind, dataset)
+}

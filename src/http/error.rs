@@ -1,0 +1,122 @@
+//! Why a request was not granted, as HTTP says it. The only file with status codes.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
+
+use crate::committer::Unavailable;
+use crate::session::Denied;
+
+/// A request that was not granted.
+#[derive(Debug)]
+pub(super) enum Error {
+    /// Without a token or a device.
+    Anonymous(&'static str),
+    /// The door stays closed.
+    Denied(Denied),
+    /// The request is wrong, or cannot be granted.
+    Refused { id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String },
+    /// The body is over the bound, or did not come in time.
+    Body(&'static str),
+    /// A socket was asked for in a way that leads to none.
+    NoSocket(&'static str),
+    /// A page that may not open sockets.
+    ForeignOrigin,
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Error {
+        Error::Denied(denied)
+    }
+}
+
+impl From<Unavailable> for Error {
+    fn from(_: Unavailable) -> Error {
+        Error::Denied(Denied::Unavailable)
+    }
+}
+
+impl From<DecodeError> for Error {
+    fn from(error: DecodeError) -> Error {
+        match error {
+            DecodeError::Broken(message) => Error::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message },
+            DecodeError::Refused { id, dataset, code, message } => Error::Refused { id, dataset, code, message },
+        }
+    }
+}
+
+impl IntoResponse for Error {
+    fn into_response(self) -> Response {
+        match self {
+            Error::Anonymous(what) => plain(StatusCode::UNAUTHORIZED, what),
+            Error::Denied(denied) => {
+                let status = match denied {
+                    Denied::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+                    Denied::Token(_) => StatusCode::UNAUTHORIZED,
+                    Denied::TooManyDevices => StatusCode::FORBIDDEN,
+                    Denied::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                };
+                plain(status, &denied.to_string())
+            }
+            Error::Refused { id, dataset, code, message } => {
+                answer(refusal_status(code), &ServerMessage::Refused { id, dataset, code, message })
+            }
+            Error::Body(what) => plain(StatusCode::PAYLOAD_TOO_LARGE, what),
+            Error::NoSocket(what) => plain(StatusCode::BAD_REQUEST, what),
+            Error::ForeignOrigin => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a socket here"),
+        }
+    }
+}
+
+fn refusal_status(code: RefusalCode) -> StatusCode {
+    match code {
+        RefusalCode::TooLarge | RefusalCode::TooManyChanges => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalCode::PatchReused | RefusalCode::PatchExpired | RefusalCode::AheadOfServer => StatusCode::CONFLICT,
+        RefusalCode::TooManyRecords | RefusalCode::DatasetFull | RefusalCode::TooManyDatasets => StatusCode::INSUFFICIENT_STORAGE,
+        RefusalCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::TokenRefused | RefusalCode::OtherIdentity => StatusCode::UNAUTHORIZED,
+        RefusalCode::UnknownType
+        | RefusalCode::BadRequest
+        | RefusalCode::BadName
+        | RefusalCode::HelloAgain
+        | RefusalCode::NotOpen
+        | RefusalCode::WrongType => StatusCode::BAD_REQUEST,
+    }
+}
+
+/// A message of the protocol as an answer that is granted.
+pub(super) fn granted(message: &impl serde::Serialize) -> Response {
+    answer(StatusCode::OK, message)
+}
+
+/// A conflict as an answer.
+pub(super) fn conflict(message: &ServerMessage) -> Response {
+    answer(StatusCode::CONFLICT, message)
+}
+
+/// Whether something is well.
+pub(super) fn health(well: bool, text: &str) -> Response {
+    plain(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+/// The answer after which the connection is a socket.
+pub(super) fn switching() -> StatusCode {
+    StatusCode::SWITCHING_PROTOCOLS
+}
+
+pub(super) async fn no_such_path() -> Response {
+    plain(StatusCode::NOT_FOUND, "no such path; the protocol is at /v1/sync and /v1/datasets")
+}
+
+pub(super) async fn no_such_method() -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+}
+
+fn answer(status: StatusCode, message: &impl serde::Serialize) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, kind, Codec::Json.encode(message)).into_response()
+}
+
+fn plain(status: StatusCode, text: &str) -> Response {
+    (status, format!("{text}\n")).into_response()
+}

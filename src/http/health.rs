@@ -1,0 +1,31 @@
+//! For whoever watches over the server.
+
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+
+use super::{Rooms, error};
+
+/// The media type of OpenMetrics 1.0.
+const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The process is alive.
+pub(super) async fn live() -> Response {
+    error::health(true, "alive")
+}
+
+/// It takes sessions and writes.
+pub(super) async fn ready(State(rooms): State<Rooms>) -> Response {
+    if *rooms.draining.borrow() {
+        return error::health(false, "on its way out");
+    }
+    match rooms.gate.is_open() {
+        true => error::health(true, "ready"),
+        false => error::health(false, "the store failed; see the log"),
+    }
+}
+
+/// What was counted.
+pub(super) async fn metrics(State(rooms): State<Rooms>) -> Response {
+    ([(header::CONTENT_TYPE, METRICS)], rooms.metrics.text()).into_response()
+}

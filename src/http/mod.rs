@@ -1,0 +1,58 @@
+//! Everything on the one port: the socket's upgrade, the same acts as plain requests, health, metrics.
+//!
+//! Every step of a connection has a deadline and every part of a request a bound. `error` is the only file that knows status codes.
+
+mod datasets;
+mod error;
+mod health;
+mod server;
+mod socket;
+mod tls;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+pub use server::{Config, Listener, Serving};
+pub use tls::{ListenError, TlsConfig};
+
+use crate::committer::Gate;
+use crate::metrics::Metrics;
+use crate::session::{Door, Sessions};
+use crate::sync::Sync;
+
+/// What requests need of the rest of the server; cheap to clone.
+#[derive(Clone)]
+pub struct Rooms {
+    /// Who may come in.
+    pub door: Door,
+    /// What they may ask.
+    pub sync: Sync,
+    /// Where sockets go.
+    pub sessions: Sessions,
+    /// Whether the store is at work.
+    pub gate: Gate,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Pages that may open a socket, as their `Origin` says; empty: all.
+    pub origins: Arc<[String]>,
+    /// Whether the server is on its way out.
+    pub draining: tokio::sync::watch::Receiver<bool>,
+}
+
+/// All routes of the server.
+pub fn router(rooms: Rooms) -> Router {
+    Router::new()
+        .route("/v1/sync", get(socket::upgrade))
+        .route("/v1/datasets", get(datasets::list))
+        .route("/v1/datasets/{dataset}/changes", get(datasets::changes))
+        .route("/v1/datasets/{dataset}/write", post(datasets::write))
+        .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
+        .with_state(rooms)
+}

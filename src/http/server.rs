@@ -1,0 +1,151 @@
+//! Listens, accepts, and gives each connection a task and deadlines.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tower_service::Service;
+use tracing::{debug, warn};
+
+use super::tls::{ListenError, TlsConfig};
+
+/// How long a client may take for the head of a request, also between two requests of a connection.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a client may take for the TLS handshake.
+const TLS_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Bytes of a request's head at most.
+const HEAD_BYTES: usize = 16 * 1024;
+
+/// How long to wait before accepting again when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Where the server listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Address and port.
+    pub listen: SocketAddr,
+    /// TLS, if there is a certificate.
+    pub tls: Option<TlsConfig>,
+    /// Connections at once; more wait in the system's queue.
+    pub connections: u32,
+}
+
+/// The stream of a connection with TLS. Boxed: its state is large.
+pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
+
+/// Counts a connection as long as somebody holds it.
+#[derive(Clone)]
+pub(super) struct Guest {
+    _permit: Arc<OwnedSemaphorePermit>,
+}
+
+/// A bound port.
+pub struct Listener {
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    room: Arc<Semaphore>,
+    connections: u32,
+}
+
+/// What is left of a listener that no longer listens: its connections.
+pub struct Serving {
+    room: Arc<Semaphore>,
+    connections: u32,
+}
+
+impl Listener {
+    /// Binds the port and reads the certificate.
+    pub async fn bind(config: &Config) -> Result<Listener, ListenError> {
+        let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
+        let listener = TcpListener::bind(config.listen).await.map_err(|error| ListenError::listen(config.listen, &error))?;
+        let room = Arc::new(Semaphore::new(config.connections as usize));
+        Ok(Listener { listener, tls, room, connections: config.connections })
+    }
+
+    /// The address that was bound.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` is ready; then nothing new is accepted.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> Serving {
+        let mut stop = std::pin::pin!(stop);
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = &mut stop => break,
+                accepted = self.accept() => accepted,
+            };
+            let Some((stream, guest)) = accepted else { continue };
+            let (router, tls) = (router.clone(), self.tls.clone());
+            tokio::spawn(async move {
+                match tls {
+                    None => connection(stream, router, guest).await,
+                    // Boxed: a handshake's state is large and short-lived.
+                    Some(tls) => match tokio::time::timeout(TLS_DEADLINE, Box::pin(tls.accept(stream))).await {
+                        Ok(Ok(stream)) => connection(Box::new(stream), router, guest).await,
+                        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
+                        Err(_) => debug!("a TLS handshake took too long"),
+                    },
+                }
+            });
+        }
+        Serving { room: self.room, connections: self.connections }
+    }
+
+    async fn accept(&self) -> Option<(TcpStream, Guest)> {
+        let permit = Arc::clone(&self.room).acquire_owned().await.ok()?;
+        match self.listener.accept().await {
+            Ok((stream, _)) => {
+                // A small message must not wait for the answer to the one before it.
+                let _ = stream.set_nodelay(true);
+                Some((stream, Guest { _permit: Arc::new(permit) }))
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                None
+            }
+        }
+    }
+}
+
+impl Serving {
+    /// Returns when the last connection has ended.
+    pub async fn ended(&self) {
+        // Never closed, and never more permits than there are.
+        let _ = self.room.acquire_many(self.connections).await;
+    }
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, guest: Guest) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(guest.clone());
+        router.clone().call(request)
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_DEADLINE)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    // Boxed: of a connection that became a socket nothing stays here.
+    if let Err(error) = Box::pin(served).await {
+        debug!(%error, "a connection ended badly");
+    }
+}

@@ -1,0 +1,81 @@
+//! From a request to a socket: RFC 6455 §4.2, as far as it concerns a server.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use driftless_protocol::Codec;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tracing::debug;
+
+use super::Rooms;
+use super::error::{self, Error};
+use super::server::{Guest, TlsSocket};
+use crate::session::Sessions;
+
+/// `GET /v1/sync`.
+pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) -> Result<Response, Error> {
+    let headers = request.headers();
+    let accept = asked(headers)?;
+    check_origin(headers, &rooms.origins)?;
+    let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
+    let codec = offered
+        .flat_map(Codec::choose)
+        .next()
+        .ok_or(Error::NoSocket("name a subprotocol: Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json"))?;
+    let guest = request.extensions().get::<Guest>().cloned();
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        match upgraded.await {
+            Ok(socket) => serve(&rooms.sessions, socket, codec).await,
+            Err(error) => debug!(%error, "a socket was given up before it was one"),
+        }
+        // Only now the connection no longer counts.
+        drop(guest);
+    });
+    let named = [
+        (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+        (header::UPGRADE, HeaderValue::from_static("websocket")),
+        (header::SEC_WEBSOCKET_ACCEPT, accept),
+        (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(codec.subprotocol())),
+    ];
+    Ok((error::switching(), named).into_response())
+}
+
+/// The session of a socket. Boxed inside: what is left of the request must not lie in a sleeping session's memory.
+async fn serve(sessions: &Sessions, socket: Upgraded, codec: Codec) {
+    // No peer sends before it has the answer (RFC 6455 §4.1): whatever was read ahead is not the start of a session.
+    match socket.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) if parts.read_buf.is_empty() => sessions.serve(parts.io.into_inner(), codec).await,
+        Ok(_) => debug!("bytes before the upgrade"),
+        Err(socket) => match socket.downcast::<TokioIo<TlsSocket>>() {
+            Ok(parts) if parts.read_buf.is_empty() => sessions.serve(parts.io.into_inner(), codec).await,
+            _ => debug!("bytes before the upgrade"),
+        },
+    }
+}
+
+/// The answer's key, if a socket was asked for.
+fn asked(headers: &HeaderMap) -> Result<HeaderValue, Error> {
+    if !lists(headers, header::CONNECTION, "upgrade") || !lists(headers, header::UPGRADE, "websocket") {
+        return Err(Error::NoSocket("this is a WebSocket: ask with Connection: Upgrade and Upgrade: websocket"));
+    }
+    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+        return Err(Error::NoSocket("only version 13 of WebSocket is spoken here"));
+    }
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Error::NoSocket("Sec-WebSocket-Key is missing"))?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| Error::NoSocket("Sec-WebSocket-Key is none"))
+}
+
+fn lists(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+}
+
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
+    // Apps send none; browsers always do.
+    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    if allowed.is_empty() || allowed.iter().any(|one| origin == one.as_str()) { Ok(()) } else { Err(Error::ForeignOrigin) }
+}

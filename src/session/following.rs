@@ -1,0 +1,115 @@
+//! A dataset that a session has open: a cursor, no queue. Pure.
+//!
+//! Invariants: what is sent follows what was sent before (I3); a change that this session wrote is not sent back to it as long as its
+//! `written` moves the device on; after an open there is always an answer.
+
+use std::sync::Arc;
+
+use driftless_protocol::DatasetName;
+
+use crate::hub::{Change, Feed, Taken};
+use crate::store::{Cursor, Page, Start};
+
+/// What a session sends next of a dataset.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Nothing now.
+    Rest,
+    /// This change, which follows the last one.
+    Send(Arc<Change>),
+    /// A page from the store, after this cursor.
+    Read(Cursor),
+}
+
+/// The head of a page on the wire.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cut {
+    pub from: u64,
+    pub to: u64,
+    pub reset: bool,
+    pub more: bool,
+}
+
+/// One open dataset.
+#[derive(Debug)]
+pub(super) struct Following {
+    feed: Arc<Feed>,
+    cursor: Cursor,
+    state: State,
+    /// The newest version that this session wrote and was told of.
+    written: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Opened, nothing sent yet; `reset`: the device must forget first.
+    Opened { reset: bool },
+    /// On the way through the store.
+    Reading,
+    /// From the ring.
+    Live,
+}
+
+impl Following {
+    pub(super) fn new(feed: Arc<Feed>, start: Start) -> Following {
+        let (cursor, reset) = match start {
+            Start::After(cursor) | Start::Fresh(cursor) => (cursor, false),
+            Start::Reset(cursor) => (cursor, true),
+        };
+        Following { feed, cursor, state: State::Opened { reset }, written: 0 }
+    }
+
+    pub(super) fn dataset(&self) -> &DatasetName {
+        self.feed.dataset()
+    }
+
+    pub(super) fn feed(&self) -> &Arc<Feed> {
+        &self.feed
+    }
+
+    /// Everything up to this version was sent.
+    pub(super) fn version(&self) -> u64 {
+        self.cursor.version
+    }
+
+    /// What to send next. A change from the ring counts as taken.
+    pub(super) fn next(&self, session: u64) -> Step {
+        if self.state != State::Live {
+            return Step::Read(self.cursor);
+        }
+        match self.feed.after(self.cursor.version, session) {
+            Taken::Nothing => Step::Rest,
+            // Its own, whose `written` is on the way and will move the cursor.
+            Taken::Change(change) if change.writer() == session && change.version() > self.written => Step::Rest,
+            Taken::Change(change) => Step::Send(change),
+            Taken::Behind => Step::Read(self.cursor),
+        }
+    }
+
+    /// A change from the ring was sent.
+    pub(super) fn sent(&mut self, change: &Change) {
+        self.cursor = Cursor::at(change.version());
+    }
+
+    /// A page was read; `None` if there is nothing in it to send.
+    pub(super) fn read(&mut self, page: &Page) -> Option<Cut> {
+        let cut = Cut {
+            from: if matches!(self.state, State::Opened { reset: true }) { 0 } else { self.cursor.version },
+            to: page.cursor.version,
+            reset: self.state == State::Opened { reset: true },
+            more: page.more,
+        };
+        let answers_open = matches!(self.state, State::Opened { .. });
+        self.cursor = page.cursor;
+        self.state = if page.more { State::Reading } else { State::Live };
+        (answers_open || cut.to > cut.from || !page.records.is_empty()).then_some(cut)
+    }
+
+    /// This session was told that it wrote a version.
+    pub(super) fn wrote(&mut self, version: u64) {
+        self.written = self.written.max(version);
+        if self.state == State::Live && self.cursor.version + 1 == version {
+            self.cursor = Cursor::at(version);
+        }
+    }
+}

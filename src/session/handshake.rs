@@ -1,0 +1,64 @@
+//! From a socket that nobody knows to one with a principal: hello, within a deadline.
+
+use std::time::Duration;
+
+use driftless_protocol::{ClientMessage, CloseCode, ServerMessage};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::debug;
+
+use super::machine::HEARTBEAT_S;
+use super::socket::{Incoming, Socket};
+use super::{Entry, Inner, name};
+
+/// How long a socket may stay without its hello. A phone on a bad network needs seconds; a stranger gets no more.
+const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A socket that was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turned {
+    /// It is told why.
+    Away(CloseCode),
+    /// It is gone.
+    Gone,
+}
+
+/// Waits for hello and checks it.
+pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<Entry, Turned> {
+    let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
+    let bytes = match first {
+        Err(_) => return Err(Turned::Away(CloseCode::HelloTimeout)),
+        Ok(Incoming::End) => return Err(Turned::Gone),
+        Ok(Incoming::Unfit(code)) => return Err(Turned::Away(code)),
+        Ok(Incoming::Message(bytes)) => bytes,
+    };
+    let (token, device, client) = match socket.codec().decode_client(&bytes) {
+        Ok(ClientMessage::Hello { token, device, client }) => (token, device, client),
+        Ok(_) => return Err(Turned::Away(CloseCode::HelloExpected)),
+        Err(error) => {
+            debug!(%error, "a first message that is none");
+            return Err(Turned::Away(CloseCode::BadMessage));
+        }
+    };
+    drop(bytes);
+    let entered = inner.door.enter(&token, device.clone()).await;
+    inner.metrics.handshake(entered.as_ref().map_or_else(|denied| denied.code(), |_| "welcome"));
+    let entry = entered.map_err(|denied| {
+        debug!(%device, reason = %denied, "a device was turned away");
+        Turned::Away(denied.close_code())
+    })?;
+    debug!(identity = %entry.principal.identity, %device, ?client, "a device came in");
+    socket.welcome();
+    Ok(entry)
+}
+
+/// The answer to a hello.
+pub(super) fn welcome(entry: &Entry, session: u64, token_expires_in_s: u64) -> ServerMessage {
+    ServerMessage::Welcome {
+        identity: entry.principal.identity.as_str().to_owned(),
+        session: name(session),
+        patch: entry.patch,
+        heartbeat_s: HEARTBEAT_S,
+        token_expires_in_s,
+        limits: entry.principal.pool.limits,
+    }
+}

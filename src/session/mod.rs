@@ -1,0 +1,83 @@
+//! A device's open socket, from its first message to its goodbye.
+//!
+//! `handshake` turns a socket that nobody knows into one with a [`Principal`](crate::sync::Principal); only then is there a `driver`, which
+//! moves bytes and asks the pure parts what to do: `machine` (time), `following` (what to send of a dataset).
+//!
+//! - A sleeping session owns no buffer, no timer, no queue and no thread: a socket, a mailbox, its cursors.
+//! - A request that fails is refused by itself. Only what is no message at all ends the socket, always with a code that says why.
+//! - A peer that does not read costs no memory: nothing is taken for it, and when it reads again it skips to the newest values.
+
+mod door;
+mod driver;
+mod following;
+mod handshake;
+mod heartbeat;
+mod machine;
+mod socket;
+mod tap;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use driftless_protocol::Codec;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::{Instrument, debug_span};
+
+pub use door::{Denied, Door, Entry};
+pub use heartbeat::Wheel;
+pub use machine::{HEARTBEAT_S, RENEWAL_MS, SILENCE_MS, STALL_MS};
+
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::sync::Sync;
+use machine::Now;
+
+/// What sessions need of the rest of the server; cheap to clone.
+#[derive(Clone)]
+pub struct Sessions {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    door: Door,
+    sync: Sync,
+    hub: Hub,
+    wheel: Wheel,
+    metrics: Metrics,
+    /// The window over which devices are told to come back after a restart, in milliseconds.
+    reconnect_spread_ms: u64,
+    next: AtomicU64,
+}
+
+impl Sessions {
+    /// Over the parts that they use.
+    pub fn new(door: Door, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, reconnect_spread_ms: u64) -> Sessions {
+        // Numbers of sessions tell them apart in the log of several runs, too.
+        let next = AtomicU64::new(random() >> 12);
+        Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, reconnect_spread_ms, next }) }
+    }
+
+    /// Serves one socket to its end.
+    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) {
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed).max(1);
+        let span = debug_span!("session", session = %name(number));
+        driver::serve(&self.inner, socket::Socket::new(io, codec), number).instrument(span).await;
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Now {
+        let clock = self.sync.clock();
+        Now { elapsed_ms: clock.elapsed_ms(), unix_ms: clock.unix_ms() }
+    }
+}
+
+/// A session's number as it is shown.
+fn name(number: u64) -> String {
+    format!("{number:x}")
+}
+
+fn random() -> u64 {
+    // Without the system's random source nothing of this is secret, only less well spread.
+    getrandom::u64().unwrap_or(1)
+}

@@ -1,0 +1,164 @@
+//! A WebSocket that holds buffers only while it is busy.
+
+use bytes::Bytes;
+use driftless_protocol::{CloseCode, Codec, limits};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
+
+use super::tap::{Tap, TooLong};
+
+/// Bytes read at a time: most messages are far smaller.
+const READ_BYTES: usize = 4 * 1024;
+
+/// Bytes of messages gathered before they are written.
+const WRITE_BYTES: usize = 16 * 1024;
+
+/// Bytes of messages that may wait for the peer to read: the largest message and what was gathered before it.
+const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
+
+/// What came from the peer.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Incoming {
+    /// A message of the socket's codec.
+    Message(Bytes),
+    /// A message that this protocol has no place for: the other kind of frame, a broken frame, one over the bound.
+    Unfit(CloseCode),
+    /// The peer closed, or is gone.
+    End,
+}
+
+/// The peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// A socket, awake with the library's buffers or asleep without.
+pub(super) struct Socket<S> {
+    state: State<S>,
+    codec: Codec,
+}
+
+enum State<S> {
+    Awake(Box<WebSocketStream<Tap<S>>>),
+    Asleep(Tap<S>),
+    /// Only while it changes from one to the other.
+    Changing,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    /// A socket whose upgrade is done. Its messages are bounded as a hello is.
+    pub(super) fn new(io: S, codec: Codec) -> Socket<S> {
+        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES)), codec }
+    }
+
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
+    }
+
+    /// After hello messages may be larger.
+    pub(super) fn welcome(&mut self) {
+        match &mut self.state {
+            State::Awake(web) => web.get_mut().set_limit(limits::MESSAGE_BYTES),
+            State::Asleep(tap) => tap.set_limit(limits::MESSAGE_BYTES),
+            State::Changing => {}
+        }
+    }
+
+    pub(super) fn is_awake(&self) -> bool {
+        matches!(self.state, State::Awake(_))
+    }
+
+    /// Gives the buffers back, if nothing is in them. All that was sent must have been flushed.
+    pub(super) fn sleep(&mut self) {
+        if let State::Awake(web) = &self.state
+            && web.get_ref().is_between_messages()
+            && let State::Awake(web) = std::mem::replace(&mut self.state, State::Changing)
+        {
+            self.state = State::Asleep(web.into_inner());
+        }
+    }
+
+    /// The next message. Loses nothing if it is dropped.
+    pub(super) async fn next(&mut self) -> Incoming {
+        if let State::Asleep(tap) = &mut self.state
+            && tap.stirred().await.is_err()
+        {
+            return Incoming::End;
+        }
+        let codec = self.codec;
+        let Some(web) = self.wake() else { return Incoming::End };
+        loop {
+            match (web.next().await, codec) {
+                (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => return Incoming::Message(bytes),
+                (Some(Ok(Message::Text(text))), Codec::Json) => return Incoming::Message(text.into()),
+                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => return Incoming::Unfit(CloseCode::BadMessage),
+                (Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))), _) => {}
+                (Some(Ok(Message::Close(_))) | None, _) => return Incoming::End,
+                (Some(Err(error)), _) => return unfit(&error),
+            }
+        }
+    }
+
+    /// Takes a message to be sent; returns when the next one may follow.
+    pub(super) async fn feed(&mut self, message: Bytes) -> Result<(), Gone> {
+        let message = match self.codec {
+            Codec::MsgPack => Message::Binary(message),
+            Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| Gone)?),
+        };
+        self.wake().ok_or(Gone)?.feed(message).await.map_err(|_| Gone)
+    }
+
+    /// Sends what was taken.
+    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+        match &mut self.state {
+            State::Awake(web) => web.flush().await.map_err(|_| Gone),
+            State::Asleep(_) => Ok(()),
+            State::Changing => Err(Gone),
+        }
+    }
+
+    /// Says goodbye and waits for the peer to do so too.
+    pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), Gone> {
+        let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
+        let web = self.wake().ok_or(Gone)?;
+        web.send(Message::Close(Some(frame))).await.map_err(|_| Gone)?;
+        while let Some(Ok(_)) = web.next().await {}
+        Ok(())
+    }
+
+    fn wake(&mut self) -> Option<&mut WebSocketStream<Tap<S>>> {
+        if matches!(self.state, State::Asleep(_))
+            && let State::Asleep(tap) = std::mem::replace(&mut self.state, State::Changing)
+        {
+            // Nothing in it waits: the future is ready at once.
+            let web = WebSocketStream::from_raw_socket(tap, Role::Server, Some(config())).now_or_never()?;
+            self.state = State::Awake(Box::new(web));
+        }
+        match &mut self.state {
+            State::Awake(web) => Some(web),
+            _ => None,
+        }
+    }
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .write_buffer_size(WRITE_BYTES)
+        .max_write_buffer_size(WRITE_MAX_BYTES)
+        .max_message_size(Some(limits::MESSAGE_BYTES))
+        .max_frame_size(Some(limits::MESSAGE_BYTES))
+}
+
+fn unfit(error: &Error) -> Incoming {
+    match error {
+        Error::Capacity(_) => Incoming::Unfit(CloseCode::TooLarge),
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => Incoming::Unfit(CloseCode::TooLarge),
+        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Incoming::End,
+        Error::Protocol(_) | Error::Utf8(_) => Incoming::Unfit(CloseCode::BadMessage),
+        _ => Incoming::End,
+    }
+}

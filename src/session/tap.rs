@@ -1,0 +1,215 @@
+//! Sits between the socket and the WebSocket library, and knows where in the stream of frames it is.
+//!
+//! Two things come of it. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
+//! [`Tap::stirred`] for the first bytes of the next message. And the bound on a message can differ before and after hello.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// Bytes of the longest frame header (RFC 6455 §5.2).
+const HEADER_BYTES: usize = 14;
+
+/// Bytes read ahead while asleep.
+const STASH_BYTES: usize = 16;
+
+/// A message over the bound; the payload of an [`io::Error`].
+#[derive(Debug)]
+pub(super) struct TooLong;
+
+impl std::fmt::Display for TooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a message over the bound")
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// A stream that is watched.
+pub(super) struct Tap<S> {
+    io: S,
+    frames: Frames,
+    stash: [u8; STASH_BYTES],
+    stashed: u8,
+    given: u8,
+}
+
+impl<S> Tap<S> {
+    pub(super) fn new(io: S, limit: usize) -> Tap<S> {
+        Tap { io, frames: Frames::new(limit), stash: [0; STASH_BYTES], stashed: 0, given: 0 }
+    }
+
+    /// From the next message on, this is the bound.
+    pub(super) fn set_limit(&mut self, limit: usize) {
+        self.frames.limit = limit as u64;
+    }
+
+    /// Whether all that was read so far was whole messages.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.frames.is_between_messages() && self.given == self.stashed
+    }
+}
+
+impl<S: AsyncRead + Unpin> Tap<S> {
+    /// Waits until there is something to read, or the end. Loses nothing if it is dropped.
+    pub(super) async fn stirred(&mut self) -> io::Result<()> {
+        if self.given < self.stashed {
+            return Ok(());
+        }
+        let Tap { io, stash, .. } = self;
+        let mut buffer = ReadBuf::new(stash);
+        std::future::poll_fn(|context| Pin::new(&mut *io).poll_read(context, &mut buffer)).await?;
+        self.stashed = buffer.filled().len() as u8;
+        self.given = 0;
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.given < self.stashed {
+            let waiting = &self.stash[usize::from(self.given)..usize::from(self.stashed)];
+            let taken = waiting.len().min(buffer.remaining());
+            buffer.put_slice(&waiting[..taken]);
+            self.given += taken as u8;
+        } else {
+            ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        }
+        Poll::Ready(self.frames.follow(&buffer.filled()[before..]).map_err(io::Error::other))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+/// Follows a stream of frames, header by header.
+struct Frames {
+    header: [u8; HEADER_BYTES],
+    have: u8,
+    in_message: bool,
+    /// Bytes of the current frame's payload that are still to come.
+    left: u64,
+    message: u64,
+    limit: u64,
+}
+
+impl Frames {
+    fn new(limit: usize) -> Frames {
+        Frames { header: [0; HEADER_BYTES], have: 0, in_message: false, left: 0, message: 0, limit: limit as u64 }
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.left == 0 && self.have == 0 && !self.in_message
+    }
+
+    fn follow(&mut self, mut bytes: &[u8]) -> Result<(), TooLong> {
+        loop {
+            let skipped = self.left.min(bytes.len() as u64);
+            self.left -= skipped;
+            bytes = &bytes[skipped as usize..];
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            bytes = self.header(bytes)?;
+        }
+    }
+
+    /// Takes what belongs to a header.
+    fn header<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], TooLong> {
+        let had = usize::from(self.have);
+        let taken = bytes.len().min(HEADER_BYTES - had);
+        self.header[had..had + taken].copy_from_slice(&bytes[..taken]);
+        let mut known = io::Cursor::new(&self.header[..had + taken]);
+        match FrameHeader::parse(&mut known) {
+            Ok(Some((header, length))) => {
+                let used = known.position() as usize;
+                self.have = 0;
+                self.begin(&header, length)?;
+                Ok(&bytes[used - had..])
+            }
+            Ok(None) => {
+                self.have += taken as u8;
+                Ok(&bytes[taken..])
+            }
+            // The library will refuse it; whatever follows is no frame.
+            Err(_) => {
+                self.left = u64::MAX;
+                Ok(bytes)
+            }
+        }
+    }
+
+    fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<(), TooLong> {
+        self.left = length;
+        if let OpCode::Data(data) = header.opcode {
+            self.message = if data == Data::Continue { self.message.saturating_add(length) } else { length };
+            self.in_message = !header.is_final;
+            if self.message > self.limit {
+                return Err(TooLong);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match length {
+            0..126 => frame.push(0x80 | length as u8),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&MASK);
+        frame.resize(frame.len() + length, 0x81);
+        frame
+    }
+
+    #[test]
+    fn the_end_of_a_message_is_known_however_it_arrives() {
+        let stream = [frame(0x82, 5), frame(0x02, 300), frame(0x89, 3), frame(0x80, 0), frame(0x81, 0)].concat();
+        let ends = [11, 11 + 308 + 9 + 6, stream.len()];
+        for step in [1, 2, 3, 7, 100, stream.len()] {
+            let mut frames = Frames::new(1000);
+            let mut read = 0;
+            for part in stream.chunks(step) {
+                frames.follow(part).expect("short");
+                read += part.len();
+                // A ping inside a fragmented message is not its end.
+                assert_eq!(frames.is_between_messages(), ends.contains(&read), "after {read} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_noticed_at_its_header() {
+        assert!(Frames::new(300).follow(&frame(0x82, 301)[..8]).is_err());
+        assert!(Frames::new(300).follow(&frame(0x82, 300)).is_ok());
+        let parts = [frame(0x02, 200), frame(0x80, 101)].concat();
+        assert!(Frames::new(300).follow(&parts).is_err(), "in two parts");
+        assert!(Frames::new(300).follow(&[0x82, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]).is_err() == false);
+    }
+}

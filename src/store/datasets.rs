@@ -1,0 +1,230 @@
+//! Reading datasets: what changed after a position, page by page, while writes go on.
+//!
+//! A record stands under the version that last wrote it. A write moves it to the end, together with all that the write touched. So a
+//! scan in the order of the versions that runs to the end meets every record at least once, however much moves
+//! meanwhile, and what it has met then is the dataset's state at the last version it met. It needs no snapshot of the engine.
+
+use driftless_protocol::{Content, DatasetInfo, DatasetName, Epoch, Position, Record, limits};
+
+use super::rows::{self, ConflictRow, HeadRow};
+use super::{Identity, Store, StoreError, keys, pieces};
+
+/// Rows read at a time.
+const CHUNK_ROWS: usize = 128;
+
+/// What a reader has had of a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// Everything up to and with this version.
+    pub version: u64,
+    /// And of a later version everything before this ordinal.
+    part: Option<(u64, u16)>,
+    /// Tombstones up to this version are of no use to it: it began with nothing when this was the head.
+    fresh_until: u64,
+}
+
+impl Cursor {
+    /// The cursor of a reader that has everything up to a version.
+    pub fn at(version: u64) -> Cursor {
+        Cursor { version, part: None, fresh_until: 0 }
+    }
+
+    /// Whether it ends where a version does.
+    pub fn is_whole(&self) -> bool {
+        self.part.is_none()
+    }
+}
+
+/// Where a reader begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// After its position.
+    After(Cursor),
+    /// From nothing, because it has nothing.
+    Fresh(Cursor),
+    /// From nothing, because the server cannot continue from its position: it forgets what it has.
+    Reset(Cursor),
+}
+
+/// Some of what changed after a cursor, in the order of the versions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Page {
+    /// The latest state of each record.
+    pub records: Vec<Record>,
+    /// What the reader has after this page.
+    pub cursor: Cursor,
+    /// Whether there is more.
+    pub more: bool,
+}
+
+impl Store {
+    /// The version of a dataset; 0 if it was never written.
+    pub fn version(&self, identity: &Identity, dataset: &DatasetName) -> Result<u64, StoreError> {
+        let row = self.engine.get(&[keys::head(identity, dataset)])?.pop().flatten();
+        Ok(row.map(|row| rows::decode::<HeadRow>(&row)).transpose()?.unwrap_or_default().version)
+    }
+
+    /// All datasets of an identity that were ever written, by name.
+    pub fn datasets(&self, identity: &Identity) -> Result<Vec<DatasetInfo>, StoreError> {
+        let prefix = keys::heads(identity);
+        let mut datasets = Vec::new();
+        for (key, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
+            let name = keys::name_after(&key, &prefix).and_then(|name| DatasetName::new(name).ok());
+            let dataset = name.ok_or_else(|| StoreError::Damaged("a dataset's name".to_owned()))?;
+            let head: HeadRow = rows::decode(&row)?;
+            let HeadRow { version, records, bytes, .. } = head;
+            if version > 0 {
+                datasets.push(DatasetInfo { dataset, epoch: self.epoch.clone(), version, records, bytes });
+            }
+        }
+        datasets.sort_by(|a, b| a.dataset.cmp(&b.dataset));
+        Ok(datasets)
+    }
+
+    /// Where a reader with this position begins.
+    pub fn start(&self, identity: &Identity, dataset: &DatasetName, position: Option<&Position>) -> Result<Start, StoreError> {
+        let head = self.version(identity, dataset)?;
+        Ok(begin(head, &self.epoch, position))
+    }
+
+    /// The next page, of about [`limits::PAGE_BYTES`].
+    pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<Page, StoreError> {
+        // Read before the scan: whatever made this head is met by the scan.
+        let head = self.version(identity, dataset)?;
+        let prefix = keys::versions(identity, dataset);
+        let end = keys::after(&prefix);
+        let (version, ordinal) = cursor.part.unwrap_or((cursor.version + 1, 0));
+        let mut start = keys::version(identity, dataset, version, ordinal);
+        let mut draft = Draft::new(cursor, prefix.len());
+        loop {
+            let rows = self.engine.scan(&start, &end, CHUNK_ROWS)?;
+            for (key, row) in &rows {
+                if draft.take(key, row)? == Full::Yes {
+                    return Ok(draft.cut());
+                }
+            }
+            match rows.last() {
+                Some((key, _)) if rows.len() == CHUNK_ROWS => {
+                    start.clone_from(key);
+                    start.push(0);
+                }
+                _ => return Ok(draft.end(head)),
+            }
+        }
+    }
+
+    /// The conflicts that a dataset remembers, oldest first.
+    pub fn conflicts(&self, identity: &Identity, dataset: &DatasetName) -> Result<Vec<ConflictRow>, StoreError> {
+        let prefix = keys::conflicts(identity, dataset);
+        let rows = self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)?;
+        let mut log = rows.iter().map(|(_, row)| rows::decode(row)).collect::<Result<Vec<ConflictRow>, _>>()?;
+        log.sort_by_key(|conflict| conflict.number);
+        Ok(log)
+    }
+}
+
+fn begin(head: u64, epoch: &Epoch, position: Option<&Position>) -> Start {
+    let nothing = Cursor { version: 0, part: None, fresh_until: head };
+    match position {
+        None => Start::Fresh(nothing),
+        Some(position) if position.epoch == *epoch && position.version <= head => Start::After(Cursor::at(position.version)),
+        Some(_) => Start::Reset(nothing),
+    }
+}
+
+#[derive(PartialEq, Eq)]
+enum Full {
+    Yes,
+    No,
+}
+
+/// A page under construction.
+struct Draft {
+    cursor: Cursor,
+    prefix: usize,
+    records: Vec<Record>,
+    bytes: usize,
+    /// The record whose pieces are being read.
+    open: Option<Open>,
+    /// The place of the row that no longer fits.
+    next: Option<(u64, u16)>,
+    last: u64,
+}
+
+struct Open {
+    at: (u64, u16),
+    pieces: u16,
+    read: u16,
+    content: Vec<u8>,
+}
+
+impl Draft {
+    fn new(cursor: Cursor, prefix: usize) -> Draft {
+        Draft { last: cursor.version, cursor, prefix, records: Vec::new(), bytes: 0, open: None, next: None }
+    }
+
+    fn take(&mut self, key: &[u8], row: &[u8]) -> Result<Full, StoreError> {
+        let (version, ordinal, piece) = place(&key[self.prefix..])?;
+        let at = (version, ordinal);
+        if piece == 0 && self.bytes >= limits::PAGE_BYTES {
+            self.next = Some(at);
+            return Ok(Full::Yes);
+        }
+        self.last = version;
+        let (pieces, part) = pieces::part(row)?;
+        match &mut self.open {
+            Some(open) if open.at == at && open.read == piece => {
+                open.content.extend_from_slice(part);
+                open.read += 1;
+            }
+            // A record whose first pieces are gone was moved while it was read: it is met again further on.
+            _ if piece > 0 => return Ok(Full::No),
+            open => *open = Some(Open { at, pieces, read: 1, content: part.to_vec() }),
+        }
+        if let Some(open) = self.open.take_if(|open| open.read == open.pieces) {
+            self.bytes += open.content.len();
+            let record = rows::record(&open.content)?;
+            if record.content != Content::Removed || record.version > self.cursor.fresh_until {
+                self.records.push(record);
+            }
+        }
+        Ok(Full::No)
+    }
+
+    /// The page, with more behind it.
+    fn cut(self) -> Page {
+        let next = self.next.unwrap_or((self.last + 1, 0));
+        let version = self.cursor.version.max(next.0 - 1);
+        let part = (next.1 > 0).then_some(next);
+        Page { records: newest_only(self.records), cursor: Cursor { version, part, ..self.cursor }, more: true }
+    }
+
+    /// The page, the last one.
+    fn end(self, head: u64) -> Page {
+        Page { records: newest_only(self.records), cursor: Cursor::at(head.max(self.last)), more: false }
+    }
+}
+
+/// A record that moved during the scan may have been met twice.
+fn newest_only(mut records: Vec<Record>) -> Vec<Record> {
+    let mut newest = std::collections::HashMap::with_capacity(records.len());
+    for record in &records {
+        newest.insert(record.key.clone(), record.version);
+    }
+    if newest.len() < records.len() {
+        records.retain(|record| newest.get(&record.key) == Some(&record.version));
+    }
+    records
+}
+
+/// Version, ordinal and piece of a row's key, behind its dataset's prefix.
+fn place(rest: &[u8]) -> Result<(u64, u16, u16), StoreError> {
+    let damaged = || StoreError::Damaged("the key of a version".to_owned());
+    let (version, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let (ordinal, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
+    let piece = rest.try_into().map_err(|_| damaged())?;
+    Ok((u64::from_be_bytes(*version), u16::from_be_bytes(*ordinal), u16::from_be_bytes(piece)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,185 @@
+//! Where rows stand: a kind, then what the row belongs to. Names are length-prefixed, numbers big-endian, so rows
+//! of one owner stand together and in the order of their numbers.
+//!
+//! | kind | row |
+//! | --- | --- |
+//! | `m` name | the store's own: `epoch` |
+//! | `l` pool, issuer, subject | login -> identity |
+//! | `i` identity | identity: pool and when it was made |
+//! | `d` identity, device | device: when it was first seen |
+//! | `p` identity, device, slot, piece | result of a patch |
+//! | `a` identity, device, dataset | acknowledged version |
+//! | `h` identity, dataset | head |
+//! | `k` identity, dataset, key | where the record's newest version stands |
+//! | `v` identity, dataset, version, ordinal, piece | a record as that version left it |
+//! | `x` identity, dataset, slot | a conflict |
+
+use driftless_protocol::{DatasetName, DeviceId, Key};
+
+use super::Identity;
+use super::engine::Bytes;
+
+/// A kind of row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Kind {
+    Meta = b'm',
+    Login = b'l',
+    Identity = b'i',
+    Device = b'd',
+    Patch = b'p',
+    Ack = b'a',
+    Head = b'h',
+    Key = b'k',
+    Version = b'v',
+    Conflict = b'x',
+}
+
+/// A key under construction.
+pub(super) struct RowKey(Bytes);
+
+impl RowKey {
+    pub(super) fn of(kind: Kind) -> RowKey {
+        let mut bytes = Vec::with_capacity(96);
+        bytes.push(kind as u8);
+        RowKey(bytes)
+    }
+
+    pub(super) fn name(mut self, name: impl AsRef<[u8]>) -> RowKey {
+        // Names are bounded far below 64 KiB by their types and by the bounds on tokens.
+        let name = name.as_ref();
+        self.0.extend_from_slice(&(name.len() as u16).to_be_bytes());
+        self.0.extend_from_slice(name);
+        self
+    }
+
+    pub(super) fn version(mut self, version: u64) -> RowKey {
+        self.0.extend_from_slice(&version.to_be_bytes());
+        self
+    }
+
+    pub(super) fn number(mut self, number: u16) -> RowKey {
+        self.0.extend_from_slice(&number.to_be_bytes());
+        self
+    }
+
+    pub(super) fn done(self) -> Bytes {
+        self.0
+    }
+}
+
+pub(super) fn meta(name: &str) -> Bytes {
+    RowKey::of(Kind::Meta).name(name).done()
+}
+
+pub(super) fn login(pool: &str, issuer: &str, subject: &str) -> Bytes {
+    RowKey::of(Kind::Login).name(pool).name(issuer).name(subject).done()
+}
+
+pub(super) fn identity(identity: &Identity) -> Bytes {
+    RowKey::of(Kind::Identity).name(identity).done()
+}
+
+pub(super) fn devices(identity: &Identity) -> Bytes {
+    RowKey::of(Kind::Device).name(identity).done()
+}
+
+pub(super) fn device(identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(Kind::Device).name(identity).name(device.as_str()).done()
+}
+
+pub(super) fn patches(identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(Kind::Patch).name(identity).name(device.as_str()).done()
+}
+
+pub(super) fn patch(identity: &Identity, device: &DeviceId, slot: u16) -> Bytes {
+    RowKey::of(Kind::Patch).name(identity).name(device.as_str()).number(slot).done()
+}
+
+pub(super) fn ack(identity: &Identity, device: &DeviceId, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Ack).name(identity).name(device.as_str()).name(dataset.as_str()).done()
+}
+
+pub(super) fn heads(identity: &Identity) -> Bytes {
+    RowKey::of(Kind::Head).name(identity).done()
+}
+
+pub(super) fn head(identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Head).name(identity).name(dataset.as_str()).done()
+}
+
+pub(super) fn key(identity: &Identity, dataset: &DatasetName, key: &Key) -> Bytes {
+    RowKey::of(Kind::Key).name(identity).name(dataset.as_str()).name(key.as_str()).done()
+}
+
+pub(super) fn versions(identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Version).name(identity).name(dataset.as_str()).done()
+}
+
+pub(super) fn version(identity: &Identity, dataset: &DatasetName, version: u64, ordinal: u16) -> Bytes {
+    RowKey::of(Kind::Version).name(identity).name(dataset.as_str()).version(version).number(ordinal).done()
+}
+
+pub(super) fn conflicts(identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Conflict).name(identity).name(dataset.as_str()).done()
+}
+
+pub(super) fn conflict(identity: &Identity, dataset: &DatasetName, slot: u16) -> Bytes {
+    RowKey::of(Kind::Conflict).name(identity).name(dataset.as_str()).number(slot).done()
+}
+
+/// The first key after all that begin with a prefix.
+pub(super) fn after(prefix: &[u8]) -> Bytes {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    end
+}
+
+/// The last number of a key, as [`RowKey::number`] wrote it.
+pub(super) fn last_number(key: &[u8]) -> Option<u16> {
+    key.last_chunk().map(|bytes| u16::from_be_bytes(*bytes))
+}
+
+/// The name that follows a prefix.
+pub(super) fn name_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
+    let rest = key.strip_prefix(prefix)?;
+    let (length, rest) = rest.split_first_chunk()?;
+    std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_begin_alike_do_not_mix() {
+        let identity = Identity::from("local:1");
+        let of = |name: &str| versions(&identity, &DatasetName::new(name).expect("a name"));
+        let (short, long) = (of("a"), of("ab"));
+        assert!(!long.starts_with(&short));
+    }
+
+    #[test]
+    fn versions_stand_in_their_order() {
+        let identity = Identity::from("local:1");
+        let dataset = DatasetName::new("d").expect("a name");
+        let rows: Vec<Bytes> = [(1, 0), (1, 1), (2, 0), (255, 0), (256, 0), (u64::MAX, 9)]
+            .map(|(number, ordinal)| version(&identity, &dataset, number, ordinal))
+            .into();
+        assert!(rows.is_sorted());
+        let end = after(&versions(&identity, &dataset));
+        assert!(rows.iter().all(|row| *row < end));
+    }
+
+    #[test]
+    fn the_end_of_a_prefix_is_right_at_the_last_byte() {
+        assert_eq!(after(b"ab"), b"ac");
+        assert_eq!(after(b"a\xff"), b"b");
+        assert_eq!(name_after(&devices(&Identity::from("x")), b"d"), Some("x"));
+    }
+}

@@ -1,0 +1,66 @@
+//! Large contents cut into rows that the engine takes, and put together again.
+//!
+//! Piece `n` stands under the content's own key with `n` behind it. The first piece begins with the number of pieces.
+
+use super::engine::{Bytes, EngineError, ROW_BYTES};
+
+/// Bytes of content in the first row, behind the count, and in each further row.
+const PIECE_BYTES: usize = ROW_BYTES - COUNT_BYTES;
+const COUNT_BYTES: usize = 2;
+
+/// How many rows a content takes.
+pub(super) fn count(content: &[u8]) -> u16 {
+    // A content is bounded by a dataset's bytes; 65,535 pieces are 3 GiB.
+    content.len().div_ceil(PIECE_BYTES).clamp(1, u16::MAX.into()) as u16
+}
+
+/// The rows of a content.
+pub(super) fn cut(key: &[u8], content: &[u8]) -> Vec<(Bytes, Bytes)> {
+    let pieces = count(content);
+    (0..pieces)
+        .map(|piece| {
+            let from = usize::from(piece) * PIECE_BYTES;
+            let part = &content[from..content.len().min(from + PIECE_BYTES)];
+            let mut row = Vec::with_capacity(COUNT_BYTES + part.len());
+            row.extend_from_slice(&pieces.to_be_bytes());
+            row.extend_from_slice(part);
+            (piece_key(key, piece), row)
+        })
+        .collect()
+}
+
+/// The key of one piece.
+pub(super) fn piece_key(key: &[u8], piece: u16) -> Bytes {
+    let mut row = Vec::with_capacity(key.len() + 2);
+    row.extend_from_slice(key);
+    row.extend_from_slice(&piece.to_be_bytes());
+    row
+}
+
+/// A row as the number of pieces of its content, and its part.
+pub(super) fn part(row: &[u8]) -> Result<(u16, &[u8]), EngineError> {
+    let (count, part) = row.split_first_chunk().ok_or_else(|| EngineError::Damaged("an empty piece".to_owned()))?;
+    Ok((u16::from_be_bytes(*count), part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_cut_is_put_together_again() {
+        for length in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7] {
+            let content: Bytes = (0..length).map(|n| (n % 251) as u8).collect();
+            let rows = cut(b"key", &content);
+            assert_eq!(rows.len(), usize::from(count(&content)));
+            let mut whole = Vec::new();
+            for (_, row) in &rows {
+                assert!(row.len() <= ROW_BYTES);
+                let (count, part) = part(row).expect("a part");
+                assert_eq!(usize::from(count), rows.len());
+                whole.extend_from_slice(part);
+            }
+            assert_eq!(whole, content);
+        }
+    }
+}

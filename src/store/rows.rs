@@ -1,0 +1,144 @@
+//! What rows say, apart from what travels on the wire. Each is MessagePack without names: the engine's format byte says which
+//! order of the fields it is.
+
+use driftless_protocol::{Content, DeviceId, Key, Record, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::engine::{Bytes, EngineError};
+use crate::merge;
+
+/// `h`: a dataset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HeadRow {
+    pub version: u64,
+    pub records: u64,
+    pub bytes: u64,
+    /// When it was last written, in milliseconds since 1970.
+    pub modified_ms: u64,
+    /// Conflicts that were ever met; the newest of them are kept.
+    pub conflicts: u64,
+}
+
+impl HeadRow {
+    pub(super) fn head(self) -> merge::Head {
+        merge::Head { version: self.version, records: self.records, bytes: self.bytes }
+    }
+}
+
+/// `k`: where the newest version of a record stands.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(super) struct PointerRow {
+    pub version: u64,
+    pub ordinal: u16,
+    pub pieces: u16,
+}
+
+/// `v`: a record, cut into pieces when it is large.
+#[derive(Serialize)]
+pub(super) struct RecordRow<'a> {
+    key: &'a Key,
+    lives: bool,
+    value: Option<&'a Value>,
+    version: u64,
+    modified_ms: u64,
+    device: &'a DeviceId,
+}
+
+#[derive(Deserialize)]
+struct OwnedRecordRow {
+    key: Key,
+    lives: bool,
+    value: Value,
+    version: u64,
+    modified_ms: u64,
+    device: DeviceId,
+}
+
+impl<'a> RecordRow<'a> {
+    pub(super) fn of(record: &'a Record) -> Self {
+        let value = record.content.value();
+        RecordRow {
+            key: &record.key,
+            lives: value.is_some(),
+            value,
+            version: record.version,
+            modified_ms: record.modified_ms,
+            device: &record.device,
+        }
+    }
+}
+
+pub(super) fn record(bytes: &[u8]) -> Result<Record, EngineError> {
+    let row: OwnedRecordRow = decode(bytes)?;
+    Ok(Record {
+        key: row.key,
+        content: if row.lives { Content::Value(row.value) } else { Content::Removed },
+        version: row.version,
+        modified_ms: row.modified_ms,
+        device: row.device,
+    })
+}
+
+/// `p`: the result of a patch, in the slot of its number. Cut into pieces when it is large.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct PatchRow {
+    pub id: u64,
+    /// A checksum of the dataset and the changes, which tells a retry from another patch of the same number.
+    pub digest: u32,
+    pub version: u64,
+    /// The results, each a row of its own kind.
+    pub results: Vec<ByteRow>,
+}
+
+/// Bytes inside a row.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct ByteRow(#[serde(with = "serde_bytes")] pub Bytes);
+
+/// `i`: an identity.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct IdentityRow {
+    pub pool: String,
+    pub made_ms: u64,
+}
+
+/// `d`: a device.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct DeviceRow {
+    pub first_seen_ms: u64,
+}
+
+/// `a`: what a device has acknowledged of a dataset.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AckRow {
+    pub version: u64,
+}
+
+/// `x`: a conflict: who met whose records, and how it ended. Never the values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictRow {
+    /// Counts the dataset's conflicts from 1.
+    pub number: u64,
+    /// When, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// The device that wrote.
+    pub device: DeviceId,
+    /// Whether its patch was applied all the same (the policy is last writer wins).
+    pub applied: bool,
+    /// The records in conflict: key, version and writer of the state that was met; the first few.
+    pub records: Vec<(Key, u64, DeviceId)>,
+}
+
+pub(super) fn encode<T: Serialize>(row: &T) -> Result<Bytes, EngineError> {
+    rmp_serde::to_vec(row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
+    rmp_serde::from_slice(bytes).map_err(|e| EngineError::Damaged(format!("a row cannot be decoded: {e}")))
+}
+
+/// Reads one value and leaves what follows it.
+pub(super) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
+    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
+        .map_err(|e| EngineError::Damaged(format!("a row cannot be decoded: {e}")))
+}

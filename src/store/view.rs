@@ -1,0 +1,65 @@
+//! The store as a group of writes sees it: what is on disk, under what the group has decided so far.
+
+use std::collections::BTreeMap;
+
+use super::engine::{Batch, Bytes, Engine, EngineError};
+use super::{keys, pieces};
+
+/// Reads through to the engine, collects writes.
+pub(super) struct View<'a> {
+    engine: &'a Engine,
+    decided: BTreeMap<Bytes, Option<Bytes>>,
+    batches: Vec<Batch>,
+}
+
+impl<'a> View<'a> {
+    pub(super) fn new(engine: &'a Engine) -> View<'a> {
+        View { engine, decided: BTreeMap::new(), batches: Vec::new() }
+    }
+
+    /// One row.
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        match self.decided.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => Ok(self.engine.get(&[key])?.pop().flatten()),
+        }
+    }
+
+    /// All rows under a prefix. For the few rows of one owner only: their number is bounded.
+    pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
+        let end = keys::after(prefix);
+        let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
+        for (key, row) in self.decided.range(prefix.to_vec()..end) {
+            match row {
+                Some(row) => rows.insert(key.clone(), row.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(rows)
+    }
+
+    /// A content that may be cut into pieces, and their number.
+    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<(u16, Bytes)>, EngineError> {
+        let Some(first) = self.get(&pieces::piece_key(key, 0))? else { return Ok(None) };
+        let (count, part) = pieces::part(&first)?;
+        let mut content = part.to_vec();
+        for piece in 1..count {
+            let row = self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()))?;
+            content.extend_from_slice(pieces::part(&row)?.1);
+        }
+        Ok(Some((count, content)))
+    }
+
+    /// Adds a batch: later reads of this view see it.
+    pub(super) fn decide(&mut self, batch: Batch) {
+        for (key, row) in &batch.rows {
+            self.decided.insert(key.clone(), row.clone());
+        }
+        self.batches.push(batch);
+    }
+
+    /// What was decided, in order.
+    pub(super) fn into_batches(self) -> Vec<Batch> {
+        self.batches
+    }
+}

@@ -1,0 +1,147 @@
+//! What a [`Principal`] may ask: write, acknowledge, changes since, list. Sockets and HTTP both come through here, and only here.
+//!
+//! A principal can name no identity but its own: there is no argument for another one.
+
+use std::sync::Arc;
+
+use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Position};
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::committer::{AckOf, Answer, Committer, Unavailable};
+use crate::merge::Policy;
+use crate::store::{Cursor, Decision, Identity, Page, Patch, Rules, Start, Store, StoreError};
+
+/// A pool as far as its data is concerned.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The first part of its identities.
+    pub region: Arc<str>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// What happens on a conflict, where the dataset does not say.
+    pub policy: Policy,
+    /// What happens on a conflict, by dataset.
+    pub datasets: Vec<(DatasetName, Policy)>,
+}
+
+impl Pool {
+    fn rules(&self, dataset: &DatasetName) -> Rules {
+        let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
+        Rules { limits: self.limits, policy }
+    }
+}
+
+/// Somebody whose token was checked: an identity of a pool, on a device.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The pool.
+    pub pool: Arc<Pool>,
+    /// The identity.
+    pub identity: Identity,
+    /// The device.
+    pub device: DeviceId,
+}
+
+/// An acknowledgement that cannot be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckError {
+    /// There is no such version yet; this is the newest.
+    Ahead(u64),
+    /// The store cannot.
+    Unavailable,
+}
+
+/// Access to the data; cheap to clone.
+#[derive(Clone)]
+pub struct Sync {
+    store: Store,
+    committer: Committer,
+    clock: Clock,
+}
+
+impl Sync {
+    /// Over a store and its committer.
+    pub fn new(store: Store, committer: Committer, clock: Clock) -> Sync {
+        Sync { store, committer, clock }
+    }
+
+    /// The id of the store's history.
+    pub fn epoch(&self) -> &Epoch {
+        self.store.epoch()
+    }
+
+    /// The clocks that everything here goes by.
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Hands in a patch of about `bytes`, for the session with this number (0: none). Waits while the committer's queue is full.
+    pub async fn write(
+        &self,
+        who: &Principal,
+        dataset: DatasetName,
+        id: u64,
+        changes: Vec<Change>,
+        session: u64,
+        bytes: usize,
+    ) -> Result<Answer<Decision>, Unavailable> {
+        let rules = who.pool.rules(&dataset);
+        let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
+        self.committer.write(patch, rules, session, bytes).await
+    }
+
+    /// Where a reader with this position begins.
+    pub async fn start(&self, who: &Principal, dataset: &DatasetName, position: Option<Position>) -> Result<Start, Unavailable> {
+        let (identity, dataset) = (who.identity.clone(), dataset.clone());
+        self.read(move |store| store.start(&identity, &dataset, position.as_ref())).await
+    }
+
+    /// The next page after a cursor.
+    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<Page, Unavailable> {
+        let (identity, dataset) = (who.identity.clone(), dataset.clone());
+        self.read(move |store| store.changes(&identity, &dataset, cursor)).await
+    }
+
+    /// The identity's datasets.
+    pub async fn list(&self, who: &Principal) -> Result<Vec<DatasetInfo>, Unavailable> {
+        let identity = who.identity.clone();
+        self.read(move |store| store.datasets(&identity)).await
+    }
+
+    /// Notes that a device has everything up to a version that it was sent.
+    pub async fn note_ack(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), Unavailable> {
+        self.committer.note(ack_of(who, dataset), version).await
+    }
+
+    /// Records an acknowledgement durably, if there is such a version.
+    pub async fn acknowledge(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), AckError> {
+        let (identity, name) = (who.identity.clone(), dataset.clone());
+        let head = self.read(move |store| store.version(&identity, &name)).await.map_err(|_| AckError::Unavailable)?;
+        if version > head {
+            return Err(AckError::Ahead(head));
+        }
+        self.committer.acknowledge(ack_of(who, dataset), version).await.map_err(|_| AckError::Unavailable)
+    }
+
+    /// Reads on a thread that may block, and holds back what was read until it is durable.
+    async fn read<T, F>(&self, read: F) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    {
+        let store = self.store.clone();
+        let found = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Unavailable)?;
+        self.committer.gate().pass().await?;
+        found.map_err(|error| {
+            warn!(%error, "a read failed");
+            Unavailable
+        })
+    }
+}
+
+fn ack_of(who: &Principal, dataset: DatasetName) -> AckOf {
+    AckOf { identity: who.identity.clone(), device: who.device.clone(), dataset }
+}
