@@ -56,7 +56,9 @@ impl fmt::Display for AppError {
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "the system refuses: {error}"),
-            AppError::StoreFailed => write!(f, "the store failed, see the log; nothing acknowledged is lost: mend the disk and start again"),
+            AppError::StoreFailed => {
+                write!(f, "the store failed, see the log; nothing acknowledged is lost: mend the disk and start again")
+            }
         }
     }
 }
@@ -85,13 +87,11 @@ impl App {
         let listener = Listener::bind(&config.http()).await.map_err(AppError::Listen)?;
         let address = listener.address().map_err(AppError::System)?;
         let store = open_store(config)?;
-        let (committer, writer) =
-            Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
+        let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let sync = Sync::new(store.clone(), committer.clone(), clock);
         let identities = Identities::new(store.clone(), committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
-        let sessions =
-            Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
+        let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
@@ -138,8 +138,8 @@ impl App {
 }
 
 fn open_store(config: &Config) -> Result<Store, AppError> {
-    let epoch = Epoch::new(&Uuid::new_v4().simple().to_string())
-        .map_err(|error| AppError::System(std::io::Error::other(error.to_string())))?;
+    let epoch =
+        Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| AppError::System(std::io::Error::other(error.to_string())))?;
     Store::open(&config.data, &config.store(), &epoch).map_err(AppError::Store)
 }
 

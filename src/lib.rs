@@ -19,6 +19,7 @@ pub mod committer;
 
 pub mod store;
 
+pub mod client;
 
 pub mod auth;
 pub mod clock;

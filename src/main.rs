@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use driftless::app::App;
 use driftless::config::{self, Config, Example, Flags, LogFormat, PoolSection};
-use driftless::dev;
+use driftless::{client, dev};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -50,6 +50,8 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// A device on the command line: watch, put, get, list, import, export, ...
+    Client(client::Args),
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -82,6 +84,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             let config = config::read(config.as_deref(), &variable, &flags)?;
             config.check_production()?;
             serve(config, false)
+        }
+        Command::Client(arguments) => {
+            let mint = |subject: &str| dev::token(subject, dev::TOKEN_S).map_err(|error| error.to_string());
+            match runtime()?.block_on(client::run(arguments, mint)) {
+                Ok(()) => Ok(ExitCode::SUCCESS),
+                Err(failure) => {
+                    eprintln!("driftless: {failure}");
+                    Ok(ExitCode::from(failure.exit_code()))
+                }
+            }
         }
     }
 }

@@ -7,9 +7,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
-use driftless_protocol::{
-    ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits,
-};
+use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits};
 use serde::Deserialize;
 
 use super::error::{self, Error};

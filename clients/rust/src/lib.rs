@@ -7,6 +7,26 @@
 //! A [`Device`] is built on exactly these parts. Nothing is kept on disk: a new process starts from an empty replica, and
 //! a patch that was not answered when the process ended may or may not have been applied.
 
+//!
+//! ```no_run
+//! # async fn story() -> Result<(), Box<dyn std::error::Error>> {
+//! use driftless_client::protocol::{Change, DatasetName, DeviceId, Key, Op};
+//! use driftless_client::{Device, Event, Settings, Tokens};
+//!
+//! let settings = Settings::new("https://sync.example.com", DeviceId::new("phone-1")?, Tokens::fixed("a token"))?;
+//! let (device, mut events) = Device::connect(settings);
+//! let dataset = DatasetName::new("settings")?;
+//! device.open(&dataset).await?;
+//! device.write(&dataset, vec![Change::new(Key::new("theme")?, Op::Put, Some("dark".into()))]).await?;
+//! while let Some(event) = events.recv().await {
+//!     if let Event::Changed { records, .. } = event {
+//!         println!("{} records changed", records.len());
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
 mod address;
 mod backoff;
 mod connection;

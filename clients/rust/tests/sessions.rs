@@ -3,7 +3,7 @@
 mod support;
 
 use driftless_client::protocol::{ClientMessage, Codec, RefusalCode, ServerMessage};
-use driftless_client::{Connection, End, Event, Outcome, Tokens};
+use driftless_client::{Address, Connection, End, Event, Outcome, Settings, Tokens};
 use support::*;
 
 #[tokio::test]
@@ -40,6 +40,7 @@ async fn a_replica_follows_acknowledges_and_continues_at_its_position() {
     peer.hears_open(None).await;
     peer.says(changes("e", 0, 2, vec![record("a", 1, 1), record("b", 1, 2)])).await;
     peer.hears_ack(2).await;
+    assert_eq!(device.synced(&settings()).await, Ok(Some(2)));
     let synced = event(&mut events, |event| matches!(event, Event::Synced { .. })).await;
     assert_eq!(synced, Event::Synced { dataset: settings(), version: 2 });
 
@@ -231,4 +232,14 @@ async fn a_bare_connection_shows_every_message_and_the_raw_close_code() {
     let heard = connection.recv().await;
     assert!(matches!(heard, Ok(ServerMessage::Bye { code: 4000, .. })), "the unknown type is ignored: {heard:?}");
     assert_eq!(connection.recv().await, Err(End::Closed { code: 4000, reason: "bad_message".to_owned(), reconnect_after_ms: None }));
+}
+
+#[tokio::test]
+async fn an_encrypted_address_never_falls_back_to_plain_text() {
+    let server = Fake::start(Codec::MsgPack).await;
+    let plain = server.settings(Tokens::fixed("t"));
+    let address = Address::parse(&plain.address.url().replace("ws://", "wss://")).expect("an address");
+    let settings = Settings { address, ..plain };
+    let (opened, ()) = tokio::join!(Connection::open(&settings), server.answers_in_plain_text());
+    assert!(matches!(opened, Err(End::Unreachable(_))), "{opened:?}");
 }

@@ -231,6 +231,7 @@ impl Driver {
             Some(Command::Close(dataset)) => self.machine.close(dataset),
             Some(Command::List(reply)) => self.machine.list(reply),
             Some(Command::Write(patch)) => self.machine.write(patch),
+            Some(Command::Synced(dataset, reply)) => self.machine.synced(&dataset, reply),
             Some(Command::Look(dataset, look)) => self.machine.look(&dataset, look),
             Some(Command::Online) => {
                 self.backoff.reset();

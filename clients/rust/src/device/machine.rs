@@ -8,6 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 
 use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Record, RefusalCode, ServerMessage};
+use tokio::sync::oneshot;
 
 use super::outgoing::Outgoing;
 use super::{Event, ListError, ListReply, Look, Outcome, Ticket};
@@ -18,6 +19,8 @@ use crate::{End, Outbox, Patch, Replica, Taken, Welcome};
 struct Open {
     replica: Replica,
     answer: Answer,
+    /// Who waits for the answer to be complete.
+    waiting: Vec<oneshot::Sender<Option<u64>>>,
 }
 
 /// How far the server's answer to `open` is on this connection.
@@ -86,15 +89,24 @@ impl Machine {
     /// The app wants a dataset.
     pub(crate) fn open(&mut self, dataset: DatasetName) {
         if let Entry::Vacant(place) = self.open.entry(dataset.clone()) {
-            place.insert(Open { replica: Replica::new(), answer: Answer::Awaited });
+            place.insert(Open { replica: Replica::new(), answer: Answer::Awaited, waiting: Vec::new() });
             self.say(ClientMessage::Open { dataset, position: None });
         }
     }
 
     /// The app wants it no more.
     pub(crate) fn close(&mut self, dataset: DatasetName) {
-        if self.open.remove(&dataset).is_some() {
+        if let Some(open) = self.open.remove(&dataset) {
+            tell(open.waiting, None);
             self.say(ClientMessage::Close { dataset });
+        }
+    }
+
+    /// The app waits for a dataset to be complete.
+    pub(crate) fn synced(&mut self, dataset: &DatasetName, reply: oneshot::Sender<Option<u64>>) {
+        match self.open.get_mut(dataset) {
+            Some(open) if open.answer != Answer::Complete => open.waiting.push(reply),
+            open => tell(vec![reply], open.map(|open| open.replica.version())),
         }
     }
 
@@ -205,6 +217,7 @@ impl Machine {
         }
         if open.answer != Answer::Complete {
             open.answer = Answer::Complete;
+            tell(std::mem::take(&mut open.waiting), Some(to));
             self.events.push(Event::Synced { dataset, version: to });
         }
         Ok(())
@@ -268,5 +281,12 @@ impl Machine {
         if self.online {
             self.outgoing.push(message);
         }
+    }
+}
+
+fn tell(waiting: Vec<oneshot::Sender<Option<u64>>>, version: Option<u64>) {
+    for reply in waiting {
+        // Whoever waited may have gone.
+        let _ = reply.send(version);
     }
 }

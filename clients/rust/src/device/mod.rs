@@ -6,19 +6,20 @@
 mod driver;
 mod event;
 mod machine;
+mod outcome;
 mod outgoing;
 mod renewal;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record, RefusalCode, Value};
+use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{Patch, Replica, Settings};
 use driver::Driver;
 pub use event::{Event, Events};
+pub use outcome::{Gone, ListError, Outcome};
 
 /// Patches that wait for their answer. A further [`Device::write`] waits for room: an app that is offline
 /// for long should hear of it from the waiting, not from the machine's memory.
@@ -26,67 +27,6 @@ const PATCHES: usize = 1_024;
 
 /// Commands on their way to the task; callers wait when it is full.
 const COMMANDS: usize = 64;
-
-/// What became of a patch.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It is applied and on the server's disk.
-    Written {
-        /// The dataset's version that it made.
-        version: u64,
-        /// The results that only the server could work out: of `add`, `merge`, `insert` and `discard`.
-        records: Vec<Record>,
-    },
-    /// Another device had written first; nothing of it was applied.
-    Conflict {
-        /// The current state of the records in conflict.
-        records: Vec<Record>,
-    },
-    /// It cannot be granted; nothing of it was applied.
-    Refused {
-        /// Why, for programs.
-        code: RefusalCode,
-        /// Why, for people.
-        message: String,
-    },
-}
-
-/// The device was shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the device was shut down")
-    }
-}
-
-impl std::error::Error for Gone {}
-
-/// Why there is no list of datasets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ListError {
-    /// The device was shut down.
-    Gone,
-    /// The server cannot give it.
-    Refused {
-        /// Why, for programs.
-        code: RefusalCode,
-        /// Why, for people.
-        message: String,
-    },
-}
-
-impl fmt::Display for ListError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ListError::Gone => Gone.fmt(f),
-            ListError::Refused { code, message } => write!(f, "{code}: {message}"),
-        }
-    }
-}
-
-impl std::error::Error for ListError {}
 
 /// Where the answer to a patch goes, and its place among [`PATCHES`].
 pub(crate) struct Ticket {
@@ -103,6 +43,7 @@ pub(crate) enum Command {
     Close(DatasetName),
     List(ListReply),
     Write(Patch<Ticket>),
+    Synced(DatasetName, oneshot::Sender<Option<u64>>),
     Look(DatasetName, Look),
     Offline(oneshot::Sender<()>),
     Online,
@@ -131,6 +72,14 @@ impl Device {
     /// Keeps a replica of a dataset from now on. [`Event::Synced`] says when it is complete. Does nothing if it is open.
     pub async fn open(&self, dataset: &DatasetName) -> Result<(), Gone> {
         self.say(Command::Open(dataset.clone())).await
+    }
+
+    /// Waits until the replica of an open dataset has everything that the server had when it was asked, and gives its version; `None`
+    /// if the dataset is not open. Waits for as long as the device is offline, or the server refuses the dataset ([`Event::Refused`]).
+    pub async fn synced(&self, dataset: &DatasetName) -> Result<Option<u64>, Gone> {
+        let (reply, answer) = oneshot::channel();
+        self.say(Command::Synced(dataset.clone(), reply)).await?;
+        answer.await.map_err(|_| Gone)
     }
 
     /// Keeps it no more and forgets its records; its unsent writes stay.

@@ -4,6 +4,7 @@ use driftless_client::protocol::{Change, ClientMessage, Codec, Content, DatasetN
 use driftless_client::protocol::{Record, ServerMessage, Value};
 use driftless_client::{Device, Event, Events, Gone, Outcome, Settings, Tokens};
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -89,6 +90,12 @@ impl Fake {
         let url = format!("http://{}", self.listener.local_addr().expect("an address"));
         let device = DeviceId::new("phone").expect("a device");
         Settings { codec: self.codec, ..Settings::new(&url, device, tokens).expect("settings") }
+    }
+
+    /// Accepts a connection and says something that is not TLS.
+    pub(crate) async fn answers_in_plain_text(&self) {
+        let (mut stream, _) = self.listener.accept().await.expect("a connection");
+        stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("written");
     }
 
     /// The next socket, before its hello.

@@ -4,12 +4,15 @@
 //! - Everything has a bound: connecting, the welcome, each message's size and the time it takes to send it.
 //! - It answers nothing by itself but WebSocket pings: no heartbeat, no acknowledgement, no second try. Those are [`crate::Device`]'s.
 
+mod frame;
+mod welcome;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use driftless_protocol::{ClientMessage, Codec, Limits, ServerMessage, Value, limits};
+use driftless_protocol::{ClientMessage, Codec, ServerMessage, limits};
 use futures_util::{Sink, SinkExt, Stream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -21,6 +24,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
 
 use crate::{End, Settings, Tls};
+pub use frame::SendError;
+use frame::{decode, encode};
+pub use welcome::Welcome;
 
 /// Name lookup, TCP, TLS and the HTTP upgrade together.
 const CONNECT: Duration = Duration::from_secs(15);
@@ -34,50 +40,7 @@ const SEND: Duration = Duration::from_secs(120);
 /// For the closing handshake; after it the socket is dropped.
 const CLOSE: Duration = Duration::from_secs(2);
 
-/// The types that [`ServerMessage`] knows: a frame of another type is newer than this library and is ignored.
-const KNOWN: [&str; 9] = ["welcome", "changes", "datasets", "written", "conflict", "refused", "renew", "pong", "bye"];
-
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
-/// What the server said about a session when it began: the fields of `welcome`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Welcome {
-    /// Whose data this is, `region:uuid`.
-    pub identity: String,
-    /// This session's id in the server's log.
-    pub session: String,
-    /// The highest patch number that the server knows of this device.
-    pub patch: u64,
-    /// The device says something at least this often, in seconds.
-    pub heartbeat_s: u64,
-    /// How long the token holds from then, in seconds.
-    pub token_expires_in_s: u64,
-    /// The pool's bounds.
-    pub limits: Limits,
-}
-
-/// Why a message was not sent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// It is larger than [`limits::MESSAGE_BYTES`]; nothing was sent and the socket is as it was.
-    TooLarge {
-        /// Its size in this codec.
-        bytes: usize,
-    },
-    /// The socket has ended.
-    Ended(End),
-}
-
-impl std::fmt::Display for SendError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            SendError::TooLarge { bytes } => write!(f, "a message of {bytes} bytes is over the bound of {}", limits::MESSAGE_BYTES),
-            SendError::Ended(end) => end.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for SendError {}
 
 /// What happened on a socket next.
 #[derive(Debug)]
@@ -128,7 +91,7 @@ impl Connection {
 
     /// Sends a message and waits until it has left, at most two minutes.
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), SendError> {
-        let frame = self.frame(message)?;
+        let frame = encode(self.codec, message)?;
         self.send_frame(frame).await.map_err(SendError::Ended)
     }
 
@@ -166,7 +129,7 @@ impl Connection {
 
     /// Puts a message behind those that have not left yet. Nothing waits for it: see [`Connection::turn`].
     pub(crate) fn queue(&mut self, message: &ClientMessage) -> Result<(), SendError> {
-        let frame = self.frame(message)?;
+        let frame = encode(self.codec, message)?;
         self.queued_bytes += frame.len();
         Pin::new(&mut self.socket).start_send(frame).map_err(|why| SendError::Ended(lost(why)))
     }
@@ -206,7 +169,7 @@ impl Connection {
                 Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits })
             }
             ServerMessage::Bye { code, reason, reconnect_after_ms } => Err(End::Closed { code, reason, reconnect_after_ms }),
-            other => Err(End::NotUnderstood(format!("the first message is no welcome: {:.60}", format!("{other:?}")))),
+            _ => Err(End::NotUnderstood("the first message is no welcome".to_owned())),
         }
     }
 
@@ -217,48 +180,18 @@ impl Connection {
         }
     }
 
-    fn frame(&self, message: &ClientMessage) -> Result<Message, SendError> {
-        let bytes = self.codec.encode(message);
-        if bytes.len() > limits::MESSAGE_BYTES {
-            return Err(SendError::TooLarge { bytes: bytes.len() });
-        }
-        match self.codec {
-            Codec::MsgPack => Ok(Message::Binary(bytes.into())),
-            // JSON is UTF-8 whatever is in it.
-            Codec::Json => Ok(Message::text(String::from_utf8_lossy(&bytes).as_ref())),
-        }
-    }
-
     /// What a frame says; `None` if nothing.
     fn read(&mut self, frame: Option<Result<Message, Error>>) -> Option<Result<ServerMessage, End>> {
-        let bytes = match (frame, self.codec) {
-            (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => bytes,
-            (Some(Ok(Message::Text(text))), Codec::Json) => text.into(),
-            (Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))), _) => return None,
-            (Some(Ok(Message::Close(frame))), _) => return Some(Err(self.closed(frame))),
-            (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => {
-                return Some(Err(End::NotUnderstood("a frame of the other subprotocol".to_owned())));
-            }
-            (Some(Err(why)), _) => return Some(Err(lost(why))),
-            (None, _) => return Some(Err(End::Lost("end of stream".to_owned()))),
+        let said = match frame {
+            Some(Ok(Message::Close(frame))) => Err(self.closed(frame)),
+            Some(Ok(frame)) => decode(self.codec, frame).transpose()?,
+            Some(Err(why)) => Err(lost(why)),
+            None => Err(End::Lost("end of stream".to_owned())),
         };
-        match self.codec.decode_server(&bytes) {
-            Ok(message) => {
-                if let ServerMessage::Bye { reconnect_after_ms, .. } = &message {
-                    self.reconnect_after_ms = *reconnect_after_ms;
-                }
-                Some(Ok(message))
-            }
-            Err(_) if self.is_newer(&bytes) => None,
-            Err(why) => Some(Err(End::NotUnderstood(why.to_string()))),
+        if let Ok(ServerMessage::Bye { reconnect_after_ms, .. }) = &said {
+            self.reconnect_after_ms = *reconnect_after_ms;
         }
-    }
-
-    fn is_newer(&self, bytes: &[u8]) -> bool {
-        match self.codec.decode::<Value>(bytes) {
-            Ok(Value::Map(fields)) => matches!(fields.get("type"), Some(Value::Text(kind)) if !KNOWN.contains(&kind.as_str())),
-            _ => false,
-        }
+        Some(said)
     }
 
     fn closed(&self, frame: Option<CloseFrame>) -> End {
@@ -294,20 +227,4 @@ fn unreachable(why: Error) -> End {
 
 fn lost(why: Error) -> End {
     End::Lost(why.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_known_types_are_those_that_decode() {
-        for kind in KNOWN {
-            let text = format!(r#"{{"type":"{kind}"}}"#);
-            let why = Codec::Json.decode_server(text.as_bytes()).err().map(|why| why.to_string()).unwrap_or_default();
-            assert!(!why.contains("unknown variant"), "{why}");
-        }
-        let why = Codec::Json.decode_server(br#"{"type":"later"}"#).expect_err("unknown").to_string();
-        assert_eq!(why.matches('`').count() / 2, KNOWN.len() + 1, "every known type is in the list: {why}");
-    }
 }

@@ -1,0 +1,105 @@
+//! A device for the length of a command.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+
+use driftless_client::{Device, End, Event, Events, Outcome, Settings};
+use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
+
+use super::Failure;
+use super::output::note;
+use super::render::printable;
+
+/// A connected device. The first connection must come about; later ones may be lost and found again.
+pub(super) struct Session {
+    pub(super) device: Device,
+    pub(super) events: Events,
+    pub(super) codec: Codec,
+    pub(super) limits: Limits,
+    url: String,
+}
+
+impl Session {
+    /// Connects once.
+    pub(super) async fn start(settings: Settings) -> Result<Session, Failure> {
+        let (url, codec) = (settings.address.url().to_owned(), settings.codec);
+        let (device, mut events) = Device::connect(settings);
+        loop {
+            match events.recv().await {
+                Some(Event::Connected(welcome)) => return Ok(Session { device, events, codec, limits: welcome.limits, url }),
+                Some(Event::Disconnected { why, .. } | Event::Closed { why }) => return Err(Failure::NoSession { url, why }),
+                Some(_) => {}
+                None => return Err(Failure::Gone),
+            }
+        }
+    }
+
+    /// Waits for work that needs the connection; says on stderr how that goes. Fails when the device gives up.
+    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                event = self.events.recv() => match event {
+                    Some(event) => self.connection(&event)?,
+                    None => return Err(Failure::Gone),
+                },
+            }
+        }
+    }
+
+    /// What an event says about the connection: a note on stderr, or the end of the command.
+    pub(super) fn connection(&self, event: &Event) -> Result<(), Failure> {
+        match event {
+            Event::Connected(_) => note("connected again"),
+            Event::Disconnected { why, retry_in_ms } if why.code().is_none_or(|code| !hopeless(code)) => {
+                note(&format!("{}; trying again in {}.{} s", printable(&why.to_string()), retry_in_ms / 1_000, retry_in_ms % 1_000 / 100));
+            }
+            Event::Disconnected { why, .. } | Event::Closed { why } => return Err(self.no_session(why.clone())),
+            Event::Refused { dataset: None, code, message } => note(&format!("refused ({code}): {}", printable(message))),
+            Event::Refused { dataset: Some(_), code, message } => {
+                return Err(Failure::Refused { code: *code, message: message.clone() });
+            }
+            Event::Changed { .. } | Event::Synced { .. } | Event::Missed { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// The records of a dataset as they are now.
+    pub(super) async fn records(&mut self, dataset: &DatasetName) -> Result<BTreeMap<Key, Record>, Failure> {
+        self.device.open(dataset).await?;
+        let device = self.device.clone();
+        self.during(device.synced(dataset)).await??;
+        Ok(device.records(dataset).await?.unwrap_or_default())
+    }
+
+    /// Writes a patch; anything but success is a failure.
+    pub(super) async fn write(&mut self, dataset: &DatasetName, changes: Vec<Change>) -> Result<(u64, Vec<Record>), Failure> {
+        let device = self.device.clone();
+        written(self.during(device.write(dataset, changes)).await??)
+    }
+
+    /// Closes the socket.
+    pub(super) async fn end(self) {
+        self.device.shutdown().await;
+    }
+
+    fn no_session(&self, why: End) -> Failure {
+        Failure::NoSession { url: self.url.clone(), why }
+    }
+}
+
+/// The version that a patch made, and the results that came with it.
+pub(super) fn written(outcome: Outcome) -> Result<(u64, Vec<Record>), Failure> {
+    match outcome {
+        Outcome::Written { version, records } => Ok((version, records)),
+        Outcome::Conflict { records } => Err(Failure::Conflict { records }),
+        Outcome::Refused { code, message } => Err(Failure::Refused { code, message }),
+    }
+}
+
+/// A token that was given once will not get better.
+fn hopeless(code: driftless_protocol::CloseCode) -> bool {
+    code == driftless_protocol::CloseCode::TokenRefused
+}

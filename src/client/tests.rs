@@ -1,0 +1,153 @@
+//! The command from its arguments to its output, against a small server.
+
+use std::io;
+
+use clap::Parser;
+use driftless_protocol::DatasetName;
+use tokio::sync::mpsc;
+
+use super::fake::Fake;
+use super::{Args, Failure, Output, act};
+
+#[derive(clap::Parser)]
+struct Command {
+    #[command(flatten)]
+    args: Args,
+}
+
+/// Lines as they are printed, each with its end.
+struct Lines(mpsc::UnboundedSender<String>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
+        self.0.send(text).map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn parse(url: &str, line: &str) -> Args {
+    let words = ["client", "--url", url].into_iter().chain(line.split(' '));
+    Command::try_parse_from(words).map(|command| command.args).expect(line)
+}
+
+fn mint(subject: &str) -> Result<String, String> {
+    Ok(format!("token of {subject}"))
+}
+
+/// What a command prints.
+async fn run(server: &Fake, line: &str) -> Result<String, Failure> {
+    let (lines, mut printed) = mpsc::unbounded_channel();
+    act(parse(&server.url, line), mint, &mut Output::to(Box::new(Lines(lines)))).await?;
+    let mut text = String::new();
+    while let Some(part) = printed.recv().await {
+        text += &part;
+    }
+    Ok(text.trim_end().to_owned())
+}
+
+fn exit(result: Result<String, Failure>) -> u8 {
+    result.expect_err("a failure").exit_code()
+}
+
+#[tokio::test]
+async fn records_are_put_read_added_to_and_removed() {
+    let server = Fake::start().await;
+    let said = run(&server, "put settings theme=dark visits=1").await;
+    assert_eq!(said.as_deref(), Ok("settings is at version 1"));
+    assert_eq!(run(&server, "get settings theme --codec json").await.as_deref(), Ok("\"dark\""));
+    let said = run(&server, "add settings visits=2").await;
+    assert_eq!(said.as_deref(), Ok("visits = 3   version 2\nsettings is at version 2"));
+    assert_eq!(run(&server, "remove settings theme").await.as_deref(), Ok("settings is at version 3"));
+    assert_eq!(exit(run(&server, "get settings theme").await), 1);
+    let list = run(&server, "list settings").await.expect("a list");
+    assert!(list.starts_with("visits = 3   version 2   from cli   0."), "{list}");
+    let all = run(&server, "list").await.expect("a list");
+    assert_eq!(all.lines().nth(1).map(|line| line.split_whitespace().take(2).collect()), Some(vec!["settings", "3"]), "{all}");
+}
+
+#[tokio::test]
+async fn failures_have_a_code_and_say_what_to_do() {
+    let server = Fake::start().await;
+    run(&server, "put settings theme=dark").await.expect("written");
+    let conflict = run(&server, "put settings theme=light --base 0 --device other").await;
+    assert!(conflict.clone().expect_err("a conflict").to_string().contains("theme = \"dark\"   version 1"));
+    assert_eq!(exit(conflict), 4);
+    assert_eq!(exit(run(&server, "put settings forbidden=1").await), 3);
+    let refused = run(&server, "get settings theme --token stolen").await;
+    assert!(refused.clone().expect_err("no session").to_string().contains("DRIFTLESS_TOKEN"));
+    assert_eq!(exit(refused), 5);
+    assert_eq!(exit(run(&server, "list --url ftp://x").await), 2);
+    let nobody = run(&server, "list --url http://127.0.0.1:1").await.expect_err("nobody listens there");
+    assert!(nobody.to_string().ends_with("start one with: driftless dev"), "{nobody}");
+}
+
+#[tokio::test]
+async fn a_watcher_sees_the_state_and_then_each_change() {
+    let server = Fake::start().await;
+    run(&server, "put settings theme=dark").await.expect("written");
+    let (lines, mut printed) = mpsc::unbounded_channel();
+    let args = parse(&server.url, "watch settings");
+    let watcher = tokio::spawn(async move { act(args, mint, &mut Output::to(Box::new(Lines(lines)))).await });
+    let mut seen = async |starts: &str| {
+        let mut line = String::new();
+        while !line.ends_with('\n') {
+            line += &printed.recv().await.expect("a line");
+        }
+        assert!(line.starts_with(starts), "{line}");
+    };
+    seen("theme = \"dark\"   version 1   from cli   0.").await;
+    run(&server, "put settings theme=light --device phone").await.expect("written");
+    seen("theme = \"light\"   version 2   from phone   0.").await;
+    run(&server, "remove settings theme --device phone").await.expect("written");
+    seen("theme removed   version 3   from phone   0.").await;
+    drop(printed);
+    run(&server, "put settings theme=dark").await.expect("written");
+    assert_eq!(watcher.await.expect("no panic"), Err(Failure::NobodyReads));
+}
+
+#[tokio::test]
+async fn a_file_goes_in_and_comes_out_again() {
+    let server = Fake::start().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (from, to) = (folder.path().join("in.json"), folder.path().join("out.json"));
+    let (from_text, to_text) = (from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8"));
+    let settings = DatasetName::new("settings").expect("a name");
+    let many: Vec<String> = (1_000..4_000).map(|n| format!("    \"k{n}\": {n}")).collect();
+    let text = format!("{{\n  \"a.b\": {{\n    \"\": {{}}\n  }},\n  \"many\": {{\n{}\n  }}\n}}\n", many.join(",\n"));
+    std::fs::write(&from, &text).expect("written");
+
+    let said = run(&server, &format!("import settings {from_text}")).await;
+    assert_eq!(said.as_deref(), Ok("settings: 3001 put, 0 removed, 0 unchanged"));
+    assert_eq!(server.version(&settings), 3, "3,001 changes are three patches");
+    let said = run(&server, &format!("import settings {from_text}")).await;
+    assert_eq!(said.as_deref(), Ok("settings: 0 put, 0 removed, 3001 unchanged"));
+    run(&server, &format!("export settings {to_text}")).await.expect("exported");
+    assert_eq!(std::fs::read_to_string(&to).expect("read"), text);
+
+    std::fs::write(&from, r#"{"many":{"k1000":0}}"#).expect("written");
+    let said = run(&server, &format!("import settings {from_text} --mirror")).await;
+    assert_eq!(said.as_deref(), Ok("settings: 1 put, 3000 removed, 0 unchanged"));
+    run(&server, "put settings many=1").await.expect("written");
+    let inside = run(&server, "export settings").await.expect_err("no nesting");
+    assert!(inside.to_string().contains("many and many.k1000 are both records"), "{inside}");
+    let flat = run(&server, "export settings --flat").await;
+    assert_eq!(flat.as_deref(), Ok("{\n  \"many\": 1,\n  \"many.k1000\": 0\n}"));
+}
+
+#[tokio::test]
+async fn a_bad_file_is_named_before_anybody_is_asked() {
+    let server = Fake::start().await;
+    assert_eq!(exit(run(&server, "import settings /nowhere.json").await), 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("bad.json");
+    std::fs::write(&file, "[1]").expect("written");
+    let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a list");
+    assert!(why.to_string().ends_with("bad.json holds no JSON object"), "{why}");
+    std::fs::write(&file, format!("{{\"{}\":1}}", "k".repeat(1_025))).expect("written");
+    let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a long key");
+    assert!(why.to_string().contains("has 1025 bytes"), "{why}");
+}

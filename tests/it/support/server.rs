@@ -1,0 +1,135 @@
+//! A server inside the test's process, on real sockets and a real folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use driftless::app::{App, AppError};
+use driftless::auth::{MintClaims, mint};
+use driftless::config::{self, Flags};
+use driftless::dev;
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::{Http, Phone, soon};
+
+/// What a test pool says beside its issuer, as TOML.
+#[derive(Clone, Copy, Default)]
+pub struct TestPool {
+    /// Lines of `[pools.demo]`.
+    pub pool: &'static str,
+    /// Lines of the whole server.
+    pub server: &'static str,
+}
+
+/// A running server.
+pub struct Server {
+    folder: TempDir,
+    pool: TestPool,
+    address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), AppError>>,
+}
+
+impl Server {
+    /// With all defaults.
+    pub async fn start() -> Server {
+        Server::with(TestPool::default()).await
+    }
+
+    /// With a pool of one's own.
+    pub async fn with(pool: TestPool) -> Server {
+        let folder = TempDir::new().unwrap();
+        let (address, stop, running) = run(folder.path(), pool, 0).await;
+        Server { folder, pool, address, stop: Some(stop), running }
+    }
+
+    /// Stops it in good order and starts it again on the same folder and port.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        (self.address, self.stop, self.running) = {
+            let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port()).await;
+            (address, Some(stop), running)
+        };
+    }
+
+    /// Begins to stop it, as SIGTERM does.
+    pub fn drain(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+    }
+
+    /// Stops it and waits for its end.
+    pub async fn stop(&mut self) {
+        self.drain();
+        soon("the server's end", &mut self.running).await.unwrap().unwrap();
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A device of a person, welcomed.
+    pub async fn phone(&self, person: &str, device: &str) -> Phone {
+        Phone::welcomed(&self.url(), &token(person), device).await
+    }
+
+    /// Plain requests of a device of a person.
+    pub fn http(&self, person: &str, device: &str) -> Http {
+        Http::new(self.address, &token(person), device)
+    }
+
+    /// A counter or gauge of `/metrics`, by its whole name with labels; 0 if it is not there.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.http("nobody", "metrics").get("/metrics").await.body;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
+    }
+}
+
+async fn run(folder: &Path, pool: TestPool, port: u16) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Result<(), AppError>>) {
+    let issuer = format!(
+        "[[pools.demo.issuers]]\nissuer = {:?}\naudience = [{:?}]\nsecret = {:?}\n",
+        dev::ISSUER,
+        dev::AUDIENCE,
+        driftless::auth::DEVELOPMENT_SECRET
+    );
+    let text = format!(
+        "listen = \"127.0.0.1:{port}\"\ndata = {:?}\n{}\n[store]\ncache_mib = 16\n[pools.demo]\n{}\n{issuer}",
+        folder.join("store"),
+        pool.server,
+        pool.pool
+    );
+    let file = folder.join("driftless.toml");
+    std::fs::write(&file, text).unwrap();
+    let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
+    let app = App::start(&config, dev::routes()).await.unwrap();
+    let address = app.address();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = tokio::spawn(app.until(async {
+        let _ = stopped.await;
+    }));
+    (address, stop, running)
+}
+
+/// A token of the demo pool.
+pub fn token(person: &str) -> String {
+    token_for(person, 3600)
+}
+
+/// A token that expires so many seconds from now.
+pub fn token_for(person: &str, expires_in_s: i64) -> String {
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let expires_s = now_s.checked_add_signed(expires_in_s).unwrap();
+    let claims = MintClaims { issuer: dev::ISSUER, audience: dev::AUDIENCE, subject: person, issued_s: now_s, expires_s };
+    mint(driftless::auth::DEVELOPMENT_SECRET, &claims).unwrap()
+}
