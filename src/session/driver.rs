@@ -144,8 +144,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     async fn steps(&mut self, welcome: ServerMessage) -> Result<std::convert::Infallible, End> {
         self.say(&welcome).await?;
         self.look().await?;
-        let mut more = false;
         loop {
+            let more = self.pump().await?;
+            self.desk.guarded(self.socket.flush()).await??;
             self.desk.set_alarms(self.socket.is_awake());
             let listens = !self.desk.draining && self.patches.len() < limits::PATCH_WINDOW as usize;
             tokio::select! {
@@ -161,8 +162,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             if std::mem::take(&mut self.desk.recheck) {
                 self.look().await?;
             }
-            more = self.pump().await?;
-            self.desk.guarded(self.socket.flush()).await??;
         }
     }
 
