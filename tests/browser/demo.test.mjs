@@ -224,7 +224,7 @@ story('it fits a narrow screen', { viewport: NARROW }, async ({ page, a, b }) =>
 });
 
 if (process.env.UPDATE_SCREENSHOTS) {
-  story('the picture of the documentation', { viewport: { width: 1280, height: 940 } }, async ({ page, a, b }) => {
+  story('the picture of the documentation', {}, async ({ page, a, b }) => {
     await a.part('name').fill('Ada');
     await a.part('volume').fill('70');
     await b.part('notifications').check();
@@ -234,8 +234,8 @@ if (process.env.UPDATE_SCREENSHOTS) {
     await b.reads('visits', '3');
     await writeFromLaptop(page, [{ key: 'wallpaper', op: 'put', value: 'dunes.jpg' }]);
     await a.has('wallpaper', '"dunes.jpg"');
-    await a.part('notifications').scrollIntoViewIfNeeded();
     await disagree(a, b);
-    await page.screenshot({ path: path.join(REPOSITORY, 'docs/demo.png'), animations: 'disabled' });
+    await page.getByTestId('command').evaluate((command) => (command.textContent = command.textContent.replace(/ --url .*/, '')));
+    await page.screenshot({ path: path.join(REPOSITORY, 'docs/demo.png'), animations: 'disabled', fullPage: true });
   });
 }
