@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { eventually, REPOSITORY, story, writeFromLaptop } from './support.mjs';
+import { eventually, REPOSITORY, story, terminal, writeFromLaptop } from './support.mjs';
 
 const NARROW = { width: 390, height: 844 };
 
@@ -172,10 +172,30 @@ story('a hostile value is only text', {}, async ({ page, a, b }) => {
   assert.equal(await page.evaluate(() => window.stolen), undefined);
 });
 
-story('a terminal joins in', {}, async ({ page, a, b }) => {
-  await writeFromLaptop(page, [{ key: 'theme', op: 'put', value: 'dark' }]);
+story('the command in the header joins in from a terminal', {}, async ({ page, a, b }) => {
+  await terminal(await page.getByTestId('command').textContent());
   await Promise.all([a.wears('dark'), b.wears('dark')]);
-  await eventually(() => a.part('events').locator('li').first().textContent().then((text) => /from laptop: theme$/.test(text)), true);
+  await eventually(async () => /from laptop: theme$/.test(await a.part('events').locator('li').first().textContent()), true);
+});
+
+story('a session outlives its token: a fresh one is shown in time', {}, async ({ page, a, b }) => {
+  const short_s = 6;
+  const token = await terminal(`driftless token --pool demo --subject alice --expires-in-s ${short_s}`);
+  const expired_ms = Date.now() + (short_s + 1) * 1000;
+  let asked = 0;
+  await page.route('**/demo/token?*', (route) => {
+    asked += 1;
+    return asked <= 2 ? route.fulfill({ json: { token, expires_in_s: short_s } }) : route.continue();
+  });
+  await page.reload();
+  await Promise.all([a.is('live'), b.is('live')]);
+
+  await eventually(() => asked, 4);
+  await eventually(() => Date.now() > expired_ms, true);
+  await a.part('visits-add').click();
+  await b.reads('visits', '1');
+  assert.equal(asked, 4);
+  for (const phone of [a, b]) assert.doesNotMatch(await phone.part('events').textContent(), /trying again/);
 });
 
 story('a thousand records arrive, are filtered, and only some are in the page', {}, async ({ page, a, b }) => {
@@ -204,7 +224,7 @@ story('it fits a narrow screen', { viewport: NARROW }, async ({ page, a, b }) =>
 });
 
 if (process.env.UPDATE_SCREENSHOTS) {
-  story('the picture of the documentation', { viewport: { width: 1280, height: 940 } }, async ({ page, a, b }) => {
+  story('the picture of the documentation', {}, async ({ page, a, b }) => {
     await a.part('name').fill('Ada');
     await a.part('volume').fill('70');
     await b.part('notifications').check();
@@ -214,8 +234,8 @@ if (process.env.UPDATE_SCREENSHOTS) {
     await b.reads('visits', '3');
     await writeFromLaptop(page, [{ key: 'wallpaper', op: 'put', value: 'dunes.jpg' }]);
     await a.has('wallpaper', '"dunes.jpg"');
-    await a.part('notifications').scrollIntoViewIfNeeded();
     await disagree(a, b);
-    await page.screenshot({ path: path.join(REPOSITORY, 'docs/demo.png'), animations: 'disabled' });
+    await page.getByTestId('command').evaluate((command) => (command.textContent = command.textContent.replace(/ --url .*/, '')));
+    await page.screenshot({ path: path.join(REPOSITORY, 'docs/demo.png'), animations: 'disabled', fullPage: true });
   });
 }

@@ -1,7 +1,7 @@
 // The plumbing of the stories: a real server on a folder of its own, a real browser, and the two phones of its page.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -9,6 +9,7 @@ import { createInterface } from 'node:readline';
 import test, { after, before } from 'node:test';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { chromium } from 'playwright-core';
 
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
@@ -179,6 +180,14 @@ class Phone {
     await this.part('add-value').fill(value);
     await this.part('add-submit').click();
   }
+}
+
+/** Runs a command line of `driftless` and gives what it printed. */
+export async function terminal(line) {
+  const [program, ...rest] = line.trim().split(/\s+/);
+  assert.equal(program, 'driftless');
+  const { stdout } = await promisify(execFile)(SERVER, rest);
+  return stdout.trim();
 }
 
 /** Changes from a third device of the same person, straight over the wire. */

@@ -7,12 +7,16 @@ import { Session } from './session.js';
 const DATASET = 'settings';
 const PHONES = { a: 'Phone A', b: 'Phone B' };
 
+/** The address that `driftless client` takes when it is told none. */
+const CLIENT_DEFAULT = 'http://127.0.0.1:7400';
+
 /** A copy of the records is saved this long after it changed: a large one is not worth saving for each message. */
 const REPLICA_SAVED_AFTER_MS = 400;
 
 const ids = Object.fromEntries(Object.keys(PHONES).map((letter) => [letter, deviceId(letter)]));
 
 for (const [letter, title] of Object.entries(PHONES)) startPhone(letter, title);
+if (location.origin !== CLIENT_DEFAULT) document.querySelector('.terminal code').append(` --url ${location.origin}`);
 
 function startPhone(letter, title) {
   const saved = { replica: load(letter, 'replica'), outbox: load(letter, 'outbox') };

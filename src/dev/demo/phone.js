@@ -107,10 +107,12 @@ export class Phone {
     card.querySelector('.theirs dt').textContent = theirs ? `From ${this.nameOf(theirs.device)}` : 'Theirs';
   }
 
+  /** The card goes, and with it the focus: to the next card, or to the phone's name. */
   #decide(act) {
     act();
     this.session.flush();
-    this.part('online').focus();
+    const next = [...this.#conflicts].find(([key]) => this.device.conflicts.has(key));
+    (next?.[1].querySelector('.keep') ?? this.part('name-of-phone')).focus();
   }
 
   /** The same thing again (a slider that moves, a name being typed) takes the older line's place. */

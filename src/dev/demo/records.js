@@ -4,6 +4,9 @@
 
 import { number, originText, typedValue, valueText } from './words.js';
 
+/** Lines that an open editor shows at most; a longer value scrolls. */
+const EDITOR_LINES = 8;
+
 /** Rows in the page at first, and with each press of the button. */
 const ROWS_AT_A_TIME = 25;
 
@@ -88,6 +91,7 @@ export class RecordList {
 
   #openEditor(row, key) {
     row.input.value = JSON.stringify(this.device.view(key).value, null, 2);
+    row.input.rows = Math.min(EDITOR_LINES, row.input.value.split('\n').length);
     row.editor.hidden = false;
     row.input.focus();
   }

@@ -135,10 +135,9 @@ export class Session {
 
   #lost(end) {
     const { code, reason, reconnect_after_ms } = end;
-    const events = [{ kind: 'lost', reason: reason || 'connection lost', first: this.state === 'live' }];
     if (GIVES_UP.has(code)) return this.#end('offline', [{ kind: 'gave up', reason }]);
     if (RENEWS_TOKEN.has(code)) this.#token = null;
-    this.#end('connecting', events);
+    this.#end('connecting', [{ kind: 'lost', reason: reason || 'connection lost' }]);
     this.#after('reconnect', reconnect_after_ms ?? this.#backoff_ms(), () => this.#connect());
   }
 
