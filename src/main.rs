@@ -1,5 +1,6 @@
 //! The `driftless` command: arguments, logs, start, wait, drain.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -144,7 +145,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 fn log(config: &Config) {
     let filter = EnvFilter::new(&config.log);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),

@@ -192,8 +192,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         self.desk.machine.heard(self.desk.inner.now());
         let message = match self.socket.codec().decode_client(&bytes) {
             Ok(message) => message,
-            Err(DecodeError::Broken(why)) => {
-                debug!(%why, "a frame that is no message");
+            // What is wrong with it may quote it, and it may hold a value: only its size is logged.
+            Err(DecodeError::Broken(_)) => {
+                debug!(bytes = bytes.len(), "a frame that is no message");
                 return Err(End::Close(CloseCode::BadMessage));
             }
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,

@@ -34,8 +34,9 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
     let (token, device, client) = match socket.codec().decode_client(&bytes) {
         Ok(ClientMessage::Hello { token, device, client }) => (token, device, client),
         Ok(_) => return Err(Turned::Away(CloseCode::HelloExpected)),
-        Err(error) => {
-            debug!(%error, "a first message that is none");
+        // What is wrong with it may quote it, and it may hold a token: only its size is logged.
+        Err(_) => {
+            debug!(bytes = bytes.len(), "a first message that is none");
             return Err(Turned::Away(CloseCode::BadMessage));
         }
     };

@@ -2,5 +2,8 @@
 
 mod support;
 
+mod crash;
 mod datasets;
+mod logs;
+mod preferences;
 mod sessions;

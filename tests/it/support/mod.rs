@@ -2,10 +2,12 @@
 
 #![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
+mod binary;
 mod http;
 mod phone;
 mod server;
 
+pub use binary::{Binary, client, driftless};
 pub use http::{Http, raw};
 pub use phone::{Phone, change, key, name, settings, value};
 pub use server::{Server, TestPool, token, token_for};

@@ -1,0 +1,46 @@
+//! What the log may say: ids, never a secret and never a value.
+
+use driftless_client::Connection;
+use driftless_protocol::Codec;
+use tempfile::TempDir;
+
+use crate::support::{Binary, Http, Phone, change, settings, soon, token};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_and_no_value_is_logged_at_any_level() {
+    let folder = TempDir::new().unwrap();
+    let server = Binary::start(folder.path(), "127.0.0.1:0", &["--log", "trace"]).await;
+    let token = token("alice");
+    for codec in Codec::ALL {
+        let mut phone = Phone::speaking(&server.url, &token, "planted-device", codec).await;
+        phone.open("d").await;
+        phone.write("d", &[change("put k \"planted-value\""), change("put planted-key {\"planted-member\":1}")]).await;
+        phone.ask("d", &[change("add k \"planted-operand\"")]).await;
+        phone.connection.send_text("\"planted-nonsense\"").await.unwrap();
+        phone.end().await;
+        let mut stranger = Connection::open(&settings(&server.url, "planted-device", Codec::Json)).await.unwrap();
+        stranger.send_text(r#"{"type":"hello","token":["planted-token"],"device":"d","client":"planted-client"}"#).await.unwrap();
+        while soon("the stranger's end", stranger.recv()).await.is_ok() {}
+    }
+    assert!(Phone::refused(&server.url, "planted.token.x", "planted-device").await.code().is_some());
+    let http = Http::new(server.address().parse().unwrap(), &token, "planted-device");
+    http.post("/v1/datasets/d/write", r#"{"id":99,"changes":[{"key":"k","op":"put","value":"planted-value"}]}"#).await;
+    http.post("/v1/datasets/d/write", r#"{"id":99,"changes":"planted-wrong"}"#).await;
+    http.get("/v1/datasets/d/changes?epoch=planted-epoch").await;
+    let log = server.terminate().await;
+    assert!(log.contains("planted-device") && log.contains("session{session="), "the log says who it was about:\n{log}");
+    let signature = token.rsplit('.').next().unwrap();
+    for planted in [
+        "planted-value",
+        "planted-member",
+        "planted-operand",
+        "planted.token",
+        "planted-token",
+        "planted-nonsense",
+        "planted-wrong",
+        signature,
+        driftless::auth::DEVELOPMENT_SECRET,
+    ] {
+        assert!(!log.contains(planted), "{planted} was logged");
+    }
+}

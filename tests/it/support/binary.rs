@@ -1,0 +1,77 @@
+//! The real binary in a process of its own, for stories in which it dies.
+
+use std::path::Path;
+use std::process::Stdio;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use super::soon;
+
+/// A running `driftless dev`.
+pub struct Binary {
+    child: Child,
+    pub url: String,
+}
+
+impl Binary {
+    /// Starts it on a folder, on a free port or the one of before, and waits until it serves.
+    pub async fn start(data: &Path, listen: &str, more: &[&str]) -> Binary {
+        let mut child = driftless()
+            .args(["dev", "--listen", listen, "--data", data.to_str().unwrap(), "--store-cache-mib", "16"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = soon("the server's address", async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("the server ended before it served");
+                if let Some(at) = line.find("http://") {
+                    return line[at..].trim_end_matches("/demo/").to_owned();
+                }
+            }
+        })
+        .await;
+        // Whatever else it prints must not fill the pipe.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Binary { child, url }
+    }
+
+    /// `127.0.0.1:port`.
+    pub fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
+    /// SIGKILL: no drain, no flush, no goodbye.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// SIGTERM, and what it wrote to its log.
+    pub async fn terminate(mut self) -> String {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+        let mut log = String::new();
+        let mut errors = self.child.stderr.take().unwrap();
+        soon("the log's end", errors.read_to_string(&mut log)).await.unwrap();
+        assert!(soon("the server's end", self.child.wait()).await.unwrap().success(), "{log}");
+        log
+    }
+}
+
+/// The command itself.
+pub fn driftless() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs `driftless client ...` against a server and returns what it printed.
+pub async fn client(url: &str, arguments: &[&str]) -> String {
+    let output = soon("the client's end", driftless().args(["client", "--url", url]).args(arguments).output()).await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
