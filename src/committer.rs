@@ -2,8 +2,8 @@
 //!
 //! - It has an OS thread of its own. While one group is being made durable the next one gathers, so groups grow with the load.
 //! - An answer of success is sent only after the flush that covers it (I2), and after the change was published.
-//! - What waits is bounded in number ([`QUEUE_JOBS`]) and in bytes ([`QUEUE_KIB`]): who asks then waits, and reads no further from its socket.
-//! - Acknowledgements from sockets are held back for [`ACK_DELAY_MS`] and written with other things: losing one to a crash only means that
+//! - What waits is bounded in number (`QUEUE_JOBS`) and in bytes (`QUEUE_KIB`): who asks then waits, and reads no further from its socket.
+//! - Acknowledgements from sockets are held back for `ACK_DELAY_MS` and written with other things: losing one to a crash only means that
 //!   the device is told again what it has.
 //! - When the store fails, the outcome of a group is unknown. All is refused from then on; the process must be started again.
 

@@ -156,7 +156,7 @@ impl Group<'_> {
     }
 
     /// The stored record of each change's key, and where those records stand.
-    fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Record>>, HashMap<&'p Key, PointerRow>), StoreError> {
+    fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Record>>, Pointers<'p>), StoreError> {
         let (mut current, mut pointers) = (Vec::with_capacity(patch.changes.len()), HashMap::new());
         for change in &patch.changes {
             let Some(row) = self.view.get(&keys::key(&patch.identity, &patch.dataset, &change.key))? else {
@@ -173,6 +173,9 @@ impl Group<'_> {
         Ok((current, pointers))
     }
 }
+
+/// Where the records of a patch's keys stand.
+type Pointers<'p> = HashMap<&'p Key, PointerRow>;
 
 type Rows = Vec<(Bytes, Option<Bytes>)>;
 

@@ -1,5 +1,7 @@
 //! Stories against the real server: real sockets, real files, the real client library. The plumbing is in `support`.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 mod crash;

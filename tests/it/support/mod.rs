@@ -1,6 +1,6 @@
 //! The plumbing under the stories: a server on a free port with a folder of its own, and devices that speak to it step by step.
 
-#![allow(dead_code, unused_imports, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports)]
 
 mod binary;
 mod http;
