@@ -29,6 +29,12 @@ const IDLE: [usize; 2] = [1_000, 10_000];
 const SETTLE: Duration = Duration::from_secs(6);
 
 fn main() {
+    if let Ok(url) = std::env::var("URL") {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let server = Server { child: Command::new("true").spawn().unwrap(), url };
+        runtime.block_on(throughput(&server));
+        return;
+    }
     // The store lies beside the build, on a real disk: a temporary folder may be memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let server = Server::start(&folder.path().join("store"));
