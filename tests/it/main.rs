@@ -3,4 +3,5 @@
 mod support;
 
 mod datasets;
+mod hostile;
 mod sessions;
