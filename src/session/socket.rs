@@ -95,8 +95,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => return Incoming::Message(bytes),
                 (Some(Ok(Message::Text(text))), Codec::Json) => return Incoming::Message(text.into()),
                 (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => return Incoming::Unfit(CloseCode::BadMessage),
-                (Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))), _) => {}
-                (Some(Ok(Message::Close(_))) | None, _) => return Incoming::End,
+                (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
+                // A peer that does not take its pongs has its pings wait, or they would pile up here.
+                (Some(Ok(Message::Ping(_))), _) if web.flush().await.is_ok() => {}
+                (Some(Ok(Message::Close(_))), _) => {
+                    // The library has made the answer (RFC 6455 §5.5.1), but sends it only now; then it calls the socket closed.
+                    let _ = web.flush().await;
+                    return Incoming::End;
+                }
+                (Some(Ok(Message::Ping(_))) | None, _) => return Incoming::End,
                 (Some(Err(error)), _) => return unfit(&error),
             }
         }
