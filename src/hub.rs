@@ -57,7 +57,7 @@ impl Hub {
                 older.mark(Mark::Replaced);
                 *older = Arc::clone(mailbox);
             }
-            None => room.sessions.push((device.clone(), Arc::clone(mailbox))),
+            None => push_one(&mut room.sessions, (device.clone(), Arc::clone(mailbox))),
         }
     }
 
@@ -80,7 +80,7 @@ impl Hub {
             Some(feed) => Arc::clone(feed),
             None => {
                 let feed = Arc::new(Feed::new(dataset.clone()));
-                room.feeds.push(Arc::clone(&feed));
+                push_one(&mut room.feeds, Arc::clone(&feed));
                 feed
             }
         };
@@ -122,6 +122,12 @@ impl Hub {
     fn shard(&self, identity: &str) -> MutexGuard<'_, HashMap<Arc<str>, Room>> {
         lock(&self.shards[self.hasher.hash_one(identity) as usize % SHARDS])
     }
+}
+
+/// Most lists here have one or two entries, and there are very many of them: they hold no room for more.
+fn push_one<T>(list: &mut Vec<T>, one: T) {
+    list.reserve_exact(1);
+    list.push(one);
 }
 
 /// Nothing that runs under these locks can leave half a change behind, so a panic elsewhere does not spoil them.

@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::Codec;
-use hyper::upgrade::Upgraded;
+use hyper::upgrade::{Parts, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -25,11 +25,11 @@ pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) ->
         .flat_map(Codec::choose)
         .next()
         .ok_or(Error::NoSocket("name a subprotocol: Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json"))?;
-    let guest = request.extensions().get::<Guest>().cloned();
+    let (sessions, guest) = (rooms.sessions, request.extensions().get::<Guest>().cloned());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         match upgraded.await {
-            Ok(socket) => serve(&rooms.sessions, socket, codec).await,
+            Ok(socket) => serve(&sessions, socket, codec).await,
             Err(error) => debug!(%error, "a socket was given up before it was one"),
         }
         // Only now the connection no longer counts.
@@ -44,17 +44,24 @@ pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) ->
     Ok((error::switching(), named).into_response())
 }
 
-/// The session of a socket. Boxed inside: what is left of the request must not lie in a sleeping session's memory.
+/// The session of a socket, over the bare stream: nothing that the request needed stays beside a sleeping session.
 async fn serve(sessions: &Sessions, socket: Upgraded, codec: Codec) {
-    // No peer sends before it has the answer (RFC 6455 §4.1): whatever was read ahead is not the start of a session.
     match socket.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) if parts.read_buf.is_empty() => sessions.serve(parts.io.into_inner(), codec).await,
-        Ok(_) => debug!("bytes before the upgrade"),
-        Err(socket) => match socket.downcast::<TokioIo<TlsSocket>>() {
-            Ok(parts) if parts.read_buf.is_empty() => sessions.serve(parts.io.into_inner(), codec).await,
-            _ => debug!("bytes before the upgrade"),
+        Ok(parts) => match bare(parts) {
+            Some(stream) => sessions.serve(stream, codec).await,
+            None => debug!("bytes before the upgrade"),
+        },
+        Err(socket) => match socket.downcast::<TokioIo<TlsSocket>>().ok().and_then(bare) {
+            // Boxed: a session with TLS must not make those without larger.
+            Some(stream) => Box::pin(sessions.serve(stream, codec)).await,
+            None => debug!("bytes before the upgrade"),
         },
     }
+}
+
+/// No peer sends before it has the answer (RFC 6455 §4.1): whatever was read ahead is not the start of a session.
+fn bare<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
+    parts.read_buf.is_empty().then(|| parts.io.into_inner())
 }
 
 /// The answer's key, if a socket was asked for.

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 use driftless_protocol::{Codec, DatasetName, ServerMessage, Value};
 
-use super::lock;
 use super::mailbox::{Mailbox, Mark};
+use super::{lock, push_one};
 
 /// Changes that a ring holds at most: a session that lags by a burst still finds them, one that lags by more reads the store,
 /// where only the latest state of each record is left.
@@ -126,7 +126,7 @@ impl Feed {
     pub(super) fn join(&self, mailbox: &Arc<Mailbox>) {
         let mut followers = lock(&self.followers);
         if !followers.iter().any(|known| Arc::ptr_eq(known, mailbox)) {
-            followers.push(Arc::clone(mailbox));
+            push_one(&mut followers, Arc::clone(mailbox));
         }
     }
 

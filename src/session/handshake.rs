@@ -48,7 +48,6 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
         Turned::Away(denied.close_code())
     })?;
     debug!(identity = %entry.principal.identity, %device, ?client, "a device came in");
-    socket.welcome();
     Ok(entry)
 }
 

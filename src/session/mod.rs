@@ -7,12 +7,14 @@
 //! - A request that fails is refused by itself. Only what is no message at all ends the socket, always with a code that says why.
 //! - A peer that does not read costs no memory: nothing is taken for it, and when it reads again it skips to the newest values.
 
+mod desk;
 mod door;
 mod driver;
 mod following;
 mod handshake;
 mod heartbeat;
 mod machine;
+mod requests;
 mod socket;
 mod tap;
 

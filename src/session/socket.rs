@@ -49,22 +49,13 @@ enum State<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A socket whose upgrade is done. Its messages are bounded as a hello is.
+    /// A socket whose upgrade is done. Its first message is bounded as a hello is.
     pub(super) fn new(io: S, codec: Codec) -> Socket<S> {
-        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES)), codec }
+        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES)), codec }
     }
 
     pub(super) fn codec(&self) -> Codec {
         self.codec
-    }
-
-    /// After hello messages may be larger.
-    pub(super) fn welcome(&mut self) {
-        match &mut self.state {
-            State::Awake(web) => web.get_mut().set_limit(limits::MESSAGE_BYTES),
-            State::Asleep(tap) => tap.set_limit(limits::MESSAGE_BYTES),
-            State::Changing => {}
-        }
     }
 
     pub(super) fn is_awake(&self) -> bool {
@@ -95,8 +86,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => return Incoming::Message(bytes),
                 (Some(Ok(Message::Text(text))), Codec::Json) => return Incoming::Message(text.into()),
                 (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => return Incoming::Unfit(CloseCode::BadMessage),
-                (Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))), _) => {}
-                (Some(Ok(Message::Close(_))) | None, _) => return Incoming::End,
+                (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
+                // A peer that does not take its pongs has its pings wait, or they would pile up here.
+                (Some(Ok(Message::Ping(_))), _) if web.flush().await.is_ok() => {}
+                (Some(Ok(Message::Close(_))), _) => {
+                    // The library has made the answer (RFC 6455 §5.5.1), but sends it only now; then it calls the socket closed.
+                    let _ = web.flush().await;
+                    return Incoming::End;
+                }
+                (Some(Ok(Message::Ping(_))) | None, _) => return Incoming::End,
                 (Some(Err(error)), _) => return unfit(&error),
             }
         }
@@ -120,13 +118,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         }
     }
 
-    /// Says goodbye and waits for the peer to do so too.
+    /// Says goodbye, and waits for the peer to go. What it still says is not listened to.
     pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), Gone> {
         let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
         let web = self.wake().ok_or(Gone)?;
         web.send(Message::Close(Some(frame))).await.map_err(|_| Gone)?;
-        while let Some(Ok(_)) = web.next().await {}
-        Ok(())
+        web.get_mut().finish().await.map_err(|_| Gone)
     }
 
     fn wake(&mut self) -> Option<&mut WebSocketStream<Tap<S>>> {
@@ -160,5 +157,27 @@ fn unfit(error: &Error) -> Incoming {
         Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Incoming::End,
         Error::Protocol(_) | Error::Utf8(_) => Incoming::Unfit(CloseCode::BadMessage),
         _ => Incoming::End,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    const TWO_MESSAGES: &[u8] = b"\x81\x82\0\0\0\0{}\x81\x82\0\0\0\0[]";
+
+    #[tokio::test]
+    async fn a_message_that_waits_in_the_buffer_is_not_slept_over() {
+        let (mut peer, io) = tokio::io::duplex(1024);
+        let mut socket = Socket::new(io, Codec::Json);
+        peer.write_all(TWO_MESSAGES).await.expect("written");
+        assert_eq!(socket.next().await, Incoming::Message(Bytes::from_static(b"{}")));
+        socket.sleep();
+        assert!(socket.is_awake(), "the second message is in its buffer");
+        assert_eq!(socket.next().await, Incoming::Message(Bytes::from_static(b"[]")));
+        assert_eq!(socket.next().now_or_never(), None);
+        socket.sleep();
+        assert!(!socket.is_awake());
     }
 }

@@ -1,18 +1,21 @@
 //! Sits between the socket and the WebSocket library, and knows where in the stream of frames it is.
 //!
 //! Two things come of it. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
-//! [`Tap::stirred`] for the first bytes of the next message. And the bound on a message can differ before and after hello.
+//! [`Tap::stirred`] for the first bytes of the next message. And the first message has a bound of its own.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
 /// Bytes of the longest frame header (RFC 6455 §5.2).
 const HEADER_BYTES: usize = 14;
+
+/// Bytes of a control frame's payload at most (RFC 6455 §5.5). The library would read a longer one to its end first.
+const CONTROL_BYTES: u64 = 125;
 
 /// Bytes read ahead while asleep.
 const STASH_BYTES: usize = 16;
@@ -36,21 +39,19 @@ pub(super) struct Tap<S> {
     stash: [u8; STASH_BYTES],
     stashed: u8,
     given: u8,
+    /// The library asked for more and there was none: it has no whole message left.
+    starved: bool,
 }
 
 impl<S> Tap<S> {
-    pub(super) fn new(io: S, limit: usize) -> Tap<S> {
-        Tap { io, frames: Frames::new(limit), stash: [0; STASH_BYTES], stashed: 0, given: 0 }
+    /// Over a stream whose first message has one bound, and every later one another.
+    pub(super) fn new(io: S, first_limit: usize, limit: usize) -> Tap<S> {
+        Tap { io, frames: Frames::new(first_limit, limit), stash: [0; STASH_BYTES], stashed: 0, given: 0, starved: false }
     }
 
-    /// From the next message on, this is the bound.
-    pub(super) fn set_limit(&mut self, limit: usize) {
-        self.frames.limit = limit as u64;
-    }
-
-    /// Whether all that was read so far was whole messages.
+    /// Whether all that was read so far was whole messages, and the library has handed out every one of them.
     pub(super) fn is_between_messages(&self) -> bool {
-        self.frames.is_between_messages() && self.given == self.stashed
+        self.frames.is_between_messages() && self.given == self.stashed && self.starved
     }
 }
 
@@ -69,6 +70,17 @@ impl<S: AsyncRead + Unpin> Tap<S> {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Tap<S> {
+    /// Sends no more, and reads to the end what still comes: a socket that is dropped with something unread in it is reset by the
+    /// system, and the peer may lose what it was told last.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.io.shutdown().await?;
+        let mut nothing = [0; 1024];
+        while self.io.read(&mut nothing).await? > 0 {}
+        Ok(())
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
@@ -78,8 +90,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
             buffer.put_slice(&waiting[..taken]);
             self.given += taken as u8;
         } else {
+            self.starved = true;
             ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         }
+        self.starved = false;
         Poll::Ready(self.frames.follow(&buffer.filled()[before..]).map_err(io::Error::other))
     }
 }
@@ -106,12 +120,16 @@ struct Frames {
     /// Bytes of the current frame's payload that are still to come.
     left: u64,
     message: u64,
+    /// The bound of the message that is under way, or the next.
     limit: u64,
+    /// The bound of those behind it.
+    later_limit: u64,
 }
 
 impl Frames {
-    fn new(limit: usize) -> Frames {
-        Frames { header: [0; HEADER_BYTES], have: 0, in_message: false, left: 0, message: 0, limit: limit as u64 }
+    fn new(first_limit: usize, limit: usize) -> Frames {
+        let (limit, later_limit) = (first_limit as u64, limit as u64);
+        Frames { header: [0; HEADER_BYTES], have: 0, in_message: false, left: 0, message: 0, limit, later_limit }
     }
 
     fn is_between_messages(&self) -> bool {
@@ -157,12 +175,16 @@ impl Frames {
 
     fn begin(&mut self, header: &FrameHeader, length: u64) -> Result<(), TooLong> {
         self.left = length;
-        if let OpCode::Data(data) = header.opcode {
-            self.message = if data == Data::Continue { self.message.saturating_add(length) } else { length };
-            self.in_message = !header.is_final;
-            if self.message > self.limit {
-                return Err(TooLong);
-            }
+        let OpCode::Data(data) = header.opcode else {
+            return if length > CONTROL_BYTES { Err(TooLong) } else { Ok(()) };
+        };
+        self.message = if data == Data::Continue { self.message.saturating_add(length) } else { length };
+        self.in_message = !header.is_final;
+        if self.message > self.limit {
+            return Err(TooLong);
+        }
+        if header.is_final {
+            self.limit = self.later_limit;
         }
         Ok(())
     }
@@ -193,7 +215,7 @@ mod tests {
         let stream = [frame(0x82, 5), frame(0x02, 300), frame(0x89, 3), frame(0x80, 0), frame(0x81, 0)].concat();
         let ends = [11, 11 + 308 + 9 + 6, stream.len()];
         for step in [1, 2, 3, 7, 100, stream.len()] {
-            let mut frames = Frames::new(1000);
+            let mut frames = Frames::new(1000, 1000);
             let mut read = 0;
             for part in stream.chunks(step) {
                 frames.follow(part).expect("short");
@@ -206,11 +228,21 @@ mod tests {
 
     #[test]
     fn a_message_over_the_bound_is_noticed_at_its_header() {
-        assert!(Frames::new(300).follow(&frame(0x82, 301)[..8]).is_err());
-        assert!(Frames::new(300).follow(&frame(0x82, 300)).is_ok());
+        assert!(Frames::new(300, 400).follow(&frame(0x82, 301)[..8]).is_err());
+        assert!(Frames::new(300, 400).follow(&frame(0x82, 300)).is_ok());
         let parts = [frame(0x02, 200), frame(0x80, 101)].concat();
-        assert!(Frames::new(300).follow(&parts).is_err(), "in two parts");
-        let endless = [&[0x82][..], &[0xff; 9], &MASK].concat();
-        assert!(Frames::new(300).follow(&endless).is_err(), "a length of 2^64 - 1");
+        assert!(Frames::new(300, 400).follow(&parts).is_err(), "in two parts");
+        let endless = [&[0x82, 0xff][..], &[0xff; 8], &MASK].concat();
+        assert!(Frames::new(300, 400).follow(&endless[..10]).is_ok(), "its mask is still to come");
+        assert!(Frames::new(300, 400).follow(&endless).is_err());
+    }
+
+    #[test]
+    fn the_bound_changes_with_the_first_message_and_not_with_a_ping() {
+        let within = [frame(0x89, 125), frame(0x02, 200), frame(0x89, 3), frame(0x80, 100), frame(0x82, 400)].concat();
+        assert!(Frames::new(300, 400).follow(&within).is_ok());
+        assert!(Frames::new(300, 400).follow(&[frame(0x89, 3), frame(0x82, 301)].concat()).is_err());
+        assert!(Frames::new(300, 400).follow(&[frame(0x82, 1), frame(0x82, 401)].concat()).is_err());
+        assert!(Frames::new(300, 400).follow(&frame(0x89, 126)).is_err(), "a ping");
     }
 }

@@ -6,6 +6,7 @@ mod support;
 
 mod crash;
 mod datasets;
+mod hostile;
 mod logs;
 mod preferences;
 mod sessions;

@@ -49,12 +49,12 @@ impl Http {
              Driftless-Device: {device}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        raw(self.address, text.as_bytes()).await
+        exchange(self.address, text.as_bytes()).await
     }
 }
 
 /// Sends bytes and reads until the server closes.
-pub async fn raw(address: SocketAddr, bytes: &[u8]) -> Answer {
+pub async fn exchange(address: SocketAddr, bytes: &[u8]) -> Answer {
     let mut socket = TcpStream::connect(address).await.unwrap();
     // The server may answer and close before it has read everything.
     let _ = socket.write_all(bytes).await;

@@ -3,13 +3,17 @@
 #![allow(dead_code, unused_imports)]
 
 mod binary;
+mod bystander;
 mod http;
 mod phone;
+pub mod raw;
 mod server;
 
 pub use binary::{Binary, client, driftless};
-pub use http::{Http, raw};
+pub use bystander::{Bystander, resident_kib};
+pub use http::{Answer, Http, exchange};
 pub use phone::{Phone, change, key, name, settings, value};
+pub use raw::Raw;
 pub use server::{Server, TestPool, token, token_for};
 
 /// How long a story waits for what must happen. Never reached when all is well; it is no measure of speed.

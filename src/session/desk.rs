@@ -1,0 +1,130 @@
+//! A session at its desk: who it is, its deadlines, its mailbox. All of it but the socket and what it sends.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use driftless_protocol::CloseCode;
+use futures_util::FutureExt;
+
+use super::Inner;
+use super::machine::{Check, Machine};
+use super::socket::Gone;
+use crate::committer::Unavailable;
+use crate::hub::{Mailbox, Mark, Marks};
+use crate::sync::Principal;
+
+/// How long a session stays awake, with its buffers, after the last message, in milliseconds.
+const DROWSY_MS: u64 = 2_000;
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With this code, which the device is told.
+    Close(CloseCode),
+    /// The device went.
+    Gone,
+}
+
+impl From<Gone> for End {
+    fn from(_: Gone) -> End {
+        End::Gone
+    }
+}
+
+impl From<Unavailable> for End {
+    fn from(_: Unavailable) -> End {
+        End::Close(CloseCode::ServerError)
+    }
+}
+
+/// All of a session but its socket and what it sends.
+pub(super) struct Desk<'a> {
+    pub(super) inner: &'a Inner,
+    pub(super) who: Principal,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) machine: Machine,
+    alarms: Alarms,
+    pub(super) draining: bool,
+    pub(super) recheck: bool,
+}
+
+/// The marks that this session has asked the wheel for and not got yet, by when, in milliseconds.
+#[derive(Default)]
+struct Alarms {
+    nap_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(inner: &'a Inner, who: Principal, mailbox: Arc<Mailbox>, machine: Machine) -> Desk<'a> {
+        Desk { inner, who, mailbox, machine, alarms: Alarms::default(), draining: false, recheck: false }
+    }
+
+    /// Waits for the peer to take something, with an eye on the mailbox.
+    pub(super) async fn guarded<T>(&mut self, sending: impl Future<Output = T>) -> Result<T, End> {
+        let mut sending = std::pin::pin!(sending);
+        if let Some(done) = sending.as_mut().now_or_never() {
+            return Ok(done);
+        }
+        self.machine.stalled(self.inner.now());
+        loop {
+            self.set_alarms(true);
+            tokio::select! {
+                biased;
+                done = &mut sending => {
+                    self.machine.flowing();
+                    return Ok(done);
+                }
+                marks = self.mailbox.marks() => {
+                    self.heed(marks)?;
+                    if self.draining {
+                        return Err(End::Close(CloseCode::Restarting));
+                    }
+                    if let Check::End(code) = self.machine.check(self.inner.now()) {
+                        return Err(End::Close(code));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn heed(&mut self, marks: Marks) -> Result<(), End> {
+        if marks.has(Mark::Replaced) {
+            return Err(End::Close(CloseCode::Replaced));
+        }
+        self.draining |= marks.has(Mark::Drain);
+        if marks.has(Mark::Tick) {
+            self.recheck = true;
+            self.alarms.rang(self.inner.now().elapsed_ms);
+        }
+        Ok(())
+    }
+
+    pub(super) fn may_sleep(&self) -> bool {
+        self.inner.now().elapsed_ms >= self.machine.heard_ms() + DROWSY_MS
+    }
+
+    /// Sees to it that the wheel wakes this session when it has something to look at.
+    pub(super) fn set_alarms(&mut self, awake: bool) {
+        let now = self.inner.now();
+        if awake && self.alarms.nap_ms.is_none() {
+            self.alarms.nap_ms = Some(self.ring(now.elapsed_ms + DROWSY_MS));
+        }
+        let deadline_ms = self.machine.deadline_ms(now);
+        if self.alarms.deadline_ms.is_none_or(|set_ms| set_ms > deadline_ms) {
+            self.alarms.deadline_ms = Some(self.ring(deadline_ms));
+        }
+    }
+
+    fn ring(&self, at_ms: u64) -> u64 {
+        self.inner.wheel.add(at_ms, &self.mailbox);
+        at_ms
+    }
+}
+
+impl Alarms {
+    fn rang(&mut self, now_ms: u64) {
+        self.nap_ms = self.nap_ms.filter(|at_ms| *at_ms > now_ms);
+        self.deadline_ms = self.deadline_ms.filter(|at_ms| *at_ms > now_ms);
+    }
+}
