@@ -9,4 +9,5 @@ mod datasets;
 mod hostile;
 mod logs;
 mod preferences;
+mod serving;
 mod sessions;
