@@ -13,7 +13,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tower_service::Service;
@@ -84,6 +84,7 @@ impl Listener {
     /// Serves until `stop` is ready; then nothing new is accepted.
     pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> Serving {
         let mut stop = std::pin::pin!(stop);
+        let (closing, is_closing) = watch::channel(());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -91,19 +92,21 @@ impl Listener {
                 accepted = self.accept() => accepted,
             };
             let Some((stream, guest)) = accepted else { continue };
-            let (router, tls) = (router.clone(), self.tls.clone());
+            let (router, tls, closing) = (router.clone(), self.tls.clone(), is_closing.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => connection(stream, router, guest).await,
+                    None => connection(stream, router, guest, closing).await,
                     // Boxed: a handshake's state is large and short-lived.
                     Some(tls) => match tokio::time::timeout(TLS_DEADLINE, Box::pin(tls.accept(stream))).await {
-                        Ok(Ok(stream)) => connection(Box::new(stream), router, guest).await,
+                        Ok(Ok(stream)) => connection(Box::new(stream), router, guest, closing).await,
                         Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
                         Err(_) => debug!("a TLS handshake took too long"),
                     },
                 }
             });
         }
+        // A connection that waits for its next request would wait in vain.
+        closing.send_replace(());
         Serving { room: self.room, connections: self.connections }
     }
 
@@ -132,20 +135,31 @@ impl Serving {
     }
 }
 
-async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, router: Router, guest: Guest) {
+async fn connection<S>(stream: S, router: Router, guest: Guest, mut closing: watch::Receiver<()>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(guest.clone());
         router.clone().call(request)
     });
-    let served = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
-        .with_upgrades();
-    // Boxed: of a connection that became a socket nothing stays here.
-    if let Err(error) = Box::pin(served).await {
+    let mut served = Box::pin(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_DEADLINE)
+            .max_buf_size(HEAD_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades(),
+    );
+    let ended = tokio::select! {
+        ended = &mut served => ended,
+        _ = closing.changed() => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = ended {
         debug!(%error, "a connection ended badly");
     }
 }

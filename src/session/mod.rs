@@ -54,14 +54,14 @@ struct Inner {
 impl Sessions {
     /// Over the parts that they use.
     pub fn new(door: Door, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, reconnect_spread_ms: u64) -> Sessions {
-        // Numbers of sessions tell them apart in the log of several runs, too.
-        let next = AtomicU64::new(random() >> 12);
+        // Numbers of sessions tell them apart in the log of several runs, too. 0 is nobody's: it stands for writes without a session.
+        let next = AtomicU64::new((random() >> 12) + 1);
         Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, reconnect_spread_ms, next }) }
     }
 
     /// Serves one socket to its end.
     pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) {
-        let number = self.inner.next.fetch_add(1, Ordering::Relaxed).max(1);
+        let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let span = debug_span!("session", session = %name(number));
         driver::serve(&self.inner, socket::Socket::new(io, codec), number).instrument(span).await;
     }
