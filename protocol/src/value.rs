@@ -12,6 +12,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits;
+use crate::text::Text;
 
 /// A value as JSON knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -274,7 +275,7 @@ impl<'de> Visitor<'de> for Depth {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
         let mut members = BTreeMap::new();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(Text(name)) = map.next_key()? {
             let value = map.next_value_seed(inside)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a map names a member twice"));
