@@ -251,7 +251,11 @@ fn check_shape(change: &Change, limits: &Limits) -> Result<(), Refusal> {
 fn check_size(key: &Key, value: &Value, limits: &Limits) -> Result<(), Refusal> {
     let bytes = value.packed_bytes();
     if bytes <= limits.value_bytes {
-        return Ok(());
+        if value.fits_json() {
+            return Ok(());
+        }
+        let most = protocol_limits::VALUE_JSON_BYTES;
+        return Err(Refusal(RefusalCode::TooLarge, format!("the value of {} is over {most} bytes as JSON", shown(key))));
     }
     Err(Refusal(RefusalCode::TooLarge, format!("the value of {} has {bytes} bytes, its pool allows {}", shown(key), limits.value_bytes)))
 }
