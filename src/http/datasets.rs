@@ -83,7 +83,7 @@ pub(super) async fn write(
         ClientMessage::Write { id, changes, .. } => (id, changes),
         _ => return Err(bad_request("not a write".to_owned())),
     };
-    let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0, body.len()).await?;
+    let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0).await?;
     match answer.await.map_err(|_| crate::committer::Unavailable)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
             Ok(granted(&ServerMessage::Written { id, version, records: results }))

@@ -199,10 +199,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
         };
         debug!(?message, "received");
-        self.request(message, bytes.len()).await
+        self.request(message).await
     }
 
-    async fn request(&mut self, message: ClientMessage, bytes: usize) -> Result<(), End> {
+    async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
         match message {
             ClientMessage::Ping => self.say(&ServerMessage::Pong).await,
             ClientMessage::Hello { .. } => {
@@ -218,7 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
             ClientMessage::Write { id, dataset, changes } => {
                 let Desk { inner, who, mailbox, .. } = &self.desk;
-                let answer = inner.sync.write(who, dataset.clone(), id, changes, mailbox.session(), bytes).await?;
+                let answer = inner.sync.write(who, dataset.clone(), id, changes, mailbox.session()).await?;
                 self.patches.push_back(Pending { id, dataset, answer });
                 Ok(())
             }
