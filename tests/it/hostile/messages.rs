@@ -19,7 +19,8 @@ async fn what_is_no_message_ends_the_socket_before_hello_and_after() {
     let server = Server::start().await;
     let mut bystander = Bystander::of(&server).await;
     let deep = [br#"{"type":"ping","x":"#.to_vec(), vec![b'['; DEEP]].concat();
-    let json: &[&[u8]] = &[b"", b"{", b"null", b"[1,2]", b"\"ping\"", b"{\"type\":\"ping\"} {}", b"{\"type\":NaN}", b"{\"type\":\"\xff\"}", &deep];
+    let json: &[&[u8]] =
+        &[b"", b"{", b"null", b"[1,2]", b"\"ping\"", b"{\"type\":\"ping\"} {}", b"{\"type\":NaN}", b"{\"type\":\"\xff\"}", &deep];
     let deep = [b"\x82\xa4type\xa4ping\xa1x".to_vec(), vec![0x91; DEEP]].concat();
     let endless_map = [&b"\xdf\xff\xff\xff\xff"[..], b"abcde"].concat();
     let packed: &[&[u8]] = &[
@@ -114,7 +115,10 @@ async fn a_wrong_packed_request_is_refused_by_itself() {
         ("a field by number", b"\x81\x00\xa4ping"),
         ("a field in bytes", b"\x81\xc4\x04type\xa4ping"),
         ("an operation by number", b"\x84\xa4type\xa5write\xa2id\x01\xa7dataset\xa1d\xa7changes\x91\x82\xa3key\xa1k\xa2op\x01"),
-        ("an operation as a map", b"\x84\xa4type\xa5write\xa2id\x01\xa7dataset\xa1d\xa7changes\x91\x82\xa3key\xa1k\xa2op\x81\xa6remove\xc0"),
+        (
+            "an operation as a map",
+            b"\x84\xa4type\xa5write\xa2id\x01\xa7dataset\xa1d\xa7changes\x91\x82\xa3key\xa1k\xa2op\x81\xa6remove\xc0",
+        ),
         ("a change as a list", b"\x84\xa4type\xa5write\xa2id\x01\xa7dataset\xa1d\xa7changes\x91\x92\xa1k\xa6remove"),
     ];
     for (what, bytes) in wrong {
@@ -130,7 +134,9 @@ async fn a_wrong_packed_request_is_refused_by_itself() {
 async fn the_first_message_is_hello_and_later_ones_are_not() {
     let server = Server::start().await;
     for codec in Codec::ALL {
-        for first in [json!({ "type": "ping" }), json!({ "type": "list" }), json!({ "type": "fly" }), json!({ "type": "open", "dataset": "d" })] {
+        for first in
+            [json!({ "type": "ping" }), json!({ "type": "list" }), json!({ "type": "fly" }), json!({ "type": "open", "dataset": "d" })]
+        {
             let mut stranger = Raw::upgraded(server.address(), codec).await;
             stranger.say(&first);
             stranger.ends_with(CloseCode::HelloExpected).await;
