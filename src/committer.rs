@@ -29,7 +29,7 @@ use crate::store::{Admission, Decision, Group, Identity, LoginKey, Patch, Rules,
 /// Jobs that may wait.
 const QUEUE_JOBS: usize = 4096;
 
-/// KiB of patches that may wait or be under way.
+/// KiB of patches that may wait, as they are in memory: a value can be 32 times as large there as on the wire.
 const QUEUE_KIB: usize = 64 * 1024;
 
 /// Jobs of one group: past a thousand a larger group saves nothing more, and a reply waits longer.
@@ -103,9 +103,11 @@ impl Committer {
         Ok((Committer { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
     }
 
-    /// Hands in a patch. Waits while the queue is full; `bytes` is about its size.
-    pub async fn write(&self, patch: Patch, rules: Rules, writer: u64, bytes: usize) -> Result<Answer<Decision>, Unavailable> {
-        let kib = u32::try_from(bytes / 1024 + 1).map_err(|_| Unavailable)?;
+    /// Hands in a patch. Waits while the queue is full.
+    pub async fn write(&self, patch: Patch, rules: Rules, writer: u64) -> Result<Answer<Decision>, Unavailable> {
+        let bytes: usize = patch.changes.iter().map(memory_bytes).sum();
+        // The largest patch may have the queue for itself.
+        let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable)?;
         let _room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| Unavailable)?;
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Write { patch, rules, writer, reply, _room }).await.map_err(|_| Unavailable)?;
@@ -284,6 +286,10 @@ impl Writer {
         };
         self.hub.publish(patch.identity.as_str(), Change::new(patch.dataset, version, writer, message));
     }
+}
+
+fn memory_bytes(change: &driftless_protocol::Change) -> usize {
+    size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::memory_bytes)
 }
 
 /// Whoever asked may have gone; then nobody needs the answer.

@@ -17,6 +17,10 @@ use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Number, Op, Rec
 /// Bytes of values that an answer to a patch may carry: with one more record at its bound it still fits a message.
 const ANSWER_BYTES: usize = protocol_limits::PAGE_BYTES * 8;
 
+/// Bytes of stored values that a patch may have computed on. Each operation reads and copies its record's value, and all datasets wait
+/// for it: a small patch of many operations on one large record would hold up everybody.
+const WORK_BYTES: usize = 8 * protocol_limits::VALUE_BYTES;
+
 /// What a dataset is counted by. The default is a dataset that was never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Head {
@@ -76,14 +80,22 @@ pub struct Applied {
     pub overruled: Vec<Record>,
 }
 
-/// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes.
+/// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes; of a key that stands several
+/// times only the first needs it.
 pub fn merge(head: Head, current: &[Option<Record>], changes: &[Change], terms: Terms<'_>) -> Outcome {
     if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
         return Outcome::Refused(RefusalCode::TooManyChanges, message);
     }
     let room = changes.len();
-    let mut draft = Draft { terms, slots: Vec::with_capacity(room), by_key: HashMap::with_capacity(room), met: Vec::new(), met_bytes: 0 };
+    let mut draft = Draft {
+        terms,
+        slots: Vec::with_capacity(room),
+        by_key: HashMap::with_capacity(room),
+        met: Vec::new(),
+        met_bytes: 0,
+        work_bytes: 0,
+    };
     for (change, current) in changes.iter().zip(current) {
         if let Err(Refusal(code, message)) = draft.apply(change, current.as_ref()) {
             return Outcome::Refused(code, message);
@@ -118,6 +130,7 @@ struct Draft<'a> {
     by_key: HashMap<&'a Key, usize>,
     met: Vec<Record>,
     met_bytes: usize,
+    work_bytes: usize,
 }
 
 impl<'a> Draft<'a> {
@@ -132,7 +145,7 @@ impl<'a> Draft<'a> {
         };
         // What this very patch did to the record is the device's own write.
         if self.slots[at].next.is_none()
-            && let Some(stored) = stored
+            && let Some(stored) = self.slots[at].stored
             && conflicts(change, stored, self.terms.device)
         {
             self.meet(stored);
@@ -150,6 +163,11 @@ impl<'a> Draft<'a> {
                 }
             }
             (op, Some(operand)) => {
+                self.work_bytes += slot.value().map_or(0, Value::packed_bytes);
+                if self.work_bytes > WORK_BYTES {
+                    let message = format!("the operations of this patch compute on over {WORK_BYTES} bytes: split it");
+                    return Err(Refusal(RefusalCode::TooLarge, message));
+                }
                 let result = compute(op, slot.value(), operand).map_err(|why| wrong_type(&change.key, why))?;
                 if let Some(value) = result {
                     check_size(&change.key, &value, self.terms.limits)?;
@@ -233,7 +251,11 @@ fn check_shape(change: &Change, limits: &Limits) -> Result<(), Refusal> {
 fn check_size(key: &Key, value: &Value, limits: &Limits) -> Result<(), Refusal> {
     let bytes = value.packed_bytes();
     if bytes <= limits.value_bytes {
-        return Ok(());
+        if value.fits_json() {
+            return Ok(());
+        }
+        let most = protocol_limits::VALUE_JSON_BYTES;
+        return Err(Refusal(RefusalCode::TooLarge, format!("the value of {} is over {most} bytes as JSON", shown(key))));
     }
     Err(Refusal(RefusalCode::TooLarge, format!("the value of {} has {bytes} bytes, its pool allows {}", shown(key), limits.value_bytes)))
 }

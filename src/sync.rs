@@ -78,7 +78,7 @@ impl Sync {
         self.clock
     }
 
-    /// Hands in a patch of about `bytes`, for the session with this number (0: none). Waits while the committer's queue is full.
+    /// Hands in a patch, for the session with this number (0: none). Waits while the committer's queue is full.
     pub async fn write(
         &self,
         who: &Principal,
@@ -86,11 +86,10 @@ impl Sync {
         id: u64,
         changes: Vec<Change>,
         session: u64,
-        bytes: usize,
     ) -> Result<Answer<Decision>, Unavailable> {
         let rules = who.pool.rules(&dataset);
         let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
-        self.committer.write(patch, rules, session, bytes).await
+        self.committer.write(patch, rules, session).await
     }
 
     /// Where a reader with this position begins.

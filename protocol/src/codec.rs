@@ -11,6 +11,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::outline::Outline;
+use crate::text::{Names, Text};
 use crate::{Change, ClientMessage, DatasetName, DeviceId, Position, RefusalCode, ServerMessage, limits};
 
 /// How messages become bytes, chosen by the WebSocket subprotocol.
@@ -89,9 +91,9 @@ impl Codec {
     pub fn decode_client(self, bytes: &[u8]) -> Result<ClientMessage, DecodeError> {
         match self.decode::<Named<Flat>>(bytes) {
             Ok(Named(flat)) => flat.message(),
-            Err(why) => match self.decode::<Named<Outline>>(bytes) {
-                Ok(Named(outline)) => Err(outline.refused(why)),
-                Err(why) => Err(DecodeError::Broken(why)),
+            Err(why) => match self.decode::<Outline>(bytes) {
+                Ok(Outline { id, dataset }) => Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) }),
+                Err(why) => Err(DecodeError::Broken(unquoted(&why))),
             },
         }
     }
@@ -104,14 +106,14 @@ impl Codec {
             changes: Option<Vec<Named<Change>>>,
             version: Option<u64>,
         }
-        let body: Named<Body> = self.decode(bytes).map_err(|message| DecodeError::Refused {
+        let body: Named<Body> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
             id: None,
             dataset: Some(dataset.as_str().to_owned()),
-            code: RefusalCode::BadRequest,
-            message,
+            code: code_of(&why),
+            message: unquoted(&why),
         })?;
         let Body { id, changes, version } = body.0;
-        let flat = Flat { r#type: kind.to_owned(), dataset: Some(dataset.clone()), id, changes, version, ..Flat::default() };
+        let flat = Flat { r#type: Text(kind.to_owned()), dataset: Some(dataset.clone()), id, changes, version, ..Flat::default() };
         flat.message()
     }
 
@@ -140,10 +142,10 @@ impl Codec {
 /// Every field that a device's message may have.
 #[derive(Deserialize, Default)]
 struct Flat {
-    r#type: String,
-    token: Option<String>,
+    r#type: Text,
+    token: Option<Text>,
     device: Option<DeviceId>,
-    client: Option<String>,
+    client: Option<Text>,
     dataset: Option<DatasetName>,
     position: Option<Named<Position>>,
     id: Option<u64>,
@@ -163,16 +165,16 @@ impl Flat {
     }
 
     fn build(self) -> Result<ClientMessage, Wrong> {
-        match self.r#type.as_str() {
+        match self.r#type.0.as_str() {
             "hello" => {
-                let client = needed(self.client, "hello", "client")?;
+                let client = needed(self.client, "hello", "client")?.0;
                 if client.len() > limits::CLIENT_BYTES {
                     return Err(Wrong::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
                 }
-                let token = needed(self.token, "hello", "token")?;
+                let token = needed(self.token, "hello", "token")?.0;
                 Ok(ClientMessage::Hello { token, device: needed(self.device, "hello", "device")?, client })
             }
-            "renew" => Ok(ClientMessage::Renew { token: needed(self.token, "renew", "token")? }),
+            "renew" => Ok(ClientMessage::Renew { token: needed(self.token, "renew", "token")?.0 }),
             "open" => {
                 Ok(ClientMessage::Open { dataset: needed(self.dataset, "open", "dataset")?, position: self.position.map(|named| named.0) })
             }
@@ -213,22 +215,16 @@ fn counted(number: u64, name: &str) -> Result<u64, Wrong> {
     if number < limits::NUMBER_END { Ok(number) } else { Err(Wrong::request(format!("{name} must be below 2^53"))) }
 }
 
-/// What can still be said of a request whose fields are wrong.
-#[derive(Deserialize)]
-struct Outline {
-    #[serde(default)]
-    id: Lenient,
-    #[serde(default)]
-    dataset: Lenient,
+/// The names say of themselves which rule they break.
+fn code_of(why: &str) -> RefusalCode {
+    if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest }
 }
 
-impl Outline {
-    fn refused(self, why: String) -> DecodeError {
-        // The names say of themselves which rule they break.
-        let code = if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest };
-        let id = if let Lenient::Number(id) = self.id { Some(id) } else { None };
-        let dataset = if let Lenient::Text(name) = self.dataset { Some(name) } else { None };
-        DecodeError::Refused { id, dataset: dataset.filter(|name| name.len() <= limits::DATASET_NAME_BYTES), code, message: why }
+/// What a decoder says, without what it quotes of the message: that can be long, and a secret.
+fn unquoted(why: &str) -> String {
+    match (why.find('"'), why.rfind('"')) {
+        (Some(start), Some(end)) if start < end => format!("{}...{}", &why[..start], &why[end + 1..]),
+        _ => why.to_owned(),
     }
 }
 
@@ -244,21 +240,11 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
                 f.write_str("a map with names")
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(map)).map(Named)
+                T::deserialize(MapAccessDeserializer::new(Names(map))).map(Named)
             }
         }
         deserializer.deserialize_map(Map(PhantomData))
     }
-}
-
-#[derive(Deserialize, Default)]
-#[serde(untagged)]
-enum Lenient {
-    Number(u64),
-    Text(String),
-    Other(IgnoredAny),
-    #[default]
-    Absent,
 }
 
 #[cfg(test)]

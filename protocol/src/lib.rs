@@ -14,8 +14,10 @@ mod codec;
 pub mod limits;
 mod message;
 mod names;
+mod outline;
 mod record;
 mod refusal;
+mod text;
 mod value;
 
 pub use close::{Advice, CloseCode};

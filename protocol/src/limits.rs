@@ -17,6 +17,10 @@ pub const KEY_BYTES: usize = 1024;
 /// Bytes of a value in MessagePack.
 pub const VALUE_BYTES: usize = 1024 * 1024;
 
+/// Bytes of a value's JSON text. What is small in MessagePack can be six times as long in JSON; with its record, and a page of others as
+/// long, it still fits a message.
+pub const VALUE_JSON_BYTES: usize = MESSAGE_BYTES - 8 * PAGE_BYTES;
+
 /// Changes in one patch: a patch is decided as a whole, on one thread.
 pub const CHANGES_PER_PATCH: usize = 1024;
 

@@ -1,12 +1,14 @@
 //! Records as they travel, and the changes that make them.
 
+use serde::de::Error;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text::Text;
 use crate::{DeviceId, Key, Value};
 
 /// What a change does to its record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
     /// Sets the value. May carry a base.
@@ -21,6 +23,21 @@ pub enum Op {
     Insert,
     /// Takes the elements of a list out of the record's set.
     Discard,
+}
+
+/// By name only: derived code would also read the number of a variant.
+impl<'de> Deserialize<'de> for Op {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
+        match Text::deserialize(deserializer)?.0.as_str() {
+            "put" => Ok(Op::Put),
+            "remove" => Ok(Op::Remove),
+            "add" => Ok(Op::Add),
+            "merge" => Ok(Op::Merge),
+            "insert" => Ok(Op::Insert),
+            "discard" => Ok(Op::Discard),
+            _ => Err(D::Error::custom("op must be put, remove, add, merge, insert or discard")),
+        }
+    }
 }
 
 /// One change of a patch.

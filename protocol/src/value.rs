@@ -12,6 +12,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits;
+use crate::text::Text;
 
 /// A value as JSON knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -108,6 +109,39 @@ impl Value {
                 container_head(members.len()) + inside
             }
         }
+    }
+}
+
+impl Value {
+    /// About what this value takes in memory, in bytes: up to 32 times its size on the wire.
+    pub fn memory_bytes(&self) -> usize {
+        let inside = match self {
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+            Value::Text(text) => text.len(),
+            Value::List(items) => items.iter().map(Value::memory_bytes).sum(),
+            Value::Map(members) => members.iter().map(|(name, value)| size_of::<String>() + name.len() + value.memory_bytes()).sum(),
+        };
+        size_of::<Value>() + inside
+    }
+
+    /// Whether its JSON text is within [`limits::VALUE_JSON_BYTES`].
+    pub fn fits_json(&self) -> bool {
+        // A control character or `false`, one byte in MessagePack, has at most six in JSON: most values need not be written to know.
+        self.packed_bytes() <= limits::VALUE_JSON_BYTES / 6 || serde_json::to_writer(Room(limits::VALUE_JSON_BYTES), self).is_ok()
+    }
+}
+
+/// Takes so many bytes and keeps none.
+struct Room(usize);
+
+impl std::io::Write for Room {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 
@@ -274,7 +308,7 @@ impl<'de> Visitor<'de> for Depth {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
         let mut members = BTreeMap::new();
-        while let Some(name) = map.next_key::<String>()? {
+        while let Some(Text(name)) = map.next_key()? {
             let value = map.next_value_seed(inside)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a map names a member twice"));
@@ -302,6 +336,21 @@ mod tests {
         for text in texts.iter().map(String::as_str).chain([long.as_str(), &wide, numbers, "null", "true", "{}", "[]"]) {
             let value = read(text).expect(text);
             assert_eq!(value.packed_bytes(), rmp_serde::to_vec(&value).expect("encodes").len(), "{:.60}", text);
+        }
+    }
+
+    #[test]
+    fn what_unfolds_in_json_is_noticed() {
+        let fits = |value: Value| (value.fits_json(), serde_json::to_vec(&value).expect("encodes").len() <= limits::VALUE_JSON_BYTES);
+        for length in [0, 262_142, 262_144, 314_572, 314_573] {
+            for value in [Value::Bool(false), Value::Null, Value::from(-32), Value::from(""), Value::Number(Number::Float(-1e-300 / 3.0))] {
+                let (said, is) = fits(Value::List(vec![value.clone(); length]));
+                assert_eq!(said, is, "{length} times {value}");
+            }
+            for text in ["\u{1}", "\"", "ü"] {
+                let (said, is) = fits(Value::Text(text.repeat(length)));
+                assert_eq!(said, is, "{length} times {text:?}");
+            }
         }
     }
 

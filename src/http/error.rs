@@ -16,8 +16,10 @@ pub(super) enum Error {
     Denied(Denied),
     /// The request is wrong, or cannot be granted.
     Refused { id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String },
-    /// The body is over the bound, or did not come in time.
+    /// The body is over the bound.
     Body(&'static str),
+    /// It did not come in time.
+    Late(&'static str),
     /// A socket was asked for in a way that leads to none.
     NoSocket(&'static str),
     /// A page that may not open sockets.
@@ -62,6 +64,7 @@ impl IntoResponse for Error {
                 answer(refusal_status(code), &ServerMessage::Refused { id, dataset, code, message })
             }
             Error::Body(what) => plain(StatusCode::PAYLOAD_TOO_LARGE, what),
+            Error::Late(what) => plain(StatusCode::REQUEST_TIMEOUT, what),
             Error::NoSocket(what) => plain(StatusCode::BAD_REQUEST, what),
             Error::ForeignOrigin => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a socket here"),
         }

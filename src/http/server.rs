@@ -27,8 +27,8 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take for the TLS handshake.
 const TLS_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Bytes of a request's head at most.
-const HEAD_BYTES: usize = 16 * 1024;
+/// Bytes of a request's head at most: as a hello, it carries a token of up to 16 KiB.
+const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

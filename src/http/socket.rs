@@ -82,7 +82,11 @@ fn lists(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
 }
 
 fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
-    // Apps send none; browsers always do.
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
-    if allowed.is_empty() || allowed.iter().any(|one| origin == one.as_str()) { Ok(()) } else { Err(Error::ForeignOrigin) }
+    // Apps send none; browsers always do, and one only.
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    if allowed.is_empty() || origins.all(|origin| allowed.iter().any(|one| origin == one.as_str())) {
+        Ok(())
+    } else {
+        Err(Error::ForeignOrigin)
+    }
 }

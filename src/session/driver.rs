@@ -193,7 +193,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
         };
         debug!(?message, "received");
-        self.request(message, bytes.len()).await
+        self.request(message).await
     }
 
     /// Answers a patch, and those behind it that are decided already.

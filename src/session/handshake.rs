@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use driftless_protocol::{ClientMessage, CloseCode, ServerMessage};
+use driftless_protocol::{ClientMessage, CloseCode, DecodeError, RefusalCode, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
@@ -33,7 +33,7 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
     };
     let (token, device, client) = match socket.codec().decode_client(&bytes) {
         Ok(ClientMessage::Hello { token, device, client }) => (token, device, client),
-        Ok(_) => return Err(Turned::Away(CloseCode::HelloExpected)),
+        Ok(_) | Err(DecodeError::Refused { code: RefusalCode::UnknownType, .. }) => return Err(Turned::Away(CloseCode::HelloExpected)),
         // What is wrong with it may quote it, and it may hold a token: only its size is logged.
         Err(_) => {
             debug!(bytes = bytes.len(), "a first message that is none");

@@ -10,7 +10,7 @@ use super::driver::{Driver, Pending};
 use super::following::Following;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
-    pub(super) async fn request(&mut self, message: ClientMessage, bytes: usize) -> Result<(), End> {
+    pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
         match message {
             ClientMessage::Ping => self.say(&ServerMessage::Pong).await,
             ClientMessage::Hello { .. } => {
@@ -26,7 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
             ClientMessage::Write { id, dataset, changes } => {
                 let Desk { inner, who, mailbox, .. } = &self.desk;
-                let answer = inner.sync.write(who, dataset.clone(), id, changes, mailbox.session(), bytes).await?;
+                let answer = inner.sync.write(who, dataset.clone(), id, changes, mailbox.session()).await?;
                 self.patches.push_back(Pending { id, dataset, answer });
                 Ok(())
             }

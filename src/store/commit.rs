@@ -1,6 +1,6 @@
 //! A group of writes, decided one after the other and committed together.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Record, RefusalCode, limits};
 
@@ -155,10 +155,15 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The stored record of each change's key, and where those records stand.
+    /// The stored record of each change's key, at the first change that names it, and where those records stand.
     fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Record>>, Pointers<'p>), StoreError> {
         let (mut current, mut pointers) = (Vec::with_capacity(patch.changes.len()), HashMap::new());
+        let mut read = HashSet::with_capacity(patch.changes.len());
         for change in &patch.changes {
+            if !read.insert(&change.key) {
+                current.push(None);
+                continue;
+            }
             let Some(row) = self.view.get(&keys::key(&patch.identity, &patch.dataset, &change.key))? else {
                 current.push(None);
                 continue;
