@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::auth::{ConfigError, Verifier};
 use crate::clock::Clock;
-use crate::committer::{Committer, Gate};
+use crate::committer::{Committer, Gate, Reader};
 use crate::config::Config;
 use crate::http::{self, ListenError, Listener, Rooms, Serving};
 use crate::hub::{Hub, Mark};
@@ -88,8 +88,9 @@ impl App {
         let address = listener.address().map_err(AppError::System)?;
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
-        let sync = Sync::new(store.clone(), committer.clone(), clock);
-        let identities = Identities::new(store.clone(), committer.clone());
+        let reader = Reader::new(store.clone(), committer.gate().clone());
+        let sync = Sync::new(reader.clone(), committer.clone(), clock);
+        let identities = Identities::new(reader, committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
         let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
         let (draining, is_draining) = watch::channel(false);

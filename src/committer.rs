@@ -8,8 +8,9 @@
 //! - When the store fails, the outcome of a group is unknown. All is refused from then on; the process must be started again.
 
 mod gate;
+mod reader;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tracing::{debug, error, warn};
 
 pub use gate::Gate;
+pub use reader::Reader;
 
 use crate::clock::Clock;
 use crate::hub::{Change, Hub};
@@ -34,6 +36,9 @@ const QUEUE_KIB: usize = 64 * 1024;
 
 /// Jobs of one group: past a thousand a larger group saves nothing more, and a reply waits longer.
 const GROUP_JOBS: usize = 1024;
+
+/// Bytes of rows that a group decides on before it is committed: a small patch can have a large result.
+const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
 /// How long an acknowledgement from a socket may wait for company, in milliseconds.
 const ACK_DELAY_MS: u64 = 1000;
@@ -159,7 +164,7 @@ struct Writer {
 
 /// What is sent once the group is durable.
 enum Done {
-    Write { patch: Box<Patch>, writer: u64, decision: Decision, reply: Reply<Decision> },
+    Write { patch: Box<Patch>, writer: u64, decision: Decision, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
     Ack(Reply<()>),
     SignIn { known: (Identity, Admission), reply: Reply<(Identity, Admission)> },
 }
@@ -172,9 +177,13 @@ enum Next {
 
 impl Writer {
     fn run(&mut self) {
-        let mut jobs = Vec::with_capacity(GROUP_JOBS);
+        let mut jobs = VecDeque::with_capacity(GROUP_JOBS);
+        let mut fresh = Vec::with_capacity(GROUP_JOBS);
         loop {
-            self.gather(&mut jobs);
+            if jobs.is_empty() {
+                self.gather(&mut fresh);
+                jobs.extend(fresh.drain(..));
+            }
             match self.group(&mut jobs) {
                 Ok(Next::Go) => {}
                 Ok(Next::Stop) => return debug!("the committer stops"),
@@ -201,43 +210,40 @@ impl Writer {
         }
     }
 
-    fn group(&mut self, jobs: &mut Vec<Job>) -> Result<Next, StoreError> {
+    fn group(&mut self, jobs: &mut VecDeque<Job>) -> Result<Next, StoreError> {
         let started = Instant::now();
         let now_ms = self.clock.unix_ms();
         let store = self.store.clone();
         let mut group = store.group();
         let mut done = Vec::with_capacity(jobs.len());
         let mut next = Next::Go;
-        for job in jobs.drain(..) {
+        while group.bytes() < GROUP_BYTES
+            && let Some(job) = jobs.pop_front()
+        {
             match job {
                 Job::Write { patch, rules, writer, reply, _room } => match group.write(&patch, &rules, now_ms) {
-                    Ok(decision) => done.push(Done::Write { patch: Box::new(patch), writer, decision, reply }),
-                    Err(error) => {
-                        warn!(%error, identity = %patch.identity, dataset = %patch.dataset, "a patch could not be decided");
-                        answer(reply, Err(Unavailable));
-                    }
+                    Ok(decision) => done.push(Done::Write { patch: Box::new(patch), writer, decision, reply, _room }),
+                    Err(error) => refused(&error, &patch.identity, reply),
                 },
-                Job::Ack { of, version, reply: Some(reply) } => {
-                    group.acknowledge(&of.identity, &of.device, &of.dataset, version)?;
-                    done.push(Done::Ack(reply));
-                }
+                Job::Ack { of, version, reply: Some(reply) } => match group.acknowledge(&of.identity, &of.device, &of.dataset, version) {
+                    Ok(()) => done.push(Done::Ack(reply)),
+                    Err(error) => refused(&error, &of.identity, reply),
+                },
                 Job::Ack { of, version, reply: None } => {
                     let held = self.acks.entry(of).or_insert(0);
                     *held = version.max(*held);
                     self.acks_since.get_or_insert(started);
                 }
-                Job::SignIn { who, reply } => {
-                    let login = LoginKey { pool: &who.pool, issuer: &who.issuer, subject: &who.subject };
-                    let identity = group.identity(login, &who.fresh, now_ms)?;
-                    let admission = group.admit(&identity, &who.device, who.most_devices, now_ms)?;
-                    done.push(Done::SignIn { known: (identity, admission), reply });
-                }
+                Job::SignIn { who, reply } => match sign_in(&mut group, &who, now_ms) {
+                    Ok(known) => done.push(Done::SignIn { known, reply }),
+                    Err(error) => refused(&error, &who.fresh, reply),
+                },
                 Job::Stop => next = Next::Stop,
             }
         }
         let due = self.acks_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(ACK_DELAY_MS));
         if due || next == Next::Stop || self.acks.len() >= ACKS_HELD {
-            self.release_acks(&mut group)?;
+            self.release_acks(&mut group);
         }
         self.keeper.applying();
         group.commit()?;
@@ -251,12 +257,13 @@ impl Writer {
         Ok(next)
     }
 
-    fn release_acks(&mut self, group: &mut Group<'_>) -> Result<(), StoreError> {
+    fn release_acks(&mut self, group: &mut Group<'_>) {
         self.acks_since = None;
         for (of, version) in self.acks.drain() {
-            group.acknowledge(&of.identity, &of.device, &of.dataset, version)?;
+            if let Err(error) = group.acknowledge(&of.identity, &of.device, &of.dataset, version) {
+                warn!(%error, identity = %of.identity, "an acknowledgement could not be kept");
+            }
         }
-        Ok(())
     }
 
     /// Publishes and replies, in this order: a session that has its reply finds the change in the ring.
@@ -264,7 +271,7 @@ impl Writer {
         match done {
             Done::Ack(reply) => answer(reply, Ok(())),
             Done::SignIn { known, reply } => answer(reply, Ok(known)),
-            Done::Write { patch, writer, mut decision, reply } => {
+            Done::Write { patch, writer, mut decision, reply, _room } => {
                 self.metrics.write(outcome(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {
                     self.publish(*patch, *version, std::mem::take(records), writer);
@@ -290,6 +297,19 @@ impl Writer {
 
 fn memory_bytes(change: &driftless_protocol::Change) -> usize {
     size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::memory_bytes)
+}
+
+fn sign_in(group: &mut Group<'_>, who: &SignIn, now_ms: u64) -> Result<(Identity, Admission), StoreError> {
+    let login = LoginKey { pool: &who.pool, issuer: &who.issuer, subject: &who.subject };
+    let identity = group.identity(login, &who.fresh, now_ms)?;
+    let admission = group.admit(&identity, &who.device, who.most_devices, now_ms)?;
+    Ok((identity, admission))
+}
+
+/// A row that cannot be read costs the job that needed it, nobody else.
+fn refused<T>(error: &StoreError, identity: &Identity, reply: Reply<T>) {
+    warn!(%error, %identity, "a write could not be decided");
+    answer(reply, Err(Unavailable));
 }
 
 /// Whoever asked may have gone; then nobody needs the answer.

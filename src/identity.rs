@@ -3,8 +3,8 @@
 use driftless_protocol::DeviceId;
 use uuid::Uuid;
 
-use crate::committer::{Committer, SignIn, Unavailable};
-use crate::store::{Admission, DeviceKnown, Identity, LoginKey, Store};
+use crate::committer::{Committer, Reader, SignIn, Unavailable};
+use crate::store::{Admission, Identity, LoginKey};
 
 /// A login as its checked token names it, and where it wants in.
 #[derive(Clone, Debug)]
@@ -26,8 +26,8 @@ pub struct Visitor {
 /// Who the visitor turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Arrival {
-    /// This identity; the device's highest patch number is known.
-    Welcome(Identity, u64),
+    /// This identity.
+    Welcome(Identity),
     /// This identity, with no room for another device.
     TooManyDevices,
 }
@@ -35,38 +35,30 @@ pub enum Arrival {
 /// Finds or makes identities; cheap to clone.
 #[derive(Clone)]
 pub struct Identities {
-    store: Store,
+    reader: Reader,
     committer: Committer,
 }
 
 impl Identities {
-    /// Over a store and its committer.
-    pub fn new(store: Store, committer: Committer) -> Identities {
-        Identities { store, committer }
+    /// Over a reader and its committer.
+    pub fn new(reader: Reader, committer: Committer) -> Identities {
+        Identities { reader, committer }
     }
 
     /// The identity that a login leads to, without making one.
-    pub async fn find(&self, visitor: &Visitor) -> Result<Option<Identity>, Unavailable> {
-        let (store, visitor) = (self.store.clone(), visitor.clone());
-        let found = tokio::task::spawn_blocking(move || store.identity(login(&visitor))).await;
-        self.committer.gate().pass().await?;
-        found.map_err(|_| Unavailable)?.map_err(|_| Unavailable)
+    pub async fn find(&self, visitor: Visitor) -> Result<Option<Identity>, Unavailable> {
+        self.reader.read(move |store| store.identity(login(&visitor))).await
     }
 
     /// Lets a visitor in: what is new is stored before this returns.
     pub async fn arrive(&self, visitor: Visitor) -> Result<Arrival, Unavailable> {
-        let (store, known) = (self.store.clone(), visitor.clone());
-        let found = tokio::task::spawn_blocking(move || {
-            let Some(identity) = store.identity(login(&known))? else { return Ok(None) };
-            match store.device(&identity, &known.device)? {
-                DeviceKnown::Yes { patch } => Ok(Some(Arrival::Welcome(identity, patch))),
-                DeviceKnown::No => Ok::<_, crate::store::StoreError>(None),
-            }
+        let known = visitor.clone();
+        let known = self.reader.read(move |store| match store.identity(login(&known))? {
+            Some(identity) if store.knows(&identity, &known.device)? => Ok(Some(identity)),
+            _ => Ok(None),
         });
-        let found = found.await.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
-        self.committer.gate().pass().await?;
-        match found {
-            Some(arrival) => Ok(arrival),
+        match known.await? {
+            Some(identity) => Ok(Arrival::Welcome(identity)),
             None => self.sign_in(visitor).await,
         }
     }
@@ -75,7 +67,7 @@ impl Identities {
         let fresh = Identity::from(format!("{}:{}", visitor.region, Uuid::new_v4()).as_str());
         let Visitor { pool, issuer, subject, device, most_devices, .. } = visitor;
         match self.committer.sign_in(SignIn { pool, issuer, subject, fresh, device, most_devices }).await? {
-            (identity, Admission::Admitted) => Ok(Arrival::Welcome(identity, 0)),
+            (identity, Admission::Admitted) => Ok(Arrival::Welcome(identity)),
             (_, Admission::TooMany) => Ok(Arrival::TooManyDevices),
         }
     }

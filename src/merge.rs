@@ -43,6 +43,22 @@ pub enum Policy {
     LastWriterWins,
 }
 
+/// A record as it is stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The record.
+    pub record: Record,
+    /// The newest version of it by another device than the one that wrote it last; 0 if there was none.
+    pub others_version: u64,
+}
+
+impl Stored {
+    /// The newest version that somebody else than this device wrote.
+    fn version_by_others(&self, device: &DeviceId) -> u64 {
+        if self.record.device == *device { self.others_version } else { self.record.version }
+    }
+}
+
 /// Who writes, when, and under which rules.
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
@@ -73,7 +89,7 @@ pub struct Applied {
     /// The dataset after it.
     pub head: Head,
     /// The new state of each touched record, in the order in which the patch first names them.
-    pub records: Vec<Record>,
+    pub records: Vec<Stored>,
     /// Which of `records` the writer cannot know, by index: results of add, merge, insert and discard.
     pub computed: Vec<usize>,
     /// Records of another device that it overruled: conflicts that the policy let pass.
@@ -82,7 +98,7 @@ pub struct Applied {
 
 /// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes; of a key that stands several
 /// times only the first needs it.
-pub fn merge(head: Head, current: &[Option<Record>], changes: &[Change], terms: Terms<'_>) -> Outcome {
+pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: Terms<'_>) -> Outcome {
     if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
         return Outcome::Refused(RefusalCode::TooManyChanges, message);
@@ -112,7 +128,7 @@ struct Refusal(RefusalCode, String);
 /// One record that the patch names.
 struct Slot<'a> {
     key: &'a Key,
-    stored: Option<&'a Record>,
+    stored: Option<&'a Stored>,
     /// The state that the patch gives it; `None` as long as it leaves it alone.
     next: Option<Content>,
     computed: bool,
@@ -120,7 +136,7 @@ struct Slot<'a> {
 
 impl Slot<'_> {
     fn value(&self) -> Option<&Value> {
-        self.next.as_ref().or(self.stored.map(|record| &record.content)).and_then(Content::value)
+        self.next.as_ref().or(self.stored.map(|stored| &stored.record.content)).and_then(Content::value)
     }
 }
 
@@ -134,7 +150,7 @@ struct Draft<'a> {
 }
 
 impl<'a> Draft<'a> {
-    fn apply(&mut self, change: &'a Change, stored: Option<&'a Record>) -> Result<(), Refusal> {
+    fn apply(&mut self, change: &'a Change, stored: Option<&'a Stored>) -> Result<(), Refusal> {
         check_shape(change, self.terms.limits)?;
         let at = match self.by_key.entry(&change.key) {
             Entry::Occupied(entry) => *entry.get(),
@@ -148,7 +164,7 @@ impl<'a> Draft<'a> {
             && let Some(stored) = self.slots[at].stored
             && conflicts(change, stored, self.terms.device)
         {
-            self.meet(stored);
+            self.meet(&stored.record);
         }
         let slot = &mut self.slots[at];
         match (change.op, &change.value) {
@@ -193,11 +209,11 @@ impl<'a> Draft<'a> {
     fn finish(self, old: Head) -> Outcome {
         let Terms { device, now_ms, limits, .. } = self.terms;
         let mut head = Head { version: old.version + 1, ..old };
-        let mut records: Vec<Record> = Vec::with_capacity(self.slots.len());
+        let mut records: Vec<Stored> = Vec::with_capacity(self.slots.len());
         let mut computed = Vec::new();
         for slot in self.slots {
             let Some(content) = slot.next else { continue };
-            if let Some(before) = slot.stored.and_then(|stored| stored.content.value()) {
+            if let Some(before) = slot.stored.and_then(|stored| stored.record.content.value()) {
                 head.records = head.records.saturating_sub(1);
                 head.bytes = head.bytes.saturating_sub(record_bytes(slot.key, before));
             }
@@ -208,9 +224,12 @@ impl<'a> Draft<'a> {
             if slot.computed {
                 computed.push(records.len());
             }
-            records.push(Record { key: slot.key.clone(), content, version: head.version, modified_ms: now_ms, device: device.clone() });
+            let others_version = slot.stored.map_or(0, |stored| stored.version_by_others(device));
+            let record = Record { key: slot.key.clone(), content, version: head.version, modified_ms: now_ms, device: device.clone() };
+            records.push(Stored { record, others_version });
         }
-        let answer_bytes: usize = computed.iter().filter_map(|&at: &usize| records[at].content.value()).map(Value::packed_bytes).sum();
+        let answer_bytes: usize =
+            computed.iter().filter_map(|&at: &usize| records[at].record.content.value()).map(Value::packed_bytes).sum();
         if computed.len() > 1 && answer_bytes > ANSWER_BYTES {
             let message = format!("the results of this patch have {answer_bytes} bytes, {ANSWER_BYTES} fit an answer: split it");
             return Outcome::Refused(RefusalCode::TooLarge, message);
@@ -269,9 +288,9 @@ fn shown(key: &Key) -> String {
     format!("{:?}", key.as_str().chars().take(64).collect::<String>())
 }
 
-fn conflicts(change: &Change, stored: &Record, device: &DeviceId) -> bool {
+fn conflicts(change: &Change, stored: &Stored, device: &DeviceId) -> bool {
     let Some(base) = change.base else { return false };
-    stored.version > base && stored.device != *device && stored.content.value() != change.value.as_ref()
+    stored.version_by_others(device) > base && stored.record.content.value() != change.value.as_ref()
 }
 
 /// The record's new value, or `None` if the operation leaves the record alone.

@@ -5,12 +5,11 @@
 use std::sync::Arc;
 
 use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Position};
-use tracing::warn;
 
 use crate::clock::Clock;
-use crate::committer::{AckOf, Answer, Committer, Unavailable};
+use crate::committer::{AckOf, Answer, Committer, Reader, Unavailable};
 use crate::merge::Policy;
-use crate::store::{Cursor, Decision, Identity, Page, Patch, Rules, Start, Store, StoreError};
+use crate::store::{Cursor, Decision, Identity, Page, Patch, Rules, Start};
 
 /// A pool as far as its data is concerned.
 #[derive(Clone, Debug)]
@@ -57,20 +56,20 @@ pub enum AckError {
 /// Access to the data; cheap to clone.
 #[derive(Clone)]
 pub struct Sync {
-    store: Store,
+    reader: Reader,
     committer: Committer,
     clock: Clock,
 }
 
 impl Sync {
-    /// Over a store and its committer.
-    pub fn new(store: Store, committer: Committer, clock: Clock) -> Sync {
-        Sync { store, committer, clock }
+    /// Over a reader and its committer.
+    pub fn new(reader: Reader, committer: Committer, clock: Clock) -> Sync {
+        Sync { reader, committer, clock }
     }
 
     /// The id of the store's history.
     pub fn epoch(&self) -> &Epoch {
-        self.store.epoch()
+        self.reader.store().epoch()
     }
 
     /// The clocks that everything here goes by.
@@ -92,22 +91,28 @@ impl Sync {
         self.committer.write(patch, rules, session).await
     }
 
+    /// The highest patch number of the device.
+    pub async fn newest_patch(&self, who: &Principal) -> Result<u64, Unavailable> {
+        let (identity, device) = (who.identity.clone(), who.device.clone());
+        self.reader.read(move |store| store.newest_patch(&identity, &device)).await
+    }
+
     /// Where a reader with this position begins.
     pub async fn start(&self, who: &Principal, dataset: &DatasetName, position: Option<Position>) -> Result<Start, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.read(move |store| store.start(&identity, &dataset, position.as_ref())).await
+        self.reader.read(move |store| store.start(&identity, &dataset, position.as_ref())).await
     }
 
     /// The next page after a cursor.
     pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<Page, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.read(move |store| store.changes(&identity, &dataset, cursor)).await
+        self.reader.read(move |store| store.changes(&identity, &dataset, cursor)).await
     }
 
     /// The identity's datasets.
     pub async fn list(&self, who: &Principal) -> Result<Vec<DatasetInfo>, Unavailable> {
         let identity = who.identity.clone();
-        self.read(move |store| store.datasets(&identity)).await
+        self.reader.read(move |store| store.datasets(&identity)).await
     }
 
     /// Notes that a device has everything up to a version that it was sent.
@@ -118,26 +123,11 @@ impl Sync {
     /// Records an acknowledgement durably, if there is such a version.
     pub async fn acknowledge(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), AckError> {
         let (identity, name) = (who.identity.clone(), dataset.clone());
-        let head = self.read(move |store| store.version(&identity, &name)).await.map_err(|_| AckError::Unavailable)?;
+        let head = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(|_| AckError::Unavailable)?;
         if version > head {
             return Err(AckError::Ahead(head));
         }
         self.committer.acknowledge(ack_of(who, dataset), version).await.map_err(|_| AckError::Unavailable)
-    }
-
-    /// Reads on a thread that may block, and holds back what was read until it is durable.
-    async fn read<T, F>(&self, read: F) -> Result<T, Unavailable>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
-    {
-        let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Unavailable)?;
-        self.committer.gate().pass().await?;
-        found.map_err(|error| {
-            warn!(%error, "a read failed");
-            Unavailable
-        })
     }
 }
 

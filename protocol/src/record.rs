@@ -41,7 +41,7 @@ impl<'de> Deserialize<'de> for Op {
 }
 
 /// One change of a patch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
     /// Which record.
     pub key: Key,

@@ -28,7 +28,7 @@ fn remove(name: &str) -> Change {
 #[derive(Default)]
 struct Dataset {
     head: Head,
-    records: std::collections::BTreeMap<Key, Record>,
+    records: std::collections::BTreeMap<Key, Stored>,
     policy: Policy,
     limits: Limits,
 }
@@ -41,7 +41,7 @@ impl Dataset {
         let outcome = merge(self.head, &current, changes, terms);
         if let Outcome::Applied(applied) = &outcome {
             self.head = applied.head;
-            self.records.extend(applied.records.iter().map(|record| (record.key.clone(), record.clone())));
+            self.records.extend(applied.records.iter().map(|stored| (stored.record.key.clone(), stored.clone())));
             self.check();
         }
         outcome
@@ -49,7 +49,7 @@ impl Dataset {
 
     /// The head counts what is there.
     fn check(&self) {
-        let live = || self.records.values().filter_map(|record| Some((record, record.content.value()?)));
+        let live = || self.records.values().filter_map(|stored| Some((&stored.record, stored.record.content.value()?)));
         assert_eq!(self.head.records, live().count() as u64);
         assert_eq!(self.head.bytes, live().map(|(record, value)| record_bytes(&record.key, value)).sum::<u64>());
     }
@@ -80,7 +80,7 @@ impl Dataset {
     }
 
     fn get(&self, name: &str) -> Option<String> {
-        self.records.get(&key(name))?.content.value().map(ToString::to_string)
+        self.records.get(&key(name))?.record.content.value().map(ToString::to_string)
     }
 }
 
@@ -90,7 +90,12 @@ fn versions_are_dense_and_stamp_what_was_touched() {
     for n in 1..=5 {
         let applied = data.applied("phone", &[put("a", &n.to_string()), put("b", "1")]);
         assert_eq!(applied.head.version, n);
-        assert!(applied.records.iter().all(|record| record.version == n && record.modified_ms == 7 && record.device == device("phone")));
+        assert!(
+            applied
+                .records
+                .iter()
+                .all(|Stored { record, .. }| record.version == n && record.modified_ms == 7 && record.device == device("phone"))
+        );
     }
     // A patch that leaves everything as it was is a version all the same.
     assert_eq!(data.applied("phone", &[remove("never")]).head.version, 6);
@@ -110,6 +115,17 @@ fn a_base_conflicts_with_another_devices_later_write_only() {
     // Without a base it wins.
     data.applied("laptop", &[put("a", "5")]);
     assert_eq!(data.get("a").as_deref(), Some("5"));
+}
+
+#[test]
+fn an_own_write_on_top_does_not_hide_another_devices_write() {
+    let mut data = Dataset::default();
+    data.applied("phone", &[put("a", "{}")]);
+    data.applied("laptop", &[put("a", "{\"laptop\":1}")]);
+    data.applied("phone", &[change(Op::Merge, "a", "{\"phone\":1}")]);
+    data.applied("phone", &[change(Op::Merge, "a", "{\"phone\":2}")]);
+    assert_eq!(data.conflict("phone", &[put("a", "1").with_base(1)])[0].version, 4, "the laptop's version 2 is still unseen");
+    data.applied("phone", &[put("a", "1").with_base(2)]);
 }
 
 #[test]

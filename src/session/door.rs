@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use driftless_protocol::{CloseCode, DeviceId};
 
-use crate::auth::{Login, Refusal, Verifier};
+use crate::auth::{LEEWAY_S, Login, Refusal, Verifier};
 use crate::clock::Clock;
 use crate::identity::{Arrival, Identities, Visitor};
 use crate::sync::{Pool, Principal};
@@ -15,9 +15,7 @@ use crate::sync::{Pool, Principal};
 pub struct Entry {
     /// Who it is.
     pub principal: Principal,
-    /// The device's highest patch number.
-    pub patch: u64,
-    /// When the token expires, in seconds since 1970.
+    /// Until when the token is accepted, in seconds since 1970: its `exp` and the leeway.
     pub expires_s: u64,
 }
 
@@ -92,11 +90,9 @@ impl Door {
     pub async fn enter(&self, token: &str, device: DeviceId) -> Result<Entry, Denied> {
         let login = self.check(token).await?;
         let pool = self.pools.get(&login.pool).ok_or(Denied::Token(Refusal::UnknownIssuer))?;
-        let expires_s = login.expires_s;
+        let expires_s = login.expires_s.saturating_add(LEEWAY_S);
         match self.identities.arrive(visitor(pool, login, device.clone())).await {
-            Ok(Arrival::Welcome(identity, patch)) => {
-                Ok(Entry { principal: Principal { pool: Arc::clone(pool), identity, device }, patch, expires_s })
-            }
+            Ok(Arrival::Welcome(identity)) => Ok(Entry { principal: Principal { pool: Arc::clone(pool), identity, device }, expires_s }),
             Ok(Arrival::TooManyDevices) => Err(Denied::TooManyDevices),
             Err(_) => Err(Denied::Unavailable),
         }
@@ -105,11 +101,11 @@ impl Door {
     /// Checks a fresh token of somebody who is in.
     pub async fn renew(&self, token: &str, who: &Principal) -> Result<Renewal, Denied> {
         let login = self.check(token).await?;
-        let expires_s = login.expires_s;
+        let expires_s = login.expires_s.saturating_add(LEEWAY_S);
         if login.pool != who.pool.name {
             return Ok(Renewal::OtherIdentity);
         }
-        match self.identities.find(&visitor(&who.pool, login, who.device.clone())).await {
+        match self.identities.find(visitor(&who.pool, login, who.device.clone())).await {
             Ok(Some(identity)) if identity == who.identity => Ok(Renewal::Until(expires_s)),
             Ok(_) => Ok(Renewal::OtherIdentity),
             Err(_) => Err(Denied::Unavailable),

@@ -46,8 +46,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
 
 /// From the socket to a session that was welcomed.
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Socket<S>, session: u64) -> Option<Driver<'_, S>> {
-    let entry = match handshake::hello(inner, &mut socket).await {
-        Ok(entry) => entry,
+    let (entry, patch) = match handshake::hello(inner, &mut socket).await {
+        Ok(entered) => entered,
         Err(Turned::Gone) => {
             inner.metrics.handshake("gone");
             return None;
@@ -60,7 +60,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Soc
     };
     let now = inner.now();
     let machine = Machine::new(now, entry.expires_s);
-    let welcome = handshake::welcome(&entry, session, machine.expires_in_s(now));
+    let welcome = handshake::welcome(&entry, session, patch, machine.expires_in_s(now));
     let mailbox = Arc::new(Mailbox::new(session));
     inner.hub.enter(entry.principal.identity.as_str(), &entry.principal.device, &mailbox);
     inner.metrics.session_opened();

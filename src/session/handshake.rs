@@ -22,8 +22,8 @@ pub(super) enum Turned {
     Gone,
 }
 
-/// Waits for hello and checks it.
-pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<Entry, Turned> {
+/// Waits for hello and checks it; says who came, and the device's highest patch number.
+pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<(Entry, u64), Turned> {
     let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
     let bytes = match first {
         Err(_) => return Err(Turned::Away(CloseCode::HelloTimeout)),
@@ -47,16 +47,17 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
         debug!(%device, reason = %denied, "a device was turned away");
         Turned::Away(denied.close_code())
     })?;
+    let patch = inner.sync.newest_patch(&entry.principal).await.map_err(|_| Turned::Away(CloseCode::ServerError))?;
     debug!(identity = %entry.principal.identity, %device, ?client, "a device came in");
-    Ok(entry)
+    Ok((entry, patch))
 }
 
 /// The answer to a hello.
-pub(super) fn welcome(entry: &Entry, session: u64, token_expires_in_s: u64) -> ServerMessage {
+pub(super) fn welcome(entry: &Entry, session: u64, patch: u64, token_expires_in_s: u64) -> ServerMessage {
     ServerMessage::Welcome {
         identity: entry.principal.identity.as_str().to_owned(),
         session: name(session),
-        patch: entry.patch,
+        patch,
         heartbeat_s: HEARTBEAT_S,
         token_expires_in_s,
         limits: entry.principal.pool.limits,

@@ -1,17 +1,21 @@
 //! A group of writes, decided one after the other and committed together.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
 
-use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Record, RefusalCode, limits};
+use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
 
 use super::engine::{Batch, Bytes, Committed};
 use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, PointerRow, RecordRow};
 use super::view::View;
 use super::{Identity, Store, StoreError, keys, pieces};
-use crate::merge::{self, Applied, Outcome, Policy, Terms};
+use crate::merge::{self, Applied, Outcome, Policy, Stored, Terms};
 
 /// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
 const CONFLICT_LOG: u64 = 64;
+
+/// Bytes of results that are kept for a retry of their patch. Larger ones are answered with what the records are by then.
+const RESULT_BYTES: usize = 16 * 1024;
 
 /// Records that one entry of the conflict log names.
 const CONFLICT_RECORDS: usize = 8;
@@ -81,11 +85,10 @@ impl Store {
 impl Group<'_> {
     /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
     pub fn write(&mut self, patch: &Patch, rules: &Rules, now_ms: u64) -> Result<Decision, StoreError> {
-        let digest = digest(patch)?;
+        let digest = digest(patch);
         let slot_key = keys::patch(&patch.identity, &patch.device, (patch.id % limits::PATCH_WINDOW) as u16);
-        let slot = self.view.get_pieces(&slot_key)?;
-        if let Some((_, content)) = &slot
-            && let Some(decision) = known(&rows::decode(content)?, patch.id, digest)?
+        if let Some(row) = self.view.get(&slot_key)?
+            && let Some(decision) = self.known(&rows::decode(&row)?, patch, digest)?
         {
             return Ok(decision);
         }
@@ -119,11 +122,14 @@ impl Group<'_> {
                     conflicts += 1;
                     batch.rows.push(conflict_row(patch, conflicts, &overruled, true, now_ms)?);
                 }
-                for (ordinal, record) in records.iter().enumerate() {
-                    move_record(patch, record, ordinal as u16, pointers.get(&record.key), &mut batch.rows)?;
+                for (ordinal, stored) in records.iter().enumerate() {
+                    move_record(patch, stored, ordinal as u16, pointers.get(&stored.record.key), &mut batch.rows)?;
                 }
-                let results: Vec<Record> = computed.iter().map(|&at| records[at].clone()).collect();
-                remember(patch.id, digest, new.version, &results, &slot_key, slot.map(|(pieces, _)| pieces), &mut batch.rows)?;
+                let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
+                let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)? };
+                batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
+                let results = results.into_iter().map(|stored| stored.record.clone()).collect();
+                let records = records.into_iter().map(|stored| stored.record).collect();
                 let row = HeadRow { version: new.version, records: new.records, bytes: new.bytes, modified_ms: now_ms, conflicts };
                 batch.rows.push((head_key, Some(rows::encode(&row)?)));
                 self.view.decide(batch);
@@ -143,6 +149,11 @@ impl Group<'_> {
         Ok(())
     }
 
+    /// Bytes of the rows that were decided so far.
+    pub fn bytes(&self) -> usize {
+        self.view.bytes()
+    }
+
     /// Makes all of it durable. An error leaves open which of it will be found later: its outcome is unknown.
     pub fn commit(self) -> Result<(), StoreError> {
         let batches = self.view.into_batches();
@@ -155,8 +166,32 @@ impl Group<'_> {
         Ok(())
     }
 
+    /// What is already known of a patch number, from what stands in its slot.
+    fn known(&self, slot: &PatchRow, patch: &Patch, digest: u32) -> Result<Option<Decision>, StoreError> {
+        let id = patch.id;
+        if slot.id < id {
+            return Ok(None);
+        }
+        if slot.id > id {
+            let message = format!("patch {id} is {} or more behind the device's newest", limits::PATCH_WINDOW);
+            return Ok(Some(Decision::Refused(RefusalCode::PatchExpired, message)));
+        }
+        if slot.digest != digest {
+            return Ok(Some(Decision::Refused(RefusalCode::PatchReused, format!("another patch with the number {id} was applied"))));
+        }
+        let results = match &slot.results {
+            Some(results) => results.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
+            None => {
+                let computes = |change: &&Change| !matches!(change.op, Op::Put | Op::Remove);
+                let computed = Patch { changes: patch.changes.iter().filter(computes).cloned().collect(), ..patch.clone() };
+                self.current(&computed)?.0.into_iter().flatten().map(|stored| stored.record).collect()
+            }
+        };
+        Ok(Some(Decision::Repeated { version: slot.version, results }))
+    }
+
     /// The stored record of each change's key, at the first change that names it, and where those records stand.
-    fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Record>>, Pointers<'p>), StoreError> {
+    fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Stored>>, Pointers<'p>), StoreError> {
         let (mut current, mut pointers) = (Vec::with_capacity(patch.changes.len()), HashMap::new());
         let mut read = HashSet::with_capacity(patch.changes.len());
         for change in &patch.changes {
@@ -172,7 +207,7 @@ impl Group<'_> {
             let at = keys::version(&patch.identity, &patch.dataset, pointer.version, pointer.ordinal);
             let (_, content) =
                 self.view.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
-            current.push(Some(rows::record(&content)?));
+            current.push(Some(rows::stored(&content)?));
             pointers.insert(&change.key, pointer);
         }
         Ok((current, pointers))
@@ -184,29 +219,14 @@ type Pointers<'p> = HashMap<&'p Key, PointerRow>;
 
 type Rows = Vec<(Bytes, Option<Bytes>)>;
 
-/// What is already known of a patch number, from what stands in its slot.
-fn known(slot: &PatchRow, id: u64, digest: u32) -> Result<Option<Decision>, StoreError> {
-    if slot.id < id {
-        return Ok(None);
-    }
-    if slot.id > id {
-        let message = format!("patch {id} is more than {} behind the device's newest", limits::PATCH_WINDOW);
-        return Ok(Some(Decision::Refused(RefusalCode::PatchExpired, message)));
-    }
-    if slot.digest != digest {
-        return Ok(Some(Decision::Refused(RefusalCode::PatchReused, format!("another patch with the number {id} was applied"))));
-    }
-    let results = slot.results.iter().map(|row| rows::record(&row.0)).collect::<Result<_, _>>()?;
-    Ok(Some(Decision::Repeated { version: slot.version, results }))
-}
-
 /// Rows that put a record's new version in the place of its old one.
-fn move_record(patch: &Patch, record: &Record, ordinal: u16, old: Option<&PointerRow>, batch: &mut Rows) -> Result<(), StoreError> {
+fn move_record(patch: &Patch, stored: &Stored, ordinal: u16, old: Option<&PointerRow>, batch: &mut Rows) -> Result<(), StoreError> {
     if let Some(old) = old {
         let at = keys::version(&patch.identity, &patch.dataset, old.version, old.ordinal);
         batch.extend((0..old.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
     }
-    let content = rows::encode(&RecordRow::of(record))?;
+    let Stored { record, .. } = stored;
+    let content = rows::encode(&RecordRow::of(stored))?;
     let at = keys::version(&patch.identity, &patch.dataset, record.version, ordinal);
     batch.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
     let pointer = PointerRow { version: record.version, ordinal, pieces: pieces::count(&content) };
@@ -214,22 +234,11 @@ fn move_record(patch: &Patch, record: &Record, ordinal: u16, old: Option<&Pointe
     Ok(())
 }
 
-/// Rows that keep a patch's result in its slot.
-fn remember(
-    id: u64,
-    digest: u32,
-    version: u64,
-    results: &[Record],
-    slot: &[u8],
-    old_pieces: Option<u16>,
-    batch: &mut Rows,
-) -> Result<(), StoreError> {
-    let results = results.iter().map(|record| rows::encode(&RecordRow::of(record)).map(ByteRow)).collect::<Result<_, _>>()?;
-    let content = rows::encode(&PatchRow { id, digest, version, results })?;
-    batch.extend(pieces::cut(slot, &content).into_iter().map(|(key, row)| (key, Some(row))));
-    let left = pieces::count(&content)..old_pieces.unwrap_or(0);
-    batch.extend(left.map(|piece| (pieces::piece_key(slot, piece), None)));
-    Ok(())
+/// The results as they are kept, unless they are too large.
+fn kept(results: &[&Stored]) -> Result<Option<Vec<ByteRow>>, StoreError> {
+    let rows = results.iter().map(|stored| rows::encode(&RecordRow::of(stored)).map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
+    let bytes: usize = rows.iter().map(|row| row.0.len()).sum();
+    Ok((bytes <= RESULT_BYTES).then_some(rows))
 }
 
 fn conflict_row(patch: &Patch, number: u64, met: &[Record], applied: bool, now_ms: u64) -> Result<(Bytes, Option<Bytes>), StoreError> {
@@ -239,11 +248,12 @@ fn conflict_row(patch: &Patch, number: u64, met: &[Record], applied: bool, now_m
     Ok((key, Some(rows::encode(&row)?)))
 }
 
-fn digest(patch: &Patch) -> Result<u32, StoreError> {
+/// Of what the patch means, not of how it was encoded: a retry may come in the other codec.
+fn digest(patch: &Patch) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
-    hasher.update(patch.dataset.as_str().as_bytes());
-    hasher.update(&rows::encode(&patch.changes)?);
-    Ok(hasher.finalize())
+    patch.dataset.hash(&mut hasher);
+    patch.changes.hash(&mut hasher);
+    hasher.finalize()
 }
 
 #[cfg(test)]

@@ -9,8 +9,8 @@ use driftless_protocol::{Content, DatasetInfo, DatasetName, Epoch, Position, Rec
 use super::rows::{self, ConflictRow, HeadRow};
 use super::{Identity, Store, StoreError, keys, pieces};
 
-/// Rows read at a time.
-const CHUNK_ROWS: usize = 128;
+/// Rows read at a time: 1.5 MiB of the largest.
+const CHUNK_ROWS: usize = 32;
 
 /// What a reader has had of a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -183,7 +183,7 @@ impl Draft {
         }
         if let Some(open) = self.open.take_if(|open| open.read == open.pieces) {
             self.bytes += open.content.len();
-            let record = rows::record(&open.content)?;
+            let record = rows::stored(&open.content)?.record;
             if record.content != Content::Removed || record.version > self.cursor.fresh_until {
                 self.records.push(record);
             }

@@ -5,7 +5,7 @@ use driftless_protocol::{DatasetName, DeviceId};
 use super::commit::Group;
 use super::engine::Batch;
 use super::rows::{self, AckRow, DeviceRow, PatchRow};
-use super::{Identity, Store, StoreError, keys, pieces};
+use super::{Identity, Store, StoreError, keys};
 
 /// Whether a device may come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,33 +16,20 @@ pub enum Admission {
     TooMany,
 }
 
-/// What the store knows of a device at its hello.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeviceKnown {
-    /// It was never here.
-    No,
-    /// It was here.
-    Yes {
-        /// Its highest applied patch number, 0 if none.
-        patch: u64,
-    },
-}
-
 impl Store {
-    /// Whether a device is known, and its highest patch number.
-    pub fn device(&self, identity: &Identity, device: &DeviceId) -> Result<DeviceKnown, StoreError> {
-        if self.engine.get(&[keys::device(identity, device)])?.pop().flatten().is_none() {
-            return Ok(DeviceKnown::No);
-        }
+    /// Whether a device was here before.
+    pub fn knows(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+        Ok(self.engine.get(&[keys::device(identity, device)])?.pop().flatten().is_some())
+    }
+
+    /// The highest patch number of a device, 0 if none.
+    pub fn newest_patch(&self, identity: &Identity, device: &DeviceId) -> Result<u64, StoreError> {
         let prefix = keys::patches(identity, device);
-        let mut patch = 0;
-        for (key, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
-            // Only a slot's first piece says its number; a result in several pieces is decoded as far as that.
-            if keys::last_number(&key) == Some(0) {
-                patch = patch.max(patch_number(pieces::part(&row)?.1)?);
-            }
+        let mut newest = 0;
+        for (_, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
+            newest = newest.max(rows::decode::<PatchRow>(&row)?.id);
         }
-        Ok(DeviceKnown::Yes { patch })
+        Ok(newest)
     }
 
     /// The version that a device has acknowledged, 0 if none.
@@ -66,13 +53,4 @@ impl Group<'_> {
         self.view.decide(Batch { guards: vec![(key.clone(), None)], rows: vec![(key, Some(row))] });
         Ok(Admission::Admitted)
     }
-}
-
-/// The number at the beginning of a [`PatchRow`], which may be cut.
-fn patch_number(row: &[u8]) -> Result<u64, StoreError> {
-    if let Ok(row) = rows::decode::<PatchRow>(row) {
-        return Ok(row.id);
-    }
-    // A row of fields without names: one byte for their number, then the first of them.
-    rows::decode_first(row.get(1..).unwrap_or_default())
 }

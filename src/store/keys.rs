@@ -7,7 +7,7 @@
 //! | `l` pool, issuer, subject | login -> identity |
 //! | `i` identity | identity: pool and when it was made |
 //! | `d` identity, device | device: when it was first seen |
-//! | `p` identity, device, slot, piece | result of a patch |
+//! | `p` identity, device, slot | result of a patch |
 //! | `a` identity, device, dataset | acknowledged version |
 //! | `h` identity, dataset | head |
 //! | `k` identity, dataset, key | where the record's newest version stands |
@@ -138,11 +138,6 @@ pub(super) fn after(prefix: &[u8]) -> Bytes {
         }
     }
     end
-}
-
-/// The last number of a key, as [`RowKey::number`] wrote it.
-pub(super) fn last_number(key: &[u8]) -> Option<u16> {
-    key.last_chunk().map(|bytes| u16::from_be_bytes(*bytes))
 }
 
 /// The name that follows a prefix.

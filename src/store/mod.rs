@@ -25,7 +25,7 @@ use driftless_protocol::Epoch;
 
 pub use commit::{Decision, Group, Patch, Rules};
 pub use datasets::{Cursor, Page, Start};
-pub use devices::{Admission, DeviceKnown};
+pub use devices::Admission;
 pub use engine::{Config, EngineError as StoreError};
 pub use logins::LoginKey;
 pub use rows::ConflictRow as Conflict;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
-use crate::merge;
+use crate::merge::{self, Stored};
 
 /// `h`: a dataset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,7 @@ pub(super) struct RecordRow<'a> {
     version: u64,
     modified_ms: u64,
     device: &'a DeviceId,
+    others_version: u64,
 }
 
 #[derive(Deserialize)]
@@ -53,10 +54,12 @@ struct OwnedRecordRow {
     version: u64,
     modified_ms: u64,
     device: DeviceId,
+    others_version: u64,
 }
 
 impl<'a> RecordRow<'a> {
-    pub(super) fn of(record: &'a Record) -> Self {
+    pub(super) fn of(stored: &'a Stored) -> Self {
+        let record = &stored.record;
         let value = record.content.value();
         RecordRow {
             key: &record.key,
@@ -65,30 +68,32 @@ impl<'a> RecordRow<'a> {
             version: record.version,
             modified_ms: record.modified_ms,
             device: &record.device,
+            others_version: stored.others_version,
         }
     }
 }
 
-pub(super) fn record(bytes: &[u8]) -> Result<Record, EngineError> {
+pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
     let row: OwnedRecordRow = decode(bytes)?;
-    Ok(Record {
+    let record = Record {
         key: row.key,
         content: if row.lives { Content::Value(row.value) } else { Content::Removed },
         version: row.version,
         modified_ms: row.modified_ms,
         device: row.device,
-    })
+    };
+    Ok(Stored { record, others_version: row.others_version })
 }
 
-/// `p`: the result of a patch, in the slot of its number. Cut into pieces when it is large.
+/// `p`: the result of a patch, in the slot of its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PatchRow {
     pub id: u64,
     /// A checksum of the dataset and the changes, which tells a retry from another patch of the same number.
     pub digest: u32,
     pub version: u64,
-    /// The results, each a row of its own kind.
-    pub results: Vec<ByteRow>,
+    /// The results, each a row of its own kind; `None` if they are too large to be kept.
+    pub results: Option<Vec<ByteRow>>,
 }
 
 /// Bytes inside a row.
@@ -135,10 +140,4 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Bytes, EngineError> {
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
     rmp_serde::from_slice(bytes).map_err(|e| EngineError::Damaged(format!("a row cannot be decoded: {e}")))
-}
-
-/// Reads one value and leaves what follows it.
-pub(super) fn decode_first<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
-    T::deserialize(&mut rmp_serde::Deserializer::from_read_ref(bytes))
-        .map_err(|e| EngineError::Damaged(format!("a row cannot be decoded: {e}")))
 }

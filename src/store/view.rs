@@ -10,11 +10,12 @@ pub(super) struct View<'a> {
     engine: &'a Engine,
     decided: BTreeMap<Bytes, Option<Bytes>>,
     batches: Vec<Batch>,
+    bytes: usize,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(engine: &'a Engine) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), batches: Vec::new() }
+        View { engine, decided: BTreeMap::new(), batches: Vec::new(), bytes: 0 }
     }
 
     /// One row.
@@ -53,9 +54,15 @@ impl<'a> View<'a> {
     /// Adds a batch: later reads of this view see it.
     pub(super) fn decide(&mut self, batch: Batch) {
         for (key, row) in &batch.rows {
+            self.bytes += key.len() + row.as_ref().map_or(0, Vec::len);
             self.decided.insert(key.clone(), row.clone());
         }
         self.batches.push(batch);
+    }
+
+    /// Bytes of the rows that were decided.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// What was decided, in order.
