@@ -73,6 +73,8 @@ pub enum Taken {
     Nothing,
     /// The change of the next version.
     Change(Arc<Change>),
+    /// Only what it wrote itself, which was kept for nobody.
+    Own,
     /// More than the ring holds: it reads the store.
     Behind,
 }
@@ -106,7 +108,12 @@ impl Feed {
         if self.head() <= version {
             return Taken::Nothing;
         }
-        lock(&self.ring).take(version + 1, session).map_or(Taken::Behind, Taken::Change)
+        let mut ring = lock(&self.ring);
+        match ring.take(version + 1, session) {
+            Some(change) => Taken::Change(change),
+            None if ring.newest.is_own(version + 1, session) => Taken::Own,
+            None => Taken::Behind,
+        }
     }
 
     pub(super) fn publish(&self, change: Change) {
@@ -143,6 +150,26 @@ impl Feed {
 struct Ring {
     slots: VecDeque<Slot>,
     bytes: usize,
+    newest: Run,
+}
+
+/// The newest versions, as far back as one session wrote them all.
+#[derive(Debug, Default)]
+struct Run {
+    writer: u64,
+    from: u64,
+    to: u64,
+}
+
+impl Run {
+    fn extend(&mut self, version: u64, writer: u64) {
+        let follows = self.writer == writer && self.to + 1 == version;
+        *self = Run { writer, from: if follows { self.from } else { version }, to: version };
+    }
+
+    fn is_own(&self, version: u64, session: u64) -> bool {
+        self.writer == session && self.from <= version
+    }
 }
 
 #[derive(Debug)]
@@ -155,6 +182,7 @@ struct Slot {
 
 impl Ring {
     fn push(&mut self, change: Change, waiting: usize) {
+        self.newest.extend(change.version, change.writer);
         // Without a gap: versions are dense, but what nobody waited for was left out.
         let follows = self.slots.back().is_some_and(|last| last.change.version + 1 == change.version);
         if waiting == 0 || !follows {

@@ -81,8 +81,9 @@ impl Following {
             Taken::Nothing => Step::Rest,
             // Its own, whose `written` is on the way and will move the cursor.
             Taken::Change(change) if change.writer() == session && change.version() > self.written => Step::Rest,
+            Taken::Own if self.cursor.version + 1 > self.written => Step::Rest,
             Taken::Change(change) => Step::Send(change),
-            Taken::Behind => Step::Read(self.cursor),
+            Taken::Own | Taken::Behind => Step::Read(self.cursor),
         }
     }
 

@@ -45,6 +45,24 @@ async fn the_writer_is_not_sent_its_own_write() {
 }
 
 #[tokio::test]
+async fn a_writer_that_does_not_wait_is_not_sent_its_own_writes_either() {
+    let server = Server::start().await;
+    let mut phone = server.phone("alice", "phone").await;
+    phone.open("settings").await;
+    // Each list has the session look around while writes are on their way.
+    for round in 0..100 {
+        for _ in 0..10 {
+            phone.send("settings", &[change(&format!("put n {round}"))]).await;
+            phone.say(ClientMessage::List).await;
+        }
+        for _ in 0..20 {
+            let heard = phone.hear().await;
+            assert!(matches!(heard, ServerMessage::Written { .. } | ServerMessage::Datasets { .. }), "{heard:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_writer_that_others_wrote_beside_is_brought_to_its_version() {
     let server = Server::start().await;
     let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
