@@ -169,13 +169,21 @@ impl Config {
         if self.connections == 0 {
             return Err(ConfigError::wrong("connections must be 1 at least"));
         }
+        if self.drain_s > 3600 {
+            return Err(ConfigError::wrong("drain_s must be 3600 at most"));
+        }
         for (name, pool) in &self.pools {
             let wrong = |what: &str| Err(ConfigError::wrong(&format!("pools.{name}: {what}")));
             let region = pool.region.as_bytes();
             if region.is_empty() || region.len() > 18 || !region.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
                 return wrong("region must be 1 to 18 of a-z A-Z 0-9 - _");
             }
-            let Limits { key_bytes, value_bytes, changes_per_patch, .. } = pool.limits;
+            let Limits { key_bytes, value_bytes, changes_per_patch, records, dataset_bytes, datasets, devices } = pool.limits;
+            let counts =
+                [key_bytes as u64, value_bytes as u64, changes_per_patch as u64, records, dataset_bytes, datasets as u64, devices as u64];
+            if counts.contains(&0) {
+                return wrong("every limit must be 1 at least");
+            }
             if key_bytes > limits::KEY_BYTES || value_bytes > limits::VALUE_BYTES || changes_per_patch > limits::CHANGES_PER_PATCH {
                 return wrong("key_bytes, value_bytes and changes_per_patch cannot be over their defaults: a message would not hold them");
             }

@@ -48,7 +48,7 @@ pub enum Policy {
 pub struct Stored {
     /// The record.
     pub record: Record,
-    /// The newest version of it by another device than the one that wrote it last; 0 if there was none.
+    /// The newest version of it by another device that the one that wrote it last had not seen, as far as its bases tell; 0 if there is none.
     pub others_version: u64,
 }
 
@@ -132,6 +132,8 @@ struct Slot<'a> {
     /// The state that the patch gives it; `None` as long as it leaves it alone.
     next: Option<Content>,
     computed: bool,
+    /// A base told that the device has seen what others wrote.
+    seen: bool,
 }
 
 impl Slot<'_> {
@@ -155,7 +157,7 @@ impl<'a> Draft<'a> {
         let at = match self.by_key.entry(&change.key) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
-                self.slots.push(Slot { key: &change.key, stored, next: None, computed: false });
+                self.slots.push(Slot { key: &change.key, stored, next: None, computed: false, seen: false });
                 *entry.insert(self.slots.len() - 1)
             }
         };
@@ -167,6 +169,8 @@ impl<'a> Draft<'a> {
             self.meet(&stored.record);
         }
         let slot = &mut self.slots[at];
+        let others_version = slot.stored.map_or(0, |stored| stored.version_by_others(self.terms.device));
+        slot.seen |= change.base.is_some_and(|base| base >= others_version);
         match (change.op, &change.value) {
             (Op::Put, Some(value)) => {
                 slot.next = Some(Content::Value(value.clone()));
@@ -224,7 +228,7 @@ impl<'a> Draft<'a> {
             if slot.computed {
                 computed.push(records.len());
             }
-            let others_version = slot.stored.map_or(0, |stored| stored.version_by_others(device));
+            let others_version = slot.stored.filter(|_| !slot.seen).map_or(0, |stored| stored.version_by_others(device));
             let record = Record { key: slot.key.clone(), content, version: head.version, modified_ms: now_ms, device: device.clone() };
             records.push(Stored { record, others_version });
         }

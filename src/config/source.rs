@@ -67,17 +67,26 @@ pub fn read(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>, f
     };
     check_names(&table)?;
     for key in singles() {
-        if let Some(text) = environment(&key.variable()) {
+        // An empty variable is one that is not set: that is how compose files leave one out.
+        if let Some(text) = environment(&key.variable()).filter(|text| !text.is_empty()) {
             set(&mut table, key, &text).map_err(|why| ConfigError(format!("{}: {why}", key.variable())))?;
         }
     }
     for (key, text) in &flags.0 {
         set(&mut table, key, text).map_err(|why| ConfigError(format!("--{}: {why}", key.flag())))?;
     }
-    // The message of a table in memory holds names and types, no values of text.
-    let config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError(error.message().to_owned()))?;
+    let config: Config = table.try_into().map_err(|error: toml::de::Error| ConfigError(unquoted(&error)))?;
     config.check()?;
     Ok(config)
+}
+
+/// What is wrong and where, without the value: it may be a secret.
+fn unquoted(error: &toml::de::Error) -> String {
+    let text = error.to_string().trim().replace('\n', " ");
+    match (text.find('"'), text.rfind('"')) {
+        (Some(start), Some(end)) if start < end => format!("{}...{}", &text[..start], &text[end + 1..]),
+        _ => text,
+    }
 }
 
 fn read_file(file: &Path) -> Result<Table, ConfigError> {

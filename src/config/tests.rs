@@ -33,6 +33,12 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn an_empty_variable_is_not_set() {
+    let empty = |name: &str| name.starts_with("DRIFTLESS_").then(String::new);
+    assert!(read(None, &empty, &Flags::default()).expect("reads").origins.is_empty());
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_the_nearest_known_one() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (text, unknown, nearest) in [
@@ -49,7 +55,12 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
 
 #[test]
 fn what_is_wrong_is_said_with_its_place() {
-    assert!(refused("listen = 7400\n").contains("listen") || refused("listen = 7400\n").contains("socket address"));
+    let said = refused("listen = \"localhost\"\n");
+    assert!(said.contains("listen") && said.contains("socket address"), "{said}");
+    let said = refused("[[pools.demo.issuers]]\nsecret = \"i\"\naudience = \"hunter2 hunter2\"\n");
+    assert!(said.contains("audience") && !said.contains("hunter2"), "{said}");
+    assert!(refused("drain_s = 99999").contains("drain_s"));
+    assert!(refused("[pools.demo.limits]\ndevices = 0\n").contains("pools.demo"));
     assert!(refused("log = \"info\"\nlisten =\n").contains("line 2"));
     assert!(refused("[tls]\nkey = \"k.pem\"").contains("go together"));
     assert!(refused("[pools.demo]\nregion = \"a b\"\n").contains("pools.demo: region"));

@@ -7,7 +7,9 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::Response;
 use bytes::Bytes;
-use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits};
+use driftless_protocol::{
+    ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, Record, RefusalCode, ServerMessage, limits,
+};
 use serde::Deserialize;
 
 use super::error::{self, Error};
@@ -56,17 +58,24 @@ pub(super) async fn changes(
     };
     let from = cursor.version;
     let mut records = Vec::new();
-    // The answer keeps no cursor but the version, so it ends where a version does: a patch of several pages comes whole.
-    let more = loop {
+    // The answer keeps no cursor but the version. So a version that a page cuts is read to its end, and what comes after it is left out.
+    let mut cut = None;
+    let (to, more) = loop {
         let page = rooms.sync.changes(&who, &dataset, cursor).await?;
         records.extend(page.records);
         cursor = page.cursor;
-        if !page.more || cursor.is_whole() {
-            break page.more;
+        match (cut, cursor.is_whole()) {
+            (None, true) => break (cursor.version, page.more),
+            (None, false) => cut = Some(cursor.version + 1),
+            (Some(version), _) if cursor.version >= version => {
+                records.retain(|record: &Record| record.version <= version);
+                break (version, page.more || cursor.version > version || !cursor.is_whole());
+            }
+            (Some(_), _) => {}
         }
     };
     let epoch = rooms.sync.epoch().clone();
-    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to: cursor.version, reset, more, records }))
+    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, more, records }))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.

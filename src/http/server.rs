@@ -27,6 +27,12 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a client may take for the TLS handshake.
 const TLS_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How long a connection may go on as plain HTTP; then it ends with the answer that is under way. A client simply connects again.
+const CONNECTION_LIFE: Duration = Duration::from_secs(120);
+
+/// How long that last answer may take. A client that does not read it would hold it in memory for ever.
+const LAST_ANSWER: Duration = Duration::from_secs(60);
+
 /// Bytes of a request's head at most: as a hello, it carries a token of up to 16 KiB.
 const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
 
@@ -154,12 +160,21 @@ where
     );
     let ended = tokio::select! {
         ended = &mut served => ended,
-        _ = closing.changed() => {
+        () = last_request(&mut closing) => {
             served.as_mut().graceful_shutdown();
-            served.await
+            match tokio::time::timeout(LAST_ANSWER, served).await {
+                Ok(ended) => ended,
+                Err(_) => return debug!("a client did not read its answer"),
+            }
         }
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended badly");
     }
+}
+
+/// Returns when a connection should take no further request.
+async fn last_request(closing: &mut watch::Receiver<()>) {
+    // The server stops, or the connection is old.
+    let _ = tokio::time::timeout(CONNECTION_LIFE, closing.changed()).await;
 }

@@ -41,7 +41,7 @@ fn marks(mailbox: &Mailbox) -> Option<Marks> {
 fn taken(feed: &Feed, version: u64, session: u64) -> Option<u64> {
     match feed.after(version, session) {
         Taken::Change(change) => Some(change.version()),
-        Taken::Nothing | Taken::Behind => None,
+        Taken::Nothing | Taken::Own | Taken::Behind => None,
     }
 }
 
@@ -96,7 +96,8 @@ fn what_only_its_writer_follows_is_not_kept() {
     let writer = session(&hub, 1, "a");
     let feed = hub.follow("alice", &dataset(), &writer);
     hub.publish("alice", change(1, 1, 10));
-    assert!(matches!(feed.after(0, 1), Taken::Behind));
+    assert!(matches!(feed.after(0, 1), Taken::Own));
+    assert!(matches!(feed.after(0, 2), Taken::Behind), "another session reads the store");
     assert_eq!(feed.head(), 1);
 }
 

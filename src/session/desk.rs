@@ -9,8 +9,9 @@ use futures_util::FutureExt;
 use super::Inner;
 use super::machine::{Check, Machine};
 use super::socket::Gone;
-use crate::committer::Unavailable;
+use super::tap::Progress;
 use crate::hub::{Mailbox, Mark, Marks};
+use crate::store::Identity;
 use crate::sync::Principal;
 
 /// How long a session stays awake, with its buffers, after the last message, in milliseconds.
@@ -31,12 +32,6 @@ impl From<Gone> for End {
     }
 }
 
-impl From<Unavailable> for End {
-    fn from(_: Unavailable) -> End {
-        End::Close(CloseCode::ServerError)
-    }
-}
-
 /// All of a session but its socket and what it sends.
 pub(super) struct Desk<'a> {
     pub(super) inner: &'a Inner,
@@ -45,7 +40,29 @@ pub(super) struct Desk<'a> {
     pub(super) machine: Machine,
     alarms: Alarms,
     pub(super) draining: bool,
+    /// A deadline may have passed.
     pub(super) recheck: bool,
+    /// A dataset may have moved since it was looked at.
+    pub(super) moved: bool,
+    /// Counts what the peer took.
+    progress: Progress,
+    /// While this is here the session is known to the hub, and counted.
+    presence: Presence<'a>,
+}
+
+/// A session that is known; at the latest when it is dropped it no longer is, whatever ended it.
+struct Presence<'a> {
+    inner: &'a Inner,
+    identity: Identity,
+    mailbox: Arc<Mailbox>,
+    end: &'static str,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.inner.hub.leave(self.identity.as_str(), &self.mailbox);
+        self.inner.metrics.session_closed(self.end);
+    }
 }
 
 /// The marks that this session has asked the wheel for and not got yet, by when, in milliseconds.
@@ -56,8 +73,19 @@ struct Alarms {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(inner: &'a Inner, who: Principal, mailbox: Arc<Mailbox>, machine: Machine) -> Desk<'a> {
-        Desk { inner, who, mailbox, machine, alarms: Alarms::default(), draining: false, recheck: false }
+    /// A session comes in: the hub knows it from now on.
+    pub(super) fn new(inner: &'a Inner, who: Principal, session: u64, machine: Machine, progress: Progress) -> Desk<'a> {
+        let mailbox = Arc::new(Mailbox::new(session));
+        inner.hub.enter(who.identity.as_str(), &who.device, &mailbox);
+        inner.metrics.session_opened();
+        let presence = Presence { inner, identity: who.identity.clone(), mailbox: Arc::clone(&mailbox), end: "failed" };
+        let alarms = Alarms::default();
+        Desk { inner, who, mailbox, machine, alarms, draining: false, recheck: true, moved: false, progress, presence }
+    }
+
+    /// A session goes, for this reason.
+    pub(super) fn leave(&mut self, reason: &'static str) {
+        self.presence.end = reason;
     }
 
     /// Waits for the peer to take something, with an eye on the mailbox.
@@ -66,6 +94,7 @@ impl<'a> Desk<'a> {
         if let Some(done) = sending.as_mut().now_or_never() {
             return Ok(done);
         }
+        let mut taken = self.progress.count();
         self.machine.stalled(self.inner.now());
         loop {
             self.set_alarms(true);
@@ -80,6 +109,11 @@ impl<'a> Desk<'a> {
                     if self.draining {
                         return Err(End::Close(CloseCode::Restarting));
                     }
+                    // A slow peer is no stuck one.
+                    if std::mem::replace(&mut taken, self.progress.count()) != taken {
+                        self.machine.flowing();
+                        self.machine.stalled(self.inner.now());
+                    }
                     if let Check::End(code) = self.machine.check(self.inner.now()) {
                         return Err(End::Close(code));
                     }
@@ -93,6 +127,7 @@ impl<'a> Desk<'a> {
             return Err(End::Close(CloseCode::Replaced));
         }
         self.draining |= marks.has(Mark::Drain);
+        self.moved |= marks.has(Mark::Moved);
         if marks.has(Mark::Tick) {
             self.recheck = true;
             self.alarms.rang(self.inner.now().elapsed_ms);
@@ -117,8 +152,7 @@ impl<'a> Desk<'a> {
     }
 
     fn ring(&self, at_ms: u64) -> u64 {
-        self.inner.wheel.add(at_ms, &self.mailbox);
-        at_ms
+        self.inner.wheel.add(at_ms, &self.mailbox)
     }
 }
 

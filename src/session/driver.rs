@@ -1,14 +1,14 @@
 //! The loop of one session: takes what comes, asks the pure parts, sends.
 //!
-//! Inputs, in their order of precedence:
-//! 1. marks in the mailbox: replaced, drain, a deadline, a dataset that moved;
-//! 2. the committer's answers to this session's patches, in the order of the patches;
-//! 3. messages of the device, as long as it has room for another patch.
+//! Inputs, taken by chance when several are there, so that none starves:
+//! - marks in the mailbox: replaced, drain, a deadline, a dataset that moved;
+//! - the committer's answers to this session's patches, in the order of the patches;
+//! - messages of the device, as long as it has room for another patch.
 //!
-//! After each of them, what can be sent is sent. While the peer does not take it, only marks are looked at.
+//! After each of them some of what can be sent is sent, a page of each dataset at most. While the peer does not take it, only marks
+//! are looked at.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -18,14 +18,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
 use super::desk::{Desk, End};
-use super::following::{Following, Step};
+use super::following::{Cut, Following, Step};
 use super::handshake::{self, Turned};
 use super::machine::{Check, Machine};
 use super::socket::{Incoming, Socket};
 use super::{Inner, name, random};
 use crate::committer::{Answer, Unavailable};
-use crate::hub::{Mailbox, Mark, Marks};
-use crate::store::Decision;
+use crate::hub::{Mark, Marks, RING_CHANGES};
+use crate::store::{Cursor, Decision};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -61,18 +61,11 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Soc
     let now = inner.now();
     let machine = Machine::new(now, entry.expires_s);
     let welcome = handshake::welcome(&entry, session, patch, machine.expires_in_s(now));
-    let mailbox = Arc::new(Mailbox::new(session));
-    inner.hub.enter(entry.principal.identity.as_str(), &entry.principal.device, &mailbox);
-    inner.metrics.session_opened();
-    let desk = Desk::new(inner, entry.principal, mailbox, machine);
-    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: false };
+    let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
+    // Its first deadlines are looked at, and the welcome leaves, before the first event.
+    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true };
     match driver.say(&welcome).await {
-        Ok(()) => {
-            // Its first deadlines are looked at, and the welcome leaves, before the first event.
-            driver.desk.recheck = true;
-            driver.more = true;
-            Some(driver)
-        }
+        Ok(()) => Some(driver),
         Err(end) => {
             driver.finish(end).await;
             None
@@ -95,6 +88,8 @@ pub(super) struct Pending {
     pub id: u64,
     pub dataset: DatasetName,
     pub answer: Answer<Decision>,
+    /// How much of the session's room it takes: its answer waits in memory until the peer reads it.
+    pub load: usize,
 }
 
 /// An open session.
@@ -107,6 +102,16 @@ pub(super) struct Driver<'a, S> {
     more: bool,
 }
 
+/// How far a dataset was sent.
+enum Sent {
+    /// To its end.
+    All,
+    /// There may be more.
+    Some,
+    /// The store cannot be read.
+    Failed,
+}
+
 /// What a session waits for.
 enum Event {
     Marks(Marks),
@@ -117,9 +122,9 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     async fn event(&mut self) -> Event {
-        let listens = !self.desk.draining && self.patches.len() < limits::PATCH_WINDOW as usize;
+        let load: usize = self.patches.iter().map(|pending| pending.load).sum();
+        let listens = !self.desk.draining && load < limits::PATCH_WINDOW as usize;
         tokio::select! {
-            biased;
             marks = self.desk.mailbox.marks() => Event::Marks(marks),
             decision = answer(&mut self.patches), if !self.patches.is_empty() => Event::Decision(decision),
             incoming = self.socket.next(), if listens => Event::Incoming(incoming),
@@ -140,22 +145,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         if std::mem::take(&mut self.desk.recheck) {
             self.look().await?;
         }
+        self.desk.moved = false;
         self.more = self.pump().await?;
         self.desk.guarded(self.socket.flush()).await??;
+        // Something may have moved while the peer was slow to take what came before it.
+        self.more |= self.desk.moved;
         self.desk.set_alarms(self.socket.is_awake());
         Ok(())
     }
 
     /// The session is over.
     async fn finish(mut self, end: End) {
-        let Desk { inner, who, mailbox, .. } = &self.desk;
-        inner.hub.leave(who.identity.as_str(), mailbox);
-        let End::Close(code) = end else { return inner.metrics.session_closed("gone") };
-        inner.metrics.session_closed(code.reason());
-        let session = name(mailbox.session());
-        info!(%session, identity = %who.identity, device = %who.device, reason = code.reason(), "a session ends");
-        let after = (code == CloseCode::Restarting).then(|| random() % inner.reconnect_spread_ms.max(1));
-        goodbye(&mut self.socket, code, after).await;
+        let End::Close(code) = end else { return self.desk.leave("gone") };
+        self.desk.leave(code.reason());
+        let Driver { mut socket, desk, .. } = self;
+        let session = name(desk.mailbox.session());
+        info!(%session, identity = %desk.who.identity, device = %desk.who.device, reason = code.reason(), "a session ends");
+        let after = (code == CloseCode::Restarting).then(|| random() % desk.inner.reconnect_spread_ms.max(1));
+        // It has left before it says goodbye.
+        drop(desk);
+        goodbye(&mut socket, code, after).await;
     }
 
     async fn marked(&mut self, marks: Marks) -> Result<(), End> {
@@ -219,46 +228,64 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
             Ok(Decision::Conflict(records)) => self.say(&ServerMessage::Conflict { id, dataset, records }).await,
             Ok(Decision::Refused(code, message)) => self.refuse(Some(id), Some(dataset.to_string()), code, message).await,
-            Err(Unavailable) => {
-                let message = "the store cannot take it now; send it again with the same number".to_owned();
-                self.refuse(Some(id), Some(dataset.to_string()), RefusalCode::Unavailable, message).await
-            }
+            Err(Unavailable) => self.refuse_unavailable(Some(id), Some(dataset)).await,
         }
     }
 
-    /// Sends what the open datasets have for this session: all that the rings hold, and one page of each that reads from the store.
-    /// True if there are more pages.
+    /// Sends some of what each open dataset has for this session. True if there may be more.
     async fn pump(&mut self) -> Result<bool, End> {
-        let session = self.desk.mailbox.session();
         let mut more = false;
-        for at in 0..self.followings.len() {
-            loop {
-                match self.followings[at].next(session) {
-                    Step::Rest => break,
-                    Step::Send(change) => {
-                        self.desk.inner.metrics.page("ring");
-                        let message = change.encoded(self.socket.codec());
-                        self.send(message).await?;
-                        self.followings[at].sent(&change);
-                    }
-                    Step::Read(cursor) => {
-                        let dataset = self.followings[at].dataset().clone();
-                        let page = self.desk.inner.sync.changes(&self.desk.who, &dataset, cursor).await?;
-                        if let Some(cut) = self.followings[at].read(&page) {
-                            self.desk.inner.metrics.page("store");
-                            let epoch = self.desk.inner.sync.epoch().clone();
-                            let (from, to, reset, more) = (cut.from, cut.to, cut.reset, cut.more);
-                            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, more, records: page.records }).await?;
-                        }
-                        if page.more {
-                            more = true;
-                            break;
-                        }
-                    }
+        let mut at = 0;
+        while at < self.followings.len() {
+            match self.send_some(at).await? {
+                Sent::All => at += 1,
+                Sent::Some => {
+                    more = true;
+                    at += 1;
                 }
+                Sent::Failed => self.give_up(at).await?,
             }
         }
         Ok(more)
+    }
+
+    /// A page of one dataset: changes from the ring, or a page from the store.
+    async fn send_some(&mut self, at: usize) -> Result<Sent, End> {
+        let session = self.desk.mailbox.session();
+        for _ in 0..RING_CHANGES {
+            match self.followings[at].next(session) {
+                Step::Rest => return Ok(Sent::All),
+                Step::Read(cursor) => return self.send_page(at, cursor).await,
+                Step::Send(change) => {
+                    self.desk.inner.metrics.page("ring");
+                    let message = change.encoded(self.socket.codec());
+                    self.send(message).await?;
+                    self.followings[at].sent(&change);
+                }
+            }
+        }
+        Ok(Sent::Some)
+    }
+
+    async fn send_page(&mut self, at: usize, cursor: Cursor) -> Result<Sent, End> {
+        let dataset = self.followings[at].dataset().clone();
+        let Ok(page) = self.desk.inner.sync.changes(&self.desk.who, &dataset, cursor).await else { return Ok(Sent::Failed) };
+        if let Some(Cut { from, to, reset, more }) = self.followings[at].read(&page) {
+            self.desk.inner.metrics.page("store");
+            let epoch = self.desk.inner.sync.epoch().clone();
+            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, more, records: page.records }).await?;
+        }
+        // Also after the last page: something may have been published while it was read.
+        Ok(Sent::Some)
+    }
+
+    /// A dataset that cannot be read is closed, and the device told; the others go on.
+    async fn give_up(&mut self, at: usize) -> Result<(), End> {
+        let following = self.followings.swap_remove(at);
+        let Desk { inner, who, mailbox, .. } = &self.desk;
+        inner.hub.unfollow(who.identity.as_str(), following.feed(), mailbox);
+        let message = "the dataset cannot be read now and was closed; open it again after a while".to_owned();
+        self.refuse(None, Some(following.dataset().to_string()), RefusalCode::Unavailable, message).await
     }
 
     pub(super) async fn say(&mut self, message: &ServerMessage) -> Result<(), End> {

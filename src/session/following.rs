@@ -67,9 +67,9 @@ impl Following {
         &self.feed
     }
 
-    /// Everything up to this version was sent.
+    /// The device may have everything up to this version: it was sent, or written by this session.
     pub(super) fn version(&self) -> u64 {
-        self.cursor.version
+        self.cursor.version.max(self.written)
     }
 
     /// What to send next. A change from the ring counts as taken.

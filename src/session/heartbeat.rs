@@ -1,13 +1,13 @@
 //! One wheel of deadlines for all sessions, turned by one timer. Pure: the time is an argument.
 //!
 //! A deadline is a mailbox in the slot of its second. When the second comes, the mailbox is marked, and its session looks at its own
-//! deadlines; one that has moved its deadline since comes back. So a message that pushes a deadline out costs nothing here.
+//! deadlines and asks again. So a message that pushes a deadline out costs nothing here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::hub::{Mailbox, Mark};
 
-/// Seconds that the wheel spans; a later deadline is looked at when they are over, and put back.
+/// Seconds that the wheel spans; a later deadline is looked at when they are over, and set again by its session.
 const SLOTS: u64 = 256;
 
 /// The deadlines of all sessions; cheap to clone.
@@ -31,12 +31,14 @@ impl Default for Wheel {
 }
 
 impl Wheel {
-    /// Has a mailbox marked when a moment has passed, in milliseconds of the clock that [`Wheel::turn`] is given.
-    pub fn add(&self, at_ms: u64, mailbox: &Arc<Mailbox>) {
+    /// Has a mailbox marked when a moment has passed, in milliseconds of the clock that [`Wheel::turn`] is given, or when the wheel has gone
+    /// round, whichever is earlier. Returns the moment by which that will have been.
+    pub fn add(&self, at_ms: u64, mailbox: &Arc<Mailbox>) -> u64 {
         let mut wheel = self.lock();
         // Rounded up: a mark comes late rather than early, and never into a slot that is being handled.
         let at_s = (at_ms / 1000 + 1).clamp(wheel.now_s + 1, wheel.now_s + SLOTS - 1);
         wheel.slots[(at_s % SLOTS) as usize].push(Arc::clone(mailbox));
+        at_s * 1000
     }
 
     /// Marks the mailboxes of all seconds up to now.
@@ -98,7 +100,7 @@ mod tests {
     #[test]
     fn a_deadline_beyond_the_wheel_is_looked_at_early() {
         let (wheel, mailbox) = (Wheel::default(), Arc::new(Mailbox::new(1)));
-        wheel.add(86_400_000, &mailbox);
+        assert_eq!(wheel.add(86_400_000, &mailbox), (SLOTS - 1) * 1000);
         wheel.turn(SLOTS * 1000);
         assert!(rang(&mailbox));
     }

@@ -11,6 +11,9 @@ pub const SILENCE_MS: u64 = (2 * HEARTBEAT_S + 15) * 1000;
 /// A fresh token is asked for this long before the old one expires, or at half its life if that is later.
 pub const RENEWAL_MS: u64 = 60_000;
 
+/// After a renewal that failed the device is asked again so much later: the issuer may be down for a moment.
+pub const RENEWAL_AGAIN_MS: u64 = 10_000;
+
 /// A peer that reads nothing for so long is given up.
 pub const STALL_MS: u64 = 30_000;
 
@@ -67,6 +70,12 @@ impl Machine {
         self.expires_unix_ms = expires_unix_s.saturating_mul(1000);
         let life_ms = self.expires_unix_ms.saturating_sub(now.unix_ms);
         self.ask_unix_ms = self.expires_unix_ms - RENEWAL_MS.min(life_ms / 2);
+        self.asked = false;
+    }
+
+    /// The device's fresh token was none: it is asked again, a little later.
+    pub fn not_renewed(&mut self, now: Now) {
+        self.ask_unix_ms = now.unix_ms.saturating_add(RENEWAL_AGAIN_MS);
         self.asked = false;
     }
 
@@ -149,6 +158,15 @@ mod tests {
         session.heard(at(119_000));
         assert_eq!(session.check(at(120_000)), Check::Fine);
         assert_eq!(session.expires_in_s(at(120_000)), 3_480);
+    }
+
+    #[test]
+    fn after_a_failed_renewal_the_device_is_asked_again() {
+        let mut session = machine(120);
+        assert_eq!(session.check(at(60_000)), Check::AskRenewal(60));
+        session.not_renewed(at(61_000));
+        assert_eq!(session.check(at(70_999)), Check::Fine);
+        assert_eq!(session.check(at(71_000)), Check::AskRenewal(49));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! What a device asks, one request at a time. A request that cannot be granted is refused by itself.
 
-use driftless_protocol::{ClientMessage, DatasetName, Position, RefusalCode, ServerMessage};
+use driftless_protocol::{Change, ClientMessage, DatasetName, Op, Position, RefusalCode, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Denied;
 use super::desk::{Desk, End};
 use super::door::Renewal;
 use super::driver::{Driver, Pending};
 use super::following::Following;
+use crate::committer::Unavailable;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
@@ -17,18 +17,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 self.refuse(None, None, RefusalCode::HelloAgain, "this session has had its hello".to_owned()).await
             }
             ClientMessage::Renew { token } => self.renew(&token).await,
-            ClientMessage::List => {
-                let datasets = self.desk.inner.sync.list(&self.desk.who).await?;
-                self.say(&ServerMessage::Datasets { datasets }).await
-            }
+            ClientMessage::List => match self.desk.inner.sync.list(&self.desk.who).await {
+                Ok(datasets) => self.say(&ServerMessage::Datasets { datasets }).await,
+                Err(Unavailable) => self.refuse_unavailable(None, None).await,
+            },
             ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
             ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
             ClientMessage::Write { id, dataset, changes } => {
                 let Desk { inner, who, mailbox, .. } = &self.desk;
-                let answer = inner.sync.write(who, dataset.clone(), id, changes, mailbox.session()).await?;
-                self.patches.push_back(Pending { id, dataset, answer });
-                Ok(())
+                let load = load(&changes);
+                match inner.sync.write(who, dataset.clone(), id, changes, mailbox.session()).await {
+                    Ok(answer) => {
+                        self.patches.push_back(Pending { id, dataset, answer, load });
+                        Ok(())
+                    }
+                    Err(Unavailable) => self.refuse_unavailable(Some(id), Some(dataset)).await,
+                }
             }
         }
     }
@@ -41,10 +46,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                 return self.say(&ServerMessage::Renew { expires_in_s: self.desk.machine.expires_in_s(now) }).await;
             }
             Ok(Renewal::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
-            Err(Denied::Unavailable) => (RefusalCode::Unavailable, Denied::Unavailable.to_string()),
-            Err(Denied::Token(refusal)) if refusal.is_temporary() => (RefusalCode::Unavailable, refusal.to_string()),
             Err(denied) => (RefusalCode::TokenRefused, denied.to_string()),
         };
+        self.desk.machine.not_renewed(self.desk.inner.now());
         self.refuse(None, None, why.0, why.1).await
     }
 
@@ -57,7 +61,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
         // Followed first, read then: nothing can be published in between unseen.
         let feed = inner.hub.follow(who.identity.as_str(), &dataset, mailbox);
-        let start = inner.sync.start(who, &dataset, position).await?;
+        let Ok(start) = inner.sync.start(who, &dataset, position).await else {
+            if known.is_none() {
+                inner.hub.unfollow(who.identity.as_str(), &feed, mailbox);
+            }
+            return self.refuse_unavailable(None, Some(dataset)).await;
+        };
         let following = Following::new(feed, start);
         match known {
             Some(at) => self.followings[at] = following,
@@ -87,15 +96,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             let message = format!("version {version} was not sent yet, {} was", following.version());
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::AheadOfServer, message).await;
         }
-        Ok(self.desk.inner.sync.note_ack(&self.desk.who, dataset, version).await?)
+        match self.desk.inner.sync.note_ack(&self.desk.who, dataset.clone(), version).await {
+            Ok(()) => Ok(()),
+            Err(Unavailable) => self.refuse_unavailable(None, Some(dataset)).await,
+        }
     }
 
     async fn refuse_not_open(&mut self, dataset: &DatasetName) -> Result<(), End> {
         self.refuse(None, Some(dataset.to_string()), RefusalCode::NotOpen, format!("{dataset} is not open in this session")).await
     }
 
+    pub(super) async fn refuse_unavailable(&mut self, id: Option<u64>, dataset: Option<DatasetName>) -> Result<(), End> {
+        let message = "the store cannot do it now; ask again after a while, a patch with the same number".to_owned();
+        self.refuse(id, dataset.map(|name| name.to_string()), RefusalCode::Unavailable, message).await
+    }
+
     pub(super) async fn refuse(&mut self, id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String) -> Result<(), End> {
         self.desk.inner.metrics.refused(code.as_str());
         self.say(&ServerMessage::Refused { id, dataset, code, message }).await
     }
+}
+
+/// What a patch takes of its session's room of 64 patches. Its answer can be large if it can conflict or compute something; then
+/// only a few are under way at once, or a peer that does not read would have us hold dozens of large answers.
+fn load(changes: &[Change]) -> usize {
+    let small = |change: &Change| matches!(change.op, Op::Put | Op::Remove) && change.base.is_none();
+    if changes.iter().all(small) { 1 } else { 8 }
 }

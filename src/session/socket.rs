@@ -9,7 +9,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCo
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::tap::{Tap, TooLong};
+use super::tap::{Progress, Tap, TooLong};
 
 /// Bytes read at a time: most messages are far smaller.
 const READ_BYTES: usize = 4 * 1024;
@@ -56,6 +56,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     pub(super) fn codec(&self) -> Codec {
         self.codec
+    }
+
+    /// Counts the times that the peer took something.
+    pub(super) fn progress(&self) -> Progress {
+        match &self.state {
+            State::Awake(web) => web.get_ref().progress().clone(),
+            State::Asleep(tap) => tap.progress().clone(),
+            State::Changing => Progress::default(),
+        }
     }
 
     pub(super) fn is_awake(&self) -> bool {

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -32,9 +34,21 @@ impl std::fmt::Display for TooLong {
 
 impl std::error::Error for TooLong {}
 
+/// Counts the times that the peer took something.
+#[derive(Clone, Default)]
+pub(super) struct Progress(Arc<AtomicU32>);
+
+impl Progress {
+    /// How often it did so far; it wraps.
+    pub(super) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// A stream that is watched.
 pub(super) struct Tap<S> {
     io: S,
+    progress: Progress,
     frames: Frames,
     stash: [u8; STASH_BYTES],
     stashed: u8,
@@ -46,7 +60,20 @@ pub(super) struct Tap<S> {
 impl<S> Tap<S> {
     /// Over a stream whose first message has one bound, and every later one another.
     pub(super) fn new(io: S, first_limit: usize, limit: usize) -> Tap<S> {
-        Tap { io, frames: Frames::new(first_limit, limit), stash: [0; STASH_BYTES], stashed: 0, given: 0, starved: false }
+        Tap {
+            io,
+            progress: Progress::default(),
+            frames: Frames::new(first_limit, limit),
+            stash: [0; STASH_BYTES],
+            stashed: 0,
+            given: 0,
+            starved: false,
+        }
+    }
+
+    /// Counts the times that the peer took something.
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
     }
 
     /// Whether all that was read so far was whole messages, and the library has handed out every one of them.
@@ -100,7 +127,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Tap<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Tap<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
+        self.progress.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -9,8 +9,8 @@
 
 import { applied, coalesced, equal } from './change.js';
 
-/** PROTOCOL.md §2: patches on their way at the same time. */
-const PATCHES_ON_THEIR_WAY = 64;
+/** PROTOCOL.md §2: the numbers of patches on their way are less than this apart. */
+const PATCH_WINDOW = 64;
 
 /** How long to wait before a patch that was refused as `unavailable` is sent again. */
 const UNAVAILABLE_RETRY_MS = 2000;
@@ -88,7 +88,7 @@ export class Device {
   flush() {
     const messages = [];
     for (const [key, change] of this.waiting) {
-      if (this.sent.size >= PATCHES_ON_THEIR_WAY) break;
+      if (this.next - this.#oldest() >= PATCH_WINDOW) break;
       if (this.sent.has(key)) continue;
       const patch = { id: this.next++, change };
       this.waiting.delete(key);
@@ -96,6 +96,13 @@ export class Device {
       messages.push(this.#write(patch));
     }
     return messages;
+  }
+
+  /** The lowest number on its way, or the next one. */
+  #oldest() {
+    let oldest = this.next;
+    for (const { id } of this.sent.values()) oldest = Math.min(oldest, id);
+    return oldest;
   }
 
   /** A message of the server. Returns `send`, `events`, and `later` with `delay_ms` and `message`. */

@@ -33,6 +33,7 @@ pub struct Engine {
 impl Engine {
     /// Opens or makes the store in a folder. Fails if another process holds it, if the disk does, or if its files are damaged.
     pub fn open(folder: &Path, config: &Config) -> Result<Engine, EngineError> {
+        let made = missing(folder);
         std::fs::create_dir_all(folder).map_err(|e| EngineError::Open(format!("{}: {e}", folder.display())))?;
         let options =
             sled::Config::new().path(folder).cache_capacity(config.cache_mib << 20).segment_size(SEGMENT_BYTES).flush_every_ms(None);
@@ -47,9 +48,10 @@ impl Engine {
         let log = File::open(folder.join("db")).map_err(io)?;
         let engine = Engine { rows, log, blobs: folder.join("blobs") };
         engine.make_durable()?;
-        sync_folder(folder)?;
-        if let Some(parent) = folder.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent)?;
+        // The folder's name is in its parent, and so on up to the first that was there before.
+        for folder in [folder].into_iter().chain(made.iter().map(PathBuf::as_path)) {
+            sync_folder(folder)?;
+            sync_folder(parent(folder))?;
         }
         engine.check_blobs()?;
         Ok(engine)
@@ -131,6 +133,20 @@ impl Engine {
     }
 }
 
+/// The folders on the way to this one, and itself, that are not there yet.
+fn missing(folder: &Path) -> Vec<PathBuf> {
+    folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).map(Path::to_owned).collect()
+}
+
+/// Where a folder's name stands.
+fn parent(folder: &Path) -> &Path {
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        Some(_) => Path::new("."),
+        None => folder,
+    }
+}
+
 fn sync_folder(folder: &Path) -> Result<(), EngineError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io)
 }
@@ -192,6 +208,17 @@ mod tests {
         let keys = |limit| engine.scan(b"k", b"l", limit).expect("scans").into_iter().map(|(key, _)| key).collect::<Vec<_>>();
         assert_eq!(keys(9), [b"k1", b"k2", b"k3"]);
         assert_eq!(keys(2), [b"k1", b"k2"]);
+    }
+
+    #[test]
+    fn every_folder_that_was_made_is_known_to_be_synced() {
+        let folder = tempfile::tempdir().expect("folder");
+        let deep = folder.path().join("a/b/c");
+        assert_eq!(missing(&deep), [deep.clone(), folder.path().join("a/b"), folder.path().join("a")]);
+        Engine::open(&deep, &CONFIG).expect("opens");
+        assert!(missing(&deep).is_empty());
+        assert_eq!(parent(Path::new("driftless-data")), Path::new("."));
+        assert_eq!(parent(Path::new("/")), Path::new("/"));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use driftless_protocol::{Advice, ServerMessage};
+use driftless_protocol::{Advice, RefusalCode, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -157,8 +157,10 @@ impl Driver {
                     Turn::Ended(end) => break end,
                     Turn::Heard(message) => {
                         heart.heard(now_ms());
-                        if let ServerMessage::Renew { .. } = message {
-                            renewal.heard(Instant::now());
+                        match &message {
+                            ServerMessage::Renew { .. } => renewal.heard(Instant::now()),
+                            ServerMessage::Refused { code: RefusalCode::TokenRefused | RefusalCode::OtherIdentity, .. } => renewal.refused(),
+                            _ => {}
                         }
                         if let Err(end) = self.machine.heard(message, unix_ms()) {
                             break end;

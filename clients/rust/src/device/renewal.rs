@@ -38,6 +38,11 @@ impl Renewal {
         }));
     }
 
+    /// The server refused the token that was sent: its next `renew` asks again.
+    pub(crate) fn refused(&mut self) {
+        self.sent = false;
+    }
+
     /// The token to send, when the app has given it; waits for ever if none was asked for. May be dropped and called again.
     pub(crate) async fn token(&mut self) -> Result<String, String> {
         let Some(asked) = &mut self.under_way else { return std::future::pending().await };
