@@ -166,3 +166,66 @@ async fn the_demo_page_is_served_with_a_strict_policy() {
     assert_eq!(http.get("/").await.status, 307);
     assert_eq!(http.get("/demo/../src/main.rs").await.status, 404);
 }
+
+/// A token signed with an Ed25519 key, as an issuer's own server would make it.
+fn signed(key: &jsonwebtoken::EncodingKey, kid: &str, subject: &str) -> String {
+    let header = jsonwebtoken::Header { kid: Some(kid.to_owned()), ..jsonwebtoken::Header::new(jsonwebtoken::Algorithm::EdDSA) };
+    let expires_s = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 600;
+    let claims = serde_json::json!({ "iss": "https://accounts.test", "aud": "app", "sub": subject, "exp": expires_s });
+    jsonwebtoken::encode(&header, &claims, key).unwrap()
+}
+
+#[tokio::test]
+async fn an_issuer_with_a_key_file_is_believed_and_the_pools_stay_apart() {
+    let folder = TempDir::new().unwrap();
+    let made = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let pem = folder.path().join("issuer.pem");
+    std::fs::write(&pem, made.public_key_pem()).unwrap();
+    let pool = format!("\n[[pools.app.issuers]]\nissuer = \"https://accounts.test\"\naudience = [\"app\"]\nkeys_file = {pem:?}\n");
+    let server = Server::with(TestPool { server: "", pool: pool.leak() }).await;
+    let key = jsonwebtoken::EncodingKey::from_ed_der(&made.serialize_der());
+    let mut ann = Phone::welcomed(&server.url(), &signed(&key, "any", "alice"), "phone").await;
+    // The same subject of another issuer and pool is somebody else.
+    let mut alice = server.phone("alice", "phone").await;
+    assert_ne!(ann.welcome.identity, alice.welcome.identity);
+    ann.put("d", "k", "1").await;
+    assert!(alice.open("d").await.0.is_empty());
+    let foreign = rcgen::KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let foreign = jsonwebtoken::EncodingKey::from_ed_der(&foreign.serialize_der());
+    let refused = Phone::refused(&server.url(), &signed(&foreign, "any", "alice"), "phone").await;
+    assert_eq!(refused.code(), Some(CloseCode::TokenRefused));
+}
+
+#[tokio::test]
+async fn what_dev_prints_can_be_pasted() {
+    let folder = TempDir::new().unwrap();
+    let mut dev = driftless()
+        .args(["dev", "--listen", "127.0.0.1:0", "--data", folder.path().to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
+        said.push(soon("the banner", lines.next_line()).await.unwrap().expect("it serves"));
+    }
+    let commands: Vec<_> = said.iter().filter_map(|line| line.trim().strip_prefix("cargo run --release -- ")).collect();
+    assert!(
+        commands.len() == 2 && commands[0].starts_with("client watch settings") && commands[1].starts_with("client put settings"),
+        "{said:?}"
+    );
+    let url = said.iter().find_map(|line| Some(line[line.find("http://")?..].trim_end_matches("/demo/").to_owned())).unwrap();
+    let output = driftless().args(commands[1].split(' ')).output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for device in ["laptop", "phone"] {
+        let token = said
+            .iter()
+            .find_map(|line| {
+                line.trim().strip_prefix(device)?.trim().starts_with("ey").then(|| line.trim()[device.len()..].trim().to_owned())
+            })
+            .unwrap();
+        let (records, _) = Phone::welcomed(&url, &token, device).await.open("settings").await;
+        assert_eq!(records[0].key.as_str(), "theme");
+    }
+}
