@@ -197,7 +197,9 @@ impl Config {
     /// What holds for production on top: no development secret, and somebody to serve.
     pub fn check_production(&self) -> Result<(), ConfigError> {
         if self.pools.is_empty() {
-            return Err(ConfigError::wrong("there is no pool to serve; add [pools.NAME] with an issuer, see: driftless config"));
+            return Err(ConfigError::wrong(
+                "there is no pool to serve; name a file with one by --config FILE (what it may hold: driftless config)",
+            ));
         }
         for (name, pool) in &self.pools {
             if pool.issuers.iter().any(IssuerConfig::uses_development_secret) {

@@ -57,8 +57,9 @@ fn read(path: &Path) -> String {
 /// Code without its comments and without the tests at its end.
 fn code(path: &Path) -> String {
     let text = read(path);
-    let lines = text.lines().take_while(|line| !line.starts_with("#[cfg(test)]"));
-    lines.filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+    let lines = text[..end].lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn is_test(path: &Path) -> bool {

@@ -110,7 +110,9 @@ fn hint(why: &End) -> &'static str {
                  which only a server started with driftless dev takes"
             }
             Some(CloseCode::Replaced) => "\nanother client has the same device id: give each its own with --device",
-            Some(CloseCode::TooManyDevices) => "\nuse a device id that is known already with --device, or forget some devices",
+            Some(CloseCode::TooManyDevices) => {
+                "\nuse a device id that is known already with --device, or have the pool's limits.devices raised"
+            }
             Some(CloseCode::Overloaded | CloseCode::Restarting | CloseCode::ServerError) => "\ntry again in a moment",
             _ => "",
         },

@@ -69,6 +69,9 @@ impl fmt::Display for Banner {
         writeln!(f, "Tokens for your own client, valid for {} hours (for development only):\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;
         writeln!(f, "  phone   {phone}\n")?;
+        if !address.ip().is_loopback() {
+            writeln!(f, "Careful: whoever reaches {address} can read and write everything here: the pool's secret is public.\n")?;
+        }
         writeln!(f, "Stop with Ctrl-C.")
     }
 }

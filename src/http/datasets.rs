@@ -131,7 +131,7 @@ async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
     let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
     let token = token.ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
     let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
-    let device = device.ok_or(Error::Anonymous("send the device's id as: Driftless-Device: <1 to 256 printable characters>"))?;
+    let device = device.ok_or(Error::NoDevice)?;
     Ok(rooms.door.enter(token, device).await?)
 }
 

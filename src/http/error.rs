@@ -10,8 +10,10 @@ use crate::session::Denied;
 /// A request that was not granted.
 #[derive(Debug)]
 pub(super) enum Error {
-    /// Without a token or a device.
+    /// Without a token.
     Anonymous(&'static str),
+    /// Without a device.
+    NoDevice,
     /// The door stays closed.
     Denied(Denied),
     /// The request is wrong, or cannot be granted.
@@ -51,6 +53,9 @@ impl IntoResponse for Error {
     fn into_response(self) -> Response {
         match self {
             Error::Anonymous(what) => plain(StatusCode::UNAUTHORIZED, what),
+            Error::NoDevice => {
+                plain(StatusCode::BAD_REQUEST, "send the device's id as: Driftless-Device: <1 to 256 printable ASCII characters>")
+            }
             Error::Denied(denied) => {
                 let status = match denied {
                     Denied::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
