@@ -83,3 +83,6 @@ fn random() -> u64 {
     // Without the system's random source nothing of this is secret, only less well spread.
     getrandom::u64().unwrap_or(1)
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,4 +274,19 @@ mod tests {
         assert!(Frames::new(300, 400).follow(&[frame(0x82, 1), frame(0x82, 401)].concat()).is_err());
         assert!(Frames::new(300, 400).follow(&frame(0x89, 126)).is_err(), "a ping");
     }
+
+    #[tokio::test]
+    async fn what_the_peer_takes_is_counted_and_what_it_leaves_is_not() {
+        use futures_util::FutureExt;
+        let (mut peer, io) = tokio::io::duplex(4);
+        let mut tap = Tap::new(io, 10, 10);
+        let progress = tap.progress().clone();
+        tap.write_all(b"1234").await.expect("fits");
+        assert_eq!(progress.count(), 1);
+        assert!(tap.write_all(b"5678").now_or_never().is_none(), "the pipe is full");
+        assert_eq!(progress.count(), 1);
+        peer.read_exact(&mut [0; 2]).await.expect("reads");
+        assert!(tap.write_all(b"5678").now_or_never().is_none(), "room for a part");
+        assert_eq!(progress.count(), 2);
+    }
 }
