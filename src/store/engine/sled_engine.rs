@@ -10,11 +10,16 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::{Batch, Bytes, Committed, EngineError, frame};
 
 /// Bytes of a segment of the log: large enough that a row at its bound stays far below what sled moves to a blob.
 const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// How often, and after which pause, a store that somebody holds is tried again: a server that just stopped is still letting go.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How the engine keeps its files.
 #[derive(Clone, Debug)]
@@ -37,14 +42,7 @@ impl Engine {
         std::fs::create_dir_all(folder).map_err(|e| EngineError::Open(format!("{}: {e}", folder.display())))?;
         let options =
             sled::Config::new().path(folder).cache_capacity(config.cache_mib << 20).segment_size(SEGMENT_BYTES).flush_every_ms(None);
-        let rows = match catch_unwind(AssertUnwindSafe(|| options.open())) {
-            Ok(Ok(rows)) => rows,
-            Ok(Err(error)) => return Err(EngineError::Open(explain(folder, &error))),
-            Err(_) => {
-                let message = format!("{} is damaged beyond what recovery can mend; restore it from a backup", folder.display());
-                return Err(EngineError::Open(message));
-            }
-        };
+        let rows = open_guarded(folder, &options)?;
         let log = File::open(folder.join("db")).map_err(io)?;
         let engine = Engine { rows, log, blobs: folder.join("blobs") };
         engine.make_durable()?;
@@ -133,6 +131,29 @@ impl Engine {
     }
 }
 
+/// Opens sled, whose recovery panics on damaged files, and which lets go of its lock a moment after it was closed: its own threads hold it, too.
+fn open_guarded(folder: &Path, options: &sled::Config) -> Result<sled::Db, EngineError> {
+    let mut tries = 0;
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| options.open())) {
+            Ok(Ok(rows)) => return Ok(rows),
+            Ok(Err(error)) if is_held(&error) && tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Ok(Err(error)) => return Err(EngineError::Open(explain(folder, &error))),
+            Err(_) => {
+                let message = format!("{} is damaged beyond what recovery can mend; restore it from a backup", folder.display());
+                return Err(EngineError::Open(message));
+            }
+        }
+    }
+}
+
+fn is_held(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+}
+
 /// The folders on the way to this one, and itself, that are not there yet.
 fn missing(folder: &Path) -> Vec<PathBuf> {
     folder.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.exists()).map(Path::to_owned).collect()
@@ -158,7 +179,7 @@ fn io(error: impl std::fmt::Display) -> EngineError {
 fn explain(folder: &Path, error: &sled::Error) -> String {
     let folder = folder.display();
     match error {
-        sled::Error::Io(e) if e.to_string().contains("lock") => {
+        _ if is_held(error) => {
             format!("another process has {folder} open; stop it, or choose another folder with --data")
         }
         sled::Error::Corruption { .. } => format!("{folder} is damaged ({error}); restore it from a backup"),
