@@ -66,6 +66,37 @@ async fn a_stopping_server_answers_what_it_has_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn writes_that_meet_a_stopping_server_are_answered_or_sent_again_and_applied_once() {
+    let mut server = Server::start().await;
+    let mut phone = server.phone("alice", "phone").await;
+    let add = [change("add n 1")];
+    for _ in 0..20 {
+        phone.send("d", &add).await;
+    }
+    server.drain();
+    let mut answered = 0;
+    loop {
+        match phone.hear().await {
+            ServerMessage::Written { id, .. } => {
+                answered += 1;
+                assert_eq!(id, answered, "in order");
+            }
+            ServerMessage::Bye { code, .. } => break assert_eq!(code, CloseCode::Restarting.code()),
+            other => panic!("{other:?}"),
+        }
+    }
+    drop(phone);
+    server.restart().await;
+    let mut phone = server.phone("alice", "phone").await;
+    assert!(phone.welcome.patch >= answered, "what was answered is known");
+    for id in 1..=20 {
+        phone.say(ClientMessage::Write { id, dataset: name("d"), changes: add.to_vec() }).await;
+        assert!(matches!(phone.hear().await, ServerMessage::Written { .. }));
+    }
+    assert_eq!(phone.open("d").await.0[0].content.value().map(ToString::to_string).as_deref(), Some("20"));
+}
+
+#[tokio::test]
 async fn a_request_that_fails_costs_only_itself() {
     let server = Server::start().await;
     let mut phone = Phone::speaking(&server.url(), &token("alice"), "phone", Codec::Json).await;
