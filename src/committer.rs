@@ -288,6 +288,7 @@ impl Writer {
             from: version - 1,
             to: version,
             reset: false,
+            shared: None,
             more: false,
             records,
         };

@@ -66,6 +66,10 @@ codes! {
     Restarting = 4012, "restarting", Reconnect;
     /// The server has no room for another session, or cannot check tokens just now.
     Overloaded = 4013, "overloaded", Reconnect;
+    /// The identity and all that it owned was erased.
+    Erased = 4014, "erased", GiveUp;
+    /// The identity was merged into another one, to which its logins lead from now on.
+    Moved = 4015, "moved", Reconnect;
 }
 
 impl CloseCode {

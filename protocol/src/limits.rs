@@ -59,3 +59,9 @@ pub const CLIENT_BYTES: usize = 128;
 
 /// Patch numbers and versions stay below 2^53, so that JavaScript counts them exactly.
 pub const NUMBER_END: u64 = 1 << 53;
+
+/// What ids of the server's own writers begin with, such as `~operator`, who winds a dataset back. No device may come in under such an id.
+pub const RESERVED_DEVICE: char = '~';
+
+/// Identities that `welcome` names as merged into this one: the newest. A guest becomes a user once on each of a person's devices.
+pub const MERGED: usize = 64;

@@ -100,6 +100,9 @@ pub enum ServerMessage {
         token_expires_in_s: u64,
         /// The pool's bounds.
         limits: Limits,
+        /// Identities that were merged into this one: a device that was one of them is at home here, with unsent writes and without positions.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        merged: Vec<String>,
     },
     /// Records that changed after a position.
     Changes {
@@ -113,6 +116,10 @@ pub enum ServerMessage {
         to: u64,
         /// The device forgets what it had of the dataset first, except its unsent writes.
         reset: bool,
+        /// With `reset`, after the store was restored from a backup: the version up to which the history of the device's position is
+        /// also this one's. What the device has seen after it is not known here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shared: Option<u64>,
         /// Another page follows.
         more: bool,
         /// The latest state of each record that changed.

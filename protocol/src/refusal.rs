@@ -62,6 +62,8 @@ refusals! {
     AheadOfServer = "ahead_of_server",
     /// The store cannot take or give it now. It may be sent again, with the same patch number.
     Unavailable = "unavailable",
+    /// The store takes no writes now: its disk is full or fails. It may be sent again, with the same patch number.
+    ReadOnly = "read_only",
 }
 
 impl fmt::Display for RefusalCode {

@@ -81,7 +81,15 @@ impl Fake {
             ClientMessage::Hello { device: name, .. } => {
                 *device = name;
                 let (identity, session, limits) = ("local:alice".to_owned(), "s".to_owned(), Limits::default());
-                vec![ServerMessage::Welcome { identity, session, patch: 0, heartbeat_s: 60, token_expires_in_s: 60, limits }]
+                vec![ServerMessage::Welcome {
+                    identity,
+                    session,
+                    patch: 0,
+                    heartbeat_s: 60,
+                    token_expires_in_s: 60,
+                    limits,
+                    merged: Vec::new(),
+                }]
             }
             ClientMessage::Open { dataset, .. } => {
                 let mut cursor = 0;
@@ -112,7 +120,16 @@ impl Fake {
         }
         let from = std::mem::replace(cursor, to);
         let records = records.into_values().filter(|record| record.version > from).collect();
-        Some(ServerMessage::Changes { dataset: dataset.clone(), epoch: epoch(), from, to, reset: false, more: false, records })
+        Some(ServerMessage::Changes {
+            dataset: dataset.clone(),
+            epoch: epoch(),
+            from,
+            to,
+            reset: false,
+            shared: None,
+            more: false,
+            records,
+        })
     }
 
     fn write(&self, id: u64, dataset: DatasetName, changes: Vec<Change>, device: &DeviceId) -> ServerMessage {

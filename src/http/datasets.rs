@@ -75,7 +75,7 @@ pub(super) async fn changes(
         }
     };
     let epoch = rooms.sync.epoch().clone();
-    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, more, records }))
+    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared: None, more, records }))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.

@@ -81,7 +81,7 @@ fn refusal_status(code: RefusalCode) -> StatusCode {
         RefusalCode::TooLarge | RefusalCode::TooManyChanges => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::PatchReused | RefusalCode::PatchExpired | RefusalCode::AheadOfServer => StatusCode::CONFLICT,
         RefusalCode::TooManyRecords | RefusalCode::DatasetFull | RefusalCode::TooManyDatasets => StatusCode::INSUFFICIENT_STORAGE,
-        RefusalCode::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::Unavailable | RefusalCode::ReadOnly => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::TokenRefused | RefusalCode::OtherIdentity => StatusCode::UNAUTHORIZED,
         RefusalCode::UnknownType
         | RefusalCode::BadRequest

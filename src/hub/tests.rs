@@ -22,6 +22,7 @@ fn change(version: u64, writer: u64, bytes: usize) -> Change {
         from: version - 1,
         to: version,
         reset: false,
+        shared: None,
         more: false,
         records: vec![record],
     };

@@ -273,7 +273,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         if let Some(Cut { from, to, reset, more }) = self.followings[at].read(&page) {
             self.desk.inner.metrics.page("store");
             let epoch = self.desk.inner.sync.epoch().clone();
-            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, more, records: page.records }).await?;
+            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared: None, more, records: page.records }).await?;
         }
         // Also after the last page: something may have been published while it was read.
         Ok(Sent::Some)

@@ -61,5 +61,6 @@ pub(super) fn welcome(entry: &Entry, session: u64, patch: u64, token_expires_in_
         heartbeat_s: HEARTBEAT_S,
         token_expires_in_s,
         limits: entry.principal.pool.limits,
+        merged: Vec::new(),
     }
 }

@@ -72,7 +72,7 @@ pub enum Decision {
 /// Writes that will be durable together.
 pub struct Group<'a> {
     pub(super) view: View<'a>,
-    engine: &'a super::engine::Engine,
+    engine: &'a super::engine::Handle,
 }
 
 impl Store {

@@ -62,14 +62,14 @@ impl fmt::Display for Identity {
 /// An open store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<engine::Engine>,
+    engine: Arc<engine::Handle>,
     epoch: Epoch,
 }
 
 impl Store {
     /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new.
     pub fn open(folder: &Path, config: &Config, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        let engine = engine::Engine::open(folder, config)?;
+        let engine = engine::Handle::open(folder, config)?;
         let key = keys::meta("epoch");
         let epoch = match engine.get(&[&key])?.pop().flatten() {
             Some(row) => rows::decode(&row)?,

@@ -2,19 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, Engine, EngineError};
+use super::engine::{Batch, Bytes, EngineError, Handle};
 use super::{keys, pieces};
 
 /// Reads through to the engine, collects writes.
 pub(super) struct View<'a> {
-    engine: &'a Engine,
+    engine: &'a Handle,
     decided: BTreeMap<Bytes, Option<Bytes>>,
     batches: Vec<Batch>,
     bytes: usize,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a Engine) -> View<'a> {
+    pub(super) fn new(engine: &'a Handle) -> View<'a> {
         View { engine, decided: BTreeMap::new(), batches: Vec::new(), bytes: 0 }
     }
 

@@ -81,7 +81,7 @@ async fn a_reset_forgets_records_but_no_unsent_write() {
     peer.hears_open(at("old", 9)).await;
     let page = changes("new", 0, 1, vec![record("kept", 1, 1)]);
     let ServerMessage::Changes { dataset, epoch, from, to, more, records, .. } = page else { unreachable!() };
-    peer.says(ServerMessage::Changes { dataset, epoch, from, to, reset: true, more, records }).await;
+    peer.says(ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared: None, more, records }).await;
     assert_eq!(peer.hears_write().await, (1, vec![put("mine", 1)]));
     peer.says(written(1, 2)).await;
     assert!(writer.await.expect("no panic").is_ok());

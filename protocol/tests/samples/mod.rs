@@ -60,8 +60,16 @@ pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
 pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
     let dark = || record("theme", Content::Value(value("\"dark\"")), 42);
     let info = DatasetInfo { dataset: dataset(), epoch: epoch(), version: 42, records: 3, bytes: 120 };
-    let changes =
-        |reset, more, records| ServerMessage::Changes { dataset: dataset(), epoch: epoch(), from: 41, to: 42, reset, more, records };
+    let changes = |reset, more, records| ServerMessage::Changes {
+        dataset: dataset(),
+        epoch: epoch(),
+        from: 41,
+        to: 42,
+        reset,
+        shared: None,
+        more,
+        records,
+    };
     let mut samples = vec![
         (
             "welcome",
@@ -72,11 +80,37 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 heartbeat_s: 60,
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
+                merged: Vec::new(),
+            },
+        ),
+        (
+            "welcome to an identity that others were merged into",
+            ServerMessage::Welcome {
+                identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
+                session: "5f0d".to_owned(),
+                patch: 0,
+                heartbeat_s: 60,
+                token_expires_in_s: 3600,
+                limits: Limits::default(),
+                merged: vec!["local:8c1f1a52-6d0e-4a34-9b6e-2f0f5d1c7e90".to_owned()],
             },
         ),
         ("changes, live", changes(false, false, vec![dark(), record("old", Content::Removed, 42)])),
         ("changes, first page of a reset", changes(true, true, vec![record("nothing", Content::Value(Value::Null), 42)])),
         ("changes, empty", changes(false, false, Vec::new())),
+        (
+            "changes, first page after a restored backup",
+            ServerMessage::Changes {
+                dataset: dataset(),
+                epoch: epoch(),
+                from: 0,
+                to: 42,
+                reset: true,
+                shared: Some(40),
+                more: false,
+                records: vec![dark()],
+            },
+        ),
         ("datasets", ServerMessage::Datasets { datasets: vec![info] }),
         ("written", ServerMessage::Written { id: 17, version: 42, records: Vec::new() }),
         (

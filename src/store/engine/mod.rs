@@ -13,7 +13,7 @@ mod sled_engine;
 
 use std::fmt;
 
-pub use sled_engine::{Config, Engine};
+pub use sled_engine::{Config, Engine as Handle};
 
 /// The largest value of one row, in bytes: sled moves larger ones to files of their own that it never syncs, and with
 /// segments of 8 MiB that begins above 128 KiB; this stays well below. Larger values are cut by the store.

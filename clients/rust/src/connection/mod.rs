@@ -165,8 +165,8 @@ impl Connection {
 
     async fn welcome(&mut self) -> Result<Welcome, End> {
         match self.recv().await? {
-            ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits } => {
-                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits })
+            ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged } => {
+                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged })
             }
             ServerMessage::Bye { code, reason, reconnect_after_ms } => Err(End::Closed { code, reason, reconnect_after_ms }),
             _ => Err(End::NotUnderstood("the first message is no welcome".to_owned())),

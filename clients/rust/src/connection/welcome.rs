@@ -17,4 +17,6 @@ pub struct Welcome {
     pub token_expires_in_s: u64,
     /// The pool's bounds.
     pub limits: Limits,
+    /// Identities that were merged into this one.
+    pub merged: Vec<String>,
 }

@@ -43,7 +43,7 @@ pub(crate) fn at(epoch: &str, version: u64) -> Option<Position> {
 
 pub(crate) fn changes(epoch: &str, from: u64, to: u64, records: Vec<Record>) -> ServerMessage {
     let epoch = Epoch::new(epoch).expect("an epoch");
-    ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, more: false, records }
+    ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, shared: None, more: false, records }
 }
 
 pub(crate) fn written(id: u64, version: u64) -> ServerMessage {
@@ -131,7 +131,16 @@ pub(crate) struct Peer {
 impl Peer {
     pub(crate) async fn welcomes(&mut self, identity: &str, patch: u64) {
         let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
-        self.says(ServerMessage::Welcome { identity, session, patch, heartbeat_s: 60, token_expires_in_s: 3_600, limits }).await;
+        self.says(ServerMessage::Welcome {
+            identity,
+            session,
+            patch,
+            heartbeat_s: 60,
+            token_expires_in_s: 3_600,
+            limits,
+            merged: Vec::new(),
+        })
+        .await;
     }
 
     pub(crate) async fn says(&mut self, message: ServerMessage) {
