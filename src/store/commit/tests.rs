@@ -2,7 +2,7 @@ use super::*;
 use crate::store::{Config, Cursor, Start};
 use driftless_protocol::{Content, Epoch, Op, Value};
 
-const CONFIG: Config = Config { cache_mib: 16 };
+const CONFIG: Config = Config::cached(16);
 
 fn epoch(text: &str) -> Epoch {
     Epoch::new(text).expect("an epoch")
