@@ -290,4 +290,6 @@ fn check_rows(batches: &[Batch]) -> Result<(), EngineError> {
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod killed;
+#[cfg(test)]
 mod tests;
