@@ -290,6 +290,8 @@ fn check_rows(batches: &[Batch]) -> Result<(), EngineError> {
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod full;
+#[cfg(test)]
 mod killed;
 #[cfg(test)]
 mod tests;
