@@ -7,15 +7,27 @@
 //!
 //! Never here: sockets, tasks, the hub, pushes. The time is an argument.
 
+mod backup;
 mod commit;
 mod datasets;
 mod devices;
 mod engine;
+mod export;
+mod history;
+mod identities;
 mod keys;
-mod logins;
+mod migrate;
+mod moving;
+mod owned;
 mod pieces;
+mod reap;
+mod rewind;
 mod rows;
+#[cfg(test)]
+mod support;
+mod version;
 mod view;
+mod work;
 
 use std::fmt;
 use std::path::Path;
@@ -23,12 +35,18 @@ use std::sync::Arc;
 
 use driftless_protocol::Epoch;
 
-pub use commit::{Decision, Group, Patch, Rules};
-pub use datasets::{Cursor, Page, Start};
+pub use backup::{Checker, Damage, NoCopy, Part, RestoreError, Summary, Ticket, restore};
+pub use commit::{Decision, Group, Keeping, Patch, Rules};
+pub use datasets::{Cursor, Page, Reading, Start};
 pub use devices::Admission;
 pub use engine::{Config, EngineError as StoreError};
-pub use logins::LoginKey;
+pub use export::Exported;
+pub use history::{Difference, History, NotKept, Step, What};
+pub use identities::{Linked, Login, LoginKey};
+pub use reap::{Due, Reaped};
+pub use rewind::Rewound;
 pub use rows::ConflictRow as Conflict;
+pub use work::{Erasing, Merging, Policies, Worked};
 
 /// One person or guest of a pool: `region:uuid`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,22 +82,37 @@ impl fmt::Display for Identity {
 pub struct Store {
     engine: Arc<engine::Handle>,
     epoch: Epoch,
+    lineage: Arc<rows::LineageRow>,
+    tap: backup::Tap,
 }
 
 impl Store {
-    /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new.
+    /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new. A store of an older format is brought to today's.
     pub fn open(folder: &Path, config: &Config, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        let engine = engine::Handle::open(folder, config)?;
-        let key = keys::meta("epoch");
-        let epoch = match engine.get(&[&key])?.pop().flatten() {
-            Some(row) => rows::decode(&row)?,
+        Store::over(engine::Handle::open(folder, config)?, fresh_epoch)
+    }
+
+    /// The store of an open engine.
+    fn over(engine: engine::Handle, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+        match migrate::format(&engine)? {
             None => {
-                let row = rows::encode(fresh_epoch)?;
-                engine.commit(&[engine::Batch { guards: vec![(key.clone(), None)], rows: vec![(key, Some(row))] }])?;
-                fresh_epoch.clone()
+                let epoch = keys::meta("epoch");
+                let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), migrate::format_row(migrate::FORMAT)?];
+                engine.commit(&[engine::Batch { guards: vec![(epoch, None)], rows }])?;
             }
-        };
-        Ok(Store { engine: Arc::new(engine), epoch })
+            Some(migrate::FORMAT) => {}
+            Some(format) => migrate::run(&engine, format)?,
+        }
+        let rows = engine.get(&[keys::meta("epoch"), keys::meta("lineage")])?;
+        let [epoch, lineage] = <[_; 2]>::try_from(rows).unwrap_or([None, None]);
+        let epoch = rows::decode(&epoch.ok_or_else(|| StoreError::Damaged("the store has no epoch".to_owned()))?)?;
+        let lineage = lineage.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        Ok(Store { engine: Arc::new(engine), epoch, lineage: Arc::new(lineage), tap: backup::Tap::default() })
+    }
+
+    /// Opens it again after it failed. An error says why that is not possible yet.
+    pub fn recover(&self) -> Result<(), StoreError> {
+        self.engine.recover()
     }
 
     /// The id of this store's history.

@@ -47,6 +47,8 @@ pub enum EngineError {
     Open(String),
     /// Reading or writing failed.
     Io(String),
+    /// There is no room on the disk: nothing was applied, reading goes on.
+    Full(String),
     /// A row is not what was written.
     Damaged(String),
 }
@@ -55,6 +57,7 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EngineError::Open(why) => write!(f, "the store cannot be opened: {why}"),
+            EngineError::Full(why) => write!(f, "the disk is full: {why}"),
             EngineError::Io(why) => write!(f, "the store failed: {why}"),
             EngineError::Damaged(what) => write!(f, "the store is damaged: {what}; restore it from a backup"),
         }

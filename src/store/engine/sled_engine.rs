@@ -96,6 +96,11 @@ impl Engine {
         Ok(done)
     }
 
+    /// Opens it again.
+    pub fn recover(&self) -> Result<(), EngineError> {
+        Err(EngineError::Io("it cannot be opened again".to_owned()))
+    }
+
     /// Bytes that the store takes on disk.
     pub fn bytes_on_disk(&self) -> Result<u64, EngineError> {
         self.rows.size_on_disk().map_err(io)
