@@ -67,6 +67,7 @@ fn is_test(path: &Path) -> bool {
     let name = path.to_str().unwrap();
     name.ends_with("tests.rs")
         || name.contains("/attacks")
+        || name.contains("/tests/")
         || ["rotation.rs", "stand_in.rs", "support.rs", "fake.rs"].iter().any(|end| name.ends_with(end))
 }
 

@@ -55,7 +55,17 @@ pub const KEYS: &[Key] = &[
     Key { name: "origins", default: "[]", says: "Web pages that may open a socket, such as https://app.example.com; empty: any." },
     Key { name: "tls.certificate", default: "", says: "PEM file with the server's certificate chain; with tls.key it turns TLS on." },
     Key { name: "tls.key", default: "", says: "PEM file with the certificate's private key." },
+    Key {
+        name: "store.engine",
+        default: "\"sled\"",
+        says: "What keeps the rows: sled, or redb (slower, and opening it reads all of it). A folder stays with the one that made it.",
+    },
     Key { name: "store.cache_mib", default: "256", says: "Memory for the store's page cache, in MiB; it is aimed at, not promised." },
+    Key {
+        name: "store.reserve_mib",
+        default: "64",
+        says: "Disk space that stays free, in MiB: writes that would use it are refused, reads go on. 0 turns it off.",
+    },
     Key { name: "pools.*.region", default: "\"local\"", says: "First part of the pool's identities, region:uuid." },
     Key {
         name: "pools.*.conflicts",

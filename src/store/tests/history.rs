@@ -63,10 +63,7 @@ fn each_version_can_be_seen_listed_and_compared() {
     assert_eq!(earlier.steps.iter().map(|step| step.version).collect::<Vec<_>>(), [2, 1]);
 
     let differences = store.compare(&me(), &dataset(), 1, 3).expect("reads").expect("kept");
-    let shown: Vec<_> = differences
-        .iter()
-        .map(|one| (one.key.as_str(), one.before.is_some(), one.after.is_some()))
-        .collect();
+    let shown: Vec<_> = differences.iter().map(|one| (one.key.as_str(), one.before.is_some(), one.after.is_some())).collect();
     assert_eq!(shown, [("a", true, true), ("b", true, false), ("c", false, true)]);
     assert_eq!(store.compare(&me(), &dataset(), 4, 4).expect("reads").expect("kept"), []);
     assert_eq!(store.compare(&me(), &dataset(), 3, 1).expect("reads").expect("kept").len(), 3, "and back");
@@ -104,7 +101,9 @@ fn a_write_on_what_was_before_a_restore_conflicts() {
     rewind(&store, 1);
     let mut late = patch(6, "phone", &[("a", Op::Put, "6")]);
     late.changes[0].base = Some(5);
-    assert!(matches!(write_at(&store, &late, &Rules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1))));
+    assert!(
+        matches!(write_at(&store, &late, &Rules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1)))
+    );
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod backup;
 mod erasing;
+mod failing;
 mod growth;
 mod history;
 mod merging;
