@@ -59,7 +59,7 @@ impl Machine {
     pub(crate) fn connected(&mut self, welcome: Welcome) -> Result<(), End> {
         let former = self.identify(&welcome)?;
         self.online = true;
-        self.limits = welcome.limits.clone();
+        self.limits = welcome.limits;
         let (identity, known) = (welcome.identity.clone(), welcome.patch);
         self.events.push(Event::Connected(welcome));
         if let Some(former) = former {

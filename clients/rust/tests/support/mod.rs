@@ -167,6 +167,13 @@ impl Fake {
     }
 }
 
+fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {
+    match message {
+        ClientMessage::Write { id, changes, .. } => (id, changes),
+        other => panic!("not a write: {other:?}"),
+    }
+}
+
 /// The server's end of one socket.
 pub(crate) struct Peer {
     socket: WebSocketStream<TcpStream>,
@@ -228,10 +235,12 @@ impl Peer {
     }
 
     pub(crate) async fn hears_write(&mut self) -> (u64, Vec<Change>) {
-        match self.hears().await {
-            ClientMessage::Write { id, changes, .. } => (id, changes),
-            other => panic!("not a write: {other:?}"),
-        }
+        as_write(self.hears().await)
+    }
+
+    /// A write that the store could not take, when the device asks again.
+    pub(crate) async fn hears_write_later(&mut self) -> (u64, Vec<Change>) {
+        as_write(self.hears_later().await)
     }
 
     /// The device has nothing else to say: it asks for the list when the test does, and for nothing before.
@@ -241,6 +250,14 @@ impl Peer {
             self.says(ServerMessage::Datasets { datasets: Vec::new() }).await;
         });
         assert_eq!(list, Ok(Vec::new()));
+    }
+
+    /// The next message, after whatever time the device takes before it asks again. It must have heard all that was said to it: time jumps at once.
+    pub(crate) async fn hears_later(&mut self) -> ClientMessage {
+        tokio::time::pause();
+        let message = self.hears().await;
+        tokio::time::resume();
+        message
     }
 
     pub(crate) async fn bye(mut self, code: u16, reason: &str, reconnect_after_ms: Option<u64>) {
