@@ -44,7 +44,13 @@ impl Former {
         self.restored = Some(match (self.restored.take(), shared) {
             (_, None) => Restored { records: BTreeMap::new(), shared },
             (Some(Restored { mut records, shared: Some(before) }), Some(shared)) => {
-                records.extend(had.into_iter().filter(|(_, record)| record.version > shared));
+                for (key, record) in had {
+                    // What both of them share, the older one may know better: it goes further there.
+                    let newer = record.version > before || records.get(&key).is_none_or(|held| held.version < record.version);
+                    if record.version > shared && newer {
+                        records.insert(key, record);
+                    }
+                }
                 Restored { records, shared: Some(shared.min(before)) }
             }
             (None | Some(Restored { shared: None, .. }), Some(_)) => Restored { records: had, shared },
@@ -178,10 +184,14 @@ mod tests {
 
     #[test]
     fn a_second_restore_before_the_first_is_complete_loses_and_doubles_nothing() {
-        let mut former = restored(replica(9, &["first=1@8", "both=1@9", "between=1@4", "kept=1@2"]), Some(5));
-        let part = replica(7, &["both=2@7", "second=1@6", "there=1@3", "kept=1@2"]);
+        let mut former = restored(replica(9, &["first=1@8", "both=1@9", "between=1@4", "kept=1@2", "gone=@7"]), Some(5));
+        let part = replica(7, &["both=2@7", "second=1@6", "there=1@3", "kept=1@2", "gone=1@5"]);
         former.restored(part, Some(3));
-        assert_eq!(offers(former, &replica(3, &["there=1@3", "kept=1@2"])), ["between=1@3", "both=2@3", "first=1@3", "second=1@3"]);
+        assert_eq!(
+            offers(former, &replica(3, &["there=1@3", "kept=1@2"])),
+            ["between=1@3", "both=2@3", "first=1@3", "second=1@3"],
+            "and `gone` stays so"
+        );
     }
 
     #[test]
