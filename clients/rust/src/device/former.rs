@@ -37,7 +37,7 @@ pub(crate) struct Comparison {
 impl Former {
     /// The store was restored while this device had `had`; `shared` is the server's.
     ///
-    /// If that happens again before the answer to the first time is complete, `had` is a part of a history that is lost as well. Of it counts
+    /// If that happens again before the answer to the first time is complete, `had` is a half of a history that is lost as well. Of it counts
     /// what the newest history has not; of the older one what neither has.
     pub(crate) fn restored(&mut self, had: Replica, shared: Option<u64>) {
         let had = had.into_records();
