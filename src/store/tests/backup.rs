@@ -82,11 +82,12 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
     write(&store, &put(3, "later"));
     let copy = restored(folder.path(), &bytes, "second").expect("restores");
     assert_eq!(*copy.epoch(), epoch("second"));
-    let shared = |store: &Store, epoch: &Epoch, version| {
-        match store.start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version })).expect("reads") {
-            Start::Reset { shared, .. } => shared,
-            other => panic!("{other:?}"),
-        }
+    let shared = |store: &Store, epoch: &Epoch, version| match store
+        .start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version }))
+        .expect("reads")
+    {
+        Start::Reset { shared, .. } => shared,
+        other => panic!("{other:?}"),
     };
     assert_eq!(shared(&copy, &epoch("first"), 3), Some(2), "the device has seen 3, here is 2");
     assert_eq!(shared(&copy, &epoch("unknown"), 3), None);

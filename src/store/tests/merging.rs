@@ -3,7 +3,7 @@ use driftless_protocol::{Content, DatasetName, Op, Value, limits};
 use super::erasing::work;
 use crate::merge::Policy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
-use crate::store::{Decision, Erasing, Identity, LoginKey, Linked, Merging, Patch, Policies, Rules, Store, What};
+use crate::store::{Decision, Erasing, Identity, Linked, LoginKey, Merging, Patch, Policies, Rules, Store, What};
 
 fn guest() -> Identity {
     Identity::from("local:guest")
@@ -136,7 +136,11 @@ fn a_user_who_is_erased_while_a_guest_comes_in_takes_it_along() {
     work(&store, &me());
     work(&store, &guest());
     let left = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    let owned: Vec<_> = left.iter().filter(|(key, _)| key.windows(6).any(|part| part == b"local:")).map(|(key, _)| key.escape_ascii().to_string()).collect();
+    let owned: Vec<_> = left
+        .iter()
+        .filter(|(key, _)| key.windows(6).any(|part| part == b"local:"))
+        .map(|(key, _)| key.escape_ascii().to_string())
+        .collect();
     assert_eq!(owned, Vec::<String>::new());
 }
 

@@ -40,7 +40,10 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
     assert!(matches!(write(&store, &patch(4, "phone", &[("theme", Op::Put, "1")])), Decision::Written { version: 5, .. }));
     // And with what is new: history, tombstones that go, an identity that can be erased with its logins.
     assert_eq!(store.at(&me(), &dataset(), 4).expect("reads").expect("kept").len(), 4);
-    assert_eq!(reap(&store, &Keeping { tombstone_ms: 1, ..Keeping::default() }, 1_800_000_000_000).iter().map(|one| one.tombstones).sum::<u64>(), 2);
+    assert_eq!(
+        reap(&store, &Keeping { tombstone_ms: 1, ..Keeping::default() }, 1_800_000_000_000).iter().map(|one| one.tombstones).sum::<u64>(),
+        2
+    );
     let mut group = store.group();
     group.erase(&Identity::from("local:2")).expect("decides");
     group.commit().expect("commits");
