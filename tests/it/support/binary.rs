@@ -28,7 +28,11 @@ impl Binary {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = soon("the server's address", async {
             loop {
-                let line = lines.next_line().await.unwrap().expect("the server ended before it served");
+                let Some(line) = lines.next_line().await.unwrap() else {
+                    let mut log = String::new();
+                    child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
+                    panic!("the server ended before it served: {log}");
+                };
                 if let Some(at) = line.find("http://") {
                     return line[at..].trim_end_matches("/demo/").to_owned();
                 }

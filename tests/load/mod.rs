@@ -1,0 +1,191 @@
+//! Several people, each with devices that write and one that watches, and a ledger of what the server acknowledged.
+//!
+//! Shared by the tests in which the server dies. Whoever includes this also has `support`.
+
+mod acks;
+mod chance;
+mod ledger;
+mod plan;
+mod watcher;
+mod writer;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use driftless_protocol::{ClientMessage, Codec, DatasetInfo, DatasetName, Key, Position, Record, ServerMessage};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub use chance::{Chance, seed, setting};
+use ledger::{Cell, Ledger, Place};
+use watcher::Watcher;
+use writer::Writer;
+
+use crate::support::{Binary, Phone, name, soon, token};
+
+const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
+const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
+const DATASETS: [&str; 2] = ["settings", "notes"];
+
+/// Patches that each device has on their way at once.
+const LANES: u64 = 2;
+
+/// Positions that a fresh device asks from, in each dataset, whenever all is quiet.
+const POSITIONS: u64 = 3;
+
+/// The devices and what they know.
+pub struct Load {
+    seed: u64,
+    url: String,
+    ledger: Arc<Ledger>,
+    writers: Vec<Writer>,
+    watchers: Vec<Watcher>,
+    up: watch::Sender<bool>,
+}
+
+/// The writing of a round.
+pub struct Round(JoinSet<()>);
+
+/// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names, if it does.
+pub async fn serve(data: &Path, listen: &str) -> Binary {
+    let engine = std::env::var("DRIFTLESS_ENGINE").ok();
+    let more: Vec<&str> = engine.iter().flat_map(|engine| ["--store-engine", engine]).collect();
+    Binary::start(data, listen, &more).await
+}
+
+impl Load {
+    /// Everybody comes in.
+    pub async fn start(url: &str, seed: u64) -> Load {
+        let up = watch::Sender::new(true);
+        let ledger = Arc::new(Ledger::default());
+        let (mut writers, mut watchers) = (Vec::new(), Vec::new());
+        for person in PEOPLE {
+            for (n, device) in DEVICES.into_iter().enumerate() {
+                let codec = if n % 2 == 0 { Codec::MsgPack } else { Codec::Json };
+                writers.push(Writer::start(url, (person, device.to_owned()), codec, &ledger, up.subscribe()).await);
+            }
+            watchers.push(Watcher::start(url, person, &ledger, up.subscribe()));
+        }
+        Load { seed, url: url.to_owned(), ledger, writers, watchers, up }
+    }
+
+    /// Every device begins to write so many patches in each of its lanes.
+    pub fn begin(&self, round: u64, patches: u64) -> Round {
+        let mut lanes = JoinSet::new();
+        for writer in &self.writers {
+            for lane in 0..LANES {
+                let unique = format!("{round}/{lane}");
+                let chance = Chance::of(self.seed, &format!("{}/{}/{unique}", writer.person, writer.id));
+                lanes.spawn(writer.clone().write(chance, unique, patches));
+            }
+        }
+        Round(lanes)
+    }
+
+    /// How many patches a round has, if each lane has so many.
+    pub fn patches(&self, each: u64) -> u64 {
+        self.writers.len() as u64 * LANES * each
+    }
+
+    /// Patches that were answered so far.
+    pub fn answered(&self) -> u64 {
+        *self.ledger.answers().borrow()
+    }
+
+    /// Waits until so many patches were answered.
+    pub async fn answers(&self, count: u64) {
+        let mut answers = self.ledger.answers();
+        soon("more answers", answers.wait_for(|answered| *answered >= count)).await.unwrap();
+    }
+
+    /// The server is about to die: nobody knocks until it is back.
+    pub fn goes_down(&self) {
+        self.up.send_replace(false);
+    }
+
+    /// The server serves again, at the same address.
+    pub fn is_up(&self) {
+        self.up.send_replace(true);
+    }
+
+    /// All patches of a round are answered.
+    pub async fn end(&self, mut round: Round) {
+        soon("the answers of all patches", async {
+            while let Some(lane) = round.0.join_next().await {
+                lane.unwrap();
+            }
+        })
+        .await;
+    }
+
+    /// Nothing is on its way. Everything must be as it was acknowledged, at everybody's: the store, each replica, and a fresh device.
+    pub async fn check(&self, chance: &mut Chance, context: &str) {
+        for person in PEOPLE {
+            let infos = self.infos(person).await;
+            let mut fresh = soon("a fresh device", Phone::welcomed(&self.url, &token(person), "fresh")).await;
+            for dataset in DATASETS.map(name) {
+                let place = (person, dataset.clone());
+                self.ledger.settle(&place, infos.get(&dataset));
+                let (version, _) = self.ledger.settled(&place);
+                self.is_sent_everything(&mut fresh, &place).await;
+                for _ in 0..POSITIONS {
+                    self.is_sent_what_follows(&mut fresh, &place, chance.below(version + 1)).await;
+                }
+                for writer in self.writers.iter().filter(|writer| writer.person == person) {
+                    self.ledger.equals(&place, writer.id.as_str(), &writer.replica(&dataset, version).await);
+                }
+                for watcher in self.watchers.iter().filter(|watcher| watcher.person == person) {
+                    watcher.is_equal(&dataset).await;
+                }
+            }
+        }
+        self.ledger.check(context);
+    }
+
+    /// The server is dead. What it left knows of every acknowledgement that was durable.
+    pub fn acknowledgements_are_kept(&self, data: &Path) {
+        acks::are_kept(data, &self.watchers);
+    }
+
+    /// Patches that were acknowledged, and those of them that are gone.
+    pub fn sums(&self) -> (u64, u64) {
+        self.ledger.sums()
+    }
+
+    async fn infos(&self, person: &str) -> BTreeMap<DatasetName, DatasetInfo> {
+        let writer = self.writers.iter().find(|writer| writer.person == person).expect("everybody writes");
+        let infos = soon("the list of datasets", writer.device.list()).await.unwrap();
+        infos.into_iter().map(|info| (info.dataset.clone(), info)).collect()
+    }
+
+    /// From nothing.
+    async fn is_sent_everything(&self, fresh: &mut Phone, place: &Place) {
+        let (records, _) = fresh.open(place.1.as_str()).await;
+        self.ledger.equals(place, "a fresh device", &cells(&records));
+    }
+
+    async fn is_sent_what_follows(&self, fresh: &mut Phone, place: &Place, version: u64) {
+        let (_, head) = fresh.open(place.1.as_str()).await;
+        let position = Some(Position { epoch: head.epoch, version });
+        fresh.say(ClientMessage::Open { dataset: place.1.clone(), position }).await;
+        let (mut all, mut begins_again) = (Vec::new(), false);
+        loop {
+            let ServerMessage::Changes { reset, more, records, .. } = fresh.hear().await else { panic!("not changes") };
+            begins_again |= reset;
+            all.extend(records);
+            if !more {
+                break;
+            }
+        }
+        match begins_again {
+            // It is told that it cannot go on from there, and gets a snapshot.
+            true => self.ledger.equals(place, "a device behind the horizon", &cells(&all)),
+            false => self.ledger.follows(place, "a device", version, &cells(&all)),
+        }
+    }
+}
+
+fn cells(records: &[Record]) -> BTreeMap<Key, Cell> {
+    records.iter().map(|record| (record.key.clone(), Cell::of(record))).collect()
+}
