@@ -17,7 +17,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use load::{Chance, Load, seed, serve, setting};
+use load::{Chance, Load, address, begin, seed, setting};
 use tempfile::TempDir;
 
 const ROUNDS: u64 = 20;
@@ -34,8 +34,8 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
     println!("crash: DRIFTLESS_SEED={seed}");
     let data = TempDir::new().unwrap();
     let mut chance = Chance::of(seed, "kills");
-    let mut server = serve(data.path(), "127.0.0.1:0").await;
-    let address = server.address().to_owned();
+    let address = address();
+    let mut server = begin(data.path(), &address).serves().await;
     let load = Load::start(&server.url, seed).await;
     let mut kills = 0;
     for round in 0..rounds {
@@ -54,9 +54,10 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
             kills += 1;
             load.acknowledgements_are_kept(data.path());
             if chance.one_in(4) {
-                kills += u64::from(die_starting(data.path(), &address, chance.below(START_MS)).await);
+                die_starting(data.path(), &address, chance.below(START_MS)).await;
+                kills += 1;
             }
-            server = serve(data.path(), &address).await;
+            server = begin(data.path(), &address).serves().await;
             load.is_up();
         }
         load.end(writing).await;
@@ -67,11 +68,8 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
 }
 
 /// Starts it and kills it after a while, most likely before it serves. The time is the moment that chance chose; nothing is awaited by it.
-async fn die_starting(data: &Path, listen: &str, after_ms: u64) -> bool {
-    match tokio::time::timeout(Duration::from_millis(after_ms), serve(data, listen)).await {
-        Ok(server) => server.kill().await,
-        // The process was killed when its start was given up.
-        Err(_) => {}
-    }
-    true
+async fn die_starting(data: &Path, listen: &str, after_ms: u64) {
+    let starting = begin(data, listen);
+    tokio::time::sleep(Duration::from_millis(after_ms)).await;
+    starting.kill().await;
 }

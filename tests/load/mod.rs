@@ -22,7 +22,7 @@ use ledger::{Cell, Ledger, Place};
 use watcher::Watcher;
 use writer::Writer;
 
-use crate::support::{Binary, Phone, name, soon, token};
+use crate::support::{Binary, Phone, Starting, name, soon, token};
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
@@ -48,10 +48,17 @@ pub struct Load {
 pub struct Round(JoinSet<()>);
 
 /// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names, if it does.
-pub async fn serve(data: &Path, listen: &str) -> Binary {
+pub fn begin(data: &Path, listen: &str) -> Starting {
     let engine = std::env::var("DRIFTLESS_ENGINE").ok();
     let more: Vec<&str> = engine.iter().flat_map(|engine| ["--store-engine", engine]).collect();
-    Binary::start(data, listen, &more).await
+    Binary::begin(data, listen, &more)
+}
+
+/// An address for a server that comes and goes. Its port is below those that the system gives to anybody who asks for any: while the
+/// server is down nobody takes it by chance.
+pub fn address() -> String {
+    let ports = std::iter::repeat_with(|| 10_000 + getrandom::u32().unwrap() as u16 % 22_000);
+    ports.map(|port| format!("127.0.0.1:{port}")).find(|address| std::net::TcpListener::bind(address).is_ok()).unwrap()
 }
 
 impl Load {

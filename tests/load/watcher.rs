@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use driftless_client::{Connection, End};
-use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Position, Record, ServerMessage};
+use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Position, Record, RefusalCode, ServerMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -142,6 +142,8 @@ impl Watcher {
                         return end;
                     }
                 }
+                // The disk failed under it.
+                Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return End::Silent,
                 Ok(ServerMessage::Renew { .. } | ServerMessage::Bye { .. }) => {}
                 Ok(other) => self.fault(format!("it was sent {other:?}")),
                 Err(end) => return end,

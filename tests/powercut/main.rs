@@ -19,7 +19,7 @@ mod support;
 use std::path::Path;
 
 use disk::Disk;
-use load::{Chance, Load, seed, serve, setting};
+use load::{Chance, Load, address, begin, seed, setting};
 
 const CUTS: u64 = 5;
 
@@ -39,8 +39,8 @@ async fn when_the_power_is_cut_nothing_acknowledged_is_lost() {
     let cuts = asked.unwrap_or(CUTS);
     let data = disk.mount_point().join("data");
     let mut chance = Chance::of(seed, "cuts");
-    let mut server = serve(&data, "127.0.0.1:0").await;
-    let address = server.address().to_owned();
+    let address = address();
+    let mut server = begin(&data, &address).serves().await;
     let load = Load::start(&server.url, seed).await;
     for cut in 0..cuts {
         let before = load.answered();
@@ -51,7 +51,7 @@ async fn when_the_power_is_cut_nothing_acknowledged_is_lost() {
         server.kill().await;
         disk.back().unwrap();
         load.acknowledgements_are_kept(&data);
-        server = serve(&data, &address).await;
+        server = begin(&data, &address).serves().await;
         load.is_up();
         load.end(writing).await;
         load.check(&mut chance, &format!("cut {cut} of seed {seed}")).await;
