@@ -22,7 +22,7 @@ use ledger::{Cell, Ledger, Place};
 use watcher::Watcher;
 use writer::Writer;
 
-use crate::support::{Binary, Phone, Starting, name, soon, token};
+use crate::support::{Binary, PATIENCE, Phone, Starting, name, soon, token};
 
 const PEOPLE: [&str; 3] = ["alice", "bob", "carol"];
 const DEVICES: [&str; 3] = ["phone", "laptop", "tablet"];
@@ -103,7 +103,18 @@ impl Load {
     /// Waits until so many patches were answered.
     pub async fn answers(&self, count: u64) {
         let mut answers = self.ledger.answers();
-        soon("more answers", answers.wait_for(|answered| *answered >= count)).await.unwrap();
+        self.soon("more answers", answers.wait_for(|answered| *answered >= count)).await.unwrap();
+    }
+
+    /// Waits for what must happen; where it does not, faults that were met on the way say more.
+    async fn soon<T>(&self, what: &str, happens: impl Future<Output = T>) -> T {
+        match tokio::time::timeout(PATIENCE, happens).await {
+            Ok(done) => done,
+            Err(_) => {
+                self.ledger.check(&format!("{what} did not happen"));
+                panic!("{what} did not happen within {PATIENCE:?}, {} patches were answered", self.answered());
+            }
+        }
     }
 
     /// The server is about to die: nobody knocks until it is back.
@@ -118,7 +129,7 @@ impl Load {
 
     /// All patches of a round are answered.
     pub async fn end(&self, mut round: Round) {
-        soon("the answers of all patches", async {
+        self.soon("the answers of all patches", async {
             while let Some(lane) = round.0.join_next().await {
                 lane.unwrap();
             }
