@@ -124,7 +124,8 @@ impl Ledger {
 
     fn lost(&self, count: u64, what: String) {
         *self.lost.lock().unwrap() += count;
-        self.fault(what);
+        // Before all others: most of them follow from it.
+        self.faults.lock().unwrap().insert(0, what);
     }
 
     fn answered(&self) {
