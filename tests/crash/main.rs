@@ -23,7 +23,7 @@ use tempfile::TempDir;
 const ROUNDS: u64 = 20;
 
 /// Patches of each device's lanes in a round.
-const PATCHES: u64 = 12;
+const PATCHES: u64 = 10;
 
 /// A start takes about this long, in milliseconds: within it, it is killed now and then.
 const START_MS: u64 = 150;

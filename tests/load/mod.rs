@@ -146,9 +146,11 @@ impl Load {
                 let place = (person, dataset.clone());
                 self.ledger.settle(&place, infos.get(&dataset));
                 let (version, _) = self.ledger.settled(&place);
-                self.is_sent_everything(&mut fresh, &place).await;
+                let (records, head) = fresh.open(dataset.as_str()).await;
+                self.ledger.equals(&place, "a fresh device", &cells(&records));
                 for _ in 0..POSITIONS {
-                    self.is_sent_what_follows(&mut fresh, &place, chance.below(version + 1)).await;
+                    let position = Position { epoch: head.epoch.clone(), version: chance.below(version + 1) };
+                    self.is_sent_what_follows(&mut fresh, &place, position).await;
                 }
                 for writer in self.writers.iter().filter(|writer| writer.person == person) {
                     self.ledger.equals(&place, writer.id.as_str(), &writer.replica(&dataset, version).await);
@@ -177,16 +179,9 @@ impl Load {
         infos.into_iter().map(|info| (info.dataset.clone(), info)).collect()
     }
 
-    /// From nothing.
-    async fn is_sent_everything(&self, fresh: &mut Phone, place: &Place) {
-        let (records, _) = fresh.open(place.1.as_str()).await;
-        self.ledger.equals(place, "a fresh device", &cells(&records));
-    }
-
-    async fn is_sent_what_follows(&self, fresh: &mut Phone, place: &Place, version: u64) {
-        let (_, head) = fresh.open(place.1.as_str()).await;
-        let position = Some(Position { epoch: head.epoch, version });
-        fresh.say(ClientMessage::Open { dataset: place.1.clone(), position }).await;
+    async fn is_sent_what_follows(&self, fresh: &mut Phone, place: &Place, position: Position) {
+        let version = position.version;
+        fresh.say(ClientMessage::Open { dataset: place.1.clone(), position: Some(position) }).await;
         let (mut all, mut begins_again) = (Vec::new(), false);
         loop {
             let ServerMessage::Changes { reset, more, records, .. } = fresh.hear().await else { panic!("not changes") };

@@ -13,12 +13,12 @@ const SHARED: u64 = 16;
 /// Keys that only one device writes.
 const OWN: u64 = 4;
 
-/// Keys of large values: 64 of 128 KiB at most, and a dataset of 16 MiB holds them.
-const LARGE: u64 = 4;
+/// Keys of large values.
+const LARGE: u64 = 2;
 
-/// Bytes of a large value: above what one row holds (48 KiB), so that it is cut into two to four.
+/// Bytes of a large value: above what one row holds (48 KiB), so that it is cut into two or three.
 const LARGE_BYTES: u64 = 50_000;
-const LARGE_SPREAD_BYTES: u64 = 100_000;
+const LARGE_SPREAD_BYTES: u64 = 60_000;
 
 /// Counters.
 const COUNTS: u64 = 3;
