@@ -19,8 +19,15 @@ pub use source::{ConfigError, Flags, read};
 
 use crate::auth::IssuerConfig;
 use crate::merge::Policy;
+use crate::store::Keeping;
 use crate::sync::Pool;
 use crate::{http, store};
+
+/// Records of a dataset, at most: a version numbers what it touches with 16 bits.
+const MOST_RECORDS: u64 = 1 << 16;
+
+/// The longest time that anything is kept, in seconds: 100 years.
+const LONGEST_S: u64 = 100 * 365 * 24 * 3600;
 
 /// How to run a server.
 #[derive(Clone, Debug, Deserialize)]
@@ -86,8 +93,33 @@ pub struct PoolSection {
     conflicts: Policy,
     datasets: BTreeMap<DatasetName, Policy>,
     limits: Limits,
+    keep: KeepSection,
     /// Whose tokens it believes.
     pub issuers: Vec<IssuerConfig>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct KeepSection {
+    tombstone_s: u64,
+    history_s: u64,
+    history_versions: u64,
+    history_bytes: u64,
+}
+
+impl Default for KeepSection {
+    fn default() -> Self {
+        let Keeping { tombstone_ms, history_ms, history_versions, history_bytes, tombstones: _ } = Keeping::default();
+        KeepSection { tombstone_s: tombstone_ms / 1000, history_s: history_ms / 1000, history_versions, history_bytes }
+    }
+}
+
+impl KeepSection {
+    fn keeping(self, limits: Limits) -> Keeping {
+        let KeepSection { tombstone_s, history_s, history_versions, history_bytes } = self;
+        let tombstones = limits.records;
+        Keeping { tombstone_ms: tombstone_s * 1000, tombstones, history_ms: history_s * 1000, history_versions, history_bytes }
+    }
 }
 
 impl PoolSection {
@@ -104,6 +136,7 @@ impl Default for PoolSection {
             conflicts: Policy::default(),
             datasets: BTreeMap::new(),
             limits: Limits::default(),
+            keep: KeepSection::default(),
             issuers: Vec::new(),
         }
     }
@@ -146,6 +179,7 @@ impl Config {
             limits: pool.limits,
             policy: pool.conflicts,
             datasets: pool.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
+            keep: pool.keep.keeping(pool.limits),
         };
         self.pools.iter().map(one).collect()
     }
@@ -190,6 +224,13 @@ impl Config {
             }
             if key_bytes > limits::KEY_BYTES || value_bytes > limits::VALUE_BYTES || changes_per_patch > limits::CHANGES_PER_PATCH {
                 return wrong("key_bytes, value_bytes and changes_per_patch cannot be over their defaults: a message would not hold them");
+            }
+            if records > MOST_RECORDS {
+                return wrong("records must be 65536 at most: restoring a dataset may touch all of them at once");
+            }
+            let KeepSection { tombstone_s, history_s, .. } = pool.keep;
+            if tombstone_s > LONGEST_S || history_s > LONGEST_S {
+                return wrong("keep: nothing is kept for more than 100 years");
             }
             if pool.issuers.is_empty() {
                 return wrong("without an issuer nobody can sign in; add [[pools.NAME.issuers]]");

@@ -108,6 +108,22 @@ impl Hub {
         }
     }
 
+    /// A dataset has a newer version, whose changes are in the store only. Nothing waits here either.
+    pub fn jump(&self, identity: &str, dataset: &DatasetName, version: u64) {
+        let feed =
+            self.shard(identity).get(identity).and_then(|room| room.feeds.iter().find(|feed| feed.dataset() == dataset).map(Arc::clone));
+        if let Some(feed) = feed {
+            feed.jump(version);
+        }
+    }
+
+    /// Marks every session of an identity.
+    pub fn mark(&self, identity: &str, mark: Mark) {
+        if let Some(room) = self.shard(identity).get(identity) {
+            room.sessions.iter().for_each(|(_, mailbox)| mailbox.mark(mark));
+        }
+    }
+
     /// Marks every session there is.
     pub fn mark_all(&self, mark: Mark) {
         for shard in self.shards.iter() {

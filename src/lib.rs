@@ -14,6 +14,7 @@ pub mod session;
 pub mod sync;
 
 pub mod identity;
+pub mod reaper;
 
 pub mod committer;
 

@@ -30,6 +30,31 @@ pub struct Head {
     pub records: u64,
     /// Bytes of their keys and values.
     pub bytes: u64,
+    /// Removed records of which a tombstone is kept.
+    pub tombstones: u64,
+    /// The newest version whose tombstones may be gone: who has seen less cannot be told what was removed.
+    pub horizon: u64,
+}
+
+impl Head {
+    /// Counts a record's new state in the place of the one that is stored.
+    pub fn replace(&mut self, key: &Key, before: Option<&Content>, after: &Content) {
+        match before {
+            Some(Content::Value(value)) => {
+                self.records = self.records.saturating_sub(1);
+                self.bytes = self.bytes.saturating_sub(record_bytes(key, value));
+            }
+            Some(Content::Removed) => self.tombstones = self.tombstones.saturating_sub(1),
+            None => {}
+        }
+        match after {
+            Content::Value(value) => {
+                self.records += 1;
+                self.bytes += record_bytes(key, value);
+            }
+            Content::Removed => self.tombstones += 1,
+        }
+    }
 }
 
 /// What happens when two devices changed the same record without knowing of each other.
@@ -72,6 +97,9 @@ pub struct Terms<'a> {
     pub limits: &'a Limits,
 }
 
+/// Who removed a record whose tombstone is gone.
+const NOBODY_KNOWN: &str = "~removed";
+
 /// What becomes of a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -106,6 +134,7 @@ pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: 
     let room = changes.len();
     let mut draft = Draft {
         terms,
+        horizon: head.horizon,
         slots: Vec::with_capacity(room),
         by_key: HashMap::with_capacity(room),
         met: Vec::new(),
@@ -144,6 +173,7 @@ impl Slot<'_> {
 
 struct Draft<'a> {
     terms: Terms<'a>,
+    horizon: u64,
     slots: Vec<Slot<'a>>,
     by_key: HashMap<&'a Key, usize>,
     met: Vec<Record>,
@@ -162,11 +192,12 @@ impl<'a> Draft<'a> {
             }
         };
         // What this very patch did to the record is the device's own write.
-        if self.slots[at].next.is_none()
-            && let Some(stored) = self.slots[at].stored
-            && conflicts(change, stored, self.terms.device)
-        {
-            self.meet(&stored.record);
+        if self.slots[at].next.is_none() {
+            match self.slots[at].stored {
+                Some(stored) if conflicts(change, stored, self.terms.device) => self.meet(&stored.record),
+                None if is_behind(change, self.horizon) => self.meet(&forgotten(&change.key, self.horizon)?),
+                _ => {}
+            }
         }
         let slot = &mut self.slots[at];
         let others_version = slot.stored.map_or(0, |stored| stored.version_by_others(self.terms.device));
@@ -177,7 +208,9 @@ impl<'a> Draft<'a> {
                 slot.computed = false;
             }
             (Op::Remove, _) => {
-                if slot.value().is_some() {
+                // A base says that the device knew the record: that it is gone is worth remembering even where it never was.
+                let unknown = slot.stored.is_none() && slot.next.is_none() && change.base.is_some();
+                if slot.value().is_some() || unknown {
                     slot.next = Some(Content::Removed);
                     slot.computed = false;
                 }
@@ -217,14 +250,7 @@ impl<'a> Draft<'a> {
         let mut computed = Vec::new();
         for slot in self.slots {
             let Some(content) = slot.next else { continue };
-            if let Some(before) = slot.stored.and_then(|stored| stored.record.content.value()) {
-                head.records = head.records.saturating_sub(1);
-                head.bytes = head.bytes.saturating_sub(record_bytes(slot.key, before));
-            }
-            if let Content::Value(after) = &content {
-                head.records += 1;
-                head.bytes += record_bytes(slot.key, after);
-            }
+            head.replace(slot.key, slot.stored.map(|stored| &stored.record.content), &content);
             if slot.computed {
                 computed.push(records.len());
             }
@@ -295,6 +321,17 @@ fn shown(key: &Key) -> String {
 fn conflicts(change: &Change, stored: &Stored, device: &DeviceId) -> bool {
     let Some(base) = change.base else { return false };
     stored.version_by_others(device) > base && stored.record.content.value() != change.value.as_ref()
+}
+
+/// Whether a change rests on a record that is gone without a trace: it was removed after the base, by whom is not known any more.
+fn is_behind(change: &Change, horizon: u64) -> bool {
+    change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon)
+}
+
+/// What is left to say of a record whose tombstone is gone. Its version is the horizon: who writes again with that as base is past it.
+fn forgotten(key: &Key, horizon: u64) -> Result<Record, Refusal> {
+    let device = DeviceId::new(NOBODY_KNOWN).map_err(|error| Refusal(RefusalCode::BadName, error.to_string()))?;
+    Ok(Record { key: key.clone(), content: Content::Removed, version: horizon, modified_ms: 0, device })
 }
 
 /// The record's new value, or `None` if the operation leaves the record alone.

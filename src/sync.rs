@@ -9,7 +9,7 @@ use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limi
 use crate::clock::Clock;
 use crate::committer::{AckOf, Answer, Committer, Reader, Unavailable};
 use crate::merge::Policy;
-use crate::store::{Cursor, Decision, Identity, Page, Patch, Rules, Start};
+use crate::store::{Cursor, Decision, Identity, Keeping, Patch, Reading, Rules, Start, Store};
 
 /// A pool as far as its data is concerned.
 #[derive(Clone, Debug)]
@@ -24,12 +24,14 @@ pub struct Pool {
     pub policy: Policy,
     /// What happens on a conflict, by dataset.
     pub datasets: Vec<(DatasetName, Policy)>,
+    /// How long what is of the past is kept.
+    pub keep: Keeping,
 }
 
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> Rules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        Rules { limits: self.limits, policy }
+        Rules { limits: self.limits, policy, keep: self.keep }
     }
 }
 
@@ -44,13 +46,22 @@ pub struct Principal {
     pub device: DeviceId,
 }
 
+/// What a device is told when it comes in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// Its highest patch number.
+    pub patch: u64,
+    /// Identities that were merged into its own.
+    pub merged: Vec<String>,
+}
+
 /// An acknowledgement that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckError {
     /// There is no such version yet; this is the newest.
     Ahead(u64),
     /// The store cannot.
-    Unavailable,
+    Unavailable(Unavailable),
 }
 
 /// Access to the data; cheap to clone.
@@ -91,10 +102,14 @@ impl Sync {
         self.committer.write(patch, rules, session).await
     }
 
-    /// The highest patch number of the device.
-    pub async fn newest_patch(&self, who: &Principal) -> Result<u64, Unavailable> {
+    /// What a device is told when it comes in; `None` if its identity is not there any more.
+    pub async fn arrival(&self, who: &Principal) -> Result<Option<Arrival>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.reader.read(move |store| store.newest_patch(&identity, &device)).await
+        let read = move |store: &Store| {
+            let Some(merged) = store.merged(&identity)? else { return Ok(None) };
+            Ok(Some(Arrival { patch: store.newest_patch(&identity, &device)?, merged }))
+        };
+        self.reader.read(read).await
     }
 
     /// Where a reader with this position begins.
@@ -104,7 +119,7 @@ impl Sync {
     }
 
     /// The next page after a cursor.
-    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<Page, Unavailable> {
+    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<Reading, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
         self.reader.read(move |store| store.changes(&identity, &dataset, cursor)).await
     }
@@ -123,11 +138,11 @@ impl Sync {
     /// Records an acknowledgement durably, if there is such a version.
     pub async fn acknowledge(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), AckError> {
         let (identity, name) = (who.identity.clone(), dataset.clone());
-        let head = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(|_| AckError::Unavailable)?;
+        let head = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(AckError::Unavailable)?;
         if version > head {
             return Err(AckError::Ahead(head));
         }
-        self.committer.acknowledge(ack_of(who, dataset), version).await.map_err(|_| AckError::Unavailable)
+        self.committer.acknowledge(ack_of(who, dataset), version).await.map_err(AckError::Unavailable)
     }
 }
 

@@ -11,19 +11,27 @@ use super::Unavailable;
 #[derive(Clone)]
 pub struct Gate {
     applied: Arc<AtomicU64>,
-    durable: watch::Receiver<u64>,
+    state: watch::Receiver<State>,
 }
 
 /// The committer's end.
 pub(super) struct Keeper {
     applied: Arc<AtomicU64>,
-    durable: watch::Sender<u64>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// Groups that are durable.
+    durable: u64,
+    /// The store failed and was not opened again yet: what can be read may never have been durable.
+    fails: bool,
 }
 
 pub(super) fn gate() -> (Keeper, Gate) {
     let applied = Arc::new(AtomicU64::new(0));
-    let (sender, receiver) = watch::channel(0);
-    (Keeper { applied: Arc::clone(&applied), durable: sender }, Gate { applied, durable: receiver })
+    let (sender, receiver) = watch::channel(State::default());
+    (Keeper { applied: Arc::clone(&applied), state: sender }, Gate { applied, state: receiver })
 }
 
 impl Keeper {
@@ -32,26 +40,41 @@ impl Keeper {
         self.applied.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// All rows that were ever applied are durable.
+    /// All rows that can be read are durable.
     pub(super) fn durable(&self) {
-        self.durable.send_replace(self.applied.load(Ordering::SeqCst));
+        self.state.send_replace(State { durable: self.applied.load(Ordering::SeqCst), fails: false });
+    }
+
+    /// Rows that can be read may be gone when the store is opened again: nothing comes out until [`Keeper::durable`].
+    pub(super) fn fails(&self) {
+        self.applied.fetch_add(1, Ordering::SeqCst);
+        self.state.send_modify(|state| state.fails = true);
     }
 }
 
 impl Gate {
-    /// Returns once everything that was read before this call is durable; fails when it never will be.
+    /// Returns once everything that was read before this call is durable; fails when the store does.
     pub async fn pass(&self) -> Result<(), Unavailable> {
         let applied = self.applied.load(Ordering::SeqCst);
-        if *self.durable.borrow() >= applied {
+        if self.state.borrow().durable >= applied {
             return Ok(());
         }
-        let mut durable = self.durable.clone();
-        durable.wait_for(|durable| *durable >= applied).await.map(|_| ()).map_err(|_| Unavailable)
+        let mut state = self.state.clone();
+        let passed = state.wait_for(|state| state.fails || state.durable >= applied).await;
+        match passed.map(|state| state.fails) {
+            Ok(false) => Ok(()),
+            Ok(true) | Err(_) => Err(Unavailable::Now),
+        }
     }
 
-    /// Whether the committer is at work.
+    /// Whether the committer is there.
     pub fn is_open(&self) -> bool {
-        self.durable.has_changed().is_ok()
+        self.state.has_changed().is_ok()
+    }
+
+    /// Whether the store is at work: it did not fail, or was opened again since.
+    pub fn is_well(&self) -> bool {
+        self.is_open() && !self.state.borrow().fails
     }
 }
 
@@ -71,11 +94,26 @@ mod tests {
     }
 
     #[test]
-    fn when_the_committer_failed_nothing_more_comes_out() {
+    fn when_the_committer_is_gone_nothing_more_comes_out() {
         let (keeper, gate) = gate();
         keeper.applying();
         drop(keeper);
-        assert_eq!(gate.pass().now_or_never(), Some(Err(Unavailable)));
+        assert_eq!(gate.pass().now_or_never(), Some(Err(Unavailable::Now)));
         assert!(!gate.is_open());
+    }
+
+    #[test]
+    fn while_the_store_fails_nothing_comes_out_and_then_it_does() {
+        let (keeper, gate) = gate();
+        keeper.applying();
+        let mut waits = Box::pin(gate.pass());
+        assert_eq!((&mut waits).now_or_never(), None);
+        keeper.fails();
+        assert_eq!(waits.now_or_never(), Some(Err(Unavailable::Now)));
+        assert_eq!(gate.pass().now_or_never(), Some(Err(Unavailable::Now)));
+        assert!(gate.is_open() && !gate.is_well());
+        keeper.durable();
+        assert_eq!(gate.pass().now_or_never(), Some(Ok(())));
+        assert!(gate.is_well());
     }
 }

@@ -30,11 +30,11 @@ impl Reader {
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
         let store = self.store.clone();
-        let found = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Unavailable)?;
+        let found = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Unavailable::Now)?;
         self.gate.pass().await?;
         found.map_err(|error| {
             warn!(%error, "a read failed");
-            Unavailable
+            Unavailable::Now
         })
     }
 }

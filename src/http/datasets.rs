@@ -14,8 +14,9 @@ use serde::Deserialize;
 
 use super::error::{self, Error};
 use super::{Rooms, error::granted};
+use crate::committer::Unavailable;
 use crate::session::Entry;
-use crate::store::{Decision, Start};
+use crate::store::{Decision, Reading, Start};
 use crate::sync::AckError;
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
@@ -52,16 +53,23 @@ pub(super) async fn changes(
         Since { epoch: None, version: None } => None,
         _ => return Err(bad_request("epoch and version go together".to_owned())),
     };
-    let (mut cursor, reset) = match rooms.sync.start(&who, &dataset, position).await? {
-        Start::After(cursor) | Start::Fresh(cursor) => (cursor, false),
-        Start::Reset(cursor) => (cursor, true),
+    let (mut cursor, mut reset, shared) = match rooms.sync.start(&who, &dataset, position).await? {
+        Start::After(cursor) | Start::Fresh(cursor) => (cursor, false, None),
+        Start::Reset { cursor, shared } => (cursor, true, shared),
     };
-    let from = cursor.version;
+    let mut from = cursor.version;
     let mut records = Vec::new();
     // The answer keeps no cursor but the version. So a version that a page cuts is read to its end, and what comes after it is left out.
     let mut cut = None;
     let (to, more) = loop {
-        let page = rooms.sync.changes(&who, &dataset, cursor).await?;
+        let page = match rooms.sync.changes(&who, &dataset, cursor).await? {
+            Reading::Page(page) => page,
+            Reading::Behind(again) => {
+                (cursor, reset, from, cut) = (again, true, 0, None);
+                records.clear();
+                continue;
+            }
+        };
         records.extend(page.records);
         cursor = page.cursor;
         match (cut, cursor.is_whole()) {
@@ -75,7 +83,7 @@ pub(super) async fn changes(
         }
     };
     let epoch = rooms.sync.epoch().clone();
-    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared: None, more, records }))
+    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records }))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.
@@ -93,11 +101,12 @@ pub(super) async fn write(
         _ => return Err(bad_request("not a write".to_owned())),
     };
     let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0).await?;
-    match answer.await.map_err(|_| crate::committer::Unavailable)?? {
+    match answer.await.map_err(|_| Unavailable::Now)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
             Ok(granted(&ServerMessage::Written { id, version, records: results }))
         }
         Decision::Conflict(records) => Ok(error::conflict(&ServerMessage::Conflict { id, dataset, records })),
+        Decision::NoIdentity => Err(Unavailable::Now.into()),
         Decision::Refused(code, message) => Err(Error::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }
 }
@@ -117,7 +126,7 @@ pub(super) async fn ack(
     };
     match rooms.sync.acknowledge(&who, dataset.clone(), version).await {
         Ok(()) => Ok(granted(&serde_json::json!({ "acknowledged": version }))),
-        Err(AckError::Unavailable) => Err(crate::committer::Unavailable.into()),
+        Err(AckError::Unavailable(why)) => Err(why.into()),
         Err(AckError::Ahead(head)) => Err(Error::Refused {
             id: None,
             dataset: Some(dataset.to_string()),

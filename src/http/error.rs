@@ -35,8 +35,14 @@ impl From<Denied> for Error {
 }
 
 impl From<Unavailable> for Error {
-    fn from(_: Unavailable) -> Error {
-        Error::Denied(Denied::Unavailable)
+    fn from(why: Unavailable) -> Error {
+        match why {
+            Unavailable::Now => Error::Denied(Denied::Unavailable),
+            Unavailable::ReadOnly => {
+                let message = "the store takes no writes now: its disk is full or fails".to_owned();
+                Error::Refused { id: None, dataset: None, code: RefusalCode::ReadOnly, message }
+            }
+        }
     }
 }
 

@@ -19,9 +19,9 @@ pub(super) async fn ready(State(rooms): State<Rooms>) -> Response {
     if *rooms.draining.borrow() {
         return error::health(false, "on its way out");
     }
-    match rooms.gate.is_open() {
+    match rooms.gate.is_well() {
         true => error::health(true, "ready"),
-        false => error::health(false, "the store failed; see the log"),
+        false => error::health(false, "the store failed and is opened again as soon as that is possible; see the log"),
     }
 }
 

@@ -130,6 +130,13 @@ impl Feed {
         }
     }
 
+    pub(super) fn jump(&self, version: u64) {
+        let followers = lock(&self.followers);
+        *lock(&self.ring) = Ring::default();
+        self.head.fetch_max(version, Ordering::AcqRel);
+        followers.iter().for_each(|mailbox| mailbox.mark(Mark::Moved));
+    }
+
     pub(super) fn join(&self, mailbox: &Arc<Mailbox>) {
         let mut followers = lock(&self.followers);
         if !followers.iter().any(|known| Arc::ptr_eq(known, mailbox)) {

@@ -16,6 +16,10 @@ pub enum Mark {
     Replaced = 4,
     /// The server stops.
     Drain = 8,
+    /// The identity was erased.
+    Erased = 16,
+    /// The identity was merged into another one.
+    Merged = 32,
 }
 
 /// The marks that a session found.

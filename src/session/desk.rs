@@ -126,6 +126,12 @@ impl<'a> Desk<'a> {
         if marks.has(Mark::Replaced) {
             return Err(End::Close(CloseCode::Replaced));
         }
+        if marks.has(Mark::Erased) {
+            return Err(End::Close(CloseCode::Erased));
+        }
+        if marks.has(Mark::Merged) {
+            return Err(End::Close(CloseCode::Moved));
+        }
         self.draining |= marks.has(Mark::Drain);
         self.moved |= marks.has(Mark::Moved);
         if marks.has(Mark::Tick) {

@@ -25,7 +25,7 @@ use super::socket::{Incoming, Socket};
 use super::{Inner, name, random};
 use crate::committer::{Answer, Unavailable};
 use crate::hub::{Mark, Marks, RING_CHANGES};
-use crate::store::{Cursor, Decision};
+use crate::store::{Cursor, Decision, Reading};
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
 
 /// From the socket to a session that was welcomed.
 async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Socket<S>, session: u64) -> Option<Driver<'_, S>> {
-    let (entry, patch) = match handshake::hello(inner, &mut socket).await {
+    let entry = match handshake::hello(inner, &mut socket).await {
         Ok(entered) => entered,
         Err(Turned::Gone) => {
             inner.metrics.handshake("gone");
@@ -60,11 +60,11 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Soc
     };
     let now = inner.now();
     let machine = Machine::new(now, entry.expires_s);
-    let welcome = handshake::welcome(&entry, session, patch, machine.expires_in_s(now));
+    let expires_in_s = machine.expires_in_s(now);
     let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
     // Its first deadlines are looked at, and the welcome leaves, before the first event.
     let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true };
-    match driver.say(&welcome).await {
+    match driver.welcome(session, expires_in_s).await {
         Ok(()) => Some(driver),
         Err(end) => {
             driver.finish(end).await;
@@ -121,6 +121,20 @@ enum Event {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
+    /// Greets the device. The hub knows the session by now: if its identity goes after this look, the session is told.
+    async fn welcome(&mut self, session: u64, expires_in_s: u64) -> Result<(), End> {
+        let Desk { inner, who, .. } = &self.desk;
+        match inner.sync.arrival(who).await {
+            Ok(Some(arrival)) => {
+                let welcome = handshake::welcome(who, session, arrival, expires_in_s);
+                self.say(&welcome).await
+            }
+            // It was there a moment ago. Its login leads elsewhere by now.
+            Ok(None) => Err(End::Close(CloseCode::Moved)),
+            Err(_) => Err(End::Close(CloseCode::ServerError)),
+        }
+    }
+
     async fn event(&mut self) -> Event {
         let load: usize = self.patches.iter().map(|pending| pending.load).sum();
         let listens = !self.desk.draining && load < limits::PATCH_WINDOW as usize;
@@ -210,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         while let Some(Pending { id, dataset, .. }) = self.patches.pop_front() {
             self.tell(id, dataset, decision).await?;
             match self.patches.front_mut().and_then(|next| (&mut next.answer).now_or_never()) {
-                Some(next) => decision = next.unwrap_or(Err(Unavailable)),
+                Some(next) => decision = next.unwrap_or(Err(Unavailable::Now)),
                 None => break,
             }
         }
@@ -228,7 +242,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
             Ok(Decision::Conflict(records)) => self.say(&ServerMessage::Conflict { id, dataset, records }).await,
             Ok(Decision::Refused(code, message)) => self.refuse(Some(id), Some(dataset.to_string()), code, message).await,
-            Err(Unavailable) => self.refuse_unavailable(Some(id), Some(dataset)).await,
+            // Its session is about to be told why.
+            Ok(Decision::NoIdentity) => self.refuse_unavailable(Some(id), Some(dataset), Unavailable::Now).await,
+            Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
         }
     }
 
@@ -269,11 +285,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
 
     async fn send_page(&mut self, at: usize, cursor: Cursor) -> Result<Sent, End> {
         let dataset = self.followings[at].dataset().clone();
-        let Ok(page) = self.desk.inner.sync.changes(&self.desk.who, &dataset, cursor).await else { return Ok(Sent::Failed) };
+        let page = match self.desk.inner.sync.changes(&self.desk.who, &dataset, cursor).await {
+            Ok(Reading::Page(page)) => page,
+            Ok(Reading::Behind(again)) => {
+                self.followings[at].behind(again);
+                return Ok(Sent::Some);
+            }
+            Err(_) => return Ok(Sent::Failed),
+        };
         if let Some(Cut { from, to, reset, more }) = self.followings[at].read(&page) {
             self.desk.inner.metrics.page("store");
             let epoch = self.desk.inner.sync.epoch().clone();
-            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared: None, more, records: page.records }).await?;
+            let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
+            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records: page.records }).await?;
         }
         // Also after the last page: something may have been published while it was read.
         Ok(Sent::Some)
@@ -300,7 +324,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
 
 async fn answer(patches: &mut VecDeque<Pending>) -> Result<Decision, Unavailable> {
     match patches.front_mut() {
-        Some(first) => (&mut first.answer).await.unwrap_or(Err(Unavailable)),
+        Some(first) => (&mut first.answer).await.unwrap_or(Err(Unavailable::Now)),
         None => std::future::pending().await,
     }
 }

@@ -26,8 +26,15 @@ pub(super) enum Step {
 pub(super) struct Cut {
     pub from: u64,
     pub to: u64,
-    pub reset: bool,
+    pub reset: Option<Reset>,
     pub more: bool,
+}
+
+/// The device forgets what it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Reset {
+    /// Up to here the history of its position is the server's, after a restored backup.
+    pub shared: Option<u64>,
 }
 
 /// One open dataset.
@@ -43,7 +50,7 @@ pub(super) struct Following {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Opened, nothing sent yet; `reset`: the device must forget first.
-    Opened { reset: bool },
+    Opened { reset: Option<Reset> },
     /// On the way through the store.
     Reading,
     /// From the ring.
@@ -53,8 +60,8 @@ enum State {
 impl Following {
     pub(super) fn new(feed: Arc<Feed>, start: Start) -> Following {
         let (cursor, reset) = match start {
-            Start::After(cursor) | Start::Fresh(cursor) => (cursor, false),
-            Start::Reset(cursor) => (cursor, true),
+            Start::After(cursor) | Start::Fresh(cursor) => (cursor, None),
+            Start::Reset { cursor, shared } => (cursor, Some(Reset { shared })),
         };
         Following { feed, cursor, state: State::Opened { reset }, written: 0 }
     }
@@ -94,16 +101,21 @@ impl Following {
 
     /// A page was read; `None` if there is nothing in it to send.
     pub(super) fn read(&mut self, page: &Page) -> Option<Cut> {
-        let cut = Cut {
-            from: if matches!(self.state, State::Opened { reset: true }) { 0 } else { self.cursor.version },
-            to: page.cursor.version,
-            reset: self.state == State::Opened { reset: true },
-            more: page.more,
+        let (answers_open, reset) = match self.state {
+            State::Opened { reset } => (true, reset),
+            State::Reading | State::Live => (false, None),
         };
-        let answers_open = matches!(self.state, State::Opened { .. });
+        let from = if reset.is_some() { 0 } else { self.cursor.version };
+        let cut = Cut { from, to: page.cursor.version, reset, more: page.more };
         self.cursor = page.cursor;
         self.state = if page.more { State::Reading } else { State::Live };
         (answers_open || cut.to > cut.from || !page.records.is_empty()).then_some(cut)
+    }
+
+    /// Tombstones went that were not sent: the device begins again at this cursor.
+    pub(super) fn behind(&mut self, cursor: Cursor) {
+        self.cursor = cursor;
+        self.state = State::Opened { reset: Some(Reset { shared: None }) };
     }
 
     /// This session was told that it wrote a version.

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use driftless_protocol::{ClientMessage, CloseCode, DecodeError, RefusalCode, ServerMessage};
+use driftless_protocol::{ClientMessage, CloseCode, DecodeError, RefusalCode, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::machine::HEARTBEAT_S;
 use super::socket::{Incoming, Socket};
 use super::{Entry, Inner, name};
+use crate::sync::{Arrival, Principal};
 
 /// How long a socket may stay without its hello. A phone on a bad network needs seconds; a stranger gets no more.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -22,8 +23,8 @@ pub(super) enum Turned {
     Gone,
 }
 
-/// Waits for hello and checks it; says who came, and the device's highest patch number.
-pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<(Entry, u64), Turned> {
+/// Waits for hello and checks it; says who came.
+pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<Entry, Turned> {
     let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
     let bytes = match first {
         Err(_) => return Err(Turned::Away(CloseCode::HelloTimeout)),
@@ -41,26 +42,29 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
         }
     };
     drop(bytes);
+    // Such ids are the server's own writers'.
+    if device.as_str().starts_with(limits::RESERVED_DEVICE) {
+        return Err(Turned::Away(CloseCode::BadMessage));
+    }
     let entered = inner.door.enter(&token, device.clone()).await;
     inner.metrics.handshake(entered.as_ref().map_or_else(|denied| denied.code(), |_| "welcome"));
     let entry = entered.map_err(|denied| {
         debug!(%device, reason = %denied, "a device was turned away");
         Turned::Away(denied.close_code())
     })?;
-    let patch = inner.sync.newest_patch(&entry.principal).await.map_err(|_| Turned::Away(CloseCode::ServerError))?;
     debug!(identity = %entry.principal.identity, %device, ?client, "a device came in");
-    Ok((entry, patch))
+    Ok(entry)
 }
 
 /// The answer to a hello.
-pub(super) fn welcome(entry: &Entry, session: u64, patch: u64, token_expires_in_s: u64) -> ServerMessage {
+pub(super) fn welcome(who: &Principal, session: u64, arrival: Arrival, token_expires_in_s: u64) -> ServerMessage {
     ServerMessage::Welcome {
-        identity: entry.principal.identity.as_str().to_owned(),
+        identity: who.identity.as_str().to_owned(),
         session: name(session),
-        patch,
+        patch: arrival.patch,
         heartbeat_s: HEARTBEAT_S,
         token_expires_in_s,
-        limits: entry.principal.pool.limits,
-        merged: Vec::new(),
+        limits: who.pool.limits,
+        merged: arrival.merged,
     }
 }

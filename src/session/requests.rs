@@ -19,7 +19,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             ClientMessage::Renew { token } => self.renew(&token).await,
             ClientMessage::List => match self.desk.inner.sync.list(&self.desk.who).await {
                 Ok(datasets) => self.say(&ServerMessage::Datasets { datasets }).await,
-                Err(Unavailable) => self.refuse_unavailable(None, None).await,
+                Err(why) => self.refuse_unavailable(None, None, why).await,
             },
             ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
@@ -32,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                         self.patches.push_back(Pending { id, dataset, answer, load });
                         Ok(())
                     }
-                    Err(Unavailable) => self.refuse_unavailable(Some(id), Some(dataset)).await,
+                    Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
                 }
             }
         }
@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             if known.is_none() {
                 inner.hub.unfollow(who.identity.as_str(), &feed, mailbox);
             }
-            return self.refuse_unavailable(None, Some(dataset)).await;
+            return self.refuse_unavailable(None, Some(dataset), Unavailable::Now).await;
         };
         let following = Following::new(feed, start);
         match known {
@@ -98,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
         match self.desk.inner.sync.note_ack(&self.desk.who, dataset.clone(), version).await {
             Ok(()) => Ok(()),
-            Err(Unavailable) => self.refuse_unavailable(None, Some(dataset)).await,
+            Err(why) => self.refuse_unavailable(None, Some(dataset), why).await,
         }
     }
 
@@ -106,9 +106,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         self.refuse(None, Some(dataset.to_string()), RefusalCode::NotOpen, format!("{dataset} is not open in this session")).await
     }
 
-    pub(super) async fn refuse_unavailable(&mut self, id: Option<u64>, dataset: Option<DatasetName>) -> Result<(), End> {
-        let message = "the store cannot do it now; ask again after a while, a patch with the same number".to_owned();
-        self.refuse(id, dataset.map(|name| name.to_string()), RefusalCode::Unavailable, message).await
+    pub(super) async fn refuse_unavailable(&mut self, id: Option<u64>, dataset: Option<DatasetName>, why: Unavailable) -> Result<(), End> {
+        let (code, message) = match why {
+            Unavailable::Now => {
+                (RefusalCode::Unavailable, "the store cannot do it now; ask again after a while, a patch with the same number")
+            }
+            Unavailable::ReadOnly => (
+                RefusalCode::ReadOnly,
+                "the store takes no writes now, its disk is full or fails; send it again after a while, with the same number",
+            ),
+        };
+        self.refuse(id, dataset.map(|name| name.to_string()), code, message.to_owned()).await
     }
 
     pub(super) async fn refuse(&mut self, id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String) -> Result<(), End> {

@@ -43,8 +43,14 @@ fn house() -> House {
         secret: Some(DEVELOPMENT_SECRET.to_owned()),
     };
     let verifier = Verifier::new([(Arc::from("p"), vec![issuer])]).expect("an issuer");
-    let pool =
-        Pool { name: "p".into(), region: "local".into(), limits: Default::default(), policy: Default::default(), datasets: Vec::new() };
+    let pool = Pool {
+        name: "p".into(),
+        region: "local".into(),
+        limits: Default::default(),
+        policy: Default::default(),
+        datasets: Vec::new(),
+        keep: Default::default(),
+    };
     let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
     let sync = Sync::new(reader, committer, clock);
     let now_s = clock.unix_ms() / 1000;

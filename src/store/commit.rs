@@ -3,12 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
+use driftless_protocol::{Change, DatasetName, DeviceId, Limits, Op, Record, RefusalCode, limits};
 
 use super::engine::{Batch, Bytes, Committed};
-use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, PointerRow, RecordRow};
+use super::history::What;
+use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, RecordRow};
+use super::version::{Known, Making};
 use super::view::View;
-use super::{Identity, Store, StoreError, keys, pieces};
+use super::{Identity, Store, StoreError, keys};
 use crate::merge::{self, Applied, Outcome, Policy, Stored, Terms};
 
 /// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
@@ -42,7 +44,50 @@ pub struct Rules {
     pub limits: Limits,
     /// What happens on a conflict.
     pub policy: Policy,
+    /// How long what is of the past is kept.
+    pub keep: Keeping,
 }
+
+/// How long a dataset keeps what is of the past.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// How long a tombstone stays for devices that have not acknowledged it, in milliseconds.
+    pub tombstone_ms: u64,
+    /// How many tombstones are kept at most; the oldest go first.
+    pub tombstones: u64,
+    /// How long a version stays in the history, in milliseconds.
+    pub history_ms: u64,
+    /// How many versions stay at most; 0: no history is kept.
+    pub history_versions: u64,
+    /// How many bytes of history stay at most.
+    pub history_bytes: u64,
+}
+
+impl Default for Keeping {
+    /// 30 days of tombstones, 7 days and 1,000 versions of history, as many tombstones and bytes of history as a dataset has of records and bytes.
+    fn default() -> Keeping {
+        Keeping {
+            tombstone_ms: 30 * DAY_MS,
+            tombstones: limits::RECORDS,
+            history_ms: 7 * DAY_MS,
+            history_versions: 1000,
+            history_bytes: limits::DATASET_BYTES,
+        }
+    }
+}
+
+impl Keeping {
+    /// How long after a dataset's first garbage the reaper looks at it, in milliseconds, and how long a tombstone stays at least: a device
+    /// that is on its way through the dataset, and has acknowledged nothing yet, must not be sent back to the beginning all the time.
+    pub(super) fn least_ms(&self) -> u64 {
+        LEAST_MS.min(self.tombstone_ms).min(self.history_ms)
+    }
+}
+
+/// See [`Keeping::least_ms`]: the time that a slow phone takes for a dataset at its bounds.
+const LEAST_MS: u64 = 10 * 60 * 1000;
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// What became of a patch.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,24 +112,31 @@ pub enum Decision {
     Conflict(Vec<Record>),
     /// Not applied.
     Refused(RefusalCode, String),
+    /// Not applied: the identity was erased, or merged into another one.
+    NoIdentity,
 }
 
 /// Writes that will be durable together.
 pub struct Group<'a> {
     pub(super) view: View<'a>,
-    engine: &'a super::engine::Handle,
+    pub(super) store: &'a Store,
+    /// Identities that were looked at, and whether they are there.
+    pub(super) there: HashMap<Identity, bool>,
 }
 
 impl Store {
     /// Begins a group. Only the committer does, and one at a time.
     pub fn group(&self) -> Group<'_> {
-        Group { view: View::new(&self.engine), engine: &self.engine }
+        Group { view: View::new(&self.engine), store: self, there: HashMap::new() }
     }
 }
 
 impl Group<'_> {
     /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
     pub fn write(&mut self, patch: &Patch, rules: &Rules, now_ms: u64) -> Result<Decision, StoreError> {
+        if !self.is_there(&patch.identity)? {
+            return Ok(Decision::NoIdentity);
+        }
         let digest = digest(patch);
         let slot_key = keys::patch(&patch.identity, &patch.device, (patch.id % limits::PATCH_WINDOW) as u16);
         if let Some(row) = self.view.get(&slot_key)?
@@ -104,34 +156,38 @@ impl Group<'_> {
                 HeadRow::default()
             }
         };
-        let (current, pointers) = self.current(patch)?;
+        let (current, known) = self.current(patch)?;
         let terms = Terms { device: &patch.device, now_ms, policy: rules.policy, limits: &rules.limits };
         let mut batch = Batch { guards: vec![(head_key.clone(), head_row)], rows: Vec::new() };
         match merge::merge(head.head(), &current, &patch.changes, terms) {
             Outcome::Refused(code, message) => Ok(Decision::Refused(code, message)),
             Outcome::Conflict(met) => {
                 let conflicts = head.conflicts + 1;
-                batch.rows.push(conflict_row(patch, conflicts, &met, false, now_ms)?);
+                batch.rows.push(conflict_row((&patch.identity, &patch.dataset, &patch.device), conflicts, &met, false, now_ms)?);
                 batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
                 self.view.decide(batch);
                 Ok(Decision::Conflict(met))
             }
             Outcome::Applied(Applied { head: new, records, computed, overruled }) => {
-                let mut conflicts = head.conflicts;
+                let mut head = head;
                 if !overruled.is_empty() {
-                    conflicts += 1;
-                    batch.rows.push(conflict_row(patch, conflicts, &overruled, true, now_ms)?);
+                    head.conflicts += 1;
+                    batch.rows.push(conflict_row(
+                        (&patch.identity, &patch.dataset, &patch.device),
+                        head.conflicts,
+                        &overruled,
+                        true,
+                        now_ms,
+                    )?);
                 }
-                for (ordinal, stored) in records.iter().enumerate() {
-                    move_record(patch, stored, ordinal as u16, pointers.get(&stored.record.key), &mut batch.rows)?;
-                }
+                let Patch { identity, dataset, device, .. } = patch;
+                let making = Making { identity, dataset, device, what: What::Patch, keep: &rules.keep, now_ms };
+                making.write(&mut batch, head, new, &records, &known, Vec::new())?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
                 let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)? };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 let results = results.into_iter().map(|stored| stored.record.clone()).collect();
                 let records = records.into_iter().map(|stored| stored.record).collect();
-                let row = HeadRow { version: new.version, records: new.records, bytes: new.bytes, modified_ms: now_ms, conflicts };
-                batch.rows.push((head_key, Some(rows::encode(&row)?)));
                 self.view.decide(batch);
                 Ok(Decision::Written { version: new.version, records, results })
             }
@@ -140,6 +196,9 @@ impl Group<'_> {
 
     /// Records that a device has everything up to a version. An older acknowledgement changes nothing.
     pub fn acknowledge(&mut self, identity: &Identity, device: &DeviceId, dataset: &DatasetName, version: u64) -> Result<(), StoreError> {
+        if !self.is_there(identity)? {
+            return Ok(());
+        }
         let key = keys::ack(identity, device, dataset);
         let before = self.view.get(&key)?.map(|row| rows::decode::<rows::AckRow>(&row)).transpose()?;
         if before.is_none_or(|before| before.version < version) {
@@ -160,9 +219,10 @@ impl Group<'_> {
         if batches.is_empty() {
             return Ok(());
         }
-        if self.engine.commit(&batches)?.contains(&Committed::Stale) {
+        if self.store.engine.commit(&batches)?.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
+        self.store.tap.note(&batches);
         Ok(())
     }
 
@@ -191,47 +251,19 @@ impl Group<'_> {
     }
 
     /// The stored record of each change's key, at the first change that names it, and where those records stand.
-    fn current<'p>(&self, patch: &'p Patch) -> Result<(Vec<Option<Stored>>, Pointers<'p>), StoreError> {
-        let (mut current, mut pointers) = (Vec::with_capacity(patch.changes.len()), HashMap::new());
+    fn current(&self, patch: &Patch) -> Result<(Vec<Option<Stored>>, Known), StoreError> {
+        let (mut current, mut known) = (Vec::with_capacity(patch.changes.len()), Known::new());
         let mut read = HashSet::with_capacity(patch.changes.len());
         for change in &patch.changes {
-            if !read.insert(&change.key) {
-                current.push(None);
-                continue;
-            }
-            let Some(row) = self.view.get(&keys::key(&patch.identity, &patch.dataset, &change.key))? else {
-                current.push(None);
-                continue;
+            let old = match read.insert(&change.key) {
+                true => self.view.old(&patch.identity, &patch.dataset, &change.key)?,
+                false => None,
             };
-            let pointer: PointerRow = rows::decode(&row)?;
-            let at = keys::version(&patch.identity, &patch.dataset, pointer.version, pointer.ordinal);
-            let (_, content) =
-                self.view.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
-            current.push(Some(rows::stored(&content)?));
-            pointers.insert(&change.key, pointer);
+            current.push(old.as_ref().map(|old| old.stored.clone()));
+            known.extend(old.map(|old| (change.key.clone(), old)));
         }
-        Ok((current, pointers))
+        Ok((current, known))
     }
-}
-
-/// Where the records of a patch's keys stand.
-type Pointers<'p> = HashMap<&'p Key, PointerRow>;
-
-type Rows = Vec<(Bytes, Option<Bytes>)>;
-
-/// Rows that put a record's new version in the place of its old one.
-fn move_record(patch: &Patch, stored: &Stored, ordinal: u16, old: Option<&PointerRow>, batch: &mut Rows) -> Result<(), StoreError> {
-    if let Some(old) = old {
-        let at = keys::version(&patch.identity, &patch.dataset, old.version, old.ordinal);
-        batch.extend((0..old.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
-    }
-    let Stored { record, .. } = stored;
-    let content = rows::encode(&RecordRow::of(stored))?;
-    let at = keys::version(&patch.identity, &patch.dataset, record.version, ordinal);
-    batch.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
-    let pointer = PointerRow { version: record.version, ordinal, pieces: pieces::count(&content) };
-    batch.push((keys::key(&patch.identity, &patch.dataset, &record.key), Some(rows::encode(&pointer)?)));
-    Ok(())
 }
 
 /// The results as they are kept, unless they are too large.
@@ -241,10 +273,17 @@ fn kept(results: &[&Stored]) -> Result<Option<Vec<ByteRow>>, StoreError> {
     Ok((bytes <= RESULT_BYTES).then_some(rows))
 }
 
-fn conflict_row(patch: &Patch, number: u64, met: &[Record], applied: bool, now_ms: u64) -> Result<(Bytes, Option<Bytes>), StoreError> {
+/// An entry of the conflict log: whose, where, and by whom.
+pub(super) fn conflict_row(
+    (identity, dataset, device): (&Identity, &DatasetName, &DeviceId),
+    number: u64,
+    met: &[Record],
+    applied: bool,
+    now_ms: u64,
+) -> Result<(Bytes, Option<Bytes>), StoreError> {
     let records = met.iter().take(CONFLICT_RECORDS).map(|r| (r.key.clone(), r.version, r.device.clone())).collect();
-    let row = ConflictRow { number, at_ms: now_ms, device: patch.device.clone(), applied, records };
-    let key = keys::conflict(&patch.identity, &patch.dataset, (number % CONFLICT_LOG) as u16);
+    let row = ConflictRow { number, at_ms: now_ms, device: device.clone(), applied, records };
+    let key = keys::conflict(identity, dataset, (number % CONFLICT_LOG) as u16);
     Ok((key, Some(rows::encode(&row)?)))
 }
 

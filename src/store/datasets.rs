@@ -6,7 +6,7 @@
 
 use driftless_protocol::{Content, DatasetInfo, DatasetName, Epoch, Position, Record, limits};
 
-use super::rows::{self, ConflictRow, HeadRow};
+use super::rows::{self, ConflictRow, HeadRow, LineageRow};
 use super::{Identity, Store, StoreError, keys, pieces};
 
 /// Rows read at a time: 1.5 MiB of the largest.
@@ -29,6 +29,11 @@ impl Cursor {
         Cursor { version, part: None, fresh_until: 0 }
     }
 
+    /// The cursor of a reader that has nothing, while the head is at a version.
+    fn fresh(head: u64) -> Cursor {
+        Cursor { version: 0, part: None, fresh_until: head }
+    }
+
     /// Whether it ends where a version does.
     pub fn is_whole(&self) -> bool {
         self.part.is_none()
@@ -43,7 +48,21 @@ pub enum Start {
     /// From nothing, because it has nothing.
     Fresh(Cursor),
     /// From nothing, because the server cannot continue from its position: it forgets what it has.
-    Reset(Cursor),
+    Reset {
+        /// From here.
+        cursor: Cursor,
+        /// After a restored backup: up to here the history of its position is this one.
+        shared: Option<u64>,
+    },
+}
+
+/// What a reader finds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reading {
+    /// Some changes.
+    Page(Page),
+    /// Tombstones that it has not met are gone: it begins again at this cursor and forgets what it has.
+    Behind(Cursor),
 }
 
 /// Some of what changed after a cursor, in the order of the versions.
@@ -60,8 +79,12 @@ pub struct Page {
 impl Store {
     /// The version of a dataset; 0 if it was never written.
     pub fn version(&self, identity: &Identity, dataset: &DatasetName) -> Result<u64, StoreError> {
+        Ok(self.head(identity, dataset)?.version)
+    }
+
+    pub(super) fn head(&self, identity: &Identity, dataset: &DatasetName) -> Result<HeadRow, StoreError> {
         let row = self.engine.get(&[keys::head(identity, dataset)])?.pop().flatten();
-        Ok(row.map(|row| rows::decode::<HeadRow>(&row)).transpose()?.unwrap_or_default().version)
+        Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
     }
 
     /// All datasets of an identity that were ever written, by name.
@@ -83,14 +106,24 @@ impl Store {
 
     /// Where a reader with this position begins.
     pub fn start(&self, identity: &Identity, dataset: &DatasetName, position: Option<&Position>) -> Result<Start, StoreError> {
-        let head = self.version(identity, dataset)?;
-        Ok(begin(head, &self.epoch, position))
+        let head = self.head(identity, dataset)?;
+        Ok(begin(&head, &self.epoch, &self.lineage, position))
     }
 
     /// The next page, of about [`limits::PAGE_BYTES`].
-    pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<Page, StoreError> {
+    pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<Reading, StoreError> {
         // Read before the scan: whatever made this head is met by the scan.
         let head = self.version(identity, dataset)?;
+        let page = self.page(identity, dataset, cursor, head)?;
+        // And the horizon after it: a tombstone that went meanwhile was perhaps not met.
+        let HeadRow { version, horizon, .. } = self.head(identity, dataset)?;
+        Ok(match horizon > cursor.version.max(cursor.fresh_until) {
+            true => Reading::Behind(Cursor::fresh(version)),
+            false => Reading::Page(page),
+        })
+    }
+
+    fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64) -> Result<Page, StoreError> {
         let prefix = keys::versions(identity, dataset);
         let end = keys::after(&prefix);
         let (version, ordinal) = cursor.part.unwrap_or((cursor.version + 1, 0));
@@ -123,12 +156,26 @@ impl Store {
     }
 }
 
-fn begin(head: u64, epoch: &Epoch, position: Option<&Position>) -> Start {
-    let nothing = Cursor { version: 0, part: None, fresh_until: head };
-    match position {
-        None => Start::Fresh(nothing),
-        Some(position) if position.epoch == *epoch && position.version <= head => Start::After(Cursor::at(position.version)),
-        Some(_) => Start::Reset(nothing),
+fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, position: Option<&Position>) -> Start {
+    let cursor = Cursor::fresh(head.version);
+    let Some(Position { epoch: theirs, version }) = position else { return Start::Fresh(cursor) };
+    if theirs != epoch {
+        return Start::Reset { cursor, shared: shared(head, lineage, theirs) };
+    }
+    match *version {
+        0 => Start::Fresh(cursor),
+        version if (head.horizon..=head.version).contains(&version) => Start::After(Cursor::at(version)),
+        _ => Start::Reset { cursor, shared: None },
+    }
+}
+
+/// Up to which version the history of an earlier epoch is this one; `None` if this one does not descend from it.
+fn shared(head: &HeadRow, lineage: &LineageRow, epoch: &Epoch) -> Option<u64> {
+    let (number, _) = lineage.before.iter().find(|(_, before)| before == epoch)?;
+    match head.shared.iter().any(|(at, _)| at == number) {
+        true => head.shared.iter().filter(|(at, _)| at >= number).map(|(_, version)| *version).min(),
+        // The dataset was made later: of the one that the device knew nothing is here.
+        false => Some(0),
     }
 }
 
@@ -230,16 +277,38 @@ fn place(rest: &[u8]) -> Result<(u64, u16, u16), StoreError> {
 mod tests {
     use super::*;
 
+    fn epoch(text: &str) -> Epoch {
+        Epoch::new(text).unwrap_or_else(|_| unreachable!())
+    }
+
+    fn at(epoch_name: &str, version: u64) -> Option<Position> {
+        Some(Position { epoch: epoch(epoch_name), version })
+    }
+
     #[test]
     fn a_reader_begins_where_it_can_be_continued() {
-        let epoch = Epoch::new("now").unwrap_or_else(|_| unreachable!());
-        let other = Epoch::new("before").unwrap_or_else(|_| unreachable!());
-        let at = |epoch: &Epoch, version| Some(Position { epoch: epoch.clone(), version });
-        let begins = |position: Option<Position>| begin(5, &epoch, position.as_ref());
+        let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
+        let begins = |position: Option<Position>| begin(&head, &epoch("now"), &LineageRow::default(), position.as_ref());
         assert!(matches!(begins(None), Start::Fresh(cursor) if cursor.version == 0));
-        assert_eq!(begins(at(&epoch, 3)), Start::After(Cursor::at(3)));
-        assert_eq!(begins(at(&epoch, 5)), Start::After(Cursor::at(5)));
-        assert!(matches!(begins(at(&epoch, 6)), Start::Reset(_)), "ahead of the server");
-        assert!(matches!(begins(at(&other, 3)), Start::Reset(_)), "of another history");
+        assert!(matches!(begins(at("now", 0)), Start::Fresh(_)), "it has nothing that it could forget");
+        assert!(matches!(begins(at("now", 1)), Start::Reset { shared: None, .. }), "behind the horizon");
+        assert_eq!(begins(at("now", 2)), Start::After(Cursor::at(2)), "at the horizon");
+        assert_eq!(begins(at("now", 5)), Start::After(Cursor::at(5)));
+        assert!(matches!(begins(at("now", 6)), Start::Reset { shared: None, .. }), "ahead of the server");
+        assert!(matches!(begins(at("before", 3)), Start::Reset { shared: None, .. }), "of another history");
+    }
+
+    #[test]
+    fn a_reader_of_an_earlier_epoch_is_told_what_both_histories_share() {
+        let lineage = LineageRow { number: 3, before: vec![(0, epoch("a")), (1, epoch("b")), (2, epoch("c"))] };
+        // It was at 9 when the first backup was restored, at 7 when the next one was, and so on.
+        let head = HeadRow { version: 20, shared: vec![(0, 9), (1, 7), (2, 12)], ..HeadRow::default() };
+        let shared = |head: &HeadRow, name: &str| match begin(head, &epoch("d"), &lineage, at(name, 8).as_ref()) {
+            Start::Reset { shared, .. } => shared,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(["a", "b", "c", "x"].map(|name| shared(&head, name)), [Some(7), Some(7), Some(12), None]);
+        let younger = HeadRow { version: 3, shared: vec![(2, 2)], ..HeadRow::default() };
+        assert_eq!(["a", "b", "c"].map(|name| shared(&younger, name)), [Some(0), Some(0), Some(2)]);
     }
 }

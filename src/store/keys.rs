@@ -3,9 +3,10 @@
 //!
 //! | kind | row |
 //! | --- | --- |
-//! | `m` name | the store's own: `epoch` |
+//! | `m` name | the store's own: `epoch`, `lineage`, `format` |
 //! | `l` pool, issuer, subject | login -> identity |
-//! | `i` identity | identity: pool and when it was made |
+//! | `i` identity | identity: pool, when it was made, what became of it |
+//! | `o` identity, pool, issuer, subject | a login that leads here |
 //! | `d` identity, device | device: when it was first seen |
 //! | `p` identity, device, slot | result of a patch |
 //! | `a` identity, device, dataset | acknowledged version |
@@ -13,11 +14,15 @@
 //! | `k` identity, dataset, key | where the record's newest version stands |
 //! | `v` identity, dataset, version, ordinal, piece | a record as that version left it |
 //! | `x` identity, dataset, slot | a conflict |
+//! | `g` identity, dataset, version, ordinal | where a tombstone stands |
+//! | `u` identity, dataset, version, piece | history: what that version replaced |
+//! | `r` due, identity, dataset | when the reaper looks at a dataset |
+//! | `w` identity | work that is under way: an erasure, a merge |
 
 use driftless_protocol::{DatasetName, DeviceId, Key};
 
 use super::Identity;
-use super::engine::Bytes;
+use super::engine::{Bytes, EngineError};
 
 /// A kind of row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,33 @@ pub(super) enum Kind {
     Key = b'k',
     Version = b'v',
     Conflict = b'x',
+    OwnLogin = b'o',
+    Gone = b'g',
+    History = b'u',
+    Due = b'r',
+    Work = b'w',
+}
+
+#[cfg(test)]
+impl Kind {
+    /// Every kind.
+    pub(super) const ALL: [Kind; 15] = [
+        Kind::Meta,
+        Kind::Login,
+        Kind::Identity,
+        Kind::OwnLogin,
+        Kind::Device,
+        Kind::Patch,
+        Kind::Ack,
+        Kind::Head,
+        Kind::Key,
+        Kind::Version,
+        Kind::Conflict,
+        Kind::Gone,
+        Kind::History,
+        Kind::Due,
+        Kind::Work,
+    ];
 }
 
 /// A key under construction.
@@ -74,6 +106,16 @@ pub(super) fn meta(name: &str) -> Bytes {
 
 pub(super) fn login(pool: &str, issuer: &str, subject: &str) -> Bytes {
     RowKey::of(Kind::Login).name(pool).name(issuer).name(subject).done()
+}
+
+/// All logins of a pool.
+pub(super) fn logins(pool: &str) -> Bytes {
+    RowKey::of(Kind::Login).name(pool).done()
+}
+
+/// All logins of a pool's issuer.
+pub(super) fn logins_of(pool: &str, issuer: &str) -> Bytes {
+    RowKey::of(Kind::Login).name(pool).name(issuer).done()
 }
 
 pub(super) fn identity(identity: &Identity) -> Bytes {
@@ -126,6 +168,87 @@ pub(super) fn conflicts(identity: &Identity, dataset: &DatasetName) -> Bytes {
 
 pub(super) fn conflict(identity: &Identity, dataset: &DatasetName, slot: u16) -> Bytes {
     RowKey::of(Kind::Conflict).name(identity).name(dataset.as_str()).number(slot).done()
+}
+
+pub(super) fn own_logins(identity: &Identity) -> Bytes {
+    RowKey::of(Kind::OwnLogin).name(identity).done()
+}
+
+pub(super) fn own_login(identity: &Identity, pool: &str, issuer: &str, subject: &str) -> Bytes {
+    RowKey::of(Kind::OwnLogin).name(identity).name(pool).name(issuer).name(subject).done()
+}
+
+pub(super) fn gone(identity: &Identity, dataset: &DatasetName, version: u64, ordinal: u16) -> Bytes {
+    RowKey::of(Kind::Gone).name(identity).name(dataset.as_str()).version(version).number(ordinal).done()
+}
+
+pub(super) fn history(identity: &Identity, dataset: &DatasetName, version: u64) -> Bytes {
+    RowKey::of(Kind::History).name(identity).name(dataset.as_str()).version(version).done()
+}
+
+pub(super) fn due(at_ms: u64, identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Due).version(at_ms).name(identity).name(dataset.as_str()).done()
+}
+
+/// The end of all dates up to and with this one.
+pub(super) fn due_until(at_ms: u64) -> Bytes {
+    RowKey::of(Kind::Due).version(at_ms.saturating_add(1)).done()
+}
+
+pub(super) fn work(identity: &Identity) -> Bytes {
+    RowKey::of(Kind::Work).name(identity).done()
+}
+
+/// All rows of a kind.
+pub(super) fn kind(kind: Kind) -> Bytes {
+    RowKey::of(kind).done()
+}
+
+/// All rows of a kind that belong to an identity.
+pub(super) fn owned(kind: Kind, identity: &Identity) -> Bytes {
+    RowKey::of(kind).name(identity).done()
+}
+
+/// All rows of a kind that belong to a dataset.
+pub(super) fn of_dataset(kind: Kind, identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(kind).name(identity).name(dataset.as_str()).done()
+}
+
+/// The parts of a key, read in the order in which they were written.
+pub(super) struct Parts<'a>(&'a [u8]);
+
+impl<'a> Parts<'a> {
+    /// Of a key behind its prefix.
+    pub(super) fn after(key: &'a [u8], prefix: &[u8]) -> Result<Parts<'a>, EngineError> {
+        key.strip_prefix(prefix).map(Parts).ok_or_else(unreadable)
+    }
+
+    pub(super) fn name(&mut self) -> Result<&'a str, EngineError> {
+        let length = usize::from(self.number()?);
+        let (name, rest) = self.0.split_at_checked(length).ok_or_else(unreadable)?;
+        self.0 = rest;
+        std::str::from_utf8(name).map_err(|_| unreadable())
+    }
+
+    pub(super) fn dataset(&mut self) -> Result<DatasetName, EngineError> {
+        DatasetName::new(self.name()?).map_err(|_| unreadable())
+    }
+
+    pub(super) fn version(&mut self) -> Result<u64, EngineError> {
+        let (number, rest) = self.0.split_first_chunk().ok_or_else(unreadable)?;
+        self.0 = rest;
+        Ok(u64::from_be_bytes(*number))
+    }
+
+    pub(super) fn number(&mut self) -> Result<u16, EngineError> {
+        let (number, rest) = self.0.split_first_chunk().ok_or_else(unreadable)?;
+        self.0 = rest;
+        Ok(u16::from_be_bytes(*number))
+    }
+}
+
+fn unreadable() -> EngineError {
+    EngineError::Damaged("a row's key".to_owned())
 }
 
 /// The first key after all that begin with a prefix.

@@ -7,15 +7,27 @@
 //!
 //! Never here: sockets, tasks, the hub, pushes. The time is an argument.
 
+mod backup;
 mod commit;
 mod datasets;
 mod devices;
 mod engine;
+mod export;
+mod history;
+mod identities;
 mod keys;
-mod logins;
+mod migrate;
+mod moving;
+mod owned;
 mod pieces;
+mod reap;
+mod rewind;
 mod rows;
+#[cfg(test)]
+mod support;
+mod version;
 mod view;
+mod work;
 
 use std::fmt;
 use std::path::Path;
@@ -23,12 +35,18 @@ use std::sync::Arc;
 
 use driftless_protocol::Epoch;
 
-pub use commit::{Decision, Group, Patch, Rules};
-pub use datasets::{Cursor, Page, Start};
+pub use backup::{Checker, Damage, NoCopy, Part, RestoreError, Summary, Ticket, restore};
+pub use commit::{Decision, Group, Keeping, Patch, Rules};
+pub use datasets::{Cursor, Page, Reading, Start};
 pub use devices::Admission;
 pub use engine::{Config, EngineError as StoreError, Kind as EngineKind};
-pub use logins::LoginKey;
+pub use export::Exported;
+pub use history::{Difference, History, NotKept, Step, What};
+pub use identities::{Linked, Login, LoginKey};
+pub use reap::{Due, Reaped};
+pub use rewind::Rewound;
 pub use rows::ConflictRow as Conflict;
+pub use work::{Erasing, Merging, Policies, Worked};
 
 #[cfg(test)]
 pub(crate) use engine::memory;
@@ -67,10 +85,12 @@ impl fmt::Display for Identity {
 pub struct Store {
     engine: Arc<engine::Handle>,
     epoch: Epoch,
+    lineage: Arc<rows::LineageRow>,
+    tap: backup::Tap,
 }
 
 impl Store {
-    /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new.
+    /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new. A store of an older format is brought to today's.
     pub fn open(folder: &Path, config: &Config, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
         Store::on(engine::Handle::open(folder, config)?, fresh_epoch)
     }
@@ -81,22 +101,22 @@ impl Store {
         Store::on(engine::Handle::over(memory)?, fresh_epoch)
     }
 
+    /// The store of an open engine.
     fn on(engine: engine::Handle, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        let key = keys::meta("epoch");
-        let epoch = match engine.get(&[&key])?.pop().flatten() {
-            Some(row) => rows::decode(&row)?,
+        match migrate::format(&engine)? {
             None => {
-                let row = rows::encode(fresh_epoch)?;
-                engine.commit(&[engine::Batch { guards: vec![(key.clone(), None)], rows: vec![(key, Some(row))] }])?;
-                fresh_epoch.clone()
+                let epoch = keys::meta("epoch");
+                let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), migrate::format_row(migrate::FORMAT)?];
+                engine.commit(&[engine::Batch { guards: vec![(epoch, None)], rows }])?;
             }
-        };
-        Ok(Store { engine: Arc::new(engine), epoch })
-    }
-
-    /// The id of this store's history.
-    pub fn epoch(&self) -> &Epoch {
-        &self.epoch
+            Some(migrate::FORMAT) => {}
+            Some(format) => migrate::run(&engine, format)?,
+        }
+        let rows = engine.get(&[keys::meta("epoch"), keys::meta("lineage")])?;
+        let [epoch, lineage] = <[_; 2]>::try_from(rows).unwrap_or([None, None]);
+        let epoch = rows::decode(&epoch.ok_or_else(|| StoreError::Damaged("the store has no epoch".to_owned()))?)?;
+        let lineage = lineage.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        Ok(Store { engine: Arc::new(engine), epoch, lineage: Arc::new(lineage), tap: backup::Tap::default() })
     }
 
     /// Whether a write failed and left its outcome unknown: nothing is read or written until [`Store::recover`].
@@ -109,6 +129,11 @@ impl Store {
         self.engine.recover()
     }
 
+    /// The id of this store's history.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
     /// Bytes that the store takes on disk.
     pub fn bytes_on_disk(&self) -> Result<u64, StoreError> {
         self.engine.bytes_on_disk()
@@ -116,24 +141,4 @@ impl Store {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::memory::{Call, Memory};
-    use super::*;
-
-    #[test]
-    fn a_store_whose_write_failed_is_closed_until_it_recovers() {
-        let memory = Memory::default();
-        let epoch = |text| Epoch::new(text).expect("an epoch");
-        let store = Store::over(&memory, &epoch("first")).expect("opens");
-        memory.fail_nth(Call::Flush, 1);
-        let mut group = store.group();
-        let device = driftless_protocol::DeviceId::new("phone").expect("a name");
-        let dataset = driftless_protocol::DatasetName::new("d").expect("a name");
-        group.acknowledge(&Identity::from("local:1"), &device, &dataset, 1).expect("is decided");
-        assert!(matches!(group.commit(), Err(StoreError::Io(_))));
-        assert!(store.is_failed());
-        store.recover().expect("recovers");
-        assert!(!store.is_failed());
-        assert_eq!(*Store::over(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
-    }
-}
+mod tests;

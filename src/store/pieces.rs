@@ -8,6 +8,9 @@ use super::engine::{Bytes, EngineError, ROW_BYTES};
 const PIECE_BYTES: usize = ROW_BYTES - COUNT_BYTES;
 const COUNT_BYTES: usize = 2;
 
+/// Bytes of a piece's number at the end of its key.
+pub(super) const NUMBER_BYTES: usize = 2;
+
 /// How many rows a content takes.
 pub(super) fn count(content: &[u8]) -> u16 {
     // A content is bounded by a dataset's bytes; 65,535 pieces are 3 GiB.

@@ -1,15 +1,15 @@
 //! What rows say, apart from what travels on the wire. Each is MessagePack without names: the engine's format byte says which
 //! order of the fields it is.
 
-use driftless_protocol::{Content, DeviceId, Key, Record, Value};
+use driftless_protocol::{Content, DatasetName, DeviceId, Epoch, Key, Record, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
-use crate::merge::{self, Stored};
+use crate::merge::{self, Policy, Stored};
 
 /// `h`: a dataset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HeadRow {
     pub version: u64,
     pub records: u64,
@@ -18,11 +18,30 @@ pub(super) struct HeadRow {
     pub modified_ms: u64,
     /// Conflicts that were ever met; the newest of them are kept.
     pub conflicts: u64,
+    /// Tombstones that are kept.
+    pub tombstones: u64,
+    /// The newest version whose tombstones may be gone.
+    pub horizon: u64,
+    /// The oldest version that can be seen: history is kept of what came after it.
+    pub floor: u64,
+    /// Bytes of that history.
+    pub history_bytes: u64,
+    /// When the reaper looks at the dataset, in milliseconds since 1970; 0: never, there is nothing to reap.
+    pub due_ms: u64,
+    /// For each earlier epoch in which the dataset was there: the epoch's number, and the version at which its history went on in the next one.
+    pub shared: Vec<(u32, u64)>,
 }
 
 impl HeadRow {
-    pub(super) fn head(self) -> merge::Head {
-        merge::Head { version: self.version, records: self.records, bytes: self.bytes }
+    pub(super) fn head(&self) -> merge::Head {
+        let HeadRow { version, records, bytes, tombstones, horizon, .. } = *self;
+        merge::Head { version, records, bytes, tombstones, horizon }
+    }
+
+    /// The row after a write: as `merge` left the dataset.
+    pub(super) fn after(self, head: merge::Head, now_ms: u64) -> HeadRow {
+        let merge::Head { version, records, bytes, tombstones, horizon } = head;
+        HeadRow { version, records, bytes, tombstones, horizon, modified_ms: now_ms, ..self }
     }
 }
 
@@ -101,10 +120,39 @@ pub(super) struct PatchRow {
 pub(super) struct ByteRow(#[serde(with = "serde_bytes")] pub Bytes);
 
 /// `i`: an identity.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct IdentityRow {
     pub pool: String,
     pub made_ms: u64,
+    /// The identity that it was merged into; it owns nothing any more.
+    pub moved_to: Option<String>,
+    /// Identities that were merged into it, the newest last.
+    pub merged: Vec<String>,
+}
+
+/// `w`: what is being done to an identity, step by step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum WorkRow {
+    /// All that it owns goes.
+    Erase,
+    /// Its datasets move into another identity, with these policies on records of both sides.
+    Merge { into: String, policy: Policy, datasets: Vec<(DatasetName, Policy)>, at_ms: u64 },
+}
+
+/// `g`: a tombstone.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct GoneRow {
+    pub key: Key,
+    pub at_ms: u64,
+}
+
+/// `m lineage`: the epochs that the store descends from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LineageRow {
+    /// The number of the present epoch.
+    pub number: u32,
+    /// Earlier ones, by number; the newest few.
+    pub before: Vec<(u32, Epoch)>,
 }
 
 /// `d`: a device.

@@ -39,8 +39,23 @@ impl<'a> View<'a> {
         Ok(rows)
     }
 
-    /// A content that may be cut into pieces, and their number.
-    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<(u16, Bytes)>, EngineError> {
+    /// The first rows of a range, up to a limit.
+    pub(super) fn scan_some(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        let decided: Vec<_> = self.decided.range(start.to_vec()..end.to_vec()).collect();
+        // What the group has deleted may hide as many rows.
+        let deleted = decided.iter().filter(|(_, row)| row.is_none()).count();
+        let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
+        for (key, row) in decided {
+            match row {
+                Some(row) => rows.insert(key.clone(), row.clone()),
+                None => rows.remove(key),
+            };
+        }
+        Ok(rows.into_iter().take(limit).collect())
+    }
+
+    /// A content that may be cut into pieces.
+    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let Some(first) = self.get(&pieces::piece_key(key, 0))? else { return Ok(None) };
         let (count, part) = pieces::part(&first)?;
         let mut content = part.to_vec();
@@ -48,7 +63,7 @@ impl<'a> View<'a> {
             let row = self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()))?;
             content.extend_from_slice(pieces::part(&row)?.1);
         }
-        Ok(Some((count, content)))
+        Ok(Some(content))
     }
 
     /// Adds a batch: later reads of this view see it.

@@ -1,51 +1,7 @@
 use super::*;
-use crate::store::{Config, Cursor, Start};
-use driftless_protocol::{Content, Epoch, Op, Value};
-
-const CONFIG: Config = Config::cached(16);
-
-fn epoch(text: &str) -> Epoch {
-    Epoch::new(text).expect("an epoch")
-}
-
-fn store(folder: &std::path::Path) -> Store {
-    Store::open(folder, &CONFIG, &epoch("first")).expect("opens")
-}
-
-fn patch(id: u64, device: &str, changes: &[(&str, Op, &str)]) -> Patch {
-    let change = |(key, op, json): &(&str, Op, &str)| {
-        let value = (!json.is_empty()).then(|| serde_json::from_str::<Value>(json).expect("json"));
-        Change::new(Key::new(key).expect("a key"), *op, value)
-    };
-    Patch {
-        identity: Identity::from("local:1"),
-        device: DeviceId::new(device).expect("a device"),
-        dataset: DatasetName::new("d").expect("a name"),
-        id,
-        changes: changes.iter().map(change).collect(),
-    }
-}
-
-fn write(store: &Store, patch: &Patch) -> Decision {
-    let mut group = store.group();
-    let decision = group.write(patch, &Rules::default(), 7).expect("decides");
-    group.commit().expect("commits");
-    decision
-}
-
-fn all(store: &Store) -> Vec<Record> {
-    let patch = patch(1, "x", &[]);
-    let Ok(Start::Fresh(mut cursor)) = store.start(&patch.identity, &patch.dataset, None) else { panic!("not fresh") };
-    let mut records = Vec::new();
-    loop {
-        let page = store.changes(&patch.identity, &patch.dataset, cursor).expect("reads");
-        records.extend(page.records);
-        cursor = page.cursor;
-        if !page.more {
-            return records;
-        }
-    }
-}
+use crate::store::Cursor;
+use crate::store::support::{self, CONFIG, all, epoch, me, patch, store, write};
+use driftless_protocol::{Content, Op, Value};
 
 #[test]
 fn a_group_sees_what_it_decided_and_commits_it_whole() {
@@ -177,11 +133,11 @@ fn a_reader_between_pages_loses_nothing_that_moves() {
     for id in 1..=300 {
         write(&store, &patch(id, "phone", &[(&format!("k{id}"), Op::Put, &text)]));
     }
-    let Patch { identity, dataset, .. } = patch(1, "phone", &[]);
+    let identity = me();
     let mut replica = std::collections::BTreeMap::new();
     let (mut cursor, mut id) = (Cursor::at(0), 300);
     loop {
-        let page = store.changes(&identity, &dataset, cursor).expect("reads");
+        let page = support::page(&store, &identity, cursor);
         replica.extend(page.records.into_iter().map(|record| (record.key.clone(), record.content)));
         cursor = page.cursor;
         if !page.more {

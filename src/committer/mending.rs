@@ -1,0 +1,79 @@
+//! The store fails: what the committer does until it works again.
+//!
+//! - A full disk: nothing of the group was applied. It is refused, and so is whatever comes until there is room; reads go on.
+//! - Anything else: the group may be found later or not, and what is read now may include rows that were never durable. So nothing is shown and
+//!   nothing taken until the store was opened again. What is found then is what is true: sessions are told where it may differ from what they had.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::writer::{Broken, Next, Writer};
+use super::{Job, Unavailable};
+use crate::store::StoreError;
+
+/// How often a store that failed is opened again.
+const TRY_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the log says that it still cannot be opened.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+impl Writer {
+    /// Returns when the store takes writes again, or when the server stops.
+    pub(super) fn mend(&mut self, broken: Broken, jobs: &mut VecDeque<Job>) -> Next {
+        let Broken { error, touched, next } = broken;
+        if let StoreError::Full(_) = error {
+            self.metrics.store_failed("full");
+            warn!(%error, "writes are refused");
+            self.keeper.durable();
+            return next;
+        }
+        error!(%error, "the store failed; nothing acknowledged is lost; it is opened again as soon as that is possible");
+        self.metrics.store_failed("failed");
+        self.keeper.fails();
+        let mut said = Instant::now();
+        let mut next = next;
+        while let Err(error) = self.store.recover() {
+            if said.elapsed() >= SAY_AGAIN {
+                said = Instant::now();
+                error!(%error, "the store cannot be opened; this is tried again every second: mend the disk, or stop driftless and restore a backup");
+            }
+            if next == Next::Stop || self.refuse_for(TRY_AGAIN, jobs) == Next::Stop {
+                next = Next::Stop;
+                break;
+            }
+        }
+        if next == Next::Go {
+            for (identity, dataset) in touched {
+                match self.store.version(&identity, &dataset) {
+                    Ok(version) => self.hub.jump(identity.as_str(), &dataset, version),
+                    Err(error) => warn!(%error, %identity, %dataset, "a dataset cannot be read"),
+                }
+            }
+            self.keeper.durable();
+            info!("the store works again");
+        }
+        next
+    }
+
+    /// Refuses what comes, for a while.
+    fn refuse_for(&mut self, time: Duration, jobs: &mut VecDeque<Job>) -> Next {
+        let end = Instant::now() + time;
+        loop {
+            for job in jobs.drain(..) {
+                if matches!(job, Job::Stop) {
+                    return Next::Stop;
+                }
+                job.refuse(Unavailable::ReadOnly);
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            let waiting = async { tokio::time::timeout(left, self.queue.recv()).await };
+            match self.runtime.block_on(waiting) {
+                Ok(Some(job)) => jobs.push_back(job),
+                Ok(None) => return Next::Stop,
+                Err(_) => return Next::Go,
+            }
+        }
+    }
+}

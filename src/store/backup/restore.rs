@@ -1,0 +1,125 @@
+//! A fresh store from a backup, with an epoch of its own: devices notice, and know up to where their history is the store's.
+//!
+//! The file is read to its end first: nothing is made of a damaged one. The store is made beside its place and takes it when it is whole.
+
+use std::fmt;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use driftless_protocol::Epoch;
+
+use super::blocks::{Checker, Damage, Summary};
+use crate::store::engine::{Batch, Handle};
+use crate::store::keys::{self, Kind};
+use crate::store::rows::{self, HeadRow, LineageRow};
+use crate::store::{Config, Store, StoreError, migrate};
+
+/// Earlier epochs that a store remembers. A device that was away over more restores than these gets everything anew.
+const EPOCHS: usize = 16;
+
+/// Heads that are rewritten at a time.
+const CHUNK: usize = 512;
+
+/// Why there is no fresh store.
+#[derive(Debug)]
+pub enum RestoreError {
+    /// The file.
+    Damaged(Damage),
+    /// The folder holds something.
+    NotEmpty(PathBuf),
+    /// The store.
+    Store(StoreError),
+    /// The system.
+    Io(PathBuf, std::io::Error),
+}
+
+impl fmt::Display for RestoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestoreError::Damaged(damage) => write!(f, "{damage}"),
+            RestoreError::NotEmpty(folder) => {
+                let folder = folder.display();
+                write!(f, "{folder} is not empty: a backup is restored into a new folder; move that one away, or name another with --data")
+            }
+            RestoreError::Store(error) => write!(f, "{error}"),
+            RestoreError::Io(path, error) => write!(f, "{}: {error}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for RestoreError {}
+
+impl From<Damage> for RestoreError {
+    fn from(damage: Damage) -> RestoreError {
+        RestoreError::Damaged(damage)
+    }
+}
+
+impl From<StoreError> for RestoreError {
+    fn from(error: StoreError) -> RestoreError {
+        RestoreError::Store(error)
+    }
+}
+
+/// Makes a store of a backup in a folder that is empty or not there. `progress` is told how many of the rows are in.
+pub fn restore(
+    file: &Path,
+    folder: &Path,
+    config: &Config,
+    fresh_epoch: &Epoch,
+    mut progress: impl FnMut(u64, u64),
+) -> Result<Summary, RestoreError> {
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |error| RestoreError::Io(path, error)
+    };
+    let open = || File::open(file).map(BufReader::new).map_err(io(file));
+    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+        return Err(RestoreError::NotEmpty(folder.to_owned()));
+    }
+    let summary = Checker::begin(open()?)?.check()?;
+    let mut beside = folder.as_os_str().to_owned();
+    beside.push(".restoring");
+    let beside = PathBuf::from(beside);
+    if beside.exists() {
+        // What an earlier attempt left.
+        std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
+    }
+    let engine = Handle::open(&beside, config)?;
+    let mut done = 0;
+    Checker::begin(open()?)?.each(|rows| {
+        done += rows.len() as u64;
+        engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+        progress(done, summary.rows);
+        Ok::<(), RestoreError>(())
+    })?;
+    begin_epoch(Store::on(engine, fresh_epoch)?, fresh_epoch)?;
+    if folder.exists() {
+        std::fs::remove_dir(folder).map_err(io(folder))?;
+    }
+    std::fs::rename(&beside, folder).map_err(io(folder))?;
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io(parent))?;
+    Ok(summary)
+}
+
+/// Gives a store a new epoch. Each dataset notes at which version its history of the old one goes on in it.
+fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
+    let engine = &store.engine;
+    let LineageRow { number, mut before } = (*store.lineage).clone();
+    before.push((number, store.epoch.clone()));
+    before.drain(..before.len().saturating_sub(EPOCHS));
+    let oldest = before.first().map_or(number, |(oldest, _)| *oldest);
+    migrate::each(engine, &keys::kind(Kind::Head), CHUNK, |key, row, changes| {
+        let mut head: HeadRow = rows::decode(row)?;
+        head.shared.push((number, head.version));
+        head.shared.retain(|(at, _)| *at >= oldest);
+        changes.push((key.to_vec(), Some(rows::encode(&head)?)));
+        Ok(())
+    })?;
+    let lineage = LineageRow { number: number + 1, before };
+    let rows = vec![(keys::meta("epoch"), Some(rows::encode(fresh)?)), (keys::meta("lineage"), Some(rows::encode(&lineage)?))];
+    engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+    Ok(())
+}

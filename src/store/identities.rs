@@ -1,0 +1,180 @@
+//! Identities, and the logins that lead to them.
+//!
+//! Nothing is written for an identity that is not there: one that was erased, or merged into another.
+
+use driftless_protocol::limits;
+
+use super::commit::Group;
+use super::engine::{Batch, Bytes};
+use super::rows::{self, IdentityRow};
+use super::{Identity, Store, StoreError, keys};
+
+/// Who somebody is to an issuer, in a pool. Several can lead to one identity.
+#[derive(Clone, Copy, Debug)]
+pub struct LoginKey<'a> {
+    /// The pool.
+    pub pool: &'a str,
+    /// The issuer, as in the token's `iss`.
+    pub issuer: &'a str,
+    /// The subject, as in the token's `sub`.
+    pub subject: &'a str,
+}
+
+/// A login and where it leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// The pool.
+    pub pool: String,
+    /// The issuer.
+    pub issuer: String,
+    /// The subject.
+    pub subject: String,
+    /// The identity.
+    pub identity: Identity,
+}
+
+/// What became of linking a login.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Linked {
+    /// It leads to the identity now, or did before.
+    Here,
+    /// It leads to another identity: nothing was changed.
+    Elsewhere(Identity),
+    /// There is no such identity.
+    NoIdentity,
+}
+
+impl LoginKey<'_> {
+    fn row(&self) -> Bytes {
+        keys::login(self.pool, self.issuer, self.subject)
+    }
+
+    fn own_row(&self, identity: &Identity) -> Bytes {
+        keys::own_login(identity, self.pool, self.issuer, self.subject)
+    }
+}
+
+impl Store {
+    /// The identity that a login leads to.
+    pub fn identity(&self, login: LoginKey<'_>) -> Result<Option<Identity>, StoreError> {
+        self.engine.get(&[login.row()])?.pop().flatten().map(|row| read(&row)).transpose()
+    }
+
+    /// Identities that were merged into one, the newest last; `None` if it is not there: never was, was erased, or was merged itself.
+    pub fn merged(&self, identity: &Identity) -> Result<Option<Vec<String>>, StoreError> {
+        let row = self.engine.get(&[keys::identity(identity)])?.pop().flatten();
+        let row = row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
+        Ok(row.filter(|row| row.moved_to.is_none()).map(|row| row.merged))
+    }
+
+    /// The pool of an identity that is there.
+    pub fn pool(&self, identity: &Identity) -> Result<Option<String>, StoreError> {
+        let row = self.engine.get(&[keys::identity(identity)])?.pop().flatten();
+        Ok(row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?.map(|row| row.pool))
+    }
+
+    /// Logins of a pool with this subject, whoever their issuer is: up to `limit`.
+    pub fn logins(&self, pool: &str, subject: &str, limit: usize) -> Result<Vec<Login>, StoreError> {
+        let prefix = keys::logins(pool);
+        let end = keys::after(&prefix);
+        let (mut found, mut start) = (Vec::new(), prefix.clone());
+        while found.len() < limit {
+            // From issuer to issuer: only the rows of one subject are read.
+            let Some((key, _)) = self.engine.scan(&start, &end, 1)?.pop() else { break };
+            let issuer = keys::Parts::after(&key, &prefix)?.name()?.to_owned();
+            let login = LoginKey { pool, issuer: &issuer, subject };
+            if let Some(identity) = self.identity(login)? {
+                found.push(Login { pool: pool.to_owned(), issuer: issuer.clone(), subject: subject.to_owned(), identity });
+            }
+            start = keys::after(&keys::logins_of(pool, &issuer));
+        }
+        Ok(found)
+    }
+}
+
+impl Group<'_> {
+    /// The identity that a login leads to; `fresh` becomes it at first sight.
+    pub fn identity(&mut self, login: LoginKey<'_>, fresh: &Identity, now_ms: u64) -> Result<Identity, StoreError> {
+        let key = login.row();
+        if let Some(row) = self.view.get(&key)? {
+            return read(&row);
+        }
+        let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new() };
+        let guards = vec![(key.clone(), None), (keys::identity(fresh), None)];
+        let rows = vec![
+            (key, Some(rows::encode(&fresh.as_str())?)),
+            (login.own_row(fresh), Some(Bytes::new())),
+            (keys::identity(fresh), Some(rows::encode(&identity)?)),
+        ];
+        self.view.decide(Batch { guards, rows });
+        self.there.insert(fresh.clone(), true);
+        Ok(fresh.clone())
+    }
+
+    /// Lets another login lead to an identity.
+    pub fn link(&mut self, login: LoginKey<'_>, identity: &Identity) -> Result<Linked, StoreError> {
+        let key = login.row();
+        if !self.is_there(identity)? {
+            return Ok(Linked::NoIdentity);
+        }
+        match self.view.get(&key)? {
+            Some(row) if read(&row)? == *identity => Ok(Linked::Here),
+            Some(row) => Ok(Linked::Elsewhere(read(&row)?)),
+            None => {
+                let rows = vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.own_row(identity), Some(Bytes::new()))];
+                self.view.decide(Batch { guards: vec![(key, None)], rows });
+                Ok(Linked::Here)
+            }
+        }
+    }
+
+    /// Whether an identity may be written to.
+    pub(super) fn is_there(&mut self, identity: &Identity) -> Result<bool, StoreError> {
+        if let Some(there) = self.there.get(identity) {
+            return Ok(*there);
+        }
+        let there = self.identity_row(identity)?.is_some_and(|row| row.moved_to.is_none());
+        self.there.insert(identity.clone(), there);
+        Ok(there)
+    }
+
+    pub(super) fn identity_row(&self, identity: &Identity) -> Result<Option<IdentityRow>, StoreError> {
+        self.view.get(&keys::identity(identity))?.map(|row| rows::decode(&row)).transpose()
+    }
+
+    /// The logins that lead to an identity: the rows of both directions.
+    pub(super) fn login_rows(&self, identity: &Identity) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let prefix = keys::own_logins(identity);
+        let mut found = Vec::new();
+        for (own, _) in self.view.scan(&prefix)? {
+            let mut parts = keys::Parts::after(&own, &prefix)?;
+            let login = keys::login(parts.name()?, parts.name()?, parts.name()?);
+            found.push((login, own));
+        }
+        Ok(found)
+    }
+
+    /// The same logins lead to another identity from now on.
+    pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+        let prefix = keys::own_logins(from);
+        for (login, own) in self.login_rows(from)? {
+            let moved = [keys::own_logins(into).as_slice(), &own[prefix.len()..]].concat();
+            batch.rows.push((login, Some(rows::encode(&into.as_str())?)));
+            batch.rows.push((moved, Some(Bytes::new())));
+            batch.rows.push((own, None));
+        }
+        Ok(())
+    }
+}
+
+/// What an identity was, after another one was merged into it: the newest few.
+pub(super) fn with_merged(mut into: IdentityRow, from: &Identity, row: IdentityRow) -> IdentityRow {
+    into.merged.extend(row.merged);
+    into.merged.push(from.as_str().to_owned());
+    into.merged.drain(..into.merged.len().saturating_sub(limits::MERGED));
+    into
+}
+
+fn read(row: &[u8]) -> Result<Identity, StoreError> {
+    Ok(Identity::from(rows::decode::<String>(row)?.as_str()))
+}

@@ -1,0 +1,162 @@
+//! The format of the store's rows, and the steps from an older one to today's.
+//!
+//! Each step may be interrupted and run again. A store of a newer format is refused: what it holds would be misread.
+
+use driftless_protocol::Content;
+use serde::Deserialize;
+use tracing::info;
+
+use super::engine::{Batch, Bytes, Handle};
+use super::keys::{self, Kind, Parts};
+use super::rows::{self, GoneRow, HeadRow, IdentityRow};
+use super::version::move_due;
+use super::{Identity, StoreError, pieces};
+
+/// The format that this version writes.
+///
+/// - 1: the first.
+/// - 2: an identity knows its logins (`o`) and what became of it; a head counts tombstones and history; tombstones can be found (`g`).
+pub(super) const FORMAT: u32 = 2;
+
+/// Rows that are read at a time.
+const CHUNK: usize = 512;
+
+/// The format of an open store; `None`: it is new.
+pub(super) fn format(engine: &Handle) -> Result<Option<u32>, StoreError> {
+    let keys = [keys::meta("format"), keys::meta("epoch")];
+    let [format, epoch] = <[_; 2]>::try_from(engine.get(&keys)?).unwrap_or([None, None]);
+    match (format, epoch) {
+        (Some(row), _) => Ok(Some(rows::decode(&row)?)),
+        (None, Some(_)) => Ok(Some(1)),
+        (None, None) => Ok(None),
+    }
+}
+
+/// The row that says which format the store has.
+pub(super) fn format_row(format: u32) -> Result<(Bytes, Option<Bytes>), StoreError> {
+    Ok((keys::meta("format"), Some(rows::encode(&format)?)))
+}
+
+/// From one format to the next.
+type Step = fn(&Handle) -> Result<(), StoreError>;
+
+/// Brings a store to today's format.
+pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
+    const STEPS: [Step; FORMAT as usize - 1] = [to_2];
+    if from > FORMAT || from == 0 {
+        return Err(StoreError::Open(format!(
+            "its format is {from}, this driftless knows 1 to {FORMAT}: start the driftless that wrote it, or a newer one"
+        )));
+    }
+    for (step, to) in STEPS.iter().zip(2..).skip(from as usize - 1) {
+        info!(to, "the store is brought to a newer format");
+        step(engine)?;
+        commit(engine, vec![format_row(to)?])?;
+        info!(to, "done");
+    }
+    Ok(())
+}
+
+fn commit(engine: &Handle, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
+    engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+    Ok(())
+}
+
+/// Goes over all rows with a prefix, a chunk at a time, and commits what becomes of each.
+pub(super) fn each(
+    engine: &Handle,
+    prefix: &[u8],
+    chunk: usize,
+    mut change: impl FnMut(&[u8], &[u8], &mut Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let end = keys::after(prefix);
+    let mut start = prefix.to_vec();
+    loop {
+        let rows = engine.scan(&start, &end, chunk)?;
+        let mut changes = Vec::new();
+        for (key, row) in &rows {
+            change(key, row, &mut changes)?;
+        }
+        if !changes.is_empty() {
+            commit(engine, changes)?;
+        }
+        match rows.last() {
+            Some((key, _)) if rows.len() == chunk => start = [key.as_slice(), &[0]].concat(),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// `h` in format 1.
+#[derive(Deserialize)]
+struct Head1 {
+    version: u64,
+    records: u64,
+    bytes: u64,
+    modified_ms: u64,
+    conflicts: u64,
+}
+
+/// `i` in format 1.
+#[derive(Deserialize)]
+struct Identity1 {
+    pool: String,
+    made_ms: u64,
+}
+
+fn to_2(engine: &Handle) -> Result<(), StoreError> {
+    let logins = keys::kind(Kind::Login);
+    each(engine, &logins, CHUNK, |key, row, changes| {
+        let mut parts = Parts::after(key, &logins)?;
+        let identity = Identity::from(rows::decode::<String>(row)?.as_str());
+        changes.push((keys::own_login(&identity, parts.name()?, parts.name()?, parts.name()?), Some(Bytes::new())));
+        Ok(())
+    })?;
+    each(engine, &keys::kind(Kind::Identity), CHUNK, |key, row, changes| {
+        if let Ok(Identity1 { pool, made_ms }) = rows::decode(row) {
+            let row = IdentityRow { pool, made_ms, moved_to: None, merged: Vec::new() };
+            changes.push((key.to_vec(), Some(rows::encode(&row)?)));
+        }
+        Ok(())
+    })?;
+    let heads = keys::kind(Kind::Head);
+    each(engine, &heads, CHUNK, |key, row, changes| {
+        // One of today's was made before the step was interrupted.
+        let Ok(Head1 { version, records, bytes, modified_ms, conflicts }) = rows::decode(row) else { return Ok(()) };
+        let mut parts = Parts::after(key, &heads)?;
+        let (identity, dataset) = (Identity::from(parts.name()?), parts.dataset()?);
+        let tombstones = find_tombstones(engine, &keys::of_dataset(Kind::Version, &identity, &dataset), |version, ordinal, row| {
+            let gone = (keys::gone(&identity, &dataset, version, ordinal), Some(rows::encode(&row)?));
+            commit(engine, vec![gone])
+        })?;
+        let mut head = HeadRow { version, records, bytes, modified_ms, conflicts, tombstones, floor: version, ..HeadRow::default() };
+        if tombstones > 0 {
+            move_due(&identity, &dataset, &mut head, modified_ms.max(1), changes);
+        }
+        changes.push((key.to_vec(), Some(rows::encode(&head)?)));
+        Ok(())
+    })
+}
+
+/// Finds the tombstones among a dataset's records. They are small: always one piece.
+fn find_tombstones(
+    engine: &Handle,
+    prefix: &[u8],
+    mut found: impl FnMut(u64, u16, GoneRow) -> Result<(), StoreError>,
+) -> Result<u64, StoreError> {
+    let mut tombstones = 0;
+    each(engine, prefix, CHUNK, |key, row, _| {
+        let (count, part) = pieces::part(row)?;
+        if count != 1 {
+            return Ok(());
+        }
+        let record = rows::stored(part)?.record;
+        if record.content == Content::Removed {
+            let mut parts = Parts::after(key, prefix)?;
+            found(parts.version()?, parts.number()?, GoneRow { key: record.key, at_ms: record.modified_ms })?;
+            tombstones += 1;
+        }
+        Ok(())
+    })?;
+    Ok(tombstones)
+}

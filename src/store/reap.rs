@@ -1,0 +1,203 @@
+//! What is of the past goes, in small steps: tombstones that no device needs, and versions that are older than the history is kept.
+//!
+//! A dataset that has something to reap stands in the index of dates (`r`), once. A visit does one bounded step and gives it its next date, so
+//! the reaper reads nothing of datasets that have nothing to reap, and a step is as cheap for the committer as a few writes.
+//!
+//! Tombstones go in the order of their versions. The horizon is the version of the last one that went: a device that has seen less gets a snapshot.
+
+use driftless_protocol::{DatasetName, DeviceId};
+
+use super::commit::Group;
+use super::engine::{Batch, Bytes};
+use super::rows::{self, AckRow, GoneRow, HeadRow, PointerRow};
+use super::version;
+use super::{Identity, Keeping, Store, StoreError, history, keys, pieces};
+
+/// Tombstones, and rows of history, that one step takes: as many rows as a few large patches write.
+const STEP_ROWS: usize = 256;
+
+/// A dataset whose tombstones have to stay is looked at again when the oldest is twice as old, but within this time, in milliseconds.
+const REVISIT_MS: u64 = 24 * 3600 * 1000;
+
+/// A dataset that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Since when, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    /// Whose.
+    pub identity: Identity,
+    /// Which.
+    pub dataset: DatasetName,
+}
+
+/// What a step took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reaped {
+    /// Tombstones.
+    pub tombstones: u64,
+    /// Versions of history.
+    pub versions: u64,
+    /// Whether the horizon moved.
+    pub horizon: bool,
+    /// Whether the dataset has more that may go now.
+    pub more: bool,
+}
+
+impl Store {
+    /// Datasets that are due, the longest first: up to `limit`.
+    pub fn due(&self, now_ms: u64, limit: usize) -> Result<Vec<Due>, StoreError> {
+        let prefix = keys::kind(keys::Kind::Due);
+        let end = keys::due_until(now_ms);
+        let rows = self.engine.scan(&prefix, &end, limit)?;
+        rows.iter().map(|(key, _)| due(key, &prefix)).collect()
+    }
+}
+
+fn due(key: &[u8], prefix: &[u8]) -> Result<Due, StoreError> {
+    let mut parts = keys::Parts::after(key, prefix)?;
+    Ok(Due { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
+}
+
+/// What is left of one kind after a step.
+#[derive(Default)]
+struct Left {
+    taken: u64,
+    more: bool,
+    /// When the oldest of what stays was made.
+    oldest_ms: Option<u64>,
+}
+
+impl Group<'_> {
+    /// One step at a dataset that is due.
+    pub fn reap(&mut self, due: &Due, keep: &Keeping, now_ms: u64) -> Result<Reaped, StoreError> {
+        let Due { at_ms, identity, dataset } = due;
+        let head_key = keys::head(identity, dataset);
+        let head_row = self.view.get(&head_key)?;
+        let mut batch = Batch { guards: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
+        let Some(head_row) = head_row else {
+            batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+            self.view.decide(batch);
+            return Ok(Reaped::default());
+        };
+        let mut head: HeadRow = rows::decode(&head_row)?;
+        if head.due_ms != *at_ms {
+            // The date was moved after it was read.
+            batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+            self.view.decide(batch);
+            return Ok(Reaped::default());
+        }
+        let horizon = head.horizon;
+        let tombstones = self.reap_tombstones(due, &mut head, keep, now_ms, &mut batch)?;
+        let versions = self.reap_history(due, &mut head, keep, now_ms, &mut batch)?;
+        let more = tombstones.more || versions.more;
+        let next_ms = if more { Some(*at_ms) } else { next_visit(&tombstones, &versions, keep, now_ms) };
+        version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch.rows);
+        batch.rows.push((head_key, Some(rows::encode(&head)?)));
+        self.view.decide(batch);
+        Ok(Reaped { tombstones: tombstones.taken, versions: versions.taken, horizon: head.horizon > horizon, more })
+    }
+
+    fn reap_tombstones(&self, due: &Due, head: &mut HeadRow, keep: &Keeping, now_ms: u64, batch: &mut Batch) -> Result<Left, StoreError> {
+        let Due { identity, dataset, .. } = due;
+        if head.tombstones == 0 {
+            return Ok(Left::default());
+        }
+        let prefix = keys::of_dataset(keys::Kind::Gone, identity, dataset);
+        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), STEP_ROWS + 1)?;
+        let needed = self.oldest_needed(identity, dataset)?;
+        let over = head.tombstones.saturating_sub(keep.tombstones);
+        let mut gone = Vec::with_capacity(rows.len());
+        for (key, row) in &rows {
+            let version = keys::Parts::after(key, &prefix)?.version()?;
+            let row: GoneRow = rows::decode(row)?;
+            gone.push((key, version, row));
+        }
+        // A tombstone is at least as old as any later one, whatever the clock said when it was made.
+        let may_go = |(at, (_, version, row)): (usize, &(&Bytes, u64, GoneRow))| {
+            let age_ms = now_ms.saturating_sub(row.at_ms);
+            let unneeded = needed.is_some_and(|needed| *version <= needed) && age_ms >= keep.least_ms();
+            (at as u64) < over || age_ms >= keep.tombstone_ms || unneeded
+        };
+        let end = gone.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(STEP_ROWS);
+        for (key, version, row) in &gone[..end] {
+            let key_row = keys::key(identity, dataset, &row.key);
+            let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
+            let pointer: PointerRow = rows::decode(&pointer)?;
+            version::forget(identity, dataset, pointer, &mut batch.rows);
+            batch.rows.push((key_row, None));
+            batch.rows.push(((*key).clone(), None));
+            head.horizon = head.horizon.max(*version);
+        }
+        head.tombstones = head.tombstones.saturating_sub(end as u64);
+        // A stamp from the future would keep its tombstone until then.
+        let future = |row: &GoneRow| row.at_ms > now_ms;
+        for (key, _, row) in gone[end..].iter().take_while(|(_, _, row)| future(row)) {
+            let row = GoneRow { key: row.key.clone(), at_ms: now_ms };
+            batch.rows.push(((*key).clone(), Some(rows::encode(&row)?)));
+        }
+        let oldest_ms = gone.get(end).map(|(_, _, row)| row.at_ms.min(now_ms));
+        Ok(Left { taken: end as u64, more: end == STEP_ROWS && gone.len() > end, oldest_ms })
+    }
+
+    /// The version that every device which acknowledged anything of the dataset has acknowledged; `None`: no device has, so it is not known
+    /// what they need.
+    fn oldest_needed(&self, identity: &Identity, dataset: &DatasetName) -> Result<Option<u64>, StoreError> {
+        let prefix = keys::devices(identity);
+        let mut oldest = None;
+        for (key, _) in self.view.scan(&prefix)? {
+            let device = DeviceId::new(keys::Parts::after(&key, &prefix)?.name()?);
+            let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
+            if let Some(row) = self.view.get(&keys::ack(identity, &device, dataset))? {
+                let AckRow { version } = rows::decode(&row)?;
+                oldest = Some(oldest.map_or(version, |oldest: u64| oldest.min(version)));
+            }
+        }
+        Ok(oldest)
+    }
+
+    fn reap_history(&self, due: &Due, head: &mut HeadRow, keep: &Keeping, now_ms: u64, batch: &mut Batch) -> Result<Left, StoreError> {
+        let Due { identity, dataset, .. } = due;
+        if head.history_bytes == 0 {
+            return Ok(Left::default());
+        }
+        let prefix = keys::of_dataset(keys::Kind::History, identity, dataset);
+        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), STEP_ROWS)?;
+        let kept_from = head.version.saturating_sub(keep.history_versions) + 1;
+        let (mut left, mut first_kept, mut last_taken) = (Left::default(), None, None);
+        for (key, row) in &rows {
+            let version = keys::Parts::after(key, &prefix)?.version()?;
+            let (_, part) = pieces::part(row)?;
+            // Only a version's first piece says when it was made; the others go with it.
+            let is_first = key.ends_with(&[0, 0]);
+            if is_first {
+                let at_ms = history::date(part)?;
+                let is_old = now_ms.saturating_sub(at_ms) >= keep.history_ms;
+                if version > head.floor && version >= kept_from && !is_old && head.history_bytes <= keep.history_bytes {
+                    first_kept = Some(at_ms.min(now_ms));
+                    break;
+                }
+                left.taken += 1;
+            }
+            head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
+            last_taken = Some(version);
+            batch.rows.push((key.clone(), None));
+        }
+        head.floor = head.floor.max(last_taken.unwrap_or(0));
+        left.more = first_kept.is_none() && rows.len() == STEP_ROWS;
+        left.oldest_ms = first_kept;
+        if !left.more && first_kept.is_none() {
+            head.history_bytes = 0;
+        }
+        Ok(left)
+    }
+}
+
+/// When to look again; `None` if nothing is left.
+fn next_visit(tombstones: &Left, versions: &Left, keep: &Keeping, now_ms: u64) -> Option<u64> {
+    let gone = tombstones.oldest_ms.map(|oldest_ms| {
+        let again_ms = now_ms + now_ms.saturating_sub(oldest_ms).clamp(keep.least_ms(), REVISIT_MS);
+        again_ms.min(oldest_ms.saturating_add(keep.tombstone_ms).max(now_ms + 1))
+    });
+    let history = versions.oldest_ms.map(|oldest_ms| oldest_ms.saturating_add(keep.history_ms).max(now_ms + 1));
+    gone.into_iter().chain(history).min()
+}

@@ -1,0 +1,155 @@
+//! A new version of a dataset, as rows: its records, what it replaced, the head, and the date when the reaper looks at it.
+//!
+//! Whatever makes a version goes through here: a patch, a restore to an earlier version, a merge of two identities.
+
+use std::collections::HashMap;
+
+use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
+
+use super::engine::{Batch, Bytes};
+use super::history::{Entry, HistoryRow, What};
+use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
+use super::view::View;
+use super::{Identity, Keeping, StoreError, keys, pieces};
+use crate::merge::{self, Stored};
+
+/// Rows to set and to delete.
+pub(super) type Rows = Vec<(Bytes, Option<Bytes>)>;
+
+/// What is kept over its bound before the reaper is called at once: it works in steps, a write does not.
+const EXCESS: u64 = 2;
+
+/// Where a record stands, and what it is.
+pub(super) struct Old {
+    pub pointer: PointerRow,
+    /// The record's row, whole.
+    pub content: Bytes,
+    pub stored: Stored,
+}
+
+/// The records that a version may touch, as they are before it.
+pub(super) type Known = HashMap<Key, Old>;
+
+/// Who makes the version, when, of what, and why.
+pub(super) struct Making<'a> {
+    pub identity: &'a Identity,
+    pub dataset: &'a DatasetName,
+    pub device: &'a DeviceId,
+    pub what: What,
+    pub keep: &'a Keeping,
+    pub now_ms: u64,
+}
+
+impl View<'_> {
+    /// A record as it is, and where it stands.
+    pub(super) fn old(&self, identity: &Identity, dataset: &DatasetName, key: &Key) -> Result<Option<Old>, StoreError> {
+        let Some(row) = self.get(&keys::key(identity, dataset, key))? else { return Ok(None) };
+        let pointer: PointerRow = rows::decode(&row)?;
+        let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+        let content = self.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
+        Ok(Some(Old { stored: rows::stored(&content)?, pointer, content }))
+    }
+}
+
+impl Making<'_> {
+    /// Adds the rows of a version to a batch: `records` as they are after it, in its order; `head` as it counts them. `lost` are records
+    /// of the other side of a merge that were not taken: history keeps them.
+    pub(super) fn write(
+        self,
+        batch: &mut Batch,
+        before: HeadRow,
+        head: merge::Head,
+        records: &[Stored],
+        known: &Known,
+        lost: Vec<ByteRow>,
+    ) -> Result<HeadRow, StoreError> {
+        for (ordinal, stored) in records.iter().enumerate() {
+            self.move_record(stored, ordinal as u16, known.get(&stored.record.key), &mut batch.rows)?;
+        }
+        let due_ms = before.due_ms;
+        let mut row = before.after(head, self.now_ms);
+        if self.keep.history_versions == 0 && lost.is_empty() {
+            row.floor = row.version;
+        } else {
+            let entry = |stored: &Stored| entry(&stored.record, known.get(&stored.record.key));
+            let entries = records.iter().map(entry).collect();
+            let history = HistoryRow { device: self.device.clone(), what: self.what.clone(), entries, lost };
+            let content = history.content(self.now_ms)?;
+            row.history_bytes += content.len() as u64;
+            let at = keys::history(self.identity, self.dataset, row.version);
+            batch.rows.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
+        }
+        self.set_due(&mut row, due_ms, &mut batch.rows);
+        batch.rows.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
+        Ok(row)
+    }
+
+    /// Puts a record's new version in the place of its old one.
+    fn move_record(&self, stored: &Stored, ordinal: u16, old: Option<&Old>, batch: &mut Rows) -> Result<(), StoreError> {
+        if let Some(old) = old {
+            forget(self.identity, self.dataset, old.pointer, batch);
+            if old.stored.record.content == Content::Removed {
+                batch.push((keys::gone(self.identity, self.dataset, old.pointer.version, old.pointer.ordinal), None));
+            }
+        }
+        let Record { key, content, version, .. } = &stored.record;
+        if *content == Content::Removed {
+            let row = GoneRow { key: key.clone(), at_ms: self.now_ms };
+            batch.push((keys::gone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
+        }
+        let content = rows::encode(&RecordRow::of(stored))?;
+        let at = keys::version(self.identity, self.dataset, *version, ordinal);
+        batch.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
+        let pointer = PointerRow { version: *version, ordinal, pieces: pieces::count(&content) };
+        batch.push((keys::key(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
+        Ok(())
+    }
+
+    /// Sees to it that the reaper comes when there is something for it.
+    fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut Rows) {
+        let due_ms = match before_ms {
+            0 if is_over(row, self.keep) => self.now_ms,
+            0 if has_garbage(row) => self.now_ms + self.keep.least_ms(),
+            due_ms if is_over(row, self.keep) => due_ms.min(self.now_ms),
+            due_ms => due_ms,
+        };
+        move_due(self.identity, self.dataset, row, due_ms, batch);
+    }
+}
+
+/// Gives a dataset another date with the reaper; 0: none.
+pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, due_ms: u64, batch: &mut Rows) {
+    if row.due_ms == due_ms {
+        return;
+    }
+    if row.due_ms != 0 {
+        batch.push((keys::due(row.due_ms, identity, dataset), None));
+    }
+    if due_ms != 0 {
+        batch.push((keys::due(due_ms, identity, dataset), Some(Vec::new())));
+    }
+    row.due_ms = due_ms;
+}
+
+/// Deletes a record's rows.
+pub(super) fn forget(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut Rows) {
+    let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+    batch.extend((0..pointer.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
+}
+
+/// Whether there is something that will go one day.
+pub(super) fn has_garbage(row: &HeadRow) -> bool {
+    row.tombstones > 0 || row.history_bytes > 0
+}
+
+/// Whether far more is kept than should be.
+fn is_over(row: &HeadRow, keep: &Keeping) -> bool {
+    let versions = row.version - row.floor;
+    versions > EXCESS * keep.history_versions && row.history_bytes > 0
+        || row.history_bytes > EXCESS * keep.history_bytes
+        || row.tombstones > EXCESS * keep.tombstones
+}
+
+fn entry(after: &Record, old: Option<&Old>) -> Entry {
+    Entry { key: after.key.clone(), lives: after.content.value().is_some(), before: old.map(|old| ByteRow(old.content.clone())) }
+}

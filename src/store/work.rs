@@ -1,0 +1,212 @@
+//! What is done to a whole identity: it is erased, or merged into another one.
+//!
+//! It begins with one atomic batch, after which nobody comes in as that identity and nothing is written to it, and which leaves a note of what is to be
+//! done (`w`). The rest goes in bounded steps, of which any number may be repeated after a crash. When the note is gone, all is done.
+
+use driftless_protocol::DatasetName;
+
+use super::commit::Group;
+use super::engine::{Batch, Bytes};
+use super::identities::with_merged;
+use super::keys::Kind;
+use super::rows::{self, HeadRow, PatchRow, WorkRow};
+use super::{Identity, Keeping, Store, StoreError, keys, owned};
+use crate::merge::Policy;
+
+/// Rows that one step deletes.
+const STEP_ROWS: usize = 1024;
+
+/// What became of the wish to erase an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Erasing {
+    /// It is no longer there; its rows go step by step.
+    Begun,
+    /// There is no such identity.
+    NoIdentity,
+}
+
+/// What became of the wish to merge an identity into another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Merging {
+    /// Its logins and devices lead to the other one; its datasets follow step by step.
+    Begun,
+    /// There is no such identity.
+    NoIdentity(Identity),
+    /// It is the same one.
+    Same,
+    /// They belong to different pools.
+    OtherPool,
+}
+
+/// The policies by which records of both sides are merged.
+#[derive(Clone, Debug, Default)]
+pub struct Policies {
+    /// Of datasets that are not named.
+    pub policy: Policy,
+    /// By dataset.
+    pub datasets: Vec<(DatasetName, Policy)>,
+}
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Worked {
+    /// Some of it.
+    Some,
+    /// A dataset moved into this identity, where it has this version now.
+    Moved(Identity, DatasetName, u64),
+    /// All is done.
+    Done,
+}
+
+impl Store {
+    /// Identities with work under way: up to `limit`.
+    pub fn works(&self, limit: usize) -> Result<Vec<Identity>, StoreError> {
+        let prefix = keys::kind(Kind::Work);
+        let rows = self.engine.scan(&prefix, &keys::after(&prefix), limit)?;
+        rows.iter().map(|(key, _)| Ok(Identity::from(keys::Parts::after(key, &prefix)?.name()?))).collect()
+    }
+
+    /// Whether work on an identity is under way.
+    pub fn is_worked_on(&self, identity: &Identity) -> Result<bool, StoreError> {
+        Ok(self.engine.get(&[keys::work(identity)])?.pop().flatten().is_some())
+    }
+}
+
+impl Group<'_> {
+    /// Begins to erase an identity.
+    pub fn erase(&mut self, identity: &Identity) -> Result<Erasing, StoreError> {
+        if !self.is_there(identity)? {
+            return Ok(Erasing::NoIdentity);
+        }
+        let mut batch = Batch::default();
+        for (login, own) in self.login_rows(identity)? {
+            batch.rows.extend([(login, None), (own, None)]);
+        }
+        batch.rows.push((keys::identity(identity), None));
+        batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
+        self.view.decide(batch);
+        self.there.insert(identity.clone(), false);
+        Ok(Erasing::Begun)
+    }
+
+    /// Begins to merge an identity into another one: its logins, devices and patch results go over at once, so that a device which sends
+    /// again what was not answered is answered rightly by either.
+    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &Policies, now_ms: u64) -> Result<Merging, StoreError> {
+        if from == into {
+            return Ok(Merging::Same);
+        }
+        for identity in [from, into] {
+            if !self.is_there(identity)? {
+                return Ok(Merging::NoIdentity(identity.clone()));
+            }
+        }
+        let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
+            return Ok(Merging::NoIdentity(from.clone()));
+        };
+        if from_row.pool != into_row.pool {
+            return Ok(Merging::OtherPool);
+        }
+        let mut batch = Batch::default();
+        self.repoint_logins(from, into, &mut batch)?;
+        self.move_devices(from, into, &mut batch)?;
+        let merged = with_merged(into_row, from, from_row.clone());
+        from_row.moved_to = Some(into.as_str().to_owned());
+        let Policies { policy, datasets } = policies.clone();
+        let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets, at_ms: now_ms };
+        batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
+        batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
+        batch.rows.push((keys::work(from), Some(rows::encode(&work)?)));
+        self.view.decide(batch);
+        self.there.insert(from.clone(), false);
+        Ok(Merging::Begun)
+    }
+
+    /// One step of the work on an identity.
+    pub fn work(&mut self, identity: &Identity, keep: &Keeping, now_ms: u64) -> Result<Worked, StoreError> {
+        let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(Worked::Done) };
+        match rows::decode(&row)? {
+            WorkRow::Erase => self.sweep(identity),
+            WorkRow::Merge { into, policy, datasets, .. } => match self.resting_place(into)? {
+                Some(into) => self.move_next(identity, &into, &Policies { policy, datasets }, keep, now_ms),
+                // Whoever had it all is erased, so this goes too.
+                None => self.sweep(identity),
+            },
+        }
+    }
+
+    /// Where an identity's data ends up: the other one may have been merged on, or erased, since the work began.
+    fn resting_place(&self, into: String) -> Result<Option<Identity>, StoreError> {
+        let mut into = Identity::from(into.as_str());
+        while let Some(row) = self.identity_row(&into)? {
+            match row.moved_to {
+                Some(further) => into = Identity::from(further.as_str()),
+                None => return Ok(Some(into)),
+            }
+        }
+        Ok(None)
+    }
+
+    fn move_next(
+        &mut self,
+        from: &Identity,
+        into: &Identity,
+        policies: &Policies,
+        keep: &Keeping,
+        now_ms: u64,
+    ) -> Result<Worked, StoreError> {
+        let prefix = keys::heads(from);
+        let Some((key, _)) = self.view.scan_some(&prefix, &keys::after(&prefix), 1)?.pop() else { return self.sweep(from) };
+        let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
+        let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
+        let version = self.move_dataset(from, into, &dataset, policy, keep, now_ms)?;
+        Ok(Worked::Moved(into.clone(), dataset, version))
+    }
+
+    fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+        for kind in [Kind::Device, Kind::Patch] {
+            let (old, new) = (keys::owned(kind, from), keys::owned(kind, into));
+            for (key, row) in self.view.scan(&old)? {
+                let moved = [new.as_slice(), &key[old.len()..]].concat();
+                let stays = match self.view.get(&moved)? {
+                    Some(there) if kind == Kind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
+                    there => there.is_some(),
+                };
+                if !stays {
+                    batch.rows.push((moved, Some(row)));
+                }
+                batch.rows.push((key, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes some of what an identity owns; when nothing is left, also the note that there was something to do.
+    fn sweep(&mut self, identity: &Identity) -> Result<Worked, StoreError> {
+        let mut batch = Batch::default();
+        for owned in owned::OWNED.iter().filter(|owned| owned.kind != Kind::Work) {
+            let prefix = keys::owned(owned.kind, identity);
+            let room = STEP_ROWS.saturating_sub(batch.rows.len());
+            for (key, row) in self.view.scan_some(&prefix, &keys::after(&prefix), room)? {
+                batch.rows.extend(owned::elsewhere(owned.kind, identity, &key, &row)?.map(|row| (row, None)));
+                batch.rows.push((key, None));
+            }
+            if batch.rows.len() >= STEP_ROWS {
+                self.view.decide(batch);
+                return Ok(Worked::Some);
+            }
+        }
+        batch.rows.push((keys::work(identity), None));
+        self.view.decide(batch);
+        Ok(Worked::Done)
+    }
+}
+
+/// A dataset's rows under another identity.
+pub(super) fn rekeyed(key: &[u8], old: &[u8], new: &[u8]) -> Bytes {
+    [new, &key[old.len()..]].concat()
+}
+
+/// Whether anything was ever written to a dataset.
+pub(super) fn was_written(head: Option<&HeadRow>) -> bool {
+    head.is_some_and(|head| head.version > 0)
+}
