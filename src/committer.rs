@@ -326,3 +326,6 @@ fn outcome(decision: &Decision) -> &'static str {
         Decision::Refused(code, _) => code.as_str(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,13 @@ pub struct Sent {
     pub changes: Vec<Change>,
 }
 
+/// Where a patch was answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Socket,
+    Http,
+}
+
 /// A dataset that is followed on the present socket.
 #[derive(Debug, Default)]
 pub struct Stream {
@@ -209,22 +216,24 @@ impl Device {
         if !to_the_app {
             return;
         }
+        let to = page.to;
         assert!(matches!(self.replicas[dataset].take(page), Taken::Applied(_)), "no gap");
         if !more {
-            self.ack(dataset).await;
+            self.ack(dataset, to).await;
         }
     }
 
     /// A patch was answered: the outbox and the replica learn of it, and what conflicts may be written again.
-    pub async fn answered(&mut self, sent: &Sent, answer: &Answer, records: Vec<Record>) {
+    pub async fn answered(&mut self, way: Way, sent: &Sent, answer: &Answer, records: Vec<Record>) {
         let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
         match answer {
             Answer::Written { version, .. } => {
                 let before = self.replicas[sent.dataset].version();
                 self.replicas[sent.dataset].written(*version, &changes, records, &self.name, 0);
                 self.accepted.push(sent.clone());
-                if self.replicas[sent.dataset].version() != before {
-                    self.ack(sent.dataset).await;
+                // A session takes acknowledgements of what it sent or answered, and of nothing else.
+                if self.replicas[sent.dataset].version() != before && way == Way::Socket {
+                    self.ack(sent.dataset, *version).await;
                 }
             }
             Answer::Conflict(current) if ticket.insists => {
@@ -250,8 +259,7 @@ impl Device {
         }
     }
 
-    async fn ack(&mut self, dataset: usize) {
-        let version = self.replicas[dataset].version();
+    async fn ack(&mut self, dataset: usize, version: u64) {
         let open = self.line.as_ref().is_some_and(|line| line.streams[dataset].is_some());
         if self.acks && open && version > 0 {
             self.say(ClientMessage::Ack { dataset: name(DATASETS[dataset]), version }).await;

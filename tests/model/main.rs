@@ -124,5 +124,16 @@ fn report(seed: u64, at: usize, why: &str) -> String {
         size /= 2;
     }
     let list: Vec<String> = actions.iter().map(|action| format!("  {action:?}")).collect();
-    format!("seed {seed}: {why}\n{}", list.join("\n"))
+    short(&format!("seed {seed}: {why}\n{}", list.join("\n")))
+}
+
+/// Without the length of large values.
+fn short(text: &str) -> String {
+    let mut short = String::new();
+    for letter in text.chars() {
+        if !short.ends_with(&letter.to_string().repeat(8)) {
+            short.push(letter);
+        }
+    }
+    short
 }

@@ -34,12 +34,19 @@ pub enum Fate {
 }
 
 /// One change of a patch; with a base, the device's replica says which.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Edit {
     pub key: Key,
     pub op: Op,
     pub value: Option<Value>,
     pub based: bool,
+}
+
+impl std::fmt::Debug for Edit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let value = self.value.as_ref().map(ToString::to_string).unwrap_or_default();
+        write!(f, "{:?} {} {value}{}", self.op, self.key, if self.based { " based" } else { "" })
+    }
 }
 
 /// Something that happens.
