@@ -1,11 +1,12 @@
 //! Rows are visible in the engine a little before they are durable. What was read in between is held at this gate.
+//!
+//! Its atomics come from above, where `tests/interleavings` puts others, to try the orders in which threads can meet here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::Unavailable;
+use super::{AtomicU64, Ordering, Unavailable};
 
 /// Lets through what is durable; cheap to clone.
 #[derive(Clone)]

@@ -99,8 +99,8 @@ impl Node {
         let (store, hub) = (open(&folder), Hub::default());
         let (committer, thread) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
         let reader = Reader::new(store, committer.gate().clone());
-        for (n, identity) in DATASETS.iter().map(|(identity, _)| *identity).enumerate() {
-            let (subject, fresh) = (n.to_string(), Identity::from(identity));
+        for identity in DATASETS.iter().map(|(identity, _)| *identity).collect::<BTreeSet<_>>() {
+            let (subject, fresh) = (identity.to_owned(), Identity::from(identity));
             let who = SignIn { pool: "demo".into(), issuer: "i".into(), subject, fresh, device: device(0), most_devices: 100 };
             committer.sign_in(who).await.expect("signs in");
         }
