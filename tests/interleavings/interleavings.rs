@@ -1,5 +1,7 @@
 //! What must hold in whatever order threads meet. A wake-up that is lost shows as a deadlock.
 
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Arc;
 
 use driftless_interleavings::committer::{Unavailable, gate};
