@@ -18,6 +18,10 @@ const KEYS: [&str; 8] = ["n1", "n2", "map", "set1", "set2", "t1", "t2", "t3"];
 /// Restoring a backup needs the commands for it, and devices that offer again what the server has lost.
 const RESTORES: bool = false;
 
+/// Whether the server answers a patch that it did not apply the same way when it comes again. As long as it decides such a patch anew,
+/// on top of what its device wrote after it, several patches of unknown fate can come out in several ways.
+pub const VERDICTS_KEPT: bool = false;
+
 /// What happens to a device's patches on their way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {

@@ -5,7 +5,7 @@ use driftless_protocol::{ClientMessage, CloseCode, Codec, Epoch, ServerMessage};
 
 use crate::device::{Device, Heard, Sent, Way};
 use crate::reference::{Answer, DATASET_BYTES, RECORDS, Reference, Seen, bytes, seen};
-use crate::script::{Action, DATASETS, DEVICES, Edit, Fate, PERSONS};
+use crate::script::{Action, DATASETS, DEVICES, Edit, Fate, PERSONS, VERDICTS_KEPT};
 use crate::support::{Server, TestPool};
 
 /// Everything there is in a run.
@@ -125,7 +125,7 @@ impl World {
         self.devices[at].send_all().await;
         match fate {
             Fate::ReplyLost(arrive) => self.hear_some(at, arrive).await,
-            Fate::Cut if !self.is_answered(at) => {
+            Fate::Cut if self.unanswered(at) == 1 || (VERDICTS_KEPT && self.unanswered(at) > 0) => {
                 // Whether the server has it is not known: the next to write is this device, and it sends the same.
                 let line = self.devices[at].line.take().unwrap();
                 self.connect_unsure(at, line.sent.back().map_or(0, |sent| sent.id)).await;
@@ -136,13 +136,14 @@ impl World {
         }
     }
 
-    fn is_answered(&self, at: usize) -> bool {
-        self.devices[at].line.as_ref().is_none_or(|line| line.sent.is_empty())
+    /// Patches on their way whose answers were not heard.
+    fn unanswered(&self, at: usize) -> usize {
+        self.devices[at].line.as_ref().map_or(0, |line| line.sent.len())
     }
 
     /// Hears until every patch is answered, and every one that the app wrote again after a conflict.
     async fn hear_answers(&mut self, at: usize) {
-        while !self.is_answered(at) {
+        while self.unanswered(at) > 0 {
             if let Heard::Answer { id, answer, records } = self.hear(at, true).await {
                 let sent = self.compare(at, id, &answer);
                 self.devices[at].answered(Way::Socket, &sent, &answer, records).await;
@@ -154,10 +155,10 @@ impl World {
 
     /// Hears all answers, of which so many reach the device; then the socket breaks. Without an answer on its way nothing does.
     async fn hear_some(&mut self, at: usize, mut arrive: usize) {
-        if self.is_answered(at) {
+        if self.unanswered(at) == 0 {
             return;
         }
-        while !self.is_answered(at) {
+        while self.unanswered(at) > 0 {
             if let Heard::Answer { id, answer, records } = self.hear(at, arrive > 0).await {
                 let sent = self.compare(at, id, &answer);
                 if arrive > 0 {
@@ -248,7 +249,7 @@ impl World {
         }
         let patch = device.accepted[device.accepted.len() - 1 - back % device.accepted.len()].clone();
         device.send(patch).await;
-        while !self.is_answered(at) {
+        while self.unanswered(at) > 0 {
             if let Heard::Answer { id, answer, .. } = self.hear(at, true).await {
                 self.compare(at, id, &answer);
             }
