@@ -41,8 +41,10 @@ pub struct Stream {
     pub complete: bool,
     /// What came since `open`.
     pub records: Vec<Seen>,
-    /// Asked for with a position.
-    pub continued: bool,
+    /// The version that was asked from; none: from nothing.
+    pub since: Option<u64>,
+    /// The dataset's version when it was asked for.
+    pub asked_at: u64,
     first: bool,
 }
 
@@ -147,15 +149,11 @@ impl Device {
         self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes }).await;
     }
 
-    /// Asks for a dataset at the replica's position.
-    pub async fn open(&mut self, dataset: usize) {
+    /// Asks for a dataset, which has this version, at the replica's position.
+    pub async fn open(&mut self, dataset: usize, asked_at: u64) {
         let position = self.replicas[dataset].position();
-        let stream = Stream {
-            cursor: position.as_ref().map_or(0, |position| position.version),
-            continued: position.is_some(),
-            first: true,
-            ..Stream::default()
-        };
+        let since = position.as_ref().map(|position| position.version);
+        let stream = Stream { cursor: since.unwrap_or(0), since, asked_at, first: true, ..Stream::default() };
         self.line.as_mut().unwrap().streams[dataset] = Some(stream);
         self.say(ClientMessage::Open { dataset: name(DATASETS[dataset]), position }).await;
     }

@@ -100,7 +100,7 @@ impl World {
         assert_eq!(*self.identities[device.person].get_or_insert_with(|| identity.clone()), identity, "one identity a person");
         for dataset in 0..DATASETS.len() {
             if device.follows[dataset] {
-                device.open(dataset).await;
+                device.open(dataset, self.reference.dataset(device.person, dataset).version()).await;
             }
         }
         assert!(
@@ -203,13 +203,13 @@ impl World {
     async fn caught_up(&mut self, at: usize, dataset: usize) {
         let person = self.devices[at].person;
         let version = self.reference.dataset(person, dataset).version();
-        let mut opened = None;
+        let mut opens = false;
         loop {
             let Some(stream) = self.devices[at].line.as_ref().and_then(|line| line.streams[dataset].as_ref()) else { return };
+            opens |= !stream.complete;
             if stream.complete && stream.cursor >= version {
                 break;
             }
-            opened = opened.or((!stream.complete && stream.records.is_empty()).then_some((stream.cursor, stream.continued)));
             let heard = self.hear(at, true).await;
             assert!(matches!(heard, Heard::Page), "{heard:?}");
         }
@@ -218,10 +218,11 @@ impl World {
         assert_eq!(device.replicas[dataset].version(), version, "the version of {} in {}", device.name, DATASETS[dataset]);
         let live = sorted(device.replicas[dataset].live().map(seen).collect());
         assert_eq!(live, sorted(is.live()), "the records of {} in {}", device.name, DATASETS[dataset]);
-        if let Some((since, continued)) = opened {
-            let stream = device.line.as_ref().and_then(|line| line.streams[dataset].as_ref()).unwrap();
-            let expected = if continued { is.after(since) } else { is.live() };
-            assert_eq!(sorted(stream.records.clone()), sorted(expected), "what {} had missed since {since}", device.name);
+        let stream = device.line.as_ref().and_then(|line| line.streams[dataset].as_ref()).unwrap();
+        // What was written since it asked may have come with the answer or after it.
+        if opens && stream.asked_at == version {
+            let expected = stream.since.map_or_else(|| is.live(), |since| is.after(since));
+            assert_eq!(sorted(stream.records.clone()), sorted(expected), "what {} had missed since {:?}", device.name, stream.since);
         }
     }
 
@@ -235,7 +236,8 @@ impl World {
                 self.devices[at].close(dataset).await;
             }
             (false, true) => {
-                self.devices[at].open(dataset).await;
+                let version = self.reference.dataset(self.devices[at].person, dataset).version();
+                self.devices[at].open(dataset, version).await;
                 self.settle(at).await;
             }
             (true, true) | (false, false) => {}
