@@ -17,7 +17,7 @@ pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
     }
     let folder = TempDir::new().unwrap();
     copy(data, folder.path());
-    let store = Store::open(folder.path(), &Config { cache_mib: 16 }, &Epoch::new("unused").unwrap()).unwrap();
+    let store = Store::open(folder.path(), &Config::cached(16), &Epoch::new("unused").unwrap()).unwrap();
     for watcher in watchers {
         let Some(identity) = watcher.identity() else { continue };
         for (dataset, version) in watcher.acknowledged() {
