@@ -44,6 +44,7 @@ enum Storage {
         folder: Folder,
         space: Space,
         config: Config,
+        segment_bytes: usize,
     },
     #[cfg(test)]
     Memory(super::memory::Memory),
@@ -53,6 +54,11 @@ impl Handle {
     /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
     /// are damaged.
     pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
+        Handle::open_with(folder, config, SEGMENT_BYTES)
+    }
+
+    /// The same with segments of another size, which a folder keeps.
+    fn open_with(folder: &Path, config: &Config, segment_bytes: usize) -> Result<Handle, EngineError> {
         let space = Space::new(folder, config.reserve_mib << 20);
         let folder = Folder::take(folder, config.engine, &config.address)?;
         let commits = Commits::noted(folder.path())?;
@@ -60,7 +66,7 @@ impl Handle {
             let lost = format!("{} has no data, and {} commits were acknowledged", folder.path().display(), commits.noted_count());
             return Err(EngineError::Damaged(lost));
         }
-        Handle::start(Storage::Disk { folder, space, config: config.clone() }, commits)
+        Handle::start(Storage::Disk { folder, space, config: config.clone(), segment_bytes }, commits)
     }
 
     /// Over an engine in memory, for tests that make it fail.
@@ -230,12 +236,12 @@ impl Storage {
 
     fn open_engine(&self, noted: u64) -> Opened {
         match self {
-            Storage::Disk { folder, config, .. } => {
+            Storage::Disk { folder, config, segment_bytes, .. } => {
                 if config.engine == Kind::Sled && noted > 0 {
-                    sled_log::check(folder.path(), SEGMENT_BYTES)?;
+                    sled_log::check(folder.path(), *segment_bytes)?;
                 }
                 let engine: Box<dyn Engine> = match config.engine {
-                    Kind::Sled => Box::new(Sled::open(folder.path(), config.cache_mib, SEGMENT_BYTES)?),
+                    Kind::Sled => Box::new(Sled::open(folder.path(), config.cache_mib, *segment_bytes)?),
                     Kind::Redb => Box::new(Redb::open(folder.path(), config.cache_mib)?),
                 };
                 folder.sync()?;
@@ -281,5 +287,11 @@ fn check_rows(batches: &[Batch]) -> Result<(), EngineError> {
     }
 }
 
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
+mod killed;
 #[cfg(test)]
 mod tests;

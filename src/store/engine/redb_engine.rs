@@ -91,7 +91,12 @@ fn explain(file: &Path, error: redb::DatabaseError) -> EngineError {
         redb::DatabaseError::DatabaseAlreadyOpen => {
             EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", file.display()))
         }
-        redb::DatabaseError::Storage(redb::StorageError::Io(_)) => EngineError::Open(what),
+        // What is no database any more, or ends too early, redb takes for a failure of the disk.
+        redb::DatabaseError::Storage(redb::StorageError::Io(error))
+            if !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
+        {
+            EngineError::Open(what)
+        }
         _ => EngineError::Damaged(what),
     }
 }
