@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::admin::Admin;
 use crate::auth::{ConfigError, Verifier};
 use crate::clock::Clock;
 use crate::committer::{Committer, Gate, Reader};
@@ -90,13 +91,16 @@ impl App {
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::new(store.clone(), committer.gate().clone());
         let sync = Sync::new(reader.clone(), committer.clone(), clock);
+        let admin = Admin::new(reader.clone(), committer.clone(), config.pools());
         let identities = Identities::new(reader, committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
         let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
-        let rooms = Rooms { door, sync, sessions, gate: gate.clone(), metrics: metrics.clone(), origins, draining: is_draining };
+        let (operator, metrics_of_http) = (config.operator(), metrics.clone());
+        let rooms =
+            Rooms { door, sync, sessions, admin, operator, gate: gate.clone(), metrics: metrics_of_http, origins, draining: is_draining };
         let (stop, stopped) = oneshot::channel::<()>();
         let router = http::router(rooms).merge(extra);
         let serving = tokio::spawn(listener.serve(router, async {

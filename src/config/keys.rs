@@ -55,6 +55,11 @@ pub const KEYS: &[Key] = &[
     Key { name: "origins", default: "[]", says: "Web pages that may open a socket, such as https://app.example.com; empty: any." },
     Key { name: "tls.certificate", default: "", says: "PEM file with the server's certificate chain; with tls.key it turns TLS on." },
     Key { name: "tls.key", default: "", says: "PEM file with the certificate's private key." },
+    Key {
+        name: "admin.key",
+        default: "",
+        says: "The operator key, a secret of 32 characters at least: backup, history, export, erase ask for it; without it nobody may.",
+    },
     Key { name: "store.cache_mib", default: "256", says: "Memory for the store's page cache, in MiB; it is aimed at, not promised." },
     Key { name: "pools.*.region", default: "\"local\"", says: "First part of the pool's identities, region:uuid." },
     Key {
