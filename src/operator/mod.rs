@@ -36,6 +36,7 @@ pub enum Command {
         /// Replace a file that is there.
         #[arg(long)]
         force: bool,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -44,6 +45,7 @@ pub enum Command {
         /// Which dataset.
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
+        /// Whose.
         #[command(flatten)]
         who: Who,
         /// How many versions, at most 1000.
@@ -52,6 +54,7 @@ pub enum Command {
         /// Only versions below this one.
         #[arg(long, value_name = "VERSION")]
         below: Option<u64>,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -62,8 +65,10 @@ pub enum Command {
         dataset: DatasetName,
         /// As of which version.
         version: u64,
+        /// Whose.
         #[command(flatten)]
         who: Who,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -76,8 +81,10 @@ pub enum Command {
         first: u64,
         /// ... to this one.
         second: u64,
+        /// Whose.
         #[command(flatten)]
         who: Who,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -88,8 +95,10 @@ pub enum Command {
         dataset: DatasetName,
         /// To which version.
         version: u64,
+        /// Whose.
         #[command(flatten)]
         who: Who,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -101,31 +110,37 @@ pub enum Command {
         /// Their pool.
         #[arg(long, default_value = who::POOL)]
         pool: String,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
     /// Writes all that belongs to an identity as one JSON document.
     ExportIdentity {
+        /// Whose.
         #[command(flatten)]
         who: Who,
         /// Where to; without it: stdout.
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
     /// Erases an identity and all that it owns, for good.
     EraseIdentity {
+        /// Whose.
         #[command(flatten)]
         who: Who,
         /// Do it; without this it is only said what would be erased.
         #[arg(long)]
         yes: bool,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
     /// Lets another login of its pool lead to an identity.
     LinkLogin {
+        /// Whose.
         #[command(flatten)]
         who: Who,
         /// The login's issuer: the `iss` of its tokens.
@@ -134,6 +149,7 @@ pub enum Command {
         /// The login's subject: the `sub` of its tokens.
         #[arg(long, value_name = "SUBJECT")]
         login: String,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
@@ -143,6 +159,7 @@ pub enum Command {
         from: String,
         /// The one that stays, `region:uuid`.
         into: String,
+        /// Of which server.
         #[command(flatten)]
         target: Target,
     },
