@@ -22,6 +22,7 @@ use crate::http::{self, ListenError, Listener, Rooms, Serving};
 use crate::hub::{Hub, Mark};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
+use crate::reaper::Reaper;
 use crate::session::{Door, Sessions, Wheel};
 use crate::store::{Store, StoreError};
 use crate::sync::Sync;
@@ -73,6 +74,7 @@ pub struct App {
     stop: oneshot::Sender<()>,
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
+    reaper: JoinHandle<()>,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
@@ -92,6 +94,8 @@ impl App {
         let reader = Reader::new(store.clone(), committer.gate().clone());
         let sync = Sync::new(reader.clone(), committer.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools());
+        let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
+        let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
         let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
@@ -107,8 +111,9 @@ impl App {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(clock, wheel, gate, metrics, store));
+        let reaper = tokio::spawn(reaper.run());
         info!(%address, data = %config.data.display(), "driftless serves");
-        Ok(App { address, serving, stop, draining, ticker, committer, writer, hub, drain_s: config.drain_s })
+        Ok(App { address, serving, stop, draining, ticker, reaper, committer, writer, hub, drain_s: config.drain_s })
     }
 
     /// Where it listens.
@@ -132,6 +137,7 @@ impl App {
         {
             warn!(drain_s = self.drain_s, "some connections did not end in time");
         }
+        self.reaper.abort();
         self.committer.stop().await;
         self.ticker.abort();
         let ended = tokio::task::spawn_blocking(|| self.writer.join()).await;

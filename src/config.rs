@@ -84,15 +84,18 @@ impl fmt::Debug for AdminSection {
     }
 }
 
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct StoreSection {
+    engine: store::EngineKind,
     cache_mib: u64,
+    reserve_mib: u64,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        StoreSection { cache_mib: 256 }
+        let store::Config { engine, cache_mib, reserve_mib, .. } = store::Config::default();
+        StoreSection { engine, cache_mib, reserve_mib }
     }
 }
 
@@ -220,7 +223,8 @@ impl Config {
 
     /// The store, as `store` takes it.
     pub fn store(&self) -> store::Config {
-        store::Config { cache_mib: self.store.cache_mib }
+        let StoreSection { engine, cache_mib, reserve_mib } = self.store;
+        store::Config { engine, cache_mib, reserve_mib, address: self.listen.to_string() }
     }
 
     /// What cannot be said by the types alone.

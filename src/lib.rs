@@ -21,6 +21,7 @@ pub mod admin;
 pub mod sync;
 
 pub mod identity;
+pub mod reaper;
 
 pub mod committer;
 

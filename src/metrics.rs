@@ -37,6 +37,10 @@ struct Inner {
     commit_time: Histogram,
     group_writes: Histogram,
     disk_bytes: Gauge<u64, AtomicU64>,
+    reaped: Family<Outcome, Counter>,
+    reaper_steps: Counter,
+    reaper_late: Gauge,
+    store_failures: Family<Outcome, Counter>,
 }
 
 impl Default for Inner {
@@ -62,7 +66,30 @@ impl Default for Inner {
         registry.register("committer_group_writes", "writes in a group", group_writes.clone());
         let disk_bytes = Gauge::default();
         registry.register_with_unit("store_disk", "bytes that the store takes on disk", Unit::Bytes, disk_bytes.clone());
-        Inner { registry, sessions, handshakes, closes, writes, requests, pages, groups, commit_time, group_writes, disk_bytes }
+        let reaped =
+            family(&mut registry, "reaper_reaped", "what went because nobody needs it: tombstones, versions of history, horizons moved");
+        let reaper_steps = Counter::default();
+        registry.register("reaper_steps", "steps of the reaper", reaper_steps.clone());
+        let reaper_late = Gauge::default();
+        registry.register_with_unit("reaper_late", "how long the dataset that waits longest is due", Unit::Seconds, reaper_late.clone());
+        let store_failures = family(&mut registry, "store_failures", "groups that could not be made durable, by reason");
+        Inner {
+            registry,
+            sessions,
+            handshakes,
+            closes,
+            writes,
+            requests,
+            pages,
+            groups,
+            commit_time,
+            group_writes,
+            disk_bytes,
+            reaped,
+            reaper_steps,
+            reaper_late,
+            store_failures,
+        }
     }
 }
 
@@ -117,6 +144,25 @@ impl Metrics {
     /// What the store takes on disk now.
     pub fn disk(&self, bytes: u64) {
         self.inner.disk_bytes.set(bytes);
+    }
+
+    /// The reaper took a step: so many tombstones and versions went.
+    pub fn reaped(&self, tombstones: u64, versions: u64, horizon: bool) {
+        self.inner.reaper_steps.inc();
+        let of = |outcome, count| self.inner.reaped.get_or_create(&Outcome { outcome }).inc_by(count);
+        of("tombstones", tombstones);
+        of("versions", versions);
+        of("horizons", u64::from(horizon));
+    }
+
+    /// How far behind the reaper is, in seconds.
+    pub fn reaper_late(&self, seconds: u64) {
+        self.inner.reaper_late.set(seconds as i64);
+    }
+
+    /// A group could not be made durable.
+    pub fn store_failed(&self, reason: &'static str) {
+        count(&self.inner.store_failures, reason);
     }
 
     /// All of it in OpenMetrics text.

@@ -8,7 +8,10 @@ use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
 
 use super::Failure;
 use super::output::note;
-use super::render::printable;
+use super::render::{self, printable};
+
+/// A note names at most this many keys.
+const SHOWN_KEYS: usize = 10;
 
 /// A connected device. The first connection must come about; later ones may be lost and found again.
 pub(super) struct Session {
@@ -61,6 +64,17 @@ impl Session {
             Event::Refused { dataset: Some(_), code, message } => {
                 return Err(Failure::Refused { code: *code, message: message.clone() });
             }
+            Event::Restored { dataset, offered, .. } => note(&format!(
+                "{dataset} was restored from a backup; {} that the backup does not have written again",
+                render::count(*offered, "record")
+            )),
+            Event::Moved { from, to } => note(&format!("{} is now {}", printable(from), printable(to))),
+            Event::OfferConflict { dataset, ours, .. } => {
+                note(&format!("{dataset}: not written again, because another device wrote them since: {}", keys(ours)));
+            }
+            Event::OfferRefused { dataset, ours, code, message } => {
+                note(&format!("{dataset}: not written again ({code}: {}): {}", printable(message), keys(ours)));
+            }
             Event::Changed { .. } | Event::Synced { .. } | Event::Missed { .. } => {}
         }
         Ok(())
@@ -97,6 +111,13 @@ pub(super) fn written(outcome: Outcome) -> Result<(u64, Vec<Record>), Failure> {
         Outcome::Conflict { records } => Err(Failure::Conflict { records }),
         Outcome::Refused { code, message } => Err(Failure::Refused { code, message }),
     }
+}
+
+/// The keys of changes, for people.
+fn keys(changes: &[Change]) -> String {
+    let shown: Vec<String> = changes.iter().take(SHOWN_KEYS).map(|change| printable(change.key.as_str())).collect();
+    let more = changes.len() - shown.len();
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
 /// A token that was given once will not get better.

@@ -29,9 +29,14 @@ pub(super) async fn run(session: &mut Session, dataset: &DatasetName, output: &m
                 let records: Vec<Record> = session.device.records(dataset).await?.unwrap_or_default().into_values().collect();
                 show(&records, output)?;
             }
-            event @ (Event::Connected(_) | Event::Disconnected { .. } | Event::Refused { .. } | Event::Closed { .. }) => {
-                session.connection(&event)?;
-            }
+            event @ (Event::Connected(_)
+            | Event::Disconnected { .. }
+            | Event::Restored { .. }
+            | Event::Moved { .. }
+            | Event::OfferConflict { .. }
+            | Event::OfferRefused { .. }
+            | Event::Refused { .. }
+            | Event::Closed { .. }) => session.connection(&event)?,
         }
     }
 }

@@ -24,11 +24,13 @@ impl Writer {
     pub(super) fn mend(&mut self, broken: Broken, jobs: &mut VecDeque<Job>) -> Next {
         let Broken { error, touched, next } = broken;
         if let StoreError::Full(_) = error {
+            self.metrics.store_failed("full");
             warn!(%error, "writes are refused");
             self.keeper.durable();
             return next;
         }
         error!(%error, "the store failed; nothing acknowledged is lost; it is opened again as soon as that is possible");
+        self.metrics.store_failed("failed");
         self.keeper.fails();
         let mut said = Instant::now();
         let mut next = next;

@@ -60,7 +60,17 @@ pub const KEYS: &[Key] = &[
         default: "",
         says: "The operator key, a secret of 32 characters at least: backup, history, export, erase ask for it; without it nobody may.",
     },
+    Key {
+        name: "store.engine",
+        default: "\"sled\"",
+        says: "What keeps the rows: sled, or redb (slower, and opening it reads all of it). A folder stays with the one that made it.",
+    },
     Key { name: "store.cache_mib", default: "256", says: "Memory for the store's page cache, in MiB; it is aimed at, not promised." },
+    Key {
+        name: "store.reserve_mib",
+        default: "64",
+        says: "Disk space that stays free, in MiB: writes that would use it are refused, reads go on. 0 turns it off.",
+    },
     Key { name: "pools.*.region", default: "\"local\"", says: "First part of the pool's identities, region:uuid." },
     Key {
         name: "pools.*.conflicts",

@@ -19,8 +19,19 @@ macro_rules! files {
     };
 }
 
-const FILES: &[(&str, &[u8])] =
-    files!["index.html", "style.css", "icon.svg", "app.js", "change.js", "device.js", "phone.js", "records.js", "session.js", "words.js",];
+const FILES: &[(&str, &[u8])] = files![
+    "index.html",
+    "style.css",
+    "icon.svg",
+    "app.js",
+    "change.js",
+    "device.js",
+    "former.js",
+    "phone.js",
+    "records.js",
+    "session.js",
+    "words.js",
+];
 
 /// The page under `/demo/`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {

@@ -32,7 +32,7 @@ fn house() -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let (clock, hub, metrics) = (Clock::start(), Hub::default(), Metrics::default());
     let epoch = Epoch::new("e").expect("an epoch");
-    let store = Store::open(folder.path(), &Config { cache_mib: 16 }, &epoch).expect("opens");
+    let store = Store::open(folder.path(), &Config::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
     let reader = Reader::new(store, committer.gate().clone());
     let issuer = IssuerConfig {

@@ -12,6 +12,9 @@ use super::{Identity, Store, StoreError, keys, pieces};
 /// Bytes of the document that are made at a time, about.
 const PART_BYTES: usize = 256 * 1024;
 
+/// A key and what stands there.
+type Entry = (Vec<u8>, Vec<u8>);
+
 /// How far an export is.
 #[derive(Clone, Debug, Default)]
 pub struct Exported {
@@ -61,7 +64,7 @@ impl Store {
     }
 
     /// The first row of a range, or the first content that is cut into rows.
-    fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<(Vec<u8>, Vec<u8>)>, StoreError> {
+    fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<Entry>, StoreError> {
         let Some((mut key, row)) = self.engine.scan(start, end, 1)?.pop() else { return Ok(None) };
         if !is_cut {
             // Rows of these kinds have no row below them: the first key after all that begin with this one is the next row's, or before it.

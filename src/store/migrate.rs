@@ -37,15 +37,18 @@ pub(super) fn format_row(format: u32) -> Result<(Bytes, Option<Bytes>), StoreErr
     Ok((keys::meta("format"), Some(rows::encode(&format)?)))
 }
 
+/// From one format to the next.
+type Step = fn(&Handle) -> Result<(), StoreError>;
+
 /// Brings a store to today's format.
 pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
-    let steps: [fn(&Handle) -> Result<(), StoreError>; FORMAT as usize - 1] = [to_2];
+    const STEPS: [Step; FORMAT as usize - 1] = [to_2];
     if from > FORMAT || from == 0 {
         return Err(StoreError::Open(format!(
             "its format is {from}, this driftless knows 1 to {FORMAT}: start the driftless that wrote it, or a newer one"
         )));
     }
-    for (step, to) in steps.iter().zip(2..).skip(from as usize - 1) {
+    for (step, to) in STEPS.iter().zip(2..).skip(from as usize - 1) {
         info!(to, "the store is brought to a newer format");
         step(engine)?;
         commit(engine, vec![format_row(to)?])?;

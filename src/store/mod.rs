@@ -39,7 +39,7 @@ pub use backup::{Checker, Damage, NoCopy, Part, RestoreError, Summary, Ticket, r
 pub use commit::{Decision, Group, Keeping, Patch, Rules};
 pub use datasets::{Cursor, Page, Reading, Start};
 pub use devices::Admission;
-pub use engine::{Config, EngineError as StoreError};
+pub use engine::{Config, EngineError as StoreError, Kind as EngineKind};
 pub use export::Exported;
 pub use history::{Difference, History, NotKept, Step, What};
 pub use identities::{Linked, Login, LoginKey};
@@ -47,6 +47,9 @@ pub use reap::{Due, Reaped};
 pub use rewind::Rewound;
 pub use rows::ConflictRow as Conflict;
 pub use work::{Erasing, Merging, Policies, Worked};
+
+#[cfg(test)]
+pub(crate) use engine::memory;
 
 /// One person or guest of a pool: `region:uuid`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,11 +92,17 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new. A store of an older format is brought to today's.
     pub fn open(folder: &Path, config: &Config, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::over(engine::Handle::open(folder, config)?, fresh_epoch)
+        Store::on(engine::Handle::open(folder, config)?, fresh_epoch)
+    }
+
+    /// The same over an engine in memory that fails when it is told to.
+    #[cfg(test)]
+    pub(crate) fn over(memory: &engine::memory::Memory, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+        Store::on(engine::Handle::over(memory)?, fresh_epoch)
     }
 
     /// The store of an open engine.
-    fn over(engine: engine::Handle, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+    fn on(engine: engine::Handle, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
         match migrate::format(&engine)? {
             None => {
                 let epoch = keys::meta("epoch");
@@ -110,7 +119,12 @@ impl Store {
         Ok(Store { engine: Arc::new(engine), epoch, lineage: Arc::new(lineage), tap: backup::Tap::default() })
     }
 
-    /// Opens it again after it failed. An error says why that is not possible yet.
+    /// Whether a write failed and left its outcome unknown: nothing is read or written until [`Store::recover`].
+    pub fn is_failed(&self) -> bool {
+        self.engine.is_failed()
+    }
+
+    /// Opens a failed store again on what is on disk. May take seconds. An error says why that does not go yet; ask again later.
     pub fn recover(&self) -> Result<(), StoreError> {
         self.engine.recover()
     }
@@ -125,3 +139,6 @@ impl Store {
         self.engine.bytes_on_disk()
     }
 }
+
+#[cfg(test)]
+mod tests;

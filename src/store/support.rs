@@ -6,7 +6,7 @@ use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Record, 
 
 use super::{Config, Cursor, Decision, Identity, LoginKey, Page, Patch, Reading, Rules, Start, Store};
 
-pub const CONFIG: Config = Config { cache_mib: 16 };
+pub const CONFIG: Config = Config::cached(16);
 
 pub fn epoch(text: &str) -> Epoch {
     Epoch::new(text).expect("an epoch")

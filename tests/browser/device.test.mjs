@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Device } from '../../src/dev/demo/device.js';
 
-const WELCOME = { type: 'welcome', patch: 0 };
+const WELCOME = { type: 'welcome', identity: 'local:alice', patch: 0 };
 
 function changes(from, to, records, more = {}) {
   return { type: 'changes', dataset: 'settings', epoch: 'one', from, to, reset: false, more: false, records, ...more };
@@ -44,9 +44,9 @@ test('a patch without an answer is sent again with its number, also after a rest
   assert.deepEqual(phone.flush(), []);
 
   const again = new Device('me', 'settings', JSON.parse(JSON.stringify({ replica: phone.replica(), outbox: phone.outbox() })));
-  const [open, ...rest] = again.connected({ type: 'welcome', patch: 1 });
-  assert.deepEqual(open, { type: 'open', dataset: 'settings', position: { epoch: 'one', version: 5 } });
-  assert.deepEqual(written(rest), [patch]);
+  assert.deepEqual(again.connected({ ...WELCOME, patch: 1 }).send, [{ type: 'open', dataset: 'settings', position: { epoch: 'one', version: 5 } }]);
+  assert.deepEqual(again.flush(), [], 'the server may have another history by now');
+  assert.deepEqual(written(again.receive(changes(5, 5, [])).send), [patch]);
   assert.equal(again.view('visits').value, 2);
 
   const { send } = again.receive({ type: 'written', id: 1, version: 6, records: [record('visits', 1, 6, 'me')] });
@@ -98,12 +98,131 @@ test('edits of a key on its way wait for the answer; a conflict takes them along
   assert.equal(phone.unsent, 0);
 });
 
+/** A device that saw `theme` 5, `lost` 8 and the removal of `gone` 9, and then lost its connection. */
+function cutOff() {
+  const phone = device();
+  phone.receive(changes(5, 9, [record('lost', 'kept', 8), { key: 'gone', removed: true, version: 9, modified_ms: 0, device: 'other' }]));
+  return phone;
+}
+
+/** It is welcomed by a store that was restored to version 6 and says its first page. */
+function restored(phone, more = {}) {
+  phone.connected({ ...WELCOME, patch: 0 });
+  const records = [record('theme', 'light', 5), record('gone', 'here', 6)];
+  return phone.receive(changes(0, 6, records, { epoch: 'two', reset: true, shared: 6, ...more }));
+}
+
+test('what a restored server does not have is sent again, on what both know', () => {
+  const phone = cutOff();
+  const { send, events } = restored(phone);
+  assert.deepEqual(send[0], { type: 'ack', dataset: 'settings', version: 6 });
+  assert.deepEqual(written(send), [
+    [1, { key: 'lost', op: 'put', value: 'kept', base: 6 }],
+    [2, { key: 'gone', op: 'remove', base: 6 }],
+  ]);
+  assert.deepEqual(events.at(-1), { kind: 'restored', shared: 6, offered: 2 });
+  assert.deepEqual(phone.keys(), ['lost', 'theme']);
+});
+
+test('edits that had no answer go to a restored server with lower bases, and are newer than what it lost', () => {
+  const phone = cutOff();
+  phone.edit('lost', 'put', 'mine');
+  phone.flush();
+  phone.edit('gone', 'put', 'back');
+  phone.edit('theme', 'put', 'dark');
+  const { send } = restored(phone);
+  assert.deepEqual(written(send), [
+    [1, { key: 'lost', op: 'put', value: 'mine', base: 6 }],
+    [2, { key: 'gone', op: 'put', value: 'back', base: 6 }],
+    [3, { key: 'theme', op: 'put', value: 'dark', base: 5 }],
+  ]);
+});
+
+test('an edit in the midst of the answer is newer than what the server lost', () => {
+  const phone = cutOff();
+  restored(phone, { more: true });
+  phone.edit('lost', 'put', 'mine');
+  phone.flush();
+  phone.receive({ type: 'written', id: 1, version: 7 });
+  const { send } = phone.receive(changes(6, 7, [], { epoch: 'two' }));
+  assert.deepEqual(written(send), [[2, { key: 'gone', op: 'remove', base: 6 }]]);
+});
+
+test('what another device wrote on the restored server is a conflict for a person', () => {
+  const phone = cutOff();
+  restored(phone);
+  const { events } = phone.receive({ type: 'conflict', id: 1, dataset: 'settings', records: [record('lost', 'newer', 7)] });
+  assert.deepEqual(events, [{ kind: 'conflict', key: 'lost', device: 'other' }]);
+  assert.equal(phone.conflicts.get('lost').value, 'kept');
+});
+
+test('a second restore, also over a restart, loses and doubles nothing', () => {
+  const phone = cutOff();
+  restored(phone, { more: true });
+  const again = new Device('me', 'settings', JSON.parse(JSON.stringify({ replica: phone.replica(), outbox: phone.outbox() })));
+  again.connected(WELCOME);
+  const { send, events } = again.receive(changes(0, 4, [], { epoch: 'three', reset: true, shared: 4 }));
+  const offers = ['theme', 'lost', 'gone'].map((key) => written(send).find(([, change]) => change.key === key)?.[1]);
+  assert.deepEqual(offers, [
+    { key: 'theme', op: 'put', value: 'light', base: 4 },
+    { key: 'lost', op: 'put', value: 'kept', base: 4 },
+    undefined,
+  ], 'the removal of `gone` is newer than the copy of it that the first restore brought');
+  assert.equal(events.at(-1).offered, 2);
+
+  again.connected(WELCOME);
+  const later = again.receive(changes(0, 2, [], { epoch: 'four', reset: true, shared: 2 }));
+  assert.deepEqual(written(later.send).map(([id, { base }]) => [id, base]), [[1, 2], [2, 2]]);
+  assert.equal(later.events.at(-1).offered, 0);
+});
+
 test('another history is taken as it is; unsent edits stay and know nothing of it', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.receive(changes(0, 2, [record('name', 'Ada', 2)], { epoch: 'two', reset: true }));
   assert.deepEqual(phone.keys(), ['name', 'theme']);
   assert.deepEqual([...phone.sent.values()], [{ id: 1, change: { key: 'theme', op: 'put', value: 'dark', base: 0 } }]);
+});
+
+test('a phone that was away for too long sends nothing again and keeps its bases', () => {
+  const phone = cutOff();
+  phone.edit('theme', 'put', 'dark');
+  phone.connected(WELCOME);
+  const { send } = phone.receive(changes(0, 40, [record('theme', 'light', 30)], { reset: true }));
+  assert.deepEqual(written(send), [[1, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
+});
+
+test('a guest that signs in goes on, and is asked about what both have', () => {
+  const phone = cutOff();
+  phone.edit('theme', 'put', 'dark');
+  phone.flush();
+  const { send, events } = phone.connected({ ...WELCOME, identity: 'local:bob', merged: ['local:alice'] });
+  assert.deepEqual(events, [{ kind: 'moved' }]);
+  assert.deepEqual(send[0], { type: 'open', dataset: 'settings' });
+  assert.deepEqual(written(send), [[1, { key: 'theme', op: 'put', value: 'dark', base: 0 }]]);
+
+  const earlier = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code: 'patch_reused', message: '' });
+  assert.deepEqual(written(earlier.send), [[1, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
+  const found = phone.receive({ type: 'written', id: 1, version: 10 });
+  assert.deepEqual(found.send, [{ type: 'open', dataset: 'settings' }]);
+  assert.equal(phone.version, 0, '10 is a version of the guest');
+
+  const there = phone.receive(changes(0, 40, [record('theme', 'dark', 30), record('lost', 'theirs', 31)]));
+  assert.deepEqual(written(there.send), [[2, { key: 'lost', op: 'put', value: 'kept', base: 0 }]]);
+});
+
+test('nothing of one person reaches another', () => {
+  const phone = cutOff();
+  phone.edit('theme', 'put', 'dark');
+  const { send, events } = phone.connected({ ...WELCOME, identity: 'local:bob', merged: ['local:carol'] });
+  assert.deepEqual(send, [{ type: 'open', dataset: 'settings' }]);
+  assert.deepEqual([events, phone.keys(), phone.unsent], [[{ kind: 'another person' }], [], 0]);
+});
+
+test('a record is known as of its version, its absence as of the position', () => {
+  const phone = cutOff();
+  for (const key of ['theme', 'gone', 'never']) phone.edit(key, 'put', 1);
+  assert.deepEqual(written(phone.flush()).map(([, { base }]) => base), [5, 9, 9]);
 });
 
 test('never more than 64 patches are on their way', () => {
@@ -119,8 +238,12 @@ test('what the store cannot do now is sent again with the same number; other ref
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   const [patch] = phone.flush();
-  const { later } = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code: 'unavailable', message: '' });
-  assert.deepEqual(later.map(({ message }) => message), [patch]);
+  for (const code of ['unavailable', 'read_only']) {
+    const { later } = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code, message: '' });
+    assert.deepEqual(later.map(({ message }) => message), [patch]);
+  }
+  const { later } = phone.receive({ type: 'refused', dataset: 'settings', code: 'read_only', message: '' });
+  assert.deepEqual(later.map(({ message }) => message), [{ type: 'ack', dataset: 'settings', version: 5 }]);
   const { events } = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code: 'too_large', message: 'no' });
   assert.equal(events[0].kind, 'refused');
   assert.equal(phone.view('theme').value, 'light');
@@ -130,7 +253,8 @@ test('a number that was used already is replaced by one after the welcome', () =
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.flush();
-  phone.connected({ type: 'welcome', patch: 40 });
+  phone.connected({ ...WELCOME, patch: 40 });
+  phone.receive(changes(5, 5, []));
   const { send } = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code: 'patch_reused', message: '' });
   assert.deepEqual(written(send), [[41, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
 });

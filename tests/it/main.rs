@@ -4,7 +4,6 @@
 
 mod support;
 
-mod crash;
 mod datasets;
 mod hostile;
 mod logs;

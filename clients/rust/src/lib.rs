@@ -6,7 +6,9 @@
 //!
 //! A [`Device`] is built on exactly these parts. Nothing is kept on disk: a new process starts from an empty replica, and
 //! a patch that was not answered when the process ended may or may not have been applied.
-
+//!
+//! When a server goes back to a backup, or an identity is merged into another, the device goes on: it keeps its unanswered patches and writes again
+//! what the server does not have. [`Event::Restored`], [`Event::Moved`], [`Event::OfferConflict`] and [`Event::OfferRefused`] tell.
 //!
 //! ```no_run
 //! # async fn story() -> Result<(), Box<dyn std::error::Error>> {

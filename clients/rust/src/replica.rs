@@ -2,7 +2,8 @@
 //!
 //! - A record is kept only if its version is higher than that of the one that is there.
 //! - Having a position means having everything up to its version; a page that would leave a gap is not taken.
-//! - Tombstones are kept as well: their version is the base of the next write to their key.
+//! - The base of a write is what this device knows of its key: a live record as of its version; otherwise that there is none, as of the
+//!   position or of a later tombstone. So a tombstone that went, or never came, makes no conflict where nobody wrote.
 //! - Unsent writes are not in here. They lie in the [`crate::Outbox`], and no reset touches them.
 
 use std::collections::BTreeMap;
@@ -52,6 +53,11 @@ impl Replica {
         self.epoch.clone().map(|epoch| Position { epoch, version: self.version })
     }
 
+    /// The store's history that this is of; `None` before the first page.
+    pub fn epoch(&self) -> Option<&Epoch> {
+        self.epoch.as_ref()
+    }
+
     /// The version up to which everything is here.
     pub fn version(&self) -> u64 {
         self.version
@@ -60,6 +66,11 @@ impl Replica {
     /// The record of a key, or its tombstone.
     pub fn get(&self, key: &Key) -> Option<&Record> {
         self.records.get(key)
+    }
+
+    /// All records and tombstones, by key.
+    pub fn into_records(self) -> BTreeMap<Key, Record> {
+        self.records
     }
 
     /// The records that live, by key.
@@ -130,7 +141,11 @@ impl Replica {
     }
 
     fn base(&self, key: &Key) -> u64 {
-        self.records.get(key).map_or(0, |record| record.version)
+        match self.records.get(key) {
+            Some(Record { content: Content::Value(_), version, .. }) => *version,
+            Some(Record { content: Content::Removed, version, .. }) => self.version.max(*version),
+            None => self.version,
+        }
     }
 }
 
@@ -237,13 +252,30 @@ mod tests {
         assert_eq!(Replica::new().written(1, &put, Vec::new(), &device("me"), 0), [], "before the first page there is no epoch to be at");
     }
 
+    fn removed(name: &str, version: u64) -> Record {
+        Record { content: Content::Removed, ..record(name, 0, version) }
+    }
+
+    fn put_base(replica: &Replica, name: &str) -> Option<u64> {
+        replica.put_based(key(name), Value::from(1)).base
+    }
+
     #[test]
-    fn bases_come_from_records_and_from_tombstones() {
+    fn a_live_record_is_known_as_of_its_version_and_its_absence_as_of_the_position() {
         let mut replica = Replica::new();
-        let removed = Record { content: Content::Removed, ..record("b", 0, 3) };
-        replica.take(page("e", 0, 3, vec![record("a", 1, 2), removed]));
-        assert_eq!(replica.put_based(key("a"), Value::from(1)).base, Some(2));
-        assert_eq!(replica.remove_based(key("b")).base, Some(3));
-        assert_eq!(replica.put_based(key("c"), Value::from(1)).base, Some(0));
+        assert_eq!(put_base(&replica, "c"), Some(0), "nothing was seen yet");
+        replica.take(page("e", 0, 9, vec![record("a", 1, 2), removed("b", 3)]));
+        assert_eq!(put_base(&replica, "a"), Some(2));
+        assert_eq!(replica.remove_based(key("b")).base, Some(9), "its tombstone may go, and still nobody wrote it since");
+        assert_eq!(put_base(&replica, "c"), Some(9));
+    }
+
+    #[test]
+    fn an_own_removal_ahead_of_the_position_is_the_base_of_the_next_write() {
+        let mut replica = Replica::new();
+        replica.take(page("e", 0, 3, vec![record("a", 1, 2)]));
+        replica.written(7, &[Change::new(key("a"), Op::Remove, None)], Vec::new(), &device("me"), 0);
+        assert_eq!((replica.version(), put_base(&replica, "a")), (3, Some(7)));
+        assert_eq!(put_base(&replica, "c"), Some(3));
     }
 }

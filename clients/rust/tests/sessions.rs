@@ -79,9 +79,8 @@ async fn a_reset_forgets_records_but_no_unsent_write() {
     device.go_online().await.expect("alive");
     let mut peer = server.welcome(0).await;
     peer.hears_open(at("old", 9)).await;
-    let page = changes("new", 0, 1, vec![record("kept", 1, 1)]);
-    let ServerMessage::Changes { dataset, epoch, from, to, more, records, .. } = page else { unreachable!() };
-    peer.says(ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared: None, more, records }).await;
+    peer.says(reset(changes("new", 0, 1, vec![record("kept", 1, 1)]), None, false)).await;
+    peer.hears_ack(1).await;
     assert_eq!(peer.hears_write().await, (1, vec![put("mine", 1)]));
     peer.says(written(1, 2)).await;
     assert!(writer.await.expect("no panic").is_ok());
@@ -176,17 +175,50 @@ async fn another_identity_does_not_get_this_ones_writes() {
 
 #[tokio::test]
 async fn what_the_store_cannot_take_now_is_written_later_with_the_same_number() {
+    for code in [RefusalCode::Unavailable, RefusalCode::ReadOnly] {
+        let server = Fake::start(Codec::MsgPack).await;
+        let (device, _events) = server.device();
+        let mut peer = server.welcome(0).await;
+        let (outcome, ()) = tokio::join!(write(&device, put("a", 1)), async {
+            let (id, _) = peer.hears_write().await;
+            peer.says(refused(id, code)).await;
+            peer.hears_nothing_but_a_list(&device).await;
+            let later = hand_over(&device, put("a", 2)).await;
+            assert_eq!(peer.hears_write_later().await, (id, vec![put("a", 1)]), "the later write of the same key does not come first");
+            peer.says(written(id, 1)).await;
+            assert_eq!(peer.hears_write().await.0, id + 1);
+            peer.says(written(id + 1, 2)).await;
+            assert!(matches!(later.await, Ok(Outcome::Written { version: 2, .. })));
+        });
+        assert!(matches!(outcome, Ok(Ok(Outcome::Written { version: 1, .. }))));
+    }
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_the_store_cannot_take_now_is_repeated() {
     let server = Fake::start(Codec::MsgPack).await;
     let (device, _events) = server.device();
+    device.open(&settings()).await.expect("alive");
     let mut peer = server.welcome(0).await;
-    let (outcome, ()) = tokio::join!(write(&device, put("a", 1)), async {
-        let (id, _) = peer.hears_write().await;
-        let (code, message) = (RefusalCode::Unavailable, "busy".to_owned());
-        peer.says(ServerMessage::Refused { id: Some(id), dataset: None, code, message }).await;
-        assert_eq!(peer.hears_write().await.0, id);
-        peer.says(written(id, 1)).await;
-    });
-    assert!(matches!(outcome, Ok(Ok(Outcome::Written { version: 1, .. }))));
+    peer.hears_open(None).await;
+    peer.says(changes("e", 0, 2, vec![record("a", 1, 1)])).await;
+    peer.hears_ack(2).await;
+    let (dataset, code, message) = (Some("settings".to_owned()), RefusalCode::ReadOnly, "full".to_owned());
+    peer.says(ServerMessage::Refused { id: None, dataset, code, message }).await;
+    peer.hears_nothing_but_a_list(&device).await;
+    assert_eq!(peer.hears_later().await, ClientMessage::Ack { dataset: settings(), version: 2 });
+}
+
+#[tokio::test]
+async fn a_moved_device_comes_back_and_an_erased_one_does_not() {
+    let server = Fake::start(Codec::MsgPack).await;
+    let (_device, mut events) = server.device();
+    server.welcome(0).await.bye(4015, "moved", None).await;
+    let end = event(&mut events, |event| matches!(event, Event::Disconnected { .. })).await;
+    assert!(matches!(end, Event::Disconnected { retry_in_ms: 0..1_000, .. }), "{end:?}");
+    server.welcome(0).await.bye(4014, "erased", None).await;
+    let end = event(&mut events, |event| matches!(event, Event::Closed { .. })).await;
+    assert_eq!(end, Event::Closed { why: End::Closed { code: 4014, reason: "erased".to_owned(), reconnect_after_ms: None } });
 }
 
 #[tokio::test]

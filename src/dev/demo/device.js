@@ -5,22 +5,34 @@
 // - `records` is what the server said, tombstones too. A record gives way only to one with a higher version.
 // - `waiting` are edits without a number, the newest for each key. `sent` are numbered patches of one change each; they stay as they are
 //   until they are answered, so that sending one twice does no harm. A key has at most one patch on its way.
+// - A base is a version of the history that the records are of. Nothing is sent before the server has said that it has that history; when it
+//   has another one, bases are lowered, and what it does not have is offered again (PROTOCOL.md §8). A lowered patch keeps its `earlier` bases:
+//   if the server knows its number it is asked with those, because it may have applied it so. It applies nothing under a number that it knows.
 // - `conflicts` are refused edits, kept aside until a person decides. Nothing is ever sent again by itself after a conflict.
 
 import { applied, coalesced, equal } from './change.js';
+import { Former } from './former.js';
 
 /** PROTOCOL.md §2: the numbers of patches on their way are less than this apart. */
 const PATCH_WINDOW = 64;
 
-/** How long to wait before a patch that was refused as `unavailable` is sent again. */
-const UNAVAILABLE_RETRY_MS = 2000;
+/** How long to wait before what the store could not do is asked for again. */
+const RETRY_MS = 2000;
+
+/** PROTOCOL.md §4: what the store cannot do now, and may do later. */
+const LATER = new Set(['unavailable', 'read_only']);
 
 export class Device {
+  /** Whether the server of this connection has said which history it has. */
+  #told = false;
+
   constructor(id, dataset, saved = {}) {
     this.id = id;
     this.dataset = dataset;
     this.position = saved.replica?.position ?? null;
     this.records = new Map(saved.replica?.records);
+    this.identity = saved.outbox?.identity;
+    this.former = new Former(saved.outbox?.former);
     this.next = saved.outbox?.next ?? 1;
     this.sent = new Map(saved.outbox?.sent);
     this.waiting = new Map(saved.outbox?.waiting);
@@ -34,7 +46,8 @@ export class Device {
 
   /** What exists nowhere else: to be saved after each edit, and before anything is sent. */
   outbox() {
-    return { next: this.next, sent: [...this.sent], waiting: [...this.waiting], conflicts: [...this.conflicts] };
+    const { identity, next, sent, waiting, conflicts } = this;
+    return { identity, former: this.former.saved(), next, sent: [...sent], waiting: [...waiting], conflicts: [...conflicts] };
   }
 
   get version() {
@@ -63,7 +76,8 @@ export class Device {
   /** A person's edit: `op` is `put`, `remove` or `add`. It decides an open conflict of this key. */
   edit(key, op, value) {
     this.conflicts.delete(key);
-    const base = this.sent.get(key)?.change.base ?? this.#seen(key);
+    this.former.overtake(key);
+    const base = this.sent.get(key)?.change.base ?? this.#base(key);
     this.waiting.set(key, coalesced(this.waiting.get(key), { key, op, value }, base));
   }
 
@@ -77,16 +91,22 @@ export class Device {
     this.conflicts.delete(key);
   }
 
-  /** After `welcome`: what to send first. */
-  connected({ patch }) {
+  /** After `welcome`: what to send first, and what happened. */
+  connected({ patch, identity, merged = [] }) {
+    const events = [];
+    if (this.identity && identity !== this.identity) this.#become(merged.includes(this.identity), events);
+    this.identity = identity;
     this.next = Math.max(this.next, patch + 1);
-    const again = [...this.sent.values()].sort((a, b) => a.id - b.id);
-    return [this.#open(), ...again.map((patch) => this.#write(patch)), ...this.flush()];
+    this.#told = this.position === null;
+    for (const patch of this.sent.values()) patch.asked = 0;
+    const send = [this.#open(), ...(this.#told ? this.#again() : []), ...this.flush()];
+    return { send, events, later: [] };
   }
 
   /** Numbers the edits that may go now. */
   flush() {
     const messages = [];
+    if (!this.#told) return messages;
     for (const [key, change] of this.waiting) {
       if (this.next - this.#oldest() >= PATCH_WINDOW) break;
       if (this.sent.has(key)) continue;
@@ -116,22 +136,30 @@ export class Device {
     return effects;
   }
 
-  #changes({ epoch, to, reset, more, records }, { send, events }) {
-    if (reset) this.#forget(epoch, events);
+  #changes({ epoch, to, reset, shared, more, records }, { send, events }) {
+    if (reset) this.#beginAnew(epoch, shared, events);
     const fresh = records.filter((record) => this.#keep(record) && record.device !== this.id);
     this.position = { epoch, version: to };
     if (fresh.length > 0) events.push({ kind: 'got', version: to, records: fresh });
     for (const key of this.conflicts.keys()) this.#settle(key, events);
-    if (!more) send.push(this.#ack());
+    if (!this.#told) {
+      this.#told = true;
+      send.push(...this.#again());
+    }
+    if (more) return;
+    send.push(this.#ack());
+    this.#offer(events);
   }
 
   #written({ id, version, records }, { send, events }) {
-    const change = this.#answered(id);
-    if (!change) return;
-    const { key, op, value } = change;
+    const patch = this.#answered(id);
+    if (!patch) return;
+    const { key, op, value } = patch.change;
+    events.push({ kind: 'wrote', key, version });
+    // It may be a version of the identity before: asking again tells.
+    if (patch.crossed) return void send.push(this.#open());
     const known = op === 'remove' ? { key, removed: true } : { key, value };
     for (const record of records?.length ? records : [{ ...known, version, device: this.id }]) this.#keep(record);
-    events.push({ kind: 'wrote', key, version });
     if (this.position?.version === version - 1) {
       this.position.version = version;
       send.push(this.#ack());
@@ -139,7 +167,7 @@ export class Device {
   }
 
   #conflict({ id, records }, { events }) {
-    const change = this.#answered(id);
+    const change = this.#answered(id)?.change;
     if (!change) return;
     const { key } = change;
     for (const record of records) this.#keep(record);
@@ -153,11 +181,16 @@ export class Device {
   #refused({ id, code, message }, { send, events, later }) {
     if (code === 'ahead_of_server') send.push(this.#open());
     const patch = [...this.sent.values()].find((patch) => patch.id === id);
-    if (patch && code === 'unavailable') {
-      later.push({ delay_ms: UNAVAILABLE_RETRY_MS, message: this.#write(patch) });
+    if (LATER.has(code) && patch) {
+      later.push({ delay_ms: RETRY_MS, message: this.#write(patch) });
+    } else if (LATER.has(code) && id === undefined) {
+      later.push({ delay_ms: RETRY_MS, message: code === 'read_only' ? this.#ack() : this.#open() });
+    } else if (patch && code === 'patch_reused' && (patch.asked ?? 0) < (patch.earlier?.length ?? 0)) {
+      patch.asked = (patch.asked ?? 0) + 1;
+      send.push(this.#write(patch));
     } else if (patch) {
-      const change = this.#answered(id);
-      if (this.#mayWriteAgain(code, change)) this.waiting.set(change.key, this.#again(change));
+      const { change } = this.#answered(id);
+      if (this.#mayWriteAgain(code, change)) this.waiting.set(change.key, this.#withNewer(change));
       else events.push({ kind: 'refused', key: change.key, code, message });
     } else {
       events.push({ kind: 'refused', code, message });
@@ -169,22 +202,63 @@ export class Device {
     return code === 'patch_reused' || (code === 'patch_expired' && op !== 'add');
   }
 
-  #again(change) {
+  #withNewer(change) {
     const newer = this.waiting.get(change.key);
     return newer ? coalesced(change, newer, change.base) : change;
   }
 
-  /** In another history the versions that unsent edits were based on mean nothing: any value there may be news to the person. */
-  #forget(epoch, events) {
+  /** The person's data is in another identity from now on. If that is not where this one was merged into, nothing of it may get there. */
+  #become(merged, events) {
+    if (merged) {
+      this.#lower(0);
+      for (const patch of this.sent.values()) patch.crossed = true;
+      this.former.merge(this.records);
+      this.#overtake();
+    } else {
+      for (const edits of [this.waiting, this.sent, this.conflicts]) edits.clear();
+      this.former = new Former();
+    }
+    this.records.clear();
+    this.position = null;
+    events.push({ kind: merged ? 'moved' : 'another person' });
+  }
+
+  #beginAnew(epoch, shared, events) {
     if (this.position && this.position.epoch !== epoch) {
-      for (const [key, change] of this.waiting) if ('base' in change) this.waiting.set(key, { ...change, base: 0 });
+      this.#lower(shared ?? 0);
+      this.former.restore(this.records, shared);
+      this.#overtake();
     }
     this.records.clear();
     events.push({ kind: 'reset' });
   }
 
+  /** In the new history a version above `shared` is another one, or none: what was written after `shared` there is news to the person. */
+  #lower(shared) {
+    for (const [key, change] of this.waiting) if (change.base > shared) this.waiting.set(key, { ...change, base: shared });
+    for (const patch of this.sent.values()) {
+      if (!(patch.change.base > shared)) continue;
+      patch.earlier = [...(patch.earlier ?? []), patch.change.base];
+      patch.change = { ...patch.change, base: shared };
+    }
+  }
+
+  /** Unanswered edits, and those that a person has to decide on, are newer than what was here. */
+  #overtake() {
+    for (const edits of [this.waiting, this.sent, this.conflicts]) for (const key of edits.keys()) this.former.overtake(key);
+  }
+
+  /** Everything of the new history is here. */
+  #offer(events) {
+    const { former } = this;
+    const offers = former.offers(this.records);
+    this.former = new Former();
+    for (const change of offers) this.waiting.set(change.key, change);
+    if (former.restored) events.push({ kind: 'restored', shared: former.shared, offered: offers.length });
+  }
+
   #keep(record) {
-    if (record.version <= this.#seen(record.key)) return false;
+    if (record.version <= (this.records.get(record.key)?.version ?? 0)) return false;
     this.records.set(record.key, record);
     return true;
   }
@@ -198,15 +272,17 @@ export class Device {
     events.push({ kind: 'settled', key });
   }
 
-  #seen(key) {
-    return this.records.get(key)?.version ?? 0;
+  /** What this device knows of a key: its record, or that there was none up to the position. */
+  #base(key) {
+    const record = this.records.get(key);
+    return record && !record.removed ? record.version : Math.max(record?.version ?? 0, this.version);
   }
 
   #answered(id) {
     for (const [key, patch] of this.sent) {
       if (patch.id !== id) continue;
       this.sent.delete(key);
-      return patch.change;
+      return patch;
     }
     return null;
   }
@@ -215,8 +291,14 @@ export class Device {
     return { type: 'open', dataset: this.dataset, ...(this.position && { position: this.position }) };
   }
 
-  #write({ id, change }) {
-    return { type: 'write', id, dataset: this.dataset, changes: [change] };
+  /** What has a number, oldest first. */
+  #again() {
+    return [...this.sent.values()].sort((a, b) => a.id - b.id).map((patch) => this.#write(patch));
+  }
+
+  #write({ id, change, earlier = [], asked = 0 }) {
+    const base = earlier[earlier.length - asked];
+    return { type: 'write', id, dataset: this.dataset, changes: [base === undefined ? change : { ...change, base }] };
   }
 
   #ack() {

@@ -16,7 +16,7 @@ const BACKOFF_LAST_MS = 60_000;
 
 /** PROTOCOL.md §6; every other code reconnects. */
 const RENEWS_TOKEN = new Set([4003, 4004]);
-const GIVES_UP = new Set([4000, 4002, 4005, 4006, 4007]);
+const GIVES_UP = new Set([4000, 4002, 4005, 4006, 4007, 4014]);
 
 export class Session {
   #socket = null;
@@ -91,7 +91,8 @@ export class Session {
     this.#failures = 0;
     this.#heartbeat_ms = welcome.heartbeat_s * 1000;
     this.state = 'live';
-    this.#act({ send: this.device.connected(welcome), events: [{ kind: 'live' }], later: [] });
+    const { send, events, later } = this.device.connected(welcome);
+    this.#act({ send, events: [{ kind: 'live' }, ...events], later });
   }
 
   #pass(message) {
@@ -102,7 +103,7 @@ export class Session {
   #act({ send, events, later }) {
     this.save();
     send.forEach((message) => this.#send(message));
-    for (const { delay_ms, message } of later) this.#after(`write ${message.id}`, delay_ms, () => this.#send(message));
+    for (const { delay_ms, message } of later) this.#after(`${message.type} ${message.id}`, delay_ms, () => this.#send(message));
     this.changed(events);
   }
 

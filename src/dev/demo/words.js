@@ -5,6 +5,7 @@ const VALUE_CHARACTERS = 200;
 const REASONS = {
   replaced: 'this phone is open in another tab',
   too_many_devices: 'this person has too many devices',
+  erased: 'everything of this person was erased',
 };
 
 /** A value for reading; `undefined` is a key without one. */
@@ -48,6 +49,12 @@ export function eventText(event, nameOf) {
       return `${key ?? 'request'} refused: ${event.message || event.code}`;
     case 'reset':
       return 'began again with a fresh copy';
+    case 'restored':
+      return restoredText(event);
+    case 'moved':
+      return 'this person signed in: everything is in one place now';
+    case 'another person':
+      return 'this is another person now: forgot everything of the one before';
     case 'live':
       return 'connected';
     case 'lost':
@@ -59,6 +66,12 @@ export function eventText(event, nameOf) {
     default:
       return kind;
   }
+}
+
+function restoredText({ shared, offered }) {
+  if (shared === undefined) return 'the server has another store now: took what is there';
+  if (offered === 0) return 'the server went back to a backup: nothing is missing there';
+  return `the server went back to a backup: sends ${offered === 1 ? 'a record' : `${number(offered)} records`} again`;
 }
 
 function gotText({ version, records }, nameOf) {

@@ -94,7 +94,7 @@ pub fn restore(
         progress(done, summary.rows);
         Ok::<(), RestoreError>(())
     })?;
-    begin_epoch(Store::over(engine, fresh_epoch)?, fresh_epoch)?;
+    begin_epoch(Store::on(engine, fresh_epoch)?, fresh_epoch)?;
     if folder.exists() {
         std::fs::remove_dir(folder).map_err(io(folder))?;
     }

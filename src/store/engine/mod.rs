@@ -1,19 +1,36 @@
 //! The embedded engine: one ordered key space on disk, and three calls.
 //!
-//! - `get`: several rows. `scan`: a range in order, up to a limit. `commit`: batches, durable when the call returns.
-//! - Each batch is atomic and guarded: it is applied only if the rows that it was decided on are still as they were.
+//! - `get`: several rows. `scan`: a range in order, up to a limit. `commit`: batches, durable when the call returns (`contract`).
+//! - The store holds a [`Handle`]: it keeps the folder and the free space, turns an engine's panics into errors, lets nobody near an engine
+//!   whose last commit failed, and notices commits that are missing.
 //! - Rows are visible from the moment their batch is applied, a little before they are durable; whoever shows them to the outside
 //!   waits for the covering flush first (see `committer::Gate`).
 //! - Every row on disk is framed by a format byte and a CRC that covers its key too (`frame`).
 //!
-//! This folder is the only place that knows sled.
+//! This folder is the only place that knows which engine runs: sled, or redb by configuration.
 
+mod commits;
+mod contract;
+mod folder;
 mod frame;
+mod guarded;
+mod handle;
+mod redb_engine;
+mod resolve;
 mod sled_engine;
+mod sled_log;
+mod space;
+
+#[cfg(test)]
+pub(crate) mod memory;
+#[cfg(test)]
+mod suite;
 
 use std::fmt;
 
-pub use sled_engine::{Config, Engine as Handle};
+use serde::Deserialize;
+
+pub use handle::Handle;
 
 /// The largest value of one row, in bytes: sled moves larger ones to files of their own that it never syncs, and with
 /// segments of 8 MiB that begins above 128 KiB; this stays well below. Larger values are cut by the store.
@@ -21,6 +38,62 @@ pub const ROW_BYTES: usize = 48 * 1024;
 
 /// A row's key or value.
 pub type Bytes = Vec<u8>;
+
+/// How the store keeps its rows.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which engine. A folder keeps the one that it was made with.
+    pub engine: Kind,
+    /// Memory that the engine aims to use for its page cache, in MiB.
+    pub cache_mib: u64,
+    /// Disk space that is kept free, in MiB: writes that would use it are refused.
+    pub reserve_mib: u64,
+    /// Where the server listens, for whoever finds the folder taken; empty: not said.
+    pub address: String,
+}
+
+impl Config {
+    /// The default, with this much cache.
+    pub const fn cached(cache_mib: u64) -> Config {
+        // The reserve holds several of sled's segments (8 MiB) and of the committer's groups (16 MiB): opening again must be possible.
+        Config { engine: Kind::Sled, cache_mib, reserve_mib: 64, address: String::new() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::cached(256)
+    }
+}
+
+/// An engine that keeps its rows on disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A log-structured tree: fast in groups.
+    #[default]
+    Sled,
+    /// A copy-on-write tree: half as fast, and opening it reads all of it.
+    Redb,
+}
+
+impl Kind {
+    /// Its name in the configuration and in the folder.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Sled => "sled",
+            Kind::Redb => "redb",
+        }
+    }
+
+    /// The file that holds its rows.
+    fn data_file(self) -> &'static str {
+        match self {
+            Kind::Sled => sled_engine::DATA_FILE,
+            Kind::Redb => redb_engine::DATA_FILE,
+        }
+    }
+}
 
 /// Rows to set and to delete together.
 #[derive(Clone, Debug, Default)]
@@ -41,15 +114,17 @@ pub enum Committed {
 }
 
 /// Why the engine cannot serve.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineError {
     /// The folder cannot be opened as a store. Says what to do.
     Open(String),
-    /// Reading or writing failed.
+    /// Reading or writing failed. Of a commit: its outcome is unknown, and the store is failed until it is recovered.
     Io(String),
-    /// There is no room on the disk: nothing was applied, reading goes on.
+    /// The disk has too little free space. Nothing was written; reads go on, and so do writes once there is space.
     Full(String),
-    /// A row is not what was written.
+    /// A commit failed before this call, and the store was not recovered since. Nothing was read or written.
+    Failed(String),
+    /// What is on disk is not what was written. Of a row: only that row is lost. Nothing was written.
     Damaged(String),
 }
 
@@ -57,11 +132,17 @@ impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EngineError::Open(why) => write!(f, "the store cannot be opened: {why}"),
-            EngineError::Full(why) => write!(f, "the disk is full: {why}"),
             EngineError::Io(why) => write!(f, "the store failed: {why}"),
+            EngineError::Full(why) => write!(f, "the disk is full: {why}"),
+            EngineError::Failed(why) => write!(f, "the store is closed since a write failed: {why}"),
             EngineError::Damaged(what) => write!(f, "the store is damaged: {what}; restore it from a backup"),
         }
     }
 }
 
 impl std::error::Error for EngineError {}
+
+/// An error of the file system or of an engine.
+fn io(error: impl fmt::Display) -> EngineError {
+    EngineError::Io(error.to_string())
+}

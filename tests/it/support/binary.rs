@@ -14,21 +14,21 @@ pub struct Binary {
     pub url: String,
 }
 
-impl Binary {
-    /// Starts it on a folder, on a free port or the one of before, and waits until it serves.
-    pub async fn start(data: &Path, listen: &str, more: &[&str]) -> Binary {
-        let mut child = driftless()
-            .args(["dev", "--listen", listen, "--data", data.to_str().unwrap(), "--store-cache-mib", "16"])
-            .args(more)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+/// One that does not serve yet, or never will.
+pub struct Starting(Child);
+
+impl Starting {
+    /// Waits until it serves.
+    pub async fn serves(self) -> Binary {
+        let mut child = self.0;
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = soon("the server's address", async {
             loop {
-                let line = lines.next_line().await.unwrap().expect("the server ended before it served");
+                let Some(line) = lines.next_line().await.unwrap() else {
+                    let mut log = String::new();
+                    child.stderr.take().unwrap().read_to_string(&mut log).await.unwrap();
+                    panic!("the server ended before it served: {log}");
+                };
                 if let Some(at) = line.find("http://") {
                     return line[at..].trim_end_matches("/demo/").to_owned();
                 }
@@ -38,6 +38,31 @@ impl Binary {
         // Whatever else it prints must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Binary { child, url }
+    }
+
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.0.kill().await.unwrap();
+    }
+}
+
+impl Binary {
+    /// Starts it on a folder, on a free port or the one of before, and waits until it serves.
+    pub async fn start(data: &Path, listen: &str, more: &[&str]) -> Binary {
+        Binary::begin(data, listen, more).serves().await
+    }
+
+    /// Starts it and waits for nothing.
+    pub fn begin(data: &Path, listen: &str, more: &[&str]) -> Starting {
+        let child = driftless()
+            .args(["dev", "--listen", listen, "--data", data.to_str().unwrap(), "--store-cache-mib", "16"])
+            .args(more)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Starting(child)
     }
 
     /// `127.0.0.1:port`.

@@ -9,7 +9,7 @@ mod phone;
 pub mod raw;
 mod server;
 
-pub use binary::{Binary, client, driftless};
+pub use binary::{Binary, Starting, client, driftless};
 pub use bystander::{Bystander, resident_kib};
 pub use http::{Answer, Http, exchange};
 pub use phone::{Phone, change, key, name, settings, value};

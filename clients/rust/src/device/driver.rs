@@ -10,6 +10,7 @@ use driftless_protocol::{Advice, RefusalCode, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::ages::Age;
 use super::event::Sink;
 use super::machine::Machine;
 use super::renewal::Renewal;
@@ -59,8 +60,8 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    pub(crate) fn new(settings: Settings, commands: mpsc::Receiver<Command>, events: Sink) -> Driver {
-        let machine = Machine::new(settings.device.clone());
+    pub(crate) fn new(settings: Settings, commands: mpsc::Receiver<Command>, events: Sink, age: Age) -> Driver {
+        let machine = Machine::new(settings.device.clone(), age);
         Driver { settings, machine, commands, events, backoff: Backoff::new() }
     }
 
@@ -136,7 +137,8 @@ impl Driver {
         }
         let end = loop {
             if self.machine.wants_retry() {
-                retry_at = Some(Instant::now() + RETRY);
+                // Not later for what is held since: else a device that writes without pause would never ask again.
+                retry_at.get_or_insert(Instant::now() + RETRY);
             }
             let beat_at_ms = match heart.due(now_ms()) {
                 Beat::At(ms) => ms,
@@ -232,7 +234,7 @@ impl Driver {
             Some(Command::Open(dataset)) => self.machine.open(dataset),
             Some(Command::Close(dataset)) => self.machine.close(dataset),
             Some(Command::List(reply)) => self.machine.list(reply),
-            Some(Command::Write(patch)) => self.machine.write(patch),
+            Some(Command::Write(patch, made)) => self.machine.write(patch, made),
             Some(Command::Synced(dataset, reply)) => self.machine.synced(&dataset, reply),
             Some(Command::Look(dataset, look)) => self.machine.look(&dataset, look),
             Some(Command::Online) => {

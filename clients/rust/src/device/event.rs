@@ -1,6 +1,6 @@
 //! What a device tells its app.
 
-use driftless_protocol::{DatasetName, Record, RefusalCode};
+use driftless_protocol::{Change, DatasetName, Record, RefusalCode};
 use tokio::sync::mpsc;
 
 use crate::{End, Welcome};
@@ -39,6 +39,44 @@ pub enum Event {
         dataset: DatasetName,
         /// The replica's version.
         version: u64,
+    },
+    /// The server's store was restored from a backup, and the replica follows it. What the app saw before may be gone, and a change
+    /// that it has made from what it saw and not written yet is to be made again.
+    Restored {
+        /// Which dataset.
+        dataset: DatasetName,
+        /// The version up to which nothing was lost; absent if the two stores have nothing in common.
+        shared: Option<u64>,
+        /// How many records the device writes again because the restored store does not have them as they were seen here.
+        offered: usize,
+    },
+    /// The identity was merged into another one, and this device with it: its replicas begin anew, its unanswered patches are kept.
+    Moved {
+        /// The identity before.
+        from: String,
+        /// The identity now.
+        to: String,
+    },
+    /// What the device wrote again after [`Event::Restored`] or [`Event::Moved`] met a newer write. Nothing of `ours` is applied; the app
+    /// resolves as after [`super::Outcome::Conflict`], or leaves it.
+    OfferConflict {
+        /// Which dataset.
+        dataset: DatasetName,
+        /// What this device had.
+        ours: Vec<Change>,
+        /// The server's current records; not of a key that the app has computed on since.
+        records: Vec<Record>,
+    },
+    /// What the device wrote again cannot be granted. Nothing of `ours` is applied.
+    OfferRefused {
+        /// Which dataset.
+        dataset: DatasetName,
+        /// What this device had.
+        ours: Vec<Change>,
+        /// Why, for programs.
+        code: RefusalCode,
+        /// Why, for people.
+        message: String,
     },
     /// The server refused something that was not a patch.
     Refused {

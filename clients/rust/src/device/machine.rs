@@ -3,44 +3,34 @@
 //! - Every open dataset is asked for again on each connection, at its replica's position.
 //! - Every page that ends an answer and every own patch that moves a position is acknowledged.
 //! - Every patch is answered once; nothing but its answer takes it out of the outbox.
+//! - No patch goes to a dataset whose history may be another one than that which its bases are of.
+
+mod history;
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Record, RefusalCode, ServerMessage};
+use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Limits, Record, RefusalCode, ServerMessage};
 use tokio::sync::oneshot;
 
+use super::ages::{Age, Ages};
+use super::dataset::{Answer, History, Open};
 use super::outgoing::Outgoing;
 use super::{Event, ListError, ListReply, Look, Outcome, Ticket};
 use crate::replica::Page;
-use crate::{End, Outbox, Patch, Replica, Taken, Welcome};
-
-/// A dataset that the app wants.
-struct Open {
-    replica: Replica,
-    answer: Answer,
-    /// Who waits for the answer to be complete.
-    waiting: Vec<oneshot::Sender<Option<u64>>>,
-}
-
-/// How far the server's answer to `open` is on this connection.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Answer {
-    /// It was asked, or will be with the next connection.
-    Awaited,
-    /// The server could not give it; it is asked again later.
-    Held,
-    /// Everything came; changes follow as they happen.
-    Complete,
-}
+use crate::{End, Outbox, Patch, Taken, Welcome};
 
 /// The state of a device.
 pub(crate) struct Machine {
     device: DeviceId,
     online: bool,
     identity: Option<String>,
+    limits: Limits,
+    ages: Ages,
     open: BTreeMap<DatasetName, Open>,
     outbox: Outbox<Ticket>,
+    /// Numbers of unanswered patches that another identity may have applied, which was merged into this one.
+    crossed: BTreeSet<u64>,
     lists: VecDeque<ListReply>,
     outgoing: Outgoing,
     events: Vec<Event>,
@@ -48,13 +38,16 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn new(device: DeviceId) -> Machine {
+    pub(crate) fn new(device: DeviceId, age: Age) -> Machine {
         Machine {
             device,
             online: false,
             identity: None,
+            limits: Limits::default(),
+            ages: Ages::new(age),
             open: BTreeMap::new(),
             outbox: Outbox::new(),
+            crossed: BTreeSet::new(),
             lists: VecDeque::new(),
             outgoing: Outgoing::default(),
             events: Vec::new(),
@@ -62,19 +55,19 @@ impl Machine {
         }
     }
 
-    /// A session began: asks for everything again. Refuses another identity than the first.
+    /// A session began: asks for everything again. Refuses another identity than the first, unless that was merged into it.
     pub(crate) fn connected(&mut self, welcome: Welcome) -> Result<(), End> {
-        match &self.identity {
-            Some(before) if *before != welcome.identity => return Err(End::OtherIdentity),
-            _ => self.identity = Some(welcome.identity.clone()),
-        }
+        let former = self.identify(&welcome)?;
         self.online = true;
-        self.outbox.connected(welcome.patch);
-        for (dataset, open) in &self.open {
-            self.outgoing.push(ClientMessage::Open { dataset: dataset.clone(), position: open.replica.position() });
-        }
-        self.lists.iter().for_each(|_| self.outgoing.push(ClientMessage::List));
+        self.limits = welcome.limits;
+        let (identity, known) = (welcome.identity.clone(), welcome.patch);
         self.events.push(Event::Connected(welcome));
+        if let Some(former) = former {
+            self.moved(former, identity);
+        }
+        self.outbox.connected(known);
+        self.open.iter().for_each(|(dataset, open)| self.outgoing.push(open.ask(dataset)));
+        self.lists.iter().for_each(|_| self.outgoing.push(ClientMessage::List));
         Ok(())
     }
 
@@ -83,14 +76,14 @@ impl Machine {
         self.online = false;
         self.retry = false;
         self.outgoing.clear();
-        self.open.values_mut().for_each(|open| open.answer = Answer::Awaited);
+        self.open.values_mut().for_each(Open::disconnected);
     }
 
     /// The app wants a dataset.
     pub(crate) fn open(&mut self, dataset: DatasetName) {
         if let Entry::Vacant(place) = self.open.entry(dataset.clone()) {
-            place.insert(Open { replica: Replica::new(), answer: Answer::Awaited, waiting: Vec::new() });
-            self.say(ClientMessage::Open { dataset, position: None });
+            let ask = place.insert(Open::new()).ask(&dataset);
+            self.say(ask);
         }
     }
 
@@ -116,8 +109,10 @@ impl Machine {
         self.say(ClientMessage::List);
     }
 
-    /// The app writes.
-    pub(crate) fn write(&mut self, patch: Patch<Ticket>) {
+    /// The app writes, and made its changes at this age.
+    pub(crate) fn write(&mut self, mut patch: Patch<Ticket>, made: u64) {
+        self.ages.lower(made, &patch.dataset, &mut patch.changes);
+        self.overtake(&patch.dataset, &patch.changes);
         self.outbox.push(patch);
     }
 
@@ -138,7 +133,8 @@ impl Machine {
 
     /// What to send next on this connection.
     pub(crate) fn next_message(&mut self) -> Option<ClientMessage> {
-        self.outgoing.pop().or_else(|| self.outbox.next_write())
+        let ready = |dataset: &DatasetName| self.open.get(dataset).is_none_or(Open::may_write);
+        self.outgoing.pop().or_else(|| self.outbox.next_write(ready))
     }
 
     /// Messages that wait besides patches.
@@ -159,9 +155,14 @@ impl Machine {
     /// Asks again for what the server could not do.
     pub(crate) fn retry(&mut self) {
         self.outbox.release();
-        for (dataset, open) in self.open.iter_mut().filter(|(_, open)| open.answer == Answer::Held) {
-            open.answer = Answer::Awaited;
-            self.outgoing.push(ClientMessage::Open { dataset: dataset.clone(), position: open.replica.position() });
+        for (dataset, open) in &mut self.open {
+            if std::mem::take(&mut open.unacknowledged) {
+                self.outgoing.ack(dataset, open.replica.version());
+            }
+            if open.answer == Answer::Held {
+                open.answer = Answer::Awaited;
+                self.outgoing.push(open.ask(dataset));
+            }
         }
     }
 
@@ -176,13 +177,12 @@ impl Machine {
     /// The server said something, at `now_ms` since 1970 UTC. An error ends the session.
     pub(crate) fn heard(&mut self, message: ServerMessage, now_ms: u64) -> Result<(), End> {
         match message {
-            ServerMessage::Changes { dataset, epoch, from, to, reset, shared: _, more, records } => {
-                return self.changes(dataset, Page { epoch, from, to, reset, records }, more);
+            ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records } => {
+                return self.changes(dataset, Page { epoch, from, to, reset, records }, shared, more);
             }
             ServerMessage::Written { id, version, records } => self.written(id, version, records, now_ms),
             ServerMessage::Conflict { id, records, .. } => self.answer(id, Outcome::Conflict { records }),
-            ServerMessage::Refused { id: Some(id), code: RefusalCode::Unavailable, .. } => self.retry |= self.outbox.hold(id),
-            ServerMessage::Refused { id: Some(id), code, message, .. } => self.answer(id, Outcome::Refused { code, message }),
+            ServerMessage::Refused { id: Some(id), code, message, .. } => self.refused_patch(id, code, message),
             ServerMessage::Refused { id: None, dataset, code, message } => self.refused(dataset, code, message),
             ServerMessage::Datasets { datasets } => {
                 if let Some(reply) = self.lists.pop_front() {
@@ -196,36 +196,50 @@ impl Machine {
         Ok(())
     }
 
-    fn changes(&mut self, dataset: DatasetName, page: Page, more: bool) -> Result<(), End> {
+    fn changes(&mut self, dataset: DatasetName, page: Page, shared: Option<u64>, more: bool) -> Result<(), End> {
         let Some(open) = self.open.get_mut(&dataset) else { return Ok(()) };
         let (from, reset) = (open.replica.version(), page.reset);
+        if open.is_restored_by(&page) {
+            self.restored(&dataset, shared);
+        }
+        let Some(open) = self.open.get_mut(&dataset) else { return Ok(()) };
         let records = match (open.replica.take(page), open.answer) {
             (Taken::Applied(records), _) => records,
             // A page of an earlier opening that was under way when this one was asked for.
             (Taken::Gap, Answer::Awaited | Answer::Held) => return Ok(()),
             (Taken::Gap, Answer::Complete) => return Err(End::NotUnderstood(format!("changes of {dataset} leave a gap"))),
         };
+        open.history = History::Known;
         let to = open.replica.version();
         if reset || to != from || !records.is_empty() {
             self.events.push(Event::Changed { dataset: dataset.clone(), from, to, reset, records });
         }
-        if more {
-            return Ok(());
+        if !more {
+            self.complete(dataset, to);
         }
+        Ok(())
+    }
+
+    /// The replica has everything, up to this version.
+    fn complete(&mut self, dataset: DatasetName, to: u64) {
         if to > 0 {
             self.outgoing.ack(&dataset, to);
         }
+        self.compare(&dataset);
+        let Some(open) = self.open.get_mut(&dataset) else { return };
         if open.answer != Answer::Complete {
             open.answer = Answer::Complete;
             tell(std::mem::take(&mut open.waiting), Some(to));
             self.events.push(Event::Synced { dataset, version: to });
         }
-        Ok(())
     }
 
     fn written(&mut self, id: u64, version: u64, results: Vec<Record>, now_ms: u64) {
+        let crossed = self.crossed.remove(&id);
         let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(id) else { return };
-        if let Some(open) = self.open.get_mut(&dataset) {
+        if crossed {
+            self.crossed(&dataset);
+        } else if let Some(open) = self.open.get_mut(&dataset) {
             let from = open.replica.version();
             let records = open.replica.written(version, &changes, results.clone(), &self.device, now_ms);
             let to = open.replica.version();
@@ -233,17 +247,34 @@ impl Machine {
                 self.outgoing.ack(&dataset, to);
             }
             if to != from || !records.is_empty() {
-                self.events.push(Event::Changed { dataset, from, to, reset: false, records });
+                self.events.push(Event::Changed { dataset: dataset.clone(), from, to, reset: false, records });
             }
         }
-        // Whoever wrote may have gone.
-        let _ = ticket.reply.send(Outcome::Written { version, records: results });
+        self.settle(Patch { dataset, changes, ticket }, Outcome::Written { version, records: results });
+    }
+
+    fn refused_patch(&mut self, id: u64, code: RefusalCode, message: String) {
+        match code {
+            RefusalCode::Unavailable | RefusalCode::ReadOnly => self.retry |= self.outbox.hold(id),
+            RefusalCode::PatchReused if self.outbox.reused(id) => {}
+            _ => self.answer(id, Outcome::Refused { code, message }),
+        }
     }
 
     fn answer(&mut self, id: u64, outcome: Outcome) {
+        self.crossed.remove(&id);
         if let Some(patch) = self.outbox.answered(id) {
-            // Whoever wrote may have gone.
-            let _ = patch.ticket.reply.send(outcome);
+            self.settle(patch, outcome);
+        }
+    }
+
+    fn settle(&mut self, patch: Patch<Ticket>, outcome: Outcome) {
+        match patch.ticket {
+            Ticket::App { reply, .. } => {
+                // Whoever wrote may have gone.
+                let _ = reply.send(outcome);
+            }
+            Ticket::Offer(overtaken) => self.offer_answered(patch.dataset, patch.changes, &overtaken, outcome),
         }
     }
 
@@ -254,6 +285,7 @@ impl Machine {
                 tracing::debug!(?dataset, %code, message, "refused");
             }
             (RefusalCode::Unavailable, Some(name)) => self.reopen(name, Answer::Held),
+            (RefusalCode::ReadOnly, Some(name)) => self.acknowledge_later(&name),
             (RefusalCode::AheadOfServer, Some(name)) => self.reopen(name, Answer::Awaited),
             (RefusalCode::Unavailable, None) if dataset.is_none() && !self.lists.is_empty() => {
                 if let Some(reply) = self.lists.pop_front() {
@@ -261,7 +293,21 @@ impl Machine {
                     let _ = reply.send(Err(ListError::Refused { code, message }));
                 }
             }
-            _ => self.events.push(Event::Refused { dataset, code, message }),
+            (_, open) => {
+                if let Some(open) = open.and_then(|name| self.open.get_mut(&name)) {
+                    // Nothing more will be said of its history, and writing need not suffer from that.
+                    open.history = History::Known;
+                }
+                self.events.push(Event::Refused { dataset, code, message });
+            }
+        }
+    }
+
+    /// Only an acknowledgement writes and has no patch number.
+    fn acknowledge_later(&mut self, dataset: &DatasetName) {
+        if let Some(open) = self.open.get_mut(dataset) {
+            open.unacknowledged = true;
+            self.retry = true;
         }
     }
 
@@ -271,8 +317,8 @@ impl Machine {
         if answer == Answer::Held {
             self.retry = true;
         } else {
-            let position = open.replica.position();
-            self.say(ClientMessage::Open { dataset, position });
+            let ask = open.ask(&dataset);
+            self.say(ask);
         }
     }
 

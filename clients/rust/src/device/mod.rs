@@ -3,9 +3,13 @@
 //! One task owns the socket, the replicas and the outbox; this handle talks to it over a bounded channel. The task ends when
 //! the last clone of the handle is dropped, or by [`Device::shutdown`].
 
+mod ages;
+mod dataset;
 mod driver;
 mod event;
+mod former;
 mod machine;
+mod offers;
 mod outcome;
 mod outgoing;
 mod renewal;
@@ -17,8 +21,10 @@ use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{Patch, Replica, Settings};
+use ages::Age;
 use driver::Driver;
 pub use event::{Event, Events};
+use offers::Overtaken;
 pub use outcome::{Gone, ListError, Outcome};
 
 /// Patches that wait for their answer. A further [`Device::write`] waits for room: an app that is offline
@@ -28,10 +34,12 @@ const PATCHES: usize = 1_024;
 /// Commands on their way to the task; callers wait when it is full.
 const COMMANDS: usize = 64;
 
-/// Where the answer to a patch goes, and its place among [`PATCHES`].
-pub(crate) struct Ticket {
-    reply: oneshot::Sender<Outcome>,
-    _room: OwnedSemaphorePermit,
+/// Whose a patch is.
+pub(crate) enum Ticket {
+    /// The app's: where its answer goes, and its place among [`PATCHES`].
+    App { reply: oneshot::Sender<Outcome>, _room: OwnedSemaphorePermit },
+    /// The device's own: what it had before the history changed. Bounded by the replica that it comes from.
+    Offer(Overtaken),
 }
 
 type ListReply = oneshot::Sender<Result<Vec<DatasetInfo>, ListError>>;
@@ -42,7 +50,8 @@ pub(crate) enum Command {
     Open(DatasetName),
     Close(DatasetName),
     List(ListReply),
-    Write(Patch<Ticket>),
+    /// With the age in which it was made.
+    Write(Patch<Ticket>, u64),
     Synced(DatasetName, oneshot::Sender<Option<u64>>),
     Look(DatasetName, Look),
     Offline(oneshot::Sender<()>),
@@ -57,6 +66,7 @@ pub(crate) enum Command {
 pub struct Device {
     commands: mpsc::Sender<Command>,
     room: Arc<Semaphore>,
+    age: Age,
 }
 
 impl Device {
@@ -64,9 +74,10 @@ impl Device {
     pub fn connect(settings: Settings) -> (Device, Events) {
         let (commands, orders) = mpsc::channel(COMMANDS);
         let (sink, events) = event::channel();
+        let age = Age::default();
         // Ends when `commands` and all its clones are dropped.
-        tokio::spawn(Driver::new(settings, orders, sink).run());
-        (Device { commands, room: Arc::new(Semaphore::new(PATCHES)) }, events)
+        tokio::spawn(Driver::new(settings, orders, sink, age.clone()).run());
+        (Device { commands, room: Arc::new(Semaphore::new(PATCHES)), age }, events)
     }
 
     /// Keeps a replica of a dataset from now on. [`Event::Synced`] says when it is complete. Does nothing if it is open.
@@ -97,11 +108,15 @@ impl Device {
     /// Writes a patch and waits for its answer, across reconnects and for as long as the device is offline or has given up
     /// ([`Event::Closed`]); who cannot wait watches the events. The dataset need not be open.
     /// While 1,024 patches are unanswered, further ones wait for room first.
+    ///
+    /// If the server's history changes before the answer (`PROTOCOL.md` §8), the bases of the changes are lowered to what both histories have. A
+    /// device learns that from an open dataset; bases of one that is not open are the app's own affair.
     pub async fn write(&self, dataset: &DatasetName, changes: Vec<Change>) -> Result<Outcome, Gone> {
+        let made = self.age.now();
         let room = self.room.clone().acquire_owned().await.map_err(|_| Gone)?;
         let (reply, answer) = oneshot::channel();
-        let patch = Patch { dataset: dataset.clone(), changes, ticket: Ticket { reply, _room: room } };
-        self.say(Command::Write(patch)).await?;
+        let patch = Patch { dataset: dataset.clone(), changes, ticket: Ticket::App { reply, _room: room } };
+        self.say(Command::Write(patch, made)).await?;
         answer.await.map_err(|_| Gone)
     }
 
@@ -115,7 +130,8 @@ impl Device {
         Ok(self.look(dataset, Replica::position).await?.flatten())
     }
 
-    /// A `put` that conflicts if another device writes the key before it; `None` if the dataset is not open.
+    /// A `put` that conflicts if another device writes the key before it; `None` if the dataset is not open. One that is not written yet when
+    /// [`Event::Restored`] or [`Event::Moved`] comes is of a history that is gone: make it again.
     pub async fn put_based(&self, dataset: &DatasetName, key: Key, value: Value) -> Result<Option<Change>, Gone> {
         self.look(dataset, move |replica| replica.put_based(key, value)).await
     }

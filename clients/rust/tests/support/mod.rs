@@ -1,8 +1,14 @@
 //! A server that says only what its test tells it to.
 
+// Each story uses what it needs.
+#![allow(dead_code)]
+
+use std::task::Poll;
+
 use driftless_client::protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position};
-use driftless_client::protocol::{Record, ServerMessage, Value};
+use driftless_client::protocol::{Record, RefusalCode, ServerMessage, Value};
 use driftless_client::{Device, Event, Events, Gone, Outcome, Settings, Tokens};
+use futures_util::future::{BoxFuture, FutureExt, poll_fn};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
@@ -32,6 +38,15 @@ pub(crate) fn write(device: &Device, change: Change) -> JoinHandle<Result<Outcom
     tokio::spawn(async move { device.write(&settings(), vec![change]).await })
 }
 
+/// Writes, and returns when the device has the patch; what comes back is its answer.
+pub(crate) async fn hand_over(device: &Device, change: Change) -> BoxFuture<'static, Result<Outcome, Gone>> {
+    let device = device.clone();
+    let mut answer = async move { device.write(&settings(), vec![change]).await }.boxed();
+    // There is room, so the first step goes up to the wait for the answer.
+    assert!(poll_fn(|cx| Poll::Ready(answer.poll_unpin(cx).is_pending())).await, "nobody has answered yet");
+    answer
+}
+
 pub(crate) fn record(name: &str, value: i64, version: u64) -> Record {
     let device = DeviceId::new("other").expect("a device");
     Record { key: key(name), content: Content::Value(value.into()), version, modified_ms: 0, device }
@@ -44,6 +59,28 @@ pub(crate) fn at(epoch: &str, version: u64) -> Option<Position> {
 pub(crate) fn changes(epoch: &str, from: u64, to: u64, records: Vec<Record>) -> ServerMessage {
     let epoch = Epoch::new(epoch).expect("an epoch");
     ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, shared: None, more: false, records }
+}
+
+/// What a store says that begins anew: after a restored backup with `shared`, or because the device was away for too long.
+pub(crate) fn reset(page: ServerMessage, shared: Option<u64>, more: bool) -> ServerMessage {
+    let ServerMessage::Changes { dataset, epoch, from, to, records, .. } = page else { panic!("not changes: {page:?}") };
+    ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared, more, records }
+}
+
+pub(crate) fn tombstone(name: &str, version: u64) -> Record {
+    Record { content: Content::Removed, ..record(name, 0, version) }
+}
+
+pub(crate) fn remove(name: &str) -> Change {
+    Change::new(key(name), Op::Remove, None)
+}
+
+pub(crate) fn conflict(id: u64, records: Vec<Record>) -> ServerMessage {
+    ServerMessage::Conflict { id, dataset: settings(), records }
+}
+
+pub(crate) fn refused(id: u64, code: RefusalCode) -> ServerMessage {
+    ServerMessage::Refused { id: Some(id), dataset: None, code, message: "no".to_owned() }
 }
 
 pub(crate) fn written(id: u64, version: u64) -> ServerMessage {
@@ -120,6 +157,21 @@ impl Fake {
         peer.welcomes("local:alice", patch).await;
         peer
     }
+
+    /// The next socket, welcomed as another identity, into which these were merged.
+    pub(crate) async fn welcome_as(&self, identity: &str, merged: &[&str], patch: u64) -> Peer {
+        let mut peer = self.accept().await;
+        assert!(matches!(peer.hears().await, ClientMessage::Hello { .. }));
+        peer.welcomes_merged(identity, merged, patch).await;
+        peer
+    }
+}
+
+fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {
+    match message {
+        ClientMessage::Write { id, changes, .. } => (id, changes),
+        other => panic!("not a write: {other:?}"),
+    }
 }
 
 /// The server's end of one socket.
@@ -130,17 +182,13 @@ pub(crate) struct Peer {
 
 impl Peer {
     pub(crate) async fn welcomes(&mut self, identity: &str, patch: u64) {
+        self.welcomes_merged(identity, &[], patch).await;
+    }
+
+    async fn welcomes_merged(&mut self, identity: &str, merged: &[&str], patch: u64) {
         let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
-        self.says(ServerMessage::Welcome {
-            identity,
-            session,
-            patch,
-            heartbeat_s: 60,
-            token_expires_in_s: 3_600,
-            limits,
-            merged: Vec::new(),
-        })
-        .await;
+        let merged = merged.iter().map(|former| (*former).to_owned()).collect();
+        self.says(ServerMessage::Welcome { identity, session, patch, heartbeat_s: 60, token_expires_in_s: 3_600, limits, merged }).await;
     }
 
     pub(crate) async fn says(&mut self, message: ServerMessage) {
@@ -187,10 +235,29 @@ impl Peer {
     }
 
     pub(crate) async fn hears_write(&mut self) -> (u64, Vec<Change>) {
-        match self.hears().await {
-            ClientMessage::Write { id, changes, .. } => (id, changes),
-            other => panic!("not a write: {other:?}"),
-        }
+        as_write(self.hears().await)
+    }
+
+    /// A write that the store could not take, when the device asks again.
+    pub(crate) async fn hears_write_later(&mut self) -> (u64, Vec<Change>) {
+        as_write(self.hears_later().await)
+    }
+
+    /// The device has nothing else to say: it asks for the list when the test does, and for nothing before.
+    pub(crate) async fn hears_nothing_but_a_list(&mut self, device: &Device) {
+        let (list, ()) = tokio::join!(device.list(), async {
+            assert_eq!(self.hears().await, ClientMessage::List);
+            self.says(ServerMessage::Datasets { datasets: Vec::new() }).await;
+        });
+        assert_eq!(list, Ok(Vec::new()));
+    }
+
+    /// The next message, after whatever time the device takes before it asks again. It must have heard all that was said to it: time jumps at once.
+    pub(crate) async fn hears_later(&mut self) -> ClientMessage {
+        tokio::time::pause();
+        let message = self.hears().await;
+        tokio::time::resume();
+        message
     }
 
     pub(crate) async fn bye(mut self, code: u16, reason: &str, reconnect_after_ms: Option<u64>) {

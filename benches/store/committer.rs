@@ -1,0 +1,149 @@
+//! Durable writes through the committer: writers that have one write on its way each, every one of another person.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use driftless::clock::Clock;
+use driftless::committer::Committer;
+use driftless::hub::Hub;
+use driftless::metrics::Metrics;
+use driftless::store::{Config, Decision, Identity, Patch, Rules, Store};
+use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
+use tokio::runtime::Runtime;
+
+use crate::raw::Raw;
+use crate::report::{Measured, counter, line, resident_mib, table};
+use crate::{SIZES, in_turns};
+
+pub const VALUE_BYTES: usize = 200;
+
+/// Records of each writer.
+const RECORDS: u64 = 100;
+
+/// The cache of a server with all defaults.
+const CACHE_MIB: u64 = 256;
+
+/// Opens or makes a store.
+pub fn open(folder: &Path) -> Store {
+    Store::open(folder, &Config { cache_mib: CACHE_MIB }, &Epoch::new("bench").unwrap()).unwrap()
+}
+
+/// A patch of puts.
+pub fn patch(identity: &Identity, id: u64, keys: impl Iterator<Item = u64>) -> Patch {
+    let value = Value::Text("x".repeat(VALUE_BYTES));
+    let changes = keys.map(|key| Change::new(Key::new(&format!("key-{key}")).unwrap(), Op::Put, value.clone())).collect();
+    Patch { identity: identity.clone(), device: DeviceId::new("phone").unwrap(), dataset: dataset(), id, changes }
+}
+
+pub fn dataset() -> DatasetName {
+    DatasetName::new("settings").unwrap()
+}
+
+/// Ids as long as real ones.
+pub fn identity(n: u64) -> Identity {
+    Identity::from(format!("local:{:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90", (n as u32).wrapping_mul(2_654_435_761)).as_str())
+}
+
+/// Bytes of the rows that a patch over an old value makes.
+pub fn patch_bytes(folder: &Path) -> usize {
+    const PATCHES: u64 = 64;
+    let store = open(folder);
+    let mut bytes = 0;
+    for round in 0..2 {
+        let mut group = store.group();
+        for n in 0..PATCHES {
+            group.write(&patch(&identity(n), 1 + round, 0..1), &Rules::default(), 0).unwrap();
+        }
+        bytes = group.bytes();
+        group.commit().unwrap();
+    }
+    bytes / PATCHES as usize
+}
+
+/// A store with its committer, as a server has it.
+pub struct Rig {
+    runtime: Runtime,
+    committer: Committer,
+    thread: JoinHandle<()>,
+    metrics: Metrics,
+    ids: Arc<AtomicU64>,
+}
+
+impl Rig {
+    pub fn new(store: Store) -> Rig {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let metrics = Metrics::default();
+        let entered = runtime.enter();
+        let (committer, thread) = Committer::start(store, Hub::default(), metrics.clone(), Clock::start()).unwrap();
+        drop(entered);
+        // Above every number that the records were filled with.
+        Rig { runtime, committer, thread, metrics, ids: Arc::new(AtomicU64::new(1_000_000)) }
+    }
+
+    /// So many writers write for some time; `target` says what: of writer and number, the identity and the key.
+    pub fn slice<F>(&self, writers: usize, time: Duration, target: F) -> Measured
+    where
+        F: Fn(usize, u64) -> (u64, u64) + Clone + Send + 'static,
+    {
+        let groups = self.groups();
+        let begun = Instant::now();
+        let waits = self.runtime.block_on(async {
+            let tasks: Vec<_> = (0..writers).map(|writer| tokio::spawn(self.write(writer, begun + time, target.clone()))).collect();
+            let mut all = Vec::new();
+            for task in tasks {
+                all.extend(task.await.unwrap());
+            }
+            all
+        });
+        Measured { groups: self.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
+    }
+
+    /// The store is closed when this returns.
+    pub fn end(self) {
+        self.runtime.block_on(self.committer.stop());
+        self.thread.join().unwrap();
+    }
+
+    fn write<F>(&self, writer: usize, end: Instant, target: F) -> impl Future<Output = Vec<Duration>> + Send + 'static
+    where
+        F: Fn(usize, u64) -> (u64, u64) + Send + 'static,
+    {
+        let (committer, ids) = (self.committer.clone(), Arc::clone(&self.ids));
+        async move {
+            let mut waits = Vec::new();
+            while Instant::now() < end {
+                let id = ids.fetch_add(1, Ordering::Relaxed);
+                let (person, key) = target(writer, id);
+                let patch = patch(&identity(person), id, key..key + 1);
+                let start = Instant::now();
+                let answer = committer.write(patch, Rules::default(), writer as u64 + 1).await.unwrap();
+                let decision = answer.await.unwrap().unwrap();
+                waits.push(start.elapsed());
+                assert!(matches!(decision, Decision::Written { .. }), "{decision:?}");
+            }
+            waits
+        }
+    }
+
+    fn groups(&self) -> u64 {
+        counter(&self.metrics.text(), "driftless_committer_groups_total")
+    }
+}
+
+/// One table: so many writers, beside the disk.
+pub fn measure(folder: &Path, raw: &mut Raw) {
+    println!("\nthrough the committer, one write at a time each, beside the disk at the same group size, in turns");
+    table(&["writers", "group", "writes/s", "disk/s", "ratio", "p50 us", "p99 us"]);
+    let rig = Rig::new(open(folder));
+    for writers in SIZES {
+        let (written, limit) = in_turns(raw, |time| rig.slice(writers, time, |writer, n| (writer as u64, n % RECORDS)));
+        let ratio = format!("{:.0} %", 100.0 * written.rate() / limit.rate());
+        let cells = [writers.to_string(), format!("{:.1}", written.group()), written.per_second(written.patches)];
+        println!("{}", written.row(&[&cells[..], &[limit.per_second(limit.patches), ratio]].concat()));
+    }
+    println!("{}", line(&["memory after".to_owned(), format!("{:.0} MiB", resident_mib("self"))]));
+    rig.end();
+}

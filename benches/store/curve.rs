@@ -1,0 +1,115 @@
+//! How the store behaves as it grows: the cost of a write, the time to start, memory, bytes on disk.
+//!
+//! Each size is filled here and looked at by a process of its own, so that memory and start are those of a server that just began.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use driftless::store::Rules;
+
+use crate::committer::{Rig, dataset, identity, open, patch};
+use crate::raw::Raw;
+use crate::report::{bytes_on_disk, line, resident_mib, table};
+use crate::{WRITERS, number, slice};
+
+/// Sizes of the curve, in records; a larger one is asked for by `DRIFTLESS_RECORDS`.
+const RECORDS: [u64; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+const MOST: u64 = 1_000_000;
+
+/// Records of each person; they are filled by one patch.
+const EACH: u64 = 10;
+
+/// Patches of a group when a store is filled.
+const FILL: u64 = 1_000;
+
+/// Slices of a second that are written in each size.
+const SLICES: u32 = 5;
+
+/// Names the folder to the process that looks at it.
+const CHILD: &str = "DRIFTLESS_BENCH_FOLDER";
+const CHILD_RECORDS: &str = "DRIFTLESS_BENCH_RECORDS";
+
+/// One table: a line for each size.
+pub fn measure(folder: &Path, raw: &mut Raw) {
+    println!("\nas the store grows: {WRITERS} writers through the committer, each write to a record of its choice");
+    let heads =
+        ["records", "us a write", "writes/s", "group", "disk/s", "ratio", "open ms", "start MiB", "after MiB", "bytes each", "after each"];
+    table(&heads);
+    let most = number("DRIFTLESS_RECORDS").unwrap_or(MOST);
+    for records in RECORDS.into_iter().filter(|records| *records <= most) {
+        let store = folder.join(format!("curve-{records}"));
+        fill(&store, records);
+        let each = |store: &Path| format!("{:.0}", bytes_on_disk(store) as f64 / records as f64);
+        let filled = each(&store);
+        let looked = look(&store, records);
+        let [rate, group, open_ms, start_mib, after_mib] = looked[..] else { panic!("{looked:?}") };
+        let limit = raw.slice(group.round().max(1.0) as usize, slice() * SLICES);
+        let numbers = [
+            format!("{:.1}", 1e6 / rate),
+            format!("{rate:.0}"),
+            format!("{group:.1}"),
+            format!("{:.0}", limit.rate()),
+            format!("{:.0} %", 100.0 * rate / limit.rate()),
+            format!("{open_ms:.1}"),
+            format!("{start_mib:.0}"),
+            format!("{after_mib:.0}"),
+            filled,
+            each(&store),
+        ];
+        println!("{}", line(&[&[records.to_string()], &numbers[..]].concat()));
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+}
+
+fn fill(folder: &Path, records: u64) {
+    let store = open(folder);
+    let people = records / EACH;
+    let begun = Instant::now();
+    for first in (0..people).step_by(FILL as usize) {
+        let mut group = store.group();
+        for person in first..people.min(first + FILL) {
+            group.write(&patch(&identity(person), 1, 0..EACH), &Rules::default(), 0).unwrap();
+        }
+        group.commit().unwrap();
+        if first > 0 && first % (100 * FILL) == 0 {
+            eprintln!("filled {} of {records} records in {:.0} s", first * EACH, begun.elapsed().as_secs_f64());
+        }
+    }
+}
+
+fn look(folder: &Path, records: u64) -> Vec<f64> {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    child.env(CHILD, folder).env(CHILD_RECORDS, records.to_string()).stderr(Stdio::inherit());
+    let output = child.output().unwrap();
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(|number| number.parse().unwrap()).collect()
+}
+
+/// Whether this process is one that only looks at a store.
+pub fn is_child() -> bool {
+    std::env::var_os(CHILD).is_some()
+}
+
+/// Opens, reads, writes, and says how that was: writes per second, group size, time to open, memory before and after the writes.
+pub fn child() {
+    let folder = std::env::var_os(CHILD).unwrap();
+    let people = number(CHILD_RECORDS).unwrap() / EACH;
+    let begun = Instant::now();
+    let store = open(Path::new(&folder));
+    assert_eq!(store.version(&identity(people / 2), &dataset()).unwrap(), 1);
+    let opened = begun.elapsed();
+    let start_mib = resident_mib("self");
+    let rig = Rig::new(store);
+    // A writer has its own people, so that patch numbers of one person only grow.
+    let own = people / WRITERS as u64;
+    let target = move |writer: usize, n: u64| {
+        let chosen = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 20;
+        (writer as u64 + WRITERS as u64 * (chosen % own.max(1)), chosen % EACH)
+    };
+    rig.slice(WRITERS, slice() / 2, target);
+    let written = rig.slice(WRITERS, slice() * SLICES, target);
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    println!("{} {} {} {start_mib} {}", written.rate(), written.group(), millis(opened), resident_mib("self"));
+    rig.end();
+}

@@ -1,0 +1,74 @@
+//! What durable writes cost: `cargo bench --bench store`.
+//!
+//! - The disk's own limit: the bytes of a group's rows appended to a file, then `fdatasync`, for several group sizes.
+//! - Durable writes through the committer, and through 64 sockets of the real server, each beside the disk's limit at the group size that
+//!   was reached. Slices of one and of the other take turns, because a disk's speed drifts.
+//! - The cost of a write, the time to start, the memory and the bytes on disk as the store grows. `DRIFTLESS_RECORDS=10000000` has a
+//!   further size in it; `DRIFTLESS_SLICE_MS` makes the slices shorter or longer.
+//!
+//! Figures of one run are compared with each other, never with those of another hour. Everything lies in one folder beside the build, on
+//! a real disk: a temporary folder may be memory.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod committer;
+mod curve;
+mod raw;
+mod report;
+mod sockets;
+
+use std::time::Duration;
+
+use raw::Raw;
+use report::{Measured, table};
+
+/// Group sizes of the disk's own limit, and numbers of writers.
+const SIZES: [usize; 4] = [1, 8, 64, 256];
+
+/// Writers of the sockets and of the curve.
+const WRITERS: usize = 64;
+
+/// Slices of each side.
+const TURNS: usize = 5;
+
+fn main() {
+    if curve::is_child() {
+        return curve::child();
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let patch_bytes = committer::patch_bytes(&folder.path().join("sample"));
+    println!("a patch that puts a value of {} bytes makes {patch_bytes} bytes of rows\n", committer::VALUE_BYTES);
+    let mut raw = Raw::new(&folder.path().join("raw"), patch_bytes);
+
+    println!("the disk: append a group's rows, fdatasync");
+    table(&["group", "groups/s", "patches/s", "p50 us", "p99 us"]);
+    for size in SIZES {
+        let done = raw.slice(size, slice() * 2);
+        println!("{}", done.row(&[size.to_string(), done.per_second(done.groups), done.per_second(done.patches)]));
+    }
+    committer::measure(&folder.path().join("committer"), &mut raw);
+    sockets::measure(&folder.path().join("sockets"), &mut raw);
+    curve::measure(folder.path(), &mut raw);
+}
+
+/// How long one slice takes.
+fn slice() -> Duration {
+    Duration::from_millis(number("DRIFTLESS_SLICE_MS").unwrap_or(1_000))
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+}
+
+/// Slices of a writer and of the disk in turns. The disk is given the group size that the writer just reached.
+fn in_turns(raw: &mut Raw, mut writer: impl FnMut(Duration) -> Measured) -> (Measured, Measured) {
+    // Nothing counts before all is warm.
+    writer(slice() / 2);
+    let (mut written, mut limit) = (Measured::default(), Measured::default());
+    for _ in 0..TURNS {
+        let done = writer(slice());
+        limit.add(raw.slice(done.group().round().max(1.0) as usize, slice()));
+        written.add(done);
+    }
+    (written, limit)
+}

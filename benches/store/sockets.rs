@@ -1,0 +1,114 @@
+//! Durable writes through sockets of the real server, a process of its own on the same machine.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use driftless::dev;
+use driftless_client::{Connection, Settings, Tokens};
+use driftless_protocol::{Change, ClientMessage, DeviceId, Key, Op, ServerMessage, Value};
+use tokio::runtime::Runtime;
+
+use crate::committer::{VALUE_BYTES, dataset};
+use crate::raw::Raw;
+use crate::report::{Measured, bytes_on_disk, counter, resident_mib, table};
+use crate::{WRITERS, in_turns};
+
+/// Records of each writer.
+const RECORDS: u64 = 100;
+
+struct Server {
+    child: Child,
+    url: String,
+}
+
+/// A device and the number of its next patch.
+type Writer = (Connection, u64);
+
+/// One line: 64 sockets, beside the disk.
+pub fn measure(folder: &Path, raw: &mut Raw) {
+    println!("\nthrough {WRITERS} sockets of the real server, one write at a time each, clients on the same machine");
+    table(&["sockets", "group", "writes/s", "disk/s", "ratio", "memory MiB", "disk MiB", "p50 us", "p99 us"]);
+    let server = Server::start(folder);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let mut writers: Vec<Writer> = runtime.block_on(async {
+        let mut writers = Vec::new();
+        for n in 0..WRITERS {
+            writers.push((server.device(&format!("writer-{n}")).await, 0));
+        }
+        writers
+    });
+    let (written, limit) = in_turns(raw, |time| slice(&runtime, &server, &mut writers, time));
+    let ratio = format!("{:.0} %", 100.0 * written.rate() / limit.rate());
+    let cells = [WRITERS.to_string(), format!("{:.1}", written.group()), written.per_second(written.patches)];
+    let sizes = [
+        format!("{:.0}", resident_mib(&server.child.id().to_string())),
+        format!("{:.0}", bytes_on_disk(folder) as f64 / f64::from(1 << 20)),
+    ];
+    println!("{}", written.row(&[&cells[..], &[limit.per_second(limit.patches), ratio], &sizes[..]].concat()));
+}
+
+fn slice(runtime: &Runtime, server: &Server, writers: &mut Vec<Writer>, time: Duration) -> Measured {
+    let groups = server.groups();
+    let begun = Instant::now();
+    let waits = runtime.block_on(async {
+        let tasks: Vec<_> = writers.drain(..).map(|writer| tokio::spawn(write(writer, begun + time))).collect();
+        let mut all = Vec::new();
+        for task in tasks {
+            let (writer, waits) = task.await.unwrap();
+            writers.push(writer);
+            all.extend(waits);
+        }
+        all
+    });
+    Measured { groups: server.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
+}
+
+async fn write((mut device, mut id): Writer, end: Instant) -> (Writer, Vec<Duration>) {
+    let mut waits = Vec::new();
+    while Instant::now() < end {
+        id += 1;
+        let key = Key::new(&format!("key-{}", id % RECORDS)).unwrap();
+        let change = Change::new(key, Op::Put, Value::Text("x".repeat(VALUE_BYTES)));
+        let start = Instant::now();
+        device.send(&ClientMessage::Write { id, dataset: dataset(), changes: vec![change] }).await.unwrap();
+        assert!(matches!(device.recv().await.unwrap(), ServerMessage::Written { .. }));
+        waits.push(start.elapsed());
+    }
+    ((device, id), waits)
+}
+
+impl Server {
+    fn start(data: &Path) -> Server {
+        let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log", "warn"];
+        let mut child = Command::new(env!("CARGO_BIN_EXE_driftless")).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let line = lines.find(|line| line.contains("http://")).unwrap();
+        let url = line[line.find("http://").unwrap()..].trim_end_matches("/demo/").to_owned();
+        std::thread::spawn(move || lines.for_each(drop));
+        Server { child, url }
+    }
+
+    async fn device(&self, person: &str) -> Connection {
+        let token = dev::token(person, 3600).unwrap();
+        let settings = Settings::new(&self.url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();
+        Connection::connect(&settings, token).await.unwrap().0
+    }
+
+    fn groups(&self) -> u64 {
+        let mut socket = TcpStream::connect(self.url.trim_start_matches("http://")).unwrap();
+        socket.write_all(b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").unwrap();
+        let mut text = String::new();
+        socket.read_to_string(&mut text).unwrap();
+        counter(&text, "driftless_committer_groups_total")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,297 @@
+//! What the store holds of its engine: three calls that answer whatever happens below them.
+//!
+//! - A panic of the engine is an error ([`EngineError::Damaged`]), never the end of the thread that asked.
+//! - After a commit whose outcome is unknown nobody reads from the engine any more: it may show rows that were never durable.
+//!   [`Handle::recover`] opens it again, on what is on disk.
+//! - Free space is checked before a commit (`space`), and commits are counted (`commits`).
+//! - Rows whose key begins with a zero byte are the engine's own; the store has none.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+
+use tracing::{error, info};
+
+use super::commits::{self, Commits};
+use super::contract::Engine;
+use super::folder::Folder;
+use super::redb_engine::Redb;
+use super::sled_engine::{SEGMENT_BYTES, Sled};
+use super::space::Space;
+use super::{Batch, Bytes, Committed, Config, EngineError, Kind, ROW_BYTES, guarded, sled_log};
+
+type Opened = Result<Box<dyn Engine>, EngineError>;
+
+/// The store's way to its engine.
+pub struct Handle {
+    state: RwLock<State>,
+    /// Whoever commits or recovers holds this: one at a time.
+    commits: Mutex<Commits>,
+    /// Set by the first recovery: from then on every row of a commit is read before it is written.
+    careful: AtomicBool,
+    storage: Storage,
+}
+
+/// The engine, until a commit fails.
+struct State {
+    engine: Option<Box<dyn Engine>>,
+    failed: Option<String>,
+}
+
+/// What an engine is opened on.
+enum Storage {
+    Disk {
+        folder: Folder,
+        space: Space,
+        config: Config,
+        segment_bytes: usize,
+    },
+    #[cfg(test)]
+    Memory(super::memory::Memory),
+}
+
+impl Handle {
+    /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
+    /// are damaged.
+    pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
+        Handle::open_with(folder, config, SEGMENT_BYTES)
+    }
+
+    /// The same with segments of another size, which a folder keeps.
+    fn open_with(folder: &Path, config: &Config, segment_bytes: usize) -> Result<Handle, EngineError> {
+        let space = Space::new(folder, config.reserve_mib << 20);
+        let folder = Folder::take(folder, config.engine, &config.address)?;
+        let commits = Commits::noted(folder.path())?;
+        if commits.noted_count() > 0 && !folder.has_data() {
+            let lost = format!("{} has no data, and {} commits were acknowledged", folder.path().display(), commits.noted_count());
+            return Err(EngineError::Damaged(lost));
+        }
+        Handle::start(Storage::Disk { folder, space, config: config.clone(), segment_bytes }, commits)
+    }
+
+    /// Over an engine in memory, for tests that make it fail.
+    #[cfg(test)]
+    pub(crate) fn over(memory: &super::memory::Memory) -> Result<Handle, EngineError> {
+        Handle::start(Storage::Memory(memory.clone()), Commits::unnoted())
+    }
+
+    fn start(storage: Storage, mut commits: Commits) -> Result<Handle, EngineError> {
+        let engine = storage.open(&mut commits)?;
+        let state = RwLock::new(State { engine: Some(engine), failed: None });
+        Ok(Handle { state, commits: Mutex::new(commits), careful: AtomicBool::new(false), storage })
+    }
+
+    /// The values of some rows, in the order of their keys, all of one moment.
+    pub fn get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
+        self.ask(|engine| engine.get(&keys))
+    }
+
+    /// Up to `limit` rows from `start` on, below `end`, in order, all of one moment.
+    pub fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        let start = commits::start(start);
+        self.ask(|engine| engine.scan(&start, end, limit))
+    }
+
+    /// Applies batches in order and makes them durable together. After [`EngineError::Io`] their outcome is unknown and the store is failed.
+    pub fn commit(&self, batches: &[Batch]) -> Result<Vec<Committed>, EngineError> {
+        let mut commits = self.commits();
+        check_rows(batches)?;
+        self.storage.check_space(batches)?;
+        if self.careful.load(Ordering::Relaxed) {
+            self.read_first(batches)?;
+        }
+        let count = commits.next();
+        let all: Vec<&Batch> = batches.iter().chain([&count]).collect();
+        let outcome = self.try_ask(|engine| engine.commit(&all));
+        match outcome {
+            Ok(Ok(mut done)) => {
+                done.pop();
+                commits.durable();
+                Ok(done)
+            }
+            Ok(Err(error @ (EngineError::Full(_) | EngineError::Failed(_) | EngineError::Damaged(_)))) => Err(error),
+            Ok(Err(error @ (EngineError::Io(_) | EngineError::Open(_)))) => {
+                self.fail(error.to_string());
+                Err(error)
+            }
+            Err(panic) => {
+                let error = EngineError::Damaged(panic);
+                self.fail(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Bytes that the store takes on disk.
+    pub fn bytes_on_disk(&self) -> Result<u64, EngineError> {
+        self.ask(|engine| engine.bytes_on_disk())
+    }
+
+    /// Whether a commit failed and the store was not recovered since: every call is answered with [`EngineError::Failed`].
+    pub fn is_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    /// Closes the engine of a failed store, waiting for whoever reads, and opens it again on what is on disk. Of a commit whose outcome was
+    /// unknown all is found, or nothing. An error says why it does not open yet; the store stays failed and can be asked to recover again.
+    pub fn recover(&self) -> Result<(), EngineError> {
+        let mut commits = self.commits();
+        if !self.is_failed() {
+            return Ok(());
+        }
+        let old = self.state_mut().engine.take();
+        if let Err(panic) = guarded::run(|| drop(old)) {
+            // It failed already: what it could not write while closing was never acknowledged.
+            error!(panic, "closing the failed engine");
+        }
+        let opened = self.storage.settle().and_then(|()| self.storage.open(&mut commits));
+        let mut state = self.state_mut();
+        match opened {
+            Ok(engine) => {
+                *state = State { engine: Some(engine), failed: None };
+                self.careful.store(true, Ordering::Relaxed);
+                info!("the store is open again");
+                Ok(())
+            }
+            Err(error) => {
+                state.failed = Some(error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    /// Meets damage before anything is applied: then only this commit is refused, and not again the whole store.
+    fn read_first(&self, batches: &[Batch]) -> Result<(), EngineError> {
+        let keys: Vec<&[u8]> = batches.iter().flat_map(|batch| &batch.rows).map(|(key, _)| key.as_slice()).collect();
+        self.ask(|engine| engine.get(&keys)).map(drop)
+    }
+
+    fn fail(&self, why: String) {
+        self.state_mut().failed = Some(why);
+    }
+
+    /// Asks the engine something; a panic is an error.
+    fn ask<T>(&self, call: impl FnOnce(&dyn Engine) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        self.try_ask(call).unwrap_or_else(|panic| Err(EngineError::Damaged(panic)))
+    }
+
+    /// The same; a panic is returned apart, as a text.
+    fn try_ask<T>(&self, call: impl FnOnce(&dyn Engine) -> Result<T, EngineError>) -> Result<Result<T, EngineError>, String> {
+        let state = self.state();
+        let engine = match state.as_open() {
+            Ok(engine) => engine,
+            Err(error) => return Ok(Err(error)),
+        };
+        guarded::run(|| call(engine)).map_err(|panic| self.storage.broken(&panic))
+    }
+
+    fn state(&self) -> std::sync::RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state_mut(&self) -> std::sync::RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn commits(&self) -> MutexGuard<'_, Commits> {
+        self.commits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Handle {
+    /// An engine writes what it still has when it is closed, and may panic over it.
+    fn drop(&mut self) {
+        let engine = self.state_mut().engine.take();
+        if let Err(panic) = guarded::run(|| drop(engine)) {
+            error!(panic, "closing the store");
+        }
+    }
+}
+
+impl State {
+    fn as_open(&self) -> Result<&dyn Engine, EngineError> {
+        match (&self.failed, &self.engine) {
+            (None, Some(engine)) => Ok(engine.as_ref()),
+            (Some(why), _) => Err(EngineError::Failed(why.clone())),
+            (None, None) => Err(EngineError::Failed("it is closed".to_owned())),
+        }
+    }
+}
+
+impl Storage {
+    /// Opens the engine, and refuses it if it has lost commits.
+    fn open(&self, commits: &mut Commits) -> Opened {
+        let engine = guarded::run(|| self.open_engine(commits.noted_count()))
+            .unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic))))?;
+        let row = guarded::run(|| engine.get(&[commits::KEY])).unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic))));
+        match row.and_then(|mut rows| commits.begin(rows.pop().flatten().as_deref())) {
+            Ok(()) => Ok(engine),
+            Err(error) => {
+                let _ = guarded::run(|| drop(engine));
+                Err(error)
+            }
+        }
+    }
+
+    fn open_engine(&self, noted: u64) -> Opened {
+        match self {
+            Storage::Disk { folder, config, segment_bytes, .. } => {
+                if config.engine == Kind::Sled && noted > 0 {
+                    sled_log::check(folder.path(), *segment_bytes)?;
+                }
+                let engine: Box<dyn Engine> = match config.engine {
+                    Kind::Sled => Box::new(Sled::open(folder.path(), config.cache_mib, *segment_bytes)?),
+                    Kind::Redb => Box::new(Redb::open(folder.path(), config.cache_mib)?),
+                };
+                folder.sync()?;
+                Ok(engine)
+            }
+            #[cfg(test)]
+            Storage::Memory(memory) => memory.open(),
+        }
+    }
+
+    fn check_space(&self, batches: &[Batch]) -> Result<(), EngineError> {
+        match self {
+            Storage::Disk { space, .. } => space.check(batches),
+            #[cfg(test)]
+            Storage::Memory(_) => Ok(()),
+        }
+    }
+
+    fn settle(&self) -> Result<(), EngineError> {
+        match self {
+            Storage::Disk { folder, .. } => folder.settle(),
+            #[cfg(test)]
+            Storage::Memory(_) => Ok(()),
+        }
+    }
+
+    /// What a panic of the engine means.
+    fn broken(&self, panic: &str) -> String {
+        match self {
+            Storage::Disk { folder, .. } => format!("{} is beyond what the engine can mend ({panic})", folder.path().display()),
+            #[cfg(test)]
+            Storage::Memory(_) => panic.to_owned(),
+        }
+    }
+}
+
+/// A row over the bound is a mistake of the store's: it is refused before anything is applied.
+fn check_rows(batches: &[Batch]) -> Result<(), EngineError> {
+    let rows = batches.iter().flat_map(|batch| &batch.rows);
+    match rows.filter_map(|(_, row)| row.as_ref()).find(|row| row.len() > ROW_BYTES) {
+        Some(row) => Err(EngineError::Io(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len()))),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod damage;
+#[cfg(test)]
+mod full;
+#[cfg(test)]
+mod killed;
+#[cfg(test)]
+mod tests;

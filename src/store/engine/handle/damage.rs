@@ -1,0 +1,259 @@
+//! Every byte of a small store is flipped, one after the other, and its files are cut short: whatever is found in there afterwards is what was
+//! written, or an error that says what to do.
+//!
+//! The stores are opened in processes of their own, so that an abort or a hang is seen for what it is.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::*;
+
+/// Small segments make a log of several, in little space.
+const SEGMENT: usize = 8 * 1024;
+
+/// How long a process may say nothing before it counts as hung.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Commits of each opening: when the store is opened again the log of the first is in sled's table, that of the second is replayed.
+const COMMITS: [u32; 2] = [12, 160];
+
+/// Keys that they write, beside one that all of them do.
+const KEYS: u32 = 200;
+
+/// Of the zeros that fill up files every so manieth is flipped.
+const PADDING_STEP: usize = 257;
+
+/// In how many places a file is cut.
+const CUTS: usize = 1_000;
+
+/// Processes at once.
+const WORKERS: usize = 2;
+
+/// What is done to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Damage {
+    Flip(usize),
+    Cut(usize),
+}
+
+fn config(engine: Kind) -> Config {
+    Config { engine, cache_mib: 1, reserve_mib: 0, address: String::new() }
+}
+
+fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {
+    Handle::open_with(folder, &config(engine), SEGMENT)
+}
+
+fn row(key: &str, value: String) -> (Bytes, Option<Bytes>) {
+    (key.into(), Some(value.into_bytes()))
+}
+
+/// A store with rows that were set, set again and deleted, over several segments and two openings.
+fn make(folder: &Path, engine: Kind) -> BTreeMap<Bytes, Bytes> {
+    let mut rows = BTreeMap::new();
+    for commits in COMMITS {
+        let handle = open(folder, engine).expect("opens");
+        for n in 0..commits {
+            let text = format!("{commits}.{n} ").repeat(4);
+            let set = vec![row(&format!("k{}", n % KEYS), text.clone()), row("head", n.to_string())];
+            let mut batch = Batch { guards: Vec::new(), rows: set };
+            batch.rows.push((format!("k{}", n / 2 % KEYS).into(), (n % 3 != 0).then(|| text.into_bytes())));
+            for (key, value) in &batch.rows {
+                match value {
+                    Some(value) => rows.insert(key.clone(), value.clone()),
+                    None => rows.remove(key),
+                };
+            }
+            handle.commit(&[batch]).expect("commits");
+        }
+    }
+    rows
+}
+
+fn apply(file: &Path, damage: Damage) {
+    let mut bytes = std::fs::read(file).expect("reads");
+    match damage {
+        Damage::Flip(at) => bytes[at] ^= 0x40,
+        Damage::Cut(at) => bytes.truncate(at),
+    }
+    std::fs::write(file, bytes).expect("writes");
+}
+
+/// Opens a damaged store and reads all of it. `Ok` says how it went, `Err` what is wrong with that.
+fn verdict(folder: &Path, engine: Kind, rows: &BTreeMap<Bytes, Bytes>) -> Result<String, String> {
+    let told = |error: EngineError| match error.to_string() {
+        text if text.contains("restore") => Ok(format!("told {}", without_names(&text))),
+        text => Err(format!("does not name the way out: {text}")),
+    };
+    let handle = match open(folder, engine) {
+        Ok(handle) => handle,
+        Err(error) => return told(error),
+    };
+    let mut outcome = "same".to_owned();
+    for (key, value) in rows {
+        match handle.get(&[key]) {
+            Ok(found) if found == [Some(value.clone())] => {}
+            Ok(found) => return Err(format!("{} is {found:?}", key.escape_ascii())),
+            Err(error) => outcome = told(error)?,
+        }
+    }
+    match handle.scan(b"", b"\xff", usize::MAX) {
+        Ok(found) if found.iter().map(|(key, value)| (key, value)).eq(rows) => Ok(outcome),
+        Ok(found) => Err(format!("a scan finds {} rows of {}", found.len(), rows.len())),
+        Err(error) => told(error),
+    }
+}
+
+/// A text without what differs from run to run.
+fn without_names(text: &str) -> String {
+    let words = text.split_whitespace().map(|word| if word.contains('/') { "FILE" } else { word });
+    words.map(|word| word.replace(|c: char| c.is_ascii_digit(), "")).collect::<Vec<_>>().join(" ")
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("is made");
+    for entry in std::fs::read_dir(from).expect("reads") {
+        let path = entry.expect("an entry").path();
+        let name = to.join(path.file_name().expect("a name"));
+        match path.is_dir() {
+            true => copy(&path, &name),
+            false => drop(std::fs::copy(&path, &name).expect("copies")),
+        }
+    }
+}
+
+/// The process that opens damaged stores: it reads what to do from its input, a line each, and answers with a line each.
+#[test]
+#[ignore = "is started by the tests below"]
+fn worker() {
+    let kind = if std::env::var("DAMAGE_ENGINE").expect("an engine") == "redb" { Kind::Redb } else { Kind::Sled };
+    let whole = PathBuf::from(std::env::var("DAMAGE_STORE").expect("a store"));
+    let file = std::env::var("DAMAGE_FILE").expect("a file");
+    let ground = tempfile::tempdir_in(whole.parent().expect("a folder")).expect("folder");
+    let reference = ground.path().join("reference");
+    copy(&whole, &reference);
+    let rows: BTreeMap<Bytes, Bytes> =
+        open(&reference, kind).expect("opens").scan(b"", b"\xff", usize::MAX).expect("scans").into_iter().collect();
+    for (n, line) in std::io::stdin().lines().enumerate() {
+        let line = line.expect("a line");
+        let (what, at) = line.split_once(' ').expect("two words");
+        let at = at.parse().expect("a number");
+        let folder = ground.path().join(n.to_string());
+        copy(&whole, &folder);
+        apply(&folder.join(&file), if what == "flip" { Damage::Flip(at) } else { Damage::Cut(at) });
+        let outcome = verdict(&folder, kind, &rows);
+        std::fs::remove_dir_all(&folder).expect("is removed");
+        let mut out = std::io::stdout();
+        match outcome {
+            Ok(how) => writeln!(out, "\n> ok {how}"),
+            Err(why) => writeln!(out, "\n> wrong {why}"),
+        }
+        .expect("writes");
+    }
+}
+
+/// Gives the damages to a worker; a worker that dies or hangs is a wrong outcome of the damage that it had.
+fn run(engine: Kind, store: &Path, file: &str, damages: &[Damage]) -> Vec<(Damage, String)> {
+    let mut outcomes = Vec::new();
+    while outcomes.len() < damages.len() {
+        let mut child = Command::new(std::env::current_exe().expect("a path"))
+            .args(["store::engine::handle::damage::worker", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .envs([("DAMAGE_ENGINE", engine.name()), ("DAMAGE_FILE", file)])
+            .env("DAMAGE_STORE", store)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("starts");
+        let (mut input, output) = (child.stdin.take().expect("piped"), child.stdout.take().expect("piped"));
+        let (sender, answers) = mpsc::channel();
+        std::thread::spawn(move || {
+            let lines = BufReader::new(output).lines().map_while(Result::ok);
+            lines.filter_map(|line| line.strip_prefix("> ").map(str::to_owned)).all(|line| sender.send(line).is_ok())
+        });
+        for &damage in &damages[outcomes.len()..] {
+            let line = match damage {
+                Damage::Flip(at) => format!("flip {at}\n"),
+                Damage::Cut(at) => format!("cut {at}\n"),
+            };
+            let asked = input.write_all(line.as_bytes());
+            match (asked, answers.recv_timeout(PATIENCE)) {
+                (Ok(()), Ok(answer)) => outcomes.push((damage, answer)),
+                (_, Err(mpsc::RecvTimeoutError::Timeout)) => {
+                    outcomes.push((damage, "wrong it hangs".to_owned()));
+                    break;
+                }
+                _ => {
+                    outcomes.push((damage, "wrong the process died".to_owned()));
+                    break;
+                }
+            }
+        }
+        drop(input);
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    outcomes
+}
+
+/// All damages of a file: every byte but those of long runs of zeros, of which some.
+fn damages(file: &Path) -> Vec<Damage> {
+    let bytes = std::fs::read(file).expect("reads");
+    let padding = |at: usize| bytes[at.saturating_sub(64)..bytes.len().min(at + 64)].iter().all(|byte| *byte == 0);
+    let flips = (0..bytes.len()).filter(|at| !padding(*at) || at % PADDING_STEP == 0).map(Damage::Flip);
+    flips.chain((0..bytes.len()).step_by(bytes.len().div_ceil(CUTS)).map(Damage::Cut)).collect()
+}
+
+fn every_damage(engine: Kind, file: impl Fn(&Path) -> String) {
+    let shared = Path::new("/dev/shm");
+    let ground = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("folder");
+    let store = ground.path().join("store");
+    let rows = make(&store, engine);
+    // Of a copy: opening it puts its log into the table.
+    let whole = ground.path().join("whole");
+    copy(&store, &whole);
+    assert_eq!(verdict(&whole, engine, &rows).as_deref(), Ok("same"));
+    let file = file(&store);
+    let damages = damages(&store.join(&file));
+    let outcomes = std::thread::scope(|threads| {
+        let shares: Vec<_> = damages.chunks(damages.len().div_ceil(WORKERS)).collect();
+        let (store, file) = (&store, &file);
+        let runs: Vec<_> = shares.into_iter().map(|share| threads.spawn(move || run(engine, store, file, share))).collect();
+        runs.into_iter().flat_map(|run| run.join().expect("runs")).collect::<Vec<_>>()
+    });
+    let mut counts = BTreeMap::new();
+    outcomes.iter().for_each(|(_, how)| *counts.entry(how.as_str()).or_insert(0u32) += 1);
+    let bytes = store.join(&file).metadata().expect("is there").len();
+    println!("{}: {} damages of {file}, {bytes} bytes: {counts:#?}", engine.name(), outcomes.len());
+    let wrong: Vec<_> = outcomes.iter().filter(|(_, how)| !how.starts_with("ok")).collect();
+    assert!(wrong.is_empty(), "{} of {}: {:?}", wrong.len(), outcomes.len(), &wrong[..wrong.len().min(20)]);
+    assert!(counts.keys().any(|how| how.contains("told")), "something was noticed");
+}
+
+#[test]
+fn no_damaged_byte_of_sleds_log_is_passed_over() {
+    every_damage(Kind::Sled, |_| "db".to_owned());
+}
+
+#[test]
+fn no_damaged_byte_of_sleds_table_is_passed_over() {
+    let table = |store: &Path| {
+        let names = std::fs::read_dir(store).expect("reads").map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+        names.filter(|name| name.starts_with("snap.")).max().expect("a table")
+    };
+    every_damage(Kind::Sled, table);
+}
+
+#[test]
+fn no_damaged_byte_of_sleds_settings_is_passed_over() {
+    every_damage(Kind::Sled, |_| "conf".to_owned());
+}
+
+#[test]
+fn no_damaged_byte_of_redbs_file_is_passed_over() {
+    every_damage(Kind::Redb, |_| "rows.redb".to_owned());
+}

@@ -1,0 +1,280 @@
+//! What the contract says, as tests, for every engine that there is.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::contract::Engine;
+use super::memory::Memory;
+use super::redb_engine::Redb;
+use super::sled_engine::{SEGMENT_BYTES, Sled};
+use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES};
+
+/// Pairs of rows that are committed while another thread reads them.
+const PAIRS: u8 = 150;
+
+/// Something that an engine can be opened on, again and again.
+trait Ground {
+    fn new() -> Self;
+    fn open(&self) -> Box<dyn Engine>;
+}
+
+struct OnSled(tempfile::TempDir);
+struct OnRedb(tempfile::TempDir);
+
+impl Ground for OnSled {
+    fn new() -> OnSled {
+        OnSled(tempfile::tempdir().expect("folder"))
+    }
+
+    fn open(&self) -> Box<dyn Engine> {
+        Box::new(Sled::open(self.0.path(), 16, SEGMENT_BYTES).expect("opens"))
+    }
+}
+
+impl Ground for OnRedb {
+    fn new() -> OnRedb {
+        OnRedb(tempfile::tempdir().expect("folder"))
+    }
+
+    fn open(&self) -> Box<dyn Engine> {
+        Box::new(Redb::open(self.0.path(), 16).expect("opens"))
+    }
+}
+
+impl Ground for Memory {
+    fn new() -> Memory {
+        Memory::default()
+    }
+
+    fn open(&self) -> Box<dyn Engine> {
+        Memory::open(self).expect("opens")
+    }
+}
+
+/// A batch of rows, `-` before a key deletes it.
+fn rows(rows: &[(&[u8], &[u8])]) -> Batch {
+    let row = |(key, value): &(&[u8], &[u8])| match key.strip_prefix(b"-") {
+        Some(key) => (key.to_vec(), None),
+        None => (key.to_vec(), Some(value.to_vec())),
+    };
+    Batch { guards: Vec::new(), rows: rows.iter().map(row).collect() }
+}
+
+fn guarded(key: &[u8], expected: Option<&[u8]>, batch: Batch) -> Batch {
+    Batch { guards: vec![(key.to_vec(), expected.map(<[u8]>::to_vec))], ..batch }
+}
+
+fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Committed> {
+    engine.commit(&batches.iter().collect::<Vec<_>>()).expect("commits")
+}
+
+fn get(engine: &dyn Engine, key: &[u8]) -> Option<Bytes> {
+    engine.get(&[key]).expect("reads").pop().expect("an answer for each key")
+}
+
+fn keys(engine: &dyn Engine, start: &[u8], end: &[u8], limit: usize) -> Vec<Bytes> {
+    engine.scan(start, end, limit).expect("scans").into_iter().map(|(key, _)| key).collect()
+}
+
+fn what_was_committed_is_there_after_opening_again<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    let done = commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")]), rows(&[(b"-a", b""), (b"c", b"")])]);
+    assert_eq!(done, [Committed::Applied, Committed::Applied]);
+    drop(engine);
+    for _ in 0..2 {
+        let engine = ground.open();
+        assert_eq!(engine.get(&[b"a", b"b", b"c", b"b"]).expect("reads"), [None, Some(b"2".to_vec()), Some(vec![]), Some(b"2".to_vec())]);
+        assert_eq!(keys(&*engine, b"", b"\xff", usize::MAX), [b"b", b"c"]);
+    }
+}
+
+fn a_stale_batch_leaves_nothing<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    commit(&*engine, &[rows(&[(b"head", b"1"), (b"kept", b"1")])]);
+    let stale = [
+        guarded(b"head", None, rows(&[(b"head", b"x"), (b"other", b"x")])),
+        guarded(b"head", Some(b"2"), rows(&[(b"-kept", b"")])),
+        guarded(b"none", Some(b""), rows(&[(b"other", b"x")])),
+    ];
+    assert_eq!(commit(&*engine, &stale), [Committed::Stale; 3]);
+    let mut two = guarded(b"head", Some(b"1"), rows(&[(b"other", b"x")]));
+    two.guards.push((b"kept".to_vec(), Some(b"2".to_vec())));
+    assert_eq!(commit(&*engine, &[two]), [Committed::Stale], "one guard that broke is enough");
+    assert_eq!(engine.get(&[b"head", b"kept", b"other"]).expect("reads"), [Some(b"1".to_vec()), Some(b"1".to_vec()), None]);
+}
+
+fn guards_see_the_earlier_batches_of_their_call<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    let batches = [
+        guarded(b"head", None, rows(&[(b"head", b"1")])),
+        guarded(b"head", None, rows(&[(b"head", b"x"), (b"lost", b"x")])),
+        guarded(b"head", Some(b"1"), rows(&[(b"-head", b"")])),
+        guarded(b"head", None, rows(&[(b"head", b"2")])),
+        guarded(b"lost", None, rows(&[(b"last", b"2")])),
+    ];
+    let done = commit(&*engine, &batches);
+    assert_eq!(done, [Committed::Applied, Committed::Stale, Committed::Applied, Committed::Applied, Committed::Applied]);
+    assert_eq!(engine.get(&[b"head", b"lost", b"last"]).expect("reads"), [Some(b"2".to_vec()), None, Some(b"2".to_vec())]);
+}
+
+fn many_batches_are_one_commit<G: Ground>(ground: &G) {
+    let number = |n: u32| n.to_be_bytes().to_vec();
+    let batch = |n: u32| Batch {
+        guards: vec![(b"count".to_vec(), n.checked_sub(1).map(number))],
+        rows: vec![(b"count".to_vec(), Some(number(n))), (number(n), Some(number(n)))],
+    };
+    let engine = ground.open();
+    let done = commit(&*engine, &(0..1024).map(batch).collect::<Vec<_>>());
+    assert_eq!(done, vec![Committed::Applied; 1024]);
+    assert_eq!(get(&*engine, b"count"), Some(number(1023)));
+    assert_eq!(keys(&*engine, &number(0), &number(1024), usize::MAX), (0..1024).map(number).collect::<Vec<_>>());
+    assert!(commit(&*engine, &[]).is_empty());
+}
+
+fn a_scan_is_in_order_and_within_its_bounds<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    commit(&*engine, &[rows(&[(b"k3", b"3"), (b"k1", b"1"), (b"l", b""), (b"k2", b"2"), (b"k", b"0"), (b"k1\0", b"4"), (b"j\xff", b"")])]);
+    assert_eq!(keys(&*engine, b"k", b"l", 9), [&b"k"[..], b"k1", b"k1\0", b"k2", b"k3"], "the start is in it, the end is not");
+    assert_eq!(keys(&*engine, b"k1", b"k3", 2), [&b"k1"[..], b"k1\0"]);
+    assert_eq!(keys(&*engine, b"k", b"l", 0), [b""; 0]);
+    assert_eq!(keys(&*engine, b"k1", b"k1", 9), [b""; 0]);
+    assert_eq!(keys(&*engine, b"l", b"k", 9), [b""; 0], "a range that ends before it starts is empty");
+    assert_eq!(keys(&*engine, b"", b"k", 9), [b"j\xff"]);
+    assert_eq!(keys(&*engine, b"m", b"z", 9), [b""; 0]);
+    assert_eq!(engine.scan(b"k1", b"k2", 9).expect("scans")[0], (b"k1".to_vec(), b"1".to_vec()));
+}
+
+fn keys_of_any_bytes_keep_their_order<G: Ground>(ground: &G) {
+    let mut all: Vec<Bytes> = vec![vec![0], vec![0, 0], vec![0, 255], vec![1, 0], vec![255, 0], vec![255, 255, 255], vec![7; 1_500]];
+    let engine = ground.open();
+    let batch = Batch { guards: Vec::new(), rows: all.iter().rev().map(|key| (key.clone(), Some(key.clone()))).collect() };
+    commit(&*engine, &[batch]);
+    all.sort();
+    assert_eq!(keys(&*engine, b"", &[255; 9], usize::MAX), all);
+    assert_eq!(keys(&*engine, &[0, 0], &[1], usize::MAX), [vec![0, 0], vec![0, 255]]);
+    for key in &all {
+        assert_eq!(get(&*engine, key).as_ref(), Some(key));
+    }
+}
+
+fn rows_may_be_empty_and_as_large_as_the_bound<G: Ground>(ground: &G) {
+    let large: Bytes = (0..ROW_BYTES).map(|n| (n % 251) as u8).collect();
+    let engine = ground.open();
+    commit(&*engine, &[rows(&[(b"empty", b""), (b"large", &large)])]);
+    let over = rows(&[(b"before", b"x"), (b"over", &vec![0; ROW_BYTES + 1])]);
+    assert!(matches!(engine.commit(&[&over]), Err(EngineError::Io(_))), "a row over the bound is refused");
+    drop(engine);
+    let engine = ground.open();
+    assert_eq!(engine.get(&[b"empty", b"large", b"before"]).expect("reads"), [Some(vec![]), Some(large), None]);
+}
+
+fn a_deleted_row_is_gone<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"1")])]);
+    commit(&*engine, &[rows(&[(b"-a", b""), (b"-never", b"")])]);
+    assert_eq!(engine.get(&[b"a", b"never"]).expect("reads"), [None, None]);
+    commit(&*engine, &[rows(&[(b"a", b"2"), (b"-b", b"")]), rows(&[(b"b", b"2"), (b"-a", b"")])]);
+    drop(engine);
+    assert_eq!(ground.open().scan(b"", b"z", 9).expect("scans"), [(b"b".to_vec(), b"2".to_vec())]);
+}
+
+/// Two rows far apart are always committed together: whoever reads both in one call must find the same in both.
+fn a_call_sees_all_of_a_batch_or_nothing<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    let pair = |n: u8| {
+        let filling = (0..64u8).map(|m| (vec![b'm', m], Some(vec![n; 64])));
+        let ends = [(b"a".to_vec(), Some(vec![n])), (b"z".to_vec(), Some(vec![n]))];
+        Batch { guards: Vec::new(), rows: ends.into_iter().chain(filling).collect() }
+    };
+    commit(&*engine, &[pair(0)]);
+    let (done, engine) = (AtomicBool::new(false), &*engine);
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            (1..=PAIRS).for_each(|n| assert_eq!(commit(engine, &[pair(n)]), [Committed::Applied]));
+            done.store(true, Ordering::SeqCst);
+        });
+        let mut seen = 0;
+        while !done.load(Ordering::SeqCst) {
+            let both = engine.get(&[b"a", b"z"]).expect("reads");
+            assert_eq!(both[0], both[1], "get");
+            let all = engine.scan(b"a", b"zz", usize::MAX).expect("scans");
+            assert!(all.iter().all(|(_, value)| value[0] == all[0].1[0]), "scan");
+            assert!(all[0].1[0] >= seen, "what was seen is not unseen");
+            seen = all[0].1[0];
+        }
+    });
+    assert_eq!(get(engine, b"z"), Some(vec![PAIRS]));
+}
+
+fn commits_of_several_threads_are_one_after_the_other<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    let add = |engine: &dyn Engine| {
+        loop {
+            let count = get(engine, b"count");
+            let next = vec![count.as_ref().map_or(0, |count| count[0]) + 1];
+            let batch = Batch { guards: vec![(b"count".to_vec(), count)], rows: vec![(b"count".to_vec(), Some(next))] };
+            if commit(engine, &[batch]) == [Committed::Applied] {
+                return;
+            }
+        }
+    };
+    let engine = &*engine;
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| (0..20).for_each(|_| add(engine)));
+        }
+    });
+    assert_eq!(get(engine, b"count"), Some(vec![60]), "no guard held twice");
+}
+
+fn what_it_takes_on_disk_is_known<G: Ground>(ground: &G) {
+    let engine = ground.open();
+    commit(&*engine, &[rows(&[(b"a", &[7; 4096])])]);
+    assert!(engine.bytes_on_disk().expect("is known") >= 4096);
+}
+
+macro_rules! every_engine {
+    ($($story:ident)*) => {
+        mod sled { $(#[test] fn $story() { super::$story(&<super::OnSled as super::Ground>::new()); })* }
+        mod redb { $(#[test] fn $story() { super::$story(&<super::OnRedb as super::Ground>::new()); })* }
+        mod memory { $(#[test] fn $story() { super::$story(&<super::Memory as super::Ground>::new()); })* }
+    };
+}
+
+every_engine! {
+    what_was_committed_is_there_after_opening_again
+    a_stale_batch_leaves_nothing
+    guards_see_the_earlier_batches_of_their_call
+    many_batches_are_one_commit
+    a_scan_is_in_order_and_within_its_bounds
+    keys_of_any_bytes_keep_their_order
+    rows_may_be_empty_and_as_large_as_the_bound
+    a_deleted_row_is_gone
+    a_call_sees_all_of_a_batch_or_nothing
+    commits_of_several_threads_are_one_after_the_other
+    what_it_takes_on_disk_is_known
+}
+
+#[test]
+fn a_damaged_row_costs_only_who_reads_it() {
+    let memory = Memory::default();
+    let engine = memory.open().expect("opens");
+    commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")])]);
+    assert!(memory.damage(b"a"));
+    assert!(matches!(engine.get(&[b"a"]), Err(EngineError::Damaged(_))));
+    assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()));
+    assert!(matches!(engine.commit(&[&guarded(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
+    assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()), "nothing was applied");
+}
+
+#[test]
+fn an_engine_makes_only_its_own_files() {
+    let files = |folder: &Path| {
+        let names = std::fs::read_dir(folder).expect("reads").map(|file| file.expect("a file").file_name().into_string().expect("a name"));
+        names.filter(|name| !name.starts_with("snap.")).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (sled, redb) = (OnSled::new(), OnRedb::new());
+    drop((sled.open(), redb.open()));
+    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "conf", "db"]);
+    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["rows.redb"]);
+}

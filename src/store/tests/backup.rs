@@ -1,0 +1,147 @@
+use std::path::Path;
+
+use driftless_protocol::{Epoch, Op, Position};
+
+use super::erasing::{fill, work};
+use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
+use crate::store::{Damage, NoCopy, RestoreError, Start, Store, Ticket, restore};
+
+/// A copy that is made while somebody does something between its steps.
+fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
+    let (ticket, mut bytes) = begin(store);
+    for step in 0.. {
+        meanwhile(step);
+        let mut group = store.group();
+        let part = group.continue_backup(&ticket).expect("reads").expect("goes on");
+        group.commit().expect("commits");
+        bytes.extend(part.bytes);
+        if part.last {
+            break;
+        }
+    }
+    bytes
+}
+
+fn begin(store: &Store) -> (Ticket, Vec<u8>) {
+    let mut group = store.group();
+    let (ticket, part) = group.begin_backup(7).expect("begins").expect("is alone");
+    group.commit().expect("commits");
+    (ticket, part.bytes)
+}
+
+fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreError> {
+    let file = folder.join(format!("{name}.backup"));
+    std::fs::write(&file, bytes).expect("writes");
+    let to = folder.join(name);
+    restore(&file, &to, &CONFIG, &epoch(name), |_, _| {})?;
+    Ok(Store::open(&to, &CONFIG, &epoch("unused")).expect("opens"))
+}
+
+fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
+    // The store's own rows, and what heads note of epochs, are meant to differ.
+    rows.into_iter().filter(|(key, _)| !b"mh".contains(&key[0])).collect()
+}
+
+fn put(id: u64, name: &str) -> crate::store::Patch {
+    let text = format!("\"{}\"", "x".repeat(500));
+    patch(id, "phone", &[(name, Op::Put, &text)])
+}
+
+#[test]
+fn a_copy_made_while_writes_go_on_is_the_store_as_it_was_at_one_moment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path().join("own").as_path());
+    fill(&store);
+    for id in 3..=3000 {
+        write(&store, &put(id, &format!("k{id}")));
+    }
+    let (mut id, mut expected) = (3000, Vec::new());
+    let bytes = backup(&store, |step| {
+        // Behind the copy's point and before it, new keys and old ones, removals too.
+        for name in ["k3", "k1500", "k2999", "a", "zz"] {
+            id += 1;
+            write(&store, &put(id, name));
+        }
+        id += 1;
+        write(&store, &patch(id, "phone", &[(&format!("k{}", 10 + step), Op::Remove, "")]));
+        expected = rows(&store);
+    });
+    let copy = restored(folder.path(), &bytes, "copy").expect("restores");
+    assert_eq!(rows(&copy).len(), expected.len());
+    assert!(rows(&copy) == expected, "row by row");
+    assert_eq!(all(&copy).len(), all(&store).len());
+}
+
+#[test]
+fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path().join("own").as_path());
+    fill(&store);
+    let bytes = backup(&store, |_| {});
+    write(&store, &put(3, "later"));
+    let copy = restored(folder.path(), &bytes, "second").expect("restores");
+    assert_eq!(*copy.epoch(), epoch("second"));
+    let shared = |store: &Store, epoch: &Epoch, version| match store
+        .start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version }))
+        .expect("reads")
+    {
+        Start::Reset { shared, .. } => shared,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(shared(&copy, &epoch("first"), 3), Some(2), "the device has seen 3, here is 2");
+    assert_eq!(shared(&copy, &epoch("unknown"), 3), None);
+    // And once more, from a copy of the copy, after a write.
+    write(&copy, &put(9, "more"));
+    let again = restored(folder.path(), &backup(&copy, |_| {}), "third").expect("restores");
+    assert_eq!(shared(&again, &epoch("first"), 3), Some(2));
+    assert_eq!(shared(&again, &epoch("second"), 3), Some(3));
+}
+
+#[test]
+fn a_damaged_backup_makes_no_store_and_says_where() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path().join("own").as_path());
+    fill(&store);
+    let bytes = backup(&store, |_| {});
+    let mut flipped = bytes.clone();
+    let at = bytes.len() / 2;
+    flipped[at] ^= 1;
+    let error = restored(folder.path(), &flipped, "flipped").err().expect("is refused");
+    assert!(matches!(error, RestoreError::Damaged(Damage::Block { .. })), "{error}");
+    assert!(error.to_string().contains("at byte"), "{error}");
+    assert!(restored(folder.path(), &bytes[..bytes.len() - 1], "cut").is_err());
+    assert!(!folder.path().join("flipped").exists() && !folder.path().join("cut").exists());
+    // What an attempt left behind is no obstacle, a store that is there is one.
+    std::fs::create_dir_all(folder.path().join("good.restoring/x")).expect("makes");
+    drop(restored(folder.path(), &bytes, "good").expect("restores"));
+    assert!(matches!(restored(folder.path(), &bytes, "good"), Err(RestoreError::NotEmpty(_))));
+}
+
+#[test]
+fn there_is_one_copy_at_a_time_and_who_goes_makes_room() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let (ticket, _) = begin(&store);
+    assert_eq!(store.group().begin_backup(7).expect("reads").err(), Some(NoCopy::Busy));
+    drop(ticket);
+    let (second, _) = begin(&store);
+    let mut group = store.group();
+    assert!(group.continue_backup(&second).expect("reads").expect("goes on").last);
+    group.commit().expect("commits");
+    assert_eq!(store.group().continue_backup(&second).expect("reads").err(), Some(NoCopy::TooSlow), "it has ended");
+}
+
+#[test]
+fn what_was_under_way_goes_on_in_the_restored_store() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path().join("own").as_path());
+    fill(&store);
+    let mut group = store.group();
+    group.erase(&me()).expect("decides");
+    group.commit().expect("commits");
+    let copy = restored(folder.path(), &backup(&store, |_| {}), "copy").expect("restores");
+    assert_eq!(copy.works(9).expect("reads"), [me()]);
+    work(&copy, &me());
+    assert_eq!(rows(&copy), []);
+}

@@ -1,0 +1,143 @@
+use driftless_protocol::Op;
+
+use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
+use crate::store::{Decision, Erasing, Exported, Identity, LoginKey, Store, Worked, keys};
+
+/// An identity with a row of every kind that it can own.
+pub(super) fn fill(store: &Store) {
+    let large = format!("\"{}\"", "secret".repeat(20_000));
+    write(store, &patch(1, "phone", &[("a", Op::Put, &large), ("b", Op::Put, "\"secret\""), ("n", Op::Add, "1")]));
+    write(store, &patch(2, "phone", &[("b", Op::Remove, ""), ("a", Op::Put, "\"secret\"")]));
+    let mut late = patch(1, "laptop", &[("a", Op::Put, "2")]);
+    late.changes[0].base = Some(0);
+    assert!(matches!(write(store, &late), Decision::Conflict(_)));
+    let mut group = store.group();
+    for name in ["phone", "laptop"] {
+        group.admit(&me(), &device(name), 10, 7).expect("decides");
+        group.acknowledge(&me(), &device(name), &dataset(), 2).expect("decides");
+    }
+    group.commit().expect("commits");
+}
+
+/// Works until it is done; says in how many steps.
+pub(super) fn work(store: &Store, identity: &Identity) -> usize {
+    for step in 1..1000 {
+        let mut group = store.group();
+        let worked = group.work(identity, &Default::default(), 9).expect("decides");
+        group.commit().expect("commits");
+        if worked == Worked::Done {
+            return step;
+        }
+    }
+    panic!("the work does not end");
+}
+
+/// All rows of the store that name any of these in their key or in what they hold.
+fn traces(store: &Store, words: &[&str]) -> Vec<String> {
+    let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
+    let has = |bytes: &[u8]| words.iter().any(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes()));
+    rows.iter().filter(|(key, row)| has(key) || has(row)).map(|(key, _)| key.escape_ascii().to_string()).collect()
+}
+
+fn export(store: &Store, identity: &Identity) -> serde_json::Value {
+    let (mut text, mut at) = (String::new(), Some(Exported::default()));
+    while let Some(from) = at {
+        let (part, next) = store.export(identity, from).expect("reads");
+        text.push_str(&part);
+        at = next;
+    }
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn every_kind_of_row_is_there_to_be_erased() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    fill(&store);
+    let mut group = store.group();
+    assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
+    group.commit().expect("commits");
+    // Taken after the act began, so that the note of it is there, too.
+    for kind in keys::Kind::ALL {
+        let rows = store.engine.scan(&keys::kind(kind), &keys::after(&keys::kind(kind)), 1).expect("scans");
+        let went_at_once = matches!(kind, keys::Kind::Login | keys::Kind::Identity | keys::Kind::OwnLogin);
+        assert_eq!(rows.is_empty(), went_at_once, "{kind:?}: this story holds no row of it, so it does not show that it goes");
+    }
+}
+
+#[test]
+fn an_erased_identity_leaves_no_trace_and_nobody_else_notices() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    fill(&store);
+    let other = Identity::from("local:2");
+    sign_in(&store, "bob", &other);
+    let mut theirs = patch(1, "phone", &[("a", Op::Put, "1")]);
+    theirs.identity = other.clone();
+    write(&store, &theirs);
+    let mut group = store.group();
+    assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
+    group.commit().expect("commits");
+    // From the first batch on nobody comes in and nothing is written.
+    assert_eq!(store.merged(&me()).expect("reads"), None);
+    assert_eq!(write(&store, &patch(3, "phone", &[("a", Op::Put, "1")])), Decision::NoIdentity);
+    let mut group = store.group();
+    group.acknowledge(&me(), &device("phone"), &dataset(), 2).expect("decides");
+    group.commit().expect("commits");
+    assert_eq!(store.works(9).expect("reads"), [me()]);
+    work(&store, &me());
+    assert_eq!(traces(&store, &["local:1", "alice", "secret"]), Vec::<String>::new());
+    assert_eq!(store.works(9).expect("reads"), []);
+    assert_eq!(export(&store, &other)["records"][0]["value"], 1);
+    let mut group = store.group();
+    assert_eq!(group.erase(&me()).expect("decides"), Erasing::NoIdentity);
+}
+
+#[test]
+fn an_erasure_goes_in_bounded_steps_and_on_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let opened = store(folder.path());
+    for id in 1..=4 {
+        let names: Vec<String> = (0..1000).map(|n| format!("k{id}.{n}")).collect();
+        let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Put, "1")).collect();
+        write(&opened, &patch(id, "phone", &changes));
+    }
+    let mut group = opened.group();
+    group.erase(&me()).expect("decides");
+    group.commit().expect("commits");
+    let mut group = opened.group();
+    assert_eq!(group.work(&me(), &Default::default(), 9).expect("decides"), Worked::Some);
+    assert!(group.bytes() < 200_000, "one step of many");
+    group.commit().expect("commits");
+    drop(opened);
+    let opened = Store::open(folder.path(), &crate::store::support::CONFIG, &crate::store::support::epoch("x")).expect("opens");
+    assert_eq!(opened.works(9).expect("reads"), [me()]);
+    assert!(work(&opened, &me()) > 5);
+    assert_eq!(traces(&opened, &["local:1"]), Vec::<String>::new());
+}
+
+#[test]
+fn an_export_holds_all_and_a_new_login_of_the_same_name_gets_none_of_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    fill(&store);
+    let document = export(&store, &me());
+    let count = |name: &str| document[name].as_array().unwrap_or_else(|| panic!("no {name}: {document}")).len();
+    assert_eq!(document["identity"], "local:1");
+    assert_eq!((count("account"), count("logins"), count("devices"), count("datasets")), (1, 1, 2, 1));
+    assert_eq!((count("records"), count("history"), count("conflicts"), count("acknowledged"), count("patches")), (3, 2, 1, 2, 2));
+    assert_eq!(document["logins"][0]["subject"], "alice");
+    let first = document["history"][1]["replaced"].as_array().expect("a list").iter().find(|one| one["key"] == "a").expect("a");
+    assert!(first["before"]["value"].as_str().is_some_and(|text| text.len() == 120_000), "history is whole");
+    let mut group = store.group();
+    group.erase(&me()).expect("decides");
+    group.commit().expect("commits");
+    work(&store, &me());
+    let fresh = Identity::from("local:3");
+    let mut group = store.group();
+    let login = LoginKey { pool: "demo", issuer: "issuer", subject: "alice" };
+    assert_eq!(group.identity(login, &fresh, 9).expect("decides"), fresh);
+    group.commit().expect("commits");
+    assert_eq!(store.datasets(&fresh).expect("reads"), []);
+    assert_eq!(all(&store), [], "and the old identity is empty");
+}

@@ -1,0 +1,162 @@
+use driftless_protocol::{Content, Op, Record, Value};
+
+use super::reaping::reap;
+use crate::store::support::{all, dataset, me, patch, store, write_at};
+use crate::store::{Decision, Identity, Keeping, NotKept, Rewound, Rules, Store, What};
+
+fn write(store: &Store, id: u64, name: &str, changes: &[(&str, Op, &str)]) {
+    let decision = write_at(store, &patch(id, name, changes), &Rules::default(), 1000 * id);
+    assert!(matches!(decision, Decision::Written { .. }), "{decision:?}");
+}
+
+fn said(records: &[Record]) -> Vec<String> {
+    let mut said: Vec<_> = records
+        .iter()
+        .map(|record| match &record.content {
+            Content::Value(value) => format!("{}={}", record.key.as_str(), serde_json::to_string(value).expect("json")),
+            Content::Removed => format!("{} removed", record.key.as_str()),
+        })
+        .collect();
+    said.sort();
+    said
+}
+
+fn at(store: &Store, version: u64) -> Result<Vec<String>, NotKept> {
+    store.at(&me(), &dataset(), version).expect("reads").map(|records| said(&records))
+}
+
+fn rewind(store: &Store, to: u64) -> Rewound {
+    let mut group = store.group();
+    let rewound = group.rewind(&me(), &dataset(), to, &Keeping::default(), 99).expect("decides");
+    group.commit().expect("commits");
+    rewound
+}
+
+/// 1: a=1 b=1, 2: a=2, 3: b removed, c=3, 4: a removed, 5: a=5.
+fn story(store: &Store) {
+    write(store, 1, "phone", &[("a", Op::Put, "1"), ("b", Op::Put, "1")]);
+    write(store, 2, "phone", &[("a", Op::Add, "1")]);
+    write(store, 3, "phone", &[("b", Op::Remove, ""), ("c", Op::Put, "3")]);
+    write(store, 4, "phone", &[("a", Op::Remove, "")]);
+    write(store, 5, "phone", &[("a", Op::Put, "5")]);
+}
+
+const STATES: [&[&str]; 6] = [&[], &["a=1", "b=1"], &["a=2", "b=1"], &["a=2", "c=3"], &["c=3"], &["a=5", "c=3"]];
+
+#[test]
+fn each_version_can_be_seen_listed_and_compared() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    story(&store);
+    for (version, state) in STATES.iter().enumerate() {
+        assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}");
+    }
+    assert_eq!(at(&store, 6), Err(NotKept { oldest: 0, newest: 5 }));
+
+    let history = store.history(&me(), &dataset(), None, 3).expect("reads");
+    assert_eq!((history.version, history.oldest, history.steps.len()), (5, 0, 3));
+    let [five, four, three] = &history.steps[..] else { panic!("three") };
+    assert_eq!((five.version, five.at_ms, five.device.as_str(), &five.what), (5, 5000, "phone", &What::Patch));
+    assert_eq!((four.touched[0].0.as_str(), four.touched[0].1), ("a", false));
+    assert_eq!(three.touched.len(), 2);
+    let earlier = store.history(&me(), &dataset(), Some(3), 9).expect("reads");
+    assert_eq!(earlier.steps.iter().map(|step| step.version).collect::<Vec<_>>(), [2, 1]);
+
+    let differences = store.compare(&me(), &dataset(), 1, 3).expect("reads").expect("kept");
+    let shown: Vec<_> = differences.iter().map(|one| (one.key.as_str(), one.before.is_some(), one.after.is_some())).collect();
+    assert_eq!(shown, [("a", true, true), ("b", true, false), ("c", false, true)]);
+    assert_eq!(store.compare(&me(), &dataset(), 4, 4).expect("reads").expect("kept"), []);
+    assert_eq!(store.compare(&me(), &dataset(), 3, 1).expect("reads").expect("kept").len(), 3, "and back");
+}
+
+#[test]
+fn a_restore_is_a_version_like_any_other_and_can_be_taken_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    story(&store);
+    for version in [1, 0, 3, 5] {
+        let before = store.version(&me(), &dataset()).expect("reads");
+        let Rewound::Written { version: made, .. } = rewind(&store, version) else { panic!("not restored to {version}") };
+        assert_eq!(made, before + 1);
+        assert_eq!(at(&store, made).expect("kept"), STATES[version as usize]);
+        let live: Vec<_> = all(&store).into_iter().filter(|record| record.content != Content::Removed).collect();
+        assert_eq!(said(&live), STATES[version as usize], "what a device gets");
+        let step = store.history(&me(), &dataset(), None, 1).expect("reads").steps.remove(0);
+        assert_eq!((step.device.as_str(), step.what), ("~operator", What::Restored(version)));
+    }
+    for (version, state) in STATES.iter().enumerate() {
+        assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}, after all that");
+    }
+    let head = store.head(&me(), &dataset()).expect("reads");
+    assert_eq!((head.records, head.version), (2, 9));
+    assert_eq!(rewind(&store, 5), Rewound::Same);
+    assert!(matches!(rewind(&store, 99), Rewound::NotKept(NotKept { oldest: 0, newest: 9 })));
+}
+
+#[test]
+fn a_write_on_what_was_before_a_restore_conflicts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    story(&store);
+    rewind(&store, 1);
+    let mut late = patch(6, "phone", &[("a", Op::Put, "6")]);
+    late.changes[0].base = Some(5);
+    assert!(
+        matches!(write_at(&store, &late, &Rules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1)))
+    );
+}
+
+#[test]
+fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let keep = |versions, ms, bytes| Keeping { history_versions: versions, history_ms: ms, history_bytes: bytes, ..Keeping::default() };
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    for id in 1..=20 {
+        write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
+    }
+    let floor = || store.head(&me(), &dataset()).expect("reads").floor;
+    let all_due = u64::MAX / 4;
+    let step = |keep: Keeping, now_ms| {
+        // The date is moved by hand: this story is about what goes, not when.
+        let due = store.due(u64::MAX - 1, 1).expect("reads").remove(0);
+        let mut group = store.group();
+        group.reap(&due, &keep, now_ms).expect("decides");
+        group.commit().expect("commits");
+    };
+    step(keep(15, all_due, u64::MAX), 20_000);
+    assert_eq!(floor(), 5, "15 versions");
+    step(keep(15, 10_000, u64::MAX), 20_000);
+    assert_eq!(floor(), 10, "10 seconds");
+    step(keep(15, 10_000, 550_000), 20_000);
+    assert_eq!(floor(), 15, "550 kB of 100 kB each");
+    assert_eq!(at(&store, 15).expect("kept")[1], "n=15");
+    assert_eq!(at(&store, 14), Err(NotKept { oldest: 15, newest: 20 }));
+    reap(&store, &keep(0, 0, 0), u64::MAX / 2);
+    let head = store.head(&me(), &dataset()).expect("reads");
+    assert_eq!((head.floor, head.history_bytes, head.due_ms), (20, 0, 0));
+}
+
+#[test]
+fn without_history_nothing_is_kept_and_turning_it_on_again_begins_anew() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write(&store, 1, "phone", &[("a", Op::Put, "1")]);
+    let off = Rules { keep: Keeping { history_versions: 0, ..Keeping::default() }, ..Rules::default() };
+    write_at(&store, &patch(2, "phone", &[("a", Op::Put, "2")]), &off, 2000);
+    assert_eq!(at(&store, 1), Err(NotKept { oldest: 2, newest: 2 }), "there is no way back over a version without history");
+    write(&store, 3, "phone", &[("a", Op::Put, "3")]);
+    assert_eq!(at(&store, 2).expect("kept"), ["a=2"]);
+    assert_eq!(store.history(&me(), &dataset(), None, 9).expect("reads").steps.len(), 1);
+    reap(&store, &Keeping::default(), 3_600_000);
+    assert_eq!(at(&store, 2).expect("kept"), ["a=2"], "only what no one can see went");
+}
+
+#[test]
+fn nobody_winds_back_what_is_not_there() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let mut group = store.group();
+    let rewound = group.rewind(&Identity::from("local:none"), &dataset(), 0, &Keeping::default(), 1).expect("decides");
+    assert_eq!(rewound, Rewound::NoIdentity);
+}

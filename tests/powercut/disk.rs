@@ -1,0 +1,105 @@
+//! A disk whose power can be cut: ext4 on a loop file. Needs root and loop devices.
+//!
+//! The cut is the file system's own shutdown without flushing its journal: every page and every metadata change that was not forced to
+//! the disk is dropped, and all further I/O is refused. Mounted again it is what a machine finds after the power returned.
+
+// The one system call that Rust's library does not have.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// `EXT4_IOC_SHUTDOWN` and its flag `EXT4_GOING_FLAGS_NOLOGFLUSH`, from `fs/ext4/ext4.h`.
+const SHUTDOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;
+const WITHOUT_LOG_FLUSH: u32 = 2;
+
+/// The image's size; it is sparse, so only what is written takes room.
+const BYTES: u64 = 2 << 30;
+
+/// What the folders of these disks are called; behind it the process that made one.
+const PREFIX: &str = "powercut-";
+
+/// The mounted file system. Unmounted and deleted when it is dropped.
+pub struct Disk {
+    base: PathBuf,
+}
+
+impl Disk {
+    /// Makes and mounts one below a folder; says why if this machine cannot.
+    pub fn new(folder: &Path) -> Result<Disk, String> {
+        // SAFETY: no arguments, no memory.
+        if unsafe { libc::geteuid() } != 0 {
+            return Err("mounting needs root".to_owned());
+        }
+        sweep(folder);
+        let disk = Disk { base: folder.join(format!("{PREFIX}{}", std::process::id())) };
+        std::fs::create_dir_all(disk.mount_point()).map_err(|error| error.to_string())?;
+        File::create(disk.image()).and_then(|image| image.set_len(BYTES)).map_err(|error| error.to_string())?;
+        let options = ["-q", "-F", "-m0", "-E", "lazy_itable_init=0,lazy_journal_init=0"].map(str::as_ref);
+        run("mkfs.ext4", options.into_iter().chain([disk.image().as_path()]))?;
+        disk.mount()?;
+        Ok(disk)
+    }
+
+    /// Where it is mounted.
+    pub fn mount_point(&self) -> PathBuf {
+        self.base.join("mnt")
+    }
+
+    /// Cuts the power.
+    pub fn cut(&self) -> Result<(), String> {
+        let root = File::open(self.mount_point()).map_err(|error| error.to_string())?;
+        // SAFETY: the call reads one u32 behind the pointer, which lives until it returns.
+        match unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &WITHOUT_LOG_FLUSH) } {
+            0 => Ok(()),
+            _ => Err(format!("the power cannot be cut: {}", std::io::Error::last_os_error())),
+        }
+    }
+
+    /// The power returns. Nobody may have a file of the old mount open any more.
+    pub fn back(&self) -> Result<(), String> {
+        run("umount", [self.mount_point().as_path()])?;
+        self.mount()
+    }
+
+    fn mount(&self) -> Result<(), String> {
+        run("mount", ["-o".as_ref(), "loop".as_ref(), self.image().as_path(), self.mount_point().as_path()])
+    }
+
+    fn image(&self) -> PathBuf {
+        self.base.join("disk.img")
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        remove(&self.base);
+    }
+}
+
+/// A test that was killed could not clean up: the next one does.
+fn sweep(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            remove(&entry.path());
+        }
+    }
+}
+
+fn remove(base: &Path) {
+    // Lazily: whoever still holds a file must not keep the mount. It may not be mounted at all.
+    let _ = run("umount", ["-l".as_ref(), base.join("mnt").as_path()]);
+    let _ = std::fs::remove_dir_all(base);
+}
+
+fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a Path>) -> Result<(), String> {
+    match Command::new(program).args(arguments).output() {
+        Ok(output) if output.status.success() => Ok(()),
+        Ok(output) => Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim())),
+        Err(error) => Err(format!("{program}: {error}")),
+    }
+}
