@@ -5,8 +5,11 @@
 mod support;
 
 mod datasets;
+mod failing;
 mod hostile;
 mod logs;
 mod preferences;
+mod reaping;
+mod restoring;
 mod serving;
 mod sessions;
