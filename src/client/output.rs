@@ -46,7 +46,7 @@ pub struct Progress {
 
 impl Progress {
     /// For this process.
-    pub fn new() -> Progress {
+    pub fn start() -> Progress {
         Progress { terminal: io::stderr().is_terminal() }
     }
 

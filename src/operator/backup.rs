@@ -45,7 +45,7 @@ fn folder(path: &Path) -> &Path {
 async fn take(server: &Server, path: &Path) -> Result<(), Failure> {
     let mut stream = server.stream("backup").await?;
     let mut file = File::create(path).map_err(|why| Failure::file(path, why))?;
-    let (progress, mut bytes) = (Progress::new(), 0);
+    let (progress, mut bytes) = (Progress::start(), 0);
     loop {
         let next = stream.next().await.map_err(|why| {
             Failure::File(format!(

@@ -13,7 +13,7 @@ use crate::store::{self, Config, Summary};
 /// Makes a store in a folder that is empty or not there.
 pub fn restore(file: &Path, folder: &Path, config: &Config) -> Result<(), Failure> {
     let epoch = Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| Failure::Input(error.to_string()))?;
-    let progress = Progress::new();
+    let progress = Progress::start();
     progress.show("checking the backup");
     let shown = |done: u64, all: u64| progress.show(&format!("restored {done} of {all} rows, {} %", done * 100 / all.max(1)));
     let restored = store::restore(file, folder, config, &epoch, shown);

@@ -4,6 +4,7 @@
 
 mod support;
 
+mod admin;
 mod datasets;
 mod failing;
 mod hostile;
