@@ -14,12 +14,13 @@ mod reader;
 mod writer;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 use driftless_protocol::{DatasetName, DeviceId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use gate::Gate;
+pub use gate::{Entered, Gate};
 pub use reader::Reader;
 
 use crate::clock::Clock;
@@ -183,3 +184,8 @@ impl Committer {
 fn memory_bytes(change: &driftless_protocol::Change) -> usize {
     size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::memory_bytes)
 }
+
+#[cfg(test)]
+mod failing;
+#[cfg(test)]
+mod tests;

@@ -5,13 +5,15 @@
 //! - A ring holds what someone may still take, within [`RING_CHANGES`] and [`RING_BYTES`]; who is further behind reads the store.
 //! - One session of a device: a newer one replaces the older.
 //!
-//! A leaf: it knows neither sessions nor the store, only mailboxes.
+//! A leaf: it knows neither sessions nor the store, only mailboxes. Locks and atomics of its parts come from here, where
+//! `tests/interleavings` puts others, to try the orders in which threads can meet.
 
 mod feed;
 mod mailbox;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use driftless_protocol::{DatasetName, DeviceId};

@@ -1,11 +1,12 @@
 //! Rows are visible in the engine a little before they are durable. What was read in between is held at this gate.
+//!
+//! Its atomics come from above, where `tests/interleavings` puts others, to try the orders in which threads can meet here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-use super::Unavailable;
+use super::{AtomicU64, Ordering, Unavailable};
 
 /// Lets through what is durable; cheap to clone.
 #[derive(Clone)]
@@ -24,8 +25,16 @@ pub(super) struct Keeper {
 struct State {
     /// Groups that are durable.
     durable: u64,
-    /// The store failed and was not opened again yet: what can be read may never have been durable.
+    /// How often the store failed.
+    failures: u64,
+    /// It was not opened again yet: what can be read may never have been durable.
     fails: bool,
+}
+
+/// Taken before something is read, and shown when it is to be used.
+#[derive(Clone, Copy, Debug)]
+pub struct Entered {
+    failures: u64,
 }
 
 pub(super) fn gate() -> (Keeper, Gate) {
@@ -42,28 +51,37 @@ impl Keeper {
 
     /// All rows that can be read are durable.
     pub(super) fn durable(&self) {
-        self.state.send_replace(State { durable: self.applied.load(Ordering::SeqCst), fails: false });
+        let durable = self.applied.load(Ordering::SeqCst);
+        self.state.send_modify(|state| *state = State { durable, fails: false, ..*state });
     }
 
     /// Rows that can be read may be gone when the store is opened again: nothing comes out until [`Keeper::durable`].
     pub(super) fn fails(&self) {
         self.applied.fetch_add(1, Ordering::SeqCst);
-        self.state.send_modify(|state| state.fails = true);
+        self.state.send_modify(|state| *state = State { fails: true, failures: state.failures + 1, ..*state });
     }
 }
 
 impl Gate {
-    /// Returns once everything that was read before this call is durable; fails when the store does.
-    pub async fn pass(&self) -> Result<(), Unavailable> {
+    /// To be taken before something is read.
+    pub fn enter(&self) -> Entered {
+        let State { failures, fails, .. } = *self.state.borrow();
+        // What is read while the store fails is never shown.
+        Entered { failures: if fails { u64::MAX } else { failures } }
+    }
+
+    /// Returns once everything that was read since `entered` is durable; fails if the store failed since, as what was read may be gone then.
+    pub async fn pass(&self, entered: Entered) -> Result<(), Unavailable> {
         let applied = self.applied.load(Ordering::SeqCst);
-        if self.state.borrow().durable >= applied {
-            return Ok(());
-        }
         let mut state = self.state.clone();
-        let passed = state.wait_for(|state| state.fails || state.durable >= applied).await;
-        match passed.map(|state| state.fails) {
-            Ok(false) => Ok(()),
-            Ok(true) | Err(_) => Err(Unavailable::Now),
+        let now = *state.borrow_and_update();
+        let after = match now.durable >= applied && !now.fails {
+            true => now,
+            false => *state.wait_for(|state| state.fails || state.durable >= applied).await.map_err(|_| Unavailable::Now)?,
+        };
+        match after.fails || after.failures != entered.failures {
+            true => Err(Unavailable::Now),
+            false => Ok(()),
         }
     }
 
@@ -86,11 +104,11 @@ mod tests {
     #[test]
     fn what_is_not_durable_waits() {
         let (keeper, gate) = gate();
-        assert_eq!(gate.pass().now_or_never(), Some(Ok(())));
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), Some(Ok(())));
         keeper.applying();
-        assert_eq!(gate.pass().now_or_never(), None);
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), None);
         keeper.durable();
-        assert_eq!(gate.pass().now_or_never(), Some(Ok(())));
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), Some(Ok(())));
     }
 
     #[test]
@@ -98,22 +116,24 @@ mod tests {
         let (keeper, gate) = gate();
         keeper.applying();
         drop(keeper);
-        assert_eq!(gate.pass().now_or_never(), Some(Err(Unavailable::Now)));
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), Some(Err(Unavailable::Now)));
         assert!(!gate.is_open());
     }
 
     #[test]
     fn while_the_store_fails_nothing_comes_out_and_then_it_does() {
         let (keeper, gate) = gate();
+        let entered = gate.enter();
         keeper.applying();
-        let mut waits = Box::pin(gate.pass());
+        let mut waits = Box::pin(gate.pass(entered));
         assert_eq!((&mut waits).now_or_never(), None);
         keeper.fails();
         assert_eq!(waits.now_or_never(), Some(Err(Unavailable::Now)));
-        assert_eq!(gate.pass().now_or_never(), Some(Err(Unavailable::Now)));
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), Some(Err(Unavailable::Now)));
         assert!(gate.is_open() && !gate.is_well());
         keeper.durable();
-        assert_eq!(gate.pass().now_or_never(), Some(Ok(())));
+        assert_eq!(gate.pass(entered).now_or_never(), Some(Err(Unavailable::Now)), "what was read before may be gone");
+        assert_eq!(gate.pass(gate.enter()).now_or_never(), Some(Ok(())));
         assert!(gate.is_well());
     }
 }

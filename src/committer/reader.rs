@@ -29,9 +29,10 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
+        let entered = self.gate.enter();
         let store = self.store.clone();
         let found = tokio::task::spawn_blocking(move || read(&store)).await.map_err(|_| Unavailable::Now)?;
-        self.gate.pass().await?;
+        self.gate.pass(entered).await?;
         found.map_err(|error| {
             warn!(%error, "a read failed");
             Unavailable::Now

@@ -1,14 +1,13 @@
 //! One dataset's newest changes, shared by all sessions that follow it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use driftless_protocol::{Codec, DatasetName, ServerMessage, Value};
 
 use super::mailbox::{Mailbox, Mark};
-use super::{lock, push_one};
+use super::{AtomicU64, Mutex, Ordering, lock, push_one};
 
 /// Changes that a ring holds at most: a session that lags by a burst still finds them, one that lags by more reads the store,
 /// where only the latest state of each record is left.

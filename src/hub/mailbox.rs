@@ -1,8 +1,8 @@
 //! How others reach a session: marks, never a queue.
 
-use std::sync::atomic::{AtomicU8, Ordering};
-
 use tokio::sync::Notify;
+
+use super::{AtomicU8, Ordering};
 
 /// Something that a session should look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

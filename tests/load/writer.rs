@@ -101,7 +101,12 @@ async fn listen(writer: Writer, mut events: Events, mut up: watch::Receiver<bool
                     return;
                 }
             }
-            Event::Refused { .. } | Event::Closed { .. } => ledger.fault(format!("{id} of {person}: {event:?}")),
+            Event::Refused { .. }
+            | Event::Closed { .. }
+            | Event::Restored { .. }
+            | Event::Moved { .. }
+            | Event::OfferConflict { .. }
+            | Event::OfferRefused { .. } => ledger.fault(format!("{id} of {person}: {event:?}")),
             // A busy machine: what was missed may have been pages.
             Event::Missed { .. } => versions.clear(),
             Event::Connected(_) | Event::Synced { .. } => {}

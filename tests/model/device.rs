@@ -1,0 +1,270 @@
+//! A device that takes one step at a time, made of the client library's parts: an outbox, a replica for each dataset, a connection.
+//! Whatever it hears is checked for form here; what it means is checked by the world.
+
+use std::collections::VecDeque;
+
+use driftless_client::{Connection, End, Outbox, Page, Patch, Replica, Taken};
+use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, DeviceId, Epoch, Op, Record, ServerMessage};
+
+use crate::reference::{Answer, Seen, seen};
+use crate::script::{DATASETS, DEVICES, Edit, PERSONS};
+use crate::support::{name, settings, soon, token};
+
+/// What the app wants of a patch that met a conflict.
+#[derive(Debug)]
+pub struct Intent {
+    /// It writes again, in view of the state that it met. Otherwise it takes the others' state.
+    pub insists: bool,
+}
+
+/// A patch on its way.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub id: u64,
+    pub dataset: usize,
+    pub changes: Vec<Change>,
+}
+
+/// Where a patch was answered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    Socket,
+    Http,
+}
+
+/// A dataset that is followed on the present socket.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// The version that the device has by what was said on this socket.
+    pub cursor: u64,
+    /// The answer to `open` has ended.
+    pub complete: bool,
+    /// What came since `open`.
+    pub records: Vec<Seen>,
+    /// The version that was asked from; none: from nothing.
+    pub since: Option<u64>,
+    /// The dataset's version when it was asked for.
+    pub asked_at: u64,
+    first: bool,
+}
+
+/// A socket.
+pub struct Line {
+    connection: Connection,
+    pub streams: [Option<Stream>; DATASETS.len()],
+    /// Patches whose answers were not heard yet.
+    pub sent: VecDeque<Sent>,
+}
+
+/// What was heard.
+#[derive(Debug)]
+pub enum Heard {
+    Answer { id: u64, answer: Answer, records: Vec<Record> },
+    Page,
+    Pong,
+    Bye,
+}
+
+/// A device.
+pub struct Device {
+    pub name: DeviceId,
+    pub person: usize,
+    codec: Codec,
+    pub outbox: Outbox<Intent>,
+    pub replicas: [Replica; DATASETS.len()],
+    pub follows: [bool; DATASETS.len()],
+    pub listens: bool,
+    pub acks: bool,
+    pub line: Option<Line>,
+    /// Its accepted patches.
+    pub accepted: Vec<Sent>,
+}
+
+/// The place of a dataset in the list.
+fn place(dataset: &DatasetName) -> usize {
+    DATASETS.iter().position(|known| *known == dataset.as_str()).expect("a dataset of this test")
+}
+
+impl Device {
+    pub fn new(at: usize) -> Device {
+        Device::named(&format!("device-{at}"), DEVICES[at], if at.is_multiple_of(2) { Codec::MsgPack } else { Codec::Json })
+    }
+
+    pub fn named(id: &str, person: usize, codec: Codec) -> Device {
+        Device {
+            name: DeviceId::new(id).unwrap(),
+            person,
+            codec,
+            outbox: Outbox::new(),
+            replicas: std::array::from_fn(|_| Replica::new()),
+            follows: [true; DATASETS.len()],
+            listens: true,
+            acks: true,
+            line: None,
+            accepted: Vec::new(),
+        }
+    }
+
+    /// Connects and returns the identity, and the patch number that the server knows.
+    pub async fn connect(&mut self, url: &str) -> (String, u64) {
+        self.line = None;
+        let settings = settings(url, self.name.as_str(), self.codec);
+        let connecting = Connection::connect(&settings, token(PERSONS[self.person]));
+        let (connection, welcome) = soon("a welcome", connecting).await.unwrap();
+        self.outbox.connected(welcome.patch);
+        self.line = Some(Line { connection, streams: Default::default(), sent: VecDeque::new() });
+        (welcome.identity, welcome.patch)
+    }
+
+    /// A patch of the app, in view of what it sees. It waits in the outbox.
+    pub fn write(&mut self, dataset: usize, edits: &[Edit], insists: bool) {
+        let replica = &self.replicas[dataset];
+        let change = |Edit { key, op, value, based }: &Edit| match (op, value, based) {
+            (Op::Put, Some(value), true) => replica.put_based(key.clone(), value.clone()),
+            (Op::Remove, _, true) => replica.remove_based(key.clone()),
+            (op, value, _) => Change::new(key.clone(), *op, value.clone()),
+        };
+        let changes = edits.iter().map(change).collect();
+        self.outbox.push(Patch { dataset: name(DATASETS[dataset]), changes, ticket: Intent { insists } });
+    }
+
+    /// The next patch that may go; it has its number from now on.
+    pub fn next_patch(&mut self) -> Option<Sent> {
+        match self.outbox.next_write(|_| true)? {
+            ClientMessage::Write { id, dataset, changes } => Some(Sent { id, dataset: place(&dataset), changes }),
+            other => panic!("not a write: {other:?}"),
+        }
+    }
+
+    /// Sends all patches that may go.
+    pub async fn send_all(&mut self) {
+        while let Some(patch) = self.next_patch() {
+            self.send(patch).await;
+        }
+    }
+
+    pub async fn send(&mut self, patch: Sent) {
+        let Sent { id, dataset, changes } = patch.clone();
+        self.line.as_mut().unwrap().sent.push_back(patch);
+        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes }).await;
+    }
+
+    /// Asks for a dataset, which has this version, at the replica's position.
+    pub async fn open(&mut self, dataset: usize, asked_at: u64) {
+        let position = self.replicas[dataset].position();
+        let since = position.as_ref().map(|position| position.version);
+        let stream = Stream { cursor: since.unwrap_or(0), since, asked_at, first: true, ..Stream::default() };
+        self.line.as_mut().unwrap().streams[dataset] = Some(stream);
+        self.say(ClientMessage::Open { dataset: name(DATASETS[dataset]), position }).await;
+    }
+
+    pub async fn close(&mut self, dataset: usize) {
+        self.line.as_mut().unwrap().streams[dataset] = None;
+        self.say(ClientMessage::Close { dataset: name(DATASETS[dataset]) }).await;
+    }
+
+    pub async fn say(&mut self, message: ClientMessage) {
+        let line = self.line.as_mut().unwrap();
+        soon("sending", line.connection.send(&message)).await.unwrap();
+    }
+
+    /// Hears one message. `to_the_app`: pages reach the replica; else they are lost on the way.
+    pub async fn hear(&mut self, epoch: &mut Option<Epoch>, to_the_app: bool) -> Result<Heard, End> {
+        let line = self.line.as_mut().unwrap();
+        match soon("a message", line.connection.recv()).await? {
+            ServerMessage::Written { id, version, records } => {
+                let answer = Answer::Written { version, results: records.iter().map(seen).collect() }.by_key();
+                Ok(Heard::Answer { id, answer, records })
+            }
+            ServerMessage::Conflict { id, records, .. } => {
+                Ok(Heard::Answer { id, answer: Answer::Conflict(records.iter().map(seen).collect()).by_key(), records })
+            }
+            ServerMessage::Refused { id: Some(id), code, .. } => {
+                Ok(Heard::Answer { id, answer: Answer::Refused(code), records: Vec::new() })
+            }
+            ServerMessage::Changes { dataset, epoch: of, from, to, reset, more, records, .. } => {
+                assert_eq!(*epoch.get_or_insert_with(|| of.clone()), of, "one history");
+                let page = Page { epoch: of, from, to, reset, records };
+                self.page(place(&dataset), page, more, to_the_app).await;
+                Ok(Heard::Page)
+            }
+            ServerMessage::Pong => Ok(Heard::Pong),
+            ServerMessage::Bye { .. } => Ok(Heard::Bye),
+            other => panic!("{} was told {other:?}", self.name),
+        }
+    }
+
+    /// Pages follow each other, in the order of the versions, and nothing comes twice (I3).
+    async fn page(&mut self, dataset: usize, page: Page, more: bool, to_the_app: bool) {
+        let line = self.line.as_mut().unwrap();
+        let stream = line.streams[dataset].as_mut().unwrap_or_else(|| panic!("{} does not follow {}", self.name, DATASETS[dataset]));
+        assert!(!page.reset, "its history is the server's");
+        assert_eq!(page.from, stream.cursor, "pages follow each other");
+        assert!(page.to > page.from || stream.first || !page.records.is_empty(), "a page brings something");
+        stream.first = false;
+        for record in &page.records {
+            let record = seen(record);
+            assert!(record.2 > page.from && (more || record.2 <= page.to), "{record:?} is outside of {} to {}", page.from, page.to);
+            assert!(stream.records.last().is_none_or(|last| last.2 <= record.2), "{record:?} comes late");
+            assert!(!stream.records.iter().any(|known| known.0 == record.0 && known.2 == record.2), "{record:?} comes twice");
+            stream.records.push(record);
+        }
+        stream.cursor = page.to;
+        stream.complete |= !more;
+        if !to_the_app {
+            return;
+        }
+        let to = page.to;
+        assert!(matches!(self.replicas[dataset].take(page), Taken::Applied(_)), "no gap");
+        if !more {
+            self.ack(dataset, to).await;
+        }
+    }
+
+    /// A patch was answered: the outbox and the replica learn of it, and what conflicts may be written again.
+    pub async fn answered(&mut self, way: Way, sent: &Sent, answer: &Answer, records: Vec<Record>) {
+        let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
+        match answer {
+            Answer::Written { version, .. } => {
+                let before = self.replicas[sent.dataset].version();
+                self.replicas[sent.dataset].written(*version, &changes, records, &self.name, 0);
+                self.accepted.push(sent.clone());
+                // A session takes acknowledgements of what it sent or answered, and of nothing else.
+                if self.replicas[sent.dataset].version() != before && way == Way::Socket {
+                    self.ack(sent.dataset, *version).await;
+                }
+            }
+            Answer::Conflict(current) if ticket.insists => {
+                let rebased = |change: Change| match current.iter().find(|record| record.0 == change.key) {
+                    Some(record) if change.base.is_some() => change.with_base(record.2),
+                    _ => change,
+                };
+                let changes = changes.into_iter().map(rebased).collect();
+                self.outbox.push(Patch { dataset, changes, ticket });
+            }
+            Answer::Conflict(_) | Answer::Refused(_) => {}
+        }
+    }
+
+    /// On a socket an own patch moves the device on if nothing lies between and the dataset is live.
+    pub fn moved_by(&mut self, dataset: usize, answer: &Answer) {
+        let stream = self.line.as_mut().and_then(|line| line.streams[dataset].as_mut());
+        if let (Some(stream), Answer::Written { version, .. }) = (stream, answer)
+            && stream.complete
+            && stream.cursor + 1 == *version
+        {
+            stream.cursor = *version;
+        }
+    }
+
+    async fn ack(&mut self, dataset: usize, version: u64) {
+        let open = self.line.as_ref().is_some_and(|line| line.streams[dataset].is_some());
+        if self.acks && open && version > 0 {
+            self.say(ClientMessage::Ack { dataset: name(DATASETS[dataset]), version }).await;
+        }
+    }
+
+    pub fn is_online(&self) -> bool {
+        self.line.is_some()
+    }
+}

@@ -1,0 +1,252 @@
+//! The store as it should be: for each dataset the list of accepted patches, and nothing else. Whatever is asked is worked out from
+//! the whole list again. Nothing here is shared with `src/merge.rs`.
+
+use std::collections::BTreeMap;
+
+use driftless_protocol::{Change, DeviceId, Key, Number, Op, Record, RefusalCode, Value, limits};
+
+use crate::script::{DATASETS, PERSONS};
+
+/// The pool's bounds in this test: small, so that scripts meet them.
+pub const RECORDS: usize = 6;
+pub const DATASET_BYTES: usize = 150_000;
+
+/// A record without its time: key, value (none: a tombstone), version, device.
+pub type Seen = (Key, Option<Value>, u64, DeviceId);
+
+pub fn seen(record: &Record) -> Seen {
+    (record.key.clone(), record.content.value().cloned(), record.version, record.device.clone())
+}
+
+/// The answer that a patch must get; its records by key.
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Written { version: u64, results: Vec<Seen> },
+    Conflict(Vec<Seen>),
+    Refused(RefusalCode),
+}
+
+#[derive(Clone)]
+struct Accepted {
+    device: DeviceId,
+    id: u64,
+    changes: Vec<Change>,
+}
+
+/// One write of one record.
+struct Write {
+    version: u64,
+    device: DeviceId,
+    /// The newest base that the patch named for this record.
+    base: Option<u64>,
+    value: Option<Value>,
+    /// The writer must be told the value.
+    computed: bool,
+}
+
+/// Everything that was ever written to each key, oldest first.
+type History = BTreeMap<Key, Vec<Write>>;
+
+/// One dataset.
+#[derive(Clone, Default)]
+pub struct Dataset {
+    log: Vec<Accepted>,
+    last_writer_wins: bool,
+}
+
+/// All datasets of all persons. A copy is a backup.
+#[derive(Clone)]
+pub struct Reference {
+    datasets: [[Dataset; DATASETS.len()]; PERSONS.len()],
+}
+
+impl Reference {
+    pub fn new() -> Reference {
+        let dataset = |at: usize| Dataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..Dataset::default() };
+        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)) }
+    }
+
+    pub fn dataset(&self, person: usize, dataset: usize) -> &Dataset {
+        &self.datasets[person][dataset]
+    }
+
+    /// The highest number of a device's accepted patches.
+    pub fn newest_patch(&self, person: usize, device: &DeviceId) -> u64 {
+        self.datasets[person]
+            .iter()
+            .flat_map(|dataset| &dataset.log)
+            .filter(|patch| patch.device == *device)
+            .map(|p| p.id)
+            .max()
+            .unwrap_or(0)
+    }
+
+    /// Decides a patch; an accepted one is added to the list.
+    pub fn write(&mut self, person: usize, device: &DeviceId, dataset: usize, id: u64, changes: &[Change]) -> Answer {
+        let slot = |patch: &&Accepted| patch.device == *device && patch.id % limits::PATCH_WINDOW == id % limits::PATCH_WINDOW;
+        let newest = self.datasets[person].iter().flat_map(|dataset| dataset.log.iter().filter(slot)).map(|patch| patch.id).max();
+        let dataset = &mut self.datasets[person][dataset];
+        match newest {
+            Some(newest) if newest > id => Answer::Refused(RefusalCode::PatchExpired),
+            Some(newest) if newest == id => dataset.repeated(device, id, changes),
+            _ => dataset.decide(Accepted { device: device.clone(), id, changes: changes.to_vec() }),
+        }
+    }
+}
+
+impl Dataset {
+    pub fn version(&self) -> u64 {
+        self.log.len() as u64
+    }
+
+    /// The latest state of each record that changed after a version, in the order of the versions.
+    pub fn after(&self, version: u64) -> Vec<Seen> {
+        let last =
+            |(key, writes): (Key, Vec<Write>)| writes.into_iter().last().map(|write| (key, write.value, write.version, write.device));
+        let mut all: Vec<Seen> = self.history(self.log.len()).into_iter().filter_map(last).filter(|seen| seen.2 > version).collect();
+        all.sort_by_key(|seen| seen.2);
+        all
+    }
+
+    /// The records that live.
+    pub fn live(&self) -> Vec<Seen> {
+        self.after(0).into_iter().filter(|seen| seen.1.is_some()).collect()
+    }
+
+    fn repeated(&self, device: &DeviceId, id: u64, changes: &[Change]) -> Answer {
+        let first = self.log.iter().position(|patch| patch.device == *device && patch.id == id && patch.changes == changes);
+        first.map_or(Answer::Refused(RefusalCode::PatchReused), |at| Answer::Written {
+            version: at as u64 + 1,
+            results: self.results(at + 1),
+        })
+    }
+
+    fn decide(&mut self, patch: Accepted) -> Answer {
+        let (history, before) = (self.history(self.log.len()), self.live());
+        let met = match apply(&history, &patch, self.version() + 1) {
+            Ok((_, met)) => met,
+            Err(code) => return Answer::Refused(code),
+        };
+        if !met.is_empty() && !self.last_writer_wins {
+            return Answer::Conflict(self.after(0).into_iter().filter(|seen| met.contains(&seen.0)).collect());
+        }
+        self.log.push(patch);
+        let after = self.live();
+        let over = |count: fn(&[Seen]) -> usize, most: usize| count(&after) > most && count(&after) > count(&before);
+        let refused = match () {
+            () if over(|records| records.len(), RECORDS) => RefusalCode::TooManyRecords,
+            () if over(bytes, DATASET_BYTES) => RefusalCode::DatasetFull,
+            () => return Answer::Written { version: self.version(), results: self.results(self.log.len()) },
+        };
+        self.log.pop();
+        Answer::Refused(refused)
+    }
+
+    /// What the writer of a version had to be told.
+    fn results(&self, version: usize) -> Vec<Seen> {
+        let last = |(key, mut writes): (Key, Vec<Write>)| {
+            let write = writes.pop().filter(|write| write.version == version as u64 && write.computed)?;
+            Some((key, write.value, write.version, write.device))
+        };
+        self.history(version).into_iter().filter_map(last).collect()
+    }
+
+    /// Replays the first patches of the list.
+    fn history(&self, patches: usize) -> History {
+        let mut history = History::new();
+        for (at, patch) in self.log[..patches].iter().enumerate() {
+            let (writes, _) = apply(&history, patch, at as u64 + 1).expect("it was accepted");
+            writes.into_iter().for_each(|(key, write)| history.entry(key).or_default().push(write));
+        }
+        history
+    }
+}
+
+impl Answer {
+    /// With its records by key: their order is no promise.
+    pub fn by_key(mut self) -> Answer {
+        if let Answer::Written { results: records, .. } | Answer::Conflict(records) = &mut self {
+            records.sort_by(|a, b| a.0.cmp(&b.0));
+        }
+        self
+    }
+}
+
+/// Bytes of keys and values.
+pub fn bytes(records: &[Seen]) -> usize {
+    records.iter().map(|(key, value, ..)| key.as_str().len() + value.as_ref().map_or(0, Value::packed_bytes)).sum()
+}
+
+/// What a patch writes, and the keys where it conflicts.
+fn apply(history: &History, patch: &Accepted, version: u64) -> Result<(BTreeMap<Key, Write>, Vec<Key>), RefusalCode> {
+    let (mut writes, mut met) = (BTreeMap::<Key, Write>::new(), Vec::new());
+    for change in &patch.changes {
+        let before = history.get(&change.key).map_or(&[][..], Vec::as_slice);
+        let own = writes.get(&change.key);
+        let current = own.or(before.last()).and_then(|write| write.value.clone());
+        if own.is_none() && conflicts(before, change, &patch.device) {
+            met.push(change.key.clone());
+        }
+        let (value, computed) = match (change.op, &change.value, &current) {
+            (Op::Put, value, _) => (value.clone(), false),
+            // A base says that the device knew the record: its removal is remembered even where it never was.
+            (Op::Remove, _, None) if change.base.is_some() && before.is_empty() && own.is_none() => (None, false),
+            (Op::Remove, _, None) | (Op::Discard, Some(Value::List(_)), None) => continue,
+            (Op::Remove, _, Some(_)) => (None, false),
+            (op, operand, current) => (Some(compute(op, current.as_ref(), operand.as_ref())?), true),
+        };
+        // All changes of the patch to this record speak for it, also those that found nothing to do.
+        let base = patch.changes.iter().filter(|other| other.key == change.key).filter_map(|other| other.base).max();
+        writes.insert(change.key.clone(), Write { version, device: patch.device.clone(), base, value, computed });
+    }
+    Ok((writes, met))
+}
+
+/// Somebody else wrote after the base, the device has not written in view of that since, and the record is not what it shall be already.
+fn conflicts(before: &[Write], change: &Change, device: &DeviceId) -> bool {
+    let (Some(base), Some(last)) = (change.base, before.last()) else { return false };
+    let theirs = before.iter().filter(|write| write.device != *device).map(|write| write.version).max().unwrap_or(0);
+    let saw = |write: &Write| write.device == *device && write.version > theirs && write.base.is_some_and(|base| base >= theirs);
+    theirs > base && !before.iter().any(saw) && last.value != change.value
+}
+
+fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<Value, RefusalCode> {
+    match (op, current, operand) {
+        (Op::Add, None, Some(Value::Number(_))) => Ok(operand.cloned().unwrap_or(Value::Null)),
+        (Op::Add, Some(Value::Number(a)), Some(Value::Number(b))) => Ok(Value::Number(match (a, b) {
+            (Number::Int(a), Number::Int(b)) => Number::Int(a + b),
+            _ => Number::Float(a.as_f64() + b.as_f64()),
+        })),
+        (Op::Merge, current, Some(patch)) => Ok(merged(current, patch)),
+        (Op::Insert, current @ (None | Some(Value::List(_))), Some(Value::List(new))) => {
+            let mut list = elements(current);
+            new.iter().for_each(|one| {
+                if !list.contains(one) {
+                    list.push(one.clone())
+                }
+            });
+            Ok(Value::List(list))
+        }
+        (Op::Discard, Some(Value::List(_)), Some(Value::List(gone))) => {
+            Ok(Value::List(elements(current).into_iter().filter(|one| !gone.contains(one)).collect()))
+        }
+        _ => Err(RefusalCode::WrongType),
+    }
+}
+
+fn elements(value: Option<&Value>) -> Vec<Value> {
+    if let Some(Value::List(elements)) = value { elements.clone() } else { Vec::new() }
+}
+
+/// RFC 7396: maps are merged member by member, null takes a member away, all else replaces.
+fn merged(current: Option<&Value>, patch: &Value) -> Value {
+    let Value::Map(patch) = patch else { return patch.clone() };
+    let mut members = if let Some(Value::Map(members)) = current { members.clone() } else { BTreeMap::new() };
+    for (name, value) in patch {
+        match (members.remove(name), value) {
+            (_, Value::Null) => {}
+            (old, value) => drop(members.insert(name.clone(), merged(old.as_ref(), value))),
+        }
+    }
+    Value::Map(members)
+}
