@@ -43,6 +43,7 @@ pub(super) fn routes(rooms: Rooms) -> Router<Rooms> {
         .route("/identities/{identity}/datasets/{dataset}/conflicts", get(conflicts))
         .route("/backup", get(backup))
         .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(rooms, only_operators))
 }
 

@@ -111,6 +111,13 @@ async fn with_a_certificate_everything_is_encrypted() {
     let Ok(ServerMessage::Changes { records, .. }) = soon("the change", laptop.recv()).await else { panic!("no change") };
     assert_eq!(records[0].content.value(), change(&large).value.as_ref());
 
+    // An operator who trusts it gets an answer, in secret too.
+    let asked = ["identities", "--subject", "alice", "--url", &url];
+    let found = soon("an answer", driftless().args(asked).env("SSL_CERT_FILE", &certificate).output()).await.unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let untrusted = soon("a refusal", driftless().args(asked).output()).await.unwrap();
+    assert_eq!(untrusted.status.code(), Some(5), "{untrusted:?}");
+
     // Whoever does not trust the certificate, or speaks in the clear, does not come in.
     let strict = Settings::new(&url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();
     assert!(soon("a refusal", Connection::connect(&strict, token("alice"))).await.is_err());
