@@ -224,7 +224,9 @@ impl Config {
     /// The store, as `store` takes it.
     pub fn store(&self) -> store::Config {
         let StoreSection { engine, cache_mib, reserve_mib } = self.store;
-        store::Config { engine, cache_mib, reserve_mib, address: self.listen.to_string() }
+        // Which port a 0 comes to is known only later.
+        let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
+        store::Config { engine, cache_mib, reserve_mib, address }
     }
 
     /// What cannot be said by the types alone.

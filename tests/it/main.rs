@@ -6,8 +6,11 @@ mod support;
 
 mod admin;
 mod datasets;
+mod failing;
 mod hostile;
 mod logs;
 mod preferences;
+mod reaping;
+mod restoring;
 mod serving;
 mod sessions;

@@ -74,7 +74,8 @@ async fn two_servers_do_not_share_a_folder_nor_a_port() {
     let server = Server::start().await;
     let data = server.folder().join("store");
     let said = fails(&["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]).await;
-    assert!(said.contains("another process") && said.contains("--data"), "{said}");
+    let holder = format!("process {} has it open since", std::process::id());
+    assert!(said.contains("another process") && said.contains(&holder) && said.contains("--data"), "{said}");
     let folder = TempDir::new().unwrap();
     let address = server.address().to_string();
     let said = fails(&["dev", "--listen", &address, "--data", folder.path().to_str().unwrap()]).await;

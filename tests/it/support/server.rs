@@ -57,6 +57,12 @@ impl Server {
         };
     }
 
+    /// The same with other settings.
+    pub async fn restart_with(&mut self, pool: TestPool) {
+        self.pool = pool;
+        self.restart().await;
+    }
+
     /// Begins to stop it, as SIGTERM does.
     pub fn drain(&mut self) {
         if let Some(stop) = self.stop.take() {
