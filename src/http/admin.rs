@@ -222,7 +222,7 @@ impl Source for Backup {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         match Backup::next(self).await {
             Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
-            Ok(Err(NoCopy::TooSlow | NoCopy::Busy)) => Err("its reader is slower than the writes"),
+            Ok(Err(NoCopy::TooSlow | NoCopy::Busy)) => Err("its reader is slower than the writes, or the store failed"),
             Err(_) => Err("the store cannot be read"),
         }
     }

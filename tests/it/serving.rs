@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Phone, Server, TestPool, change, driftless, name, soon, token};
+use crate::support::{Operator, Phone, Server, TestPool, change, driftless, name, soon, token};
 
 async fn fails(arguments: &[&str]) -> String {
     let output = soon("an end", driftless().args(arguments).output()).await.unwrap();
@@ -67,6 +67,11 @@ async fn a_production_server_believes_its_issuer() {
     // Its pool is not the one of `dev`, and its secret is not either.
     assert_eq!(Phone::refused(&url, &token("ann"), "phone").await.code(), Some(CloseCode::TokenRefused));
     assert!(fails(&["token", "--pool", "app", "--subject", "ann"]).await.contains("--config"));
+    // No operator key is configured, so nobody is an operator.
+    for key in ["", driftless::admin::DEVELOPMENT_KEY] {
+        let reply = Operator::with(address.parse().unwrap(), key).get("/identities?pool=app&subject=ann").await;
+        assert!(reply.status == 404 && reply.text().contains("admin.key"), "{} {}", reply.status, reply.text());
+    }
 }
 
 #[tokio::test]
