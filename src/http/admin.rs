@@ -43,6 +43,7 @@ pub(super) fn routes(rooms: Rooms) -> Router<Rooms> {
         .route("/identities/{identity}/datasets/{dataset}/conflicts", get(conflicts))
         .route("/backup", get(backup))
         .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(rooms, only_operators))
 }
 
@@ -221,7 +222,7 @@ impl Source for Backup {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         match Backup::next(self).await {
             Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
-            Ok(Err(NoCopy::TooSlow | NoCopy::Busy)) => Err("its reader is slower than the writes"),
+            Ok(Err(NoCopy::TooSlow | NoCopy::Busy)) => Err("its reader is slower than the writes, or the store failed"),
             Err(_) => Err("the store cannot be read"),
         }
     }

@@ -14,7 +14,7 @@ pub(super) const POOL: &str = "demo";
 #[derive(clap::Args)]
 pub struct Who {
     /// Whose, as `region:uuid`
-    #[arg(value_name = "IDENTITY", required_unless_present = "subject", conflicts_with = "subject")]
+    #[arg(value_name = "IDENTITY", conflicts_with = "subject")]
     identity: Option<String>,
     /// Whose, by the person's login: the `sub` of their tokens
     #[arg(long)]
@@ -39,7 +39,14 @@ struct Logins {
 impl Who {
     /// The identity that is meant.
     pub(super) async fn identity(self, server: &Server) -> Result<String, Failure> {
-        let Some(subject) = self.subject else { return Ok(self.identity.unwrap_or_default()) };
+        let subject = match (self.identity, self.subject) {
+            (Some(identity), _) => return Ok(identity),
+            (None, Some(subject)) => subject,
+            (None, None) => {
+                let what = "say whose: an identity, region:uuid, or a person's login with --subject NAME, and --pool if it is not demo";
+                return Err(Failure::Input(what.to_owned()));
+            }
+        };
         let identities: BTreeSet<String> = logins(server, &self.pool, &subject).await?.into_iter().map(|login| login.identity).collect();
         match identities.len() {
             1 => Ok(identities.into_iter().next().unwrap_or_default()),

@@ -219,7 +219,13 @@ impl Group<'_> {
         if batches[0].rows.is_empty() {
             return Ok(());
         }
-        if self.store.engine.commit(&batches)?.contains(&Committed::Stale) {
+        let committed = self.store.engine.commit(&batches).inspect_err(|error| {
+            // On a full disk nothing was applied, and a copy under way goes on. Otherwise it would not know of what may be found later.
+            if !matches!(error, StoreError::Full(_)) {
+                self.store.tap.end();
+            }
+        })?;
+        if committed.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
         self.store.tap.note(&batches);

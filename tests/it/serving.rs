@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Phone, Server, TestPool, change, driftless, name, soon, token};
+use crate::support::{Operator, Phone, Server, TestPool, change, driftless, name, soon, token};
 
 async fn fails(arguments: &[&str]) -> String {
     let output = soon("an end", driftless().args(arguments).output()).await.unwrap();
@@ -67,6 +67,11 @@ async fn a_production_server_believes_its_issuer() {
     // Its pool is not the one of `dev`, and its secret is not either.
     assert_eq!(Phone::refused(&url, &token("ann"), "phone").await.code(), Some(CloseCode::TokenRefused));
     assert!(fails(&["token", "--pool", "app", "--subject", "ann"]).await.contains("--config"));
+    // No operator key is configured, so nobody is an operator.
+    for key in ["", driftless::admin::DEVELOPMENT_KEY] {
+        let reply = Operator::with(address.parse().unwrap(), key).get("/identities?pool=app&subject=ann").await;
+        assert!(reply.status == 404 && reply.text().contains("admin.key"), "{} {}", reply.status, reply.text());
+    }
 }
 
 #[tokio::test]
@@ -111,6 +116,13 @@ async fn with_a_certificate_everything_is_encrypted() {
     phone.send(&ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change(&large)] }).await.unwrap();
     let Ok(ServerMessage::Changes { records, .. }) = soon("the change", laptop.recv()).await else { panic!("no change") };
     assert_eq!(records[0].content.value(), change(&large).value.as_ref());
+
+    // An operator who trusts it gets an answer, in secret too.
+    let asked = ["identities", "--subject", "alice", "--url", &url];
+    let found = soon("an answer", driftless().args(asked).env("SSL_CERT_FILE", &certificate).output()).await.unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let untrusted = soon("a refusal", driftless().args(asked).output()).await.unwrap();
+    assert_eq!(untrusted.status.code(), Some(5), "{untrusted:?}");
 
     // Whoever does not trust the certificate, or speaks in the clear, does not come in.
     let strict = Settings::new(&url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();

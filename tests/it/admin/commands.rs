@@ -83,7 +83,7 @@ async fn a_command_that_fails_says_what_to_do() {
     let key = token("alice");
     for (arguments, code, says) in [
         (&["identities", "--subject", "alice", "--key", &key][..], 3, "DRIFTLESS_ADMIN_KEY"),
-        (&["identities", "--subject", "alice", "--key", "no key"], 2, "admin.key"),
+        (&["identities", "--subject", "alice", "--key", "no\nkey"], 2, "admin.key"),
         (&["identities", "--subject", "nobody"], 2, "--pool"),
         (&["history", "d", "--subject", "nobody"], 2, "nobody has signed in"),
         (&["history", "none", "--subject", "alice"], 3, "no such dataset"),

@@ -5,7 +5,7 @@ use std::process::Output;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::{driftless, soon};
 
@@ -64,7 +64,10 @@ impl Operator {
 
     /// Sends a request and reads nothing yet.
     pub async fn begin(&self, method: &str, path: &str, body: &str) -> TcpStream {
-        let mut socket = TcpStream::connect(self.address).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        // Small, so that a reader who does not read is soon noticed.
+        socket.set_recv_buffer_size(64 * 1024).unwrap();
+        let mut socket = socket.connect(self.address).await.unwrap();
         let key = self.authorization.as_ref().map_or_else(String::new, |shown| format!("Authorization: {shown}\r\n"));
         let length = body.len();
         let text =

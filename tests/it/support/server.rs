@@ -22,8 +22,6 @@ pub struct TestPool {
     pub pool: &'static str,
     /// Lines of the whole server.
     pub server: &'static str,
-    /// Nobody is an operator.
-    pub without_operators: bool,
 }
 
 /// A running server.
@@ -126,8 +124,7 @@ async fn run(folder: &Path, pool: TestPool, port: u16) -> (SocketAddr, oneshot::
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
     let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
-    let config = if pool.without_operators { config } else { config.with_operator_key(DEVELOPMENT_KEY) };
-    let app = App::start(&config, dev::routes()).await.unwrap();
+    let app = App::start(&config.with_operator_key(DEVELOPMENT_KEY), dev::routes()).await.unwrap();
     let address = app.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
