@@ -242,7 +242,8 @@ fn no_damaged_byte_of_sleds_log_is_passed_over() {
 #[test]
 fn no_damaged_byte_of_sleds_table_is_passed_over() {
     let table = |store: &Path| {
-        let names = std::fs::read_dir(store).expect("reads").map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
+        let names =
+            std::fs::read_dir(store).expect("reads").map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"));
         names.filter(|name| name.starts_with("snap.")).max().expect("a table")
     };
     every_damage(Kind::Sled, table);
