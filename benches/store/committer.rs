@@ -10,7 +10,7 @@ use driftless::clock::Clock;
 use driftless::committer::Committer;
 use driftless::hub::Hub;
 use driftless::metrics::Metrics;
-use driftless::store::{Config, Decision, Identity, Patch, Rules, Store};
+use driftless::store::{Config, Decision, EngineKind, Identity, Patch, Rules, Store};
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use tokio::runtime::Runtime;
 
@@ -23,12 +23,14 @@ pub const VALUE_BYTES: usize = 200;
 /// Records of each writer.
 const RECORDS: u64 = 100;
 
-/// The cache of a server with all defaults.
-const CACHE_MIB: u64 = 256;
-
-/// Opens or makes a store.
+/// Opens or makes a store as a server with all defaults has it, but for the engine.
 pub fn open(folder: &Path) -> Store {
-    Store::open(folder, &Config { cache_mib: CACHE_MIB }, &Epoch::new("bench").unwrap()).unwrap()
+    let engine = match crate::engine().as_deref() {
+        None | Some("sled") => EngineKind::Sled,
+        Some("redb") => EngineKind::Redb,
+        Some(other) => panic!("no engine is called {other}"),
+    };
+    Store::open(folder, &Config { engine, ..Config::default() }, &Epoch::new("bench").unwrap()).unwrap()
 }
 
 /// A patch of puts.

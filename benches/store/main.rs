@@ -4,7 +4,7 @@
 //! - Durable writes through the committer, and through 64 sockets of the real server, each beside the disk's limit at the group size that
 //!   was reached. Slices of one and of the other take turns, because a disk's speed drifts.
 //! - The cost of a write, the time to start, the memory and the bytes on disk as the store grows. `DRIFTLESS_RECORDS=10000000` has a
-//!   further size in it; `DRIFTLESS_SLICE_MS` makes the slices shorter or longer.
+//!   further size in it; `DRIFTLESS_SLICE_MS` makes the slices shorter or longer; `DRIFTLESS_ENGINE` chooses the engine.
 //!
 //! Figures of one run are compared with each other, never with those of another hour. Everything lies in one folder beside the build, on
 //! a real disk: a temporary folder may be memory.
@@ -37,6 +37,7 @@ fn main() {
     }
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let patch_bytes = committer::patch_bytes(&folder.path().join("sample"));
+    println!("engine: {}", engine().as_deref().unwrap_or("sled"));
     println!("a patch that puts a value of {} bytes makes {patch_bytes} bytes of rows\n", committer::VALUE_BYTES);
     let mut raw = Raw::new(&folder.path().join("raw"), patch_bytes);
 
@@ -54,6 +55,11 @@ fn main() {
 /// How long one slice takes.
 fn slice() -> Duration {
     Duration::from_millis(number("DRIFTLESS_SLICE_MS").unwrap_or(1_000))
+}
+
+/// The engine that is asked for.
+fn engine() -> Option<String> {
+    std::env::var("DRIFTLESS_ENGINE").ok()
 }
 
 fn number(name: &str) -> Option<u64> {

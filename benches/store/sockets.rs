@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use crate::committer::{VALUE_BYTES, dataset};
 use crate::raw::Raw;
 use crate::report::{Measured, bytes_on_disk, counter, resident_mib, table};
-use crate::{WRITERS, in_turns};
+use crate::{WRITERS, engine, in_turns};
 
 /// Records of each writer.
 const RECORDS: u64 = 100;
@@ -82,8 +82,10 @@ async fn write((mut device, mut id): Writer, end: Instant) -> (Writer, Vec<Durat
 
 impl Server {
     fn start(data: &Path) -> Server {
-        let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log", "warn"];
-        let mut child = Command::new(env!("CARGO_BIN_EXE_driftless")).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
+        command.args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log", "warn"]);
+        command.args(engine().iter().flat_map(|engine| ["--store-engine", engine]));
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.find(|line| line.contains("http://")).unwrap();
         let url = line[line.find("http://").unwrap()..].trim_end_matches("/demo/").to_owned();

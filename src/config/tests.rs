@@ -33,6 +33,15 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn the_engine_is_chosen_by_its_name() {
+    assert_eq!(Config::default().store().engine, store::EngineKind::Sled);
+    let config = read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7"])).expect("reads");
+    assert_eq!((config.store().engine, config.store().reserve_mib), (store::EngineKind::Redb, 7));
+    let said = refused("[store]\nengine = \"rocksdb\"\n");
+    assert!(said.contains("engine") && said.contains("redb"), "{said}");
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let empty = |name: &str| name.starts_with("DRIFTLESS_").then(String::new);
     assert!(read(None, &empty, &Flags::default()).expect("reads").origins.is_empty());

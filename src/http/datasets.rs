@@ -136,15 +136,19 @@ pub(super) async fn ack(
     }
 }
 
-async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    let token = token.ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
+pub(super) async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
+    let token = bearer(headers).ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
     let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     let device = device.ok_or(Error::NoDevice)?;
     Ok(rooms.door.enter(token, device).await?)
 }
 
-fn named(dataset: &str) -> Result<DatasetName, Error> {
+/// What a request has to show.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+pub(super) fn named(dataset: &str) -> Result<DatasetName, Error> {
     DatasetName::new(dataset).map_err(|error| Error::Refused {
         id: None,
         dataset: None,
@@ -153,11 +157,12 @@ fn named(dataset: &str) -> Result<DatasetName, Error> {
     })
 }
 
-fn bad_request(message: String) -> Error {
+pub(super) fn bad_request(message: String) -> Error {
     Error::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message }
 }
 
-async fn read(body: Body) -> Result<Bytes, Error> {
+/// A whole body.
+pub(super) async fn read(body: Body) -> Result<Bytes, Error> {
     match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, limits::MESSAGE_BYTES)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Error::Body("the body is over 2 MiB, or broke off")),

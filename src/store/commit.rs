@@ -215,8 +215,8 @@ impl Group<'_> {
 
     /// Makes all of it durable. An error leaves open which of it will be found later: its outcome is unknown.
     pub fn commit(self) -> Result<(), StoreError> {
-        let batches = self.view.into_batches();
-        if batches.is_empty() {
+        let batches = [self.view.into_batch()];
+        if batches[0].rows.is_empty() {
             return Ok(());
         }
         if self.store.engine.commit(&batches)?.contains(&Committed::Stale) {

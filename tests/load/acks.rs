@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use driftless::store::{Config, Identity, Store};
+use driftless::store::{Config, EngineKind, Identity, Store};
 use driftless_protocol::Epoch;
 use tempfile::TempDir;
 
@@ -11,13 +11,14 @@ use super::watcher::Watcher;
 
 /// The server is dead. What it leaves knows of every acknowledgement.
 pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
-    // Only the default engine can be opened by this.
-    if std::env::var_os("DRIFTLESS_ENGINE").is_some() {
-        return;
-    }
+    let engine = match super::engine().as_deref() {
+        None | Some("sled") => EngineKind::Sled,
+        Some("redb") => EngineKind::Redb,
+        Some(other) => panic!("no engine is called {other}"),
+    };
     let folder = TempDir::new().unwrap();
     copy(data, folder.path());
-    let store = Store::open(folder.path(), &Config::cached(16), &Epoch::new("unused").unwrap()).unwrap();
+    let store = Store::open(folder.path(), &Config { engine, ..Config::cached(16) }, &Epoch::new("unused").unwrap()).unwrap();
     for watcher in watchers {
         let Some(identity) = watcher.identity() else { continue };
         for (dataset, version) in watcher.acknowledged() {

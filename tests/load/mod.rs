@@ -47,9 +47,14 @@ pub struct Load {
 /// The writing of a round.
 pub struct Round(JoinSet<()>);
 
+/// The engine that is asked for.
+fn engine() -> Option<String> {
+    std::env::var("DRIFTLESS_ENGINE").ok()
+}
+
 /// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names, if it does.
 pub fn begin(data: &Path, listen: &str) -> Starting {
-    let engine = std::env::var("DRIFTLESS_ENGINE").ok();
+    let engine = engine();
     let more: Vec<&str> = engine.iter().flat_map(|engine| ["--store-engine", engine]).collect();
     Binary::begin(data, listen, &more)
 }

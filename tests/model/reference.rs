@@ -189,8 +189,8 @@ fn apply(history: &History, patch: &Accepted, version: u64) -> Result<(BTreeMap<
         }
         let (value, computed) = match (change.op, &change.value, &current) {
             (Op::Put, value, _) => (value.clone(), false),
-            // A base says that the device knew the record: that it is gone is remembered even where it never was.
-            (Op::Remove, _, None) if before.is_empty() && own.is_none() && change.base.is_some() => (None, false),
+            // A base says that the device knew the record: its removal is remembered even where it never was.
+            (Op::Remove, _, None) if change.base.is_some() && before.is_empty() && own.is_none() => (None, false),
             (Op::Remove, _, None) | (Op::Discard, Some(Value::List(_)), None) => continue,
             (Op::Remove, _, Some(_)) => (None, false),
             (op, operand, current) => (Some(compute(op, current.as_ref(), operand.as_ref())?), true),

@@ -1,0 +1,123 @@
+//! A backup is restored while devices hold more than it does: what the server has lost comes back, what was removed stays removed or is
+//! told, unsent writes are applied once. With the real binary, its commands, and the real client library.
+
+use std::path::Path;
+
+use driftless_client::{Device, Event, Events, Outcome, Settings, Tokens};
+use driftless_protocol::{Content, DeviceId, Value};
+use tempfile::TempDir;
+
+use crate::support::{Binary, change, driftless, key, name, soon, token};
+
+fn device(url: &str, id: &str) -> (Device, Events) {
+    let settings = Settings::new(url, DeviceId::new(id).unwrap(), Tokens::fixed(token("alice"))).unwrap();
+    Device::connect(settings)
+}
+
+/// Runs a command of the operator's, which must succeed.
+async fn operate(arguments: &[&str]) -> String {
+    let output = soon("the command's end", driftless().args(arguments).output()).await.unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+async fn write(device: &Device, text: &str) -> u64 {
+    match soon(text, device.write(&name("d"), vec![change(text)])).await.unwrap() {
+        Outcome::Written { version, .. } => version,
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+async fn until(events: &mut Events, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+    soon(what, async {
+        loop {
+            let event = events.recv().await.expect("the device lives");
+            if wanted(&event) {
+                return event;
+            }
+        }
+    })
+    .await
+}
+
+async fn reaches(device: &Device, events: &mut Events, version: u64) {
+    while device.position(&name("d")).await.unwrap().is_none_or(|position| position.version < version) {
+        until(events, "a change", |event| matches!(event, Event::Changed { .. })).await;
+    }
+}
+
+async fn contents(device: &Device) -> Vec<(String, Value)> {
+    let records = device.records(&name("d")).await.unwrap().unwrap();
+    let value = |content: &Content| content.value().cloned().unwrap();
+    records.values().map(|record| (record.key.to_string(), value(&record.content))).collect()
+}
+
+async fn restored(file: &Path, folder: &Path, listen: &str) -> Binary {
+    operate(&["restore", file.to_str().unwrap(), "--data", folder.to_str().unwrap()]).await;
+    Binary::start(folder, listen, &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_removed() {
+    let folder = TempDir::new().unwrap();
+    let (first, second, file) = (folder.path().join("first"), folder.path().join("second"), folder.path().join("demo.backup"));
+    let server = Binary::start(&first, "127.0.0.1:0", &[]).await;
+    let (url, listen) = (server.url.clone(), server.address().to_owned());
+    let ((phone, mut phone_events), (laptop, mut laptop_events)) = (device(&url, "phone"), device(&url, "laptop"));
+    for one in [&phone, &laptop] {
+        one.open(&name("d")).await.unwrap();
+        soon("the first answer", one.synced(&name("d"))).await.unwrap();
+    }
+    for text in ["put kept 1", "put changed 1", "put removed-before 1", "remove removed-before", "put removed 1", "add count 5"] {
+        write(&phone, text).await;
+    }
+    operate(&["backup", file.to_str().unwrap(), "--url", &url]).await;
+
+    // After the backup: a new record, a changed one, one more on the count, and one that comes and goes while the laptop is away.
+    for text in ["put new 1", "put changed 2", "add count 1"] {
+        write(&phone, text).await;
+    }
+    let seen = write(&phone, "put comes-and-goes 1").await;
+    reaches(&laptop, &mut laptop_events, seen).await;
+    laptop.go_offline().await.unwrap();
+    write(&phone, "remove comes-and-goes").await;
+    write(&phone, "remove removed").await;
+    phone.go_offline().await.unwrap();
+    // Written offline, in view of what the server is about to lose.
+    let based = phone.put_based(&name("d"), key("changed"), Value::from(3)).await.unwrap().unwrap();
+    let unsent = tokio::spawn({
+        let phone = phone.clone();
+        async move { phone.write(&name("d"), vec![based, change("put offline 1")]).await }
+    });
+    server.kill().await;
+
+    let server = restored(&file, &second, &listen).await;
+    phone.go_online().await.unwrap();
+    let event = until(&mut phone_events, "the restore", |event| matches!(event, Event::Restored { .. })).await;
+    // new, count, and the removals of removed and comes-and-goes; changed is named by the write that was not sent yet.
+    assert_eq!(event, Event::Restored { dataset: name("d"), shared: Some(6), offered: 4 });
+    assert!(matches!(soon("the unsent write", unsent).await.unwrap(), Ok(Outcome::Written { .. })), "applied, and no conflict with itself");
+    let last = write(&phone, "put end 1").await;
+    reaches(&phone, &mut phone_events, last).await;
+    let expected: Vec<(String, Value)> = [("changed", 3), ("count", 6), ("end", 1), ("kept", 1), ("new", 1), ("offline", 1)]
+        .map(|(key, value)| (key.to_owned(), Value::from(value)))
+        .into();
+    assert_eq!(contents(&phone).await, expected);
+
+    // The laptop missed a removal, and a newer value. What it has does not come back unnoticed: its app is asked.
+    laptop.go_online().await.unwrap();
+    let conflict = until(&mut laptop_events, "the conflict", |event| matches!(event, Event::OfferConflict { .. })).await;
+    let Event::OfferConflict { ours, records, .. } = conflict else { unreachable!() };
+    assert_eq!(ours.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["changed", "comes-and-goes"]);
+    let now: Vec<_> = records.iter().map(|record| (record.key.as_str(), record.content.value().cloned())).collect();
+    assert_eq!(now, [("changed", Some(Value::from(3))), ("comes-and-goes", None)]);
+    reaches(&laptop, &mut laptop_events, last).await;
+    assert_eq!(contents(&laptop).await, expected);
+
+    // And a device that comes from nothing gets the same.
+    let (tablet, _tablet_events) = device(&url, "tablet");
+    tablet.open(&name("d")).await.unwrap();
+    soon("the first answer", tablet.synced(&name("d"))).await.unwrap();
+    assert_eq!(contents(&tablet).await, expected);
+    server.kill().await;
+}
