@@ -153,8 +153,9 @@ impl Load {
                 let (version, _) = self.ledger.settled(&place);
                 let (records, head) = fresh.open(dataset.as_str()).await;
                 self.ledger.equals(&place, "a fresh device", &cells(&records));
-                for _ in 0..POSITIONS {
-                    let position = Position { epoch: head.epoch.clone(), version: chance.below(version + 1) };
+                // A position of 0 has nothing: what is gone is not said to it.
+                for _ in 0..POSITIONS.min(version) {
+                    let position = Position { epoch: head.epoch.clone(), version: 1 + chance.below(version) };
                     self.is_sent_what_follows(&mut fresh, &place, position).await;
                 }
                 for writer in self.writers.iter().filter(|writer| writer.person == person) {

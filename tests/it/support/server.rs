@@ -48,7 +48,13 @@ impl Server {
 
     /// Stops it in good order and starts it again on the same folder and port.
     pub async fn restart(&mut self) {
+        self.restart_after(|_| {}).await;
+    }
+
+    /// The same, with something done to its folder in between.
+    pub async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         self.stop().await;
+        between(self.folder.path());
         (self.address, self.stop, self.running) = {
             let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port()).await;
             (address, Some(stop), running)
