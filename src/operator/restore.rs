@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Failure;
 use super::output::{line, utc};
 use crate::client::Progress;
-use crate::store::{self, Config, Summary};
+use crate::store::{self, Config, RestoreError, Summary};
 
 /// Makes a store in a folder that is empty or not there.
 pub fn restore(file: &Path, folder: &Path, config: &Config) -> Result<(), Failure> {
@@ -18,7 +18,11 @@ pub fn restore(file: &Path, folder: &Path, config: &Config) -> Result<(), Failur
     let shown = |done: u64, all: u64| progress.show(&format!("restored {done} of {all} rows, {} %", done * 100 / all.max(1)));
     let restored = store::restore(file, folder, config, &epoch, shown);
     progress.show("");
-    let Summary { epoch: old, made_ms, rows, .. } = restored.map_err(|error| Failure::file(file, error))?;
+    let restored = restored.map_err(|error| match error {
+        RestoreError::Damaged(damage) => Failure::file(file, damage),
+        RestoreError::NotEmpty(_) | RestoreError::Store(_) | RestoreError::Io(..) => Failure::File(error.to_string()),
+    });
+    let Summary { epoch: old, made_ms, rows, .. } = restored?;
     line(&format!(
         "{} holds the store as it was at {} UTC or a little later: {rows} rows, epoch {epoch} (it was {old})",
         folder.display(),
