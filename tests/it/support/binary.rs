@@ -80,6 +80,21 @@ impl Binary {
         self.child.kill().await.unwrap();
     }
 
+    /// SIGSTOP: returns when no thread of it does anything any more, but for what the kernel is doing for one.
+    pub async fn freeze(&self) {
+        let pid = self.child.id().unwrap().to_string();
+        assert!(Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
+        let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|thread| thread.unwrap().path().join("stat"));
+        // A thread that ended meanwhile has no state.
+        let state = |path| std::fs::read_to_string(path).ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
+        soon("the server's standstill", async {
+            while threads().filter_map(state).any(|state| "RS".contains(state)) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     /// SIGTERM, and what it wrote to its log.
     pub async fn terminate(mut self) -> String {
         let pid = self.child.id().unwrap().to_string();
