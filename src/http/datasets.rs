@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use driftless_protocol::{
@@ -17,7 +17,7 @@ use super::{Rooms, error::granted};
 use crate::committer::Unavailable;
 use crate::session::Entry;
 use crate::store::{Decision, Reading, Start};
-use crate::sync::AckError;
+use crate::sync::{AckError, Principal};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
@@ -25,11 +25,14 @@ const BODY_DEADLINE: Duration = Duration::from_secs(20);
 /// The header that names the device.
 const DEVICE: &str = "driftless-device";
 
+/// The header that names the identity, in answers.
+const IDENTITY: &str = "driftless-identity";
+
 /// `GET /v1/datasets`.
 pub(super) async fn list(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let datasets = rooms.sync.list(&who).await?;
-    Ok(granted(&ServerMessage::Datasets { datasets }))
+    Ok(told(&who, granted(&ServerMessage::Datasets { datasets })))
 }
 
 /// The position of a reader, in the query.
@@ -83,7 +86,7 @@ pub(super) async fn changes(
         }
     };
     let epoch = rooms.sync.epoch().clone();
-    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records }))
+    Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records })))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.
@@ -103,9 +106,9 @@ pub(super) async fn write(
     let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0).await?;
     match answer.await.map_err(|_| Unavailable::Now)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
-            Ok(granted(&ServerMessage::Written { id, version, records: results }))
+            Ok(told(&who, granted(&ServerMessage::Written { id, version, records: results })))
         }
-        Decision::Conflict(records) => Ok(error::conflict(&ServerMessage::Conflict { id, dataset, records })),
+        Decision::Conflict(records) => Ok(told(&who, error::conflict(&ServerMessage::Conflict { id, dataset, records }))),
         Decision::NoIdentity => Err(Unavailable::Now.into()),
         Decision::Refused(code, message) => Err(Error::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }
@@ -125,7 +128,7 @@ pub(super) async fn ack(
         _ => return Err(bad_request("not an acknowledgement".to_owned())),
     };
     match rooms.sync.acknowledge(&who, dataset.clone(), version).await {
-        Ok(()) => Ok(granted(&serde_json::json!({ "acknowledged": version }))),
+        Ok(()) => Ok(told(&who, granted(&serde_json::json!({ "acknowledged": version })))),
         Err(AckError::Unavailable(why)) => Err(why.into()),
         Err(AckError::Ahead(head)) => Err(Error::Refused {
             id: None,
@@ -134,6 +137,14 @@ pub(super) async fn ack(
             message: format!("the newest version is {head}"),
         }),
     }
+}
+
+/// An answer that says whose data it is about: a device whose identity was merged into another has positions that mean nothing here.
+fn told(who: &Principal, mut answer: Response) -> Response {
+    if let Ok(identity) = HeaderValue::from_str(who.identity.as_str()) {
+        answer.headers_mut().insert(IDENTITY, identity);
+    }
+    answer
 }
 
 pub(super) async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {

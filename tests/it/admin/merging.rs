@@ -171,6 +171,9 @@ async fn a_guest_who_signs_in_to_an_account_brings_its_data() {
     // The answer may be lost: asking again, with either login, is answered the same way, less the merge.
     let again = link(&server, "guest", "phone", &token("user")).await;
     assert_eq!(again.json(), json!({ "identity": user.welcome.identity, "merged": false }));
+    // Plain HTTP says whose data it is, too: the guest's positions mean nothing any more.
+    let answer = server.http("guest", "phone").get("/v1/datasets/d/changes").await;
+    assert!(answer.head.contains(&format!("driftless-identity: {}", user.welcome.identity)), "{}", answer.head);
 }
 
 #[tokio::test]
