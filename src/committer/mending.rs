@@ -32,11 +32,11 @@ impl Writer {
         error!(%error, "the store failed; nothing acknowledged is lost; it is opened again as soon as that is possible");
         self.metrics.store_failed("failed");
         self.keeper.fails();
-        let mut said = Instant::now();
+        let mut said: Option<Instant> = None;
         let mut next = next;
         while let Err(error) = self.store.recover() {
-            if said.elapsed() >= SAY_AGAIN {
-                said = Instant::now();
+            if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+                said = Some(Instant::now());
                 error!(%error, "the store cannot be opened; this is tried again every second: mend the disk, or stop driftless and restore a backup");
             }
             if next == Next::Stop || self.refuse_for(TRY_AGAIN, jobs) == Next::Stop {
