@@ -27,6 +27,10 @@ use crate::{http, store};
 /// Records of a dataset, at most: a version numbers what it touches with 16 bits.
 const MOST_RECORDS: u64 = 1 << 16;
 
+/// Versions and bytes of history that a dataset keeps, at most: a restore reads all of it, and holds up all writes meanwhile.
+const MOST_VERSIONS: u64 = 100_000;
+const MOST_HISTORY_BYTES: u64 = 1 << 30;
+
 /// The longest time that anything is kept, in seconds: 100 years.
 const LONGEST_S: u64 = 100 * 365 * 24 * 3600;
 
@@ -263,9 +267,12 @@ impl Config {
             if records > MOST_RECORDS {
                 return wrong("records must be 65536 at most: restoring a dataset may touch all of them at once");
             }
-            let KeepSection { tombstone_s, history_s, .. } = pool.keep;
+            let KeepSection { tombstone_s, history_s, history_versions, history_bytes } = pool.keep;
             if tombstone_s > LONGEST_S || history_s > LONGEST_S {
                 return wrong("keep: nothing is kept for more than 100 years");
+            }
+            if history_versions > MOST_VERSIONS || history_bytes > MOST_HISTORY_BYTES {
+                return wrong("keep: history_versions is 100000 at most, history_bytes 1073741824: a restore reads all of it at once");
             }
             if pool.issuers.is_empty() {
                 return wrong("without an issuer nobody can sign in; add [[pools.NAME.issuers]]");

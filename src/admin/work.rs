@@ -69,8 +69,8 @@ impl Admin {
         let Ok(account) = self.account(from.clone()).await? else { return Ok(Merged::NoIdentity(from)) };
         let datasets = account.datasets.len();
         let (of, to) = (from.clone(), into.clone());
-        let begun = self.committer.act(move |group, now_ms| {
-            let merging = group.merge(&of, &to, &policies, now_ms)?;
+        let begun = self.committer.act(move |group, _| {
+            let merging = group.merge(&of, &to, &policies)?;
             let notices = if merging == Merging::Begun { vec![Notice::Ended(of, Mark::Merged)] } else { Vec::new() };
             Ok((merging, notices))
         });

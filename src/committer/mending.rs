@@ -22,10 +22,17 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 impl Writer {
     /// Returns when the store takes writes again, or when the server stops.
     pub(super) fn mend(&mut self, broken: Broken, jobs: &mut VecDeque<Job>) -> Next {
-        let Broken { error, touched, next } = broken;
+        let Broken { error, touched, ended, next } = broken;
         if let StoreError::Full(_) = error {
             self.metrics.store_failed("full");
             warn!(%error, "writes are refused");
+            self.keeper.durable();
+            return next;
+        }
+        if !self.store.is_failed() {
+            // A row that the group rests on is damaged: nothing was written, and the engine is well.
+            self.metrics.store_failed("damaged");
+            error!(%error, "a group of writes is refused");
             self.keeper.durable();
             return next;
         }
@@ -45,13 +52,19 @@ impl Writer {
             }
         }
         if next == Next::Go {
+            self.keeper.durable();
+            for (identity, mark) in ended {
+                // The act may be found to have happened.
+                if !matches!(self.store.merged(&identity), Ok(Some(_))) {
+                    self.hub.mark(identity.as_str(), mark);
+                }
+            }
             for (identity, dataset) in touched {
                 match self.store.version(&identity, &dataset) {
                     Ok(version) => self.hub.jump(identity.as_str(), &dataset, version),
                     Err(error) => warn!(%error, %identity, %dataset, "a dataset cannot be read"),
                 }
             }
-            self.keeper.durable();
             info!("the store works again");
         }
         next

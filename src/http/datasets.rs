@@ -25,7 +25,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(20);
 /// The header that names the device.
 const DEVICE: &str = "driftless-device";
 
-/// The header that names the identity, in answers.
+/// The header that names the identity: in answers, and in requests of a device that knows it.
 const IDENTITY: &str = "driftless-identity";
 
 /// `GET /v1/datasets`.
@@ -150,8 +150,21 @@ fn told(who: &Principal, mut answer: Response) -> Response {
 pub(super) async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
     let token = bearer(headers).ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
     let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
+    // Such ids are the server's own writers'.
+    let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE));
     let device = device.ok_or(Error::NoDevice)?;
-    Ok(rooms.door.enter(token, device).await?)
+    let entry = rooms.door.enter(token, device).await?;
+    // What it has and wants to write belongs to somebody that it is no longer.
+    let was = headers.get(IDENTITY).filter(|was| was.as_bytes() != entry.principal.identity.as_str().as_bytes());
+    match was {
+        None => Ok(entry),
+        Some(_) => Err(Error::Refused {
+            id: None,
+            dataset: None,
+            code: RefusalCode::OtherIdentity,
+            message: format!("the token leads to {}, another identity than Driftless-Identity names", entry.principal.identity),
+        }),
+    }
 }
 
 /// What a request has to show.

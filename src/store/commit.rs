@@ -77,10 +77,20 @@ impl Default for Keeping {
 }
 
 impl Keeping {
-    /// How long after a dataset's first garbage the reaper looks at it, in milliseconds, and how long a tombstone stays at least: a device
-    /// that is on its way through the dataset, and has acknowledged nothing yet, must not be sent back to the beginning all the time.
+    /// Whether any history is kept.
+    pub(super) fn has_history(&self) -> bool {
+        self.history_versions > 0 && self.history_ms > 0 && self.history_bytes > 0
+    }
+
+    /// How long a tombstone stays at least, in milliseconds: a device that is on its way through the dataset, and has acknowledged nothing yet,
+    /// must not be sent back to the beginning all the time.
     pub(super) fn least_ms(&self) -> u64 {
-        LEAST_MS.min(self.tombstone_ms).min(self.history_ms)
+        LEAST_MS.min(self.tombstone_ms)
+    }
+
+    /// How long after a dataset's first garbage the reaper looks at it, in milliseconds.
+    pub(super) fn first_visit_ms(&self) -> u64 {
+        self.least_ms().min(if self.has_history() { self.history_ms } else { LEAST_MS })
     }
 }
 

@@ -5,7 +5,7 @@ use driftless_protocol::{Content, Position, ServerMessage};
 use crate::support::{Server, TestPool, change, name, soon};
 
 /// Everything may go at once, so that nobody waits for a month.
-const HASTY: TestPool = TestPool { pool: "keep.tombstone_s = 0\nkeep.history_s = 0", server: "" };
+const HASTY: TestPool = TestPool { pool: "keep.tombstone_s = 0\nkeep.history_s = 1", server: "" };
 
 async fn reaped(server: &Server, what: &str, count: f64) {
     soon("reaping", async {

@@ -7,7 +7,7 @@ use driftless_client::{Device, Outcome, Settings, Tokens};
 use driftless_protocol::{CloseCode, DeviceId};
 use serde_json::{Value, json};
 
-use crate::support::{Http, Phone, Server, TestPool, change, key, name, soon, token, value};
+use crate::support::{Http, Phone, Server, TestPool, change, exchange, key, name, soon, token, value};
 
 const POLICIES: &str = "datasets = { newest = \"last-writer-wins\" }";
 
@@ -174,6 +174,14 @@ async fn a_guest_who_signs_in_to_an_account_brings_its_data() {
     // Plain HTTP says whose data it is, too: the guest's positions mean nothing any more.
     let answer = server.http("guest", "phone").get("/v1/datasets/d/changes").await;
     assert!(answer.head.contains(&format!("driftless-identity: {}", user.welcome.identity)), "{}", answer.head);
+    let request = format!(
+        "GET /v1/datasets HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {}\r\nDriftless-Device: phone\r\n\
+         Driftless-Identity: {}\r\n\r\n",
+        token("guest"),
+        guest.welcome.identity
+    );
+    let refused = exchange(server.address(), request.as_bytes()).await;
+    assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("other_identity")));
 }
 
 #[tokio::test]
