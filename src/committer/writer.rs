@@ -254,7 +254,8 @@ impl Job {
 
 fn sign_in(group: &mut Group<'_>, who: &SignIn, now_ms: u64) -> Result<(Identity, Admission), StoreError> {
     let login = LoginKey { pool: &who.pool, issuer: &who.issuer, subject: &who.subject };
-    let identity = group.identity(login, &who.fresh, now_ms)?;
+    let fresh = if group.is_free(&who.fresh)? { &who.fresh } else { &who.spare };
+    let identity = group.identity(login, fresh, now_ms)?;
     let admission = group.admit(&identity, &who.device, who.most_devices, now_ms)?;
     Ok((identity, admission))
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
@@ -44,7 +45,9 @@ fn folder(path: &Path) -> &Path {
 
 async fn take(server: &Server, path: &Path) -> Result<(), Failure> {
     let mut stream = server.stream("backup").await?;
-    let mut file = File::create(path).map_err(|why| Failure::file(path, why))?;
+    // It holds what every user has: nobody else on this machine may read it.
+    let mut options = File::options();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|why| Failure::file(path, why))?;
     let (progress, mut bytes) = (Progress::start(), 0);
     loop {
         let next = stream.next().await.map_err(|why| {

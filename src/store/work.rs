@@ -77,6 +77,7 @@ impl Group<'_> {
         for (login, own) in self.login_rows(identity)? {
             batch.rows.extend([(login, None), (own, None)]);
         }
+        self.count_erasure(&mut batch)?;
         batch.rows.push((keys::identity(identity), None));
         batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
         self.view.decide(batch);

@@ -10,7 +10,11 @@ use tempfile::TempDir;
 use crate::support::{Binary, change, driftless, key, name, soon, token};
 
 fn device(url: &str, id: &str) -> (Device, Events) {
-    let settings = Settings::new(url, DeviceId::new(id).unwrap(), Tokens::fixed(token("alice"))).unwrap();
+    device_of("alice", url, id)
+}
+
+fn device_of(person: &str, url: &str, id: &str) -> (Device, Events) {
+    let settings = Settings::new(url, DeviceId::new(id).unwrap(), Tokens::fixed(token(person))).unwrap();
     Device::connect(settings)
 }
 
@@ -119,5 +123,35 @@ async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_
     tablet.open(&name("d")).await.unwrap();
     soon("the first answer", tablet.synced(&name("d"))).await.unwrap();
     assert_eq!(contents(&tablet).await, expected);
+    server.kill().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_signed_up_after_the_backup_is_at_home_on_the_restored_server_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let (first, second, file) = (folder.path().join("first"), folder.path().join("second"), folder.path().join("demo.backup"));
+    let server = Binary::start(&first, "127.0.0.1:0", &[]).await;
+    let (url, listen) = (server.url.clone(), server.address().to_owned());
+    operate(&["backup", file.to_str().unwrap(), "--url", &url]).await;
+    let (phone, mut events) = device_of("bob", &url, "phone");
+    phone.open(&name("d")).await.unwrap();
+    soon("the first answer", phone.synced(&name("d"))).await.unwrap();
+    write(&phone, "put kept 1").await;
+    write(&phone, "put note \"only here\"").await;
+    let before = contents(&phone).await;
+    phone.go_offline().await.unwrap();
+    server.kill().await;
+
+    let server = restored(&file, &second, &listen).await;
+    phone.go_online().await.unwrap();
+    let event = until(&mut events, "the restore", |event| matches!(event, Event::Restored { .. })).await;
+    assert_eq!(event, Event::Restored { dataset: name("d"), shared: Some(0), offered: 2 });
+    let last = write(&phone, "add visits 1").await;
+    reaches(&phone, &mut events, last).await;
+    let (laptop, _laptop_events) = device_of("bob", &url, "laptop");
+    laptop.open(&name("d")).await.unwrap();
+    soon("the first answer", laptop.synced(&name("d"))).await.unwrap();
+    let after = contents(&laptop).await;
+    assert_eq!(after[..2], before);
     server.kill().await;
 }
