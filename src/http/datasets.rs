@@ -17,7 +17,7 @@ use super::{Rooms, error::granted};
 use crate::committer::Unavailable;
 use crate::session::Entry;
 use crate::store::{Decision, Reading, Start};
-use crate::sync::{AckError, Principal};
+use crate::sync::{AckError, Principal, Writing};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
@@ -99,11 +99,11 @@ pub(super) async fn write(
     let who = enter(&rooms, &headers).await?.principal;
     let dataset = named(&dataset)?;
     let body = read(body).await?;
-    let (id, changes) = match typed(&body, "write", &dataset)? {
-        ClientMessage::Write { id, changes, .. } => (id, changes),
+    let (id, writing) = match typed(&body, "write", &dataset)? {
+        ClientMessage::Write { id, changes, offer, .. } => (id, Writing { id, changes, offer }),
         _ => return Err(bad_request("not a write".to_owned())),
     };
-    let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0).await?;
+    let answer = rooms.sync.write(&who, dataset.clone(), writing, 0).await?;
     match answer.await.map_err(|_| Unavailable::Now)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
             Ok(told(&who, granted(&ServerMessage::Written { id, version, records: results })))

@@ -163,7 +163,8 @@ impl Sides {
         }
         if let Some(stands) = live {
             self.met.push(stands.clone());
-            let wins = policy == Policy::LastWriterWins && comes.modified_ms > stands.modified_ms;
+            // Of two of one millisecond the one that comes.
+            let wins = policy == Policy::LastWriterWins && comes.modified_ms >= stands.modified_ms;
             if !wins {
                 self.lost.push(ByteRow(theirs.content));
                 return Ok(());

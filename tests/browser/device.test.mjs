@@ -169,6 +169,7 @@ test('a second restore, also over a restart, loses and doubles nothing', () => {
     { key: 'gone', op: 'remove', base: 4 },
   ], 'the removal of `gone` is newer than the copy of it that the first restore brought');
   assert.equal(events.at(-1).offered, 3);
+  assert.ok(send.filter(({ type }) => type === 'write').every(({ offer }) => offer), 'the last writer does not win with these');
 
   again.connected(WELCOME);
   const later = again.receive(changes(0, 2, [], { epoch: 'four', reset: true, shared: 2 }));

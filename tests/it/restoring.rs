@@ -4,10 +4,10 @@
 use std::path::Path;
 
 use driftless_client::{Device, Event, Events, Outcome, Settings, Tokens};
-use driftless_protocol::{Content, DeviceId, Value};
+use driftless_protocol::{ClientMessage, Content, DeviceId, ServerMessage, Value};
 use tempfile::TempDir;
 
-use crate::support::{Binary, change, driftless, key, name, soon, token};
+use crate::support::{Binary, Server, TestPool, change, driftless, key, name, soon, token};
 
 fn device(url: &str, id: &str) -> (Device, Events) {
     device_of("alice", url, id)
@@ -154,4 +154,18 @@ async fn who_signed_up_after_the_backup_is_at_home_on_the_restored_server_all_th
     let after = contents(&laptop).await;
     assert_eq!(after[..2], before);
     server.kill().await;
+}
+
+#[tokio::test]
+async fn what_is_offered_again_is_not_the_last_word_where_the_last_writer_wins() {
+    let server = Server::with(TestPool { pool: "conflicts = \"last-writer-wins\"", ..TestPool::default() }).await;
+    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+    laptop.put("d", "k", "1").await;
+    laptop.put("d", "k", "2").await;
+    let offer = |id, offer| ClientMessage::Write { id, dataset: name("d"), changes: vec![change("put k 3").with_base(1)], offer };
+    phone.say(offer(1, true)).await;
+    let ServerMessage::Conflict { records, .. } = phone.hear().await else { panic!("no conflict") };
+    assert_eq!(records[0].content, Content::Value(Value::from(2)));
+    phone.say(offer(2, false)).await;
+    assert!(matches!(phone.hear().await, ServerMessage::Written { version: 3, .. }), "any other write wins");
 }

@@ -113,7 +113,7 @@ async fn with_a_certificate_everything_is_encrypted() {
     laptop.send(&ClientMessage::Open { dataset: name("d"), position: None }).await.unwrap();
     assert!(matches!(soon("the open", laptop.recv()).await, Ok(ServerMessage::Changes { .. })));
     let large = format!("put k \"{}\"", "x".repeat(500_000));
-    phone.send(&ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change(&large)] }).await.unwrap();
+    phone.send(&ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change(&large)], offer: false }).await.unwrap();
     let Ok(ServerMessage::Changes { records, .. }) = soon("the change", laptop.recv()).await else { panic!("no change") };
     assert_eq!(records[0].content.value(), change(&large).value.as_ref());
 

@@ -143,7 +143,7 @@ impl Device {
         let is_ready =
             |dataset: &DatasetName| line.and_then(|line| line.streams[place(dataset)].as_ref()).is_none_or(|stream| !stream.first);
         match self.outbox.next_write(is_ready)? {
-            ClientMessage::Write { id, dataset, changes } => Some(Sent { id, dataset: place(&dataset), changes }),
+            ClientMessage::Write { id, dataset, changes, .. } => Some(Sent { id, dataset: place(&dataset), changes }),
             other => panic!("not a write: {other:?}"),
         }
     }
@@ -158,7 +158,7 @@ impl Device {
     pub async fn send(&mut self, patch: Sent) {
         let Sent { id, dataset, changes } = patch.clone();
         self.line.as_mut().unwrap().sent.push_back(patch);
-        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes }).await;
+        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes, offer: false }).await;
     }
 
     /// Asks for a dataset, which has this version, at the replica's position.
