@@ -84,7 +84,11 @@ pub struct App {
 impl App {
     /// Starts a server; returns when it accepts connections. `extra` are routes beside its own.
     pub async fn start(config: &Config, extra: Router) -> Result<App, AppError> {
-        let clock = Clock::start();
+        App::start_at(Clock::start(), config, extra).await
+    }
+
+    /// The same, by this clock.
+    pub async fn start_at(clock: Clock, config: &Config, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), Wheel::default());
         let verifier = Verifier::new(config.issuers()).map_err(AppError::Auth)?;
         let listener = Listener::bind(&config.http()).await.map_err(AppError::Listen)?;

@@ -8,7 +8,7 @@ use driftless_protocol::{Change, ClientMessage, Codec, Content, DatasetName, Dev
 
 use crate::reference::{Answer, Begin, Seen, seen};
 use crate::script::{DATASETS, DEVICES, Edit, PERSONS};
-use crate::support::{name, settings, soon, token};
+use crate::support::{name, settings, soon, token_for};
 
 /// What the app wants of a patch that met a conflict.
 #[derive(Debug)]
@@ -83,6 +83,8 @@ pub struct Device {
     pub follows: [bool; DATASETS.len()],
     pub listens: bool,
     pub acks: bool,
+    /// Acknowledgements that were sent, since they were looked at.
+    pub sent_acks: Vec<(usize, u64)>,
     pub line: Option<Line>,
     /// Its accepted patches.
     pub accepted: Vec<Sent>,
@@ -91,6 +93,11 @@ pub struct Device {
 /// The place of a dataset in the list.
 fn place(dataset: &DatasetName) -> usize {
     DATASETS.iter().position(|known| *known == dataset.as_str()).expect("a dataset of this test")
+}
+
+/// A token that outlasts the months of a run.
+pub fn lasting_token(person: usize) -> String {
+    token_for(PERSONS[person], 10 * 365 * 24 * 3600)
 }
 
 impl Device {
@@ -109,6 +116,7 @@ impl Device {
             follows: [true; DATASETS.len()],
             listens: true,
             acks: true,
+            sent_acks: Vec::new(),
             line: None,
             accepted: Vec::new(),
         }
@@ -118,7 +126,7 @@ impl Device {
     pub async fn connect(&mut self, url: &str) -> (String, u64) {
         self.line = None;
         let settings = settings(url, self.name.as_str(), self.codec);
-        let connecting = Connection::connect(&settings, token(PERSONS[self.person]));
+        let connecting = Connection::connect(&settings, lasting_token(self.person));
         let (connection, welcome) = soon("a welcome", connecting).await.unwrap();
         self.outbox.connected(welcome.patch);
         self.line = Some(Line { connection, streams: Default::default(), sent: VecDeque::new() });
@@ -227,7 +235,7 @@ impl Device {
         if !to_the_app {
             return;
         }
-        if page.reset {
+        if page.reset && self.replicas[dataset].epoch() != Some(&page.epoch) {
             self.restored(dataset, shared);
         }
         let to = page.to;
@@ -308,6 +316,7 @@ impl Device {
     async fn ack(&mut self, dataset: usize, version: u64) {
         let open = self.line.as_ref().is_some_and(|line| line.streams[dataset].is_some());
         if self.acks && open && version > 0 {
+            self.sent_acks.push((dataset, version));
             self.say(ClientMessage::Ack { dataset: name(DATASETS[dataset]), version }).await;
         }
     }

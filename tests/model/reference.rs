@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, limits};
 
-use crate::script::{DATASETS, PERSONS};
+use crate::script::{DATASETS, MONTH, PERSONS};
 
 /// The pool's bounds in this test: small, so that scripts meet them.
 pub const RECORDS: usize = 6;
@@ -31,6 +31,7 @@ struct Accepted {
     device: DeviceId,
     id: u64,
     changes: Vec<Change>,
+    day: u64,
 }
 
 /// One write of one record.
@@ -51,6 +52,10 @@ type History = BTreeMap<Key, Vec<Write>>;
 #[derive(Clone, Default)]
 pub struct Dataset {
     log: Vec<Accepted>,
+    /// Tombstones that went: after how many patches, and up to which version.
+    reaped: Vec<(usize, u64)>,
+    /// What devices have acknowledged.
+    acknowledged: BTreeMap<DeviceId, u64>,
     last_writer_wins: bool,
 }
 
@@ -60,6 +65,8 @@ pub struct Reference {
     datasets: [[Dataset; DATASETS.len()]; PERSONS.len()],
     /// The histories that this one comes from, each with the versions up to which it is this one.
     before: Vec<(Epoch, [[u64; DATASETS.len()]; PERSONS.len()])>,
+    /// Days that have passed.
+    pub day: u64,
 }
 
 /// How the answer to an `open` begins.
@@ -76,7 +83,7 @@ pub enum Begin {
 impl Reference {
     pub fn new() -> Reference {
         let dataset = |at: usize| Dataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..Dataset::default() };
-        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)), before: Vec::new() }
+        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)), before: Vec::new(), day: 0 }
     }
 
     /// A store that is made of this backup, which was taken in an epoch that is over now.
@@ -94,8 +101,24 @@ impl Reference {
                 let lost = self.before.iter().skip_while(|(before, _)| *before != position.epoch);
                 Begin::Reset { shared: lost.map(|(_, versions)| versions[person][dataset]).min() }
             }
-            Some(position) => Begin::After(position.version),
+            Some(position) => match self.datasets[person][dataset].horizon() {
+                horizon if position.version >= horizon => Begin::After(position.version),
+                _ if position.version == 0 => Begin::Fresh,
+                _ => Begin::Reset { shared: None },
+            },
         }
+    }
+
+    /// A device has everything up to a version.
+    pub fn acknowledge(&mut self, person: usize, device: &DeviceId, dataset: usize, version: u64) {
+        let known = self.datasets[person][dataset].acknowledged.entry(device.clone()).or_insert(0);
+        *known = version.max(*known);
+    }
+
+    /// Days pass. Returns how many tombstones go.
+    pub fn reap(&mut self, days: u64) -> usize {
+        self.day += days;
+        self.datasets.iter_mut().flatten().map(|dataset| dataset.reap(self.day)).sum()
     }
 
     pub fn dataset(&self, person: usize, dataset: usize) -> &Dataset {
@@ -121,7 +144,7 @@ impl Reference {
         match newest {
             Some(newest) if newest > id => Answer::Refused(RefusalCode::PatchExpired),
             Some(newest) if newest == id => dataset.repeated(device, id, changes),
-            _ => dataset.decide(Accepted { device: device.clone(), id, changes: changes.to_vec() }),
+            _ => dataset.decide(Accepted { device: device.clone(), id, changes: changes.to_vec(), day: self.day }),
         }
     }
 }
@@ -140,6 +163,22 @@ impl Dataset {
         all
     }
 
+    /// The version of the last tombstone that went; 0 if none did.
+    fn horizon(&self) -> u64 {
+        self.reaped.last().map_or(0, |(_, horizon)| *horizon)
+    }
+
+    /// Tombstones go in the order of their versions: the old ones, those that nobody needs, and those that are more than records may be.
+    fn reap(&mut self, day: u64) -> usize {
+        let tombstones: Vec<u64> = self.after(0).iter().filter(|seen| seen.1.is_none()).map(|seen| seen.2).collect();
+        let needed = self.acknowledged.values().min().copied().unwrap_or(0);
+        let is_old = |version: u64| day - self.log[version as usize - 1].day >= MONTH - 1;
+        let may_go = |(at, version): (usize, &u64)| is_old(*version) || *version <= needed || at + RECORDS < tombstones.len();
+        let count = tombstones.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0);
+        self.reaped.extend(tombstones[..count].last().map(|version| (self.log.len(), *version)));
+        count
+    }
+
     /// The records that live.
     pub fn live(&self) -> Vec<Seen> {
         self.after(0).into_iter().filter(|seen| seen.1.is_some()).collect()
@@ -155,12 +194,15 @@ impl Dataset {
 
     fn decide(&mut self, patch: Accepted) -> Answer {
         let (history, before) = (self.history(self.log.len()), self.live());
-        let met = match apply(&history, &patch, self.version() + 1) {
+        let met = match apply(&history, &patch, self.version() + 1, self.horizon()) {
             Ok((_, met)) => met,
             Err(code) => return Answer::Refused(code),
         };
         if !met.is_empty() && !self.last_writer_wins {
-            return Answer::Conflict(self.after(0).into_iter().filter(|seen| met.contains(&seen.0)).collect());
+            let forgotten = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
+            let known = self.after(0);
+            let current = |key: &Key| known.iter().find(|seen| seen.0 == *key).cloned().unwrap_or_else(|| forgotten(key));
+            return Answer::Conflict(met.iter().map(current).collect());
         }
         self.log.push(patch);
         let after = self.live();
@@ -186,8 +228,12 @@ impl Dataset {
     /// Replays the first patches of the list.
     fn history(&self, patches: usize) -> History {
         let mut history = History::new();
-        for (at, patch) in self.log[..patches].iter().enumerate() {
-            let (writes, _) = apply(&history, patch, at as u64 + 1).expect("it was accepted");
+        for at in 0..=patches {
+            for (_, horizon) in self.reaped.iter().filter(|(after, _)| *after == at) {
+                history.retain(|_, writes| writes.last().is_some_and(|last| last.value.is_some() || last.version > *horizon));
+            }
+            let Some(patch) = self.log[..patches].get(at) else { break };
+            let (writes, _) = apply(&history, patch, at as u64 + 1, 0).expect("it was accepted");
             writes.into_iter().for_each(|(key, write)| history.entry(key).or_default().push(write));
         }
         history
@@ -210,13 +256,15 @@ pub fn bytes(records: &[Seen]) -> usize {
 }
 
 /// What a patch writes, and the keys where it conflicts.
-fn apply(history: &History, patch: &Accepted, version: u64) -> Result<(BTreeMap<Key, Write>, Vec<Key>), RefusalCode> {
+fn apply(history: &History, patch: &Accepted, version: u64, horizon: u64) -> Result<(BTreeMap<Key, Write>, Vec<Key>), RefusalCode> {
     let (mut writes, mut met) = (BTreeMap::<Key, Write>::new(), Vec::new());
     for change in &patch.changes {
         let before = history.get(&change.key).map_or(&[][..], Vec::as_slice);
         let own = writes.get(&change.key);
         let current = own.or(before.last()).and_then(|write| write.value.clone());
-        if own.is_none() && conflicts(before, change, &patch.device) {
+        // A record that is gone without a tombstone was removed by somebody, at or before the horizon.
+        let is_forgotten = before.is_empty() && change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon);
+        if own.is_none() && (is_forgotten || conflicts(before, change, &patch.device)) {
             met.push(change.key.clone());
         }
         let (value, computed) = match (change.op, &change.value, &current) {

@@ -50,6 +50,12 @@ impl std::fmt::Debug for Edit {
     }
 }
 
+/// Longer than it takes until the reaper looks at a dataset again, whatever is left of it: history is kept for a week.
+pub const WEEK: u64 = 8;
+
+/// Longer than a tombstone is kept, which is 30 days.
+pub const MONTH: u64 = 31;
+
 /// Something that happens.
 #[derive(Clone, Debug)]
 pub enum Action {
@@ -77,6 +83,8 @@ pub enum Action {
     Since { device: usize, dataset: usize, version: u64 },
     /// The server stops in good order and starts again; a device may have patches on their way.
     Restart { sends: Option<usize> },
+    /// The server is started again so many days later: tombstones go.
+    Later { days: u64 },
     /// The store is copied.
     Backup,
     /// The store is as it was copied, under a new epoch.
@@ -133,8 +141,9 @@ fn action(dice: &mut Dice) -> Action {
         87..90 => Action::Replay { device, back: dice.below(80) },
         90 => Action::Reinstall { device },
         91 => Action::Fresh { person: dice.below(PERSONS.len()) },
-        92..95 => Action::Since { device, dataset, version: dice.below(60) as u64 },
-        95 | 96 => Action::Restart { sends: dice.percent(50).then_some(device) },
+        92 | 93 => Action::Since { device, dataset, version: dice.below(60) as u64 },
+        94 | 95 => Action::Restart { sends: dice.percent(50).then_some(device) },
+        96 => Action::Later { days: dice.pick(&[WEEK, MONTH]) },
         97 => Action::Backup,
         98 => Action::Restore,
         _ => Action::Converge,

@@ -2,12 +2,14 @@
 
 use driftless::store;
 use driftless_client::{Outbox, Replica};
-use driftless_protocol::{ClientMessage, CloseCode, Codec, Epoch, ServerMessage};
+use driftless_protocol::{ClientMessage, CloseCode, Codec, Epoch, Position, ServerMessage};
 
-use crate::device::{Device, Heard, Sent, Way};
+use crate::device::{Device, Heard, Sent, Way, lasting_token};
 use crate::reference::{Answer, Begin, DATASET_BYTES, RECORDS, Reference, Seen, bytes, seen};
-use crate::script::{Action, DATASETS, DEVICES, Edit, Fate, PERSONS, VERDICTS_KEPT};
-use crate::support::{Server, TestPool};
+use crate::script::{Action, DATASETS, DEVICES, Edit, Fate, MONTH, PERSONS, VERDICTS_KEPT};
+use crate::support::{Http, Server, TestPool, soon};
+
+const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Everything there is in a run.
 pub struct World {
@@ -55,6 +57,7 @@ impl World {
             Action::Fresh { person } => self.fresh(*person).await,
             Action::Since { device, dataset, version } => self.since(*device, *dataset, *version).await,
             Action::Restart { sends } => self.restart(*sends).await,
+            Action::Later { days } => self.later(*days).await,
             Action::Backup => self.backup().await,
             Action::Restore => self.restore().await,
             Action::Converge => self.converge().await,
@@ -179,6 +182,8 @@ impl World {
                 }
             }
         }
+        // Acknowledgements arrive, at least.
+        self.ping(at, false).await;
         self.devices[at].line = None;
     }
 
@@ -200,15 +205,35 @@ impl World {
         }
     }
 
+    /// All that the device has said was heard. Returns what comes before the answer to that.
+    async fn ping(&mut self, at: usize, to_the_app: bool) -> Vec<Heard> {
+        self.devices[at].say(ClientMessage::Ping).await;
+        let mut before = Vec::new();
+        loop {
+            match self.hear(at, to_the_app).await {
+                Heard::Pong => break,
+                heard => before.push(heard),
+            }
+        }
+        let device = &mut self.devices[at];
+        for (dataset, version) in device.sent_acks.drain(..) {
+            self.reference.acknowledge(device.person, &device.name, dataset, version);
+        }
+        before
+    }
+
+    fn http(&self, person: usize, device: &str) -> Http {
+        Http::new(self.server.address(), &lasting_token(person), device)
+    }
+
     /// A device that is online has everything, equals the reference, and nothing more is on its way to it.
     async fn settle(&mut self, at: usize) {
         for dataset in 0..DATASETS.len() {
             self.caught_up(at, dataset).await;
         }
         if self.devices[at].is_online() {
-            self.devices[at].say(ClientMessage::Ping).await;
-            let heard = self.hear(at, true).await;
-            assert!(matches!(heard, Heard::Pong), "{} hears {heard:?} when all is quiet", self.devices[at].name);
+            let heard = self.ping(at, true).await;
+            assert!(heard.is_empty(), "{} hears {heard:?} when all is quiet", self.devices[at].name);
         }
     }
 
@@ -302,29 +327,37 @@ impl World {
     async fn since(&mut self, at: usize, dataset: usize, version: u64) {
         let device = &self.devices[at];
         let is = self.reference.dataset(device.person, dataset);
-        let from = version % (is.version() + 1);
-        let http = self.server.http(PERSONS[device.person], device.name.as_str());
-        let epoch = self.epoch.clone().filter(|_| !version.is_multiple_of(5));
-        let (mut at, mut records) = (epoch.as_ref().map_or(0, |_| from), Vec::new());
-        let mut query = epoch.as_ref().map_or(String::new(), |epoch| format!("?epoch={epoch}&version={from}"));
+        let version = version % (is.version() + 1);
+        let position = self.epoch.clone().filter(|_| !version.is_multiple_of(5)).map(|epoch| Position { epoch, version });
+        let begin = self.reference.begins(device.person, dataset, self.epoch.as_ref(), position.as_ref());
+        let http = self.http(device.person, device.name.as_str());
+        let mut query = position.map_or(String::new(), |Position { epoch, version }| format!("?epoch={epoch}&version={version}"));
+        let (mut expects, expected) = match begin {
+            Begin::Fresh => ((0, false), is.live()),
+            Begin::After(version) => ((version, false), is.after(version)),
+            Begin::Reset { .. } => ((0, true), is.live()),
+        };
+        let mut records = Vec::new();
         loop {
             let answer = http.get(&format!("/v1/datasets/{}/changes{query}", DATASETS[dataset])).await;
             let page: ServerMessage = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
             let ServerMessage::Changes { epoch, from, to, reset, more, records: some, .. } = page else { panic!("{page:?}") };
-            assert_eq!((from, reset), (at, false), "pages follow each other");
+            assert_eq!((from, reset), expects, "pages follow each other");
             records.extend(some.iter().map(seen));
-            (at, query) = (to, format!("?epoch={epoch}&version={to}"));
+            (expects, query) = ((to, false), format!("?epoch={epoch}&version={to}"));
             if !more {
                 break;
             }
         }
-        // Without a position nobody needs to hear of what is gone; later pages of the answer have a position and tell of it.
-        let alive = |records: Vec<Seen>| sorted(records.into_iter().filter(|seen| epoch.is_some() || seen.1.is_some()).collect());
-        assert_eq!(at, is.version());
-        assert_eq!(alive(records), alive(is.after(if epoch.is_some() { from } else { 0 })), "what changed after {from} by http");
+        // Who began with nothing need not hear of what is gone; later pages of its answer have a position and tell of it.
+        let told =
+            |records: Vec<Seen>| sorted(records.into_iter().filter(|seen| matches!(begin, Begin::After(_)) || seen.1.is_some()).collect());
+        assert_eq!(expects.0, is.version());
+        assert_eq!(told(records), told(expected), "what http tells, {begin:?}");
     }
 
     async fn write_by_http(&mut self, at: usize, dataset: usize, edits: &[Edit], insists: bool) {
+        let http = self.http(self.devices[at].person, self.devices[at].name.as_str());
         let device = &mut self.devices[at];
         let is_present = device.replicas[dataset].epoch().is_none_or(|epoch| Some(epoch) == self.epoch.as_ref());
         if !device.outbox.is_empty() || !is_present {
@@ -333,7 +366,6 @@ impl World {
         device.write(dataset, edits, insists);
         let sent = device.next_patch().expect("the only one");
         let body = format!("{{\"id\":{},\"changes\":{}}}", sent.id, serde_json::to_string(&sent.changes).unwrap());
-        let http = self.server.http(PERSONS[device.person], device.name.as_str());
         let answer = http.post(&format!("/v1/datasets/{}/write", DATASETS[dataset]), &body).await;
         let (answer, records) = match serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}")) {
             ServerMessage::Written { version, records, .. } => {
@@ -349,6 +381,7 @@ impl World {
         if let (Answer::Written { version, .. }, true) = (answer, device.acks) {
             let acked = http.post(&format!("/v1/datasets/{}/ack", DATASETS[dataset]), &format!("{{\"version\":{version}}}")).await;
             assert_eq!(acked.json()["acknowledged"].as_u64(), Some(version));
+            self.reference.acknowledge(device.person, &device.name, dataset, version);
         }
     }
 
@@ -367,6 +400,30 @@ impl World {
         }
     }
 
+    /// Much time passes while the server is down. Then the reaper is at work, and nobody disturbs it.
+    async fn later(&mut self, days: u64) {
+        // What was acknowledged just before a backup is not in it for sure.
+        let days = if self.restores > 0 { MONTH } else { days };
+        let online = self.online();
+        self.drain(&online).await;
+        self.server.let_pass(days * DAY_MS);
+        self.server.restart().await;
+        self.reaped(days).await;
+        for at in online {
+            self.come(at, false, Fate::Fine).await;
+        }
+    }
+
+    async fn reaped(&mut self, days: u64) {
+        let count = self.reference.reap(days) as f64;
+        soon("reaping", async {
+            while self.server.metric("driftless_reaper_reaped_total{outcome=\"tombstones\"}").await < count {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+
     fn online(&self) -> Vec<usize> {
         (0..self.devices.len()).filter(|at| self.devices[*at].is_online()).collect()
     }
@@ -379,6 +436,8 @@ impl World {
     }
 
     async fn hear_out(&mut self, at: usize) {
+        // A server that stops does not listen to acknowledgements any more.
+        let acks = std::mem::replace(&mut self.devices[at].acks, false);
         loop {
             match self.devices[at].hear(&mut self.epoch, true).await {
                 Ok(Heard::Answer { id, answer, records }) => {
@@ -392,6 +451,7 @@ impl World {
                 }
             }
         }
+        self.devices[at].acks = acks;
         self.devices[at].line = None;
     }
 
@@ -409,7 +469,14 @@ impl World {
         let Some((backup, taken_in)) = &self.backup else { return };
         self.restores += 1;
         let epoch = Epoch::new(&format!("restored-{}", self.restores)).unwrap();
+        let today = self.reference.day;
         self.reference = backup.restored(taken_in.clone());
+        // The restored store is looked at at once if it is of an earlier day, and then all that it has to reap is to be old.
+        let is_old = self.reference.day < today;
+        self.reference.day = today;
+        if is_old {
+            self.server.let_pass(MONTH * DAY_MS);
+        }
         self.epoch = Some(epoch.clone());
         let online = self.online();
         // They hear the old store's last words, and have heard everything before.
@@ -420,6 +487,9 @@ impl World {
                 store::restore(&folder.join("backup"), &folder.join("store"), &store::Config::cached(16), &epoch, |_, _| {}).unwrap();
             })
             .await;
+        if is_old {
+            self.reaped(MONTH).await;
+        }
         for device in &mut self.devices {
             // What the network repeated would be new to this store, and what is not followed would not be known to be of another one.
             device.accepted.clear();
@@ -451,7 +521,7 @@ impl World {
 
     /// The datasets of a person are listed as they are.
     async fn list(&mut self, person: usize) {
-        let answer = self.server.http(PERSONS[person], "lister").get("/v1/datasets").await.json();
+        let answer = self.http(person, "lister").get("/v1/datasets").await.json();
         let listed: Vec<_> = answer["datasets"]
             .as_array()
             .unwrap()

@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use driftless::admin::DEVELOPMENT_KEY;
 use driftless::app::{App, AppError};
 use driftless::auth::{MintClaims, mint};
+use driftless::clock::Clock;
 use driftless::config::{self, Flags};
 use driftless::dev;
 use tempfile::TempDir;
@@ -28,6 +29,7 @@ pub struct TestPool {
 pub struct Server {
     folder: TempDir,
     pool: TestPool,
+    ahead_ms: u64,
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), AppError>>,
@@ -42,8 +44,8 @@ impl Server {
     /// With a pool of one's own.
     pub async fn with(pool: TestPool) -> Server {
         let folder = TempDir::new().unwrap();
-        let (address, stop, running) = run(folder.path(), pool, 0).await;
-        Server { folder, pool, address, stop: Some(stop), running }
+        let (address, stop, running) = run(folder.path(), pool, 0, 0).await;
+        Server { folder, pool, ahead_ms: 0, address, stop: Some(stop), running }
     }
 
     /// Stops it in good order and starts it again on the same folder and port.
@@ -56,7 +58,7 @@ impl Server {
         self.stop().await;
         between(self.folder.path());
         (self.address, self.stop, self.running) = {
-            let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port()).await;
+            let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port(), self.ahead_ms).await;
             (address, Some(stop), running)
         };
     }
@@ -65,6 +67,11 @@ impl Server {
     pub async fn restart_with(&mut self, pool: TestPool) {
         self.pool = pool;
         self.restart().await;
+    }
+
+    /// When it starts the next time, so much more time has passed by its calendar.
+    pub fn let_pass(&mut self, ms: u64) {
+        self.ahead_ms += ms;
     }
 
     /// Begins to stop it, as SIGTERM does.
@@ -114,7 +121,12 @@ impl Server {
     }
 }
 
-async fn run(folder: &Path, pool: TestPool, port: u16) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Result<(), AppError>>) {
+async fn run(
+    folder: &Path,
+    pool: TestPool,
+    port: u16,
+    ahead_ms: u64,
+) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Result<(), AppError>>) {
     let issuer = format!(
         "[[pools.demo.issuers]]\nissuer = {:?}\naudience = [{:?}]\nsecret = {:?}\n",
         dev::ISSUER,
@@ -130,7 +142,8 @@ async fn run(folder: &Path, pool: TestPool, port: u16) -> (SocketAddr, oneshot::
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
     let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
-    let app = App::start(&config.with_operator_key(DEVELOPMENT_KEY), dev::routes()).await.unwrap();
+    let config = config.with_operator_key(DEVELOPMENT_KEY);
+    let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes()).await.unwrap();
     let address = app.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
