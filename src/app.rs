@@ -13,6 +13,7 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::admin::Admin;
 use crate::auth::{ConfigError, Verifier};
 use crate::clock::Clock;
 use crate::committer::{Committer, Gate, Reader};
@@ -92,6 +93,7 @@ impl App {
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::new(store.clone(), committer.gate().clone());
         let sync = Sync::new(reader.clone(), committer.clone(), clock);
+        let admin = Admin::new(reader.clone(), committer.clone(), config.pools());
         let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
         let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
@@ -100,7 +102,9 @@ impl App {
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
-        let rooms = Rooms { door, sync, sessions, gate: gate.clone(), metrics: metrics.clone(), origins, draining: is_draining };
+        let (operator, metrics_of_http) = (config.operator(), metrics.clone());
+        let rooms =
+            Rooms { door, sync, sessions, admin, operator, gate: gate.clone(), metrics: metrics_of_http, origins, draining: is_draining };
         let (stop, stopped) = oneshot::channel::<()>();
         let router = http::router(rooms).merge(extra);
         let serving = tokio::spawn(listener.serve(router, async {

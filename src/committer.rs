@@ -59,6 +59,8 @@ pub struct SignIn {
     pub subject: String,
     /// The identity that a new login gets.
     pub fresh: Identity,
+    /// The one that it gets if that one is taken.
+    pub spare: Identity,
     /// The device.
     pub device: DeviceId,
     /// How many devices an identity may have.

@@ -15,8 +15,9 @@ use driftless_protocol::{DatasetName, Limits, limits};
 use serde::Deserialize;
 
 pub use keys::{KEYS, Key};
-pub use source::{ConfigError, Flags, read};
+pub use source::{ConfigError, Flags, StoreFlags, read};
 
+use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
 use crate::merge::Policy;
 use crate::store::Keeping;
@@ -25,6 +26,10 @@ use crate::{http, store};
 
 /// Records of a dataset, at most: a version numbers what it touches with 16 bits.
 const MOST_RECORDS: u64 = 1 << 16;
+
+/// Versions and bytes of history that a dataset keeps, at most: a restore reads all of it, and holds up all writes meanwhile.
+const MOST_VERSIONS: u64 = 100_000;
+const MOST_HISTORY_BYTES: u64 = 1 << 30;
 
 /// The longest time that anything is kept, in seconds: 100 years.
 const LONGEST_S: u64 = 100 * 365 * 24 * 3600;
@@ -48,6 +53,7 @@ pub struct Config {
     /// Pages that may open sockets.
     pub origins: Vec<String>,
     tls: Tls,
+    admin: AdminSection,
     store: StoreSection,
     pools: BTreeMap<String, PoolSection>,
 }
@@ -68,6 +74,18 @@ pub enum LogFormat {
 struct Tls {
     certificate: Option<PathBuf>,
     key: Option<PathBuf>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AdminSection {
+    key: String,
+}
+
+impl fmt::Debug for AdminSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminSection")
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -153,6 +171,7 @@ impl Default for Config {
             drain_s: 10,
             origins: Vec::new(),
             tls: Tls::default(),
+            admin: AdminSection::default(),
             store: StoreSection::default(),
             pools: BTreeMap::new(),
         }
@@ -164,6 +183,19 @@ impl Config {
     pub fn with_pool(mut self, name: &str, pool: PoolSection) -> Config {
         self.pools.insert(name.to_owned(), pool);
         self
+    }
+
+    /// The same; an operator key that is not configured is this one.
+    pub fn with_operator_key(mut self, key: &str) -> Config {
+        if self.admin.key.is_empty() {
+            key.clone_into(&mut self.admin.key);
+        }
+        self
+    }
+
+    /// The operator key, if there is one.
+    pub fn operator(&self) -> Option<OperatorKey> {
+        OperatorKey::new(&self.admin.key).ok()
     }
 
     /// The pools by name, as `auth` takes them.
@@ -196,7 +228,9 @@ impl Config {
     /// The store, as `store` takes it.
     pub fn store(&self) -> store::Config {
         let StoreSection { engine, cache_mib, reserve_mib } = self.store;
-        store::Config { engine, cache_mib, reserve_mib, address: self.listen.to_string() }
+        // Which port a 0 comes to is known only later.
+        let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
+        store::Config { engine, cache_mib, reserve_mib, address }
     }
 
     /// What cannot be said by the types alone.
@@ -209,6 +243,11 @@ impl Config {
         }
         if self.drain_s > 3600 {
             return Err(ConfigError::wrong("drain_s must be 3600 at most"));
+        }
+        if !self.admin.key.is_empty()
+            && let Err(why) = OperatorKey::new(&self.admin.key)
+        {
+            return Err(ConfigError::wrong(&format!("admin.key: {why}")));
         }
         for (name, pool) in &self.pools {
             let wrong = |what: &str| Err(ConfigError::wrong(&format!("pools.{name}: {what}")));
@@ -228,9 +267,12 @@ impl Config {
             if records > MOST_RECORDS {
                 return wrong("records must be 65536 at most: restoring a dataset may touch all of them at once");
             }
-            let KeepSection { tombstone_s, history_s, .. } = pool.keep;
+            let KeepSection { tombstone_s, history_s, history_versions, history_bytes } = pool.keep;
             if tombstone_s > LONGEST_S || history_s > LONGEST_S {
                 return wrong("keep: nothing is kept for more than 100 years");
+            }
+            if history_versions > MOST_VERSIONS || history_bytes > MOST_HISTORY_BYTES {
+                return wrong("keep: history_versions is 100000 at most, history_bytes 1073741824: a restore reads all of it at once");
             }
             if pool.issuers.is_empty() {
                 return wrong("without an issuer nobody can sign in; add [[pools.NAME.issuers]]");
@@ -245,6 +287,9 @@ impl Config {
             return Err(ConfigError::wrong(
                 "there is no pool to serve; name a file with one by --config FILE (what it may hold: driftless config)",
             ));
+        }
+        if self.operator().is_some_and(|key| key.opens(DEVELOPMENT_KEY)) {
+            return Err(ConfigError::wrong("admin.key is the development key, which everybody knows; serve needs one of its own"));
         }
         for (name, pool) in &self.pools {
             if pool.issuers.iter().any(IssuerConfig::uses_development_secret) {

@@ -4,7 +4,10 @@ use driftless_protocol::DeviceId;
 use uuid::Uuid;
 
 use crate::committer::{Committer, Reader, SignIn, Unavailable};
-use crate::store::{Admission, Identity, LoginKey};
+use crate::store::{Admission, Identity, LoginKey, Store};
+
+/// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
+const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c2);
 
 /// A login as its checked token names it, and where it wants in.
 #[derive(Clone, Debug)]
@@ -63,10 +66,15 @@ impl Identities {
         }
     }
 
+    /// A login gets the same identity again from a restored store that does not know it: its devices are at home there, and offer what they have.
+    /// After an erasure new logins get others: whoever was erased comes back as somebody new.
     async fn sign_in(&self, visitor: Visitor) -> Result<Arrival, Unavailable> {
-        let fresh = Identity::from(format!("{}:{}", visitor.region, Uuid::new_v4()).as_str());
-        let Visitor { pool, issuer, subject, device, most_devices, .. } = visitor;
-        match self.committer.sign_in(SignIn { pool, issuer, subject, fresh, device, most_devices }).await? {
+        let erasures = self.reader.read(Store::erasures).await?;
+        let Visitor { pool, region, issuer, subject, device, most_devices } = visitor;
+        let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
+        let of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
+        let (fresh, spare) = (of(Uuid::new_v5(&NAMESPACE, name.as_bytes())), of(Uuid::new_v4()));
+        match self.committer.sign_in(SignIn { pool, issuer, subject, fresh, spare, device, most_devices }).await? {
             (identity, Admission::Admitted) => Ok(Arrival::Welcome(identity)),
             (_, Admission::TooMany) => Ok(Arrival::TooManyDevices),
         }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driftless::app::App;
-use driftless::config::{self, Config, Example, Flags, LogFormat, PoolSection};
-use driftless::{client, dev};
+use driftless::config::{self, Config, Example, Flags, LogFormat, PoolSection, StoreFlags};
+use driftless::{admin, client, dev, operator};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -51,6 +51,18 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
+    /// Makes a fresh store from a backup, in a folder that is empty or not there.
+    Restore {
+        /// The backup.
+        file: PathBuf,
+        /// The configuration of the server that will run on it, in TOML.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        flags: StoreFlags,
+    },
+    #[command(flatten)]
+    Operator(operator::Command),
     /// A device on the command line: watch, put, get, list, import, export, ...
     Client(client::Args),
 }
@@ -79,13 +91,18 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Dev { flags } => {
             let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, PoolSection::of(dev::issuer()));
-            serve(config, true)
+            serve(config.with_operator_key(admin::DEVELOPMENT_KEY), true)
         }
         Command::Serve { config, flags } => {
             let config = config::read(config.as_deref(), &variable, &flags)?;
             config.check_production()?;
             serve(config, false)
         }
+        Command::Restore { file, config, flags } => {
+            let config = config::read(config.as_deref(), &variable, &flags.into())?;
+            Ok(ended(operator::restore(&file, &config.data, &config.store())))
+        }
+        Command::Operator(command) => Ok(ended(runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY)))),
         Command::Client(arguments) => {
             let mint = |subject: &str| dev::token(subject, dev::TOKEN_S).map_err(|error| error.to_string());
             match runtime()?.block_on(client::run(arguments, mint)) {
@@ -99,6 +116,16 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
+fn ended(result: Result<(), operator::Failure>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("driftless: {failure}");
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
 fn serve(config: Config, is_dev: bool) -> Result<ExitCode, Failure> {
     log(&config);
     runtime()?.block_on(async {
@@ -106,7 +133,9 @@ fn serve(config: Config, is_dev: bool) -> Result<ExitCode, Failure> {
         let app = App::start(&config, extra).await?;
         if is_dev {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
-            print!("{}", dev::Banner { address: app.address(), tokens });
+            let is_public = config.operator().is_some_and(|key| key.opens(admin::DEVELOPMENT_KEY));
+            let key = if is_public { dev::Operator::Public(admin::DEVELOPMENT_KEY) } else { dev::Operator::Configured };
+            print!("{}", dev::Banner { address: app.address(), tokens, key });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let shutdown = async {

@@ -58,25 +58,35 @@ impl Reaper {
 
     async fn turn(&self) -> Result<Turn, Unavailable> {
         let works = self.reader.read(|store| store.works(WORKS)).await?;
+        let mut done = true;
         for identity in &works {
-            self.work(identity.clone()).await?;
+            // One that cannot be worked on holds up nobody else.
+            done &= self.work(identity.clone()).await.is_ok();
         }
         let now_ms = self.clock.unix_ms();
         let due = self.reader.read(move |store| store.due(now_ms, TOGETHER)).await?;
         self.metrics.reaper_late(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
-        let turn = if works.is_empty() && due.is_empty() { Turn::Rest } else { Turn::Again };
-        for reaped in join_all(due.into_iter().map(|due| self.reap(due))).await {
-            let Reaped { tombstones, versions, horizon, more: _ } = reaped?;
-            self.metrics.reaped(tombstones, versions, horizon);
+        let idle = works.is_empty() && due.is_empty();
+        for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
+            match reaped {
+                Ok(Reaped { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
+                // Others wait behind it.
+                Err(_) => done &= self.committer.act(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await.is_ok(),
+            }
         }
-        Ok(turn)
+        Ok(if idle || !done { Turn::Rest } else { Turn::Again })
     }
 
-    async fn reap(&self, due: Due) -> Result<Reaped, Unavailable> {
-        let keep = self.keeping(&due.identity).await?;
-        let reaped = self.committer.act(move |group, now_ms| Ok((group.reap(&due, &keep, now_ms)?, Vec::new()))).await?;
+    async fn reap(&self, due: Due) -> (Due, Result<Reaped, Unavailable>) {
+        let reaped = match self.keeping(&due.identity).await {
+            Ok(keep) => {
+                let due = due.clone();
+                self.committer.act(move |group, now_ms| Ok((group.reap(&due, &keep, now_ms)?, Vec::new()))).await
+            }
+            Err(why) => Err(why),
+        };
         debug!(?reaped, "reaped");
-        Ok(reaped)
+        (due, reaped)
     }
 
     async fn work(&self, identity: Identity) -> Result<(), Unavailable> {

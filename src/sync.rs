@@ -46,6 +46,17 @@ pub struct Principal {
     pub device: DeviceId,
 }
 
+/// A patch as a device sends it.
+#[derive(Clone, Debug)]
+pub struct Writing {
+    /// The device's number for it.
+    pub id: u64,
+    /// What.
+    pub changes: Vec<Change>,
+    /// It was written before, and lost by a restored backup or left out by a merge.
+    pub offer: bool,
+}
+
 /// What a device is told when it comes in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
@@ -93,11 +104,15 @@ impl Sync {
         &self,
         who: &Principal,
         dataset: DatasetName,
-        id: u64,
-        changes: Vec<Change>,
+        writing: Writing,
         session: u64,
     ) -> Result<Answer<Decision>, Unavailable> {
-        let rules = who.pool.rules(&dataset);
+        let Writing { id, changes, offer } = writing;
+        let mut rules = who.pool.rules(&dataset);
+        if offer {
+            // What a device had before a restore or a merge is not the last word.
+            rules.policy = Policy::Reject;
+        }
         let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
         self.committer.write(patch, rules, session).await
     }

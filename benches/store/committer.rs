@@ -10,7 +10,7 @@ use driftless::clock::Clock;
 use driftless::committer::Committer;
 use driftless::hub::Hub;
 use driftless::metrics::Metrics;
-use driftless::store::{Config, Decision, EngineKind, Identity, Patch, Rules, Store};
+use driftless::store::{Config, Decision, EngineKind, Group, Identity, LoginKey, Patch, Rules, Store};
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use tokio::runtime::Runtime;
 
@@ -49,10 +49,25 @@ pub fn identity(n: u64) -> Identity {
     Identity::from(format!("local:{:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90", (n as u32).wrapping_mul(2_654_435_761)).as_str())
 }
 
+/// Nothing is written for an identity that has no login.
+pub fn sign_in(group: &mut Group<'_>, identity: &Identity) {
+    let login = LoginKey { pool: "bench", issuer: "https://accounts.example.com", subject: identity.as_str() };
+    group.identity(login, identity, 0).unwrap();
+}
+
+/// A store with the people that write to it.
+fn with_people(folder: &Path, people: u64) -> Store {
+    let store = open(folder);
+    let mut group = store.group();
+    (0..people).for_each(|person| sign_in(&mut group, &identity(person)));
+    group.commit().unwrap();
+    store
+}
+
 /// Bytes of the rows that a patch over an old value makes.
 pub fn patch_bytes(folder: &Path) -> usize {
     const PATCHES: u64 = 64;
-    let store = open(folder);
+    let store = with_people(folder, PATCHES);
     let mut bytes = 0;
     for round in 0..2 {
         let mut group = store.group();
@@ -139,7 +154,7 @@ impl Rig {
 pub fn measure(folder: &Path, raw: &mut Raw) {
     println!("\nthrough the committer, one write at a time each, beside the disk at the same group size, in turns");
     table(&["writers", "group", "writes/s", "disk/s", "ratio", "p50 us", "p99 us"]);
-    let rig = Rig::new(open(folder));
+    let rig = Rig::new(with_people(folder, SIZES[SIZES.len() - 1] as u64));
     for writers in SIZES {
         let (written, limit) = in_turns(raw, |time| rig.slice(writers, time, |writer, n| (writer as u64, n % RECORDS)));
         let ratio = format!("{:.0} %", 100.0 * written.rate() / limit.rate());

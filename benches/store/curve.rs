@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use driftless::store::Rules;
 
-use crate::committer::{Rig, dataset, identity, open, patch};
+use crate::committer::{Rig, dataset, identity, open, patch, sign_in};
 use crate::raw::Raw;
 use crate::report::{bytes_on_disk, line, resident_mib, table};
 use crate::{WRITERS, number, slice};
@@ -69,6 +69,7 @@ fn fill(folder: &Path, records: u64) {
     for first in (0..people).step_by(FILL as usize) {
         let mut group = store.group();
         for person in first..people.min(first + FILL) {
+            sign_in(&mut group, &identity(person));
             group.write(&patch(&identity(person), 1, 0..EACH), &Rules::default(), 0).unwrap();
         }
         group.commit().unwrap();

@@ -73,7 +73,7 @@ async fn write((mut device, mut id): Writer, end: Instant) -> (Writer, Vec<Durat
         let key = Key::new(&format!("key-{}", id % RECORDS)).unwrap();
         let change = Change::new(key, Op::Put, Value::Text("x".repeat(VALUE_BYTES)));
         let start = Instant::now();
-        device.send(&ClientMessage::Write { id, dataset: dataset(), changes: vec![change] }).await.unwrap();
+        device.send(&ClientMessage::Write { id, dataset: dataset(), changes: vec![change], offer: false }).await.unwrap();
         assert!(matches!(device.recv().await.unwrap(), ServerMessage::Written { .. }));
         waits.push(start.elapsed());
     }

@@ -104,6 +104,7 @@ impl Codec {
         struct Body {
             id: Option<u64>,
             changes: Option<Vec<Named<Change>>>,
+            offer: Option<bool>,
             version: Option<u64>,
         }
         let body: Named<Body> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
@@ -112,8 +113,8 @@ impl Codec {
             code: code_of(&why),
             message: unquoted(&why),
         })?;
-        let Body { id, changes, version } = body.0;
-        let flat = Flat { r#type: Text(kind.to_owned()), dataset: Some(dataset.clone()), id, changes, version, ..Flat::default() };
+        let Body { id, changes, offer, version } = body.0;
+        let flat = Flat { r#type: Text(kind.to_owned()), dataset: Some(dataset.clone()), id, changes, offer, version, ..Flat::default() };
         flat.message()
     }
 
@@ -150,6 +151,7 @@ struct Flat {
     position: Option<Named<Position>>,
     id: Option<u64>,
     changes: Option<Vec<Named<Change>>>,
+    offer: Option<bool>,
     version: Option<u64>,
 }
 
@@ -186,7 +188,8 @@ impl Flat {
                     return Err(Wrong::request("id counts from 1".to_owned()));
                 }
                 let changes = needed(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
-                Ok(ClientMessage::Write { id, dataset: needed(self.dataset, "write", "dataset")?, changes })
+                let offer = self.offer.unwrap_or_default();
+                Ok(ClientMessage::Write { id, dataset: needed(self.dataset, "write", "dataset")?, changes, offer })
             }
             "ack" => {
                 let version = counted(needed(self.version, "ack", "version")?, "version")?;

@@ -54,6 +54,9 @@ pub enum ClientMessage {
         dataset: DatasetName,
         /// Applied in order, all or none.
         changes: Vec<Change>,
+        /// It was written before, and lost by a restored backup or left out by a merge: it conflicts whatever the dataset's policy says.
+        #[serde(skip_serializing_if = "is_false")]
+        offer: bool,
     },
     /// The device has applied everything up to a version, durably if it can.
     Ack {
@@ -66,6 +69,10 @@ pub enum ClientMessage {
     Ping,
 }
 
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// Prints no token and no value.
 impl std::fmt::Debug for ClientMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -75,7 +82,9 @@ impl std::fmt::Debug for ClientMessage {
             ClientMessage::Open { dataset, position } => write!(f, "open dataset={dataset} position={position:?}"),
             ClientMessage::Close { dataset } => write!(f, "close dataset={dataset}"),
             ClientMessage::List => write!(f, "list"),
-            ClientMessage::Write { id, dataset, changes } => write!(f, "write id={id} dataset={dataset} changes={}", changes.len()),
+            ClientMessage::Write { id, dataset, changes, offer: _ } => {
+                write!(f, "write id={id} dataset={dataset} changes={}", changes.len())
+            }
             ClientMessage::Ack { dataset, version } => write!(f, "ack dataset={dataset} version={version}"),
             ClientMessage::Ping => write!(f, "ping"),
         }

@@ -22,7 +22,7 @@ fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static s
         ClientMessage::Open { dataset: _, position: _ } => ("open", &["dataset", "position"]),
         ClientMessage::Close { dataset: _ } => ("close", &["dataset"]),
         ClientMessage::List => ("list", &[]),
-        ClientMessage::Write { id: _, dataset: _, changes: _ } => ("write", &["id", "dataset", "changes"]),
+        ClientMessage::Write { id: _, dataset: _, changes: _, offer: _ } => ("write", &["id", "dataset", "changes", "offer"]),
         ClientMessage::Ack { dataset: _, version: _ } => ("ack", &["dataset", "version"]),
         ClientMessage::Ping => ("ping", &[]),
     }
@@ -87,7 +87,7 @@ fn every_message_of_the_device_stands_in_the_document_with_its_fields() {
     let listed: Vec<_> = rows(section(part, "### `write`"), "field").into_iter().map(|row| row[0]).collect();
     let change: Change = serde_json::from_str(r#"{"key":"k","op":"put","value":1,"base":1}"#).unwrap();
     let Change { key: _, op: _, value: _, base: _ } = change;
-    assert_eq!(listed[3..], ["key", "op", "value", "base"], "fields of a change");
+    assert_eq!(listed[4..], ["key", "op", "value", "base"], "fields of a change");
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub(super) async fn run(
     let others = if mirror { Others::Remove } else { Others::Keep };
     let Plan { patches, puts, removes, unchanged } = plan(wanted, &held, others, &session.limits, session.codec).map_err(Failure::Input)?;
     let all = puts + removes;
-    let progress = Progress::new();
+    let progress = Progress::start();
     let mut done = 0;
     let device = session.device.clone();
     let writes = patches.into_iter().map(|patch| {

@@ -23,6 +23,8 @@ use driftless_protocol::{DatasetName, Key};
 use edit::Pair;
 pub use failure::Failure;
 use output::Output;
+pub use output::{Progress, note};
+pub use render::{count, printable};
 use session::Session;
 use target::Target;
 

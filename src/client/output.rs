@@ -35,23 +35,23 @@ impl Output {
 }
 
 /// Tells the person at the terminal how it goes. Nothing depends on it, so a closed stderr is no error.
-pub(super) fn note(line: &str) {
+pub fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// One line on stderr that is drawn over and over; without a terminal only its end is written.
-pub(super) struct Progress {
+pub struct Progress {
     terminal: bool,
 }
 
 impl Progress {
     /// For this process.
-    pub(super) fn new() -> Progress {
+    pub fn start() -> Progress {
         Progress { terminal: io::stderr().is_terminal() }
     }
 
     /// How far it is.
-    pub(super) fn show(&self, line: &str) {
+    pub fn show(&self, line: &str) {
         if self.terminal {
             // Back to the first column, and what was there is cleared.
             let _ = write!(io::stderr(), "\r\x1b[K{line}").and_then(|()| io::stderr().flush());
@@ -59,7 +59,7 @@ impl Progress {
     }
 
     /// How it ended.
-    pub(super) fn end(self, line: &str) {
+    pub fn end(self, line: &str) {
         self.show("");
         note(line);
     }

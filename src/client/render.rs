@@ -48,7 +48,7 @@ pub(super) fn brief(record: &Record) -> String {
 }
 
 /// Text without control characters: they are written as JSON would write them.
-pub(super) fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
         if c.is_control() {
             // Writing to a string cannot fail.
@@ -61,7 +61,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// `"1 record"` or `"2 records"`.
-pub(super) fn count(n: usize, what: &str) -> String {
+pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 

@@ -65,7 +65,9 @@ impl Keeper {
 impl Gate {
     /// To be taken before something is read.
     pub fn enter(&self) -> Entered {
-        Entered { failures: self.state.borrow().failures }
+        let State { failures, fails, .. } = *self.state.borrow();
+        // What is read while the store fails is never shown.
+        Entered { failures: if fails { u64::MAX } else { failures } }
     }
 
     /// Returns once everything that was read since `entered` is durable; fails if the store failed since, as what was read may be gone then.

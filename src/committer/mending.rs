@@ -22,21 +22,28 @@ const SAY_AGAIN: Duration = Duration::from_secs(60);
 impl Writer {
     /// Returns when the store takes writes again, or when the server stops.
     pub(super) fn mend(&mut self, broken: Broken, jobs: &mut VecDeque<Job>) -> Next {
-        let Broken { error, touched, next } = broken;
+        let Broken { error, touched, ended, next } = broken;
         if let StoreError::Full(_) = error {
             self.metrics.store_failed("full");
             warn!(%error, "writes are refused");
             self.keeper.durable();
             return next;
         }
+        if !self.store.is_failed() {
+            // A row that the group rests on is damaged: nothing was written, and the engine is well.
+            self.metrics.store_failed("damaged");
+            error!(%error, "a group of writes is refused");
+            self.keeper.durable();
+            return next;
+        }
         error!(%error, "the store failed; nothing acknowledged is lost; it is opened again as soon as that is possible");
         self.metrics.store_failed("failed");
         self.keeper.fails();
-        let mut said = Instant::now();
+        let mut said: Option<Instant> = None;
         let mut next = next;
         while let Err(error) = self.store.recover() {
-            if said.elapsed() >= SAY_AGAIN {
-                said = Instant::now();
+            if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
+                said = Some(Instant::now());
                 error!(%error, "the store cannot be opened; this is tried again every second: mend the disk, or stop driftless and restore a backup");
             }
             if next == Next::Stop || self.refuse_for(TRY_AGAIN, jobs) == Next::Stop {
@@ -45,13 +52,19 @@ impl Writer {
             }
         }
         if next == Next::Go {
+            self.keeper.durable();
+            for (identity, mark) in ended {
+                // The act may be found to have happened.
+                if !matches!(self.store.merged(&identity), Ok(Some(_))) {
+                    self.hub.mark(identity.as_str(), mark);
+                }
+            }
             for (identity, dataset) in touched {
                 match self.store.version(&identity, &dataset) {
                     Ok(version) => self.hub.jump(identity.as_str(), &dataset, version),
                     Err(error) => warn!(%error, %identity, %dataset, "a dataset cannot be read"),
                 }
             }
-            self.keeper.durable();
             info!("the store works again");
         }
         next

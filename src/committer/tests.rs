@@ -101,7 +101,15 @@ impl Node {
         let reader = Reader::new(store, committer.gate().clone());
         for identity in DATASETS.iter().map(|(identity, _)| *identity).collect::<BTreeSet<_>>() {
             let (subject, fresh) = (identity.to_owned(), Identity::from(identity));
-            let who = SignIn { pool: "demo".into(), issuer: "i".into(), subject, fresh, device: device(0), most_devices: 100 };
+            let who = SignIn {
+                pool: "demo".into(),
+                issuer: "i".into(),
+                subject,
+                spare: fresh.clone(),
+                fresh,
+                device: device(0),
+                most_devices: 100,
+            };
             committer.sign_in(who).await.expect("signs in");
         }
         Arc::new(Node { folder, committer, reader, hub, thread, moments: AtomicU64::new(0) })

@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 
 use super::{AckOf, Acted, Job, Notice, Reply, SignIn, Unavailable, gate};
 use crate::clock::Clock;
-use crate::hub::{Change, Hub};
+use crate::hub::{Change, Hub, Mark};
 use crate::metrics::Metrics;
 use crate::store::{Admission, Decision, Group, Identity, LoginKey, Patch, Store, StoreError};
 
@@ -57,6 +57,8 @@ pub(super) struct Broken {
     pub(super) error: StoreError,
     /// Datasets that it wrote to.
     pub(super) touched: HashSet<(Identity, DatasetName)>,
+    /// Identities whose sessions were to end.
+    pub(super) ended: Vec<(Identity, Mark)>,
     pub(super) next: Next,
 }
 
@@ -137,8 +139,9 @@ impl Writer {
         self.keeper.applying();
         if let Err(error) = group.commit() {
             let touched = done.iter().flat_map(Done::touches).collect();
+            let ended = done.iter().flat_map(Done::ends).collect();
             done.into_iter().for_each(|one| one.refuse(Unavailable::ReadOnly));
-            return Err(Broken { error, touched, next });
+            return Err(Broken { error, touched, ended, next });
         }
         self.keeper.durable();
         if !done.is_empty() {
@@ -216,6 +219,16 @@ impl Done {
         }
     }
 
+    /// The identities whose sessions a group with this in it ends.
+    fn ends(&self) -> Vec<(Identity, Mark)> {
+        let Done::Act(Acted { notices, .. }) = self else { return Vec::new() };
+        let ended = |notice: &Notice| match notice {
+            Notice::Ended(identity, mark) => Some((identity.clone(), *mark)),
+            Notice::Jumped(..) => None,
+        };
+        notices.iter().filter_map(ended).collect()
+    }
+
     fn refuse(self, why: Unavailable) {
         match self {
             Done::Write { reply, .. } => answer(reply, Err(why)),
@@ -241,7 +254,8 @@ impl Job {
 
 fn sign_in(group: &mut Group<'_>, who: &SignIn, now_ms: u64) -> Result<(Identity, Admission), StoreError> {
     let login = LoginKey { pool: &who.pool, issuer: &who.issuer, subject: &who.subject };
-    let identity = group.identity(login, &who.fresh, now_ms)?;
+    let fresh = if group.is_free(&who.fresh)? { &who.fresh } else { &who.spare };
+    let identity = group.identity(login, fresh, now_ms)?;
     let admission = group.admit(&identity, &who.device, who.most_devices, now_ms)?;
     Ok((identity, admission))
 }

@@ -56,6 +56,11 @@ pub const KEYS: &[Key] = &[
     Key { name: "tls.certificate", default: "", says: "PEM file with the server's certificate chain; with tls.key it turns TLS on." },
     Key { name: "tls.key", default: "", says: "PEM file with the certificate's private key." },
     Key {
+        name: "admin.key",
+        default: "",
+        says: "The operator key, a secret of 32 characters at least: backup, history, export, erase ask for it; without it nobody may.",
+    },
+    Key {
         name: "store.engine",
         default: "\"sled\"",
         says: "What keeps the rows: sled, or redb (slower, and opening it reads all of it). A folder stays with the one that made it.",

@@ -27,13 +27,19 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 /// The settings that were given as flags.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Flags(Vec<(Key, String)>);
+
+impl fmt::Debug for Flags {
+    /// Names only: a value may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key.name)).finish()
+    }
+}
 
 impl clap::FromArgMatches for Flags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Flags, clap::Error> {
-        let given = |key: &Key| matches.get_one::<String>(&key.flag()).map(|text| (*key, text.clone()));
-        Ok(Flags(singles().filter_map(given).collect()))
+        Ok(Flags(given(matches, singles())))
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -44,15 +50,58 @@ impl clap::FromArgMatches for Flags {
 
 impl clap::Args for Flags {
     fn augment_args(command: Command) -> Command {
-        singles().fold(command, |command, key| {
-            let value = key.name.rsplit(['.', '_']).next().unwrap_or(key.name).to_ascii_uppercase();
-            command.arg(Arg::new(key.flag()).long(key.flag()).value_name(value).help(key.says).action(ArgAction::Set))
-        })
+        with_flags(command, singles())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Flags::augment_args(command)
     }
+}
+
+/// The same, only of settings that say where the store is and how it is kept.
+#[derive(Clone, Debug, Default)]
+pub struct StoreFlags(Flags);
+
+impl From<StoreFlags> for Flags {
+    fn from(flags: StoreFlags) -> Flags {
+        flags.0
+    }
+}
+
+impl clap::FromArgMatches for StoreFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<StoreFlags, clap::Error> {
+        Ok(StoreFlags(Flags(given(matches, of_the_store()))))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = StoreFlags::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl clap::Args for StoreFlags {
+    fn augment_args(command: Command) -> Command {
+        with_flags(command, of_the_store())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        StoreFlags::augment_args(command)
+    }
+}
+
+fn with_flags(command: Command, keys: impl Iterator<Item = &'static Key>) -> Command {
+    keys.fold(command, |command, key| {
+        let value = key.name.rsplit(['.', '_']).next().unwrap_or(key.name).to_ascii_uppercase();
+        command.arg(Arg::new(key.flag()).long(key.flag()).value_name(value).help(key.says).action(ArgAction::Set))
+    })
+}
+
+fn given(matches: &ArgMatches, keys: impl Iterator<Item = &'static Key>) -> Vec<(Key, String)> {
+    keys.filter_map(|key| matches.get_one::<String>(&key.flag()).map(|text| (*key, text.clone()))).collect()
+}
+
+fn of_the_store() -> impl Iterator<Item = &'static Key> {
+    singles().filter(|key| key.name == "data" || key.name.starts_with("store."))
 }
 
 fn singles() -> impl Iterator<Item = &'static Key> {

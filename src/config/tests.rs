@@ -33,6 +33,15 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 }
 
 #[test]
+fn the_engine_is_chosen_by_its_name() {
+    assert_eq!(Config::default().store().engine, store::EngineKind::Sled);
+    let config = read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7"])).expect("reads");
+    assert_eq!((config.store().engine, config.store().reserve_mib), (store::EngineKind::Redb, 7));
+    let said = refused("[store]\nengine = \"rocksdb\"\n");
+    assert!(said.contains("engine") && said.contains("redb"), "{said}");
+}
+
+#[test]
 fn an_empty_variable_is_not_set() {
     let empty = |name: &str| name.starts_with("DRIFTLESS_").then(String::new);
     assert!(read(None, &empty, &Flags::default()).expect("reads").origins.is_empty());
@@ -116,4 +125,18 @@ fn every_key_of_a_pool_is_accepted() {
     let config = from_file(text).expect("reads");
     let pool = &config.pools()[0];
     assert_eq!((&*pool.region, pool.policy, pool.limits.devices), ("eu", Policy::LastWriterWins, 3));
+}
+
+#[test]
+fn an_operator_key_is_checked_and_never_shown() {
+    let planted = "planted-operator-key-planted-operator-key";
+    let config = from_file(&format!("[admin]\nkey = {planted:?}")).expect("reads");
+    assert!(config.operator().is_some_and(|key| key.opens(planted)));
+    assert!(!format!("{config:?}").contains("planted") && !format!("{:?}", flags(&["--admin-key", planted])).contains("planted"));
+    assert!(config.with_operator_key(crate::admin::DEVELOPMENT_KEY).operator().is_some_and(|key| key.opens(planted)), "it stays");
+    for bad in ["planted-but-short", "planted key with spaces, long enough for all that is asked"] {
+        let said = refused(&format!("[admin]\nkey = {bad:?}"));
+        assert!(said.contains("admin.key") && said.contains("32") && !said.contains("planted"), "{said}");
+    }
+    assert!(from_file("[admin]\nkey = \"\"").expect("reads").operator().is_none(), "nobody is an operator");
 }

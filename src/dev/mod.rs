@@ -48,17 +48,27 @@ pub fn mint_for(secret: &str, issuer: &str, audience: &str, subject: &str, expir
     mint(secret, &MintClaims { issuer, audience, subject, issued_s, expires_s })
 }
 
+/// The operator key, as far as it may be shown.
+pub enum Operator {
+    /// The one that everybody knows.
+    Public(&'static str),
+    /// One that was configured.
+    Configured,
+}
+
 /// What `dev` prints once it serves.
 pub struct Banner {
     /// Where it listens.
     pub address: SocketAddr,
     /// A token for each of two devices of one person.
     pub tokens: [String; 2],
+    /// For the operator's commands.
+    pub key: Operator,
 }
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Banner { address, tokens: [laptop, phone] } = self;
+        let Banner { address, tokens: [laptop, phone], key } = self;
         let url = if *address == SocketAddr::from(([127, 0, 0, 1], 7400)) { String::new() } else { format!(" --url http://{address}") };
         writeln!(f, "Driftless is ready: everything you write on one device is on disk, and on the others at once.\n")?;
         writeln!(f, "  demo page   http://{address}/demo/")?;
@@ -66,6 +76,15 @@ impl fmt::Display for Banner {
         writeln!(f, "Or in two more terminals:\n")?;
         writeln!(f, "  cargo run --release -- client watch settings --device laptop{url}")?;
         writeln!(f, "  cargo run --release -- client put settings theme=dark --device phone{url}\n")?;
+        writeln!(f, "What changed, when and by which device; and a copy of everything, while it runs:\n")?;
+        writeln!(f, "  cargo run --release -- history settings --subject {PERSON}{url}")?;
+        writeln!(f, "  cargo run --release -- backup demo.backup{url}\n")?;
+        match key {
+            Operator::Public(key) => writeln!(f, "These and others ask with the operator key, which they know here:\n\n  {key}\n")?,
+            Operator::Configured => {
+                writeln!(f, "These and others ask with the operator key that was configured (admin.key): give it with --key.\n")?
+            }
+        }
         writeln!(f, "Tokens for your own client, valid for {} hours (for development only):\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;
         writeln!(f, "  phone   {phone}\n")?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
 use driftless_protocol::{
@@ -17,7 +17,7 @@ use super::{Rooms, error::granted};
 use crate::committer::Unavailable;
 use crate::session::Entry;
 use crate::store::{Decision, Reading, Start};
-use crate::sync::AckError;
+use crate::sync::{AckError, Principal, Writing};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
@@ -25,11 +25,14 @@ const BODY_DEADLINE: Duration = Duration::from_secs(20);
 /// The header that names the device.
 const DEVICE: &str = "driftless-device";
 
+/// The header that names the identity: in answers, and in requests of a device that knows it.
+const IDENTITY: &str = "driftless-identity";
+
 /// `GET /v1/datasets`.
 pub(super) async fn list(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let datasets = rooms.sync.list(&who).await?;
-    Ok(granted(&ServerMessage::Datasets { datasets }))
+    Ok(told(&who, granted(&ServerMessage::Datasets { datasets })))
 }
 
 /// The position of a reader, in the query.
@@ -83,7 +86,7 @@ pub(super) async fn changes(
         }
     };
     let epoch = rooms.sync.epoch().clone();
-    Ok(granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records }))
+    Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records })))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.
@@ -96,16 +99,16 @@ pub(super) async fn write(
     let who = enter(&rooms, &headers).await?.principal;
     let dataset = named(&dataset)?;
     let body = read(body).await?;
-    let (id, changes) = match typed(&body, "write", &dataset)? {
-        ClientMessage::Write { id, changes, .. } => (id, changes),
+    let (id, writing) = match typed(&body, "write", &dataset)? {
+        ClientMessage::Write { id, changes, offer, .. } => (id, Writing { id, changes, offer }),
         _ => return Err(bad_request("not a write".to_owned())),
     };
-    let answer = rooms.sync.write(&who, dataset.clone(), id, changes, 0).await?;
+    let answer = rooms.sync.write(&who, dataset.clone(), writing, 0).await?;
     match answer.await.map_err(|_| Unavailable::Now)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
-            Ok(granted(&ServerMessage::Written { id, version, records: results }))
+            Ok(told(&who, granted(&ServerMessage::Written { id, version, records: results })))
         }
-        Decision::Conflict(records) => Ok(error::conflict(&ServerMessage::Conflict { id, dataset, records })),
+        Decision::Conflict(records) => Ok(told(&who, error::conflict(&ServerMessage::Conflict { id, dataset, records }))),
         Decision::NoIdentity => Err(Unavailable::Now.into()),
         Decision::Refused(code, message) => Err(Error::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }
@@ -125,7 +128,7 @@ pub(super) async fn ack(
         _ => return Err(bad_request("not an acknowledgement".to_owned())),
     };
     match rooms.sync.acknowledge(&who, dataset.clone(), version).await {
-        Ok(()) => Ok(granted(&serde_json::json!({ "acknowledged": version }))),
+        Ok(()) => Ok(told(&who, granted(&serde_json::json!({ "acknowledged": version })))),
         Err(AckError::Unavailable(why)) => Err(why.into()),
         Err(AckError::Ahead(head)) => Err(Error::Refused {
             id: None,
@@ -136,15 +139,40 @@ pub(super) async fn ack(
     }
 }
 
-async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
-    let token = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
-    let token = token.ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
-    let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
-    let device = device.ok_or(Error::NoDevice)?;
-    Ok(rooms.door.enter(token, device).await?)
+/// An answer that says whose data it is about: a device whose identity was merged into another has positions that mean nothing here.
+fn told(who: &Principal, mut answer: Response) -> Response {
+    if let Ok(identity) = HeaderValue::from_str(who.identity.as_str()) {
+        answer.headers_mut().insert(IDENTITY, identity);
+    }
+    answer
 }
 
-fn named(dataset: &str) -> Result<DatasetName, Error> {
+pub(super) async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
+    let token = bearer(headers).ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
+    let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
+    // Such ids are the server's own writers'.
+    let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE));
+    let device = device.ok_or(Error::NoDevice)?;
+    let entry = rooms.door.enter(token, device).await?;
+    // What it has and wants to write belongs to somebody that it is no longer.
+    let was = headers.get(IDENTITY).filter(|was| was.as_bytes() != entry.principal.identity.as_str().as_bytes());
+    match was {
+        None => Ok(entry),
+        Some(_) => Err(Error::Refused {
+            id: None,
+            dataset: None,
+            code: RefusalCode::OtherIdentity,
+            message: format!("the token leads to {}, another identity than Driftless-Identity names", entry.principal.identity),
+        }),
+    }
+}
+
+/// What a request has to show.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
+pub(super) fn named(dataset: &str) -> Result<DatasetName, Error> {
     DatasetName::new(dataset).map_err(|error| Error::Refused {
         id: None,
         dataset: None,
@@ -153,11 +181,12 @@ fn named(dataset: &str) -> Result<DatasetName, Error> {
     })
 }
 
-fn bad_request(message: String) -> Error {
+pub(super) fn bad_request(message: String) -> Error {
     Error::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message }
 }
 
-async fn read(body: Body) -> Result<Bytes, Error> {
+/// A whole body.
+pub(super) async fn read(body: Body) -> Result<Bytes, Error> {
     match tokio::time::timeout(BODY_DEADLINE, to_bytes(body, limits::MESSAGE_BYTES)).await {
         Ok(Ok(body)) => Ok(body),
         Ok(Err(_)) => Err(Error::Body("the body is over 2 MiB, or broke off")),

@@ -1,11 +1,14 @@
 //! Why a request was not granted, as HTTP says it. The only file with status codes.
 
+use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
 
+use crate::admin::Missing;
 use crate::committer::Unavailable;
 use crate::session::Denied;
+use crate::store::NotKept;
 
 /// A request that was not granted.
 #[derive(Debug)]
@@ -26,6 +29,24 @@ pub(super) enum Error {
     NoSocket(&'static str),
     /// A page that may not open sockets.
     ForeignOrigin,
+    /// Nobody is an operator here.
+    NoOperators,
+    /// Somebody who is none.
+    NoOperator,
+    /// An operator's request is not what it must be.
+    Unclear(String),
+    /// What an operator asked about is not there.
+    Missing(Missing),
+    /// The same, said in full.
+    Unknown(String),
+    /// What an operator wants cannot be, as things are.
+    Stands(String),
+}
+
+impl From<Missing> for Error {
+    fn from(missing: Missing) -> Error {
+        Error::Missing(missing)
+    }
 }
 
 impl From<Denied> for Error {
@@ -78,6 +99,22 @@ impl IntoResponse for Error {
             Error::Late(what) => plain(StatusCode::REQUEST_TIMEOUT, what),
             Error::NoSocket(what) => plain(StatusCode::BAD_REQUEST, what),
             Error::ForeignOrigin => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a socket here"),
+            Error::NoOperators => plain(StatusCode::NOT_FOUND, "no operator key is configured here: set admin.key and start again"),
+            Error::NoOperator => plain(StatusCode::UNAUTHORIZED, "send the operator key as: Authorization: Bearer <admin.key>"),
+            Error::Unclear(what) => plain(StatusCode::BAD_REQUEST, &what),
+            Error::Missing(missing) => plain(StatusCode::NOT_FOUND, &what_is_missing(missing)),
+            Error::Unknown(what) => plain(StatusCode::NOT_FOUND, &what),
+            Error::Stands(why) => plain(StatusCode::CONFLICT, &why),
+        }
+    }
+}
+
+fn what_is_missing(missing: Missing) -> String {
+    match missing {
+        Missing::Identity => "there is no such identity: there never was, it was erased, or it was merged into another one".to_owned(),
+        Missing::Dataset => "the identity has no such dataset".to_owned(),
+        Missing::Version(NotKept { oldest, newest }) => {
+            format!("this version cannot be seen: kept are versions {oldest} to {newest}; how much is kept, pools.*.keep says")
         }
     }
 }
@@ -130,6 +167,11 @@ pub(super) async fn no_such_method() -> Response {
 fn answer(status: StatusCode, message: &impl serde::Serialize) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (status, kind, Codec::Json.encode(message)).into_response()
+}
+
+/// An answer that is made while it is sent.
+pub(super) fn streamed(kind: &'static str, body: Body) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {

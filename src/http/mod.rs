@@ -1,12 +1,15 @@
-//! Everything on the one port: the socket's upgrade, the same acts as plain requests, health, metrics.
+//! Everything on the one port: the socket's upgrade, the same acts as plain requests, what an operator asks, health, metrics.
 //!
 //! Every step of a connection has a deadline and every part of a request a bound. `error` is the only file that knows status codes.
 
+mod admin;
 mod datasets;
 mod error;
 mod health;
+mod link;
 mod server;
 mod socket;
+mod stream;
 mod tls;
 
 use std::sync::Arc;
@@ -17,6 +20,7 @@ use axum::routing::{get, post};
 pub use server::{Config, Listener, Serving};
 pub use tls::{ListenError, TlsConfig};
 
+use crate::admin::{Admin, OperatorKey};
 use crate::committer::Gate;
 use crate::metrics::Metrics;
 use crate::session::{Door, Sessions};
@@ -31,6 +35,10 @@ pub struct Rooms {
     pub sync: Sync,
     /// Where sockets go.
     pub sessions: Sessions,
+    /// What an operator may ask.
+    pub admin: Admin,
+    /// Who is one; `None`: nobody.
+    pub operator: Option<OperatorKey>,
     /// Whether the store is at work.
     pub gate: Gate,
     /// What is counted.
@@ -49,6 +57,8 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/v1/datasets/{dataset}/changes", get(datasets::changes))
         .route("/v1/datasets/{dataset}/write", post(datasets::write))
         .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
+        .route("/v1/identity/link", post(link::link))
+        .nest("/admin/api", admin::routes(rooms.clone()))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

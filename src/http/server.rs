@@ -1,7 +1,9 @@
 //! Listens, accepts, and gives each connection a task and deadlines.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -30,7 +32,7 @@ const TLS_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a connection may go on as plain HTTP; then it ends with the answer that is under way. A client simply connects again.
 const CONNECTION_LIFE: Duration = Duration::from_secs(120);
 
-/// How long that last answer may take. A client that does not read it would hold it in memory for ever.
+/// How long that last answer, or a part of it, may take. A client that does not read it would hold it in memory for ever.
 const LAST_ANSWER: Duration = Duration::from_secs(60);
 
 /// Bytes of a request's head at most: as a hello, it carries a token of up to 16 KiB.
@@ -57,6 +59,14 @@ pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
 #[derive(Clone)]
 pub(super) struct Guest {
     _permit: Arc<OwnedSemaphorePermit>,
+    parts: Arc<AtomicU64>,
+}
+
+impl Guest {
+    /// Another part is sent of an answer that is made while it is sent.
+    pub(super) fn takes_a_part(&self) {
+        self.parts.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// A bound port.
@@ -122,7 +132,7 @@ impl Listener {
             Ok((stream, _)) => {
                 // A small message must not wait for the answer to the one before it.
                 let _ = stream.set_nodelay(true);
-                Some((stream, Guest { _permit: Arc::new(permit) }))
+                Some((stream, Guest { _permit: Arc::new(permit), parts: Arc::default() }))
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
@@ -145,6 +155,7 @@ async fn connection<S>(stream: S, router: Router, guest: Guest, mut closing: wat
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let parts = Arc::clone(&guest.parts);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(guest.clone());
@@ -162,14 +173,27 @@ where
         ended = &mut served => ended,
         () = last_request(&mut closing) => {
             served.as_mut().graceful_shutdown();
-            match tokio::time::timeout(LAST_ANSWER, served).await {
-                Ok(ended) => ended,
-                Err(_) => return debug!("a client did not read its answer"),
+            match last_answer(served.as_mut(), &parts).await {
+                Some(ended) => ended,
+                None => return debug!("a client did not read its answer"),
             }
         }
     };
     if let Err(error) = ended {
         debug!(%error, "a connection ended badly");
+    }
+}
+
+/// How the answer under way ended; `None` if its reader does not read. One that is made while it is sent may take longer, as long as its
+/// reader takes part after part.
+async fn last_answer<T>(mut served: Pin<&mut impl Future<Output = T>>, parts: &AtomicU64) -> Option<T> {
+    loop {
+        let taken = parts.load(Ordering::Relaxed);
+        match tokio::time::timeout(LAST_ANSWER, served.as_mut()).await {
+            Ok(ended) => return Some(ended),
+            Err(_) if parts.load(Ordering::Relaxed) == taken => return None,
+            Err(_) => {}
+        }
     }
 }
 

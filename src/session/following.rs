@@ -115,7 +115,12 @@ impl Following {
     /// Tombstones went that were not sent: the device begins again at this cursor.
     pub(super) fn behind(&mut self, cursor: Cursor) {
         self.cursor = cursor;
-        self.state = State::Opened { reset: Some(Reset { shared: None }) };
+        // Nothing was sent yet of an answer that said more.
+        let shared = match self.state {
+            State::Opened { reset } => reset.and_then(|reset| reset.shared),
+            State::Reading | State::Live => None,
+        };
+        self.state = State::Opened { reset: Some(Reset { shared }) };
     }
 
     /// This session was told that it wrote a version.

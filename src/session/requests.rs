@@ -8,6 +8,7 @@ use super::door::Renewal;
 use super::driver::{Driver, Pending};
 use super::following::Following;
 use crate::committer::Unavailable;
+use crate::sync::Writing;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
@@ -24,10 +25,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
             ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
-            ClientMessage::Write { id, dataset, changes } => {
+            ClientMessage::Write { id, dataset, changes, offer } => {
                 let Desk { inner, who, mailbox, .. } = &self.desk;
                 let load = load(&changes);
-                match inner.sync.write(who, dataset.clone(), id, changes, mailbox.session()).await {
+                match inner.sync.write(who, dataset.clone(), Writing { id, changes, offer }, mailbox.session()).await {
                     Ok(answer) => {
                         self.patches.push_back(Pending { id, dataset, answer, load });
                         Ok(())

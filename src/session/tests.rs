@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::identity::Identities;
 use crate::store::{Config, Store};
-use crate::sync::{Pool, Principal};
+use crate::sync::{Pool, Principal, Writing};
 
 /// Bytes that the pipe holds: less than any message.
 const PIPE_BYTES: usize = 16;
@@ -80,7 +80,7 @@ impl House {
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(bytes)));
-        let answer = self.sync.write(who, dataset(), id, vec![change], 0).await.expect("is taken");
+        let answer = self.sync.write(who, dataset(), Writing { id, changes: vec![change], offer: false }, 0).await.expect("is taken");
         answer.await.expect("is answered").expect("is written");
     }
 }

@@ -77,10 +77,20 @@ impl Default for Keeping {
 }
 
 impl Keeping {
-    /// How long after a dataset's first garbage the reaper looks at it, in milliseconds, and how long a tombstone stays at least: a device
-    /// that is on its way through the dataset, and has acknowledged nothing yet, must not be sent back to the beginning all the time.
+    /// Whether any history is kept.
+    pub(super) fn has_history(&self) -> bool {
+        self.history_versions > 0 && self.history_ms > 0 && self.history_bytes > 0
+    }
+
+    /// How long a tombstone stays at least, in milliseconds: a device that is on its way through the dataset, and has acknowledged nothing yet,
+    /// must not be sent back to the beginning all the time.
     pub(super) fn least_ms(&self) -> u64 {
-        LEAST_MS.min(self.tombstone_ms).min(self.history_ms)
+        LEAST_MS.min(self.tombstone_ms)
+    }
+
+    /// How long after a dataset's first garbage the reaper looks at it, in milliseconds.
+    pub(super) fn first_visit_ms(&self) -> u64 {
+        self.least_ms().min(if self.has_history() { self.history_ms } else { LEAST_MS })
     }
 }
 
@@ -215,11 +225,17 @@ impl Group<'_> {
 
     /// Makes all of it durable. An error leaves open which of it will be found later: its outcome is unknown.
     pub fn commit(self) -> Result<(), StoreError> {
-        let batches = self.view.into_batches();
-        if batches.is_empty() {
+        let batches = [self.view.into_batch()];
+        if batches[0].rows.is_empty() {
             return Ok(());
         }
-        if self.store.engine.commit(&batches)?.contains(&Committed::Stale) {
+        let committed = self.store.engine.commit(&batches).inspect_err(|error| {
+            // On a full disk nothing was applied, and a copy under way goes on. Otherwise it would not know of what may be found later.
+            if !matches!(error, StoreError::Full(_)) {
+                self.store.tap.end();
+            }
+        })?;
+        if committed.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
         self.store.tap.note(&batches);

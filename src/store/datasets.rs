@@ -163,7 +163,8 @@ fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, position: Option<&
         return Start::Reset { cursor, shared: shared(head, lineage, theirs) };
     }
     match *version {
-        0 => Start::Fresh(cursor),
+        // It has nothing that it could forget.
+        0 if head.horizon > 0 => Start::Fresh(cursor),
         version if (head.horizon..=head.version).contains(&version) => Start::After(Cursor::at(version)),
         _ => Start::Reset { cursor, shared: None },
     }

@@ -9,6 +9,9 @@ use super::engine::{Batch, Bytes};
 use super::rows::{self, IdentityRow};
 use super::{Identity, Store, StoreError, keys};
 
+/// The row that counts erasures.
+const ERASURES: &str = "erasures";
+
 /// Who somebody is to an issuer, in a pool. Several can lead to one identity.
 #[derive(Clone, Copy, Debug)]
 pub struct LoginKey<'a> {
@@ -67,6 +70,12 @@ impl Store {
         Ok(row.filter(|row| row.moved_to.is_none()).map(|row| row.merged))
     }
 
+    /// How many identities were erased.
+    pub fn erasures(&self) -> Result<u64, StoreError> {
+        let row = self.engine.get(&[keys::meta(ERASURES)])?.pop().flatten();
+        Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
+    }
+
     /// The pool of an identity that is there.
     pub fn pool(&self, identity: &Identity) -> Result<Option<String>, StoreError> {
         let row = self.engine.get(&[keys::identity(identity)])?.pop().flatten();
@@ -109,6 +118,19 @@ impl Group<'_> {
         self.view.decide(Batch { guards, rows });
         self.there.insert(fresh.clone(), true);
         Ok(fresh.clone())
+    }
+
+    /// Whether nobody has or had this identity, as far as the store knows.
+    pub fn is_free(&self, identity: &Identity) -> Result<bool, StoreError> {
+        Ok(self.view.get(&keys::identity(identity))?.is_none() && self.view.get(&keys::work(identity))?.is_none())
+    }
+
+    /// Counts an erasure.
+    pub(super) fn count_erasure(&self, batch: &mut Batch) -> Result<(), StoreError> {
+        let key = keys::meta(ERASURES);
+        let before: u64 = self.view.get(&key)?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        batch.rows.push((key, Some(rows::encode(&(before + 1))?)));
+        Ok(())
     }
 
     /// Lets another login lead to an identity.

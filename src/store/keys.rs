@@ -3,7 +3,7 @@
 //!
 //! | kind | row |
 //! | --- | --- |
-//! | `m` name | the store's own: `epoch`, `lineage`, `format` |
+//! | `m` name | the store's own: `epoch`, `lineage`, `format`, `erasures` |
 //! | `l` pool, issuer, subject | login -> identity |
 //! | `i` identity | identity: pool, when it was made, what became of it |
 //! | `o` identity, pool, issuer, subject | a login that leads here |

@@ -11,7 +11,7 @@ use super::history::What;
 use super::keys::Kind;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, Known, Making, Old};
-use super::work::{rekeyed, was_written};
+use super::work::rekeyed;
 use super::{Identity, Keeping, StoreError, keys};
 use crate::merge::{self, Policy, Stored};
 
@@ -19,7 +19,7 @@ use crate::merge::{self, Policy, Stored};
 pub(super) const MERGER: &str = "~merge";
 
 /// The kinds of rows that a dataset consists of, its head apart.
-const PARTS: [Kind; 5] = [Kind::Key, Kind::Version, Kind::Conflict, Kind::Gone, Kind::History];
+pub(super) const PARTS: [Kind; 5] = [Kind::Key, Kind::Version, Kind::Conflict, Kind::Gone, Kind::History];
 
 /// The records of a dataset that comes, divided.
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Group<'_> {
         let Some(theirs) = self.head_row(from, dataset)? else { return Ok(0) };
         let ours = self.head_row(into, dataset)?;
         match ours {
-            Some(ours) if was_written(Some(&ours)) => self.mix(from, into, dataset, (theirs, ours), policy, keep, now_ms),
+            Some(ours) if ours.version > 0 => self.mix(from, into, dataset, (theirs, ours), policy, keep, now_ms),
             ours => self.carry(from, into, dataset, theirs, ours),
         }
     }
@@ -163,7 +163,8 @@ impl Sides {
         }
         if let Some(stands) = live {
             self.met.push(stands.clone());
-            let wins = policy == Policy::LastWriterWins && comes.modified_ms > stands.modified_ms;
+            // Of two of one millisecond the one that comes.
+            let wins = policy == Policy::LastWriterWins && comes.modified_ms >= stands.modified_ms;
             if !wins {
                 self.lost.push(ByteRow(theirs.content));
                 return Ok(());

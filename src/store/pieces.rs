@@ -40,6 +40,11 @@ pub(super) fn piece_key(key: &[u8], piece: u16) -> Bytes {
     row
 }
 
+/// Whether a row is the first piece of its content.
+pub(super) fn is_first(key: &[u8]) -> bool {
+    key.ends_with(&[0; NUMBER_BYTES])
+}
+
 /// A row as the number of pieces of its content, and its part.
 pub(super) fn part(row: &[u8]) -> Result<(u16, &[u8]), EngineError> {
     let (count, part) = row.split_first_chunk().ok_or_else(|| EngineError::Damaged("an empty piece".to_owned()))?;

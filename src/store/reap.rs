@@ -13,11 +13,20 @@ use super::rows::{self, AckRow, GoneRow, HeadRow, PointerRow};
 use super::version;
 use super::{Identity, Keeping, Store, StoreError, history, keys, pieces};
 
-/// Tombstones, and rows of history, that one step takes: as many rows as a few large patches write.
-const STEP_ROWS: usize = 256;
+/// Tombstones, and versions of history, that one step takes: as many rows as a few large patches write.
+const STEP: usize = 256;
 
-/// A dataset whose tombstones have to stay is looked at again when the oldest is twice as old, but within this time, in milliseconds.
-const REVISIT_MS: u64 = 24 * 3600 * 1000;
+/// The same where far more is kept than should be: a flood of patches at their bounds leaves no more behind in a group.
+const FLOOD_STEP: usize = 16 * STEP;
+
+/// Bytes of history that a step reads, about.
+const STEP_BYTES: usize = 4 * 1024 * 1024;
+
+/// Rows of history that are read at a time.
+const CHUNK: usize = 16;
+
+/// A dataset with something that has to stay is looked at again within this time, in milliseconds: settings change, and clocks are set right.
+pub(super) const REVISIT_MS: u64 = 24 * 3600 * 1000;
 
 /// A dataset that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,9 +112,10 @@ impl Group<'_> {
             return Ok(Left::default());
         }
         let prefix = keys::of_dataset(keys::Kind::Gone, identity, dataset);
-        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), STEP_ROWS + 1)?;
-        let needed = self.oldest_needed(identity, dataset)?;
         let over = head.tombstones.saturating_sub(keep.tombstones);
+        let step = if over > STEP as u64 { FLOOD_STEP } else { STEP };
+        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), step + 1)?;
+        let needed = self.oldest_needed(identity, dataset)?;
         let mut gone = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
             let version = keys::Parts::after(key, &prefix)?.version()?;
@@ -118,7 +128,7 @@ impl Group<'_> {
             let unneeded = needed.is_some_and(|needed| *version <= needed) && age_ms >= keep.least_ms();
             (at as u64) < over || age_ms >= keep.tombstone_ms || unneeded
         };
-        let end = gone.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(STEP_ROWS);
+        let end = gone.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(step);
         for (key, version, row) in &gone[..end] {
             let key_row = keys::key(identity, dataset, &row.key);
             let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
@@ -136,7 +146,7 @@ impl Group<'_> {
             batch.rows.push(((*key).clone(), Some(rows::encode(&row)?)));
         }
         let oldest_ms = gone.get(end).map(|(_, _, row)| row.at_ms.min(now_ms));
-        Ok(Left { taken: end as u64, more: end == STEP_ROWS && gone.len() > end, oldest_ms })
+        Ok(Left { taken: end as u64, more: end == step && gone.len() > end, oldest_ms })
     }
 
     /// The version that every device which acknowledged anything of the dataset has acknowledged; `None`: no device has, so it is not known
@@ -161,34 +171,63 @@ impl Group<'_> {
             return Ok(Left::default());
         }
         let prefix = keys::of_dataset(keys::Kind::History, identity, dataset);
-        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), STEP_ROWS)?;
-        let kept_from = head.version.saturating_sub(keep.history_versions) + 1;
-        let (mut left, mut first_kept, mut last_taken) = (Left::default(), None, None);
-        for (key, row) in &rows {
-            let version = keys::Parts::after(key, &prefix)?.version()?;
-            let (_, part) = pieces::part(row)?;
-            // Only a version's first piece says when it was made; the others go with it.
-            let is_first = key.ends_with(&[0, 0]);
-            if is_first {
-                let at_ms = history::date(part)?;
-                let is_old = now_ms.saturating_sub(at_ms) >= keep.history_ms;
-                if version > head.floor && version >= kept_from && !is_old && head.history_bytes <= keep.history_bytes {
-                    first_kept = Some(at_ms.min(now_ms));
-                    break;
+        let end = keys::after(&prefix);
+        let kept_from = if keep.has_history() { head.version.saturating_sub(keep.history_versions) + 1 } else { head.version + 1 };
+        let step = if kept_from.saturating_sub(head.floor) > STEP as u64 { FLOOD_STEP } else { STEP };
+        let (mut left, mut start, mut bytes) = (Left::default(), prefix.clone(), 0);
+        loop {
+            let rows = self.view.scan_some(&start, &end, CHUNK)?;
+            for (key, row) in &rows {
+                let version = keys::Parts::after(key, &prefix)?.version()?;
+                let (_, part) = pieces::part(row)?;
+                // A version's first piece says when it was made; the others go with it, in the same step.
+                if pieces::is_first(key) {
+                    let at_ms = history::date(part)?;
+                    let is_old = now_ms.saturating_sub(at_ms) >= keep.history_ms;
+                    if version > head.floor && version >= kept_from && !is_old && head.history_bytes <= keep.history_bytes {
+                        left.oldest_ms = Some(at_ms.min(now_ms));
+                        return Ok(left);
+                    }
+                    if left.taken >= step as u64 || bytes >= STEP_BYTES {
+                        left.more = true;
+                        return Ok(left);
+                    }
+                    left.taken += 1;
                 }
-                left.taken += 1;
+                bytes += part.len();
+                head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
+                head.floor = head.floor.max(version);
+                batch.rows.push((key.clone(), None));
             }
-            head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
-            last_taken = Some(version);
-            batch.rows.push((key.clone(), None));
+            match rows.last() {
+                Some((key, _)) if rows.len() == CHUNK => start = [key.as_slice(), &[0]].concat(),
+                _ => {
+                    head.history_bytes = 0;
+                    return Ok(left);
+                }
+            }
         }
-        head.floor = head.floor.max(last_taken.unwrap_or(0));
-        left.more = first_kept.is_none() && rows.len() == STEP_ROWS;
-        left.oldest_ms = first_kept;
-        if !left.more && first_kept.is_none() {
-            head.history_bytes = 0;
+    }
+
+    /// A dataset that cannot be reaped waits for another day, so that others behind it do not.
+    pub fn postpone(&mut self, due: &Due, now_ms: u64) -> Result<(), StoreError> {
+        let Due { at_ms, identity, dataset } = due;
+        let (head_key, again_ms) = (keys::head(identity, dataset), now_ms.saturating_add(REVISIT_MS));
+        let mut batch = Batch::default();
+        match self.view.get(&head_key).and_then(|row| row.as_deref().map(rows::decode::<HeadRow>).transpose()) {
+            Ok(Some(mut head)) if head.due_ms == *at_ms => {
+                version::move_due(identity, dataset, &mut head, again_ms, &mut batch.rows);
+                batch.rows.push((head_key, Some(rows::encode(&head)?)));
+            }
+            // There is none, or its date was moved.
+            Ok(_) => batch.rows.push((keys::due(*at_ms, identity, dataset), None)),
+            Err(_) => {
+                batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+                batch.rows.push((keys::due(again_ms, identity, dataset), Some(Vec::new())));
+            }
         }
-        Ok(left)
+        self.view.decide(batch);
+        Ok(())
     }
 }
 
@@ -198,6 +237,6 @@ fn next_visit(tombstones: &Left, versions: &Left, keep: &Keeping, now_ms: u64) -
         let again_ms = now_ms + now_ms.saturating_sub(oldest_ms).clamp(keep.least_ms(), REVISIT_MS);
         again_ms.min(oldest_ms.saturating_add(keep.tombstone_ms).max(now_ms + 1))
     });
-    let history = versions.oldest_ms.map(|oldest_ms| oldest_ms.saturating_add(keep.history_ms).max(now_ms + 1));
+    let history = versions.oldest_ms.map(|oldest_ms| oldest_ms.saturating_add(keep.history_ms).clamp(now_ms + 1, now_ms + REVISIT_MS));
     gone.into_iter().chain(history).min()
 }

@@ -136,7 +136,7 @@ pub(super) enum WorkRow {
     /// All that it owns goes.
     Erase,
     /// Its datasets move into another identity, with these policies on records of both sides.
-    Merge { into: String, policy: Policy, datasets: Vec<(DatasetName, Policy)>, at_ms: u64 },
+    Merge { into: String, policy: Policy, datasets: Vec<(DatasetName, Policy)> },
 }
 
 /// `g`: a tombstone.

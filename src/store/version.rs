@@ -8,6 +8,7 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 
 use super::engine::{Batch, Bytes};
 use super::history::{Entry, HistoryRow, What};
+use super::reap::REVISIT_MS;
 use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
 use super::view::View;
 use super::{Identity, Keeping, StoreError, keys, pieces};
@@ -18,6 +19,9 @@ pub(super) type Rows = Vec<(Bytes, Option<Bytes>)>;
 
 /// What is kept over its bound before the reaper is called at once: it works in steps, a write does not.
 const EXCESS: u64 = 2;
+
+/// Records that one version can number: its ordinals have 16 bits.
+const VERSION_RECORDS: usize = 1 << 15;
 
 /// Where a record stands, and what it is.
 pub(super) struct Old {
@@ -54,8 +58,32 @@ impl View<'_> {
 impl Making<'_> {
     /// Adds the rows of a version to a batch: `records` as they are after it, in its order; `head` as it counts them. `lost` are records
     /// of the other side of a merge that were not taken: history keeps them.
+    ///
+    /// More records than a version can number become several versions, in the same batch: only a restore or a merge of a huge dataset has so many.
     pub(super) fn write(
         self,
+        batch: &mut Batch,
+        before: HeadRow,
+        head: merge::Head,
+        records: &[Stored],
+        known: &Known,
+        lost: Vec<ByteRow>,
+    ) -> Result<HeadRow, StoreError> {
+        if records.len() <= VERSION_RECORDS {
+            return self.write_one(batch, before, head, records, known, lost);
+        }
+        let (mut row, mut lost) = (before, lost);
+        for part in records.chunks(VERSION_RECORDS) {
+            let version = row.version + 1;
+            let stamped: Vec<Stored> =
+                part.iter().map(|stored| Stored { record: Record { version, ..stored.record.clone() }, ..stored.clone() }).collect();
+            row = self.write_one(batch, row, merge::Head { version, ..head }, &stamped, known, std::mem::take(&mut lost))?;
+        }
+        Ok(row)
+    }
+
+    fn write_one(
+        &self,
         batch: &mut Batch,
         before: HeadRow,
         head: merge::Head,
@@ -68,7 +96,7 @@ impl Making<'_> {
         }
         let due_ms = before.due_ms;
         let mut row = before.after(head, self.now_ms);
-        if self.keep.history_versions == 0 && lost.is_empty() {
+        if !self.keep.has_history() && lost.is_empty() {
             row.floor = row.version;
         } else {
             let entry = |stored: &Stored| entry(&stored.record, known.get(&stored.record.key));
@@ -109,9 +137,10 @@ impl Making<'_> {
     fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut Rows) {
         let due_ms = match before_ms {
             0 if is_over(row, self.keep) => self.now_ms,
-            0 if has_garbage(row) => self.now_ms + self.keep.least_ms(),
+            0 if has_garbage(row) => self.now_ms + self.keep.first_visit_ms(),
             due_ms if is_over(row, self.keep) => due_ms.min(self.now_ms),
-            due_ms => due_ms,
+            // A date that a clock set far ahead has left is brought back.
+            due_ms => due_ms.min(self.now_ms + REVISIT_MS),
         };
         move_due(self.identity, self.dataset, row, due_ms, batch);
     }

@@ -9,13 +9,14 @@ use super::{keys, pieces};
 pub(super) struct View<'a> {
     engine: &'a Handle,
     decided: BTreeMap<Bytes, Option<Bytes>>,
-    batches: Vec<Batch>,
+    /// Rows that something was decided on, as they are on disk.
+    guards: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(engine: &'a Handle) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), batches: Vec::new(), bytes: 0 }
+        View { engine, decided: BTreeMap::new(), guards: BTreeMap::new(), bytes: 0 }
     }
 
     /// One row.
@@ -68,11 +69,16 @@ impl<'a> View<'a> {
 
     /// Adds a batch: later reads of this view see it.
     pub(super) fn decide(&mut self, batch: Batch) {
-        for (key, row) in &batch.rows {
-            self.bytes += key.len() + row.as_ref().map_or(0, Vec::len);
-            self.decided.insert(key.clone(), row.clone());
+        for (key, row) in batch.guards {
+            // What the group itself has decided needs no guard: nobody else sees it.
+            if !self.decided.contains_key(&key) {
+                self.guards.entry(key).or_insert(row);
+            }
         }
-        self.batches.push(batch);
+        for (key, row) in batch.rows {
+            self.bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            self.decided.insert(key, row);
+        }
     }
 
     /// Bytes of the rows that were decided.
@@ -80,8 +86,8 @@ impl<'a> View<'a> {
         self.bytes
     }
 
-    /// What was decided, in order.
-    pub(super) fn into_batches(self) -> Vec<Batch> {
-        self.batches
+    /// All that was decided, as one batch: what the group wrote several times stands in it once.
+    pub(super) fn into_batch(self) -> Batch {
+        Batch { guards: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
     }
 }

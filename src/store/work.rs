@@ -9,7 +9,7 @@ use super::commit::Group;
 use super::engine::{Batch, Bytes};
 use super::identities::with_merged;
 use super::keys::Kind;
-use super::rows::{self, HeadRow, PatchRow, WorkRow};
+use super::rows::{self, PatchRow, WorkRow};
 use super::{Identity, Keeping, Store, StoreError, keys, owned};
 use crate::merge::Policy;
 
@@ -65,11 +65,6 @@ impl Store {
         let rows = self.engine.scan(&prefix, &keys::after(&prefix), limit)?;
         rows.iter().map(|(key, _)| Ok(Identity::from(keys::Parts::after(key, &prefix)?.name()?))).collect()
     }
-
-    /// Whether work on an identity is under way.
-    pub fn is_worked_on(&self, identity: &Identity) -> Result<bool, StoreError> {
-        Ok(self.engine.get(&[keys::work(identity)])?.pop().flatten().is_some())
-    }
 }
 
 impl Group<'_> {
@@ -82,6 +77,7 @@ impl Group<'_> {
         for (login, own) in self.login_rows(identity)? {
             batch.rows.extend([(login, None), (own, None)]);
         }
+        self.count_erasure(&mut batch)?;
         batch.rows.push((keys::identity(identity), None));
         batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
         self.view.decide(batch);
@@ -91,7 +87,7 @@ impl Group<'_> {
 
     /// Begins to merge an identity into another one: its logins, devices and patch results go over at once, so that a device which sends
     /// again what was not answered is answered rightly by either.
-    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &Policies, now_ms: u64) -> Result<Merging, StoreError> {
+    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &Policies) -> Result<Merging, StoreError> {
         if from == into {
             return Ok(Merging::Same);
         }
@@ -108,11 +104,12 @@ impl Group<'_> {
         }
         let mut batch = Batch::default();
         self.repoint_logins(from, into, &mut batch)?;
+        self.repoint_works(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
         let merged = with_merged(into_row, from, from_row.clone());
         from_row.moved_to = Some(into.as_str().to_owned());
         let Policies { policy, datasets } = policies.clone();
-        let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets, at_ms: now_ms };
+        let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
         batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
         batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
         batch.rows.push((keys::work(from), Some(rows::encode(&work)?)));
@@ -126,7 +123,7 @@ impl Group<'_> {
         let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(Worked::Done) };
         match rows::decode(&row)? {
             WorkRow::Erase => self.sweep(identity),
-            WorkRow::Merge { into, policy, datasets, .. } => match self.resting_place(into)? {
+            WorkRow::Merge { into, policy, datasets } => match self.resting_place(into)? {
                 Some(into) => self.move_next(identity, &into, &Policies { policy, datasets }, keep, now_ms),
                 // Whoever had it all is erased, so this goes too.
                 None => self.sweep(identity),
@@ -134,16 +131,23 @@ impl Group<'_> {
         }
     }
 
-    /// Where an identity's data ends up: the other one may have been merged on, or erased, since the work began.
-    fn resting_place(&self, into: String) -> Result<Option<Identity>, StoreError> {
-        let mut into = Identity::from(into.as_str());
-        while let Some(row) = self.identity_row(&into)? {
-            match row.moved_to {
-                Some(further) => into = Identity::from(further.as_str()),
-                None => return Ok(Some(into)),
+    /// Where an identity's data goes; `None`: whoever was to have it is erased.
+    fn resting_place(&mut self, into: String) -> Result<Option<Identity>, StoreError> {
+        let into = Identity::from(into.as_str());
+        Ok(if self.is_there(&into)? { Some(into) } else { None })
+    }
+
+    /// What is on its way into an identity that is merged itself goes on to the other one.
+    fn repoint_works(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+        for (key, row) in self.view.scan(&keys::kind(Kind::Work))? {
+            if let WorkRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
+                && old == from.as_str()
+            {
+                let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+                batch.rows.push((key, Some(rows::encode(&work)?)));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     fn move_next(
@@ -204,9 +208,4 @@ impl Group<'_> {
 /// A dataset's rows under another identity.
 pub(super) fn rekeyed(key: &[u8], old: &[u8], new: &[u8]) -> Bytes {
     [new, &key[old.len()..]].concat()
-}
-
-/// Whether anything was ever written to a dataset.
-pub(super) fn was_written(head: Option<&HeadRow>) -> bool {
-    head.is_some_and(|head| head.version > 0)
 }

@@ -163,7 +163,7 @@ async fn a_dataset_whose_policy_is_last_writer_wins_lets_a_conflict_pass() {
 async fn a_retry_after_a_lost_reply_is_applied_once() {
     let server = Server::start().await;
     let mut phone = server.phone("alice", "phone").await;
-    let add = ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change("add n 1")] };
+    let add = ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change("add n 1")], offer: false };
     phone.say(add.clone()).await;
     let first = phone.hear().await;
     for _ in 0..3 {
@@ -186,7 +186,7 @@ async fn a_patch_number_of_another_patch_is_refused_and_so_is_one_that_is_too_ol
     for n in 1..=70 {
         phone.put("d", "n", &n.to_string()).await;
     }
-    let write = |id, changes: &str| ClientMessage::Write { id, dataset: name("d"), changes: vec![change(changes)] };
+    let write = |id, changes: &str| ClientMessage::Write { id, dataset: name("d"), changes: vec![change(changes)], offer: false };
     phone.say(write(70, "put n 71")).await;
     assert_eq!(phone.refusal().await, RefusalCode::PatchReused);
     phone.say(write(3, "put n 3")).await;

@@ -4,7 +4,7 @@ use driftless_client::Connection;
 use driftless_protocol::Codec;
 use tempfile::TempDir;
 
-use crate::support::{Binary, Http, Phone, change, settings, soon, token};
+use crate::support::{Binary, Http, Operator, Phone, change, settings, soon, token};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_and_no_value_is_logged_at_any_level() {
@@ -27,6 +27,14 @@ async fn no_secret_and_no_value_is_logged_at_any_level() {
     http.post("/v1/datasets/d/write", r#"{"id":99,"changes":[{"key":"k","op":"put","value":"planted-value"}]}"#).await;
     http.post("/v1/datasets/d/write", r#"{"id":99,"changes":"planted-wrong"}"#).await;
     http.get("/v1/datasets/d/changes?epoch=planted-epoch").await;
+    let operator = Operator::with(server.address().parse().unwrap(), driftless::admin::DEVELOPMENT_KEY);
+    let of = format!("/identities/{}", operator.identity("alice").await);
+    for path in ["/datasets/d/at/2", "/datasets/d/history", "/datasets/d/compare?first=0&second=2", "/export"] {
+        assert!(operator.get(&format!("{of}{path}")).await.text().contains("planted"), "{path}");
+    }
+    operator.post(&format!("{of}/datasets/d/restore"), r#"{"version":0}"#).await;
+    http.post("/v1/identity/link", r#"{"token":"planted-token"}"#).await;
+    http.post("/v1/identity/link", r#"{"token":["planted-token"]}"#).await;
     let log = server.terminate().await;
     assert!(log.contains("planted-device") && log.contains("session{session="), "the log says who it was about:\n{log}");
     let signature = token.rsplit('.').next().unwrap();
@@ -40,6 +48,7 @@ async fn no_secret_and_no_value_is_logged_at_any_level() {
         "planted-wrong",
         signature,
         driftless::auth::DEVELOPMENT_SECRET,
+        driftless::admin::DEVELOPMENT_KEY,
     ] {
         let hex: String = planted.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert!(!log.contains(planted) && !log.to_lowercase().contains(&hex), "{planted} was logged");

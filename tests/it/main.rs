@@ -4,9 +4,13 @@
 
 mod support;
 
+mod admin;
 mod datasets;
+mod failing;
 mod hostile;
 mod logs;
 mod preferences;
+mod reaping;
+mod restoring;
 mod serving;
 mod sessions;

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::support::{Phone, Server, TestPool, change, driftless, name, soon, token};
+use crate::support::{Operator, Phone, Server, TestPool, change, driftless, name, soon, token};
 
 async fn fails(arguments: &[&str]) -> String {
     let output = soon("an end", driftless().args(arguments).output()).await.unwrap();
@@ -25,6 +25,10 @@ async fn serve_refuses_a_development_secret_and_what_it_does_not_know() {
     let issuer = format!("[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\nsecret = {:?}\n", driftless::auth::DEVELOPMENT_SECRET);
     std::fs::write(&file, &issuer).unwrap();
     assert!(fails(&["serve", "--config", config]).await.contains("development secret"));
+    let said = fails(&["serve", "--config", config, "--admin-key", driftless::admin::DEVELOPMENT_KEY]).await;
+    assert!(said.contains("development key"), "{said}");
+    let said = fails(&["serve", "--config", config, "--admin-key", "planted-but-short"]).await;
+    assert!(said.contains("admin.key") && said.contains("32") && !said.contains("planted"), "{said}");
     std::fs::write(&file, "lissten = \"127.0.0.1:1\"\n").unwrap();
     let said = fails(&["serve", "--config", config]).await;
     assert!(said.contains("unknown key lissten") && said.contains("listen"), "{said}");
@@ -63,6 +67,11 @@ async fn a_production_server_believes_its_issuer() {
     // Its pool is not the one of `dev`, and its secret is not either.
     assert_eq!(Phone::refused(&url, &token("ann"), "phone").await.code(), Some(CloseCode::TokenRefused));
     assert!(fails(&["token", "--pool", "app", "--subject", "ann"]).await.contains("--config"));
+    // No operator key is configured, so nobody is an operator.
+    for key in ["", driftless::admin::DEVELOPMENT_KEY] {
+        let reply = Operator::with(address.parse().unwrap(), key).get("/identities?pool=app&subject=ann").await;
+        assert!(reply.status == 404 && reply.text().contains("admin.key"), "{} {}", reply.status, reply.text());
+    }
 }
 
 #[tokio::test]
@@ -70,7 +79,8 @@ async fn two_servers_do_not_share_a_folder_nor_a_port() {
     let server = Server::start().await;
     let data = server.folder().join("store");
     let said = fails(&["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]).await;
-    assert!(said.contains("another process") && said.contains("--data"), "{said}");
+    let holder = format!("process {} has it open since", std::process::id());
+    assert!(said.contains("another process") && said.contains(&holder) && said.contains("--data"), "{said}");
     let folder = TempDir::new().unwrap();
     let address = server.address().to_string();
     let said = fails(&["dev", "--listen", &address, "--data", folder.path().to_str().unwrap()]).await;
@@ -103,9 +113,16 @@ async fn with_a_certificate_everything_is_encrypted() {
     laptop.send(&ClientMessage::Open { dataset: name("d"), position: None }).await.unwrap();
     assert!(matches!(soon("the open", laptop.recv()).await, Ok(ServerMessage::Changes { .. })));
     let large = format!("put k \"{}\"", "x".repeat(500_000));
-    phone.send(&ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change(&large)] }).await.unwrap();
+    phone.send(&ClientMessage::Write { id: 1, dataset: name("d"), changes: vec![change(&large)], offer: false }).await.unwrap();
     let Ok(ServerMessage::Changes { records, .. }) = soon("the change", laptop.recv()).await else { panic!("no change") };
     assert_eq!(records[0].content.value(), change(&large).value.as_ref());
+
+    // An operator who trusts it gets an answer, in secret too.
+    let asked = ["identities", "--subject", "alice", "--url", &url];
+    let found = soon("an answer", driftless().args(asked).env("SSL_CERT_FILE", &certificate).output()).await.unwrap();
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    let untrusted = soon("a refusal", driftless().args(asked).output()).await.unwrap();
+    assert_eq!(untrusted.status.code(), Some(5), "{untrusted:?}");
 
     // Whoever does not trust the certificate, or speaks in the clear, does not come in.
     let strict = Settings::new(&url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();
@@ -182,7 +199,7 @@ async fn an_issuer_with_a_key_file_is_believed_and_the_pools_stay_apart() {
     let pem = folder.path().join("issuer.pem");
     std::fs::write(&pem, made.public_key_pem()).unwrap();
     let pool = format!("\n[[pools.app.issuers]]\nissuer = \"https://accounts.test\"\naudience = [\"app\"]\nkeys_file = {pem:?}\n");
-    let server = Server::with(TestPool { server: "", pool: pool.leak() }).await;
+    let server = Server::with(TestPool { pool: pool.leak(), ..TestPool::default() }).await;
     let key = jsonwebtoken::EncodingKey::from_ed_der(&made.serialize_der());
     let mut ann = Phone::welcomed(&server.url(), &signed(&key, "any", "alice"), "phone").await;
     // The same subject of another issuer and pool is somebody else.
@@ -212,12 +229,20 @@ async fn what_dev_prints_can_be_pasted() {
     }
     let commands: Vec<_> = said.iter().filter_map(|line| line.trim().strip_prefix("cargo run --release -- ")).collect();
     assert!(
-        commands.len() == 2 && commands[0].starts_with("client watch settings") && commands[1].starts_with("client put settings"),
+        commands.len() == 4
+            && commands[0].starts_with("client watch settings")
+            && commands[1].starts_with("client put settings")
+            && commands[2].starts_with("history settings")
+            && commands[3].starts_with("backup demo.backup"),
         "{said:?}"
     );
     let url = said.iter().find_map(|line| Some(line[line.find("http://")?..].trim_end_matches("/demo/").to_owned())).unwrap();
-    let output = driftless().args(commands[1].split(' ')).output().await.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for command in &commands[1..] {
+        let output = soon(command, driftless().args(command.split(' ')).current_dir(folder.path()).output()).await.unwrap();
+        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(folder.path().join("demo.backup").exists());
+    assert!(said.iter().any(|line| line.trim() == driftless::admin::DEVELOPMENT_KEY), "{said:?}");
     for device in ["laptop", "phone"] {
         let token = said
             .iter()

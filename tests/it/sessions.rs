@@ -90,7 +90,7 @@ async fn writes_that_meet_a_stopping_server_are_answered_or_sent_again_and_appli
     let mut phone = server.phone("alice", "phone").await;
     assert!(phone.welcome.patch >= answered, "what was answered is known");
     for id in 1..=20 {
-        phone.say(ClientMessage::Write { id, dataset: name("d"), changes: add.to_vec() }).await;
+        phone.say(ClientMessage::Write { id, dataset: name("d"), changes: add.to_vec(), offer: false }).await;
         assert!(matches!(phone.hear().await, ServerMessage::Written { .. }));
     }
     assert_eq!(phone.open("d").await.0[0].content.value().map(ToString::to_string).as_deref(), Some("20"));

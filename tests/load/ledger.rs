@@ -250,7 +250,8 @@ impl Book {
             let live = before.and_then(|cell| cell.value.as_ref());
             let value = match op {
                 Op::Put => value.clone(),
-                Op::Remove if live.is_some() => None,
+                // With a base also where nothing was.
+                Op::Remove if live.is_some() || (before.is_none() && base.is_some()) => None,
                 Op::Remove => continue,
                 Op::Add => Some(Value::from(whole(live) + whole(value.as_ref()))),
                 Op::Merge | Op::Insert | Op::Discard => unreachable!("the load does not use it"),

@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 
 use driftless_client::{Connection, End, Outbox, Page, Patch, Replica, Taken};
-use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, DeviceId, Epoch, Op, Record, ServerMessage};
+use driftless_protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Op, Record, RefusalCode, ServerMessage};
 
-use crate::reference::{Answer, Seen, seen};
+use crate::reference::{Answer, Begin, Seen, seen};
 use crate::script::{DATASETS, DEVICES, Edit, PERSONS};
 use crate::support::{name, settings, soon, token};
 
@@ -33,7 +33,7 @@ pub enum Way {
 }
 
 /// A dataset that is followed on the present socket.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Stream {
     /// The version that the device has by what was said on this socket.
     pub cursor: u64,
@@ -41,11 +41,17 @@ pub struct Stream {
     pub complete: bool,
     /// What came since `open`.
     pub records: Vec<Seen>,
-    /// The version that was asked from; none: from nothing.
-    pub since: Option<u64>,
+    /// What the answer must be.
+    pub begin: Begin,
     /// The dataset's version when it was asked for.
     pub asked_at: u64,
     first: bool,
+}
+
+/// What a replica had before its store was restored.
+pub struct Former {
+    had: Replica,
+    shared: Option<u64>,
 }
 
 /// A socket.
@@ -72,6 +78,8 @@ pub struct Device {
     codec: Codec,
     pub outbox: Outbox<Intent>,
     pub replicas: [Replica; DATASETS.len()],
+    /// What has yet to be compared with what a restored store has.
+    pub formers: [Option<Former>; DATASETS.len()],
     pub follows: [bool; DATASETS.len()],
     pub listens: bool,
     pub acks: bool,
@@ -97,6 +105,7 @@ impl Device {
             codec,
             outbox: Outbox::new(),
             replicas: std::array::from_fn(|_| Replica::new()),
+            formers: std::array::from_fn(|_| None),
             follows: [true; DATASETS.len()],
             listens: true,
             acks: true,
@@ -128,10 +137,13 @@ impl Device {
         self.outbox.push(Patch { dataset: name(DATASETS[dataset]), changes, ticket: Intent { insists } });
     }
 
-    /// The next patch that may go; it has its number from now on.
+    /// The next patch that may go; it has its number from now on. On a socket none goes to a dataset before it is known which history it has.
     pub fn next_patch(&mut self) -> Option<Sent> {
-        match self.outbox.next_write(|_| true)? {
-            ClientMessage::Write { id, dataset, changes } => Some(Sent { id, dataset: place(&dataset), changes }),
+        let line = self.line.as_ref();
+        let is_ready =
+            |dataset: &DatasetName| line.and_then(|line| line.streams[place(dataset)].as_ref()).is_none_or(|stream| !stream.first);
+        match self.outbox.next_write(is_ready)? {
+            ClientMessage::Write { id, dataset, changes, .. } => Some(Sent { id, dataset: place(&dataset), changes }),
             other => panic!("not a write: {other:?}"),
         }
     }
@@ -146,14 +158,14 @@ impl Device {
     pub async fn send(&mut self, patch: Sent) {
         let Sent { id, dataset, changes } = patch.clone();
         self.line.as_mut().unwrap().sent.push_back(patch);
-        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes }).await;
+        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes, offer: false }).await;
     }
 
     /// Asks for a dataset, which has this version, at the replica's position.
-    pub async fn open(&mut self, dataset: usize, asked_at: u64) {
+    pub async fn open(&mut self, dataset: usize, asked_at: u64, begin: Begin) {
         let position = self.replicas[dataset].position();
-        let since = position.as_ref().map(|position| position.version);
-        let stream = Stream { cursor: since.unwrap_or(0), since, asked_at, first: true, ..Stream::default() };
+        let cursor = if let Begin::After(version) = begin { version } else { 0 };
+        let stream = Stream { cursor, complete: false, records: Vec::new(), begin, asked_at, first: true };
         self.line.as_mut().unwrap().streams[dataset] = Some(stream);
         self.say(ClientMessage::Open { dataset: name(DATASETS[dataset]), position }).await;
     }
@@ -182,10 +194,10 @@ impl Device {
             ServerMessage::Refused { id: Some(id), code, .. } => {
                 Ok(Heard::Answer { id, answer: Answer::Refused(code), records: Vec::new() })
             }
-            ServerMessage::Changes { dataset, epoch: of, from, to, reset, more, records, .. } => {
+            ServerMessage::Changes { dataset, epoch: of, from, to, reset, shared, more, records } => {
                 assert_eq!(*epoch.get_or_insert_with(|| of.clone()), of, "one history");
                 let page = Page { epoch: of, from, to, reset, records };
-                self.page(place(&dataset), page, more, to_the_app).await;
+                self.page(place(&dataset), page, shared, more, to_the_app).await;
                 Ok(Heard::Page)
             }
             ServerMessage::Pong => Ok(Heard::Pong),
@@ -195,10 +207,11 @@ impl Device {
     }
 
     /// Pages follow each other, in the order of the versions, and nothing comes twice (I3).
-    async fn page(&mut self, dataset: usize, page: Page, more: bool, to_the_app: bool) {
+    async fn page(&mut self, dataset: usize, page: Page, shared: Option<u64>, more: bool, to_the_app: bool) {
         let line = self.line.as_mut().unwrap();
         let stream = line.streams[dataset].as_mut().unwrap_or_else(|| panic!("{} does not follow {}", self.name, DATASETS[dataset]));
-        assert!(!page.reset, "its history is the server's");
+        let expected = if let (Begin::Reset { shared }, true) = (stream.begin, stream.first) { (true, shared) } else { (false, None) };
+        assert_eq!((page.reset, shared), expected, "what {} must forget of {}", self.name, DATASETS[dataset]);
         assert_eq!(page.from, stream.cursor, "pages follow each other");
         assert!(page.to > page.from || stream.first || !page.records.is_empty(), "a page brings something");
         stream.first = false;
@@ -214,15 +227,50 @@ impl Device {
         if !to_the_app {
             return;
         }
+        if page.reset {
+            self.restored(dataset, shared);
+        }
         let to = page.to;
         assert!(matches!(self.replicas[dataset].take(page), Taken::Applied(_)), "no gap");
         if !more {
+            self.offer_again(dataset);
             self.ack(dataset, to).await;
+        }
+    }
+
+    /// The store was restored: the bases of what was not answered are lowered, and what the replica had is kept aside (`PROTOCOL.md` §8).
+    fn restored(&mut self, dataset: usize, shared: Option<u64>) {
+        self.outbox.lower(&name(DATASETS[dataset]), shared.unwrap_or(0));
+        let had = std::mem::take(&mut self.replicas[dataset]);
+        // What a second restore cuts short is not worth more than what was there before the first.
+        let Former { had, shared: before } = self.formers[dataset].take().unwrap_or(Former { had, shared });
+        self.formers[dataset] = Some(Former { had, shared: shared.and_then(|shared| before.map(|before| before.min(shared))) });
+    }
+
+    /// Offers what a restored store has lost, each key by itself.
+    fn offer_again(&mut self, dataset: usize) {
+        let Some(Former { had, shared: Some(shared) }) = self.formers[dataset].take() else { return };
+        let (to, now) = (name(DATASETS[dataset]), &self.replicas[dataset]);
+        let named = self.outbox.keys(&to);
+        for (key, record) in had.into_records() {
+            let is_there = now.get(&key).is_some_and(|now| now.content == record.content);
+            if record.version > shared && !is_there && !named.contains(&key) {
+                let change = match record.content {
+                    Content::Value(value) => Change::new(key, Op::Put, value),
+                    Content::Removed => Change::new(key, Op::Remove, None),
+                };
+                let changes = vec![change.with_base(shared)];
+                self.outbox.push(Patch { dataset: to.clone(), changes, ticket: Intent { insists: false } });
+            }
         }
     }
 
     /// A patch was answered: the outbox and the replica learn of it, and what conflicts may be written again.
     pub async fn answered(&mut self, way: Way, sent: &Sent, answer: &Answer, records: Vec<Record>) {
+        // The bases of a patch that was applied before a restore may have been lowered since: it is asked for as it was.
+        if *answer == Answer::Refused(RefusalCode::PatchReused) && self.outbox.reused(sent.id) {
+            return;
+        }
         let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
         match answer {
             Answer::Written { version, .. } => {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use driftless_protocol::{Change, DeviceId, Key, Number, Op, Record, RefusalCode, Value, limits};
+use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, limits};
 
 use crate::script::{DATASETS, PERSONS};
 
@@ -58,12 +58,44 @@ pub struct Dataset {
 #[derive(Clone)]
 pub struct Reference {
     datasets: [[Dataset; DATASETS.len()]; PERSONS.len()],
+    /// The histories that this one comes from, each with the versions up to which it is this one.
+    before: Vec<(Epoch, [[u64; DATASETS.len()]; PERSONS.len()])>,
+}
+
+/// How the answer to an `open` begins.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Begin {
+    /// With what lives.
+    Fresh,
+    /// With what changed after this version.
+    After(u64),
+    /// With what lives, and the device forgets what it had.
+    Reset { shared: Option<u64> },
 }
 
 impl Reference {
     pub fn new() -> Reference {
         let dataset = |at: usize| Dataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..Dataset::default() };
-        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)) }
+        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)), before: Vec::new() }
+    }
+
+    /// A store that is made of this backup, which was taken in an epoch that is over now.
+    pub fn restored(&self, epoch: Epoch) -> Reference {
+        let versions = std::array::from_fn(|person| std::array::from_fn(|dataset| self.datasets[person][dataset].version()));
+        let before = self.before.iter().cloned().chain([(epoch, versions)]).collect();
+        Reference { before, ..self.clone() }
+    }
+
+    /// What a device at a position gets; `epoch` is the present one.
+    pub fn begins(&self, person: usize, dataset: usize, epoch: Option<&Epoch>, position: Option<&Position>) -> Begin {
+        match position {
+            None => Begin::Fresh,
+            Some(position) if Some(&position.epoch) != epoch => {
+                let lost = self.before.iter().skip_while(|(before, _)| *before != position.epoch);
+                Begin::Reset { shared: lost.map(|(_, versions)| versions[person][dataset]).min() }
+            }
+            Some(position) => Begin::After(position.version),
+        }
     }
 
     pub fn dataset(&self, person: usize, dataset: usize) -> &Dataset {
@@ -189,6 +221,8 @@ fn apply(history: &History, patch: &Accepted, version: u64) -> Result<(BTreeMap<
         }
         let (value, computed) = match (change.op, &change.value, &current) {
             (Op::Put, value, _) => (value.clone(), false),
+            // A base says that the device knew the record: its removal is remembered even where it never was.
+            (Op::Remove, _, None) if change.base.is_some() && before.is_empty() && own.is_none() => (None, false),
             (Op::Remove, _, None) | (Op::Discard, Some(Value::List(_)), None) => continue,
             (Op::Remove, _, Some(_)) => (None, false),
             (op, operand, current) => (Some(compute(op, current.as_ref(), operand.as_ref())?), true),

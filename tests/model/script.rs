@@ -15,9 +15,6 @@ pub const DATASETS: [&str; 2] = ["reject", "last-writer-wins"];
 /// Numbers, a map, sets, and what is only put and removed.
 const KEYS: [&str; 8] = ["n1", "n2", "map", "set1", "set2", "t1", "t2", "t3"];
 
-/// Restoring a backup needs the commands for it, and devices that offer again what the server has lost.
-const RESTORES: bool = false;
-
 /// Whether the server answers a patch that it did not apply the same way when it comes again. As long as it decides such a patch anew,
 /// on top of what its device wrote after it, several patches of unknown fate can come out in several ways.
 pub const VERDICTS_KEPT: bool = false;
@@ -138,8 +135,8 @@ fn action(dice: &mut Dice) -> Action {
         91 => Action::Fresh { person: dice.below(PERSONS.len()) },
         92..95 => Action::Since { device, dataset, version: dice.below(60) as u64 },
         95 | 96 => Action::Restart { sends: dice.percent(50).then_some(device) },
-        97 if RESTORES => Action::Backup,
-        98 if RESTORES => Action::Restore,
+        97 => Action::Backup,
+        98 => Action::Restore,
         _ => Action::Converge,
     }
 }

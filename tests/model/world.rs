@@ -1,10 +1,11 @@
 //! The real server, its devices and the reference beside them; does the actions one after the other and compares.
 
+use driftless::store;
 use driftless_client::{Outbox, Replica};
 use driftless_protocol::{ClientMessage, CloseCode, Codec, Epoch, ServerMessage};
 
 use crate::device::{Device, Heard, Sent, Way};
-use crate::reference::{Answer, DATASET_BYTES, RECORDS, Reference, Seen, bytes, seen};
+use crate::reference::{Answer, Begin, DATASET_BYTES, RECORDS, Reference, Seen, bytes, seen};
 use crate::script::{Action, DATASETS, DEVICES, Edit, Fate, PERSONS, VERDICTS_KEPT};
 use crate::support::{Server, TestPool};
 
@@ -12,8 +13,9 @@ use crate::support::{Server, TestPool};
 pub struct World {
     server: Server,
     reference: Reference,
-    /// The copy that a restore goes back to.
-    backup: Option<Reference>,
+    /// The copy that a restore goes back to, and the history that it was taken in.
+    backup: Option<(Reference, Epoch)>,
+    restores: usize,
     devices: Vec<Device>,
     /// The history of the store, once somebody heard of it.
     epoch: Option<Epoch>,
@@ -30,6 +32,7 @@ impl World {
             server: Server::with(TestPool { pool: POOL, ..TestPool::default() }).await,
             reference: Reference::new(),
             backup: None,
+            restores: 0,
             devices: (0..DEVICES.len()).map(Device::new).collect(),
             epoch: None,
             identities: [None, None],
@@ -52,8 +55,8 @@ impl World {
             Action::Fresh { person } => self.fresh(*person).await,
             Action::Since { device, dataset, version } => self.since(*device, *dataset, *version).await,
             Action::Restart { sends } => self.restart(*sends).await,
-            Action::Backup => self.backup = Some(self.reference.clone()),
-            Action::Restore => self.restore(),
+            Action::Backup => self.backup().await,
+            Action::Restore => self.restore().await,
             Action::Converge => self.converge().await,
         }
         for at in 0..self.devices.len() {
@@ -99,8 +102,8 @@ impl World {
         assert!((known..=known.max(perhaps)).contains(&patch), "{} is told that {patch} is its highest patch, it is {known}", device.name);
         assert_eq!(*self.identities[device.person].get_or_insert_with(|| identity.clone()), identity, "one identity a person");
         for dataset in 0..DATASETS.len() {
-            if device.follows[dataset] {
-                device.open(dataset, self.reference.dataset(device.person, dataset).version()).await;
+            if self.devices[at].follows[dataset] {
+                self.open(at, dataset).await;
             }
         }
         assert!(
@@ -141,16 +144,25 @@ impl World {
         self.devices[at].line.as_ref().map_or(0, |line| line.sent.len())
     }
 
-    /// Hears until every patch is answered, and every one that the app wrote again after a conflict.
+    /// Hears until every patch is answered, also those that the app writes again after a conflict, or the device after a restore.
     async fn hear_answers(&mut self, at: usize) {
-        while self.unanswered(at) > 0 {
-            if let Heard::Answer { id, answer, records } = self.hear(at, true).await {
-                let sent = self.compare(at, id, &answer);
-                self.devices[at].answered(Way::Socket, &sent, &answer, records).await;
+        loop {
+            while !self.devices[at].outbox.is_empty() {
+                if self.unanswered(at) == 0 {
+                    // They wait for the first page of what was opened.
+                    self.hear(at, true).await;
+                } else if let Heard::Answer { id, answer, records } = self.hear(at, true).await {
+                    let sent = self.compare(at, id, &answer);
+                    self.devices[at].answered(Way::Socket, &sent, &answer, records).await;
+                }
                 self.devices[at].send_all().await;
             }
+            self.settle(at).await;
+            if self.devices[at].outbox.is_empty() {
+                return;
+            }
+            self.devices[at].send_all().await;
         }
-        self.settle(at).await;
     }
 
     /// Hears all answers, of which so many reach the device; then the socket breaks. Without an answer on its way nothing does.
@@ -221,9 +233,17 @@ impl World {
         let stream = device.line.as_ref().and_then(|line| line.streams[dataset].as_ref()).unwrap();
         // What was written since it asked may have come with the answer or after it.
         if opens && stream.asked_at == version {
-            let expected = stream.since.map_or_else(|| is.live(), |since| is.after(since));
-            assert_eq!(sorted(stream.records.clone()), sorted(expected), "what {} had missed since {:?}", device.name, stream.since);
+            let expected = if let Begin::After(version) = stream.begin { is.after(version) } else { is.live() };
+            assert_eq!(sorted(stream.records.clone()), sorted(expected), "the answer to {}, {:?}", device.name, stream.begin);
         }
+    }
+
+    async fn open(&mut self, at: usize, dataset: usize) {
+        let device = &mut self.devices[at];
+        let version = self.reference.dataset(device.person, dataset).version();
+        let position = device.replicas[dataset].position();
+        let begin = self.reference.begins(device.person, dataset, self.epoch.as_ref(), position.as_ref());
+        device.open(dataset, version, begin).await;
     }
 
     async fn follow(&mut self, at: usize, dataset: usize, follows: bool) {
@@ -236,8 +256,7 @@ impl World {
                 self.devices[at].close(dataset).await;
             }
             (false, true) => {
-                let version = self.reference.dataset(self.devices[at].person, dataset).version();
-                self.devices[at].open(dataset, version).await;
+                self.open(at, dataset).await;
                 self.settle(at).await;
             }
             (true, true) | (false, false) => {}
@@ -263,6 +282,7 @@ impl World {
         let device = &mut self.devices[at];
         device.outbox = Outbox::new();
         device.replicas = std::array::from_fn(|_| Replica::new());
+        device.formers = std::array::from_fn(|_| None);
         self.connect(at).await;
         self.settle(at).await;
     }
@@ -306,7 +326,8 @@ impl World {
 
     async fn write_by_http(&mut self, at: usize, dataset: usize, edits: &[Edit], insists: bool) {
         let device = &mut self.devices[at];
-        if !device.outbox.is_empty() {
+        let is_present = device.replicas[dataset].epoch().is_none_or(|epoch| Some(epoch) == self.epoch.as_ref());
+        if !device.outbox.is_empty() || !is_present {
             return;
         }
         device.write(dataset, edits, insists);
@@ -333,19 +354,27 @@ impl World {
 
     /// Every session is told to come back, what was handed in is answered before, and nothing is forgotten.
     async fn restart(&mut self, sends: Option<usize>) {
-        let online: Vec<usize> = (0..self.devices.len()).filter(|at| self.devices[*at].is_online()).collect();
+        let online = self.online();
         let sends = sends.filter(|at| online.contains(at));
         if let Some(at) = sends {
             self.devices[at].send_all().await;
         }
-        self.server.drain();
-        for at in &online {
-            self.hear_out(*at).await;
-        }
+        self.drain(&online).await;
         self.server.restart().await;
         // Whoever had patches on their way comes first, as nobody knows for sure which of them arrived.
         for at in sends.into_iter().chain(online) {
             self.come(at, false, Fate::Fine).await;
+        }
+    }
+
+    fn online(&self) -> Vec<usize> {
+        (0..self.devices.len()).filter(|at| self.devices[*at].is_online()).collect()
+    }
+
+    async fn drain(&mut self, online: &[usize]) {
+        self.server.drain();
+        for at in online {
+            self.hear_out(*at).await;
         }
     }
 
@@ -366,11 +395,38 @@ impl World {
         self.devices[at].line = None;
     }
 
-    /// The reference goes back to the copy. The history has another name from now on; what devices offer again are patches like others.
-    fn restore(&mut self) {
-        if let Some(backup) = &self.backup {
-            self.reference = backup.clone();
-            self.epoch = None;
+    /// The store is copied while devices are at it. Who comes for the first time after that would be somebody else on the restored store.
+    async fn backup(&mut self) {
+        let (Some(epoch), true) = (&self.epoch, self.identities.iter().all(Option::is_some)) else { return };
+        let reply = self.server.operator().get("/backup").await;
+        assert!(reply.status == 200 && reply.whole, "{}", reply.status);
+        std::fs::write(self.server.folder().join("backup"), reply.body).unwrap();
+        self.backup = Some((self.reference.clone(), epoch.clone()));
+    }
+
+    /// A fresh store of the copy. Devices find out when they come back; what they offer again are patches like others.
+    async fn restore(&mut self) {
+        let Some((backup, taken_in)) = &self.backup else { return };
+        self.restores += 1;
+        let epoch = Epoch::new(&format!("restored-{}", self.restores)).unwrap();
+        self.reference = backup.restored(taken_in.clone());
+        self.epoch = Some(epoch.clone());
+        let online = self.online();
+        // They hear the old store's last words, and have heard everything before.
+        online.iter().for_each(|at| self.devices[*at].line = None);
+        self.server
+            .restart_after(|folder| {
+                std::fs::remove_dir_all(folder.join("store")).unwrap();
+                store::restore(&folder.join("backup"), &folder.join("store"), &store::Config::cached(16), &epoch, |_, _| {}).unwrap();
+            })
+            .await;
+        for device in &mut self.devices {
+            // What the network repeated would be new to this store, and what is not followed would not be known to be of another one.
+            device.accepted.clear();
+            device.follows = [true; DATASETS.len()];
+        }
+        for at in online {
+            self.come(at, false, Fate::Fine).await;
         }
     }
 
@@ -378,10 +434,10 @@ impl World {
     async fn converge(&mut self) {
         for at in 0..self.devices.len() {
             self.devices[at].listens = true;
-            self.come(at, false, Fate::Fine).await;
             for dataset in 0..DATASETS.len() {
                 self.follow(at, dataset, true).await;
             }
+            self.come(at, false, Fate::Fine).await;
             assert!(self.devices[at].outbox.is_empty(), "everything is answered");
         }
         for at in 0..self.devices.len() {

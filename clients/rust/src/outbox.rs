@@ -165,6 +165,11 @@ impl<T> Outbox<T> {
         });
     }
 
+    /// What the owner of a patch that is on its way wants back.
+    pub fn ticket(&self, id: u64) -> Option<&T> {
+        self.numbered.get(&id).map(|numbered| &numbered.patch.ticket)
+    }
+
     /// Patches that were not answered yet.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.numbered.len()
@@ -196,7 +201,7 @@ impl<T> Outbox<T> {
         if let Some(bases) = earlier.len().checked_sub(*asked).and_then(|at| earlier.get(at)) {
             changes.iter_mut().zip(bases).for_each(|(change, base)| change.base = *base);
         }
-        Some(ClientMessage::Write { id, dataset: patch.dataset.clone(), changes })
+        Some(ClientMessage::Write { id, dataset: patch.dataset.clone(), changes, offer: false })
     }
 }
 

@@ -93,7 +93,8 @@ async fn a_write_in_the_midst_of_the_answer_is_newer_than_what_was_lost() {
     assert!(answer.await.is_ok());
     peer.says(changes("new", 3, 6, Vec::new())).await;
     peer.hears_ack(6).await;
-    assert_eq!(peer.hears_write().await.1, [put("lost-too", 1).with_base(5)], "`lost` is answered, and still not offered");
+    let offered = [remove("removed").with_base(5), put("lost-too", 1).with_base(5)];
+    assert_eq!(peer.hears_write().await.1, offered, "`lost` is answered, and still not offered");
 }
 
 #[tokio::test]

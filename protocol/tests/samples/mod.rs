@@ -50,8 +50,20 @@ pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
         ("open at a position", ClientMessage::Open { dataset: dataset(), position: Some(position) }),
         ("close", ClientMessage::Close { dataset: dataset() }),
         ("list", ClientMessage::List),
-        ("write with every operation", ClientMessage::Write { id: 17, dataset: dataset(), changes: every_op }),
-        ("write with the largest number", ClientMessage::Write { id: (1 << 53) - 1, dataset: dataset(), changes: Vec::new() }),
+        ("write with every operation", ClientMessage::Write { id: 17, dataset: dataset(), changes: every_op, offer: false }),
+        (
+            "write with the largest number",
+            ClientMessage::Write { id: (1 << 53) - 1, dataset: dataset(), changes: Vec::new(), offer: false },
+        ),
+        (
+            "write that offers again",
+            ClientMessage::Write {
+                id: 18,
+                dataset: dataset(),
+                changes: vec![Change::new(key("old"), Op::Remove, None).with_base(40)],
+                offer: true,
+            },
+        ),
         ("ack", ClientMessage::Ack { dataset: dataset(), version: 42 }),
         ("ping", ClientMessage::Ping),
     ]

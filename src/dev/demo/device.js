@@ -253,7 +253,7 @@ export class Device {
     const { former } = this;
     const offers = former.offers(this.records);
     this.former = new Former();
-    for (const change of offers) this.waiting.set(change.key, change);
+    for (const change of offers) this.waiting.set(change.key, { ...change, offer: true });
     if (former.restored) events.push({ kind: 'restored', shared: former.shared, offered: offers.length });
   }
 
@@ -296,9 +296,10 @@ export class Device {
     return [...this.sent.values()].sort((a, b) => a.id - b.id).map((patch) => this.#write(patch));
   }
 
-  #write({ id, change, earlier = [], asked = 0 }) {
+  #write({ id, change: { offer, ...change }, earlier = [], asked = 0 }) {
     const base = earlier[earlier.length - asked];
-    return { type: 'write', id, dataset: this.dataset, changes: [base === undefined ? change : { ...change, base }] };
+    const changes = [base === undefined ? change : { ...change, base }];
+    return { type: 'write', id, dataset: this.dataset, changes, ...(offer && { offer }) };
   }
 
   #ack() {

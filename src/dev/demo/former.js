@@ -1,6 +1,6 @@
 // What a device had before its history changed, and what of it is offered again (PROTOCOL.md §8). Pure.
 //
-// - A restored backup has lost what came after `shared`: each record and tombstone above it that differs now is offered.
+// - A restored backup has lost what came after `shared`: each record and tombstone above it that is not there now is offered.
 // - A merge took what was free: only what both sides have, and differs, is offered. What is missing now was removed since.
 
 import { equal } from './change.js';
@@ -57,7 +57,10 @@ export class Former {
       if (now !== undefined && !equal(value, now)) offers.set(key, { key, op: 'put', value, base: 0 });
     }
     for (const [key, { version, removed, value }] of this.had) {
-      if (version <= this.shared || equal(value, records.get(key)?.value)) continue;
+      const now = records.get(key);
+      // A removal also where there is no record at all: another device may still have one, which it would offer as new.
+      const isThere = removed ? now?.removed === true : equal(value, now?.value);
+      if (version <= this.shared || isThere) continue;
       offers.set(key, removed ? { key, op: 'remove', base: this.shared } : { key, op: 'put', value, base: this.shared });
     }
     return [...offers.values()];

@@ -49,7 +49,7 @@ pub struct Ticket(Arc<()>);
 pub enum NoCopy {
     /// Another one is under way.
     Busy,
-    /// Its reader was too slow for the rate of writes.
+    /// Its reader was too slow for the rate of writes, or the store failed meanwhile.
     TooSlow,
 }
 
@@ -68,6 +68,11 @@ impl Tap {
     fn lock(&self) -> MutexGuard<'_, Option<Copy>> {
         // A copy that another thread left in the middle of a step is given up by its asker's going.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives up a copy under way.
+    pub(super) fn end(&self) {
+        *self.lock() = None;
     }
 
     /// Notes what a group changed behind the point that a copy has reached. Called once the group is durable.

@@ -1,6 +1,7 @@
 //! A fresh store from a backup, with an epoch of its own: devices notice, and know up to where their history is the store's.
 //!
-//! The file is read to its end first: nothing is made of a damaged one. The store is made beside its place and takes it when it is whole.
+//! The file is read to its end first: nothing is made of a damaged one. The store is made in a folder of its own and goes up
+//! into its place when it is whole.
 
 use std::fmt;
 use std::fs::File;
@@ -17,6 +18,12 @@ use crate::store::{Config, Store, StoreError, migrate};
 
 /// Earlier epochs that a store remembers. A device that was away over more restores than these gets everything anew.
 const EPOCHS: usize = 16;
+
+/// Where a store is made, in its folder.
+const UNFINISHED: &str = ".restoring";
+
+/// The file that says which engine a folder is of.
+const ENGINE_MARK: &str = "engine";
 
 /// Heads that are rewritten at a time.
 const CHUNK: usize = 512;
@@ -75,13 +82,15 @@ pub fn restore(
         move |error| RestoreError::Io(path, error)
     };
     let open = || File::open(file).map(BufReader::new).map_err(io(file));
-    if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
+    let beside = folder.join(UNFINISHED);
+    let is_other = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| entry.path() != beside);
+    if std::fs::read_dir(folder).is_ok_and(|entries| entries.into_iter().any(is_other)) {
         return Err(RestoreError::NotEmpty(folder.to_owned()));
     }
     let summary = Checker::begin(open()?)?.check()?;
-    let mut beside = folder.as_os_str().to_owned();
-    beside.push(".restoring");
-    let beside = PathBuf::from(beside);
+    if summary.store_format > migrate::FORMAT {
+        return Err(Damage::Newer.into());
+    }
     if beside.exists() {
         // What an earlier attempt left.
         std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
@@ -95,12 +104,17 @@ pub fn restore(
         Ok::<(), RestoreError>(())
     })?;
     begin_epoch(Store::on(engine, fresh_epoch)?, fresh_epoch)?;
-    if folder.exists() {
-        std::fs::remove_dir(folder).map_err(io(folder))?;
+    // Up into the folder, which may be the root of a disk of its own. The mark of the engine comes last.
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&beside).map_err(io(&beside))? {
+        names.push(entry.map_err(io(&beside))?.file_name());
     }
-    std::fs::rename(&beside, folder).map_err(io(folder))?;
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(io(parent))?;
+    names.sort_by_key(|name| name == ENGINE_MARK);
+    for name in names {
+        std::fs::rename(beside.join(&name), folder.join(&name)).map_err(io(folder))?;
+    }
+    std::fs::remove_dir(&beside).map_err(io(&beside))?;
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder))?;
     Ok(summary)
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::{Batch, Bytes, EngineError};
+use super::{Batch, Bytes, EngineError, opening};
 
 /// The row of the number. No kind of row that the store knows begins with this byte, and no scan of the store's shows it.
 pub(super) const KEY: &[u8] = b"\0commits";
@@ -47,7 +47,7 @@ impl Commits {
     pub(super) fn noted(folder: &Path) -> Result<Commits, EngineError> {
         let path = folder.join(FILE);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|e| EngineError::Open(format!("{}: {e}", path.display())))?;
+        let file = file.map_err(|error| opening(&path, &error))?;
         Ok(Commits { count: 0, note: Some(Note { path, file, works: true }) })
     }
 

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{EngineError, Kind, io, sled_engine};
+use super::{EngineError, Kind, io, opening, sled_engine};
 
 /// The file that whoever has the folder open holds locked.
 const LOCK: &str = "driftless.lock";
@@ -37,7 +37,7 @@ impl Folder {
     /// Makes the folder if it is not there, takes it, and sees to it that it is this engine's.
     pub(super) fn take(path: &Path, engine: Kind, address: &str) -> Result<Folder, EngineError> {
         let made = missing(path);
-        std::fs::create_dir_all(path).map_err(|e| EngineError::Open(format!("{}: {e}", path.display())))?;
+        std::fs::create_dir_all(path).map_err(|error| opening(path, &error))?;
         let lock = lock(path, address)?;
         match mark(path)? {
             Some(kind) if kind == engine => {}
@@ -86,7 +86,7 @@ impl Folder {
 
 fn lock(path: &Path, address: &str) -> Result<File, EngineError> {
     let name = path.join(LOCK);
-    let failed = |error: std::io::Error| EngineError::Open(format!("{}: {error}", name.display()));
+    let failed = |error: std::io::Error| opening(&name, &error);
     let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
     let mut tries = 0;
     loop {
@@ -128,7 +128,7 @@ fn mark(path: &Path) -> Result<Option<Kind>, EngineError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Ok(path.join(sled_engine::DATA_FILE).exists().then_some(Kind::Sled));
         }
-        Err(error) => return Err(EngineError::Open(format!("{}: {error}", name.display()))),
+        Err(error) => return Err(opening(&name, &error)),
     };
     let (engine, format) = text.split_once(' ').unwrap_or((&text, ""));
     let known = [Kind::Sled, Kind::Redb].into_iter().find(|kind| kind.name() == engine);
@@ -162,7 +162,7 @@ fn write_mark(path: &Path, engine: Kind) -> Result<(), EngineError> {
         file.sync_all()?;
         std::fs::rename(&next, &name)
     };
-    write().map_err(|error| EngineError::Open(format!("{}: {error}", name.display())))
+    write().map_err(|error: std::io::Error| opening(&name, &error))
 }
 
 /// The folders on the way to this one, and itself, that are not there yet.

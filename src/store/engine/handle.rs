@@ -59,7 +59,7 @@ impl Handle {
 
     /// The same with segments of another size, which a folder keeps.
     fn open_with(folder: &Path, config: &Config, segment_bytes: usize) -> Result<Handle, EngineError> {
-        let space = Space::new(folder, config.reserve_mib << 20);
+        let space = Space::new(folder, config.reserve_mib);
         let folder = Folder::take(folder, config.engine, &config.address)?;
         let commits = Commits::noted(folder.path())?;
         if commits.noted_count() > 0 && !folder.has_data() {

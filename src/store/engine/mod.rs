@@ -27,6 +27,8 @@ pub(crate) mod memory;
 mod suite;
 
 use std::fmt;
+use std::io::ErrorKind;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -120,7 +122,7 @@ pub enum EngineError {
     Open(String),
     /// Reading or writing failed. Of a commit: its outcome is unknown, and the store is failed until it is recovered.
     Io(String),
-    /// The disk has too little free space. Nothing was written; reads go on, and so do writes once there is space.
+    /// The disk has too little free space. Nothing was committed; what is open goes on reading, and writing once there is space.
     Full(String),
     /// A commit failed before this call, and the store was not recovered since. Nothing was read or written.
     Failed(String),
@@ -141,6 +143,17 @@ impl fmt::Display for EngineError {
 }
 
 impl std::error::Error for EngineError {}
+
+/// Why a file could not be opened; an engine also writes while it opens.
+fn opening(path: &Path, error: &std::io::Error) -> EngineError {
+    let path = path.display();
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            EngineError::Full(format!("{path} needs some MiB to be opened ({error}); free some space there"))
+        }
+        _ => EngineError::Open(format!("{path}: {error}")),
+    }
+}
 
 /// An error of the file system or of an engine.
 fn io(error: impl fmt::Display) -> EngineError {

@@ -9,7 +9,7 @@ use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinitio
 
 use super::contract::Engine;
 use super::resolve::{Resolved, resolve};
-use super::{Batch, Bytes, Committed, EngineError, frame, io};
+use super::{Batch, Bytes, Committed, EngineError, frame, io, opening};
 
 /// The file that holds all rows.
 pub(super) const DATA_FILE: &str = "rows.redb";
@@ -92,10 +92,10 @@ fn explain(file: &Path, error: redb::DatabaseError) -> EngineError {
             EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", file.display()))
         }
         // What is no database any more, or ends too early, redb takes for a failure of the disk.
-        redb::DatabaseError::Storage(redb::StorageError::Io(error))
+        redb::DatabaseError::Storage(redb::StorageError::Io(ref error))
             if !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
         {
-            EngineError::Open(what)
+            opening(file, error)
         }
         _ => EngineError::Damaged(what),
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use super::contract::Engine;
 use super::resolve::{Resolved, resolve};
-use super::{Batch, Bytes, Committed, EngineError, frame, io, sled_log};
+use super::{Batch, Bytes, Committed, EngineError, frame, io, opening, sled_log};
 
 /// The log that holds all rows.
 pub(super) const DATA_FILE: &str = "db";
@@ -135,13 +135,12 @@ fn is_held(error: &sled::Error) -> bool {
 }
 
 fn explain(folder: &Path, error: &sled::Error) -> EngineError {
-    let folder = folder.display();
     match error {
         _ if is_held(error) => {
-            EngineError::Open(format!("another process has {folder} open; stop it, or choose another folder with --data"))
+            EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", folder.display()))
         }
-        sled::Error::Io(error) => EngineError::Open(format!("{folder}: {error}")),
-        _ => EngineError::Damaged(format!("{folder}: {error}")),
+        sled::Error::Io(error) => opening(folder, error),
+        _ => EngineError::Damaged(format!("{}: {error}", folder.display())),
     }
 }
 

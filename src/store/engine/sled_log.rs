@@ -16,7 +16,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::sled_engine::DATA_FILE;
-use super::{EngineError, io};
+use super::{EngineError, commits, io};
 
 /// Bytes of a segment's header.
 const SEGMENT_HEAD: usize = 20;
@@ -76,7 +76,13 @@ pub(super) fn check(folder: &Path, segment_bytes: usize) -> Result<(), EngineErr
     };
     let size = segment_bytes as u64;
     let from = replayed_from(folder)? / size * size;
-    let damaged = |at: u64| EngineError::Damaged(format!("{} has a damaged byte at or soon after {at}", path.display()));
+    let accepted = folder.join(commits::FILE);
+    let damaged = |at: u64| {
+        let (path, accepted) = (path.display(), accepted.display());
+        EngineError::Damaged(format!(
+            "{path} has a damaged byte at or soon after {at} (to open all the same what can be read, with rows missing, delete {accepted})"
+        ))
+    };
     let mut segments = Vec::new();
     for offset in (0..file.metadata().map_err(io)?.len()).step_by(segment_bytes) {
         let mut head = [0; SEGMENT_HEAD];

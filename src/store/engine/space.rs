@@ -30,8 +30,8 @@ struct Demand {
 }
 
 impl Space {
-    pub(super) fn new(folder: &Path, reserve: u64) -> Space {
-        Space { folder: folder.to_owned(), reserve, free: Mutex::new(None) }
+    pub(super) fn new(folder: &Path, reserve_mib: u64) -> Space {
+        Space { folder: folder.to_owned(), reserve: reserve_mib.saturating_mul(1 << 20), free: Mutex::new(None) }
     }
 
     /// Whether there is room for these batches and the reserve. If it cannot be measured the engine has to find out.

@@ -113,7 +113,7 @@ fn a_damaged_backup_makes_no_store_and_says_where() {
     assert!(restored(folder.path(), &bytes[..bytes.len() - 1], "cut").is_err());
     assert!(!folder.path().join("flipped").exists() && !folder.path().join("cut").exists());
     // What an attempt left behind is no obstacle, a store that is there is one.
-    std::fs::create_dir_all(folder.path().join("good.restoring/x")).expect("makes");
+    std::fs::create_dir_all(folder.path().join("good/.restoring/x")).expect("makes");
     drop(restored(folder.path(), &bytes, "good").expect("restores"));
     assert!(matches!(restored(folder.path(), &bytes, "good"), Err(RestoreError::NotEmpty(_))));
 }

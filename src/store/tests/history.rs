@@ -160,3 +160,23 @@ fn nobody_winds_back_what_is_not_there() {
     let rewound = group.rewind(&Identity::from("local:none"), &dataset(), 0, &Keeping::default(), 1).expect("decides");
     assert_eq!(rewound, Rewound::NoIdentity);
 }
+
+#[test]
+fn a_restore_of_more_records_than_a_version_can_number_loses_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let rules = Rules { limits: driftless_protocol::Limits { records: 1 << 16, ..Default::default() }, ..Rules::default() };
+    for id in 1..=40 {
+        let names: Vec<String> = (0..1000).map(|n| format!("k{id}.{n}")).collect();
+        let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Put, "1")).collect();
+        write_at(&store, &patch(id, "phone", &changes), &rules, 1000 * id);
+    }
+    assert!(matches!(rewind(&store, 0), Rewound::Written { version: 42, records: 40_000 }), "two versions");
+    assert_eq!(all(&store).iter().filter(|record| record.content != Content::Removed).count(), 0);
+    assert!(matches!(rewind(&store, 40), Rewound::Written { version: 44, records: 40_000 }));
+    let live = all(&store);
+    assert_eq!(live.len(), 40_000);
+    let places: std::collections::BTreeSet<_> = live.iter().map(|record| record.key.clone()).collect();
+    assert_eq!(places.len(), 40_000);
+    assert_eq!(at(&store, 40).expect("kept").len(), 40_000);
+}

@@ -33,7 +33,7 @@ fn story(store: &Store) {
 fn merge(store: &Store, policy: Policy) {
     let mut group = store.group();
     let policies = Policies { policy, datasets: Vec::new() };
-    assert_eq!(group.merge(&guest(), &me(), &policies, 300).expect("decides"), Merging::Begun);
+    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), Merging::Begun);
     group.commit().expect("commits");
     work(store, &guest());
 }
@@ -85,7 +85,7 @@ fn a_write_to_the_guest_after_it_began_is_not_taken_and_its_retry_is_applied_onc
     let count = |identity: Identity, id| Patch { identity, ..patch(id, "phone", &[("count", Op::Add, "1")]) };
     assert!(matches!(write(&store, &count(guest(), 4)), Decision::Written { .. }), "applied; its reply gets lost");
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default(), 300).expect("decides");
+    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
     // In the same group, behind it.
     assert_eq!(group.write(&count(guest(), 5), &Rules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
@@ -102,7 +102,7 @@ fn a_write_to_the_user_in_the_middle_meets_the_guests_records_or_comes_before_th
     let store = store(folder.path());
     story(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default(), 300).expect("decides");
+    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
     group.commit().expect("commits");
     assert!(matches!(write(&store, &patch(2, "laptop", &[("g", Op::Put, "\"user\"")])), Decision::Written { version: 2, .. }));
     work(&store, &guest());
@@ -117,11 +117,11 @@ fn what_cannot_be_merged_is_said() {
     let store = store(folder.path());
     let mut group = store.group();
     let policies = Policies::default();
-    assert_eq!(group.merge(&me(), &me(), &policies, 1).expect("decides"), Merging::Same);
-    assert_eq!(group.merge(&guest(), &me(), &policies, 1).expect("decides"), Merging::NoIdentity(guest()));
+    assert_eq!(group.merge(&me(), &me(), &policies).expect("decides"), Merging::Same);
+    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), Merging::NoIdentity(guest()));
     let elsewhere = Identity::from("local:9");
     group.identity(LoginKey { pool: "other", issuer: "i", subject: "s" }, &elsewhere, 1).expect("decides");
-    assert_eq!(group.merge(&elsewhere, &me(), &policies, 1).expect("decides"), Merging::OtherPool);
+    assert_eq!(group.merge(&elsewhere, &me(), &policies).expect("decides"), Merging::OtherPool);
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn a_user_who_is_erased_while_a_guest_comes_in_takes_it_along() {
     let store = store(folder.path());
     story(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default(), 300).expect("decides");
+    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
     assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
     group.commit().expect("commits");
     work(&store, &me());
@@ -171,10 +171,49 @@ fn only_the_newest_merges_are_named() {
         let guest = Identity::from(format!("local:g{n}").as_str());
         sign_in(&store, &format!("g{n}"), &guest);
         let mut group = store.group();
-        assert_eq!(group.merge(&guest, &me(), &Policies::default(), 1).expect("decides"), Merging::Begun);
+        assert_eq!(group.merge(&guest, &me(), &Policies::default()).expect("decides"), Merging::Begun);
         group.commit().expect("commits");
         work(&store, &guest);
     }
     let merged = store.merged(&me()).expect("reads").expect("there");
     assert_eq!((merged.len(), merged[0].as_str()), (limits::MERGED, "local:g5"));
+}
+
+#[test]
+fn a_chain_of_merges_brings_everything_to_its_end_whatever_step_comes_first() {
+    // Guest into user, user into a third; the works take turns in each order.
+    for first in [guest(), me()] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        story(&store);
+        let end = Identity::from("local:end");
+        sign_in(&store, "end", &end);
+        for (from, into) in [(guest(), me()), (me(), end.clone())] {
+            let mut group = store.group();
+            assert_eq!(group.merge(&from, &into, &Policies::default()).expect("decides"), Merging::Begun);
+            group.commit().expect("commits");
+        }
+        work(&store, &first);
+        work(&store, &guest());
+        work(&store, &me());
+        let names: Vec<_> = store.datasets(&end).expect("reads").into_iter().map(|info| (info.dataset.to_string(), info.records)).collect();
+        assert_eq!(names, [("d".to_owned(), 4), ("own".to_owned(), 1)], "{first}");
+        assert_eq!(store.works(9).expect("reads"), []);
+        assert_eq!(store.merged(&end).expect("reads").expect("there"), ["local:guest", "local:1"]);
+    }
+}
+
+#[test]
+fn every_kind_that_an_identity_owns_has_its_way_in_a_merge() {
+    use crate::store::keys::Kind;
+    for owned in crate::store::owned::OWNED {
+        let goes_along = match owned.kind {
+            // With the first batch.
+            Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
+            // With its dataset.
+            Kind::Head | Kind::Ack => true,
+            kind => crate::store::moving::PARTS.contains(&kind),
+        };
+        assert!(goes_along, "{:?} would be swept away by a merge", owned.kind);
+    }
 }

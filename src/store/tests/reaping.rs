@@ -187,3 +187,55 @@ fn the_dates_survive_a_restart() {
     let opened = Store::open(folder.path(), &CONFIG, &epoch("second")).expect("opens again");
     assert_eq!(tombstones(&reap(&opened, &keep, BEGIN_MS + 31 * DAY_MS)), 1);
 }
+
+#[test]
+fn a_date_that_a_clock_far_ahead_has_left_is_brought_back_by_the_next_write() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, keep) = (store(folder.path()), Keeping::default());
+    put_and_remove(&store, &["a"], BEGIN_MS + 3650 * DAY_MS);
+    put_and_remove(&store, &["b"], BEGIN_MS);
+    assert!(!store.due(BEGIN_MS + 2 * DAY_MS, 9).expect("reads").is_empty(), "it is looked at within a day or so");
+    let steps = reap(&store, &keep, BEGIN_MS + 40 * DAY_MS);
+    assert_eq!(tombstones(&steps), 2);
+}
+
+#[test]
+fn a_flood_leaves_no_more_than_a_step_takes_and_a_version_goes_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keep = Keeping { tombstones: 100, history_versions: 1, ..Keeping::default() };
+    let (store, rules) = (store(folder.path()), Rules { keep, ..Rules::default() });
+    let large = format!("\"{}\"", "x".repeat(200_000));
+    for id in 1..=40 {
+        let names: Vec<String> = (0..100).map(|n| format!("k{id}.{n}")).collect();
+        for (number, op, value) in [(2 * id - 1, Op::Put, "1"), (2 * id, Op::Remove, "")] {
+            let mut changes: Vec<_> = names.iter().map(|name| (name.as_str(), op, value)).collect();
+            changes.push(("large", Op::Put, &large));
+            write_at(&store, &patch(number, "phone", &changes), &rules, BEGIN_MS);
+        }
+    }
+    let due = store.due(BEGIN_MS, 1).expect("reads").remove(0);
+    let mut group = store.group();
+    let step = group.reap(&due, &keep, BEGIN_MS).expect("decides");
+    group.commit().expect("commits");
+    assert_eq!(step.tombstones, 3900, "a step grows with what is over");
+    assert!(step.versions < 79 && step.more, "but not beyond its bytes");
+    // Every version that is still there is whole.
+    let head = store.head(&me(), &dataset()).expect("reads");
+    assert_eq!(store.history(&me(), &dataset(), None, 999).expect("reads").steps.len() as u64, head.version - head.floor);
+    reap(&store, &keep, BEGIN_MS);
+    assert_eq!(store.head(&me(), &dataset()).expect("reads").floor, 79);
+}
+
+#[test]
+fn a_dataset_that_cannot_be_reaped_waits_for_another_day() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    put_and_remove(&store, &["a"], BEGIN_MS);
+    let due = store.due(u64::MAX - 1, 1).expect("reads").remove(0);
+    let mut group = store.group();
+    group.postpone(&due, BEGIN_MS).expect("decides");
+    group.commit().expect("commits");
+    let again = store.due(u64::MAX - 1, 9).expect("reads");
+    assert_eq!((again.len(), again[0].at_ms), (1, BEGIN_MS + DAY_MS));
+    assert_eq!(tombstones(&reap(&store, &Keeping::default(), BEGIN_MS + 31 * DAY_MS)), 1);
+}

@@ -6,7 +6,7 @@ use driftless_protocol::{Codec, RefusalCode, ServerMessage};
 use serde_json::json;
 
 use crate::support::raw::{encoded, message};
-use crate::support::{Bystander, Raw, Server, change, resident_kib};
+use crate::support::{Bystander, Raw, Server, TestPool, change, resident_kib};
 
 /// Memory that an attack may cost on top, in KiB: far below what it sends, far above what chance does.
 const ROOM_KIB: u64 = 96 * 1024;
@@ -71,7 +71,8 @@ async fn writes_over_the_window_are_all_answered_in_order() {
 
 #[tokio::test]
 async fn a_reader_that_stops_costs_no_memory_and_skips_to_the_newest() {
-    let server = Server::start().await;
+    // Without history: 120 MB of it would pass through the store's cache.
+    let server = Server::with(TestPool { pool: "keep.history_versions = 0", ..TestPool::default() }).await;
     let (mut bystander, mut writer) = (Bystander::of(&server).await, server.phone("mallory", "writer").await);
     let mut reader = Raw::welcomed(server.address(), Codec::MsgPack, "mallory").await;
     reader.say(&json!({ "type": "open", "dataset": "d" }));

@@ -70,6 +70,11 @@ impl Binary {
         self.url.trim_start_matches("http://")
     }
 
+    /// The process's id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
     /// SIGKILL: no drain, no flush, no goodbye.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();

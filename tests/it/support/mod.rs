@@ -5,6 +5,7 @@
 mod binary;
 mod bystander;
 mod http;
+pub mod operator;
 mod phone;
 pub mod raw;
 mod server;
@@ -12,6 +13,7 @@ mod server;
 pub use binary::{Binary, Starting, client, driftless};
 pub use bystander::{Bystander, resident_kib};
 pub use http::{Answer, Http, exchange};
+pub use operator::{Operator, Reply, command, commanded};
 pub use phone::{Phone, change, key, name, settings, value};
 pub use raw::Raw;
 pub use server::{Server, TestPool, token, token_for};

@@ -111,7 +111,7 @@ impl Phone {
     /// Sends a patch with the next number and returns the number.
     pub async fn send(&mut self, dataset: &str, changes: &[Change]) -> u64 {
         self.next += 1;
-        self.say(ClientMessage::Write { id: self.next, dataset: name(dataset), changes: changes.to_vec() }).await;
+        self.say(ClientMessage::Write { id: self.next, dataset: name(dataset), changes: changes.to_vec(), offer: false }).await;
         self.next
     }
 

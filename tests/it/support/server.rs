@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use driftless::admin::DEVELOPMENT_KEY;
 use driftless::app::{App, AppError};
 use driftless::auth::{MintClaims, mint};
 use driftless::config::{self, Flags};
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Http, Phone, soon};
+use super::{Http, Operator, Phone, soon};
 
 /// What a test pool says beside its issuer, as TOML.
 #[derive(Clone, Copy, Default)]
@@ -47,11 +48,23 @@ impl Server {
 
     /// Stops it in good order and starts it again on the same folder and port.
     pub async fn restart(&mut self) {
+        self.restart_after(|_| {}).await;
+    }
+
+    /// The same, with something done to its folder in between.
+    pub async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         self.stop().await;
+        between(self.folder.path());
         (self.address, self.stop, self.running) = {
             let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port()).await;
             (address, Some(stop), running)
         };
+    }
+
+    /// The same with other settings.
+    pub async fn restart_with(&mut self, pool: TestPool) {
+        self.pool = pool;
+        self.restart().await;
     }
 
     /// Begins to stop it, as SIGTERM does.
@@ -89,6 +102,11 @@ impl Server {
         Http::new(self.address, &token(person), device)
     }
 
+    /// An operator.
+    pub fn operator(&self) -> Operator {
+        Operator::with(self.address, DEVELOPMENT_KEY)
+    }
+
     /// A counter or gauge of `/metrics`, by its whole name with labels; 0 if it is not there.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.http("nobody", "metrics").get("/metrics").await.body;
@@ -112,7 +130,7 @@ async fn run(folder: &Path, pool: TestPool, port: u16) -> (SocketAddr, oneshot::
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
     let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
-    let app = App::start(&config, dev::routes()).await.unwrap();
+    let app = App::start(&config.with_operator_key(DEVELOPMENT_KEY), dev::routes()).await.unwrap();
     let address = app.address();
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {

@@ -1,6 +1,6 @@
 //! What a device had of a dataset before its history changed, and what of it is offered again (`PROTOCOL.md` §8). Pure.
 //!
-//! - A restored backup has lost what came after `shared`: each record and tombstone above it that differs now is offered.
+//! - A restored backup has lost what came after `shared`: each record and tombstone above it that is not there now is offered.
 //! - A merge took all records of the former identity whose keys were free: only where both sides live and differ is something left to
 //!   offer. What is missing now was removed since.
 //! - Whatever the app writes in the meantime is newer than what was here: it is not offered.
@@ -83,7 +83,12 @@ impl Former {
         let mut offers: BTreeMap<Key, Change> = stood.map(|(key, value)| (key.clone(), put(key, value, 0))).collect();
         let shared = restored.as_ref().map(|restored| restored.shared);
         if let Some(Restored { records, shared: Some(shared) }) = restored {
-            let lost = records.into_iter().filter(|(key, record)| record.version > shared && has(key) != record.content.value());
+            let differs = |key: &Key, record: &Record| match &record.content {
+                Content::Value(value) => has(key) != Some(value),
+                // Also where there is no record at all: another device may still have one, which it would offer as new.
+                Content::Removed => now.get(key).is_none_or(|record| record.content != Content::Removed),
+            };
+            let lost = records.into_iter().filter(|(key, record)| record.version > shared && differs(key, record));
             offers.extend(lost.map(|(key, record)| (key.clone(), again(key, record.content, shared))));
         }
         let (mut removals, puts): (Vec<Change>, Vec<Change>) = offers.into_values().partition(|change| change.op == Op::Remove);
@@ -158,7 +163,7 @@ mod tests {
     fn what_the_restored_store_does_not_have_is_offered_as_it_was_seen() {
         let had = replica(9, &["old=1@3", "changed=2@8", "new=1@7", "removed=@9", "removed-both=@6"]);
         let now = replica(5, &["old=1@3", "changed=1@2", "removed=here@4"]);
-        assert_eq!(offers(restored(had, Some(5)), &now), ["removed=@5", "changed=2@5", "new=1@5"]);
+        assert_eq!(offers(restored(had, Some(5)), &now), ["removed=@5", "removed-both=@5", "changed=2@5", "new=1@5"]);
     }
 
     #[test]
@@ -189,7 +194,7 @@ mod tests {
         former.restored(part, Some(3));
         assert_eq!(
             offers(former, &replica(3, &["there=1@3", "kept=1@2"])),
-            ["between=1@3", "both=2@3", "first=1@3", "second=1@3"],
+            ["gone=@3", "between=1@3", "both=2@3", "first=1@3", "second=1@3"],
             "and `gone` stays so"
         );
     }

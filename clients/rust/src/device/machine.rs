@@ -134,7 +134,15 @@ impl Machine {
     /// What to send next on this connection.
     pub(crate) fn next_message(&mut self) -> Option<ClientMessage> {
         let ready = |dataset: &DatasetName| self.open.get(dataset).is_none_or(Open::may_write);
-        self.outgoing.pop().or_else(|| self.outbox.next_write(ready))
+        let next = self.outgoing.pop().or_else(|| self.outbox.next_write(ready));
+        match next {
+            // What is offered again is never the last word, also where the last writer wins.
+            Some(ClientMessage::Write { id, dataset, changes, offer: _ }) => {
+                let offer = matches!(self.outbox.ticket(id), Some(Ticket::Offer(_)));
+                Some(ClientMessage::Write { id, dataset, changes, offer })
+            }
+            other => other,
+        }
     }
 
     /// Messages that wait besides patches.

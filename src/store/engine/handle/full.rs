@@ -109,8 +109,8 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(engine: Kind) {
     assert!(commits > 10, "{commits}");
     check(&handle, commits);
     let deletes = Batch { guards: Vec::new(), rows: vec![(key(0, 0), None), (b"note".to_vec(), Some(b"erased".to_vec()))] };
-    assert!(matches!(handle.commit(&[deletes.clone()]), Err(EngineError::Full(_))), "as much set as deleted");
-    let frees = Batch { rows: vec![(b"none".to_vec(), None)], ..deletes.clone() };
+    assert!(matches!(handle.commit(std::slice::from_ref(&deletes)), Err(EngineError::Full(_))), "as much set as deleted");
+    let frees = Batch { rows: vec![(b"none".to_vec(), None)], ..deletes };
     handle.commit(&[frees]).expect("what deletes more than it sets has half of the reserve");
     drop(handle);
     let handle = Handle::open(&disk.store(), &config).expect("the reserve is enough to open it again");

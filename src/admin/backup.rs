@@ -1,0 +1,37 @@
+//! A copy of the whole store, pulled part by part while it is written to.
+
+use super::Admin;
+use crate::committer::{Committer, Unavailable};
+use crate::store::{NoCopy, Part, Ticket};
+
+/// A copy under way. Dropping it ends the copy.
+pub struct Backup {
+    committer: Committer,
+    ticket: Ticket,
+    first: Option<Part>,
+    is_over: bool,
+}
+
+impl Admin {
+    /// Begins a copy. There is one at a time.
+    pub async fn backup(&self) -> Result<Result<Backup, NoCopy>, Unavailable> {
+        let begun = self.committer.act(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
+        Ok(begun.map(|(ticket, part)| Backup { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
+    }
+}
+
+impl Backup {
+    /// The next part; `None` after the last one.
+    pub async fn next(&mut self) -> Result<Result<Option<Part>, NoCopy>, Unavailable> {
+        if let Some(first) = self.first.take() {
+            return Ok(Ok(Some(first)));
+        }
+        if self.is_over {
+            return Ok(Ok(None));
+        }
+        let ticket = self.ticket.clone();
+        let part = self.committer.act(move |group, _| Ok((group.continue_backup(&ticket)?, Vec::new()))).await?;
+        self.is_over = part.as_ref().map_or(true, |part| part.last);
+        Ok(part.map(Some))
+    }
+}

@@ -1,0 +1,89 @@
+//! What is printed: lines, tables, times, sizes.
+
+use std::io::{self, ErrorKind, Write};
+
+use super::Failure;
+use crate::client::printable;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Prints a line of the result.
+pub(super) fn line(line: &str) -> Result<(), Failure> {
+    text(format!("{line}\n").as_bytes())
+}
+
+/// Prints a part of the result as it is.
+pub(super) fn text(text: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).map_err(|why| match why.kind() {
+        ErrorKind::BrokenPipe => Failure::NobodyReads,
+        _ => Failure::File(format!("cannot write to stdout: {why}")),
+    })
+}
+
+/// Lines of cells under each other; the first row is the heading. The last column is as wide as it comes.
+pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+    let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
+    let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(|at| if at + 1 < N { width(at) } else { 0 }).collect();
+    let line = |row: &[String; N]| {
+        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        cells.join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Milliseconds since 1970 as `2026-01-31 23:59:59`, in UTC.
+pub(super) fn utc(ms: u64) -> String {
+    let (days, s) = (ms / 86_400_000, ms / 1000 % 86_400);
+    let (year, month, day) = date(days);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+/// Year, month and day of a day, counted from 1970-01-01. Eras are 400 years and begin on the first of March, so that a leap day is a year's last.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+/// Bytes in the unit that a person would use.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} bytes"),
+        1024..MIB => format!("{:.1} KiB", bytes as f64 / 1024.0),
+        _ => format!("{:.1} MiB", bytes as f64 / MIB as f64),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        for (s, text) in [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_399, "2000-02-28 23:59:59"),
+            (951_782_400, "2000-02-29 00:00:00"),
+            (951_868_800, "2000-03-01 00:00:00"),
+            (1_735_689_599, "2024-12-31 23:59:59"),
+            (4_107_542_399, "2100-02-28 23:59:59"),
+            (4_107_542_400, "2100-03-01 00:00:00"),
+            (253_402_300_799, "9999-12-31 23:59:59"),
+        ] {
+            assert_eq!(utc(s * 1000 + 999), text);
+        }
+    }
+
+    #[test]
+    fn columns_stand_under_each_other_and_nothing_moves_the_cursor() {
+        let rows = [["version", "keys"].map(str::to_owned), ["7", "a\x1b[2J"].map(str::to_owned)];
+        assert_eq!(table(&rows), "version  keys\n7        a\\u001b[2J");
+        assert_eq!([size(7), size(1536), size(3 * MIB)], ["7 bytes", "1.5 KiB", "3.0 MiB"]);
+    }
+}
