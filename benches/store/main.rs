@@ -1,9 +1,9 @@
-//! What durable writes cost: `cargo bench --bench store`.
+//! What durable writes cost: `cargo bench --bench store`, or a part of it: `cargo bench --bench store -- committer curve`.
 //!
-//! - The disk's own limit: the bytes of a group's rows appended to a file, then `fdatasync`, for several group sizes.
-//! - Durable writes through the committer, and through 64 sockets of the real server, each beside the disk's limit at the group size that
+//! - `disk`, its own limit: the bytes of a group's rows appended to a file, then `fdatasync`, for several group sizes.
+//! - `committer` and `sockets`, durable writes through the committer and through 64 sockets of the real server, each beside the disk's limit at the group size that
 //!   was reached. Slices of one and of the other take turns, because a disk's speed drifts.
-//! - The cost of a write, the time to start, the memory and the bytes on disk as the store grows. `DRIFTLESS_RECORDS=10000000` has a
+//! - `curve`, the cost of a write, the time to start, the memory and the bytes on disk as the store grows. `DRIFTLESS_RECORDS=10000000` has a
 //!   further size in it; `DRIFTLESS_SLICE_MS` makes the slices shorter or longer; `DRIFTLESS_ENGINE` chooses the engine.
 //!
 //! Figures of one run are compared with each other, never with those of another hour. Everything lies in one folder beside the build, on
@@ -38,18 +38,35 @@ fn main() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let patch_bytes = committer::patch_bytes(&folder.path().join("sample"));
     println!("engine: {}", engine().as_deref().unwrap_or("sled"));
-    println!("a patch that puts a value of {} bytes makes {patch_bytes} bytes of rows\n", committer::VALUE_BYTES);
+    println!("a patch that puts a value of {} bytes makes {patch_bytes} bytes of rows", committer::VALUE_BYTES);
     let mut raw = Raw::new(&folder.path().join("raw"), patch_bytes);
+    if is_wanted("disk") {
+        disk(&mut raw);
+    }
+    if is_wanted("committer") {
+        committer::measure(&folder.path().join("committer"), &mut raw);
+    }
+    if is_wanted("sockets") {
+        sockets::measure(&folder.path().join("sockets"), &mut raw);
+    }
+    if is_wanted("curve") {
+        curve::measure(folder.path(), &mut raw);
+    }
+}
 
-    println!("the disk: append a group's rows, fdatasync");
+fn disk(raw: &mut Raw) {
+    println!("\nthe disk: append a group's rows, fdatasync");
     table(&["group", "groups/s", "patches/s", "p50 us", "p99 us"]);
     for size in SIZES {
         let done = raw.slice(size, slice() * 2);
         println!("{}", done.row(&[size.to_string(), done.per_second(done.groups), done.per_second(done.patches)]));
     }
-    committer::measure(&folder.path().join("committer"), &mut raw);
-    sockets::measure(&folder.path().join("sockets"), &mut raw);
-    curve::measure(folder.path(), &mut raw);
+}
+
+/// Parts are chosen by arguments; none chooses all.
+fn is_wanted(part: &str) -> bool {
+    let mut chosen = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).peekable();
+    chosen.peek().is_none() || chosen.any(|one| one == part)
 }
 
 /// How long one slice takes.
