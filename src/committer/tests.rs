@@ -13,7 +13,8 @@ use tokio::task::JoinSet;
 
 use super::*;
 use crate::hub::{Feed, Mailbox, Taken};
-use crate::store::{Config, Reading, Start};
+use crate::store::memory::Memory;
+use crate::store::{Config, LoginKey, Reading, Start};
 
 /// Devices that write, each on its own task.
 const WRITERS: u64 = 16;
@@ -65,6 +66,12 @@ type Contents = BTreeMap<String, (String, u64)>;
 
 fn open(folder: &TempDir) -> Store {
     Store::open(folder.path(), &Config::cached(16), &Epoch::new("e").expect("an epoch")).expect("opens")
+}
+
+fn sign_in(store: &Store, subject: &str, identity: &Identity) {
+    let mut group = store.group();
+    group.identity(LoginKey { pool: "demo", issuer: "i", subject }, identity, 1).expect("decides");
+    group.commit().expect("commits");
 }
 
 fn whose(dataset: usize) -> (Identity, DatasetName) {
@@ -341,26 +348,34 @@ async fn whatever_was_answered_before_the_committer_stopped_is_there_and_nothing
     assert_eq!(store.version(&identity, &name).expect("reads"), order.len() as u64);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_read_waits_until_it_is_durable() {
-    let folder = TempDir::new().expect("a folder");
-    let (keeper, gate) = gate::gate();
-    let reader = Reader::new(open(&folder), gate);
-    keeper.applying();
-    let (read, was_read) = oneshot::channel();
-    let mut reading = Box::pin(reader.read(move |_| {
-        let _ = read.send(());
-        Ok(7)
-    }));
-    assert_eq!((&mut reading).now_or_never(), None, "the read is on its way");
-    was_read.await.expect("it is read");
-    // The thread that read has nothing else to do, and still nothing comes out.
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
+/// While a group is seen and not durable, nothing of it leaves: no answer, no change, no read.
+#[test]
+fn nothing_is_told_or_shown_before_its_flush() {
+    // One thread reads. When it takes the next job, it has let go of what it read before.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().expect("a runtime");
+    runtime.block_on(async {
+        let memory = Memory::default();
+        let store = Store::over(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
+        let (identity, name) = whose(0);
+        sign_in(&store, "alice", &identity);
+        let hub = Hub::default();
+        let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
+        let reader = Reader::new(store.clone(), committer.gate().clone());
+        let feed = hub.follow(identity.as_str(), &name, &Arc::new(Mailbox::new(1)));
+        memory.hold();
+        let mut answer = committer.write(patch(0, 1, 1), Rules::default(), 0).await.expect("is taken");
+        while store.version(&identity, &name).expect("reads") == 0 {
+            tokio::task::yield_now().await;
+        }
+        let mut reading = Box::pin(reader.read(move |store| store.version(&identity, &name)));
+        assert_eq!((&mut reading).now_or_never(), None, "the read is on its way");
+        tokio::task::spawn_blocking(|| {}).await.expect("runs");
         assert_eq!((&mut reading).now_or_never(), None, "it is not durable yet");
-    }
-    keeper.durable();
-    assert_eq!(reading.await, Ok(7));
+        assert!((&mut answer).now_or_never().is_none() && feed.head() == 0, "and nobody was told");
+        memory.release();
+        assert_eq!(reading.await, Ok(1));
+        assert!(matches!(answer.await, Ok(Ok(Decision::Written { version: 1, .. }))));
+    });
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ use crate::support::{name, settings, soon, token_for};
 pub struct Intent {
     /// It writes again, in view of the state that it met. Otherwise it takes the others' state.
     pub insists: bool,
+    /// It is no write of the app's, but offered again to a restored store.
+    pub offer: bool,
 }
 
 /// A patch on its way.
@@ -23,6 +25,7 @@ pub struct Sent {
     pub id: u64,
     pub dataset: usize,
     pub changes: Vec<Change>,
+    pub offer: bool,
 }
 
 /// Where a patch was answered.
@@ -142,7 +145,7 @@ impl Device {
             (op, value, _) => Change::new(key.clone(), *op, value.clone()),
         };
         let changes = edits.iter().map(change).collect();
-        self.outbox.push(Patch { dataset: name(DATASETS[dataset]), changes, ticket: Intent { insists } });
+        self.outbox.push(Patch { dataset: name(DATASETS[dataset]), changes, ticket: Intent { insists, offer: false } });
     }
 
     /// The next patch that may go; it has its number from now on. On a socket none goes to a dataset before it is known which history it has.
@@ -151,7 +154,10 @@ impl Device {
         let is_ready =
             |dataset: &DatasetName| line.and_then(|line| line.streams[place(dataset)].as_ref()).is_none_or(|stream| !stream.first);
         match self.outbox.next_write(is_ready)? {
-            ClientMessage::Write { id, dataset, changes, .. } => Some(Sent { id, dataset: place(&dataset), changes }),
+            ClientMessage::Write { id, dataset, changes, .. } => {
+                let offer = self.outbox.ticket(id).is_some_and(|intent| intent.offer);
+                Some(Sent { id, dataset: place(&dataset), changes, offer })
+            }
             other => panic!("not a write: {other:?}"),
         }
     }
@@ -164,9 +170,9 @@ impl Device {
     }
 
     pub async fn send(&mut self, patch: Sent) {
-        let Sent { id, dataset, changes } = patch.clone();
+        let Sent { id, dataset, changes, offer } = patch.clone();
         self.line.as_mut().unwrap().sent.push_back(patch);
-        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes, offer: false }).await;
+        self.say(ClientMessage::Write { id, dataset: name(DATASETS[dataset]), changes, offer }).await;
     }
 
     /// Asks for a dataset, which has this version, at the replica's position.
@@ -268,7 +274,7 @@ impl Device {
                     Content::Removed => Change::new(key, Op::Remove, None),
                 };
                 let changes = vec![change.with_base(shared)];
-                self.outbox.push(Patch { dataset: to.clone(), changes, ticket: Intent { insists: false } });
+                self.outbox.push(Patch { dataset: to.clone(), changes, ticket: Intent { insists: false, offer: true } });
             }
         }
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, limits};
 
+use crate::device::Sent;
 use crate::script::{DATASETS, MONTH, PERSONS};
 
 /// The pool's bounds in this test: small, so that scripts meet them.
@@ -31,6 +32,7 @@ struct Accepted {
     device: DeviceId,
     id: u64,
     changes: Vec<Change>,
+    offer: bool,
     day: u64,
 }
 
@@ -137,14 +139,15 @@ impl Reference {
     }
 
     /// Decides a patch; an accepted one is added to the list.
-    pub fn write(&mut self, person: usize, device: &DeviceId, dataset: usize, id: u64, changes: &[Change]) -> Answer {
+    pub fn write(&mut self, person: usize, device: &DeviceId, sent: &Sent) -> Answer {
+        let Sent { id, dataset, changes, offer } = sent.clone();
         let slot = |patch: &&Accepted| patch.device == *device && patch.id % limits::PATCH_WINDOW == id % limits::PATCH_WINDOW;
         let newest = self.datasets[person].iter().flat_map(|dataset| dataset.log.iter().filter(slot)).map(|patch| patch.id).max();
         let dataset = &mut self.datasets[person][dataset];
         match newest {
             Some(newest) if newest > id => Answer::Refused(RefusalCode::PatchExpired),
-            Some(newest) if newest == id => dataset.repeated(device, id, changes),
-            _ => dataset.decide(Accepted { device: device.clone(), id, changes: changes.to_vec(), day: self.day }),
+            Some(newest) if newest == id => dataset.repeated(device, id, &changes),
+            _ => dataset.decide(Accepted { device: device.clone(), id, changes, offer, day: self.day }),
         }
     }
 }
@@ -198,7 +201,8 @@ impl Dataset {
             Ok((_, met)) => met,
             Err(code) => return Answer::Refused(code),
         };
-        if !met.is_empty() && !self.last_writer_wins {
+        // What is offered again is never the last word.
+        if !met.is_empty() && (!self.last_writer_wins || patch.offer) {
             let forgotten = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
             let known = self.after(0);
             let current = |key: &Key| known.iter().find(|seen| seen.0 == *key).cloned().unwrap_or_else(|| forgotten(key));

@@ -4,7 +4,7 @@
 //! only if its flush succeeded.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::contract::Engine;
 use super::resolve::{Resolved, resolve};
@@ -42,7 +42,7 @@ enum Fault {
 
 /// Storage that lives as long as somebody holds it.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Inner>>);
+pub(crate) struct Memory(Arc<Mutex<Inner>>, Arc<Condvar>);
 
 #[derive(Default)]
 struct Inner {
@@ -50,6 +50,7 @@ struct Inner {
     durable: BTreeMap<Bytes, Bytes>,
     unflushed: Vec<(Bytes, Option<Bytes>)>,
     faults: BTreeMap<Call, Fault>,
+    held: bool,
 }
 
 impl Memory {
@@ -71,6 +72,17 @@ impl Memory {
     /// Nothing fails any more.
     pub(crate) fn mend(&self) {
         self.inner().faults.clear();
+    }
+
+    /// From now on commits are applied and seen, and wait with their flush until [`Memory::release`].
+    pub(crate) fn hold(&self) {
+        self.inner().held = true;
+    }
+
+    /// Flushes go on.
+    pub(crate) fn release(&self) {
+        self.inner().held = false;
+        self.1.notify_all();
     }
 
     /// Drops all that was not flushed, as a loss of power does.
@@ -177,6 +189,7 @@ impl Engine for Memory {
             Inner::set(&mut inner.rows, key.to_vec(), row.clone());
             inner.unflushed.push((key.to_vec(), row));
         }
+        inner = self.1.wait_while(inner, |inner| inner.held).unwrap_or_else(PoisonError::into_inner);
         inner.meet(Call::Flush)?;
         inner.flush();
         inner.meet(Call::Answer)?;
