@@ -26,7 +26,7 @@ pub use reader::Reader;
 use crate::clock::Clock;
 use crate::hub::{Hub, Mark};
 use crate::metrics::Metrics;
-use crate::store::{Admission, Decision, Group, Identity, Patch, Rules, Store, StoreError};
+use crate::store::{Admission, Decision, Group, Identity, Keeping, Patch, Rules, Store, StoreError, Worked};
 use writer::Writer;
 
 /// Jobs that may wait.
@@ -169,6 +169,19 @@ impl Committer {
         });
         self.jobs.send(Job::Act(act)).await.map_err(|_| Unavailable::Now)?;
         answer.await.map_err(|_| Unavailable::Now)?
+    }
+
+    /// One step of the work on an identity. Live sessions hear of a dataset that moved.
+    pub async fn work(&self, identity: Identity, keep: Keeping) -> Result<Worked, Unavailable> {
+        let step = move |group: &mut Group<'_>, now_ms| {
+            let worked = group.work(&identity, &keep, now_ms)?;
+            let notices = match &worked {
+                Worked::Moved(into, dataset, version) => vec![Notice::Jumped(into.clone(), dataset.clone(), *version)],
+                Worked::Some | Worked::Done => Vec::new(),
+            };
+            Ok((worked, notices))
+        };
+        self.act(step).await
     }
 
     /// The gate that whatever is read passes before it is shown.

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tracing::{debug, info};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, Notice, Reader, Unavailable};
+use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{Due, Identity, Keeping, Reaped, Worked};
 
@@ -91,16 +91,7 @@ impl Reaper {
 
     async fn work(&self, identity: Identity) -> Result<(), Unavailable> {
         let keep = self.keeping(&identity).await?;
-        let of = identity.clone();
-        let step = move |group: &mut crate::store::Group<'_>, now_ms| {
-            let worked = group.work(&of, &keep, now_ms)?;
-            let notices = match &worked {
-                Worked::Moved(into, dataset, version) => vec![Notice::Jumped(into.clone(), dataset.clone(), *version)],
-                Worked::Some | Worked::Done => Vec::new(),
-            };
-            Ok((worked, notices))
-        };
-        if self.committer.act(step).await? == Worked::Done {
+        if self.committer.work(identity.clone(), keep).await? == Worked::Done {
             info!(%identity, "an erasure or a merge is finished");
         }
         Ok(())

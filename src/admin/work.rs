@@ -90,7 +90,7 @@ impl Admin {
     async fn steps(&self, identity: &Identity, keep: Keeping) -> bool {
         let end = Instant::now() + STEPS_TIME;
         while Instant::now() < end {
-            match self.step(identity.clone(), keep).await {
+            match self.committer.work(identity.clone(), keep).await {
                 Ok(Worked::Some | Worked::Moved(..)) => {}
                 Ok(Worked::Done) => return true,
                 Err(why) => {
@@ -100,17 +100,5 @@ impl Admin {
             }
         }
         false
-    }
-
-    async fn step(&self, identity: Identity, keep: Keeping) -> Result<Worked, Unavailable> {
-        let act = self.committer.act(move |group, now_ms| {
-            let worked = group.work(&identity, &keep, now_ms)?;
-            let notices = match &worked {
-                Worked::Moved(into, dataset, version) => vec![Notice::Jumped(into.clone(), dataset.clone(), *version)],
-                Worked::Some | Worked::Done => Vec::new(),
-            };
-            Ok((worked, notices))
-        });
-        act.await
     }
 }

@@ -73,11 +73,14 @@ impl Gate {
     /// Returns once everything that was read since `entered` is durable; fails if the store failed since, as what was read may be gone then.
     pub async fn pass(&self, entered: Entered) -> Result<(), Unavailable> {
         let applied = self.applied.load(Ordering::SeqCst);
-        let mut state = self.state.clone();
-        let now = *state.borrow_and_update();
-        let after = match now.durable >= applied && !now.fails {
+        let now = *self.state.borrow();
+        let after = match now.fails || now.durable >= applied {
             true => now,
-            false => *state.wait_for(|state| state.fails || state.durable >= applied).await.map_err(|_| Unavailable::Now)?,
+            false => {
+                let mut state = self.state.clone();
+                let settled = state.wait_for(|state| state.fails || state.durable >= applied).await;
+                *settled.map_err(|_| Unavailable::Now)?
+            }
         };
         match after.fails || after.failures != entered.failures {
             true => Err(Unavailable::Now),

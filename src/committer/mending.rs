@@ -16,7 +16,7 @@ use crate::store::StoreError;
 /// How often a store that failed is opened again.
 const TRY_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often the log says that it still cannot be opened.
+/// How often the log says that writes are still refused: devices send them again all the time.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Writer {
@@ -25,25 +25,28 @@ impl Writer {
         let Broken { error, touched, ended, next } = broken;
         if let StoreError::Full(_) = error {
             self.metrics.store_failed("full");
-            warn!(%error, "writes are refused");
+            if self.may_say() {
+                warn!(%error, "writes are refused");
+            }
             self.keeper.durable();
             return next;
         }
         if !self.store.is_failed() {
             // A row that the group rests on is damaged: nothing was written, and the engine is well.
             self.metrics.store_failed("damaged");
-            error!(%error, "a group of writes is refused");
+            if self.may_say() {
+                error!(%error, "a group of writes is refused");
+            }
             self.keeper.durable();
             return next;
         }
         error!(%error, "the store failed; nothing acknowledged is lost; it is opened again as soon as that is possible");
         self.metrics.store_failed("failed");
         self.keeper.fails();
-        let mut said: Option<Instant> = None;
+        self.said = None;
         let mut next = next;
         while let Err(error) = self.store.recover() {
-            if said.is_none_or(|said| said.elapsed() >= SAY_AGAIN) {
-                said = Some(Instant::now());
+            if self.may_say() {
                 error!(%error, "the store cannot be opened; this is tried again every second: mend the disk, or stop driftless and restore a backup");
             }
             if next == Next::Stop || self.refuse_for(TRY_AGAIN, jobs) == Next::Stop {
@@ -68,6 +71,15 @@ impl Writer {
             info!("the store works again");
         }
         next
+    }
+
+    /// Whether the log has not said for a while how it is.
+    fn may_say(&mut self) -> bool {
+        let may = self.said.is_none_or(|said| said.elapsed() >= SAY_AGAIN);
+        if may {
+            self.said = Some(Instant::now());
+        }
+        may
     }
 
     /// Refuses what comes, for a while.

@@ -36,6 +36,8 @@ pub(super) struct Writer {
     pub(super) queue: mpsc::Receiver<Job>,
     pub(super) acks: HashMap<AckOf, u64>,
     pub(super) acks_since: Option<Instant>,
+    /// When the log last said that groups are refused.
+    pub(super) said: Option<Instant>,
 }
 
 /// What is sent once the group is durable.
@@ -64,7 +66,7 @@ pub(super) struct Broken {
 
 impl Writer {
     pub(super) fn new(store: Store, hub: Hub, metrics: Metrics, clock: Clock, keeper: gate::Keeper, queue: mpsc::Receiver<Job>) -> Writer {
-        Writer { store, hub, metrics, clock, runtime: Handle::current(), keeper, queue, acks: HashMap::new(), acks_since: None }
+        Writer { store, hub, metrics, clock, runtime: Handle::current(), keeper, queue, acks: HashMap::new(), acks_since: None, said: None }
     }
 
     pub(super) fn run(&mut self) {

@@ -92,8 +92,7 @@ impl Store {
         let prefix = keys::heads(identity);
         let mut datasets = Vec::new();
         for (key, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
-            let name = keys::name_after(&key, &prefix).and_then(|name| DatasetName::new(name).ok());
-            let dataset = name.ok_or_else(|| StoreError::Damaged("a dataset's name".to_owned()))?;
+            let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
             let head: HeadRow = rows::decode(&row)?;
             let HeadRow { version, records, bytes, .. } = head;
             if version > 0 {

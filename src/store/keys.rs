@@ -263,13 +263,6 @@ pub(super) fn after(prefix: &[u8]) -> Bytes {
     end
 }
 
-/// The name that follows a prefix.
-pub(super) fn name_after<'a>(key: &'a [u8], prefix: &[u8]) -> Option<&'a str> {
-    let rest = key.strip_prefix(prefix)?;
-    let (length, rest) = rest.split_first_chunk()?;
-    std::str::from_utf8(rest.get(..usize::from(u16::from_be_bytes(*length)))?).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -298,6 +291,9 @@ mod tests {
     fn the_end_of_a_prefix_is_right_at_the_last_byte() {
         assert_eq!(after(b"ab"), b"ac");
         assert_eq!(after(b"a\xff"), b"b");
-        assert_eq!(name_after(&devices(&Identity::from("x")), b"d"), Some("x"));
+        assert_eq!(
+            Parts::after(&devices(&Identity::from("x")), b"d").and_then(|mut parts| parts.name().map(str::to_owned)),
+            Ok("x".to_owned())
+        );
     }
 }
