@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{EngineError, Kind, io, opening, sled_engine};
+use super::{EngineError, Kind, io, journal, opening, sled_engine};
 
 /// The file that whoever has the folder open holds locked.
 const LOCK: &str = "driftless.lock";
@@ -16,8 +16,11 @@ const LOCK: &str = "driftless.lock";
 /// The file that names the engine.
 const MARK: &str = "engine";
 
-/// The format that engines of this version write.
-const FORMAT: &str = "1";
+/// The format that this version writes.
+const FORMAT: &str = "2";
+
+/// The one before there was a journal: the first opening makes one.
+const WITHOUT_JOURNAL: &str = "1";
 
 /// How often, and after which pause, a folder that somebody holds is tried again: a server that just stopped is still letting go.
 const LOCK_TRIES: u32 = 20;
@@ -40,9 +43,10 @@ impl Folder {
         std::fs::create_dir_all(path).map_err(|error| opening(path, &error))?;
         let lock = lock(path, address)?;
         match mark(path)? {
-            Some(kind) if kind == engine => {}
-            Some(kind) => return Err(other_engine(path, kind)),
-            None => write_mark(path, engine)?,
+            Some((kind, _)) if kind != engine => return Err(other_engine(path, kind)),
+            Some((_, true)) => {}
+            // An older version must not open it any more: it would not read the journal.
+            Some((_, false)) | None => write_mark(path, engine)?,
         }
         let folder = Folder { path: path.to_owned(), engine, _lock: lock };
         // The folder's name is in its parent, and so on up to the first that was there before.
@@ -68,15 +72,18 @@ impl Folder {
         self.data_file().metadata().is_ok_and(|about| about.len() > 0)
     }
 
-    /// Makes sure that what an engine is going to read of its file is what is on disk. After a failed write the kernel can hold pages that it
+    /// Makes sure that what an engine is going to read of its files is what is on disk. After a failed write the kernel can hold pages that it
     /// never wrote and takes for written: they are dropped, once the file can be synced again.
     pub(super) fn settle(&self) -> Result<(), EngineError> {
-        let file = match OpenOptions::new().read(true).write(true).open(self.data_file()) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-            other => other.map_err(io)?,
-        };
-        file.sync_all().map_err(io)?;
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(io)
+        for path in [self.data_file()].into_iter().chain(journal::paths(&self.path)) {
+            let file = match OpenOptions::new().read(true).write(true).open(path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(io)?,
+            };
+            file.sync_all().map_err(io)?;
+            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(io)?;
+        }
+        Ok(())
     }
 
     fn data_file(&self) -> PathBuf {
@@ -120,20 +127,20 @@ fn held(path: &Path, holder: &str) -> String {
     format!("{} is held by another process: {who}; stop it, or choose another folder with --data", path.display())
 }
 
-/// Which engine made the folder; `None`: nobody yet.
-fn mark(path: &Path) -> Result<Option<Kind>, EngineError> {
+/// Which engine made the folder, and whether in the present format; `None`: nobody yet.
+fn mark(path: &Path) -> Result<Option<(Kind, bool)>, EngineError> {
     let name = path.join(MARK);
     let text = match std::fs::read(&name) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).trim().to_owned(),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(path.join(sled_engine::DATA_FILE).exists().then_some(Kind::Sled));
+            return Ok(path.join(sled_engine::DATA_FILE).exists().then_some((Kind::Sled, false)));
         }
         Err(error) => return Err(opening(&name, &error)),
     };
     let (engine, format) = text.split_once(' ').unwrap_or((&text, ""));
     let known = [Kind::Sled, Kind::Redb].into_iter().find(|kind| kind.name() == engine);
     match known {
-        Some(kind) if format == FORMAT => Ok(Some(kind)),
+        Some(kind) if format == FORMAT || format == WITHOUT_JOURNAL => Ok(Some((kind, format == FORMAT))),
         Some(_) if format.parse::<u32>().is_ok() => Err(EngineError::Open(format!(
             "{} was made by a newer version of driftless (its format is \"{text}\"); start that version or a later one",
             path.display()
@@ -264,7 +271,7 @@ mod tests {
             std::fs::write(folder.path().join(MARK), text).expect("writes");
             Folder::take(folder.path(), Kind::Sled, "").err().expect("is refused")
         };
-        assert!(matches!(refused("sled 2\n"), EngineError::Open(why) if why.contains("newer version")));
+        assert!(matches!(refused("sled 3\n"), EngineError::Open(why) if why.contains("newer version")));
         for garbled in ["", "sled", "sled x", "sle\u{fffd} 1", "rocksdb 1"] {
             assert!(matches!(refused(garbled), EngineError::Damaged(_)), "{garbled}");
         }

@@ -7,17 +7,18 @@
 //! - Rows whose key begins with a zero byte are the engine's own; the store has none.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tracing::{error, info};
 
 use super::commits::{self, Commits};
 use super::contract::Engine;
 use super::folder::Folder;
+use super::journaled::{Bounds, Journaled};
 use super::redb_engine::Redb;
 use super::sled_engine::{SEGMENT_BYTES, Sled};
 use super::space::Space;
+use super::tree::Tree;
 use super::{Batch, Bytes, Committed, Config, EngineError, Kind, ROW_BYTES, guarded, sled_log};
 
 type Opened = Result<Box<dyn Engine>, EngineError>;
@@ -27,8 +28,6 @@ pub struct Handle {
     state: RwLock<State>,
     /// Whoever commits or recovers holds this: one at a time.
     commits: Mutex<Commits>,
-    /// Set by the first recovery: from then on every row of a commit is read before it is written.
-    careful: AtomicBool,
     storage: Storage,
 }
 
@@ -42,31 +41,42 @@ struct State {
 enum Storage {
     Disk {
         folder: Folder,
-        space: Space,
+        space: Arc<Space>,
         config: Config,
-        segment_bytes: usize,
+        sizes: Sizes,
     },
     #[cfg(test)]
     Memory(super::memory::Memory),
 }
 
+/// How the files of an engine are laid out.
+#[derive(Clone, Copy, Debug)]
+struct Sizes {
+    /// Bytes of a segment of sled's.
+    segment_bytes: usize,
+    journal: Bounds,
+}
+
+/// What servers use.
+const SIZES: Sizes = Sizes { segment_bytes: SEGMENT_BYTES, journal: Bounds::USUAL };
+
 impl Handle {
     /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
     /// are damaged.
     pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
-        Handle::open_with(folder, config, SEGMENT_BYTES)
+        Handle::open_with(folder, config, SIZES)
     }
 
-    /// The same with segments of another size, which a folder keeps.
-    fn open_with(folder: &Path, config: &Config, segment_bytes: usize) -> Result<Handle, EngineError> {
-        let space = Space::new(folder, config.reserve_mib);
+    /// The same with other sizes; a folder keeps that of its segments.
+    fn open_with(folder: &Path, config: &Config, sizes: Sizes) -> Result<Handle, EngineError> {
+        let space = Arc::new(Space::new(folder, config.reserve_mib));
         let folder = Folder::take(folder, config.engine, &config.address)?;
         let commits = Commits::noted(folder.path())?;
         if commits.noted_count() > 0 && !folder.has_data() {
             let lost = format!("{} has no data, and {} commits were acknowledged", folder.path().display(), commits.noted_count());
             return Err(EngineError::Damaged(lost));
         }
-        Handle::start(Storage::Disk { folder, space, config: config.clone(), segment_bytes }, commits)
+        Handle::start(Storage::Disk { folder, space, config: config.clone(), sizes }, commits)
     }
 
     /// Over an engine in memory, for tests that make it fail.
@@ -78,7 +88,7 @@ impl Handle {
     fn start(storage: Storage, mut commits: Commits) -> Result<Handle, EngineError> {
         let engine = storage.open(&mut commits)?;
         let state = RwLock::new(State { engine: Some(engine), failed: None });
-        Ok(Handle { state, commits: Mutex::new(commits), careful: AtomicBool::new(false), storage })
+        Ok(Handle { state, commits: Mutex::new(commits), storage })
     }
 
     /// The values of some rows, in the order of their keys, all of one moment.
@@ -98,9 +108,6 @@ impl Handle {
         let mut commits = self.commits();
         check_rows(batches)?;
         self.storage.check_space(batches)?;
-        if self.careful.load(Ordering::Relaxed) {
-            self.read_first(batches)?;
-        }
         let count = commits.next();
         let all: Vec<&Batch> = batches.iter().chain([&count]).collect();
         let outcome = self.try_ask(|engine| engine.commit(&all));
@@ -150,7 +157,6 @@ impl Handle {
         match opened {
             Ok(engine) => {
                 *state = State { engine: Some(engine), failed: None };
-                self.careful.store(true, Ordering::Relaxed);
                 info!("the store is open again");
                 Ok(())
             }
@@ -159,12 +165,6 @@ impl Handle {
                 Err(error)
             }
         }
-    }
-
-    /// Meets damage before anything is applied: then only this commit is refused, and not again the whole store.
-    fn read_first(&self, batches: &[Batch]) -> Result<(), EngineError> {
-        let keys: Vec<&[u8]> = batches.iter().flat_map(|batch| &batch.rows).map(|(key, _)| key.as_slice()).collect();
-        self.ask(|engine| engine.get(&keys)).map(drop)
     }
 
     fn fail(&self, why: String) {
@@ -236,16 +236,18 @@ impl Storage {
 
     fn open_engine(&self, noted: u64) -> Opened {
         match self {
-            Storage::Disk { folder, config, segment_bytes, .. } => {
+            Storage::Disk { folder, space, config, sizes } => {
                 if config.engine == Kind::Sled && noted > 0 {
-                    sled_log::check(folder.path(), *segment_bytes)?;
+                    sled_log::check(folder.path(), sizes.segment_bytes)?;
                 }
-                let engine: Box<dyn Engine> = match config.engine {
-                    Kind::Sled => Box::new(Sled::open(folder.path(), config.cache_mib, *segment_bytes)?),
+                let tree: Box<dyn Tree> = match config.engine {
+                    Kind::Sled => Box::new(Sled::open(folder.path(), config.cache_mib, sizes.segment_bytes)?),
                     Kind::Redb => Box::new(Redb::open(folder.path(), config.cache_mib)?),
                 };
+                let space = Arc::clone(space);
+                let engine = Journaled::open(folder.path(), tree, Box::new(move || space.check_for_tree()), sizes.journal)?;
                 folder.sync()?;
-                Ok(engine)
+                Ok(Box::new(engine))
             }
             #[cfg(test)]
             Storage::Memory(memory) => memory.open(),

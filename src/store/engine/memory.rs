@@ -185,7 +185,9 @@ impl Engine for Memory {
         inner.meet(Call::Space)?;
         inner.meet(Call::Commit)?;
         let Resolved { done, rows } = resolve(batches, |key| inner.one(key))?;
-        for (key, row) in rows {
+        let seal = |(key, row): &(&[u8], Option<&Bytes>)| row.map(|row| frame::seal(key, row)).transpose();
+        let sealed: Vec<Option<Bytes>> = rows.iter().map(seal).collect::<Result<_, _>>()?;
+        for ((key, _), row) in rows.into_iter().zip(sealed) {
             Inner::set(&mut inner.rows, key.to_vec(), row.clone());
             inner.unflushed.push((key.to_vec(), row));
         }

@@ -3,8 +3,9 @@
 //! - `get`: several rows. `scan`: a range in order, up to a limit. `commit`: batches, durable when the call returns (`contract`).
 //! - The store holds a [`Handle`]: it keeps the folder and the free space, turns an engine's panics into errors, lets nobody near an engine
 //!   whose last commit failed, and notices commits that are missing.
-//! - Rows are visible from the moment their batch is applied, a little before they are durable; whoever shows them to the outside
-//!   waits for the covering flush first (see `committer::Gate`).
+//! - A commit is durable when it is in the journal (`journaled`); its rows go into the engine's tree later, many at once.
+//! - By the contract rows may be visible a little before they are durable; whoever shows them to the outside waits for the covering
+//!   commit first (see `committer::Gate`).
 //! - Every row on disk is framed by a format byte and a CRC that covers its key too (`frame`).
 //!
 //! This folder is the only place that knows which engine runs: sled, or redb by configuration.
@@ -15,11 +16,15 @@ mod folder;
 mod frame;
 mod guarded;
 mod handle;
+mod journal;
+mod journaled;
+mod layers;
 mod redb_engine;
 mod resolve;
 mod sled_engine;
 mod sled_log;
 mod space;
+mod tree;
 
 #[cfg(test)]
 pub(crate) mod memory;

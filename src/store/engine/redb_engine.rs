@@ -1,15 +1,14 @@
-//! redb: a copy-on-write tree in one file. Every commit is one of its transactions, durable when it returns.
+//! redb: a copy-on-write tree in one file. Rows that are written together are one of its transactions, durable when it returns.
 //!
 //! It verifies its pages only when it is told to: so it always is when it opens, which reads the whole file. Without that a damaged page
 //! can lead past rows, and they would be missing in silence.
 
 use std::path::Path;
 
-use redb::{Database, Durability, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
-use super::contract::Engine;
-use super::resolve::{Resolved, resolve};
-use super::{Batch, Bytes, Committed, EngineError, frame, io, opening};
+use super::tree::{Row, Tree};
+use super::{Bytes, EngineError, frame, io, opening};
 
 /// The file that holds all rows.
 pub(super) const DATA_FILE: &str = "rows.redb";
@@ -33,27 +32,9 @@ impl Redb {
         engine.write(&[])?;
         Ok(engine)
     }
-
-    fn write(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError> {
-        let mut transaction = self.database.begin_write().map_err(io)?;
-        transaction.set_durability(Durability::Immediate).map_err(io)?;
-        let done = {
-            let mut table = transaction.open_table(ROWS).map_err(io)?;
-            let Resolved { done, rows } = resolve(batches, |key| opened(key, table.get(key)))?;
-            for (key, row) in rows {
-                match row {
-                    Some(row) => table.insert(key, row.as_slice()).map_err(io)?,
-                    None => table.remove(key).map_err(io)?,
-                };
-            }
-            done
-        };
-        transaction.commit().map_err(io)?;
-        Ok(done)
-    }
 }
 
-impl Engine for Redb {
+impl Tree for Redb {
     fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
         let table = self.database.begin_read().map_err(read)?.open_table(ROWS).map_err(read)?;
         keys.iter().map(|key| opened(key, table.get(*key))).collect()
@@ -72,8 +53,19 @@ impl Engine for Redb {
         Ok(found)
     }
 
-    fn commit(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError> {
-        self.write(batches)
+    fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
+        let mut transaction = self.database.begin_write().map_err(io)?;
+        transaction.set_durability(Durability::Immediate).map_err(io)?;
+        {
+            let mut table = transaction.open_table(ROWS).map_err(io)?;
+            for (key, row) in rows {
+                match row {
+                    Some(row) => table.insert(*key, frame::seal(key, row)?.as_slice()).map_err(read)?,
+                    None => table.remove(*key).map_err(read)?,
+                };
+            }
+        }
+        transaction.commit().map_err(io)
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::{Batch, Bytes, Committed, EngineError, frame};
+use super::{Batch, Bytes, Committed, EngineError};
 
 /// What a call of `commit` comes to.
 pub(super) struct Resolved<'a> {
     /// Each batch's fate, in order.
     pub done: Vec<Committed>,
-    /// The rows as they are to be written, sealed; a row that several batches set stands once. `None` deletes.
-    pub rows: Vec<(&'a [u8], Option<Bytes>)>,
+    /// The rows as they are to be written, in the order of their keys; a row that several batches set stands once. `None` deletes.
+    pub rows: Vec<(&'a [u8], Option<&'a Bytes>)>,
 }
 
 /// Decides the batches of a call, each on top of those before it. `read` gives what stands in the engine.
@@ -17,7 +17,7 @@ pub(super) fn resolve<'a>(
     batches: &[&'a Batch],
     mut read: impl FnMut(&[u8]) -> Result<Option<Bytes>, EngineError>,
 ) -> Result<Resolved<'a>, EngineError> {
-    let mut rows: BTreeMap<&[u8], Option<&Bytes>> = BTreeMap::new();
+    let mut rows: BTreeMap<&'a [u8], Option<&'a Bytes>> = BTreeMap::new();
     let mut done = Vec::with_capacity(batches.len());
     for batch in batches {
         let mut holds = true;
@@ -32,6 +32,5 @@ pub(super) fn resolve<'a>(
         }
         done.push(if holds { Committed::Applied } else { Committed::Stale });
     }
-    let seal = |(key, row): (&'a [u8], Option<&Bytes>)| Ok((key, row.map(|row| frame::seal(key, row)).transpose()?));
-    Ok(Resolved { done, rows: rows.into_iter().map(seal).collect::<Result<_, EngineError>>()? })
+    Ok(Resolved { done, rows: rows.into_iter().collect() })
 }

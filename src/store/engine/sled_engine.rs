@@ -3,7 +3,8 @@
 //! - sled's `flush` does not survive a power cut (it calls `sync_file_range`): after it, the data file is synced on a handle of our own.
 //! - `flush_async` deadlocks under concurrent tasks: it is never used, and sled's own background flush is off.
 //! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be empty.
-//! - Iterating is no snapshot, nor are two gets: readers and the writer share a lock of our own around `apply_batch`.
+//! - Iterating is no snapshot: readers and the writer share a lock of our own. Batches cost a write of the file each: rows are written one by
+//!   one, and the journal before the tree (`journaled`) makes commits of them.
 //! - Recovery panics on damaged files, or passes over the damage: whoever opens it guards itself (`guarded`) and reads the log first
 //!   (`sled_log`). A table of pages that a crash left unfinished would keep it from opening: it is removed.
 
@@ -12,15 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use super::contract::Engine;
-use super::resolve::{Resolved, resolve};
-use super::{Batch, Bytes, Committed, EngineError, frame, io, opening, sled_log};
+use super::tree::{Row, Tree};
+use super::{Bytes, EngineError, frame, io, opening, sled_log};
 
 /// The log that holds all rows.
 pub(super) const DATA_FILE: &str = "db";
 
 /// Bytes of a segment of the log: large enough that a row at its bound stays far below what sled moves to a blob.
 pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Rows that are written before readers have their turn.
+const WRITTEN_ROWS: usize = 64;
 
 /// How often, and after which pause, a log that somebody holds is tried again: the threads of a store that was just closed still do.
 const LOCK_TRIES: u32 = 20;
@@ -31,8 +34,8 @@ pub(super) struct Sled {
     rows: sled::Db,
     log: File,
     blobs: PathBuf,
-    /// Held shared by readers, and alone while a commit is applied; not while it is made durable.
-    applying: RwLock<()>,
+    /// Held shared by readers, and alone while some rows are written.
+    changing: RwLock<()>,
 }
 
 impl Sled {
@@ -42,22 +45,18 @@ impl Sled {
         let options = sled::Config::new().path(folder).cache_capacity(cache_mib << 20).segment_size(segment_bytes).flush_every_ms(None);
         let rows = open_when_free(folder, &options)?;
         let log = File::open(folder.join(DATA_FILE)).map_err(io)?;
-        let engine = Sled { rows, log, blobs: folder.join("blobs"), applying: RwLock::new(()) };
+        let engine = Sled { rows, log, blobs: folder.join("blobs"), changing: RwLock::new(()) };
         engine.make_durable()?;
         engine.check_blobs()?;
         Ok(engine)
     }
 
-    fn one(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.rows.get(key).map_err(read)?.map(|row| frame::open(key, &row)).transpose()
-    }
-
     fn reading(&self) -> RwLockReadGuard<'_, ()> {
-        self.applying.read().unwrap_or_else(PoisonError::into_inner)
+        self.changing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn applying(&self) -> RwLockWriteGuard<'_, ()> {
-        self.applying.write().unwrap_or_else(PoisonError::into_inner)
+    fn writing(&self) -> RwLockWriteGuard<'_, ()> {
+        self.changing.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make_durable(&self) -> Result<(), EngineError> {
@@ -73,10 +72,11 @@ impl Sled {
     }
 }
 
-impl Engine for Sled {
+impl Tree for Sled {
     fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
         let _reading = self.reading();
-        keys.iter().map(|key| self.one(key)).collect()
+        let one = |key: &&[u8]| self.rows.get(key).map_err(read)?.map(|row| frame::open(key, &row)).transpose();
+        keys.iter().map(one).collect()
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
@@ -92,22 +92,19 @@ impl Engine for Sled {
         Ok(found)
     }
 
-    /// All batches become one of sled's: it seals and writes an I/O buffer for each (63 writes of the file for a group of 30 patches,
-    /// measured), and a row that several of them set is written once.
-    fn commit(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError> {
-        let applying = self.applying();
-        let Resolved { done, rows } = resolve(batches, |key| self.one(key))?;
-        let mut changes = sled::Batch::default();
-        for (key, row) in rows {
-            match row {
-                Some(row) => changes.insert(key, row),
-                None => changes.remove(key),
+    /// One by one: a batch of sled's seals and writes an I/O buffer, and its threads wake for each.
+    fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
+        for some in rows.chunks(WRITTEN_ROWS) {
+            let _writing = self.writing();
+            for (key, row) in some {
+                match row {
+                    Some(row) => self.rows.insert(key, frame::seal(key, row)?),
+                    None => self.rows.remove(key),
+                }
+                .map_err(read)?;
             }
         }
-        self.rows.apply_batch(changes).map_err(io)?;
-        drop(applying);
-        self.make_durable()?;
-        Ok(done)
+        self.make_durable()
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
@@ -160,8 +157,9 @@ mod tests {
     fn the_largest_row_leaves_no_file_in_blobs() {
         let folder = tempfile::tempdir().expect("folder");
         let engine = Sled::open(folder.path(), 16, SEGMENT_BYTES).expect("opens");
-        let rows = (0..200u8).map(|n| (vec![n; 1_500], Some(vec![n; ROW_BYTES]))).collect();
-        engine.commit(&[&Batch { guards: Vec::new(), rows }]).expect("commits");
+        let rows: Vec<(Bytes, Bytes)> = (0..200u8).map(|n| (vec![n; 1_500], vec![n; ROW_BYTES])).collect();
+        let rows: Vec<Row<'_>> = rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))).collect();
+        engine.write(&rows).expect("writes");
         engine.check_blobs().expect("no blobs");
     }
 }

@@ -48,17 +48,27 @@ impl Space {
         }
         let Some(free) = free else { return Ok(()) };
         if !has_room(free, self.reserve, demand) {
-            return Err(EngineError::Full(format!(
-                "{} MiB are left where {} is, and {} MiB are kept free (store.reserve_mib); free some space there",
-                free >> 20,
-                self.folder.display(),
-                self.reserve >> 20
-            )));
+            return Err(self.full(free));
         }
         if let Some((_, free)) = known.as_mut() {
             *free = free.saturating_sub(demand.bytes);
         }
         Ok(())
+    }
+
+    /// Whether the engine may move what was committed to where it stays: that takes from the reserve, but leaves enough of it to open the store.
+    pub(super) fn check_for_tree(&self) -> Result<(), EngineError> {
+        let free = measure(&self.folder).filter(|free| self.reserve > 0 && *free < self.reserve / 2);
+        free.map_or(Ok(()), |free| Err(self.full(free)))
+    }
+
+    fn full(&self, free: u64) -> EngineError {
+        EngineError::Full(format!(
+            "{} MiB are left where {} is, and {} MiB are kept free (store.reserve_mib); free some space there",
+            free >> 20,
+            self.folder.display(),
+            self.reserve >> 20
+        ))
     }
 }
 

@@ -4,9 +4,11 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contract::Engine;
+use super::journaled::{Bounds, Journaled};
 use super::memory::Memory;
 use super::redb_engine::Redb;
 use super::sled_engine::{SEGMENT_BYTES, Sled};
+use super::tree::Tree;
 use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES};
 
 /// Pairs of rows that are committed while another thread reads them.
@@ -20,6 +22,8 @@ trait Ground {
 
 struct OnSled(tempfile::TempDir);
 struct OnRedb(tempfile::TempDir);
+/// Its rows are moved from the journal into the tree all the time.
+struct OnBusySled(tempfile::TempDir);
 
 impl Ground for OnSled {
     fn new() -> OnSled {
@@ -27,8 +31,26 @@ impl Ground for OnSled {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        Box::new(Sled::open(self.0.path(), 16, SEGMENT_BYTES).expect("opens"))
+        journaled(self.0.path(), sled(self.0.path()), Bounds::USUAL)
     }
+}
+
+impl Ground for OnBusySled {
+    fn new() -> OnBusySled {
+        OnBusySled(tempfile::tempdir().expect("folder"))
+    }
+
+    fn open(&self) -> Box<dyn Engine> {
+        journaled(self.0.path(), sled(self.0.path()), Bounds { layer_bytes: 1, journal_bytes: 1 })
+    }
+}
+
+fn sled(folder: &Path) -> Box<dyn Tree> {
+    Box::new(Sled::open(folder, 16, SEGMENT_BYTES).expect("opens"))
+}
+
+fn journaled(folder: &Path, tree: Box<dyn Tree>, bounds: Bounds) -> Box<dyn Engine> {
+    Box::new(Journaled::open(folder, tree, Box::new(|| Ok(())), bounds).expect("opens"))
 }
 
 impl Ground for OnRedb {
@@ -37,7 +59,7 @@ impl Ground for OnRedb {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        Box::new(Redb::open(self.0.path(), 16).expect("opens"))
+        journaled(self.0.path(), Box::new(Redb::open(self.0.path(), 16).expect("opens")), Bounds::USUAL)
     }
 }
 
@@ -236,6 +258,7 @@ fn what_it_takes_on_disk_is_known<G: Ground>(ground: &G) {
 macro_rules! every_engine {
     ($($story:ident)*) => {
         mod sled { $(#[test] fn $story() { super::$story(&<super::OnSled as super::Ground>::new()); })* }
+        mod busy_sled { $(#[test] fn $story() { super::$story(&<super::OnBusySled as super::Ground>::new()); })* }
         mod redb { $(#[test] fn $story() { super::$story(&<super::OnRedb as super::Ground>::new()); })* }
         mod memory { $(#[test] fn $story() { super::$story(&<super::Memory as super::Ground>::new()); })* }
     };
@@ -275,6 +298,6 @@ fn an_engine_makes_only_its_own_files() {
     };
     let (sled, redb) = (OnSled::new(), OnRedb::new());
     drop((sled.open(), redb.open()));
-    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "conf", "db"]);
-    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["rows.redb"]);
+    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "conf", "db", "journal.0", "journal.1"]);
+    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["journal.0", "journal.1", "rows.redb"]);
 }

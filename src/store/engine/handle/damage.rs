@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::*;
 
 /// Small segments make a log of several, in little space.
-const SEGMENT: usize = 8 * 1024;
+const SIZES: Sizes = Sizes { segment_bytes: 8 * 1024, journal: Bounds { layer_bytes: 1024, journal_bytes: 4096 } };
 
 /// How long a process may say nothing before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -64,7 +64,7 @@ fn config(engine: Kind) -> Config {
 }
 
 fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {
-    Handle::open_with(folder, &config(engine), SEGMENT)
+    Handle::open_with(folder, &config(engine), SIZES)
 }
 
 fn row(key: &str, value: String) -> (Bytes, Option<Bytes>) {

@@ -1,7 +1,7 @@
 //! A process that writes is killed at random, again and again: what it acknowledged is there, every commit is there whole or not at all, and
 //! no check takes what a crash leaves for damage.
 //!
-//! Segments are small, so that the log is written anew all the time.
+//! Segments and the journal are small, so that both are written anew all the time.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-const SEGMENT: usize = 64 * 1024;
+const SIZES: Sizes =
+    Sizes { segment_bytes: 64 * 1024, journal: Bounds { layer_bytes: 12 * 1024, journal_bytes: 48 * 1024 } };
 
 /// How often it is killed; `ENGINE_KILLS` for a longer run.
 const ROUNDS: usize = 25;
@@ -19,7 +20,7 @@ const ROUNDS: usize = 25;
 const KEYS: u64 = 150;
 
 fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {
-    Handle::open_with(folder, &Config { engine, cache_mib: 1, reserve_mib: 0, address: String::new() }, SEGMENT)
+    Handle::open_with(folder, &Config { engine, cache_mib: 1, reserve_mib: 0, address: String::new() }, SIZES)
 }
 
 /// Numbers that look random and are the same in every process.

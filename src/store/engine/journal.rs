@@ -1,0 +1,306 @@
+//! A file of the journal: what each commit changed, one record after the other.
+//!
+//! | bytes | header |
+//! | --- | --- |
+//! | 8 | `DRIFTJ01` |
+//! | 8 | generation: of two files the one with the higher number is the newer |
+//! | 8 | salt: another one each time that the file is begun |
+//! | 4 | CRC-32 of what stands before it |
+//!
+//! | bytes | record |
+//! | --- | --- |
+//! | 8 | the header's salt |
+//! | 4 | length of the rows |
+//! | 4 | CRC-32 of the record's position, length and rows |
+//! | n | rows: length of the key, key, length of the value or `u32::MAX` for a deleted row, value |
+//!
+//! Numbers are big-endian. A file is written over when it is begun again: that costs no new space and, unlike a file that grows, no change of
+//! its metadata at each commit. What is left of its earlier records has another salt.
+//!
+//! A record that a crash left unfinished is the last one, and was never acknowledged. A record that cannot be read and has others behind it is
+//! damage. Whether the very last one is missing, `commits` tells.
+
+use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::ErrorKind;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::layers::Layer;
+use super::tree::Row;
+use super::{Bytes, EngineError, io, opening};
+
+/// The names of the two files.
+pub(super) const FILES: [&str; 2] = ["journal.0", "journal.1"];
+
+const MAGIC: &[u8; 8] = b"DRIFTJ01";
+
+/// Bytes of the header; records begin behind it.
+const HEADER: usize = 28;
+
+/// Bytes of a record before its rows.
+const RECORD: usize = 16;
+
+/// The length of a value that says that the row is deleted.
+const DELETED: u32 = u32::MAX;
+
+/// A buffer that has grown over this is given back after its commit.
+const BUFFER_BYTES: usize = 1 << 20;
+
+/// An open file, ready for its next record.
+pub(super) struct Journal {
+    file: File,
+    path: PathBuf,
+    generation: u64,
+    salt: u64,
+    /// Where the next record goes, in bytes.
+    end: u64,
+    buffer: Bytes,
+}
+
+impl Journal {
+    /// Opens a file and reads what is in it; one that is not there is made, with this generation.
+    pub(super) fn open(path: PathBuf, generation: u64) -> Result<(Journal, Layer), EngineError> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| opening(&path, &error))?;
+        let mut journal = Journal { file, path, generation, salt: 0, end: HEADER as u64, buffer: Vec::new() };
+        let bytes = std::fs::read(&journal.path).map_err(|error| opening(&journal.path, &error))?;
+        let mut layer = Layer::default();
+        if bytes.is_empty() {
+            journal.begin(generation).map_err(|error| opening(&journal.path, &error))?;
+        } else {
+            journal.read(&bytes, &mut layer)?;
+        }
+        Ok((journal, layer))
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Bytes up to the end of its last record.
+    pub(super) fn length(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes that the file takes.
+    pub(super) fn bytes_on_disk(&self) -> Result<u64, EngineError> {
+        Ok(self.file.metadata().map_err(io)?.len())
+    }
+
+    /// Forgets all records, durably; of what the file takes at most `kept` bytes stay.
+    pub(super) fn begin_again(&mut self, generation: u64, kept: u64) -> Result<(), EngineError> {
+        self.begin(generation).map_err(io)?;
+        if self.bytes_on_disk()? > kept {
+            self.file.set_len(kept.max(HEADER as u64)).map_err(io)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a record; it is durable when this returns. After [`EngineError::Full`] it is not there, after any other error it may be.
+    pub(super) fn append<'a>(&mut self, rows: impl Iterator<Item = Row<'a>>) -> Result<(), EngineError> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        buffer.extend_from_slice(&self.salt.to_be_bytes());
+        buffer.extend_from_slice(&[0; RECORD - 8]);
+        for (key, row) in rows {
+            buffer.extend_from_slice(&(key.len() as u32).to_be_bytes());
+            buffer.extend_from_slice(key);
+            buffer.extend_from_slice(&row.map_or(DELETED, |row| row.len() as u32).to_be_bytes());
+            buffer.extend_from_slice(row.unwrap_or_default());
+        }
+        let length = u32::try_from(buffer.len() - RECORD).map_err(|_| io("a commit of 4 GiB"))?;
+        buffer[8..12].copy_from_slice(&length.to_be_bytes());
+        let checksum = checksum(self.end, &buffer[8..12], &buffer[RECORD..]);
+        buffer[12..RECORD].copy_from_slice(&checksum.to_be_bytes());
+        self.file.write_all_at(&buffer, self.end).map_err(|error| match error.kind() {
+            // What there was space for is written over by the next record.
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EngineError::Full(format!("{}: {error}", self.path.display())),
+            _ => io(error),
+        })?;
+        self.file.sync_data().map_err(io)?;
+        self.end += buffer.len() as u64;
+        if buffer.capacity() <= BUFFER_BYTES {
+            self.buffer = buffer;
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, generation: u64) -> std::io::Result<()> {
+        let salt = RandomState::new().build_hasher().finish();
+        let mut header = Vec::with_capacity(HEADER);
+        header.extend_from_slice(MAGIC);
+        header.extend_from_slice(&generation.to_be_bytes());
+        header.extend_from_slice(&salt.to_be_bytes());
+        header.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
+        self.file.write_all_at(&header, 0)?;
+        self.file.sync_all()?;
+        (self.generation, self.salt, self.end) = (generation, salt, HEADER as u64);
+        Ok(())
+    }
+
+    fn read(&mut self, bytes: &[u8], layer: &mut Layer) -> Result<(), EngineError> {
+        (self.generation, self.salt) = header(bytes).ok_or_else(|| self.damaged(0))?;
+        let mut at = HEADER;
+        while let Some(rows) = record(bytes, at, self.salt) {
+            self.take(rows, layer).ok_or_else(|| self.damaged(at))?;
+            at += RECORD + rows.len();
+        }
+        let salt = self.salt.to_be_bytes();
+        let later = bytes[at..].windows(salt.len()).enumerate().skip(1).filter(|(_, window)| *window == salt);
+        if later.into_iter().any(|(ahead, _)| record(bytes, at + ahead, self.salt).is_some()) {
+            return Err(self.damaged(at));
+        }
+        self.end = at as u64;
+        Ok(())
+    }
+
+    /// Puts a record's rows into a layer. `None`: they are cut off.
+    fn take(&self, rows: &[u8], layer: &mut Layer) -> Option<()> {
+        let mut rest = rows;
+        let mut part = |length: usize| {
+            let (part, after) = rest.split_at_checked(length)?;
+            rest = after;
+            Some((part, after.is_empty()))
+        };
+        let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
+        let mut done = rows.is_empty();
+        while !done {
+            let length = number(part(4)?.0)?;
+            let key = part(length as usize)?.0.to_vec();
+            let (length, last) = part(4)?;
+            done = last;
+            let row = match number(length)? {
+                DELETED => None,
+                length => {
+                    let (row, last) = part(length as usize)?;
+                    done = last;
+                    Some(row.to_vec())
+                }
+            };
+            layer.set(key, row);
+        }
+        Some(())
+    }
+
+    fn damaged(&self, at: usize) -> EngineError {
+        EngineError::Damaged(format!("{} is not what was written, from byte {at} on", self.path.display()))
+    }
+}
+
+/// Generation and salt.
+fn header(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (header, checksum) = bytes.get(..HEADER)?.split_at(HEADER - 4);
+    let number = |from: usize| u64::from_be_bytes(header[from..from + 8].try_into().expect("eight bytes"));
+    let holds = header.starts_with(MAGIC) && crc32fast::hash(header).to_be_bytes() == checksum;
+    holds.then(|| (number(8), number(16)))
+}
+
+/// The rows of the record at a place, if there is a whole one.
+fn record(bytes: &[u8], at: usize, salt: u64) -> Option<&[u8]> {
+    let (head, rest) = bytes.get(at..)?.split_at_checked(RECORD)?;
+    if head[..8] != salt.to_be_bytes() {
+        return None;
+    }
+    let length = u32::from_be_bytes(head[8..12].try_into().ok()?);
+    let rows = rest.get(..length as usize)?;
+    (checksum(at as u64, &head[8..12], rows).to_be_bytes() == head[12..]).then_some(rows)
+}
+
+fn checksum(at: u64, length: &[u8], rows: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&at.to_be_bytes());
+    hasher.update(length);
+    hasher.update(rows);
+    hasher.finalize()
+}
+
+/// Where the two files are.
+pub(super) fn paths(folder: &Path) -> [PathBuf; 2] {
+    FILES.map(|name| folder.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(number: u8) -> Vec<(Bytes, Option<Bytes>)> {
+        vec![(vec![number], Some(vec![number; 20])), (b"head".to_vec(), Some(vec![number])), (vec![number.wrapping_sub(1)], None)]
+    }
+
+    fn append(journal: &mut Journal, number: u8) {
+        let rows = rows(number);
+        journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref()))).expect("appends");
+    }
+
+    fn written(folder: &Path, numbers: std::ops::Range<u8>) -> PathBuf {
+        let path = folder.join("journal");
+        let (mut journal, layer) = Journal::open(path.clone(), 1).expect("opens");
+        assert!(layer.is_empty());
+        numbers.for_each(|number| append(&mut journal, number));
+        path
+    }
+
+    fn layer(numbers: std::ops::Range<u8>) -> Layer {
+        let mut layer = Layer::default();
+        numbers.flat_map(rows).for_each(|(key, row)| layer.set(key, row));
+        layer
+    }
+
+    #[test]
+    fn what_was_written_is_read_and_gone_on_with() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = written(folder.path(), 1..4);
+        let (mut journal, found) = Journal::open(path.clone(), 9).expect("opens");
+        assert_eq!((found.rows, found.bytes, journal.generation()), (layer(1..4).rows, layer(1..4).bytes, 1));
+        append(&mut journal, 4);
+        assert_eq!(Journal::open(path.clone(), 9).expect("opens").1.rows, layer(1..5).rows);
+        journal.begin_again(3, 1 << 20).expect("begins");
+        let (journal, found) = Journal::open(path.clone(), 9).expect("opens");
+        assert!(found.is_empty() && journal.generation() == 3, "what is left of earlier records is not read");
+        assert!(path.metadata().expect("is there").len() > HEADER as u64);
+    }
+
+    /// Each byte is flipped: what is read then is what was written, up to a record, and all of it if it was not the last one; or it is damage.
+    #[test]
+    fn no_damaged_byte_is_passed_over() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = written(folder.path(), 1..4);
+        let whole = std::fs::read(&path).expect("reads");
+        let last = (whole.len() - HEADER) / 3 * 2 + HEADER;
+        for at in 0..whole.len() {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x10;
+            std::fs::write(&path, &flipped).expect("writes");
+            match Journal::open(path.clone(), 1) {
+                Ok((_, found)) => assert!(at >= last && found.rows == layer(1..3).rows, "byte {at}"),
+                Err(EngineError::Damaged(why)) => assert!(at < last && why.contains("from byte"), "byte {at}: {why}"),
+                Err(error) => panic!("byte {at}: {error}"),
+            }
+        }
+        for length in 1..whole.len() {
+            std::fs::write(&path, &whole[..length]).expect("writes");
+            match Journal::open(path.clone(), 1) {
+                Ok((journal, found)) => {
+                    let records = (length - HEADER) / ((whole.len() - HEADER) / 3);
+                    assert_eq!(found.rows, layer(1..1 + records as u8).rows, "cut at {length}");
+                    assert!(journal.length() <= length as u64);
+                }
+                Err(error) => assert!(length < HEADER && matches!(error, EngineError::Damaged(_)), "cut at {length}: {error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_record_after_a_torn_one_takes_its_place() {
+        let folder = tempfile::tempdir().expect("folder");
+        let path = written(folder.path(), 1..4);
+        let whole = std::fs::read(&path).expect("reads");
+        std::fs::write(&path, &whole[..whole.len() - 3]).expect("writes");
+        let (mut journal, _) = Journal::open(path.clone(), 1).expect("opens");
+        append(&mut journal, 7);
+        let mut expected = layer(1..3);
+        rows(7).into_iter().for_each(|(key, row)| expected.set(key, row));
+        assert_eq!(Journal::open(path, 1).expect("opens").1.rows, expected.rows);
+    }
+}
