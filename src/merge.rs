@@ -12,7 +12,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use driftless_protocol::limits as protocol_limits;
-use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Number, Op, Record, RefusalCode, Value};
+use driftless_protocol::{Change, Content, DeviceId, Key, Limits, NameError, Number, Op, Record, RefusalCode, Value};
 
 /// Bytes of values that an answer to a patch may carry: with one more record at its bound it still fits a message.
 const ANSWER_BYTES: usize = protocol_limits::PAGE_BYTES * 8;
@@ -137,8 +137,7 @@ pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: 
         horizon: head.horizon,
         slots: Vec::with_capacity(room),
         by_key: HashMap::with_capacity(room),
-        met: Vec::new(),
-        met_bytes: 0,
+        met: Met::default(),
         work_bytes: 0,
     };
     for (change, current) in changes.iter().zip(current) {
@@ -146,13 +145,39 @@ pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: 
             return Outcome::Refused(code, message);
         }
     }
-    if !draft.met.is_empty() && terms.policy == Policy::Reject {
-        return Outcome::Conflict(draft.met);
+    if !draft.met.records.is_empty() && terms.policy == Policy::Reject {
+        return Outcome::Conflict(draft.met.records);
     }
     draft.finish(head)
 }
 
+/// The records that a patch is in conflict with. An answer must fit a message: the first record always does, of the others those that have
+/// room; who resolves these and writes again is told of the rest.
+#[derive(Debug, Default)]
+pub struct Met {
+    /// The records.
+    pub records: Vec<Record>,
+    bytes: usize,
+}
+
+impl Met {
+    /// Adds a record, if there is room.
+    pub fn add(&mut self, record: &Record) {
+        let bytes = record.content.value().map_or(0, Value::packed_bytes);
+        if self.records.is_empty() || self.bytes + bytes <= ANSWER_BYTES {
+            self.records.push(record.clone());
+        }
+        self.bytes += bytes;
+    }
+}
+
 struct Refusal(RefusalCode, String);
+
+impl From<NameError> for Refusal {
+    fn from(error: NameError) -> Refusal {
+        Refusal(RefusalCode::BadName, error.to_string())
+    }
+}
 
 /// One record that the patch names.
 struct Slot<'a> {
@@ -176,8 +201,7 @@ struct Draft<'a> {
     horizon: u64,
     slots: Vec<Slot<'a>>,
     by_key: HashMap<&'a Key, usize>,
-    met: Vec<Record>,
-    met_bytes: usize,
+    met: Met,
     work_bytes: usize,
 }
 
@@ -194,8 +218,8 @@ impl<'a> Draft<'a> {
         // What this very patch did to the record is the device's own write.
         if self.slots[at].next.is_none() {
             match self.slots[at].stored {
-                Some(stored) if conflicts(change, stored, self.terms.device) => self.meet(&stored.record),
-                None if is_behind(change, self.horizon) => self.meet(&forgotten(&change.key, self.horizon)?),
+                Some(stored) if conflicts(change, stored, self.terms.device) => self.met.add(&stored.record),
+                None if is_behind(change, self.horizon) => self.met.add(&forgotten(&change.key, self.horizon)?),
                 _ => {}
             }
         }
@@ -235,16 +259,6 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// Notes a conflict. An answer must fit a message: the first record always does, of the others those that have room; who resolves
-    /// these and writes again is told of the rest.
-    fn meet(&mut self, stored: &Record) {
-        let bytes = stored.content.value().map_or(0, Value::packed_bytes);
-        if self.met.is_empty() || self.met_bytes + bytes <= ANSWER_BYTES {
-            self.met.push(stored.clone());
-        }
-        self.met_bytes += bytes;
-    }
-
     fn finish(self, old: Head) -> Outcome {
         let Terms { device, now_ms, limits, .. } = self.terms;
         let mut head = Head { version: old.version + 1, ..old };
@@ -274,7 +288,7 @@ impl<'a> Draft<'a> {
             let message = format!("the dataset would hold {} bytes, its pool allows {}", head.bytes, limits.dataset_bytes);
             return Outcome::Refused(RefusalCode::DatasetFull, message);
         }
-        Outcome::Applied(Applied { head, records, computed, overruled: self.met })
+        Outcome::Applied(Applied { head, records, computed, overruled: self.met.records })
     }
 }
 
@@ -332,8 +346,8 @@ fn is_behind(change: &Change, horizon: u64) -> bool {
 }
 
 /// What is left to say of a record whose tombstone is gone. Its version is the horizon: who writes again with that as base is past it.
-fn forgotten(key: &Key, horizon: u64) -> Result<Record, Refusal> {
-    let device = DeviceId::new(NOBODY_KNOWN).map_err(|error| Refusal(RefusalCode::BadName, error.to_string()))?;
+pub fn forgotten(key: &Key, horizon: u64) -> Result<Record, NameError> {
+    let device = DeviceId::new(NOBODY_KNOWN)?;
     Ok(Record { key: key.clone(), content: Content::Removed, version: horizon, modified_ms: 0, device })
 }
 

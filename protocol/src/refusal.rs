@@ -50,7 +50,7 @@ refusals! {
     TooManyDatasets = "too_many_datasets",
     /// The operation does not fit the record's value, or its operand does not fit the operation.
     WrongType = "wrong_type",
-    /// The patch number belongs to another patch that was applied already.
+    /// The patch number was used for another patch.
     PatchReused = "patch_reused",
     /// The patch number is so old that its result is no longer known.
     PatchExpired = "patch_expired",

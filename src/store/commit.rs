@@ -3,20 +3,21 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
-use driftless_protocol::{Change, DatasetName, DeviceId, Limits, Op, Record, RefusalCode, limits};
+use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
 
 use super::engine::{Batch, Bytes, Committed};
 use super::history::What;
-use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, RecordRow};
+use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, RecordRow, Verdict};
 use super::version::{Known, Making};
 use super::view::View;
 use super::{Identity, Store, StoreError, keys};
-use crate::merge::{self, Applied, Outcome, Policy, Stored, Terms};
+use crate::merge::{self, Applied, Met, Outcome, Policy, Stored, Terms};
 
 /// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
 const CONFLICT_LOG: u64 = 64;
 
-/// Bytes of results that are kept for a retry of their patch. Larger ones are answered with what the records are by then.
+/// Bytes of results that are kept for a retry of their patch. Larger ones are answered with what the records are by then. Of a conflict as many
+/// bytes of keys are kept.
 const RESULT_BYTES: usize = 16 * 1024;
 
 /// Records that one entry of the conflict log names.
@@ -161,7 +162,7 @@ impl Group<'_> {
             None => {
                 if self.view.scan(&keys::heads(&patch.identity))?.len() >= rules.limits.datasets {
                     let message = format!("the identity has {} datasets, its pool allows no more", rules.limits.datasets);
-                    return Ok(Decision::Refused(RefusalCode::TooManyDatasets, message));
+                    return self.refuse(slot_key, patch.id, digest, RefusalCode::TooManyDatasets, message);
                 }
                 HeadRow::default()
             }
@@ -170,11 +171,13 @@ impl Group<'_> {
         let terms = Terms { device: &patch.device, now_ms, policy: rules.policy, limits: &rules.limits };
         let mut batch = Batch { guards: vec![(head_key.clone(), head_row)], rows: Vec::new() };
         match merge::merge(head.head(), &current, &patch.changes, terms) {
-            Outcome::Refused(code, message) => Ok(Decision::Refused(code, message)),
+            Outcome::Refused(code, message) => self.refuse(slot_key, patch.id, digest, code, message),
             Outcome::Conflict(met) => {
                 let conflicts = head.conflicts + 1;
                 batch.rows.push(conflict_row((&patch.identity, &patch.dataset, &patch.device), conflicts, &met, false, now_ms)?);
                 batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
+                let kept = PatchRow { id: patch.id, digest, version: 0, results: None, verdict: Some(Verdict::Conflict(kept_keys(&met))) };
+                batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 self.view.decide(batch);
                 Ok(Decision::Conflict(met))
             }
@@ -194,7 +197,7 @@ impl Group<'_> {
                 let making = Making { identity, dataset, device, what: What::Patch, keep: &rules.keep, now_ms };
                 making.write(&mut batch, head, new, &records, &known, Vec::new())?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
-                let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)? };
+                let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)?, verdict: None };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 let results = results.into_iter().map(|stored| stored.record.clone()).collect();
                 let records = records.into_iter().map(|stored| stored.record).collect();
@@ -202,6 +205,13 @@ impl Group<'_> {
                 Ok(Decision::Written { version: new.version, records, results })
             }
         }
+    }
+
+    /// Refuses a patch, and remembers it.
+    fn refuse(&mut self, slot_key: Bytes, id: u64, digest: u32, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
+        let kept = PatchRow { id, digest, version: 0, results: None, verdict: Some(Verdict::Refused(code, message.clone())) };
+        self.view.decide(Batch { guards: Vec::new(), rows: vec![(slot_key, Some(rows::encode(&kept)?))] });
+        Ok(Decision::Refused(code, message))
     }
 
     /// Records that a device has everything up to a version. An older acknowledgement changes nothing.
@@ -253,7 +263,12 @@ impl Group<'_> {
             return Ok(Some(Decision::Refused(RefusalCode::PatchExpired, message)));
         }
         if slot.digest != digest {
-            return Ok(Some(Decision::Refused(RefusalCode::PatchReused, format!("another patch with the number {id} was applied"))));
+            return Ok(Some(Decision::Refused(RefusalCode::PatchReused, format!("the number {id} was used for another patch"))));
+        }
+        match &slot.verdict {
+            None => {}
+            Some(Verdict::Refused(code, message)) => return Ok(Some(Decision::Refused(*code, message.clone()))),
+            Some(Verdict::Conflict(keys)) => return self.met_again(patch, keys).map(Some),
         }
         let results = match &slot.results {
             Some(results) => results.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
@@ -264,6 +279,21 @@ impl Group<'_> {
             }
         };
         Ok(Some(Decision::Repeated { version: slot.version, results }))
+    }
+
+    /// What a patch that conflicted is told when it is sent again: the records that it met, as they are by now.
+    fn met_again(&self, patch: &Patch, keys: &[Key]) -> Result<Decision, StoreError> {
+        let head = self.view.get(&keys::head(&patch.identity, &patch.dataset))?;
+        let head: HeadRow = head.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let mut met = Met::default();
+        for key in keys {
+            let record = match self.view.old(&patch.identity, &patch.dataset, key)? {
+                Some(old) => old.stored.record,
+                None => merge::forgotten(key, head.horizon).map_err(|error| StoreError::Io(error.to_string()))?,
+            };
+            met.add(&record);
+        }
+        Ok(Decision::Conflict(met.records))
     }
 
     /// The stored record of each change's key, at the first change that names it, and where those records stand.
@@ -287,6 +317,17 @@ fn kept(results: &[&Stored]) -> Result<Option<Vec<ByteRow>>, StoreError> {
     let rows = results.iter().map(|stored| rows::encode(&RecordRow::of(stored)).map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
     let bytes: usize = rows.iter().map(|row| row.0.len()).sum();
     Ok((bytes <= RESULT_BYTES).then_some(rows))
+}
+
+/// The keys that a patch met, as far as they are kept: who resolves these and writes again is told of the rest.
+fn kept_keys(met: &[Record]) -> Vec<Key> {
+    let mut bytes = 0;
+    let keys = met.iter().map(|record| record.key.clone());
+    keys.take_while(|key| {
+        bytes += key.as_str().len();
+        bytes <= RESULT_BYTES
+    })
+    .collect()
 }
 
 /// An entry of the conflict log: whose, where, and by whom.

@@ -8,7 +8,7 @@
 //! | `i` identity | identity: pool, when it was made, what became of it |
 //! | `o` identity, pool, issuer, subject | a login that leads here |
 //! | `d` identity, device | device: when it was first seen |
-//! | `p` identity, device, slot | result of a patch |
+//! | `p` identity, device, slot | what became of a patch |
 //! | `a` identity, device, dataset | acknowledged version |
 //! | `h` identity, dataset | head |
 //! | `k` identity, dataset, key | where the record's newest version stands |

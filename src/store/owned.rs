@@ -118,10 +118,10 @@ fn acknowledged(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 }
 
 fn patch(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let PatchRow { id, digest: _, version, results } = rows::decode(row)?;
+    let PatchRow { id, digest: _, version, results, verdict } = rows::decode(row)?;
     let records = |rows: Vec<rows::ByteRow>| rows.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect();
     let results: Option<Result<Vec<Record>, StoreError>> = results.map(records);
-    Ok(json!({ "device": key.name()?, "patch": id, "version": version, "results": results.transpose()? }))
+    Ok(json!({ "device": key.name()?, "patch": id, "version": version, "results": results.transpose()?, "applied": verdict.is_none() }))
 }
 
 /// An object with one more member in front of it.

@@ -1,7 +1,7 @@
 //! What rows say, apart from what travels on the wire. Each is MessagePack without names: the engine's format byte says which
 //! order of the fields it is.
 
-use driftless_protocol::{Content, DatasetName, DeviceId, Epoch, Key, Record, Value};
+use driftless_protocol::{Content, DatasetName, DeviceId, Epoch, Key, Record, RefusalCode, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +104,7 @@ pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
     Ok(Stored { record, others_version: row.others_version })
 }
 
-/// `p`: the result of a patch, in the slot of its number.
+/// `p`: what became of a patch, in the slot of its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PatchRow {
     pub id: u64,
@@ -113,6 +113,18 @@ pub(super) struct PatchRow {
     pub version: u64,
     /// The results, each a row of its own kind; `None` if they are too large to be kept.
     pub results: Option<Vec<ByteRow>>,
+    /// Why it was not applied; `None` if it was.
+    #[serde(default)]
+    pub verdict: Option<Verdict>,
+}
+
+/// Why a patch was not applied.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) enum Verdict {
+    /// It met these records of another device.
+    Conflict(Vec<Key>),
+    /// With what it was told.
+    Refused(RefusalCode, String),
 }
 
 /// Bytes inside a row.

@@ -250,6 +250,19 @@ test('what the store cannot do now is sent again with the same number; other ref
   assert.equal(phone.view('theme').value, 'light');
 });
 
+test('a conflict that is answered only when the patch is sent again is one like any other', () => {
+  const phone = device();
+  phone.edit('theme', 'put', 'dark');
+  const first = phone.flush();
+  phone.connected({ ...WELCOME, patch: 1 });
+  const { send } = phone.receive(changes(5, 5, []));
+  assert.deepEqual(send.filter(({ type }) => type === 'write'), first);
+  const { events } = phone.receive({ type: 'conflict', id: 1, dataset: 'settings', records: [record('theme', 'blue', 6)] });
+  assert.equal(events[0].kind, 'conflict');
+  phone.keepMine('theme');
+  assert.deepEqual(written(phone.flush()), [[2, { key: 'theme', op: 'put', value: 'dark', base: 6 }]]);
+});
+
 test('a number that was used already is replaced by one after the welcome', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');

@@ -193,6 +193,10 @@ async fn a_patch_number_of_another_patch_is_refused_and_so_is_one_that_is_too_ol
     assert_eq!(phone.refusal().await, RefusalCode::PatchExpired);
     phone.say(write(70, "put n 70")).await;
     assert!(matches!(phone.hear().await, ServerMessage::Written { id: 70, version: 70, .. }));
+    phone.say(write(71, "insert n [1]")).await;
+    assert_eq!(phone.refusal().await, RefusalCode::WrongType);
+    phone.say(write(71, "put n 71")).await;
+    assert_eq!(phone.refusal().await, RefusalCode::PatchReused, "a refused patch has its number, too");
 }
 
 #[tokio::test]
@@ -308,6 +312,8 @@ async fn the_same_acts_exist_as_plain_requests() {
     assert_eq!(http.post("/v1/datasets/d/ack", r#"{"version":3}"#).await.status, 409);
     let conflict = http.post("/v1/datasets/d/write", r#"{"id":2,"changes":[{"key":"b","op":"put","value":3,"base":0}]}"#).await;
     assert_eq!((conflict.status, conflict.json()["records"][0]["version"].as_u64()), (409, Some(2)));
+    let again = http.post("/v1/datasets/d/write", r#"{"id":2,"changes":[{"key":"b","op":"put","value":3,"base":0}]}"#).await;
+    assert_eq!((again.status, again.body), (409, conflict.body), "as if the first answer had been lost");
     let listed = http.get("/v1/datasets").await.json();
     assert_eq!((listed["datasets"][0]["dataset"].as_str(), listed["datasets"][0]["records"].as_u64()), (Some("d"), Some(2)));
 }

@@ -40,7 +40,7 @@ pub enum Way {
 pub struct Stream {
     /// The version that the device has by what was said on this socket.
     pub cursor: u64,
-    /// The answer to `open` has ended.
+    /// No page is on its way that follows the last one: the answer to `open` has ended, and so have later ones of several pages.
     pub complete: bool,
     /// What came since `open`.
     pub records: Vec<Seen>,
@@ -63,6 +63,8 @@ pub struct Line {
     pub streams: [Option<Stream>; DATASETS.len()],
     /// Patches whose answers were not heard yet.
     pub sent: VecDeque<Sent>,
+    /// Patches up to this number may have been decided on the socket before.
+    pub unsure: u64,
 }
 
 /// What was heard.
@@ -89,8 +91,8 @@ pub struct Device {
     /// Acknowledgements that were sent, since they were looked at.
     pub sent_acks: Vec<(usize, u64)>,
     pub line: Option<Line>,
-    /// Its accepted patches.
-    pub accepted: Vec<Sent>,
+    /// Its patches that were answered.
+    pub past: Vec<Sent>,
 }
 
 /// The place of a dataset in the list.
@@ -121,7 +123,7 @@ impl Device {
             acks: true,
             sent_acks: Vec::new(),
             line: None,
-            accepted: Vec::new(),
+            past: Vec::new(),
         }
     }
 
@@ -132,7 +134,7 @@ impl Device {
         let connecting = Connection::connect(&settings, lasting_token(self.person));
         let (connection, welcome) = soon("a welcome", connecting).await.unwrap();
         self.outbox.connected(welcome.patch);
-        self.line = Some(Line { connection, streams: Default::default(), sent: VecDeque::new() });
+        self.line = Some(Line { connection, streams: Default::default(), sent: VecDeque::new(), unsure: 0 });
         (welcome.identity, welcome.patch)
     }
 
@@ -237,7 +239,7 @@ impl Device {
             stream.records.push(record);
         }
         stream.cursor = page.to;
-        stream.complete |= !more;
+        stream.complete = !more;
         if !to_the_app {
             return;
         }
@@ -286,11 +288,11 @@ impl Device {
             return;
         }
         let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
+        self.past.push(sent.clone());
         match answer {
             Answer::Written { version, .. } => {
                 let before = self.replicas[sent.dataset].version();
                 self.replicas[sent.dataset].written(*version, &changes, records, &self.name, 0);
-                self.accepted.push(sent.clone());
                 // A session takes acknowledgements of what it sent or answered, and of nothing else.
                 if self.replicas[sent.dataset].version() != before && way == Way::Socket {
                     self.ack(sent.dataset, *version).await;

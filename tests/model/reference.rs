@@ -30,10 +30,28 @@ pub enum Answer {
 #[derive(Clone)]
 struct Accepted {
     device: DeviceId,
-    id: u64,
     changes: Vec<Change>,
     offer: bool,
     day: u64,
+}
+
+/// What the first answer to a patch was.
+#[derive(Clone)]
+enum Verdict {
+    Written {
+        version: u64,
+    },
+    /// It met these keys.
+    Conflict(Vec<Key>),
+    Refused(RefusalCode),
+}
+
+/// A patch that was decided: under its number it stays so.
+#[derive(Clone)]
+struct Decided {
+    dataset: usize,
+    changes: Vec<Change>,
+    verdict: Verdict,
 }
 
 /// One write of one record.
@@ -65,6 +83,8 @@ pub struct Dataset {
 #[derive(Clone)]
 pub struct Reference {
     datasets: [[Dataset; DATASETS.len()]; PERSONS.len()],
+    /// What became of the patches of each device, by their numbers.
+    decided: [BTreeMap<DeviceId, BTreeMap<u64, Decided>>; PERSONS.len()],
     /// The histories that this one comes from, each with the versions up to which it is this one.
     before: Vec<(Epoch, [[u64; DATASETS.len()]; PERSONS.len()])>,
     /// Days that have passed.
@@ -85,7 +105,8 @@ pub enum Begin {
 impl Reference {
     pub fn new() -> Reference {
         let dataset = |at: usize| Dataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..Dataset::default() };
-        Reference { datasets: std::array::from_fn(|_| std::array::from_fn(dataset)), before: Vec::new(), day: 0 }
+        let datasets = std::array::from_fn(|_| std::array::from_fn(dataset));
+        Reference { datasets, decided: Default::default(), before: Vec::new(), day: 0 }
     }
 
     /// A store that is made of this backup, which was taken in an epoch that is over now.
@@ -127,28 +148,29 @@ impl Reference {
         &self.datasets[person][dataset]
     }
 
-    /// The highest number of a device's accepted patches.
+    /// The highest number of a device's patches that were decided.
     pub fn newest_patch(&self, person: usize, device: &DeviceId) -> u64 {
-        self.datasets[person]
-            .iter()
-            .flat_map(|dataset| &dataset.log)
-            .filter(|patch| patch.device == *device)
-            .map(|p| p.id)
-            .max()
-            .unwrap_or(0)
+        self.decided[person].get(device).and_then(|decided| decided.keys().max()).copied().unwrap_or(0)
     }
 
-    /// Decides a patch; an accepted one is added to the list.
+    /// Decides a patch, once; an accepted one is added to the list.
     pub fn write(&mut self, person: usize, device: &DeviceId, sent: &Sent) -> Answer {
-        let Sent { id, dataset, changes, offer } = sent.clone();
-        let slot = |patch: &&Accepted| patch.device == *device && patch.id % limits::PATCH_WINDOW == id % limits::PATCH_WINDOW;
-        let newest = self.datasets[person].iter().flat_map(|dataset| dataset.log.iter().filter(slot)).map(|patch| patch.id).max();
-        let dataset = &mut self.datasets[person][dataset];
-        match newest {
-            Some(newest) if newest > id => Answer::Refused(RefusalCode::PatchExpired),
-            Some(newest) if newest == id => dataset.repeated(device, id, &changes),
-            _ => dataset.decide(Accepted { device: device.clone(), id, changes, offer, day: self.day }),
+        let Sent { id, dataset: at, changes, offer } = sent.clone();
+        let decided = self.decided[person].entry(device.clone()).or_default();
+        let dataset = &mut self.datasets[person][at];
+        if decided.keys().any(|other| *other > id && other % limits::PATCH_WINDOW == id % limits::PATCH_WINDOW) {
+            return Answer::Refused(RefusalCode::PatchExpired);
         }
+        let verdict = match decided.get(&id) {
+            Some(known) if known.dataset != at || known.changes != changes => return Answer::Refused(RefusalCode::PatchReused),
+            Some(known) => known.verdict.clone(),
+            None => {
+                let verdict = dataset.decide(Accepted { device: device.clone(), changes: changes.clone(), offer, day: self.day });
+                decided.insert(id, Decided { dataset: at, changes, verdict: verdict.clone() });
+                verdict
+            }
+        };
+        dataset.answer(verdict)
     }
 }
 
@@ -187,26 +209,29 @@ impl Dataset {
         self.after(0).into_iter().filter(|seen| seen.1.is_some()).collect()
     }
 
-    fn repeated(&self, device: &DeviceId, id: u64, changes: &[Change]) -> Answer {
-        let first = self.log.iter().position(|patch| patch.device == *device && patch.id == id && patch.changes == changes);
-        first.map_or(Answer::Refused(RefusalCode::PatchReused), |at| Answer::Written {
-            version: at as u64 + 1,
-            results: self.results(at + 1),
-        })
+    /// What the device is told: the first results, or the records that it met as they are by now.
+    fn answer(&self, verdict: Verdict) -> Answer {
+        match verdict {
+            Verdict::Written { version } => Answer::Written { version, results: self.results(version as usize) },
+            Verdict::Conflict(keys) => {
+                let forgotten = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
+                let known = self.after(0);
+                let current = |key: &Key| known.iter().find(|seen| seen.0 == *key).cloned().unwrap_or_else(|| forgotten(key));
+                Answer::Conflict(keys.iter().map(current).collect())
+            }
+            Verdict::Refused(code) => Answer::Refused(code),
+        }
     }
 
-    fn decide(&mut self, patch: Accepted) -> Answer {
+    fn decide(&mut self, patch: Accepted) -> Verdict {
         let (history, before) = (self.history(self.log.len()), self.live());
         let met = match apply(&history, &patch, self.version() + 1, self.horizon()) {
             Ok((_, met)) => met,
-            Err(code) => return Answer::Refused(code),
+            Err(code) => return Verdict::Refused(code),
         };
         // What is offered again is never the last word.
         if !met.is_empty() && (!self.last_writer_wins || patch.offer) {
-            let forgotten = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
-            let known = self.after(0);
-            let current = |key: &Key| known.iter().find(|seen| seen.0 == *key).cloned().unwrap_or_else(|| forgotten(key));
-            return Answer::Conflict(met.iter().map(current).collect());
+            return Verdict::Conflict(met);
         }
         self.log.push(patch);
         let after = self.live();
@@ -214,10 +239,10 @@ impl Dataset {
         let refused = match () {
             () if over(|records| records.len(), RECORDS) => RefusalCode::TooManyRecords,
             () if over(bytes, DATASET_BYTES) => RefusalCode::DatasetFull,
-            () => return Answer::Written { version: self.version(), results: self.results(self.log.len()) },
+            () => return Verdict::Written { version: self.version() },
         };
         self.log.pop();
-        Answer::Refused(refused)
+        Verdict::Refused(refused)
     }
 
     /// What the writer of a version had to be told.

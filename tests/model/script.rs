@@ -15,10 +15,6 @@ pub const DATASETS: [&str; 2] = ["reject", "last-writer-wins"];
 /// Numbers, a map, sets, and what is only put and removed.
 const KEYS: [&str; 8] = ["n1", "n2", "map", "set1", "set2", "t1", "t2", "t3"];
 
-/// Whether the server answers a patch that it did not apply the same way when it comes again. As long as it decides such a patch anew,
-/// on top of what its device wrote after it, several patches of unknown fate can come out in several ways.
-pub const VERDICTS_KEPT: bool = false;
-
 /// What happens to a device's patches on their way.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fate {
@@ -73,7 +69,7 @@ pub enum Action {
     Acks { device: usize, acks: bool },
     /// A device follows a dataset, or no more.
     Follow { device: usize, dataset: usize, follows: bool },
-    /// The network delivers an old patch again.
+    /// The network delivers an old patch again, whatever became of it.
     Replay { device: usize, back: usize },
     /// A device loses all it has and starts again under its old id.
     Reinstall { device: usize },

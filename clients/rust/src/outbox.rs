@@ -10,8 +10,8 @@
 //! a patch whose base is above `shared` was written after its device had seen that version, so it was applied above `shared`, which the
 //! backup does not have, or never; the others are not lowered. After a merge, and after a second restore from another backup, it can.
 //! So the bases as they were are kept, and after `patch_reused` the patch is sent with them, under the same number. That is safe: the
-//! server has just said that it holds a result for this number, so it applies nothing under it. It either repeats the result of exactly
-//! these changes, which proves that they were applied, or says `patch_reused` again. No write is lost unnoticed and none is applied twice.
+//! server has just said that it has decided a patch of this number, so it applies nothing under it. It either repeats what became of exactly
+//! these changes, which may be a conflict as well, or says `patch_reused` again. No write is lost unnoticed and none is applied twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

@@ -248,6 +248,30 @@ async fn a_guests_write_whose_answer_was_lost_is_found_under_its_number() {
 }
 
 #[tokio::test]
+async fn a_guests_conflict_whose_answer_was_lost_is_told_as_any_other() {
+    let server = Fake::start(Codec::MsgPack).await;
+    let (device, _events) = cut_off(&server).await;
+    let answer = hand_over(&device, put("lost", 2).with_base(8)).await;
+    device.go_online().await.expect("alive");
+    let mut peer = server.welcome(0).await;
+    peer.hears_open(at("old", 9)).await;
+    peer.says(changes("old", 9, 9, Vec::new())).await;
+    peer.hears_ack(9).await;
+    assert_eq!(peer.hears_write().await, (1, vec![put("lost", 2).with_base(8)]));
+    drop(peer);
+
+    let mut peer = server.welcome_as("local:bob", &["local:alice"], 1).await;
+    peer.hears_open(None).await;
+    peer.says(changes("e", 0, 40, vec![record("lost", 7, 31)])).await;
+    assert_eq!(peer.hears_write().await, (1, vec![put("lost", 2).with_base(0)]));
+    peer.says(refused(1, RefusalCode::PatchReused)).await;
+    peer.hears_ack(40).await;
+    assert_eq!(peer.hears_write().await, (1, vec![put("lost", 2).with_base(8)]));
+    peer.says(conflict(1, vec![record("lost", 7, 31)])).await;
+    assert_eq!(answer.await, Ok(Outcome::Conflict { records: vec![record("lost", 7, 31)] }));
+}
+
+#[tokio::test]
 async fn a_number_that_another_patch_has_is_refused() {
     let server = Fake::start(Codec::MsgPack).await;
     let (device, _events) = cut_off(&server).await;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::store::Cursor;
-use crate::store::support::{self, CONFIG, all, epoch, me, patch, store, write};
+use crate::store::support::{self, CONFIG, all, dataset, device, epoch, me, patch, store, write, write_at};
 use driftless_protocol::{Content, Op, Value};
 
 #[test]
@@ -157,4 +157,56 @@ fn a_reader_between_pages_loses_nothing_that_moves() {
     replica.retain(|_, content| *content != Content::Removed);
     assert_eq!(replica, expected);
     assert_eq!(cursor.version, id);
+}
+
+#[test]
+fn a_patch_that_was_not_applied_is_not_decided_anew_after_a_later_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write(&store, &patch(1, "laptop", &[("a", Op::Put, "1")]));
+    let mut late = patch(1, "phone", &[("a", Op::Put, "2")]);
+    late.changes[0].base = Some(0);
+    let refused = patch(2, "phone", &[("a", Op::Insert, "[1]")]);
+    assert!(matches!(write(&store, &late), Decision::Conflict(_)), "its reply gets lost");
+    assert!(matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)), "and that one, too");
+    let mut later = patch(3, "phone", &[("a", Op::Put, "[]")]);
+    later.changes[0].base = Some(1);
+    assert!(matches!(write(&store, &later), Decision::Written { version: 2, .. }));
+    // All three are sent again.
+    let Decision::Conflict(met) = write(&store, &late) else { panic!("no conflict") };
+    assert_eq!((met.len(), met[0].version, &met[0].device), (1, 2, &device("phone")), "the record as it is by now");
+    assert!(matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)), "now it would fit, after a later one");
+    assert!(matches!(write(&store, &later), Decision::Repeated { version: 2, .. }));
+    assert_eq!(store.newest_patch(&me(), &device("phone")).expect("reads"), 3);
+    assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "it was one");
+}
+
+#[test]
+fn a_conflict_is_one_for_good_even_when_nothing_differs_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write(&store, &patch(1, "laptop", &[("a", Op::Put, "1"), ("b", Op::Put, "1")]));
+    let mut late = patch(1, "phone", &[("a", Op::Put, "2"), ("b", Op::Put, "2"), ("n", Op::Add, "1")]);
+    late.changes[0].base = Some(0);
+    late.changes[1].base = Some(1);
+    assert!(matches!(write(&store, &late), Decision::Conflict(met) if met.len() == 1));
+    write(&store, &patch(2, "laptop", &[("a", Op::Put, "2")]));
+    // The phone has resolved it, and the network delivers the first one again: nothing may be added twice.
+    write(&store, &patch(2, "phone", &[("n", Op::Add, "1")]));
+    let Decision::Conflict(met) = write(&store, &late) else { panic!("no conflict") };
+    assert_eq!(met.iter().map(|record| (record.key.as_str(), record.version)).collect::<Vec<_>>(), [("a", 2)], "only what it met");
+    let other = patch(1, "phone", &[("n", Op::Add, "1")]);
+    assert!(matches!(write(&store, &other), Decision::Refused(RefusalCode::PatchReused, _)), "its number is used");
+    assert_eq!(store.head(&me(), &dataset()).expect("reads").version, 3);
+}
+
+#[test]
+fn a_dataset_that_was_one_too_many_stays_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let none = Rules { limits: Limits { datasets: 0, ..Limits::default() }, ..Rules::default() };
+    let first = patch(1, "phone", &[("a", Op::Put, "1")]);
+    assert!(matches!(write_at(&store, &first, &none, 0), Decision::Refused(RefusalCode::TooManyDatasets, _)));
+    write(&store, &patch(2, "phone", &[("a", Op::Put, "2")]));
+    assert!(matches!(write(&store, &first), Decision::Refused(RefusalCode::TooManyDatasets, _)), "it would come after a later one");
 }

@@ -109,18 +109,19 @@ async fn bodies_and_queries_are_held_to_their_bounds() {
     let server = Server::start().await;
     let mut bystander = Bystander::of(&server).await;
     let http = server.http("mallory", "raw");
-    let put = |value: &str| format!(r#"{{"id":1,"changes":[{{"key":"k","op":"put","value":{value}}}]}}"#);
+    let write = |id: u64, changes: &str| format!(r#"{{"id":{id},"changes":[{changes}]}}"#);
+    let put = |id, value: &str| write(id, &format!(r#"{{"key":"k","op":"put","value":{value}}}"#));
     for (what, body, status) in [
         ("nothing", String::new(), 400),
         ("a list", "[]".to_owned(), 400),
-        ("half", put("[1"), 400),
-        ("more behind it", put("1") + "{}", 400),
-        ("deep", put(&"[".repeat(1_000_000)), 400),
-        ("a member twice", put(r#"{"a":1,"a":2}"#), 400),
-        ("no change", r#"{"id":1,"changes":[]}"#.to_owned(), 413),
-        ("a long value", put(&format!("\"{}\"", "x".repeat(1_100_000))), 413),
-        ("a long body", put(&format!("\"{}\"", "x".repeat(3_000_000))), 413),
-        ("the number 0", r#"{"id":0,"changes":[]}"#.to_owned(), 400),
+        ("half", put(1, "[1"), 400),
+        ("more behind it", put(1, "1") + "{}", 400),
+        ("deep", put(1, &"[".repeat(1_000_000)), 400),
+        ("a member twice", put(1, r#"{"a":1,"a":2}"#), 400),
+        ("no change", write(1, ""), 413),
+        ("a long value", put(2, &format!("\"{}\"", "x".repeat(1_100_000))), 413),
+        ("a long body", put(3, &format!("\"{}\"", "x".repeat(3_000_000))), 413),
+        ("the number 0", write(0, ""), 400),
     ] {
         let answer = http.post("/v1/datasets/d/write", &body).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
