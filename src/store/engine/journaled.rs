@@ -20,7 +20,7 @@ use super::journal::{self, Journal};
 use super::layers::{Layer, Layers};
 use super::resolve::{Resolved, resolve};
 use super::tree::{Row, Tree};
-use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES, guarded, io};
+use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES, commits, guarded, io};
 
 /// How much is kept before it is moved into the tree.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +108,8 @@ impl Journaled {
     /// Begins a new layer if the present one is full, once the other file is free.
     fn make_room(&self, journal: &mut Journal) -> Result<(), EngineError> {
         let layer = self.shared.layers().young.bytes;
-        let is_over = |times: usize| layer >= times * self.bounds.layer_bytes || journal.length() >= times as u64 * self.bounds.journal_bytes;
+        let is_over =
+            |times: usize| layer >= times * self.bounds.layer_bytes || journal.length() >= times as u64 * self.bounds.journal_bytes;
         let mut moving = self.shared.moving();
         if is_over(PATIENCE) {
             moving = self.shared.settled(moving);
@@ -226,7 +227,9 @@ impl Mover {
                 self.shared.changed.wait_while(moving, idle).unwrap_or_else(PoisonError::into_inner).full.take()
             };
             let Some((journal, old)) = full else { return };
-            let outcome = guarded::run(|| self.work(journal, &old)).unwrap_or_else(|panic| Err(EngineError::Damaged(panic)));
+            let outcome = guarded::run(|| self.work(journal, &old)).unwrap_or_else(|panic| {
+                Err(EngineError::Damaged(format!("what was committed cannot be moved out of the journal ({panic})")))
+            });
             let mut moving = self.shared.moving();
             match outcome {
                 Ok(spare) => moving.spare = Some(spare),
@@ -239,7 +242,9 @@ impl Mover {
     /// Moves the old layer, and begins its file again.
     fn work(&self, mut journal: Journal, old: &Layer) -> Result<Journal, EngineError> {
         let (mut rows, mut bytes): (Vec<Row<'_>>, usize) = (Vec::new(), 0);
-        for (key, row) in &old.rows {
+        // The engine's own rows go last: the number of commits says what the tree holds, and a tree can lose its end (`commits`).
+        let (own, others) = (old.rows.range(..commits::FIRST.to_vec()), old.rows.range(commits::FIRST.to_vec()..));
+        for (key, row) in others {
             rows.push((key, row.as_deref()));
             bytes += key.len() + row.as_ref().map_or(0, Vec::len);
             if bytes >= MOVED_BYTES {
@@ -249,6 +254,7 @@ impl Mover {
             }
         }
         self.write(&rows)?;
+        self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
         // The young one's number is one higher.
         journal.begin_again(journal.generation() + 2, self.kept)?;
         let moved = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner).old.take();
