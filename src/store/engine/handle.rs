@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::commits::{self, Commits};
 use super::contract::Engine;
@@ -48,6 +48,9 @@ enum Storage {
     #[cfg(test)]
     Memory(super::memory::Memory),
 }
+
+/// Segments of sled's log that the next opening may have to replay: they cost some tenths of a second.
+const LONG_LOG: usize = 4;
 
 /// How the files of an engine are laid out.
 #[derive(Clone, Copy, Debug)]
@@ -202,9 +205,13 @@ impl Handle {
 impl Drop for Handle {
     /// An engine writes what it still has when it is closed, and may panic over it.
     fn drop(&mut self) {
-        let engine = self.state_mut().engine.take();
-        if let Err(panic) = guarded::run(|| drop(engine)) {
+        let State { engine, failed } = std::mem::replace(&mut *self.state_mut(), State { engine: None, failed: None });
+        let closed = guarded::run(|| drop(engine));
+        if let Err(panic) = &closed {
             error!(panic, "closing the store");
+        }
+        if closed.is_ok() && failed.is_none() {
+            self.storage.ease_next_opening();
         }
     }
 }
@@ -251,6 +258,25 @@ impl Storage {
             }
             #[cfg(test)]
             Storage::Memory(memory) => memory.open(),
+        }
+    }
+
+    /// sled replays its log, and writes a table of what it found, only when it opens. A store that is closed with a long log is opened for a moment:
+    /// whoever starts next does not wait for it. If that fails nothing is lost, and the next opening says why.
+    fn ease_next_opening(&self) {
+        match self {
+            Storage::Disk { folder, config, sizes, .. } if config.engine == Kind::Sled => {
+                let segments = sled_log::segments_to_replay(folder.path(), sizes.segment_bytes).unwrap_or(0);
+                if segments > LONG_LOG {
+                    info!(mib = (segments * sizes.segment_bytes) >> 20, "the store's log is put into its table, for a fast start");
+                    if let Ok(Err(error)) = guarded::run(|| Sled::open(folder.path(), config.cache_mib, sizes.segment_bytes)) {
+                        warn!(%error, "the next start has to do it");
+                    }
+                }
+            }
+            Storage::Disk { .. } => {}
+            #[cfg(test)]
+            Storage::Memory(_) => {}
         }
     }
 

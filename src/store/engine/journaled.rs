@@ -287,3 +287,6 @@ impl Mover {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

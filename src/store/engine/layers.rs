@@ -54,25 +54,36 @@ impl Layers {
         Ok(found.into_iter().map(|found| found.map_or_else(|| below.next().flatten(), Clone::clone)).collect())
     }
 
-    /// A range of them, in order. The tree is read in stretches: how many of its rows are hidden by those above is not known before.
+    /// A range of them, in order, up to a limit: of each key the topmost row. The tree is read in stretches, as many of its rows may be hidden.
     pub(super) fn scan(&self, tree: &dyn Tree, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         let mut all = Vec::new();
-        let mut start = start.to_vec();
-        while start.as_slice() < end && all.len() < limit {
-            let wanted = limit - all.len();
-            let below = tree.scan(&start, end, wanted)?;
-            // Up to here the tree's rows are known: the last one that was read, or all.
-            let next = match below.last() {
-                Some((last, _)) if below.len() == wanted => [last.as_slice(), &[0]].concat(),
-                _ => end.to_vec(),
-            };
-            let mut rows: BTreeMap<Bytes, Option<Bytes>> = below.into_iter().map(|(key, row)| (key, Some(row))).collect();
-            let range = (Bound::Included(start.as_slice()), Bound::Excluded(next.as_slice()));
-            for layer in self.old.as_deref().into_iter().chain([&self.young]) {
-                rows.extend(layer.rows.range::<[u8], _>(range).map(|(key, row)| (key.clone(), row.clone())));
+        if start >= end {
+            return Ok(all);
+        }
+        let range = (Bound::Included(start), Bound::Excluded(end));
+        let mut young = self.young.rows.range::<[u8], _>(range).peekable();
+        let mut old = self.old.iter().flat_map(|old| old.rows.range::<[u8], _>(range)).peekable();
+        let mut below = Vec::new().into_iter().peekable();
+        let mut from = Some(start.to_vec());
+        while all.len() < limit {
+            if below.peek().is_none()
+                && let Some(start) = from.take()
+            {
+                let wanted = limit - all.len();
+                let stretch = tree.scan(&start, end, wanted)?;
+                from = stretch.last().filter(|_| stretch.len() == wanted).map(|(last, _)| [last.as_slice(), &[0]].concat());
+                below = stretch.into_iter().peekable();
             }
-            all.extend(rows.into_iter().filter_map(|(key, row)| Some((key, row?))).take(wanted));
-            start = next;
+            let keys = [young.peek().map(|(key, _)| *key), old.peek().map(|(key, _)| *key), below.peek().map(|(key, _)| key)];
+            let Some(next) = keys.into_iter().flatten().min() else { break };
+            let [is_young, is_old, is_below] = keys.map(|key| key == Some(next));
+            let found = is_below.then(|| below.next()).flatten();
+            let hidden = is_old.then(|| old.next()).flatten();
+            let top = is_young.then(|| young.next()).flatten().or(hidden);
+            all.extend(match top {
+                Some((key, row)) => row.as_ref().map(|row| (key.clone(), row.clone())),
+                None => found,
+            });
         }
         Ok(all)
     }

@@ -76,25 +76,8 @@ pub(super) fn check(folder: &Path, segment_bytes: usize) -> Result<(), EngineErr
     };
     let size = segment_bytes as u64;
     let from = replayed_from(folder)? / size * size;
-    let accepted = folder.join(commits::FILE);
-    let damaged = |at: u64| {
-        let (path, accepted) = (path.display(), accepted.display());
-        EngineError::Damaged(format!(
-            "{path} has a damaged byte at or soon after {at} (to open all the same what can be read, with rows missing, delete {accepted})"
-        ))
-    };
-    let mut segments = Vec::new();
-    for offset in (0..file.metadata().map_err(io)?.len()).step_by(segment_bytes) {
-        let mut head = [0; SEGMENT_HEAD];
-        let whole = file.read_exact_at(&mut head, offset).is_ok();
-        match segment(offset, &head) {
-            Some(segment) => segments.push(segment),
-            // Sled zeroes what it frees.
-            None if !whole || head == [0; SEGMENT_HEAD] => {}
-            None => return Err(damaged(offset)),
-        }
-    }
-    segments.retain(|segment| segment.position >= from);
+    let segments = segments(folder, &file, segment_bytes)?;
+    let damaged = |at: u64| damaged(folder, at);
     let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or(0).max(from);
     for segment in segments.iter().filter(|segment| segment.position < stable / size * size) {
         let mut bytes = vec![0; segment_bytes];
@@ -107,6 +90,40 @@ pub(super) fn check(folder: &Path, segment_bytes: usize) -> Result<(), EngineErr
         }
     }
     Ok(())
+}
+
+/// Segments that sled will replay when it opens.
+pub(super) fn segments_to_replay(folder: &Path, segment_bytes: usize) -> Result<usize, EngineError> {
+    let file = File::open(folder.join(DATA_FILE)).map_err(io)?;
+    Ok(segments(folder, &file, segment_bytes)?.len())
+}
+
+/// The segments that are not in the table yet.
+fn segments(folder: &Path, file: &File, segment_bytes: usize) -> Result<Vec<Segment>, EngineError> {
+    let size = segment_bytes as u64;
+    let from = replayed_from(folder)? / size * size;
+    let mut segments = Vec::new();
+    for offset in (0..file.metadata().map_err(io)?.len()).step_by(segment_bytes) {
+        let mut head = [0; SEGMENT_HEAD];
+        let whole = file.read_exact_at(&mut head, offset).is_ok();
+        match segment(offset, &head) {
+            Some(segment) => segments.push(segment),
+            // Sled zeroes what it frees.
+            None if !whole || head == [0; SEGMENT_HEAD] => {}
+            None => return Err(damaged(folder, offset)),
+        }
+    }
+    segments.retain(|segment| segment.position >= from);
+    Ok(segments)
+}
+
+fn damaged(folder: &Path, at: u64) -> EngineError {
+    let (path, accepted) = (folder.join(DATA_FILE), folder.join(commits::FILE));
+    EngineError::Damaged(format!(
+        "{} has a damaged byte at or soon after {at} (to open all the same what can be read, with rows missing, delete {})",
+        path.display(),
+        accepted.display()
+    ))
 }
 
 /// The position up to which sled has its pages in a table, and will not replay the log.

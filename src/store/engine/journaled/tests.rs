@@ -1,0 +1,241 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+
+/// A tree in memory that can be made to wait, to fail or to panic when it is written.
+#[derive(Clone, Default)]
+struct Plain(Arc<Mutex<State>>, Arc<Condvar>);
+
+#[derive(Default)]
+struct State {
+    rows: BTreeMap<Bytes, Bytes>,
+    held: bool,
+    waits: bool,
+    fails: Option<EngineError>,
+    panics: bool,
+    /// The order in which keys were written.
+    written: Vec<Bytes>,
+}
+
+impl Plain {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, held: bool) {
+        self.state().held = held;
+        self.1.notify_all();
+    }
+
+    /// Returns when the mover has written half of its rows, and waits.
+    fn wait_until_half_moved(&self) {
+        drop(self.1.wait_while(self.state(), |state| !state.waits).expect("not poisoned"));
+    }
+}
+
+impl Tree for Plain {
+    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        let state = self.state();
+        Ok(keys.iter().map(|key| state.rows.get(*key).cloned()).collect())
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        let state = self.state();
+        Ok(state.rows.range(start.to_vec()..end.to_vec()).take(limit).map(|(key, row)| (key.clone(), row.clone())).collect())
+    }
+
+    fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
+        for (n, (key, row)) in rows.iter().enumerate() {
+            let mut state = self.state();
+            if n == rows.len() / 2 {
+                state.waits = state.held;
+                self.1.notify_all();
+                state = self.1.wait_while(state, |state| state.held).expect("not poisoned");
+                state.waits = false;
+            }
+            if let Some(error) = &state.fails {
+                return Err(error.clone());
+            }
+            if state.panics {
+                drop(state);
+                panic!("a page is damaged");
+            }
+            state.written.push(key.to_vec());
+            match row {
+                Some(row) => drop(state.rows.insert(key.to_vec(), row.to_vec())),
+                None => drop(state.rows.remove(*key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes_on_disk(&self) -> Result<u64, EngineError> {
+        Ok(0)
+    }
+}
+
+/// So many bytes of rows are a full layer.
+const LAYER: usize = 400;
+
+struct Ground {
+    folder: tempfile::TempDir,
+    tree: Plain,
+    room: Arc<AtomicBool>,
+}
+
+impl Ground {
+    fn new() -> Ground {
+        Ground { folder: tempfile::tempdir().expect("folder"), tree: Plain::default(), room: Arc::new(AtomicBool::new(true)) }
+    }
+
+    fn open(&self) -> Journaled {
+        self.open_at(self.folder.path(), self.tree.clone())
+    }
+
+    fn open_at(&self, folder: &Path, tree: Plain) -> Journaled {
+        let room = Arc::clone(&self.room);
+        let room = move || if room.load(Ordering::SeqCst) { Ok(()) } else { Err(EngineError::Full("no room".to_owned())) };
+        let bounds = Bounds { layer_bytes: LAYER, journal_bytes: 1 << 20 };
+        Journaled::open(folder, Box::new(tree), Box::new(room), bounds).expect("opens")
+    }
+
+    /// As a crash leaves it: the files and the tree of now.
+    fn crashed(&self) -> (tempfile::TempDir, Plain) {
+        let folder = tempfile::tempdir().expect("folder");
+        for name in journal::FILES {
+            std::fs::copy(self.folder.path().join(name), folder.path().join(name)).expect("copies");
+        }
+        let tree = Plain::default();
+        tree.state().rows = self.tree.state().rows.clone();
+        (folder, tree)
+    }
+}
+
+/// The nth commit: a row of its own, one that is always set, one that comes and goes, one of the engine's own.
+fn batch(n: u32) -> Batch {
+    let value = |n: u32| Some(n.to_be_bytes().to_vec());
+    let rows = vec![
+        (format!("k{n:04}").into_bytes(), value(n)),
+        (b"head".to_vec(), value(n)),
+        (b"odd".to_vec(), value(n).filter(|_| n % 2 == 1)),
+        (b"\0own".to_vec(), value(n)),
+    ];
+    Batch { guards: Vec::new(), rows }
+}
+
+fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
+    let mut rows = BTreeMap::new();
+    for (key, row) in commits.flat_map(|n| batch(n).rows) {
+        match row {
+            Some(row) => drop(rows.insert(key, row)),
+            None => drop(rows.remove(&key)),
+        }
+    }
+    rows.into_iter().collect()
+}
+
+fn check(engine: &Journaled, commits: std::ops::Range<u32>) {
+    let expected = rows(commits);
+    assert_eq!(engine.scan(b"", b"\xff", usize::MAX).expect("scans"), expected);
+    for limit in [1, 2, 3, 7] {
+        assert_eq!(engine.scan(b"head", b"\xff", limit).expect("scans")[..], expected[1..][..limit.min(expected.len() - 1)]);
+    }
+    let keys: Vec<&[u8]> = expected.iter().map(|(key, _)| key.as_slice()).chain([&b"none"[..]]).collect();
+    let values: Vec<Option<Bytes>> = expected.iter().map(|(_, row)| Some(row.clone())).chain([None]).collect();
+    assert_eq!(engine.get(&keys).expect("reads"), values);
+}
+
+/// Commits until the mover has half of a layer in the tree. Returns the next commit's number.
+fn commit_until_half_moved(ground: &Ground, engine: &Journaled) -> u32 {
+    ground.tree.hold(true);
+    let mut next = 0;
+    while engine.shared.layers().old.is_none() {
+        engine.commit(&[&batch(next)]).expect("commits");
+        next += 1;
+    }
+    ground.tree.wait_until_half_moved();
+    next
+}
+
+#[test]
+fn what_is_half_moved_is_not_seen() {
+    let ground = Ground::new();
+    let engine = ground.open();
+    let next = commit_until_half_moved(&ground, &engine);
+    assert!(!ground.tree.state().rows.is_empty());
+    check(&engine, 0..next);
+    engine.commit(&[&batch(next)]).expect("commits");
+    check(&engine, 0..next + 1);
+    ground.tree.hold(false);
+    drop(engine);
+    assert_eq!(ground.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 1), "closing it moves all");
+    check(&ground.open(), 0..next + 1);
+}
+
+#[test]
+fn a_crash_in_the_middle_of_moving_loses_nothing() {
+    let ground = Ground::new();
+    let engine = ground.open();
+    let next = commit_until_half_moved(&ground, &engine);
+    engine.commit(&[&batch(next)]).expect("commits");
+    let (folder, tree) = ground.crashed();
+    ground.tree.hold(false);
+    let again = ground.open_at(folder.path(), tree.clone());
+    check(&again, 0..next + 1);
+    again.commit(&[&batch(next + 1)]).expect("goes on");
+    check(&again, 0..next + 2);
+    drop(again);
+    assert_eq!(tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 2));
+}
+
+#[test]
+fn the_engines_own_rows_are_moved_last() {
+    let ground = Ground::new();
+    let engine = ground.open();
+    (0..9).for_each(|n| drop(engine.commit(&[&batch(n)]).expect("commits")));
+    drop(engine);
+    let written = ground.tree.state().written.clone();
+    assert_eq!(written.last(), Some(&b"\0own".to_vec()));
+    assert_eq!(written.iter().filter(|key| *key == b"head").count(), 1, "nine commits set it, it is moved once");
+}
+
+#[test]
+fn a_mover_that_fails_is_told_by_the_next_commit_and_loses_nothing() {
+    for (fails, panics) in [(Some(EngineError::Io("the disk is gone".to_owned())), false), (None, true)] {
+        let ground = Ground::new();
+        (ground.tree.state().fails, ground.tree.state().panics) = (fails.clone(), panics);
+        let engine = ground.open();
+        let done = (0..1000).map_while(|n| engine.commit(&[&batch(n)]).ok()).count() as u32;
+        let told = engine.commit(&[&batch(done)]).expect_err("it is stuck");
+        assert_eq!(matches!(told, EngineError::Damaged(_)), panics, "{told}");
+        check(&engine, 0..done);
+        drop(engine);
+        (ground.tree.state().fails, ground.tree.state().panics) = (None, false);
+        let engine = ground.open();
+        check(&engine, 0..done);
+        engine.commit(&[&batch(done)]).expect("commits again");
+        drop(engine);
+        assert_eq!(ground.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..done + 1));
+    }
+}
+
+#[test]
+fn without_room_commits_go_on_until_the_journal_is_full() {
+    let ground = Ground::new();
+    let engine = ground.open();
+    ground.room.store(false, Ordering::SeqCst);
+    let done = (0..1000).map_while(|n| engine.commit(&[&batch(n)]).ok()).count() as u32;
+    assert!(matches!(engine.commit(&[&batch(done)]), Err(EngineError::Full(_))));
+    assert!(ground.tree.state().rows.is_empty());
+    check(&engine, 0..done);
+    drop(engine);
+    let engine = ground.open();
+    check(&engine, 0..done);
+    ground.room.store(true, Ordering::SeqCst);
+    // The mover asks again by itself.
+    while engine.commit(&[&batch(done)]).is_err() {
+        std::thread::yield_now();
+    }
+    check(&engine, 0..done + 1);
+}
