@@ -4,12 +4,12 @@
 
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Position};
+use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits};
 
 use crate::clock::Clock;
 use crate::committer::{AckOf, Answer, Committer, Reader, Unavailable};
 use crate::merge::Policy;
-use crate::store::{Cursor, Decision, Identity, Keeping, Patch, Reading, Rules, Start, Store};
+use crate::store::{Cursor, Decision, Identity, Keeping, Patch, Reading, Rules, Seen, Start, Store};
 
 /// A pool as far as its data is concerned.
 #[derive(Clone, Debug)]
@@ -127,10 +127,10 @@ impl Sync {
         self.reader.read(read).await
     }
 
-    /// Where a reader with this position begins.
-    pub async fn start(&self, who: &Principal, dataset: &DatasetName, position: Option<Position>) -> Result<Start, Unavailable> {
+    /// Where a reader that has seen this begins.
+    pub async fn start(&self, who: &Principal, dataset: &DatasetName, seen: Option<Seen>) -> Result<Start, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.reader.read(move |store| store.start(&identity, &dataset, position.as_ref())).await
+        self.reader.read(move |store| store.start(&identity, &dataset, seen.as_ref())).await
     }
 
     /// The next page after a cursor.

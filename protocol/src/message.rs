@@ -131,6 +131,9 @@ pub enum ServerMessage {
         shared: Option<u64>,
         /// Another page follows.
         more: bool,
+        /// Over HTTP, on the way from nothing: what the device passes back to go on. It needs no tombstones up to this version.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fresh_until: Option<u64>,
         /// The latest state of each record that changed.
         records: Vec<Record>,
     },

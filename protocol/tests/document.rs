@@ -33,8 +33,8 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
         ServerMessage::Welcome { identity: _, session: _, patch: _, heartbeat_s: _, token_expires_in_s: _, limits: _, merged: _ } => {
             ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged"])
         }
-        ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, shared: _, more: _, records: _ } => {
-            ("changes", &["dataset", "epoch", "from", "to", "reset", "shared", "more", "records"])
+        ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, shared: _, more: _, fresh_until: _, records: _ } => {
+            ("changes", &["dataset", "epoch", "from", "to", "reset", "shared", "more", "fresh_until", "records"])
         }
         ServerMessage::Datasets { datasets: _ } => ("datasets", &["datasets"]),
         ServerMessage::Written { id: _, version: _, records: _ } => ("written", &["id", "version", "records"]),
@@ -106,7 +106,7 @@ fn every_message_of_the_server_stands_in_the_document_with_its_fields() {
     // `content` travels as either `value` or `removed`.
     let Record { key: _, content: _, version: _, modified_ms: _, device: _ } = sample.unwrap();
     let listed: Vec<_> = rows(section(part, "### `changes`"), "field").into_iter().map(|row| row[0]).collect();
-    assert_eq!(listed[8..], ["key", "value", "removed", "version", "modified_ms", "device"], "fields of a record");
+    assert_eq!(listed[9..], ["key", "value", "removed", "version", "modified_ms", "device"], "fields of a record");
 }
 
 #[test]

@@ -128,6 +128,7 @@ impl Fake {
             reset: false,
             shared: None,
             more: false,
+            fresh_until: None,
             records,
         })
     }

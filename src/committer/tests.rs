@@ -147,8 +147,8 @@ impl Node {
         loop {
             let (identity, name) = whose(dataset);
             let page = self.reader.read(move |store| {
-                let position = Some(driftless_protocol::Position { epoch: store.epoch().clone(), version });
-                let start = store.start(&identity, &name, position.as_ref())?;
+                let position = driftless_protocol::Position { epoch: store.epoch().clone(), version };
+                let start = store.start(&identity, &name, Some(&position.into()))?;
                 let (Start::After(cursor) | Start::Fresh(cursor) | Start::Reset { cursor, .. }) = start;
                 store.changes(&identity, &name, next.unwrap_or(cursor))
             });

@@ -199,6 +199,7 @@ impl Writer {
             reset: false,
             shared: None,
             more: false,
+            fresh_until: None,
             records,
         };
         self.hub.publish(patch.identity.as_str(), Change::new(patch.dataset, version, writer, message));

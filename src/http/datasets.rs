@@ -16,7 +16,7 @@ use super::error::{self, Error};
 use super::{Rooms, error::granted};
 use crate::committer::Unavailable;
 use crate::session::Entry;
-use crate::store::{Decision, Reading, Start};
+use crate::store::{Decision, Reading, Seen, Start};
 use crate::sync::{AckError, Principal, Writing};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
@@ -35,11 +35,24 @@ pub(super) async fn list(State(rooms): State<Rooms>, headers: HeaderMap) -> Resu
     Ok(told(&who, granted(&ServerMessage::Datasets { datasets })))
 }
 
-/// The position of a reader, in the query.
+/// What a reader has, in the query.
 #[derive(Deserialize)]
 pub(super) struct Since {
     epoch: Option<Epoch>,
     version: Option<u64>,
+    fresh_until: Option<u64>,
+}
+
+impl Since {
+    fn seen(self) -> Result<Option<Seen>, Error> {
+        match self {
+            Since { epoch: Some(epoch), version: Some(version), fresh_until } => {
+                Ok(Some(Seen { position: Position { epoch, version }, fresh_until: fresh_until.unwrap_or(0) }))
+            }
+            Since { epoch: None, version: None, fresh_until: None } => Ok(None),
+            _ => Err(bad_request("epoch and version go together, and fresh_until goes with them".to_owned())),
+        }
+    }
 }
 
 /// `GET /v1/datasets/{dataset}/changes`: whole versions, of about a page.
@@ -51,24 +64,20 @@ pub(super) async fn changes(
 ) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let dataset = named(&dataset)?;
-    let position = match since.map_err(|error| bad_request(error.body_text()))?.0 {
-        Since { epoch: Some(epoch), version: Some(version) } => Some(Position { epoch, version }),
-        Since { epoch: None, version: None } => None,
-        _ => return Err(bad_request("epoch and version go together".to_owned())),
-    };
-    let (mut cursor, mut reset, shared) = match rooms.sync.start(&who, &dataset, position).await? {
+    let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
+    let (mut start, mut reset, shared) = match rooms.sync.start(&who, &dataset, seen).await? {
         Start::After(cursor) | Start::Fresh(cursor) => (cursor, false, None),
         Start::Reset { cursor, shared } => (cursor, true, shared),
     };
-    let mut from = cursor.version;
+    let mut cursor = start;
     let mut records = Vec::new();
-    // The answer keeps no cursor but the version. So a version that a page cuts is read to its end, and what comes after it is left out.
+    // The answer keeps no place inside a version. So a version that a page cuts is read to its end, and what comes after it is left out.
     let mut cut = None;
     let (to, more) = loop {
         let page = match rooms.sync.changes(&who, &dataset, cursor).await? {
             Reading::Page(page) => page,
             Reading::Behind(again) => {
-                (cursor, reset, from, cut) = (again, true, 0, None);
+                (start, cursor, reset, cut) = (again, again, true, None);
                 records.clear();
                 continue;
             }
@@ -85,8 +94,8 @@ pub(super) async fn changes(
             (Some(_), _) => {}
         }
     };
-    let epoch = rooms.sync.epoch().clone();
-    Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records })))
+    let (epoch, from, fresh_until) = (rooms.sync.epoch().clone(), start.version, start.fresh_until(to));
+    Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records })))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.

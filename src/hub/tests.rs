@@ -24,6 +24,7 @@ fn change(version: u64, writer: u64, bytes: usize) -> Change {
         reset: false,
         shared: None,
         more: false,
+        fresh_until: None,
         records: vec![record],
     };
     Change::new(dataset(), version, writer, message)

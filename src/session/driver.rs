@@ -297,7 +297,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             self.desk.inner.metrics.page("store");
             let epoch = self.desk.inner.sync.epoch().clone();
             let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
-            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records: page.records }).await?;
+            // The cursor stays here: nothing has to be passed back.
+            let (fresh_until, records) = (None, page.records);
+            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }).await?;
         }
         // Also after the last page: something may have been published while it was read.
         Ok(Sent::Some)

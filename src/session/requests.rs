@@ -62,7 +62,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
         // Followed first, read then: nothing can be published in between unseen.
         let feed = inner.hub.follow(who.identity.as_str(), &dataset, mailbox);
-        let Ok(start) = inner.sync.start(who, &dataset, position).await else {
+        let Ok(start) = inner.sync.start(who, &dataset, position.map(Into::into)).await else {
             if known.is_none() {
                 inner.hub.unfollow(who.identity.as_str(), &feed, mailbox);
             }

@@ -1,9 +1,9 @@
 //! A group of writes, decided one after the other and committed together.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::Hash;
 
-use driftless_protocol::{Change, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
+use driftless_protocol::{Change, Content, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
 
 use super::engine::{Batch, Bytes, Committed};
 use super::history::What;
@@ -16,8 +16,8 @@ use crate::merge::{self, Applied, Met, Outcome, Policy, Stored, Terms};
 /// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
 const CONFLICT_LOG: u64 = 64;
 
-/// Bytes of results that are kept for a retry of their patch. Larger ones are answered with what the records are by then. Of a conflict as many
-/// bytes of keys are kept.
+/// Bytes of results that are kept for a retry of their patch. Of larger ones it is answered with those that still stand. Of a conflict as many bytes
+/// of keys are kept.
 const RESULT_BYTES: usize = 16 * 1024;
 
 /// Records that one entry of the conflict log names.
@@ -116,7 +116,7 @@ pub enum Decision {
     Repeated {
         /// The version it made then.
         version: u64,
-        /// What the writer could not know.
+        /// What the writer could not know. Records that were written since may be missing: their versions are later than that of the patch.
         results: Vec<Record>,
     },
     /// Not applied: the current state of the records in conflict.
@@ -272,13 +272,21 @@ impl Group<'_> {
         }
         let results = match &slot.results {
             Some(results) => results.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
-            None => {
-                let computes = |change: &&Change| !matches!(change.op, Op::Put | Op::Remove);
-                let computed = Patch { changes: patch.changes.iter().filter(computes).cloned().collect(), ..patch.clone() };
-                self.current(&computed)?.0.into_iter().flatten().map(|stored| stored.record).collect()
-            }
+            None => self.still_standing(patch, slot.version)?,
         };
         Ok(Some(Decision::Repeated { version: slot.version, results }))
+    }
+
+    /// The results of a patch that nobody has written since: they fit an answer, as all of them did. Whoever is at the patch's version is told of
+    /// the others by `changes`, where a record that has grown since has a page to itself.
+    fn still_standing(&self, patch: &Patch, version: u64) -> Result<Vec<Record>, StoreError> {
+        let last: BTreeMap<&Key, Op> = patch.changes.iter().map(|change| (&change.key, change.op)).collect();
+        let mut results = Vec::new();
+        for (key, _) in last.into_iter().filter(|(_, op)| !matches!(op, Op::Put | Op::Remove)) {
+            let record = self.view.old(&patch.identity, &patch.dataset, key)?.map(|old| old.stored.record);
+            results.extend(record.filter(|record| record.version == version && record.content != Content::Removed));
+        }
+        Ok(results)
     }
 
     /// What a patch that conflicted is told when it is sent again: the records that it met, as they are by now.

@@ -34,9 +34,35 @@ impl Cursor {
         Cursor { version: 0, part: None, fresh_until: head }
     }
 
+    /// What its reader has to say to go on from a version, besides that; `None` if nothing: it is past all that it does not need.
+    pub fn fresh_until(&self, version: u64) -> Option<u64> {
+        Some(self.fresh_until).filter(|fresh_until| *fresh_until > version)
+    }
+
+    /// Whether tombstones that it needs may be gone.
+    fn is_behind(&self, horizon: u64) -> bool {
+        horizon > self.version.max(self.fresh_until)
+    }
+
     /// Whether it ends where a version does.
     pub fn is_whole(&self) -> bool {
         self.part.is_none()
+    }
+}
+
+/// What a reader says that it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    /// Up to where.
+    pub position: Position,
+    /// On the way from nothing: what [`Cursor::fresh_until`] said; otherwise 0. Who says anything else misses tombstones, and nobody else does.
+    pub fresh_until: u64,
+}
+
+impl From<Position> for Seen {
+    /// Of a reader that has everything up to its position.
+    fn from(position: Position) -> Seen {
+        Seen { position, fresh_until: 0 }
     }
 }
 
@@ -103,10 +129,10 @@ impl Store {
         Ok(datasets)
     }
 
-    /// Where a reader with this position begins.
-    pub fn start(&self, identity: &Identity, dataset: &DatasetName, position: Option<&Position>) -> Result<Start, StoreError> {
+    /// Where a reader that has seen this begins.
+    pub fn start(&self, identity: &Identity, dataset: &DatasetName, seen: Option<&Seen>) -> Result<Start, StoreError> {
         let head = self.head(identity, dataset)?;
-        Ok(begin(&head, &self.epoch, &self.lineage, position))
+        Ok(begin(&head, &self.epoch, &self.lineage, seen))
     }
 
     /// The next page, of about [`limits::PAGE_BYTES`].
@@ -116,7 +142,7 @@ impl Store {
         let page = self.page(identity, dataset, cursor, head)?;
         // And the horizon after it: a tombstone that went meanwhile was perhaps not met.
         let HeadRow { version, horizon, .. } = self.head(identity, dataset)?;
-        Ok(match horizon > cursor.version.max(cursor.fresh_until) {
+        Ok(match cursor.is_behind(horizon) {
             true => Reading::Behind(Cursor::fresh(version)),
             false => Reading::Page(page),
         })
@@ -155,17 +181,19 @@ impl Store {
     }
 }
 
-fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, position: Option<&Position>) -> Start {
+fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, seen: Option<&Seen>) -> Start {
     let cursor = Cursor::fresh(head.version);
-    let Some(Position { epoch: theirs, version }) = position else { return Start::Fresh(cursor) };
+    let Some(Seen { position: Position { epoch: theirs, version }, fresh_until }) = seen else { return Start::Fresh(cursor) };
     if theirs != epoch {
         return Start::Reset { cursor, shared: shared(head, lineage, theirs) };
     }
-    match *version {
+    let after = Cursor { version: *version, part: None, fresh_until: *fresh_until };
+    let is_ahead = after.version.max(after.fresh_until) > head.version;
+    match after.version {
         // It has nothing that it could forget.
         0 if head.horizon > 0 => Start::Fresh(cursor),
-        version if (head.horizon..=head.version).contains(&version) => Start::After(Cursor::at(version)),
-        _ => Start::Reset { cursor, shared: None },
+        _ if is_ahead || after.is_behind(head.horizon) => Start::Reset { cursor, shared: None },
+        _ => Start::After(after),
     }
 }
 
@@ -281,14 +309,18 @@ mod tests {
         Epoch::new(text).unwrap_or_else(|_| unreachable!())
     }
 
-    fn at(epoch_name: &str, version: u64) -> Option<Position> {
-        Some(Position { epoch: epoch(epoch_name), version })
+    fn at(epoch_name: &str, version: u64) -> Option<Seen> {
+        on_the_way(epoch_name, version, 0)
+    }
+
+    fn on_the_way(epoch_name: &str, version: u64, fresh_until: u64) -> Option<Seen> {
+        Some(Seen { position: Position { epoch: epoch(epoch_name), version }, fresh_until })
     }
 
     #[test]
     fn a_reader_begins_where_it_can_be_continued() {
         let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
-        let begins = |position: Option<Position>| begin(&head, &epoch("now"), &LineageRow::default(), position.as_ref());
+        let begins = |seen: Option<Seen>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         assert!(matches!(begins(None), Start::Fresh(cursor) if cursor.version == 0));
         assert!(matches!(begins(at("now", 0)), Start::Fresh(_)), "it has nothing that it could forget");
         assert!(matches!(begins(at("now", 1)), Start::Reset { shared: None, .. }), "behind the horizon");
@@ -296,6 +328,21 @@ mod tests {
         assert_eq!(begins(at("now", 5)), Start::After(Cursor::at(5)));
         assert!(matches!(begins(at("now", 6)), Start::Reset { shared: None, .. }), "ahead of the server");
         assert!(matches!(begins(at("before", 3)), Start::Reset { shared: None, .. }), "of another history");
+    }
+
+    #[test]
+    fn a_reader_on_its_way_from_nothing_goes_on_below_the_horizon() {
+        let head = HeadRow { version: 9, horizon: 6, ..HeadRow::default() };
+        let begins = |seen: Option<Seen>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
+        let Start::Fresh(cursor) = begins(None) else { panic!("not from nothing") };
+        assert_eq!((cursor.fresh_until(3), cursor.fresh_until(9)), (Some(9), None), "what it has to say on its way, and at its end");
+        assert_eq!(begins(on_the_way("now", 3, 9)), Start::After(Cursor { version: 3, ..cursor }), "as if it had not left");
+        assert!(matches!(begins(on_the_way("now", 3, 6)), Start::After(_)));
+        assert!(matches!(begins(on_the_way("now", 3, 5)), Start::Reset { .. }), "a tombstone that it needs may be gone");
+        assert!(matches!(begins(on_the_way("now", 3, 10)), Start::Reset { .. }), "nobody was told that");
+        assert!(matches!(begins(on_the_way("now", 10, 9)), Start::Reset { .. }), "ahead of the server");
+        assert!(matches!(begins(on_the_way("before", 3, 9)), Start::Reset { .. }), "of another history");
+        assert!(matches!(begins(on_the_way("now", 0, 9)), Start::Fresh(_)), "from nothing is from nothing");
     }
 
     #[test]

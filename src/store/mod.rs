@@ -37,7 +37,7 @@ use driftless_protocol::Epoch;
 
 pub use backup::{Checker, Damage, NoCopy, Part, RestoreError, Summary, Ticket, restore};
 pub use commit::{Decision, Group, Keeping, Patch, Rules};
-pub use datasets::{Cursor, Page, Reading, Start};
+pub use datasets::{Cursor, Page, Reading, Seen, Start};
 pub use devices::Admission;
 pub use engine::{Config, EngineError as StoreError, Kind as EngineKind};
 pub use export::Exported;

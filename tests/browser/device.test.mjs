@@ -55,6 +55,15 @@ test('a patch without an answer is sent again with its number, also after a rest
   assert.equal(again.view('visits').value, 2);
 });
 
+test('what an addition came to is believed from the server only', () => {
+  const phone = device();
+  phone.receive(changes(5, 6, [record('visits', 40, 6)]));
+  phone.edit('visits', 'add', 2);
+  phone.flush();
+  phone.receive({ type: 'written', id: 1, version: 7 });
+  assert.equal(phone.view('visits').value, 40, 'somebody has written it since, and changes are on their way');
+});
+
 test('a written patch moves the version only if nothing lies between', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');

@@ -139,6 +139,7 @@ fn change(version: u64, writer: u64) -> Change {
         reset: false,
         shared: None,
         more: false,
+        fresh_until: None,
         records: Vec::new(),
     };
     Change::new(dataset, version, writer, message)

@@ -210,7 +210,8 @@ impl Device {
             ServerMessage::Refused { id: Some(id), code, .. } => {
                 Ok(Heard::Answer { id, answer: Answer::Refused(code), records: Vec::new() })
             }
-            ServerMessage::Changes { dataset, epoch: of, from, to, reset, shared, more, records } => {
+            ServerMessage::Changes { dataset, epoch: of, from, to, reset, shared, more, fresh_until, records } => {
+                assert_eq!(fresh_until, None, "a session remembers");
                 assert_eq!(*epoch.get_or_insert_with(|| of.clone()), of, "one history");
                 let page = Page { epoch: of, from, to, reset, records };
                 self.page(place(&dataset), page, shared, more, to_the_app).await;

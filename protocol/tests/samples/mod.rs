@@ -80,6 +80,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
         reset,
         shared: None,
         more,
+        fresh_until: None,
         records,
     };
     let mut samples = vec![
@@ -120,6 +121,21 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 reset: true,
                 shared: Some(40),
                 more: false,
+                fresh_until: None,
+                records: vec![dark()],
+            },
+        ),
+        (
+            "changes over http, first page of several from nothing",
+            ServerMessage::Changes {
+                dataset: dataset(),
+                epoch: epoch(),
+                from: 0,
+                to: 42,
+                reset: false,
+                shared: None,
+                more: true,
+                fresh_until: Some(97),
                 records: vec![dark()],
             },
         ),

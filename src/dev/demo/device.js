@@ -158,8 +158,8 @@ export class Device {
     events.push({ kind: 'wrote', key, version });
     // It may be a version of the identity before: asking again tells.
     if (patch.crossed) return void send.push(this.#open());
-    const known = op === 'remove' ? { key, removed: true } : { key, value };
-    for (const record of records?.length ? records : [{ ...known, version, device: this.id }]) this.#keep(record);
+    const own = { put: { key, value }, remove: { key, removed: true } }[op];
+    for (const record of own ? [{ ...own, version, device: this.id }] : (records ?? [])) this.#keep(record);
     if (this.position?.version === version - 1) {
       this.position.version = version;
       send.push(this.#ack());

@@ -1,7 +1,7 @@
 use super::*;
 use crate::store::Cursor;
 use crate::store::support::{self, CONFIG, all, dataset, device, epoch, me, patch, store, write, write_at};
-use driftless_protocol::{Content, Op, Value};
+use driftless_protocol::{Codec, Op, ServerMessage, Value};
 
 #[test]
 fn a_group_sees_what_it_decided_and_commits_it_whole() {
@@ -45,16 +45,58 @@ fn a_repeated_patch_gets_its_first_result() {
 }
 
 #[test]
-fn a_large_result_is_answered_with_what_its_records_are_by_then() {
+fn a_large_result_is_answered_with_what_still_stands_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let large = format!("[\"{}\"]", "x".repeat(200_000));
-    let first = patch(1, "phone", &[("other", Op::Put, "1"), ("set", Op::Insert, &large)]);
+    let large = format!("[\"{}\"]", "x".repeat(20_000));
+    let first = patch(
+        1,
+        "phone",
+        &[
+            ("a", Op::Insert, &large),
+            ("b", Op::Insert, "[1]"),
+            ("c", Op::Insert, "[1]"),
+            ("nothing", Op::Discard, "[1]"),
+            ("put", Op::Insert, "[1]"),
+            ("put", Op::Put, &large),
+            ("removed", Op::Insert, "[1]"),
+            ("removed", Op::Remove, ""),
+            ("removed", Op::Discard, "[1]"),
+        ],
+    );
     let Decision::Written { version: 1, results, .. } = write(&store, &first) else { panic!("not written") };
-    assert_eq!(write(&store, &first), Decision::Repeated { version: 1, results });
-    write(&store, &patch(2, "phone", &[("set", Op::Insert, "[1]")]));
-    let Decision::Repeated { version: 1, results } = write(&store, &first) else { panic!("not repeated") };
-    assert_eq!((results.len(), results[0].version), (1, 2));
+    assert_eq!(results.iter().map(|record| record.key.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    assert_eq!(write(&store, &first), Decision::Repeated { version: 1, results: results.clone() });
+    write(&store, &patch(2, "phone", &[("a", Op::Insert, "[1]")]));
+    write(&store, &patch(1, "laptop", &[("b", Op::Remove, "")]));
+    let Decision::Repeated { version: 1, results: left } = write(&store, &first) else { panic!("not repeated") };
+    assert_eq!(left, results[2..]);
+    // A device at the version of the patch is told of the others.
+    let page = support::page(&store, &me(), Cursor::at(1));
+    let mut later: Vec<_> = page.records.iter().map(|record| (record.key.as_str(), record.version)).collect();
+    later.sort_unstable();
+    assert_eq!(later, [("a", 2), ("b", 3)]);
+}
+
+#[test]
+fn the_answer_to_a_repeated_patch_fits_a_message_however_its_records_have_grown() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let names: Vec<String> = (0..5).map(|n| format!("k{n}")).collect();
+    let small = format!("[\"{}\"]", "x".repeat(4_000));
+    let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Insert, small.as_str())).collect();
+    let first = patch(1, "phone", &changes);
+    assert!(matches!(write(&store, &first), Decision::Written { version: 1, .. }));
+    let large = format!("[\"{}\"]", "y".repeat(900_000));
+    for (name, id) in names[1..].iter().zip(2..) {
+        assert!(matches!(write(&store, &patch(id, "phone", &[(name, Op::Insert, &large)])), Decision::Written { .. }));
+    }
+    let Decision::Repeated { version, results } = write(&store, &first) else { panic!("not repeated") };
+    assert_eq!(results.len(), 1);
+    for codec in Codec::ALL {
+        let answer = codec.encode(&ServerMessage::Written { id: 1, version, records: results.clone() });
+        assert!(answer.len() <= limits::MESSAGE_BYTES, "{} bytes", answer.len());
+    }
 }
 
 #[test]

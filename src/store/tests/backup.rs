@@ -83,7 +83,7 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
     let copy = restored(folder.path(), &bytes, "second").expect("restores");
     assert_eq!(*copy.epoch(), epoch("second"));
     let shared = |store: &Store, epoch: &Epoch, version| match store
-        .start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version }))
+        .start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version }.into()))
         .expect("reads")
     {
         Start::Reset { shared, .. } => shared,

@@ -28,8 +28,8 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
     assert_eq!(*store.epoch(), epoch("first"), "devices go on where they were");
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.version, head.tombstones, head.floor, head.horizon), (4, 2, 4, 0));
-    let after = Some(Position { epoch: epoch("first"), version: 1 });
-    assert!(matches!(store.start(&me(), &dataset(), after.as_ref()), Ok(Start::After(_))));
+    let after = Position { epoch: epoch("first"), version: 1 };
+    assert!(matches!(store.start(&me(), &dataset(), Some(&after.into())), Ok(Start::After(_))));
     let mut live: Vec<_> = all(&store).iter().map(|record| record.key.to_string()).collect();
     live.sort();
     assert_eq!(live, ["profile", "tags", "theme", "visits"]);

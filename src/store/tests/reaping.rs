@@ -82,8 +82,8 @@ fn who_is_behind_the_horizon_gets_a_snapshot_and_who_is_not_goes_on() {
     let version = put_and_remove(&store, &["a", "b"], BEGIN_MS);
     let early = Cursor::at(1);
     reap(&store, &keep, BEGIN_MS + 31 * DAY_MS);
-    let at = |version| Some(Position { epoch: epoch("first"), version });
-    let start = |version| store.start(&me(), &dataset(), at(version).as_ref()).expect("reads");
+    let at = |version| Position { epoch: epoch("first"), version }.into();
+    let start = |version| store.start(&me(), &dataset(), Some(&at(version))).expect("reads");
     assert!(matches!(start(version - 1), Start::Reset { shared: None, .. }));
     assert!(matches!(start(version), Start::After(_)));
     let Reading::Behind(again) = store.changes(&me(), &dataset(), early).expect("reads") else { panic!("not behind") };

@@ -129,6 +129,11 @@ async fn bodies_and_queries_are_held_to_their_bounds() {
     for path in [
         "/v1/datasets/d/changes?epoch=e",
         "/v1/datasets/d/changes?version=1",
+        "/v1/datasets/d/changes?fresh_until=1",
+        "/v1/datasets/d/changes?epoch=e&fresh_until=1",
+        "/v1/datasets/d/changes?epoch=e&version=1&fresh_until=",
+        "/v1/datasets/d/changes?epoch=e&version=1&fresh_until=-1",
+        "/v1/datasets/d/changes?epoch=e&version=1&fresh_until=x",
         "/v1/datasets/d/changes?epoch=&version=1",
         "/v1/datasets/d/changes?epoch=e&version=-1",
         "/v1/datasets/d/changes?epoch=e&version=99999999999999999999",

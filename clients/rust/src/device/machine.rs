@@ -185,7 +185,7 @@ impl Machine {
     /// The server said something, at `now_ms` since 1970 UTC. An error ends the session.
     pub(crate) fn heard(&mut self, message: ServerMessage, now_ms: u64) -> Result<(), End> {
         match message {
-            ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, records } => {
+            ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until: _, records } => {
                 return self.changes(dataset, Page { epoch, from, to, reset, records }, shared, more);
             }
             ServerMessage::Written { id, version, records } => self.written(id, version, records, now_ms),

@@ -11,7 +11,8 @@ pub enum Outcome {
     Written {
         /// The dataset's version that it made.
         version: u64,
-        /// The results that only the server could work out: of `add`, `merge`, `insert` and `discard`.
+        /// The results that only the server could work out: of `add`, `merge`, `insert` and `discard`. If a reply was lost, large ones may be
+        /// missing that were written since; the changes of the dataset bring them.
         records: Vec<Record>,
     },
     /// Another device had written first; nothing of it was applied.

@@ -58,13 +58,13 @@ pub(crate) fn at(epoch: &str, version: u64) -> Option<Position> {
 
 pub(crate) fn changes(epoch: &str, from: u64, to: u64, records: Vec<Record>) -> ServerMessage {
     let epoch = Epoch::new(epoch).expect("an epoch");
-    ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, shared: None, more: false, records }
+    ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, shared: None, more: false, fresh_until: None, records }
 }
 
 /// What a store says that begins anew: after a restored backup with `shared`, or because the device was away for too long.
 pub(crate) fn reset(page: ServerMessage, shared: Option<u64>, more: bool) -> ServerMessage {
     let ServerMessage::Changes { dataset, epoch, from, to, records, .. } = page else { panic!("not changes: {page:?}") };
-    ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared, more, records }
+    ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared, more, fresh_until: None, records }
 }
 
 pub(crate) fn tombstone(name: &str, version: u64) -> Record {
