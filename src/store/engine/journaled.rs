@@ -32,12 +32,15 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Some ten thousand writes: rows that are written again and again go into the tree once, and after a crash all is read in a moment.
-    pub(super) const USUAL: Bounds = Bounds { layer_bytes: 8 << 20, journal_bytes: 16 << 20 };
+    /// Some thousand writes: rows that are written again and again go into the tree once, and after a crash all is read in a moment.
+    pub(super) const USUAL: Bounds = Bounds { layer_bytes: 4 << 20, journal_bytes: 8 << 20 };
 }
 
 /// So many times the bounds may be reached before a commit waits for the tree.
-const PATIENCE: usize = 2;
+const PATIENCE: usize = 4;
+
+/// From half of that on each commit waits this long at most: many short waits let the tree catch up, instead of one long one.
+const SHORT_WAIT: Duration = Duration::from_millis(4);
 
 /// Bytes of rows that are moved before the tree is made durable: sled frees segments as it goes, and must not use one again long before
 /// what was in it is durable elsewhere.
@@ -80,6 +83,13 @@ struct Moving {
     stop: bool,
 }
 
+impl Moving {
+    /// Whether the mover works, and will be done.
+    fn is_busy(&mut self) -> bool {
+        self.spare.is_none() && self.stuck.is_none() && self.short.is_none()
+    }
+}
+
 impl Journaled {
     /// Puts the journal of a folder before a tree.
     pub(super) fn open(folder: &Path, tree: Box<dyn Tree>, room: Room, bounds: Bounds) -> Result<Journaled, EngineError> {
@@ -100,7 +110,7 @@ impl Journaled {
         };
         let shared = Arc::new(Shared { layers: RwLock::new(layers), moving: Mutex::new(moving), changed: Condvar::new() });
         let tree: Arc<dyn Tree> = Arc::from(tree);
-        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: bounds.journal_bytes };
+        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: 2 * bounds.journal_bytes };
         let mover = std::thread::Builder::new().name("store-mover".to_owned()).spawn(move || mover.run()).map_err(io)?;
         Ok(Journaled { tree, shared, journal: Mutex::new(Some(young)), bounds, mover: Some(mover) })
     }
@@ -111,6 +121,9 @@ impl Journaled {
         let is_over =
             |times: usize| layer >= times * self.bounds.layer_bytes || journal.length() >= times as u64 * self.bounds.journal_bytes;
         let mut moving = self.shared.moving();
+        if is_over(PATIENCE / 2) {
+            moving = self.shared.changed.wait_timeout_while(moving, SHORT_WAIT, Moving::is_busy).unwrap_or_else(PoisonError::into_inner).0;
+        }
         if is_over(PATIENCE) {
             moving = self.shared.settled(moving);
             if let Some(error) = &moving.short {
@@ -197,8 +210,7 @@ impl Shared {
 
     /// Waits until the mover is done, or cannot go on.
     fn settled<'a>(&'a self, moving: MutexGuard<'a, Moving>) -> MutexGuard<'a, Moving> {
-        let busy = |moving: &mut Moving| moving.spare.is_none() && moving.stuck.is_none() && moving.short.is_none();
-        self.changed.wait_while(moving, busy).unwrap_or_else(PoisonError::into_inner)
+        self.changed.wait_while(moving, Moving::is_busy).unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is young becomes old.

@@ -77,10 +77,10 @@ impl Default for Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// A log-structured tree: fast in groups.
+    /// A log-structured tree: starts fast.
     #[default]
     Sled,
-    /// A copy-on-write tree: half as fast, and opening it reads all of it.
+    /// A copy-on-write tree: smaller, and faster when much is written for long; opening it reads all of it.
     Redb,
 }
 

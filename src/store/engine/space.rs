@@ -56,9 +56,10 @@ impl Space {
         Ok(())
     }
 
-    /// Whether the engine may move what was committed to where it stays: that takes from the reserve, but leaves enough of it to open the store.
+    /// Whether the engine may move what was committed to where it stays: that takes a quarter of the reserve, and leaves enough of it to free rows
+    /// and to open the store.
     pub(super) fn check_for_tree(&self) -> Result<(), EngineError> {
-        let free = measure(&self.folder).filter(|free| self.reserve > 0 && *free < self.reserve / 2);
+        let free = measure(&self.folder).filter(|free| *free < self.reserve - self.reserve / 4);
         free.map_or(Ok(()), |free| Err(self.full(free)))
     }
 

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Commits of each opening: when the store is opened again the log of the first is in sled's table, that of the second is replayed.
 fn commits(engine: Kind) -> [u32; 2] {
     match engine {
-        Kind::Sled => [8, 200],
+        Kind::Sled => [8, 140],
         // It has no log: a page is as good as a hundred.
         Kind::Redb => [2, 6],
     }
