@@ -85,7 +85,7 @@ async fn a_damaged_file_is_refused_in_a_few_lines_that_name_the_way_out() {
     }
     drop(phone);
     server.kill().await;
-    let file = std::fs::OpenOptions::new().write(true).open(data.path().join("db")).unwrap();
+    let file = std::fs::OpenOptions::new().write(true).open(data.path().join("journal.0")).unwrap();
     file.write_all_at(&[0x55; 256], 1024).unwrap();
     let said = refused(&data).await;
     assert!(said.contains("restore"), "{said}");

@@ -3,7 +3,8 @@
 //! - sled's `flush` does not survive a power cut (it calls `sync_file_range`): after it, the data file is synced on a handle of our own.
 //! - `flush_async` deadlocks under concurrent tasks: it is never used, and sled's own background flush is off.
 //! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be empty.
-//! - Iterating is no snapshot: readers and the writer share a lock of our own. Batches cost a write of the file each: rows are written one by
+//! - Iterating is no snapshot: scans and the writer share a lock of our own. A single row is read without it: whoever reads would stand in line
+//!   behind some rows being written, for each row again. Batches cost a write of the file each: rows are written one by
 //!   one, and the journal before the tree (`journaled`) makes commits of them.
 //! - Recovery panics on damaged files, or passes over the damage: whoever opens it guards itself (`guarded`) and reads the log first
 //!   (`sled_log`). A table of pages that a crash left unfinished would keep it from opening: it is removed.
@@ -22,7 +23,7 @@ pub(super) const DATA_FILE: &str = "db";
 /// Bytes of a segment of the log: large enough that a row at its bound stays far below what sled moves to a blob.
 pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Rows that are written before readers have their turn.
+/// Rows that are written before scans have their turn.
 const WRITTEN_ROWS: usize = 64;
 
 /// How often, and after which pause, a log that somebody holds is tried again: the threads of a store that was just closed still do.
@@ -34,7 +35,7 @@ pub(super) struct Sled {
     rows: sled::Db,
     log: File,
     blobs: PathBuf,
-    /// Held shared by readers, and alone while some rows are written.
+    /// Held shared by scans, and alone while some rows are written.
     changing: RwLock<()>,
 }
 
@@ -74,7 +75,6 @@ impl Sled {
 
 impl Tree for Sled {
     fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        let _reading = self.reading();
         let one = |key: &&[u8]| self.rows.get(key).map_err(read)?.map(|row| frame::open(key, &row)).transpose();
         keys.iter().map(one).collect()
     }
