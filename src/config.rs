@@ -93,13 +93,14 @@ impl fmt::Debug for AdminSection {
 struct StoreSection {
     engine: store::EngineKind,
     cache_mib: u64,
+    journal_mib: u64,
     reserve_mib: u64,
 }
 
 impl Default for StoreSection {
     fn default() -> Self {
-        let store::Config { engine, cache_mib, reserve_mib, .. } = store::Config::default();
-        StoreSection { engine, cache_mib, reserve_mib }
+        let store::Config { engine, cache_mib, journal_mib, reserve_mib, .. } = store::Config::default();
+        StoreSection { engine, cache_mib, journal_mib, reserve_mib }
     }
 }
 
@@ -227,10 +228,10 @@ impl Config {
 
     /// The store, as `store` takes it.
     pub fn store(&self) -> store::Config {
-        let StoreSection { engine, cache_mib, reserve_mib } = self.store;
+        let StoreSection { engine, cache_mib, journal_mib, reserve_mib } = self.store;
         // Which port a 0 comes to is known only later.
         let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
-        store::Config { engine, cache_mib, reserve_mib, address }
+        store::Config { engine, cache_mib, journal_mib, reserve_mib, address }
     }
 
     /// What cannot be said by the types alone.

@@ -63,9 +63,14 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "store.engine",
         default: "\"sled\"",
-        says: "What keeps the rows: sled, or redb (slower, and opening it reads all of it). A folder stays with the one that made it.",
+        says: "What keeps the rows: sled, or redb (smaller, faster when much is written for long, and opening it reads all of it). A folder stays with the one that made it.",
     },
     Key { name: "store.cache_mib", default: "256", says: "Memory for the store's page cache, in MiB; it is aimed at, not promised." },
+    Key {
+        name: "store.journal_mib",
+        default: "8",
+        says: "What is committed before it is moved into the tree of the engine, in MiB; memory and disk hold up to four times as much.",
+    },
     Key {
         name: "store.reserve_mib",
         default: "64",

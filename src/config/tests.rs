@@ -35,8 +35,10 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 #[test]
 fn the_engine_is_chosen_by_its_name() {
     assert_eq!(Config::default().store().engine, store::EngineKind::Sled);
-    let config = read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7"])).expect("reads");
-    assert_eq!((config.store().engine, config.store().reserve_mib), (store::EngineKind::Redb, 7));
+    let config =
+        read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7", "--store-journal-mib", "5"])).expect("reads");
+    let store::Config { engine, reserve_mib, journal_mib, .. } = config.store();
+    assert_eq!((engine, reserve_mib, journal_mib), (store::EngineKind::Redb, 7, 5));
     let said = refused("[store]\nengine = \"rocksdb\"\n");
     assert!(said.contains("engine") && said.contains("redb"), "{said}");
 }

@@ -35,7 +35,7 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
     let data = TempDir::new().unwrap();
     let mut chance = Chance::of(seed, "kills");
     let address = address();
-    let mut server = begin(data.path(), &address).serves().await;
+    let mut server = begin(data.path(), &address, 0).serves().await;
     let load = Load::start(&server.url, seed).await;
     let mut kills = 0;
     for round in 0..rounds {
@@ -54,10 +54,10 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
             kills += 1;
             load.acknowledgements_are_kept(data.path());
             if chance.one_in(4) {
-                die_starting(data.path(), &address, chance.below(START_MS)).await;
+                die_starting(data.path(), &address, kills, chance.below(START_MS)).await;
                 kills += 1;
             }
-            server = begin(data.path(), &address).serves().await;
+            server = begin(data.path(), &address, kills).serves().await;
             load.is_up();
         }
         load.end(writing).await;
@@ -68,8 +68,8 @@ async fn killed_at_random_moments_it_loses_nothing_that_it_acknowledged() {
 }
 
 /// Starts it and kills it after a while, most likely before it serves. The time is the moment that chance chose; nothing is awaited by it.
-async fn die_starting(data: &Path, listen: &str, after_ms: u64) {
-    let starting = begin(data, listen);
+async fn die_starting(data: &Path, listen: &str, round: u64, after_ms: u64) {
+    let starting = begin(data, listen, round);
     tokio::time::sleep(Duration::from_millis(after_ms)).await;
     starting.kill().await;
 }

@@ -52,10 +52,14 @@ fn engine() -> Option<String> {
     std::env::var("DRIFTLESS_ENGINE").ok()
 }
 
-/// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names, if it does.
-pub fn begin(data: &Path, listen: &str) -> Starting {
+/// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names, if it does. In every other round what is committed is
+/// moved out of the journal at once, so that the engine's tree is being written all the time, too.
+pub fn begin(data: &Path, listen: &str, round: u64) -> Starting {
     let engine = engine();
-    let more: Vec<&str> = engine.iter().flat_map(|engine| ["--store-engine", engine]).collect();
+    let mut more: Vec<&str> = engine.iter().flat_map(|engine| ["--store-engine", engine]).collect();
+    if round.is_multiple_of(2) {
+        more.extend(["--store-journal-mib", "0"]);
+    }
     Binary::begin(data, listen, &more)
 }
 

@@ -40,7 +40,7 @@ async fn when_the_power_is_cut_nothing_acknowledged_is_lost() {
     let data = disk.mount_point().join("data");
     let mut chance = Chance::of(seed, "cuts");
     let address = address();
-    let mut server = begin(&data, &address).serves().await;
+    let mut server = begin(&data, &address, 0).serves().await;
     let load = Load::start(&server.url, seed).await;
     for cut in 0..cuts {
         let before = load.answered();
@@ -54,7 +54,7 @@ async fn when_the_power_is_cut_nothing_acknowledged_is_lost() {
         server.kill().await;
         disk.back().unwrap();
         load.acknowledgements_are_kept(&data);
-        server = begin(&data, &address).serves().await;
+        server = begin(&data, &address, cut + 1).serves().await;
         load.is_up();
         load.end(writing).await;
         load.check(&mut chance, &format!("cut {cut} of seed {seed}")).await;

@@ -60,14 +60,11 @@ struct Sizes {
     journal: Bounds,
 }
 
-/// What servers use.
-const SIZES: Sizes = Sizes { segment_bytes: SEGMENT_BYTES, journal: Bounds::USUAL };
-
 impl Handle {
     /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
     /// are damaged.
     pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
-        Handle::open_with(folder, config, SIZES)
+        Handle::open_with(folder, config, Sizes { segment_bytes: SEGMENT_BYTES, journal: Bounds::of(config.journal_mib) })
     }
 
     /// The same with other sizes; a folder keeps that of its segments.

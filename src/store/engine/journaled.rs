@@ -32,8 +32,12 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Some thousand writes: rows that are written again and again go into the tree once, and after a crash all is read in a moment.
-    pub(super) const USUAL: Bounds = Bounds { layer_bytes: 4 << 20, journal_bytes: 8 << 20 };
+    /// Those of a configuration. The usual 8 MiB are some thousand writes: rows that are written again and again go into the tree once, and after
+    /// a crash all is read in a moment.
+    pub(super) fn of(journal_mib: u64) -> Bounds {
+        let bytes = journal_mib.saturating_mul(1 << 20).max(2);
+        Bounds { layer_bytes: usize::try_from(bytes / 2).unwrap_or(usize::MAX), journal_bytes: bytes }
+    }
 }
 
 /// So many times the bounds may be reached before a commit waits for the tree.
@@ -110,7 +114,7 @@ impl Journaled {
         };
         let shared = Arc::new(Shared { layers: RwLock::new(layers), moving: Mutex::new(moving), changed: Condvar::new() });
         let tree: Arc<dyn Tree> = Arc::from(tree);
-        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: 2 * bounds.journal_bytes };
+        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: bounds.journal_bytes.saturating_mul(2) };
         let mover = std::thread::Builder::new().name("store-mover".to_owned()).spawn(move || mover.run()).map_err(io)?;
         Ok(Journaled { tree, shared, journal: Mutex::new(Some(young)), bounds, mover: Some(mover) })
     }
@@ -118,8 +122,10 @@ impl Journaled {
     /// Begins a new layer if the present one is full, once the other file is free.
     fn make_room(&self, journal: &mut Journal) -> Result<(), EngineError> {
         let layer = self.shared.layers().young.bytes;
-        let is_over =
-            |times: usize| layer >= times * self.bounds.layer_bytes || journal.length() >= times as u64 * self.bounds.journal_bytes;
+        let is_over = |times: usize| {
+            layer >= self.bounds.layer_bytes.saturating_mul(times)
+                || journal.length() >= self.bounds.journal_bytes.saturating_mul(times as u64)
+        };
         let mut moving = self.shared.moving();
         if is_over(PATIENCE / 2) {
             moving = self.shared.changed.wait_timeout_while(moving, SHORT_WAIT, Moving::is_busy).unwrap_or_else(PoisonError::into_inner).0;

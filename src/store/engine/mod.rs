@@ -53,6 +53,9 @@ pub struct Config {
     pub engine: Kind,
     /// Memory that the engine aims to use for its page cache, in MiB.
     pub cache_mib: u64,
+    /// How much is committed to the journal, in MiB, before it is moved into the engine's tree; 0: each commit at once. Half as much of rows is
+    /// kept in memory, twice; while the tree is slow up to four times as much of both.
+    pub journal_mib: u64,
     /// Disk space that is kept free, in MiB: writes that would use it are refused.
     pub reserve_mib: u64,
     /// Where the server listens, for whoever finds the folder taken; empty: not said.
@@ -63,7 +66,7 @@ impl Config {
     /// The default, with this much cache.
     pub const fn cached(cache_mib: u64) -> Config {
         // The reserve holds several of sled's segments (8 MiB) and of the committer's groups (16 MiB): opening again must be possible.
-        Config { engine: Kind::Sled, cache_mib, reserve_mib: 64, address: String::new() }
+        Config { engine: Kind::Sled, cache_mib, journal_mib: 8, reserve_mib: 64, address: String::new() }
     }
 }
 

@@ -31,7 +31,7 @@ impl Ground for OnSled {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), sled(self.0.path()), Bounds::USUAL)
+        journaled(self.0.path(), sled(self.0.path()), Bounds::of(8))
     }
 }
 
@@ -59,7 +59,7 @@ impl Ground for OnRedb {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), Box::new(Redb::open(self.0.path(), 16).expect("opens")), Bounds::USUAL)
+        journaled(self.0.path(), Box::new(Redb::open(self.0.path(), 16).expect("opens")), Bounds::of(8))
     }
 }
 

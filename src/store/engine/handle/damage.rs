@@ -63,7 +63,7 @@ enum Damage {
 }
 
 fn config(engine: Kind) -> Config {
-    Config { engine, cache_mib: 1, reserve_mib: 0, address: String::new() }
+    Config { engine, cache_mib: 1, reserve_mib: 0, ..Config::default() }
 }
 
 fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {

@@ -73,7 +73,7 @@ impl Drop for Disk {
 }
 
 fn config(engine: Kind, reserve_mib: u64) -> Config {
-    Config { engine, cache_mib: 16, reserve_mib, address: String::new() }
+    Config { engine, cache_mib: 16, reserve_mib, ..Config::default() }
 }
 
 fn key(n: u32, row: u32) -> Bytes {
