@@ -70,6 +70,8 @@ impl Journal {
             journal.begin(generation).map_err(|error| opening(&journal.path, &error))?;
         } else {
             journal.read(&bytes, &mut layer)?;
+            // What a killed process had written is read, and may not be on disk yet.
+            journal.file.sync_data().map_err(io)?;
         }
         Ok((journal, layer))
     }
@@ -83,15 +85,10 @@ impl Journal {
         self.end
     }
 
-    /// Bytes that the file takes.
-    pub(super) fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        Ok(self.file.metadata().map_err(io)?.len())
-    }
-
     /// Forgets all records, durably; of what the file takes at most `kept` bytes stay.
     pub(super) fn begin_again(&mut self, generation: u64, kept: u64) -> Result<(), EngineError> {
         self.begin(generation).map_err(io)?;
-        if self.bytes_on_disk()? > kept {
+        if self.file.metadata().map_err(io)?.len() > kept {
             self.file.set_len(kept.max(HEADER as u64)).map_err(io)?;
         }
         Ok(())

@@ -10,7 +10,7 @@
 //! What is committed faster than the tree takes it waits: memory and files are bounded. While the disk has too little space for the tree to grow
 //! nothing is moved, and what goes over the bounds is refused: an engine whose tree has met the end of the disk may not open any more.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -62,6 +62,7 @@ pub(super) struct Journaled {
     shared: Arc<Shared>,
     /// The file that commits go to. Whoever commits holds it.
     journal: Mutex<Option<Journal>>,
+    paths: [PathBuf; 2],
     bounds: Bounds,
     mover: Option<JoinHandle<()>>,
 }
@@ -97,8 +98,8 @@ impl Moving {
 impl Journaled {
     /// Puts the journal of a folder before a tree.
     pub(super) fn open(folder: &Path, tree: Box<dyn Tree>, room: Room, bounds: Bounds) -> Result<Journaled, EngineError> {
-        let [first, second] = journal::paths(folder);
-        let (first, second) = (Journal::open(first, 1)?, Journal::open(second, 2)?);
+        let paths = journal::paths(folder);
+        let (first, second) = (Journal::open(paths[0].clone(), 1)?, Journal::open(paths[1].clone(), 2)?);
         let (older, newer) = if first.0.generation() < second.0.generation() { (first, second) } else { (second, first) };
         let mut moving = Moving::default();
         let (young, layers) = match newer.1.is_empty() {
@@ -116,7 +117,7 @@ impl Journaled {
         let tree: Arc<dyn Tree> = Arc::from(tree);
         let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: bounds.journal_bytes.saturating_mul(2) };
         let mover = std::thread::Builder::new().name("store-mover".to_owned()).spawn(move || mover.run()).map_err(io)?;
-        Ok(Journaled { tree, shared, journal: Mutex::new(Some(young)), bounds, mover: Some(mover) })
+        Ok(Journaled { tree, shared, journal: Mutex::new(Some(young)), paths, bounds, mover: Some(mover) })
     }
 
     /// Begins a new layer if the present one is full, once the other file is free.
@@ -177,10 +178,9 @@ impl Engine for Journaled {
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        let journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let own = journal.as_ref().map_or(Ok(0), Journal::bytes_on_disk)?;
-        let spare = self.shared.moving().spare.as_ref().map_or(Ok(0), Journal::bytes_on_disk)?;
-        Ok(self.tree.bytes_on_disk()? + own + spare)
+        // Not of the open files: a commit may hold them for a while.
+        let own = self.paths.iter().map(|path| Ok(std::fs::metadata(path).map_err(io)?.len())).sum::<Result<u64, EngineError>>()?;
+        Ok(self.tree.bytes_on_disk()? + own)
     }
 }
 
