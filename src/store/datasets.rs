@@ -189,11 +189,10 @@ fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, seen: Option<&Seen
     }
     let after = Cursor { version: *version, part: None, fresh_until: *fresh_until };
     let is_ahead = after.version.max(after.fresh_until) > head.version;
-    match after.version {
-        // It has nothing that it could forget.
-        0 if head.horizon > 0 => Start::Fresh(cursor),
-        _ if is_ahead || after.is_behind(head.horizon) => Start::Reset { cursor, shared: None },
-        _ => Start::After(after),
+    // At version 0, too: it may have own records above it, from answers to its writes.
+    match is_ahead || after.is_behind(head.horizon) {
+        true => Start::Reset { cursor, shared: None },
+        false => Start::After(after),
     }
 }
 
@@ -322,7 +321,7 @@ mod tests {
         let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
         let begins = |seen: Option<Seen>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         assert!(matches!(begins(None), Start::Fresh(cursor) if cursor.version == 0));
-        assert!(matches!(begins(at("now", 0)), Start::Fresh(_)), "it has nothing that it could forget");
+        assert!(matches!(begins(at("now", 0)), Start::Reset { shared: None, .. }), "it may have own records above its position");
         assert!(matches!(begins(at("now", 1)), Start::Reset { shared: None, .. }), "behind the horizon");
         assert_eq!(begins(at("now", 2)), Start::After(Cursor::at(2)), "at the horizon");
         assert_eq!(begins(at("now", 5)), Start::After(Cursor::at(5)));
@@ -342,7 +341,7 @@ mod tests {
         assert!(matches!(begins(on_the_way("now", 3, 10)), Start::Reset { .. }), "nobody was told that");
         assert!(matches!(begins(on_the_way("now", 10, 9)), Start::Reset { .. }), "ahead of the server");
         assert!(matches!(begins(on_the_way("before", 3, 9)), Start::Reset { .. }), "of another history");
-        assert!(matches!(begins(on_the_way("now", 0, 9)), Start::Fresh(_)), "from nothing is from nothing");
+        assert!(matches!(begins(on_the_way("now", 0, 9)), Start::After(_)), "it is at the beginning of its way");
     }
 
     #[test]

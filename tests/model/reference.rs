@@ -126,7 +126,6 @@ impl Reference {
             }
             Some(position) => match self.datasets[person][dataset].horizon() {
                 horizon if position.version >= horizon => Begin::After(position.version),
-                _ if position.version == 0 => Begin::Fresh,
                 _ => Begin::Reset { shared: None },
             },
         }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
+use super::layers::Layer;
 use super::{Batch, Bytes, EngineError, opening};
 
 /// The row of the number. No kind of row that the store knows begins with this byte, and no scan of the store's shows it.
@@ -114,7 +115,12 @@ impl Note {
     }
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
+/// The number of the newest commit in a layer.
+pub(super) fn number_in(layer: &Layer) -> Option<u64> {
+    number(layer.rows.get(KEY)?.as_deref()?)
+}
+
+pub(super) fn number(bytes: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(bytes.try_into().ok()?))
 }
 

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{EngineError, Kind, io, journal, opening, sled_engine};
+use super::{EngineError, Kind, io, opening, settle, sled_engine};
 
 /// The file that whoever has the folder open holds locked.
 const LOCK: &str = "driftless.lock";
@@ -72,18 +72,12 @@ impl Folder {
         self.data_file().metadata().is_ok_and(|about| about.len() > 0)
     }
 
-    /// Makes sure that what an engine is going to read of its files is what is on disk. After a failed write the kernel can hold pages that it
-    /// never wrote and takes for written: they are dropped, once the file can be synced again.
+    /// Makes sure that what an engine is going to read of its file is what is on disk; the journal does so for its own.
     pub(super) fn settle(&self) -> Result<(), EngineError> {
-        for path in [self.data_file()].into_iter().chain(journal::paths(&self.path)) {
-            let file = match OpenOptions::new().read(true).write(true).open(path) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-                other => other.map_err(io)?,
-            };
-            file.sync_all().map_err(io)?;
-            rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).map_err(io)?;
+        match OpenOptions::new().read(true).write(true).open(self.data_file()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            other => other.and_then(|file| settle(&file)).map_err(io),
         }
-        Ok(())
     }
 
     fn data_file(&self) -> PathBuf {

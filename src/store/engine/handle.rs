@@ -7,6 +7,7 @@
 //! - Rows whose key begins with a zero byte are the engine's own; the store has none.
 
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tracing::{error, info, warn};
@@ -14,7 +15,7 @@ use tracing::{error, info, warn};
 use super::commits::{self, Commits};
 use super::contract::Engine;
 use super::folder::Folder;
-use super::journaled::{Bounds, Journaled};
+use super::journaled::{Bounds, Journaled, Setting};
 use super::redb_engine::Redb;
 use super::sled_engine::{SEGMENT_BYTES, Sled};
 use super::space::Space;
@@ -44,12 +45,14 @@ enum Storage {
         space: Arc<Space>,
         config: Config,
         sizes: Sizes,
+        /// Whether the tree has panicked while rows were moved into it.
+        panicked: Arc<AtomicBool>,
     },
     #[cfg(test)]
     Memory(super::memory::Memory),
 }
 
-/// Segments of sled's log that the next opening may have to replay: they cost some tenths of a second.
+/// Segments that are replayed in some tenths of a second.
 const LONG_LOG: usize = 4;
 
 /// How the files of an engine are laid out.
@@ -57,6 +60,8 @@ const LONG_LOG: usize = 4;
 struct Sizes {
     /// Bytes of a segment of sled's.
     segment_bytes: usize,
+    /// Segments of its log that the next opening may have to replay.
+    long_log: usize,
     journal: Bounds,
 }
 
@@ -64,7 +69,8 @@ impl Handle {
     /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
     /// are damaged.
     pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
-        Handle::open_with(folder, config, Sizes { segment_bytes: SEGMENT_BYTES, journal: Bounds::of(config.journal_mib) })
+        let sizes = Sizes { segment_bytes: SEGMENT_BYTES, long_log: LONG_LOG, journal: Bounds::of(config.journal_mib) };
+        Handle::open_with(folder, config, sizes)
     }
 
     /// The same with other sizes; a folder keeps that of its segments.
@@ -76,7 +82,7 @@ impl Handle {
             let lost = format!("{} has no data, and {} commits were acknowledged", folder.path().display(), commits.noted_count());
             return Err(EngineError::Damaged(lost));
         }
-        Handle::start(Storage::Disk { folder, space, config: config.clone(), sizes }, commits)
+        Handle::start(Storage::Disk { folder, space, config: config.clone(), sizes, panicked: Arc::default() }, commits)
     }
 
     /// Over an engine in memory, for tests that make it fail.
@@ -149,7 +155,7 @@ impl Handle {
         }
         let old = self.state_mut().engine.take();
         if let Err(panic) = guarded::run(|| drop(old)) {
-            // It failed already: what it could not write while closing was never acknowledged.
+            // It failed already: what it could not move while closing is in the journal.
             error!(panic, "closing the failed engine");
         }
         let opened = self.storage.settle().and_then(|()| self.storage.open(&mut commits));
@@ -226,22 +232,14 @@ impl State {
 impl Storage {
     /// Opens the engine, and refuses it if it has lost commits.
     fn open(&self, commits: &mut Commits) -> Opened {
-        let engine = guarded::run(|| self.open_engine(commits.noted_count()))
-            .unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic))))?;
-        let row = guarded::run(|| engine.get(&[commits::KEY])).unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic))));
-        match row.and_then(|mut rows| commits.begin(rows.pop().flatten().as_deref())) {
-            Ok(()) => Ok(engine),
-            Err(error) => {
-                let _ = guarded::run(|| drop(engine));
-                Err(error)
-            }
-        }
+        guarded::run(|| self.open_engine(commits)).unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic))))
     }
 
-    fn open_engine(&self, noted: u64) -> Opened {
+    fn open_engine(&self, commits: &mut Commits) -> Opened {
         match self {
-            Storage::Disk { folder, space, config, sizes } => {
-                if config.engine == Kind::Sled && noted > 0 {
+            Storage::Disk { folder, space, config, sizes, panicked } => {
+                let is_known = commits.noted_count() > 0;
+                if config.engine == Kind::Sled && is_known {
                     sled_log::check(folder.path(), sizes.segment_bytes)?;
                 }
                 let tree: Box<dyn Tree> = match config.engine {
@@ -249,12 +247,18 @@ impl Storage {
                     Kind::Redb => Box::new(Redb::open(folder.path(), config.cache_mib)?),
                 };
                 let space = Arc::clone(space);
-                let engine = Journaled::open(folder.path(), tree, Box::new(move || space.check_for_tree()), sizes.journal)?;
+                let room = Box::new(move || space.check_for_tree());
+                let setting = Setting { bounds: sizes.journal, room, refuses_gaps: is_known, panicked: Arc::clone(panicked) };
+                let engine = Journaled::open(folder.path(), tree, setting, |row| commits.begin(row))?;
                 folder.sync()?;
                 Ok(Box::new(engine))
             }
             #[cfg(test)]
-            Storage::Memory(memory) => memory.open(),
+            Storage::Memory(memory) => {
+                let engine = memory.open()?;
+                commits.begin(engine.get(&[commits::KEY])?.pop().flatten().as_deref())?;
+                Ok(engine)
+            }
         }
     }
 
@@ -264,9 +268,14 @@ impl Storage {
         match self {
             Storage::Disk { folder, config, sizes, .. } if config.engine == Kind::Sled => {
                 let segments = sled_log::segments_to_replay(folder.path(), sizes.segment_bytes).unwrap_or(0);
-                if segments > LONG_LOG {
+                if segments > sizes.long_log {
                     info!(mib = (segments * sizes.segment_bytes) >> 20, "the store's log is put into its table, for a fast start");
-                    if let Ok(Err(error)) = guarded::run(|| Sled::open(folder.path(), config.cache_mib, sizes.segment_bytes)) {
+                    let open = || {
+                        // Damage that sled would pass over must not get into the table.
+                        sled_log::check(folder.path(), sizes.segment_bytes)?;
+                        Sled::open(folder.path(), config.cache_mib, sizes.segment_bytes).map(drop)
+                    };
+                    if let Err(error) = guarded::run(open).unwrap_or_else(|panic| Err(EngineError::Damaged(self.broken(&panic)))) {
                         warn!(%error, "the next start has to do it");
                     }
                 }

@@ -17,8 +17,8 @@
 //! Numbers are big-endian. A file is written over when it is begun again: that costs no new space and, unlike a file that grows, no change of
 //! its metadata at each commit. What is left of its earlier records has another salt.
 //!
-//! A record that a crash left unfinished is the last one, and was never acknowledged. A record that cannot be read and has others behind it is
-//! damage. Whether the very last one is missing, `commits` tells.
+//! A record that cannot be read and has others behind it is damage. The last one may be what a crash left unfinished, and was never acknowledged;
+//! that it was tells the number of its commit: the other file, the tree or the count of commits has a later one (`journaled`, `commits`).
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 
 use super::layers::Layer;
 use super::tree::Row;
-use super::{Bytes, EngineError, io, opening};
+use super::{Bytes, EngineError, commits, io, opening, settle};
 
 /// The names of the two files.
 pub(super) const FILES: [&str; 2] = ["journal.0", "journal.1"];
@@ -58,22 +58,38 @@ pub(super) struct Journal {
     buffer: Bytes,
 }
 
+/// What stands in a file.
+#[derive(Default)]
+pub(super) struct Records {
+    /// The rows of all of them.
+    pub layer: Layer,
+    /// The numbers of the first and of the last commit, if they have one.
+    pub commits: Option<(u64, u64)>,
+}
+
 impl Journal {
-    /// Opens a file and reads what is in it; one that is not there is made, with this generation.
-    pub(super) fn open(path: PathBuf, generation: u64) -> Result<(Journal, Layer), EngineError> {
+    /// Opens a file and reads what is in it. One that is not there is made, and has no records and the generation 0: it has to be begun.
+    pub(super) fn open(path: PathBuf) -> Result<(Journal, Records), EngineError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| opening(&path, &error))?;
-        let mut journal = Journal { file, path, generation, salt: 0, end: HEADER as u64, buffer: Vec::new() };
-        let bytes = std::fs::read(&journal.path).map_err(|error| opening(&journal.path, &error))?;
-        let mut layer = Layer::default();
-        if bytes.is_empty() {
-            journal.begin(generation).map_err(|error| opening(&journal.path, &error))?;
-        } else {
-            journal.read(&bytes, &mut layer)?;
-            // What a killed process had written is read, and may not be on disk yet.
-            journal.file.sync_data().map_err(io)?;
+        // What is read is what is on disk, whatever a process before this one could not write.
+        settle(&file).map_err(|error| opening(&path, &error))?;
+        let bytes = std::fs::read(&path).map_err(|error| opening(&path, &error))?;
+        let mut journal = Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, buffer: Vec::new() };
+        let mut records = Records::default();
+        if !bytes.is_empty() {
+            journal.read(&bytes, &mut records)?;
         }
-        Ok((journal, layer))
+        Ok((journal, records))
+    }
+
+    /// Whether it was never begun.
+    pub(super) fn is_new(&self) -> bool {
+        self.generation == 0
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -87,7 +103,7 @@ impl Journal {
 
     /// Forgets all records, durably; of what the file takes at most `kept` bytes stay.
     pub(super) fn begin_again(&mut self, generation: u64, kept: u64) -> Result<(), EngineError> {
-        self.begin(generation).map_err(io)?;
+        self.begin(generation).map_err(|error| opening(&self.path, &error))?;
         if self.file.metadata().map_err(io)?.len() > kept {
             self.file.set_len(kept.max(HEADER as u64)).map_err(io)?;
         }
@@ -136,11 +152,14 @@ impl Journal {
         Ok(())
     }
 
-    fn read(&mut self, bytes: &[u8], layer: &mut Layer) -> Result<(), EngineError> {
+    fn read(&mut self, bytes: &[u8], records: &mut Records) -> Result<(), EngineError> {
         (self.generation, self.salt) = header(bytes).ok_or_else(|| self.damaged(0))?;
         let mut at = HEADER;
         while let Some(rows) = record(bytes, at, self.salt) {
-            self.take(rows, layer).ok_or_else(|| self.damaged(at))?;
+            take(rows, &mut records.layer).ok_or_else(|| self.damaged(at))?;
+            if let Some(number) = commits::number_in(&records.layer) {
+                records.commits = Some((records.commits.map_or(number, |(first, _)| first), number));
+            }
             at += RECORD + rows.len();
         }
         let salt = self.salt.to_be_bytes();
@@ -150,34 +169,6 @@ impl Journal {
         }
         self.end = at as u64;
         Ok(())
-    }
-
-    /// Puts a record's rows into a layer. `None`: they are cut off.
-    fn take(&self, rows: &[u8], layer: &mut Layer) -> Option<()> {
-        let mut rest = rows;
-        let mut part = |length: usize| {
-            let (part, after) = rest.split_at_checked(length)?;
-            rest = after;
-            Some((part, after.is_empty()))
-        };
-        let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
-        let mut done = rows.is_empty();
-        while !done {
-            let length = number(part(4)?.0)?;
-            let key = part(length as usize)?.0.to_vec();
-            let (length, last) = part(4)?;
-            done = last;
-            let row = match number(length)? {
-                DELETED => None,
-                length => {
-                    let (row, last) = part(length as usize)?;
-                    done = last;
-                    Some(row.to_vec())
-                }
-            };
-            layer.set(key, row);
-        }
-        Some(())
     }
 
     fn damaged(&self, at: usize) -> EngineError {
@@ -191,6 +182,34 @@ fn header(bytes: &[u8]) -> Option<(u64, u64)> {
     let number = |from: usize| u64::from_be_bytes(header[from..from + 8].try_into().expect("eight bytes"));
     let holds = header.starts_with(MAGIC) && crc32fast::hash(header).to_be_bytes() == checksum;
     holds.then(|| (number(8), number(16)))
+}
+
+/// Puts a record's rows into a layer. `None`: they are cut off.
+fn take(rows: &[u8], layer: &mut Layer) -> Option<()> {
+    let mut rest = rows;
+    let mut part = |length: usize| {
+        let (part, after) = rest.split_at_checked(length)?;
+        rest = after;
+        Some((part, after.is_empty()))
+    };
+    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
+    let mut done = rows.is_empty();
+    while !done {
+        let length = number(part(4)?.0)?;
+        let key = part(length as usize)?.0.to_vec();
+        let (length, last) = part(4)?;
+        done = last;
+        let row = match number(length)? {
+            DELETED => None,
+            length => {
+                let (row, last) = part(length as usize)?;
+                done = last;
+                Some(row.to_vec())
+            }
+        };
+        layer.set(key, row);
+    }
+    Some(())
 }
 
 /// The rows of the record at a place, if there is a whole one.
@@ -232,8 +251,9 @@ mod tests {
 
     fn written(folder: &Path, numbers: std::ops::Range<u8>) -> PathBuf {
         let path = folder.join("journal");
-        let (mut journal, layer) = Journal::open(path.clone(), 1).expect("opens");
-        assert!(layer.is_empty());
+        let (mut journal, records) = Journal::open(path.clone()).expect("opens");
+        assert!(records.layer.is_empty() && journal.is_new());
+        journal.begin_again(1, 1 << 20).expect("begins");
         numbers.for_each(|number| append(&mut journal, number));
         path
     }
@@ -248,13 +268,13 @@ mod tests {
     fn what_was_written_is_read_and_gone_on_with() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
-        let (mut journal, found) = Journal::open(path.clone(), 9).expect("opens");
-        assert_eq!((found.rows, found.bytes, journal.generation()), (layer(1..4).rows, layer(1..4).bytes, 1));
+        let (mut journal, found) = Journal::open(path.clone()).expect("opens");
+        assert_eq!((found.layer.rows, found.layer.bytes, journal.generation()), (layer(1..4).rows, layer(1..4).bytes, 1));
         append(&mut journal, 4);
-        assert_eq!(Journal::open(path.clone(), 9).expect("opens").1.rows, layer(1..5).rows);
+        assert_eq!(Journal::open(path.clone()).expect("opens").1.layer.rows, layer(1..5).rows);
         journal.begin_again(3, 1 << 20).expect("begins");
-        let (journal, found) = Journal::open(path.clone(), 9).expect("opens");
-        assert!(found.is_empty() && journal.generation() == 3, "what is left of earlier records is not read");
+        let (journal, found) = Journal::open(path.clone()).expect("opens");
+        assert!(found.layer.is_empty() && journal.generation() == 3, "what is left of earlier records is not read");
         assert!(path.metadata().expect("is there").len() > HEADER as u64);
     }
 
@@ -269,18 +289,18 @@ mod tests {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             std::fs::write(&path, &flipped).expect("writes");
-            match Journal::open(path.clone(), 1) {
-                Ok((_, found)) => assert!(at >= last && found.rows == layer(1..3).rows, "byte {at}"),
+            match Journal::open(path.clone()) {
+                Ok((_, found)) => assert!(at >= last && found.layer.rows == layer(1..3).rows, "byte {at}"),
                 Err(EngineError::Damaged(why)) => assert!(at < last && why.contains("from byte"), "byte {at}: {why}"),
                 Err(error) => panic!("byte {at}: {error}"),
             }
         }
         for length in 1..whole.len() {
             std::fs::write(&path, &whole[..length]).expect("writes");
-            match Journal::open(path.clone(), 1) {
+            match Journal::open(path.clone()) {
                 Ok((journal, found)) => {
                     let records = (length - HEADER) / ((whole.len() - HEADER) / 3);
-                    assert_eq!(found.rows, layer(1..1 + records as u8).rows, "cut at {length}");
+                    assert_eq!(found.layer.rows, layer(1..1 + records as u8).rows, "cut at {length}");
                     assert!(journal.length() <= length as u64);
                 }
                 Err(error) => assert!(length < HEADER && matches!(error, EngineError::Damaged(_)), "cut at {length}: {error}"),
@@ -294,10 +314,10 @@ mod tests {
         let path = written(folder.path(), 1..4);
         let whole = std::fs::read(&path).expect("reads");
         std::fs::write(&path, &whole[..whole.len() - 3]).expect("writes");
-        let (mut journal, _) = Journal::open(path.clone(), 1).expect("opens");
+        let (mut journal, _) = Journal::open(path.clone()).expect("opens");
         append(&mut journal, 7);
         let mut expected = layer(1..3);
         rows(7).into_iter().for_each(|(key, row)| expected.set(key, row));
-        assert_eq!(Journal::open(path, 1).expect("opens").1.rows, expected.rows);
+        assert_eq!(Journal::open(path).expect("opens").1.layer.rows, expected.rows);
     }
 }

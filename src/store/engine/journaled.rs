@@ -11,12 +11,15 @@
 //! nothing is moved, and what goes over the bounds is refused: an engine whose tree has met the end of the disk may not open any more.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tracing::error;
+
 use super::contract::Engine;
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, Records};
 use super::layers::{Layer, Layers};
 use super::resolve::{Resolved, resolve};
 use super::tree::{Row, Tree};
@@ -50,6 +53,9 @@ const SHORT_WAIT: Duration = Duration::from_millis(4);
 /// what was in it is durable elsewhere.
 const MOVED_BYTES: usize = 1 << 20;
 
+/// Bytes of a file that stay when it is begun again, at least.
+const KEPT_BYTES: u64 = 1 << 20;
+
 /// How often it is asked whether there is space again.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
@@ -75,10 +81,13 @@ struct Shared {
     changed: Condvar,
 }
 
+/// A file and the layer of its records; the generation that it is begun again with.
+type Full = (Journal, Arc<Layer>, u64);
+
 #[derive(Default)]
 struct Moving {
     /// The old layer and its file, until the mover takes them.
-    full: Option<(Journal, Arc<Layer>)>,
+    full: Option<Full>,
     /// The other file, when it can be used: there is no old layer then.
     spare: Option<Journal>,
     /// The mover waits for space.
@@ -95,29 +104,61 @@ impl Moving {
     }
 }
 
+/// How the files are laid out, and what surrounds them.
+pub(super) struct Setting {
+    pub bounds: Bounds,
+    pub room: Room,
+    /// Whether a commit that is missing between the files and the tree is refused; not, if somebody has accepted a loss.
+    pub refuses_gaps: bool,
+    /// Whether the tree has panicked before: the first time opening again may help.
+    pub panicked: Arc<AtomicBool>,
+}
+
 impl Journaled {
-    /// Puts the journal of a folder before a tree.
-    pub(super) fn open(folder: &Path, tree: Box<dyn Tree>, room: Room, bounds: Bounds) -> Result<Journaled, EngineError> {
+    /// Puts the journal of a folder before a tree. `accept` is asked with the row of the newest commit's number; nothing is moved or changed before
+    /// that.
+    pub(super) fn open(
+        folder: &Path,
+        tree: Box<dyn Tree>,
+        setting: Setting,
+        accept: impl FnOnce(Option<&[u8]>) -> Result<(), EngineError>,
+    ) -> Result<Journaled, EngineError> {
+        let Setting { bounds, room, refuses_gaps, panicked } = setting;
         let paths = journal::paths(folder);
-        let (first, second) = (Journal::open(paths[0].clone(), 1)?, Journal::open(paths[1].clone(), 2)?);
-        let (older, newer) = if first.0.generation() < second.0.generation() { (first, second) } else { (second, first) };
-        let mut moving = Moving::default();
-        let (young, layers) = match newer.1.is_empty() {
-            true => {
-                moving.spare = Some(newer.0);
-                (older.0, Layers { young: older.1, old: None })
-            }
-            false => {
-                let old = Arc::new(older.1);
-                moving.full = Some((older.0, Arc::clone(&old)));
-                (newer.0, Layers { young: newer.1, old: Some(old) })
-            }
+        let (first, second) = (Journal::open(paths[0].clone())?, Journal::open(paths[1].clone())?);
+        let (mut older, mut newer) = if first.0.generation() <= second.0.generation() { (first, second) } else { (second, first) };
+        if refuses_gaps {
+            belong_together(&older.0, &newer)?;
+            have_no_gap(&*tree, [&older, &newer])?;
+        }
+        let layers = Layers { young: std::mem::take(&mut newer.1.layer), old: Some(Arc::new(std::mem::take(&mut older.1.layer))) };
+        accept(layers.get(&*tree, &[commits::KEY])?.pop().flatten().as_deref())?;
+        let kept = bounds.journal_bytes.saturating_mul(2).max(KEPT_BYTES);
+        let Layers { young, old } = layers;
+        let (mut older, mut newer) = ((older.0, old.and_then(Arc::into_inner).unwrap_or_default()), (newer.0, young));
+        if newer.0.is_new() {
+            older.0.begin_again(1, kept)?;
+            newer.0.begin_again(2, kept)?;
+        } else if older.0.is_new() {
+            older.0.begin_again(newer.0.generation() + 1, kept)?;
+            std::mem::swap(&mut older, &mut newer);
+        }
+        let (mut moving, mut layers) = (Moving::default(), Layers::default());
+        let journal = if newer.1.is_empty() {
+            layers.young = older.1;
+            moving.spare = Some(newer.0);
+            older.0
+        } else {
+            let old = Arc::new(older.1);
+            moving.full = Some((older.0, Arc::clone(&old), newer.0.generation() + 1));
+            (layers.young, layers.old) = (newer.1, Some(old));
+            newer.0
         };
         let shared = Arc::new(Shared { layers: RwLock::new(layers), moving: Mutex::new(moving), changed: Condvar::new() });
         let tree: Arc<dyn Tree> = Arc::from(tree);
-        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, kept: bounds.journal_bytes.saturating_mul(2) };
+        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, panicked, kept };
         let mover = std::thread::Builder::new().name("store-mover".to_owned()).spawn(move || mover.run()).map_err(io)?;
-        Ok(Journaled { tree, shared, journal: Mutex::new(Some(young)), paths, bounds, mover: Some(mover) })
+        Ok(Journaled { tree, shared, journal: Mutex::new(Some(journal)), paths, bounds, mover: Some(mover) })
     }
 
     /// Begins a new layer if the present one is full, once the other file is free.
@@ -143,7 +184,8 @@ impl Journaled {
         if is_over(1)
             && let Some(spare) = moving.spare.take()
         {
-            moving.full = Some((std::mem::replace(journal, spare), self.shared.begin_layer()));
+            let next = spare.generation() + 1;
+            moving.full = Some((std::mem::replace(journal, spare), self.shared.begin_layer(), next));
             self.shared.changed.notify_all();
         }
         Ok(())
@@ -190,11 +232,10 @@ impl Drop for Journaled {
         let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         {
             let mut moving = self.shared.settled(self.shared.moving());
-            if moving.spare.is_some()
-                && let Some(journal) = journal.filter(|_| !self.shared.layers().young.is_empty())
+            if let Some(journal) = journal.filter(|_| !self.shared.layers().young.is_empty())
+                && let Some(spare) = moving.spare.take()
             {
-                moving.spare = None;
-                moving.full = Some((journal, self.shared.begin_layer()));
+                moving.full = Some((journal, self.shared.begin_layer(), spare.generation() + 1));
             }
             moving.stop = true;
             self.shared.changed.notify_all();
@@ -233,6 +274,7 @@ struct Mover {
     tree: Arc<dyn Tree>,
     shared: Arc<Shared>,
     room: Room,
+    panicked: Arc<AtomicBool>,
     kept: u64,
 }
 
@@ -244,21 +286,22 @@ impl Mover {
                 let moving = self.shared.moving();
                 self.shared.changed.wait_while(moving, idle).unwrap_or_else(PoisonError::into_inner).full.take()
             };
-            let Some((journal, old)) = full else { return };
-            let outcome = guarded::run(|| self.work(journal, &old)).unwrap_or_else(|panic| {
-                Err(EngineError::Damaged(format!("what was committed cannot be moved out of the journal ({panic})")))
-            });
+            let Some((journal, old, next)) = full else { return };
+            let outcome = guarded::run(|| self.work(journal, &old, next)).unwrap_or_else(|panic| Err(self.broken(&panic)));
             let mut moving = self.shared.moving();
             match outcome {
                 Ok(spare) => moving.spare = Some(spare),
-                Err(error) => moving.stuck = Some(error),
+                Err(error) => {
+                    error!(%error, "what was committed stays in the journal; writes are refused");
+                    moving.stuck = Some(error);
+                }
             }
             self.shared.changed.notify_all();
         }
     }
 
     /// Moves the old layer, and begins its file again.
-    fn work(&self, mut journal: Journal, old: &Layer) -> Result<Journal, EngineError> {
+    fn work(&self, mut journal: Journal, old: &Layer, next: u64) -> Result<Journal, EngineError> {
         let (mut rows, mut bytes): (Vec<Row<'_>>, usize) = (Vec::new(), 0);
         // The engine's own rows go last: the number of commits says what the tree holds, and a tree can lose its end (`commits`).
         let (own, others) = (old.rows.range(..commits::FIRST.to_vec()), old.rows.range(commits::FIRST.to_vec()..));
@@ -273,11 +316,19 @@ impl Mover {
         }
         self.write(&rows)?;
         self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
-        // The young one's number is one higher.
-        journal.begin_again(journal.generation() + 2, self.kept)?;
+        journal.begin_again(next, self.kept)?;
         let moved = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner).old.take();
         drop(moved);
         Ok(journal)
+    }
+
+    /// What a panic of the tree means: it may have been of the moment, and an engine that is opened again goes on. Of a damaged page it comes again.
+    fn broken(&self, panic: &str) -> EngineError {
+        let why = format!("what was committed cannot be moved out of the journal ({panic})");
+        match self.panicked.swap(true, Ordering::Relaxed) {
+            false => EngineError::Io(why),
+            true => EngineError::Damaged(why),
+        }
     }
 
     fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
@@ -304,6 +355,33 @@ impl Mover {
             moving = self.shared.changed.wait_timeout(moving, ASK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+/// Each file is begun with the number after that of the other one.
+fn belong_together(older: &Journal, newer: &(Journal, Records)) -> Result<(), EngineError> {
+    let is_new = newer.0.is_new() || (older.is_new() && newer.0.generation() <= 2 && newer.1.layer.is_empty());
+    if is_new || (!older.is_new() && older.generation() + 1 == newer.0.generation()) {
+        return Ok(());
+    }
+    let paths = (older.path().display(), newer.0.path().display());
+    Err(EngineError::Damaged(format!("{} is missing, or does not belong to {}", paths.0, paths.1)))
+}
+
+/// Every commit is in the tree or in one of the files, the tree's end and the older file's included.
+fn have_no_gap(tree: &dyn Tree, files: [&(Journal, Records); 2]) -> Result<(), EngineError> {
+    let row = tree.get(&[commits::KEY])?.pop().flatten();
+    let mut held = row.as_deref().and_then(commits::number).unwrap_or(0);
+    for (journal, records) in files {
+        let Some((first, last)) = records.commits else { continue };
+        if first > held + 1 {
+            return Err(EngineError::Damaged(format!(
+                "{} begins with commit {first}, and what is before it ends with {held}",
+                journal.path().display()
+            )));
+        }
+        held = held.max(last);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,11 +7,17 @@ use std::sync::Arc;
 use super::tree::Tree;
 use super::{Bytes, EngineError};
 
+/// Rows of a further stretch of the tree, at least.
+const STRETCH: usize = 64;
+
+/// Bytes that a row takes in memory beside its key and value: their allocations and its place in the map.
+const ROW_OVERHEAD: usize = 100;
+
 /// Rows to set and to delete (`None`), the newest value of each.
 #[derive(Default)]
 pub(super) struct Layer {
     pub rows: BTreeMap<Bytes, Option<Bytes>>,
-    /// Bytes of keys and values.
+    /// Bytes of keys and values, and of what keeping them takes.
     pub bytes: usize,
 }
 
@@ -22,7 +28,7 @@ impl Layer {
         self.bytes += length;
         match self.rows.insert(key, row) {
             Some(old) => self.bytes -= old.map_or(0, |old| old.len()),
-            None => self.bytes += key_length,
+            None => self.bytes += key_length + ROW_OVERHEAD,
         }
     }
 
@@ -64,12 +70,14 @@ impl Layers {
         let mut young = self.young.rows.range::<[u8], _>(range).peekable();
         let mut old = self.old.iter().flat_map(|old| old.rows.range::<[u8], _>(range)).peekable();
         let mut below = Vec::new().into_iter().peekable();
-        let mut from = Some(start.to_vec());
+        let (mut from, mut is_first) = (Some(start.to_vec()), true);
         while all.len() < limit {
             if below.peek().is_none()
                 && let Some(start) = from.take()
             {
-                let wanted = limit - all.len();
+                // The first stretch may be all that there is to it; after that many of its rows can be hidden.
+                let wanted = (limit - all.len()).max(if is_first { 0 } else { STRETCH });
+                is_first = false;
                 let stretch = tree.scan(&start, end, wanted)?;
                 from = stretch.last().filter(|_| stretch.len() == wanted).map(|(last, _)| [last.as_slice(), &[0]].concat());
                 below = stretch.into_iter().peekable();

@@ -163,6 +163,13 @@ fn opening(path: &Path, error: &std::io::Error) -> EngineError {
     }
 }
 
+/// Makes sure that what is going to be read of a file is what is on disk. After a failed write the kernel can hold pages that it never wrote and
+/// takes for written: they are dropped, once the file can be synced again.
+fn settle(file: &std::fs::File) -> std::io::Result<()> {
+    file.sync_all()?;
+    Ok(rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?)
+}
+
 /// An error of the file system or of an engine.
 fn io(error: impl fmt::Display) -> EngineError {
     EngineError::Io(error.to_string())

@@ -1,10 +1,11 @@
 //! What the contract says, as tests, for every engine that there is.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::contract::Engine;
-use super::journaled::{Bounds, Journaled};
+use super::journaled::{Bounds, Journaled, Setting};
 use super::memory::Memory;
 use super::redb_engine::Redb;
 use super::sled_engine::{SEGMENT_BYTES, Sled};
@@ -50,7 +51,8 @@ fn sled(folder: &Path) -> Box<dyn Tree> {
 }
 
 fn journaled(folder: &Path, tree: Box<dyn Tree>, bounds: Bounds) -> Box<dyn Engine> {
-    Box::new(Journaled::open(folder, tree, Box::new(|| Ok(())), bounds).expect("opens"))
+    let setting = Setting { bounds, room: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
+    Box::new(Journaled::open(folder, tree, setting, |_| Ok(())).expect("opens"))
 }
 
 impl Ground for OnRedb {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::*;
 
 /// Small segments make a log of several, in little space.
-const SIZES: Sizes = Sizes { segment_bytes: 8 * 1024, journal: Bounds { layer_bytes: 1024, journal_bytes: 4096 } };
+const SIZES: Sizes = Sizes { segment_bytes: 8 * 1024, long_log: usize::MAX, journal: Bounds { layer_bytes: 1024, journal_bytes: 4096 } };
 
 /// How long a process may say nothing before it counts as hung.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -324,6 +324,10 @@ fn damage_in_one_page_refuses_writes_and_fails_nothing() {
         let check = |handle: &Handle, written: u32| {
             assert_eq!(handle.get(&[lost, kept]), Ok(vec![Some(written.to_string().into_bytes()), Some(rows[kept].clone())]), "byte {at}");
         };
+        // If sled panicked over it, that may be of the moment the first time: the engine is opened again.
+        handle.recover().expect("recovers");
+        check(&handle, written);
+        written = (written + 1..2_000).map_while(|n| write(n).ok().map(|_| n)).last().unwrap_or(written);
         for _ in 0..2 {
             assert!(matches!(write(0), Err(error @ EngineError::Damaged(_)) if error.to_string().contains("restore")), "byte {at}");
             assert!(!handle.is_failed());
@@ -331,10 +335,6 @@ fn damage_in_one_page_refuses_writes_and_fails_nothing() {
         }
         drop(handle);
         let handle = open(&folder, Kind::Sled).expect("opens again");
-        check(&handle, written);
-        let write = |n: u32| handle.commit(&[Batch { guards: Vec::new(), rows: vec![(lost.clone(), Some(n.to_string().into_bytes()))] }]);
-        written = (written + 1..2_000).map_while(|n| write(n).ok().map(|_| n)).last().unwrap_or(written);
-        assert!(!handle.is_failed());
         check(&handle, written);
         met += 1;
     }
@@ -359,6 +359,12 @@ fn no_damaged_byte_of_sleds_table_is_passed_over() {
 #[test]
 fn no_damaged_byte_of_sleds_settings_is_passed_over() {
     every_damage(Kind::Sled, make, |_| "conf".to_owned());
+}
+
+/// What the journal goes on from is noticed to be missing.
+#[test]
+fn no_damaged_byte_of_sleds_log_is_passed_over_after_a_crash() {
+    every_damage(Kind::Sled, make_crashed, |_| "db".to_owned());
 }
 
 #[test]

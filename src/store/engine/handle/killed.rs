@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
-const SIZES: Sizes = Sizes { segment_bytes: 64 * 1024, journal: Bounds { layer_bytes: 12 * 1024, journal_bytes: 48 * 1024 } };
+const SIZES: Sizes =
+    Sizes { segment_bytes: 64 * 1024, long_log: LONG_LOG, journal: Bounds { layer_bytes: 12 * 1024, journal_bytes: 48 * 1024 } };
 
 /// How often it is killed; `ENGINE_KILLS` for a longer run.
 const ROUNDS: usize = 25;
