@@ -69,7 +69,7 @@ pub const KEYS: &[Key] = &[
     Key {
         name: "store.journal_mib",
         default: "8",
-        says: "What is committed before it is moved into the tree of the engine, in MiB; memory and disk hold up to four times as much.",
+        says: "What is committed before it is moved into the tree of the engine, in MiB; in a rush up to four times as much, and as much again on its way, in memory and on disk.",
     },
     Key {
         name: "store.reserve_mib",

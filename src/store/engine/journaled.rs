@@ -28,7 +28,7 @@ use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES, commits, guarded, i
 /// How much is kept before it is moved into the tree.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Bytes of keys and values of a layer.
+    /// Bytes of a layer in memory.
     pub layer_bytes: usize,
     /// Bytes of a journal file.
     pub journal_bytes: u64,
@@ -38,8 +38,8 @@ impl Bounds {
     /// Those of a configuration. The usual 8 MiB are some thousand writes: rows that are written again and again go into the tree once, and after
     /// a crash all is read in a moment.
     pub(super) fn of(journal_mib: u64) -> Bounds {
-        let bytes = journal_mib.saturating_mul(1 << 20).max(2);
-        Bounds { layer_bytes: usize::try_from(bytes / 2).unwrap_or(usize::MAX), journal_bytes: bytes }
+        let bytes = journal_mib.saturating_mul(1 << 20).max(1);
+        Bounds { layer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes }
     }
 }
 

@@ -53,8 +53,8 @@ pub struct Config {
     pub engine: Kind,
     /// Memory that the engine aims to use for its page cache, in MiB.
     pub cache_mib: u64,
-    /// How much is committed to the journal, in MiB, before it is moved into the engine's tree; 0: each commit at once. Half as much of rows is
-    /// kept in memory, twice; while the tree is slow up to four times as much of both.
+    /// How much is committed to the journal, in MiB, before it is moved into the engine's tree; 0: each commit at once. As much of rows is
+    /// kept in memory; while the tree is slow up to four times as much of both, and as much again on its way.
     pub journal_mib: u64,
     /// Disk space that is kept free, in MiB: writes that would use it are refused.
     pub reserve_mib: u64,

@@ -138,7 +138,7 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(engine: Kind) {
 /// Without a reserve the engine itself meets the end of the disk.
 fn an_engine_that_meets_a_full_disk_recovers(engine: Kind) {
     let Some(disk) = Disk::new() else { return };
-    disk.fill(LEFT_MIB);
+    disk.fill(LEFT_MIB / 2);
     let config = config(engine, 0);
     let handle = Handle::open(&disk.store(), &config).expect("opens");
     let (mut commits, error) = commit_until_it_fails(&handle);
