@@ -230,6 +230,32 @@ fn a_call_sees_all_of_a_batch_or_nothing<G: Ground>(ground: &G) {
     assert_eq!(get(engine, b"z"), Some(vec![PAIRS]));
 }
 
+/// Pages split and merge while neighbours come and go: a row that nobody touches is always there.
+fn rows_that_stay_are_always_found<G: Ground>(ground: &G) {
+    let stays = |n: u32| format!("k{n:03}").into_bytes();
+    let engine = ground.open();
+    commit(&*engine, &[Batch { guards: Vec::new(), rows: (0..100).map(|n| (stays(n), Some(stays(n)))).collect() }]);
+    // Whatever was committed is out of the layers from the next opening on.
+    drop(engine);
+    let (done, engine) = (AtomicBool::new(false), ground.open());
+    let engine = &*engine;
+    std::thread::scope(|threads| {
+        threads.spawn(|| {
+            for round in 0..40u32 {
+                let neighbour =
+                    |n: u32| (format!("k{:03}.{}", n % 100, n / 100).into_bytes(), round.is_multiple_of(2).then(|| vec![7; 60]));
+                commit(engine, &[Batch { guards: Vec::new(), rows: (0..600).map(neighbour).collect() }]);
+            }
+            done.store(true, Ordering::SeqCst);
+        });
+        while !done.load(Ordering::SeqCst) {
+            (0..100).for_each(|n| assert_eq!(get(engine, &stays(n)), Some(stays(n))));
+            let all = keys(engine, b"k", b"l", usize::MAX);
+            assert_eq!(all.iter().filter(|key| key.len() == 4).count(), 100);
+        }
+    });
+}
+
 fn commits_of_several_threads_are_one_after_the_other<G: Ground>(ground: &G) {
     let engine = ground.open();
     let add = |engine: &dyn Engine| {
@@ -276,6 +302,7 @@ every_engine! {
     rows_may_be_empty_and_as_large_as_the_bound
     a_deleted_row_is_gone
     a_call_sees_all_of_a_batch_or_nothing
+    rows_that_stay_are_always_found
     commits_of_several_threads_are_one_after_the_other
     what_it_takes_on_disk_is_known
 }

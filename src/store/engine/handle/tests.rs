@@ -196,6 +196,28 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
 }
 
 #[test]
+fn a_folder_from_before_the_journal_gets_one() {
+    for engine in [Kind::Sled, Kind::Redb] {
+        let folder = tempfile::tempdir().expect("folder");
+        let config = Config { engine, ..CONFIG };
+        Handle::open(folder.path(), &config).expect("opens").commit(&[put("a", "1")]).expect("commits");
+        super::super::journal::FILES.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("is removed"));
+        let mark = folder.path().join("engine");
+        std::fs::write(&mark, format!("{} 1\n", engine.name())).expect("writes");
+        let handle = Handle::open(folder.path(), &config).expect("opens");
+        assert_eq!(kept(&handle, "a").as_deref(), Some("1"));
+        assert_eq!(
+            std::fs::read_to_string(&mark).expect("reads"),
+            format!("{} 2\n", engine.name()),
+            "an older version refuses it from now on"
+        );
+        handle.commit(&[put("a", "2")]).expect("commits");
+        drop(handle);
+        assert_eq!(kept(&Handle::open(folder.path(), &config).expect("opens"), "a").as_deref(), Some("2"));
+    }
+}
+
+#[test]
 fn a_folder_whose_data_is_gone_is_not_taken_for_a_new_one() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
