@@ -163,8 +163,8 @@ impl Journal {
             at += RECORD + rows.len();
         }
         let salt = self.salt.to_be_bytes();
-        let later = bytes[at..].windows(salt.len()).enumerate().skip(1).filter(|(_, window)| *window == salt);
-        if later.into_iter().any(|(ahead, _)| record(bytes, at + ahead, self.salt).is_some()) {
+        let mut later = bytes[at..].windows(salt.len()).enumerate().skip(1).filter(|(_, window)| *window == salt);
+        if later.any(|(ahead, _)| record(bytes, at + ahead, self.salt).is_some()) {
             return Err(self.damaged(at));
         }
         self.end = at as u64;
@@ -185,31 +185,28 @@ fn header(bytes: &[u8]) -> Option<(u64, u64)> {
 }
 
 /// Puts a record's rows into a layer. `None`: they are cut off.
-fn take(rows: &[u8], layer: &mut Layer) -> Option<()> {
-    let mut rest = rows;
-    let mut part = |length: usize| {
-        let (part, after) = rest.split_at_checked(length)?;
-        rest = after;
-        Some((part, after.is_empty()))
-    };
-    let number = |bytes: &[u8]| bytes.try_into().ok().map(u32::from_be_bytes);
-    let mut done = rows.is_empty();
-    while !done {
-        let length = number(part(4)?.0)?;
-        let key = part(length as usize)?.0.to_vec();
-        let (length, last) = part(4)?;
-        done = last;
-        let row = match number(length)? {
+fn take(mut rows: &[u8], layer: &mut Layer) -> Option<()> {
+    while !rows.is_empty() {
+        let length = number(&mut rows)?;
+        let key = part(&mut rows, length)?.to_vec();
+        let row = match number(&mut rows)? {
             DELETED => None,
-            length => {
-                let (row, last) = part(length as usize)?;
-                done = last;
-                Some(row.to_vec())
-            }
+            length => Some(part(&mut rows, length)?.to_vec()),
         };
         layer.set(key, row);
     }
     Some(())
+}
+
+/// The next bytes of what is left.
+fn part<'a>(rest: &mut &'a [u8], length: u32) -> Option<&'a [u8]> {
+    let (part, after) = rest.split_at_checked(length as usize)?;
+    *rest = after;
+    Some(part)
+}
+
+fn number(rest: &mut &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(part(rest, 4)?.try_into().ok()?))
 }
 
 /// The rows of the record at a place, if there is a whole one.

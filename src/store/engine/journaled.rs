@@ -131,11 +131,12 @@ impl Journaled {
             belong_together(&older.0, &newer)?;
             have_no_gap(&*tree, [&older, &newer])?;
         }
-        let layers = Layers { young: std::mem::take(&mut newer.1.layer), old: Some(Arc::new(std::mem::take(&mut older.1.layer))) };
-        accept(layers.get(&*tree, &[commits::KEY])?.pop().flatten().as_deref())?;
+        let row = match [&newer, &older].into_iter().find_map(|(_, records)| records.layer.rows.get(commits::KEY)) {
+            Some(row) => row.clone(),
+            None => tree.get(&[commits::KEY])?.pop().flatten(),
+        };
+        accept(row.as_deref())?;
         let kept = bounds.journal_bytes.saturating_mul(2).max(KEPT_BYTES);
-        let Layers { young, old } = layers;
-        let (mut older, mut newer) = ((older.0, old.and_then(Arc::into_inner).unwrap_or_default()), (newer.0, young));
         if newer.0.is_new() {
             older.0.begin_again(1, kept)?;
             newer.0.begin_again(2, kept)?;
@@ -144,14 +145,14 @@ impl Journaled {
             std::mem::swap(&mut older, &mut newer);
         }
         let (mut moving, mut layers) = (Moving::default(), Layers::default());
-        let journal = if newer.1.is_empty() {
-            layers.young = older.1;
+        let journal = if newer.1.layer.is_empty() {
+            layers.young = older.1.layer;
             moving.spare = Some(newer.0);
             older.0
         } else {
-            let old = Arc::new(older.1);
+            let old = Arc::new(older.1.layer);
             moving.full = Some((older.0, Arc::clone(&old), newer.0.generation() + 1));
-            (layers.young, layers.old) = (newer.1, Some(old));
+            (layers.young, layers.old) = (newer.1.layer, Some(old));
             newer.0
         };
         let shared = Arc::new(Shared { layers: RwLock::new(layers), moving: Mutex::new(moving), changed: Condvar::new() });

@@ -48,7 +48,7 @@ pub(super) struct Layers {
 
 impl Layers {
     /// What the layers say of a row: `None`, if the tree has to be asked.
-    pub(super) fn find(&self, key: &[u8]) -> Option<&Option<Bytes>> {
+    fn find(&self, key: &[u8]) -> Option<&Option<Bytes>> {
         self.young.rows.get(key).or_else(|| self.old.as_ref()?.rows.get(key))
     }
 
@@ -70,14 +70,14 @@ impl Layers {
         let mut young = self.young.rows.range::<[u8], _>(range).peekable();
         let mut old = self.old.iter().flat_map(|old| old.rows.range::<[u8], _>(range)).peekable();
         let mut below = Vec::new().into_iter().peekable();
-        let (mut from, mut is_first) = (Some(start.to_vec()), true);
+        let (mut from, mut least) = (Some(start.to_vec()), 0);
         while all.len() < limit {
             if below.peek().is_none()
                 && let Some(start) = from.take()
             {
                 // The first stretch may be all that there is to it; after that many of its rows can be hidden.
-                let wanted = (limit - all.len()).max(if is_first { 0 } else { STRETCH });
-                is_first = false;
+                let wanted = (limit - all.len()).max(least);
+                least = STRETCH;
                 let stretch = tree.scan(&start, end, wanted)?;
                 from = stretch.last().filter(|_| stretch.len() == wanted).map(|(last, _)| [last.as_slice(), &[0]].concat());
                 below = stretch.into_iter().peekable();
