@@ -65,3 +65,15 @@ pub const RESERVED_DEVICE: char = '~';
 
 /// Identities that `welcome` names as merged into this one: the newest. A guest becomes a user once on each of a person's devices.
 pub const MERGED: usize = 64;
+
+/// Bytes of a push token: as long as the longest that are known, and what Google promises not to exceed.
+pub const PUSH_TOKEN_BYTES: usize = 4096;
+
+/// Bytes of an APNs device token, which has 32 today; Apple asks not to rely on it.
+pub const APNS_TOKEN_BYTES: usize = 200;
+
+/// Bytes of a Web Push endpoint. Those of the large push services have 100 to 500.
+pub const ENDPOINT_BYTES: usize = 2048;
+
+/// Bytes of an app's id in a push registration: Apple allows 155 for a bundle id.
+pub const APP_BYTES: usize = 256;

@@ -1,0 +1,201 @@
+//! Where a sleeping device is woken: what an app registers with the server.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DatasetName, limits};
+
+/// Who carries a wake to the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    /// Apple's push notification service.
+    Apns,
+    /// Its sandbox, for builds that a developer signed.
+    ApnsSandbox,
+    /// Google's Firebase Cloud Messaging.
+    Fcm,
+    /// Web Push (RFC 8030): browsers, and UnifiedPush.
+    Webpush,
+}
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Provider; 4] = [Provider::Apns, Provider::ApnsSandbox, Provider::Fcm, Provider::Webpush];
+
+    /// As it travels.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Provider::Apns => "apns",
+            Provider::ApnsSandbox => "apns-sandbox",
+            Provider::Fcm => "fcm",
+            Provider::Webpush => "webpush",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Where one installation is reached. Its `Debug` shows no token: whoever has one can send.
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum PushTarget {
+    /// A device token of Apple's, in lower-case hexadecimal digits.
+    Apns(String),
+    /// The same, of the sandbox.
+    ApnsSandbox(String),
+    /// A registration token of Google's.
+    Fcm(String),
+    /// A subscription of a browser or of a UnifiedPush distributor.
+    Webpush(Subscription),
+}
+
+/// A push subscription, as `PushSubscription.toJSON()` names its parts (Push API, W3C).
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subscription {
+    /// An `https` address.
+    pub endpoint: String,
+    /// The receiver's public key on P-256, uncompressed, in base64url without padding (RFC 8291 section 3.1).
+    pub p256dh: String,
+    /// The shared authentication secret of 16 bytes, in base64url without padding (RFC 8291 section 3.2).
+    pub auth: String,
+}
+
+/// What an app registers for its installation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registration {
+    /// Where it is reached.
+    pub target: PushTarget,
+    /// The app: APNs' topic, or the name that the pool gives its FCM project or its Web Push key.
+    pub app: String,
+    /// Of which datasets a change wakes it; `None`: of all.
+    pub datasets: Option<Vec<DatasetName>>,
+    /// Whether a wake may be shown to the user when no silent one is left.
+    pub shown: bool,
+}
+
+impl PushTarget {
+    /// Who carries it.
+    pub fn provider(&self) -> Provider {
+        match self {
+            PushTarget::Apns(_) => Provider::Apns,
+            PushTarget::ApnsSandbox(_) => Provider::ApnsSandbox,
+            PushTarget::Fcm(_) => Provider::Fcm,
+            PushTarget::Webpush(_) => Provider::Webpush,
+        }
+    }
+
+    /// What is unique to the installation: its token, or its subscription's endpoint.
+    pub fn address(&self) -> &str {
+        match self {
+            PushTarget::Apns(token) | PushTarget::ApnsSandbox(token) | PushTarget::Fcm(token) => token,
+            PushTarget::Webpush(subscription) => &subscription.endpoint,
+        }
+    }
+
+    /// Checks what an app sent.
+    pub(crate) fn new(provider: Provider, token: Option<&str>, subscription: Option<Subscription>) -> Result<PushTarget, &'static str> {
+        match (provider, token, subscription) {
+            (Provider::Apns, Some(token), None) => Ok(PushTarget::Apns(apns(token)?)),
+            (Provider::ApnsSandbox, Some(token), None) => Ok(PushTarget::ApnsSandbox(apns(token)?)),
+            (Provider::Fcm, Some(token), None) => Ok(PushTarget::Fcm(fcm(token)?)),
+            (Provider::Webpush, None, Some(subscription)) => Ok(PushTarget::Webpush(subscription.checked()?)),
+            (Provider::Webpush, ..) => Err("webpush needs a subscription with endpoint, p256dh and auth, and no token"),
+            _ => Err("apns, apns-sandbox and fcm need a token, and no subscription"),
+        }
+    }
+}
+
+/// Apple says that the length of a device token may change; it has been 32 bytes for years.
+fn apns(token: &str) -> Result<String, &'static str> {
+    let bytes = token.len() / 2;
+    match (8..=limits::APNS_TOKEN_BYTES).contains(&bytes) && token.len() % 2 == 0 && token.bytes().all(|b| b.is_ascii_hexdigit()) {
+        true => Ok(token.to_ascii_lowercase()),
+        false => Err("an APNs token is 8 to 200 bytes in hexadecimal digits"),
+    }
+}
+
+fn fcm(token: &str) -> Result<String, &'static str> {
+    match (1..=limits::PUSH_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic()) {
+        true => Ok(token.to_owned()),
+        false => Err("an FCM token is 1 to 4096 printable ASCII characters without spaces"),
+    }
+}
+
+impl Subscription {
+    fn checked(self) -> Result<Subscription, &'static str> {
+        let Subscription { endpoint, p256dh, auth } = self;
+        if endpoint.len() > limits::ENDPOINT_BYTES || !endpoint.starts_with("https://") || !endpoint.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("a subscription's endpoint is an https address of at most 2048 ASCII characters");
+        }
+        let p256dh = base64url(&p256dh, 87).ok_or("a subscription's p256dh is 65 bytes in base64url")?;
+        let auth = base64url(&auth, 22).ok_or("a subscription's auth is 16 bytes in base64url")?;
+        Ok(Subscription { endpoint, p256dh, auth })
+    }
+}
+
+/// A text of so many base64url digits, its padding taken off.
+fn base64url(text: &str, digits: usize) -> Option<String> {
+    let text = text.trim_end_matches('=');
+    let fits = text.len() == digits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    fits.then(|| text.to_owned())
+}
+
+impl fmt::Debug for PushTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} target", self.provider())
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("subscription")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subscription(endpoint: &str, p256dh: &str, auth: &str) -> Option<Subscription> {
+        Some(Subscription { endpoint: endpoint.to_owned(), p256dh: p256dh.to_owned(), auth: auth.to_owned() })
+    }
+
+    #[test]
+    fn tokens_of_every_wrong_shape_are_refused() {
+        let long = "a".repeat(limits::PUSH_TOKEN_BYTES + 1);
+        let hex = "ab".repeat(limits::APNS_TOKEN_BYTES + 1);
+        for token in ["", "abc", "0123456789abcdef0", "0123456789abcdeg0123456789abcdef", "../../3/device/00", &hex, "0011\u{e9}"] {
+            assert!(PushTarget::new(Provider::Apns, Some(token), None).is_err(), "{token}");
+            assert!(PushTarget::new(Provider::ApnsSandbox, Some(token), None).is_err(), "{token}");
+        }
+        for token in ["", " ", "a b", "line\n", "\u{e9}", &long] {
+            assert!(PushTarget::new(Provider::Fcm, Some(token), None).is_err(), "{token}");
+        }
+        let (key, auth) = ("B".repeat(87), "a".repeat(22));
+        let far = format!("https://push.example/{}", "x".repeat(limits::ENDPOINT_BYTES));
+        for endpoint in ["http://push.example/1", "push.example", "https://push.example/a b", &far, ""] {
+            assert!(PushTarget::new(Provider::Webpush, None, subscription(endpoint, &key, &auth)).is_err(), "{endpoint}");
+        }
+        for (key, auth) in [("B", auth.as_str()), (&key, "short"), (&"+".repeat(87), &auth)] {
+            assert!(PushTarget::new(Provider::Webpush, None, subscription("https://push.example/1", key, auth)).is_err());
+        }
+        assert!(PushTarget::new(Provider::Fcm, None, None).is_err());
+        assert!(PushTarget::new(Provider::Webpush, Some("token"), None).is_err());
+        assert!(PushTarget::new(Provider::Fcm, Some("token"), subscription("https://push.example/1", &key, &auth)).is_err());
+    }
+
+    #[test]
+    fn an_apple_token_is_one_however_it_is_written() {
+        let of = |token: &str| PushTarget::new(Provider::Apns, Some(token), None).map(|target| target.address().to_owned());
+        assert_eq!(of("00FFAA00FFAA00FF"), of("00ffaa00ffaa00ff"));
+        let padded = subscription("https://push.example/1", &format!("{}=", "B".repeat(87)), &format!("{}==", "a".repeat(22)));
+        let target = PushTarget::new(Provider::Webpush, None, padded).expect("a subscription");
+        assert!(matches!(&target, PushTarget::Webpush(one) if one.auth.len() == 22 && one.p256dh.len() == 87));
+        assert!(!format!("{target:?}").contains("push.example"));
+    }
+}
