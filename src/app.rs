@@ -22,6 +22,7 @@ use crate::http::{self, ListenError, Listener, Rooms, Serving};
 use crate::hub::{Hub, Mark};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
+use crate::push::{Courier, Post};
 use crate::reaper::Reaper;
 use crate::session::{Door, Sessions, Wheel};
 use crate::store::{Store, StoreError};
@@ -41,6 +42,8 @@ const DRAIN_AGAIN: Duration = Duration::from_millis(200);
 pub enum AppError {
     /// An issuer's keys.
     Auth(ConfigError),
+    /// A credential for pushes.
+    Push(crate::config::ConfigError),
     /// The store.
     Store(StoreError),
     /// The port.
@@ -55,6 +58,7 @@ impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             AppError::Auth(error) => write!(f, "{error}"),
+            AppError::Push(error) => write!(f, "{error}"),
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "the system refuses: {error}"),
@@ -74,7 +78,8 @@ pub struct App {
     stop: oneshot::Sender<()>,
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
-    reaper: JoinHandle<()>,
+    background: [JoinHandle<()>; 2],
+    post: Post,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
@@ -96,10 +101,12 @@ impl App {
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::new(store.clone(), committer.gate().clone());
-        let sync = Sync::new(reader.clone(), committer.clone(), clock);
+        let post = Post::new(config.desks().map_err(AppError::Push)?);
+        let sync = Sync::new(reader.clone(), committer.clone(), post.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools());
         let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
         let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
+        let courier = Courier::new(reader.clone(), committer.clone(), post.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
         let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
@@ -115,14 +122,19 @@ impl App {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(clock, wheel, gate, metrics, store));
-        let reaper = tokio::spawn(reaper.run());
+        let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run())];
         info!(%address, data = %config.data.display(), "driftless serves");
-        Ok(App { address, serving, stop, draining, ticker, reaper, committer, writer, hub, drain_s: config.drain_s })
+        Ok(App { address, serving, stop, draining, ticker, background, post, committer, writer, hub, drain_s: config.drain_s })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The offices through which devices are woken: they can be exchanged while the server runs.
+    pub fn post(&self) -> &Post {
+        &self.post
     }
 
     /// Runs until `shutdown` is ready, then drains: nothing new comes in, what was handed in is answered, devices are told to come back,
@@ -141,7 +153,7 @@ impl App {
         {
             warn!(drain_s = self.drain_s, "some connections did not end in time");
         }
-        self.reaper.abort();
+        self.background.iter().for_each(JoinHandle::abort);
         self.committer.stop().await;
         self.ticker.abort();
         let ended = tokio::task::spawn_blocking(|| self.writer.join()).await;

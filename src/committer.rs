@@ -102,6 +102,8 @@ pub enum Notice {
     Jumped(Identity, DatasetName, u64),
     /// All sessions of an identity end.
     Ended(Identity, Mark),
+    /// The session of a device ends: it was revoked.
+    Revoked(Identity, DeviceId),
 }
 
 /// The way to the one writer; cheap to clone.

@@ -5,7 +5,7 @@
 mod keys;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ pub use source::{ConfigError, Flags, StoreFlags, read};
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
 use crate::merge::Policy;
+use crate::push::{self, Desk, Office, WakeSettings};
 use crate::store::Keeping;
 use crate::sync::Pool;
 use crate::{http, store};
@@ -113,6 +114,8 @@ pub struct PoolSection {
     datasets: BTreeMap<DatasetName, Policy>,
     limits: Limits,
     keep: KeepSection,
+    push: push::Config,
+    wakes: WakeSettings,
     /// Whose tokens it believes.
     pub issuers: Vec<IssuerConfig>,
 }
@@ -156,6 +159,8 @@ impl Default for PoolSection {
             datasets: BTreeMap::new(),
             limits: Limits::default(),
             keep: KeepSection::default(),
+            push: push::Config::default(),
+            wakes: WakeSettings::default(),
             issuers: Vec::new(),
         }
     }
@@ -232,6 +237,15 @@ impl Config {
         // Which port a 0 comes to is known only later.
         let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
         store::Config { engine, cache_mib, journal_mib, reserve_mib, address }
+    }
+
+    /// Where the devices of the pools are woken. Reads the credentials' files.
+    pub fn desks(&self) -> Result<HashMap<String, Desk>, ConfigError> {
+        let desk = |(name, pool): (&String, &PoolSection)| {
+            let office = Office::new(&pool.push).map_err(|error| ConfigError::wrong(&format!("pools.{name}.push: {error}")))?;
+            Ok((name.clone(), Desk { office, wakes: pool.wakes }))
+        };
+        self.pools.iter().map(desk).collect()
     }
 
     /// What cannot be said by the types alone.

@@ -126,6 +126,13 @@ impl Hub {
         }
     }
 
+    /// Marks the session of one device.
+    pub fn mark_device(&self, identity: &str, device: &DeviceId, mark: Mark) {
+        if let Some(room) = self.shard(identity).get(identity) {
+            room.sessions.iter().filter(|(known, _)| known == device).for_each(|(_, mailbox)| mailbox.mark(mark));
+        }
+    }
+
     /// Marks every session there is.
     pub fn mark_all(&self, mark: Mark) {
         for shard in self.shards.iter() {

@@ -33,6 +33,8 @@ pub enum Arrival {
     Welcome(Identity),
     /// This identity, with no room for another device.
     TooManyDevices,
+    /// This identity, of which the device was revoked.
+    Revoked,
 }
 
 /// Finds or makes identities; cheap to clone.
@@ -57,11 +59,11 @@ impl Identities {
     pub async fn arrive(&self, visitor: Visitor) -> Result<Arrival, Unavailable> {
         let known = visitor.clone();
         let known = self.reader.read(move |store| match store.identity(login(&known))? {
-            Some(identity) if store.knows(&identity, &known.device)? => Ok(Some(identity)),
-            _ => Ok(None),
+            Some(identity) => Ok(store.knows(&identity, &known.device)?.map(|admission| (identity, admission))),
+            None => Ok(None),
         });
         match known.await? {
-            Some(identity) => Ok(Arrival::Welcome(identity)),
+            Some((identity, admission)) => Ok(arrival(identity, admission)),
             None => self.sign_in(visitor).await,
         }
     }
@@ -74,10 +76,16 @@ impl Identities {
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
         let of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
         let (fresh, spare) = (of(Uuid::new_v5(&NAMESPACE, name.as_bytes())), of(Uuid::new_v4()));
-        match self.committer.sign_in(SignIn { pool, issuer, subject, fresh, spare, device, most_devices }).await? {
-            (identity, Admission::Admitted) => Ok(Arrival::Welcome(identity)),
-            (_, Admission::TooMany) => Ok(Arrival::TooManyDevices),
-        }
+        let (identity, admission) = self.committer.sign_in(SignIn { pool, issuer, subject, fresh, spare, device, most_devices }).await?;
+        Ok(arrival(identity, admission))
+    }
+}
+
+fn arrival(identity: Identity, admission: Admission) -> Arrival {
+    match admission {
+        Admission::Admitted => Arrival::Welcome(identity),
+        Admission::TooMany => Arrival::TooManyDevices,
+        Admission::Revoked => Arrival::Revoked,
     }
 }
 

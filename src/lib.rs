@@ -4,6 +4,8 @@
 //! may ask, the [`committer`] decides it in a group ([`store`], with the pure rules of [`merge`]), makes the group durable once,
 //! publishes to the [`hub`] and replies; the identity's other sessions take the change from there.
 //!
+//! What a version is owed to devices that do not acknowledge it is noted with it; the courier in [`push`] wakes them.
+//!
 //! What an operator asks comes in through [`http`] too, and is done in [`admin`]; the commands that ask it are in [`operator`].
 //!
 //! Arrows point down this list only, and the last five import nothing of ours but the protocol; a test holds them to it.
@@ -21,6 +23,7 @@ pub mod admin;
 pub mod sync;
 
 pub mod identity;
+pub mod push;
 pub mod reaper;
 
 pub mod committer;

@@ -18,6 +18,14 @@ pub struct Outcome {
     outcome: &'static str,
 }
 
+/// What became of a wake: who carried it, what happened, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Carried {
+    provider: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
 /// Everything that is counted; cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
@@ -41,6 +49,10 @@ struct Inner {
     reaper_steps: Counter,
     reaper_late: Gauge,
     store_failures: Family<Outcome, Counter>,
+    pushes: Family<Carried, Counter>,
+    push_time: Histogram,
+    push_late: Gauge,
+    push_stopped: Gauge,
 }
 
 impl Default for Inner {
@@ -73,6 +85,15 @@ impl Default for Inner {
         let reaper_late = Gauge::default();
         registry.register_with_unit("reaper_late", "how long the dataset that waits longest is due", Unit::Seconds, reaper_late.clone());
         let store_failures = family(&mut registry, "store_failures", "groups that could not be made durable, by reason");
+        let pushes = Family::<Carried, Counter>::default();
+        registry.register("push_wakes", "wakes, and looks at a device that sent none, by provider, outcome and reason", pushes.clone());
+        let push_time = Histogram::new(exponential_buckets(0.01, 2.0, 20));
+        let help = "time from the oldest write that a device is owed to the gateway's acceptance of its wake";
+        registry.register_with_unit("push_write_to_acceptance", help, Unit::Seconds, push_time.clone());
+        let push_late = Gauge::default();
+        registry.register_with_unit("push_late", "how long the identity that waits longest is due", Unit::Seconds, push_late.clone());
+        let push_stopped = Gauge::default();
+        registry.register("push_stopped_apps", "apps whose wakes are stopped because their gateway refuses them", push_stopped.clone());
         Inner {
             registry,
             sessions,
@@ -89,6 +110,10 @@ impl Default for Inner {
             reaper_steps,
             reaper_late,
             store_failures,
+            pushes,
+            push_time,
+            push_late,
+            push_stopped,
         }
     }
 }
@@ -163,6 +188,26 @@ impl Metrics {
     /// A group could not be made durable.
     pub fn store_failed(&self, reason: &'static str) {
         count(&self.inner.store_failures, reason);
+    }
+
+    /// A device was woken, or looked at and not.
+    pub fn push(&self, provider: &'static str, outcome: &'static str, reason: &'static str) {
+        self.inner.pushes.get_or_create(&Carried { provider, outcome, reason }).inc();
+    }
+
+    /// A gateway took a wake, so long after the write.
+    pub fn push_accepted(&self, seconds: f64) {
+        self.inner.push_time.observe(seconds);
+    }
+
+    /// How far behind the courier is, in seconds.
+    pub fn push_late(&self, seconds: u64) {
+        self.inner.push_late.set(seconds as i64);
+    }
+
+    /// How many apps are stopped.
+    pub fn push_stopped(&self, apps: usize) {
+        self.inner.push_stopped.set(apps as i64);
     }
 
     /// All of it in OpenMetrics text.

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits};
+use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, Registration};
 
 use crate::clock::Clock;
 use crate::committer::{AckOf, Answer, Committer, Reader, Unavailable};
 use crate::merge::Policy;
-use crate::store::{Cursor, Decision, Identity, Keeping, Patch, Reading, Rules, Seen, Start, Store};
+use crate::push::{NotTaken, Post};
+use crate::store::{Admission, Cursor, Decision, Identity, Keeping, Patch, Reading, Registering, Rules, Seen, Start, Store};
 
 /// A pool as far as its data is concerned.
 #[derive(Clone, Debug)]
@@ -75,18 +76,31 @@ pub enum AckError {
     Unavailable(Unavailable),
 }
 
+/// A registration that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RegisterError {
+    /// It is not taken.
+    NotTaken(NotTaken),
+    /// The store cannot.
+    Unavailable(Unavailable),
+}
+
+/// How long after a device was seen it is noted again, in milliseconds: a day is fine for what counts in weeks.
+const SEEN_AGAIN_MS: u64 = 24 * 3600 * 1000;
+
 /// Access to the data; cheap to clone.
 #[derive(Clone)]
 pub struct Sync {
     reader: Reader,
     committer: Committer,
+    post: Post,
     clock: Clock,
 }
 
 impl Sync {
-    /// Over a reader and its committer.
-    pub fn new(reader: Reader, committer: Committer, clock: Clock) -> Sync {
-        Sync { reader, committer, clock }
+    /// Over a reader, its committer, and where devices are woken.
+    pub fn new(reader: Reader, committer: Committer, post: Post, clock: Clock) -> Sync {
+        Sync { reader, committer, post, clock }
     }
 
     /// The id of the store's history.
@@ -117,14 +131,53 @@ impl Sync {
         self.committer.write(patch, rules, session).await
     }
 
-    /// What a device is told when it comes in; `None` if its identity is not there any more.
+    /// What a device is told when it comes in; `None` if its identity is not there any more, or the device was revoked.
     pub async fn arrival(&self, who: &Principal) -> Result<Option<Arrival>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
+            // It may have been revoked after it was let in.
+            if store.knows(&identity, &device)? == Some(Admission::Revoked) {
+                return Ok(None);
+            }
             Ok(Some(Arrival { patch: store.newest_patch(&identity, &device)?, merged }))
         };
         self.reader.read(read).await
+    }
+
+    /// Notes that a device came in, if anything depends on it: a wake that waits for it is put off.
+    pub async fn greet(&self, who: &Principal) -> Result<(), Unavailable> {
+        let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
+        if !self.reader.read(move |store| store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
+            return Ok(());
+        }
+        let (identity, device) = (who.identity.clone(), who.device.clone());
+        self.committer.act(move |group, now_ms| Ok((group.seen(&identity, &device, now_ms)?, Vec::new()))).await
+    }
+
+    /// Has a device woken by pushes from now on; returns when that is durable.
+    pub async fn register(&self, who: &Principal, registration: Registration) -> Result<(), RegisterError> {
+        self.post.check(&who.pool.name, &registration).map_err(RegisterError::NotTaken)?;
+        let (identity, device) = (who.identity.clone(), who.device.clone());
+        let act = self.committer.act(move |group, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new())));
+        match act.await {
+            Ok(Registering::Done) => Ok(()),
+            // Its session is about to be told why.
+            Ok(Registering::NoIdentity) => Err(RegisterError::Unavailable(Unavailable::Now)),
+            Err(why) => Err(RegisterError::Unavailable(why)),
+        }
+    }
+
+    /// Has a device woken no more; returns when that is durable.
+    pub async fn unregister(&self, who: &Principal) -> Result<(), Unavailable> {
+        let (identity, device) = (who.identity.clone(), who.device.clone());
+        self.committer.act(move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new()))).await
+    }
+
+    /// Who wakes a device, and for which app.
+    pub async fn registered(&self, who: &Principal) -> Result<Option<(Provider, String)>, Unavailable> {
+        let (identity, device) = (who.identity.clone(), who.device.clone());
+        self.reader.read(move |store| store.registered(&identity, &device)).await
     }
 
     /// Where a reader that has seen this begins.

@@ -70,6 +70,8 @@ codes! {
     Erased = 4014, "erased", GiveUp;
     /// The identity was merged into another one, to which its logins lead from now on.
     Moved = 4015, "moved", Reconnect;
+    /// The device was revoked: it may not come in any more.
+    Revoked = 4016, "revoked", GiveUp;
 }
 
 impl CloseCode {

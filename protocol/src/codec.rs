@@ -13,7 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::outline::Outline;
 use crate::text::{Names, Text};
-use crate::{Change, ClientMessage, DatasetName, DeviceId, Position, RefusalCode, ServerMessage, limits};
+use crate::{
+    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Subscription,
+    limits,
+};
 
 /// How messages become bytes, chosen by the WebSocket subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -118,6 +121,24 @@ impl Codec {
         flat.message()
     }
 
+    /// Reads a registration whose type the path has named already.
+    pub fn decode_registration(self, bytes: &[u8]) -> Result<Registration, DecodeError> {
+        #[derive(Deserialize)]
+        struct Body {
+            provider: Option<Provider>,
+            app: Option<Text>,
+            token: Option<Text>,
+            subscription: Option<Named<Subscribed>>,
+            datasets: Option<Vec<DatasetName>>,
+            shown: Option<bool>,
+        }
+        let refused = |code, message| DecodeError::Refused { id: None, dataset: None, code, message };
+        let body: Named<Body> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
+        let Body { provider, app, token, subscription, datasets, shown } = body.0;
+        let flat = Flat { provider, app, token, subscription, datasets, shown, ..Flat::default() };
+        flat.registration().map_err(|Wrong(code, message)| refused(code, message))
+    }
+
     /// Reads what a server said.
     pub fn decode_server(self, bytes: &[u8]) -> Result<ServerMessage, DecodeError> {
         self.decode(bytes).map_err(DecodeError::Broken)
@@ -153,6 +174,19 @@ struct Flat {
     changes: Option<Vec<Named<Change>>>,
     offer: Option<bool>,
     version: Option<u64>,
+    provider: Option<Provider>,
+    app: Option<Text>,
+    subscription: Option<Named<Subscribed>>,
+    datasets: Option<Vec<DatasetName>>,
+    shown: Option<bool>,
+}
+
+/// A subscription as it comes.
+#[derive(Deserialize)]
+struct Subscribed {
+    endpoint: Text,
+    p256dh: Text,
+    auth: Text,
 }
 
 impl Flat {
@@ -195,9 +229,26 @@ impl Flat {
                 let version = counted(needed(self.version, "ack", "version")?, "version")?;
                 Ok(ClientMessage::Ack { dataset: needed(self.dataset, "ack", "dataset")?, version })
             }
+            "register" => self.registration().map(ClientMessage::Register),
+            "unregister" => Ok(ClientMessage::Unregister),
             "ping" => Ok(ClientMessage::Ping),
             unknown => Err(Wrong(RefusalCode::UnknownType, format!("unknown type {unknown:.40}"))),
         }
+    }
+}
+
+impl Flat {
+    fn registration(self) -> Result<Registration, Wrong> {
+        let provider = needed(self.provider, "register", "provider")?;
+        let app = needed(self.app, "register", "app")?.0;
+        let subscription = self.subscription.map(|Named(one)| {
+            let Subscribed { endpoint: Text(endpoint), p256dh: Text(p256dh), auth: Text(auth) } = one;
+            Subscription { endpoint, p256dh, auth }
+        });
+        let token = self.token.map(|Text(token)| token);
+        let target =
+            PushTarget::new(provider, token.as_deref(), subscription).map_err(|why| Wrong(RefusalCode::BadPushToken, why.to_owned()))?;
+        Registration::new(target, app, self.datasets, self.shown.unwrap_or_default()).map_err(|why| Wrong::request(why.to_owned()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, DatasetName, DeviceId, Epoch, Record, RefusalCode, limits};
+use crate::{Change, DatasetName, DeviceId, Epoch, Provider, Record, RefusalCode, Registration, limits};
 
 /// What a device has seen of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,10 @@ pub enum ClientMessage {
         /// The version.
         version: u64,
     },
+    /// Where this installation is woken while it sleeps; replaces what it registered before.
+    Register(Registration),
+    /// It is not to be woken any more.
+    Unregister,
     /// Asks for a pong.
     Ping,
 }
@@ -86,6 +90,10 @@ impl std::fmt::Debug for ClientMessage {
                 write!(f, "write id={id} dataset={dataset} changes={}", changes.len())
             }
             ClientMessage::Ack { dataset, version } => write!(f, "ack dataset={dataset} version={version}"),
+            ClientMessage::Register(Registration { target, app, datasets, shown }) => {
+                write!(f, "register target={target:?} app={app} datasets={:?} shown={shown}", datasets.as_ref().map(Vec::len))
+            }
+            ClientMessage::Unregister => write!(f, "unregister"),
             ClientMessage::Ping => write!(f, "ping"),
         }
     }
@@ -179,6 +187,15 @@ pub enum ServerMessage {
         /// In seconds.
         expires_in_s: u64,
     },
+    /// The answer to register: it is on disk.
+    Registered {
+        /// Who wakes it.
+        provider: Provider,
+        /// For which app.
+        app: String,
+    },
+    /// The answer to unregister: nothing wakes this device any more.
+    Unregistered,
     /// The answer to ping.
     Pong,
     /// The last message before the socket closes.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{DatasetName, limits};
 
@@ -78,6 +78,45 @@ pub struct Registration {
     pub shown: bool,
 }
 
+/// As it travels: `provider` and what goes with it stand beside the other fields.
+impl Serialize for Registration {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Fields<'a> {
+            provider: Provider,
+            app: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            token: Option<&'a str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            subscription: Option<&'a Subscription>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            datasets: Option<&'a [DatasetName]>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            shown: bool,
+        }
+        let (token, subscription) = match &self.target {
+            PushTarget::Apns(token) | PushTarget::ApnsSandbox(token) | PushTarget::Fcm(token) => (Some(token.as_str()), None),
+            PushTarget::Webpush(subscription) => (None, Some(subscription)),
+        };
+        let (provider, datasets) = (self.target.provider(), self.datasets.as_deref());
+        Fields { provider, app: &self.app, token, subscription, datasets, shown: self.shown }.serialize(serializer)
+    }
+}
+
+impl Registration {
+    /// Checks what an app sent.
+    pub fn new(target: PushTarget, app: String, datasets: Option<Vec<DatasetName>>, shown: bool) -> Result<Registration, &'static str> {
+        if !(1..=limits::APP_BYTES).contains(&app.len()) || !app.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err("app must be 1 to 256 printable ASCII characters without spaces");
+        }
+        match &datasets {
+            Some(names) if names.is_empty() => Err("datasets must name one at least; without it all wake the device"),
+            Some(names) if names.len() > limits::DATASETS => Err("datasets must name 200 at most; without it all wake the device"),
+            _ => Ok(Registration { target, app, datasets, shown }),
+        }
+    }
+}
+
 impl PushTarget {
     /// Who carries it.
     pub fn provider(&self) -> Provider {
@@ -98,7 +137,7 @@ impl PushTarget {
     }
 
     /// Checks what an app sent.
-    pub(crate) fn new(provider: Provider, token: Option<&str>, subscription: Option<Subscription>) -> Result<PushTarget, &'static str> {
+    pub fn new(provider: Provider, token: Option<&str>, subscription: Option<Subscription>) -> Result<PushTarget, &'static str> {
         match (provider, token, subscription) {
             (Provider::Apns, Some(token), None) => Ok(PushTarget::Apns(apns(token)?)),
             (Provider::ApnsSandbox, Some(token), None) => Ok(PushTarget::ApnsSandbox(apns(token)?)),

@@ -60,6 +60,10 @@ refusals! {
     OtherIdentity = "other_identity",
     /// An acknowledgement of a version that does not exist.
     AheadOfServer = "ahead_of_server",
+    /// What is registered for push is no token or subscription of its provider.
+    BadPushToken = "bad_push_token",
+    /// The pool has no credential for this app and provider.
+    UnknownApp = "unknown_app",
     /// The store cannot take or give it now. It may be sent again, with the same patch number.
     Unavailable = "unavailable",
     /// The store takes no writes now: its disk is full or fails. It may be sent again, with the same patch number.

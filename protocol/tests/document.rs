@@ -9,7 +9,7 @@ mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use driftless_protocol::{Advice, Change, ClientMessage, CloseCode, Limits, Record, RefusalCode, ServerMessage, limits};
+use driftless_protocol::{Advice, Change, ClientMessage, CloseCode, Limits, Record, RefusalCode, Registration, ServerMessage, limits};
 use samples::{client_samples, server_samples};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
@@ -24,6 +24,10 @@ fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static s
         ClientMessage::List => ("list", &[]),
         ClientMessage::Write { id: _, dataset: _, changes: _, offer: _ } => ("write", &["id", "dataset", "changes", "offer"]),
         ClientMessage::Ack { dataset: _, version: _ } => ("ack", &["dataset", "version"]),
+        ClientMessage::Register(Registration { target: _, app: _, datasets: _, shown: _ }) => {
+            ("register", &["provider", "app", "token", "subscription", "datasets", "shown"])
+        }
+        ClientMessage::Unregister => ("unregister", &[]),
         ClientMessage::Ping => ("ping", &[]),
     }
 }
@@ -41,6 +45,8 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
         ServerMessage::Conflict { id: _, dataset: _, records: _ } => ("conflict", &["id", "dataset", "records"]),
         ServerMessage::Refused { id: _, dataset: _, code: _, message: _ } => ("refused", &["id", "dataset", "code", "message"]),
         ServerMessage::Renew { expires_in_s: _ } => ("renew", &["expires_in_s"]),
+        ServerMessage::Registered { provider: _, app: _ } => ("registered", &["provider", "app"]),
+        ServerMessage::Unregistered => ("unregistered", &[]),
         ServerMessage::Pong => ("pong", &[]),
         ServerMessage::Bye { code: _, reason: _, reconnect_after_ms: _ } => ("bye", &["code", "reason", "reconnect_after_ms"]),
     }

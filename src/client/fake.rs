@@ -108,7 +108,12 @@ impl Fake {
                 vec![ServerMessage::Datasets { datasets: self.lock().iter().map(info).collect() }]
             }
             ClientMessage::Write { id, dataset, changes, .. } => vec![self.write(id, dataset, changes, device)],
-            ClientMessage::Renew { .. } | ClientMessage::Close { .. } | ClientMessage::Ack { .. } | ClientMessage::Ping => Vec::new(),
+            ClientMessage::Renew { .. }
+            | ClientMessage::Close { .. }
+            | ClientMessage::Ack { .. }
+            | ClientMessage::Register(_)
+            | ClientMessage::Unregister
+            | ClientMessage::Ping => Vec::new(),
         }
     }
 

@@ -75,7 +75,7 @@ impl Session {
             Event::OfferRefused { dataset, ours, code, message } => {
                 note(&format!("{dataset}: not written again ({code}: {}): {}", printable(message), keys(ours)));
             }
-            Event::Changed { .. } | Event::Synced { .. } | Event::Missed { .. } => {}
+            Event::Changed { .. } | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered | Event::Missed { .. } => {}
         }
         Ok(())
     }

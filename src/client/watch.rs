@@ -33,6 +33,8 @@ pub(super) async fn run(session: &mut Session, dataset: &DatasetName, output: &m
             | Event::Disconnected { .. }
             | Event::Restored { .. }
             | Event::Moved { .. }
+            | Event::Registered { .. }
+            | Event::Unregistered
             | Event::OfferConflict { .. }
             | Event::OfferRefused { .. }
             | Event::Refused { .. }

@@ -187,6 +187,7 @@ impl Writer {
         match notice {
             Notice::Jumped(identity, dataset, version) => self.hub.jump(identity.as_str(), &dataset, version),
             Notice::Ended(identity, mark) => self.hub.mark(identity.as_str(), mark),
+            Notice::Revoked(identity, device) => self.hub.mark_device(identity.as_str(), &device, Mark::Revoked),
         }
     }
 
@@ -215,7 +216,7 @@ impl Done {
                 .iter()
                 .filter_map(|notice| match notice {
                     Notice::Jumped(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
-                    Notice::Ended(..) => None,
+                    Notice::Ended(..) | Notice::Revoked(..) => None,
                 })
                 .collect(),
             Done::Ack(_) | Done::SignIn { .. } => Vec::new(),
@@ -227,7 +228,7 @@ impl Done {
         let Done::Act(Acted { notices, .. }) = self else { return Vec::new() };
         let ended = |notice: &Notice| match notice {
             Notice::Ended(identity, mark) => Some((identity.clone(), *mark)),
-            Notice::Jumped(..) => None,
+            Notice::Jumped(..) | Notice::Revoked(..) => None,
         };
         notices.iter().filter_map(ended).collect()
     }

@@ -65,6 +65,8 @@ pub(super) async fn changes(
     let who = enter(&rooms, &headers).await?.principal;
     let dataset = named(&dataset)?;
     let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
+    // A wake that is not put off is one too many, no loss.
+    let _ = rooms.sync.greet(&who).await;
     let (mut start, mut reset, shared) = match rooms.sync.start(&who, &dataset, seen).await? {
         Start::After(cursor) | Start::Fresh(cursor) => (cursor, false, None),
         Start::Reset { cursor, shared } => (cursor, true, shared),
@@ -149,7 +151,7 @@ pub(super) async fn ack(
 }
 
 /// An answer that says whose data it is about: a device whose identity was merged into another has positions that mean nothing here.
-fn told(who: &Principal, mut answer: Response) -> Response {
+pub(super) fn told(who: &Principal, mut answer: Response) -> Response {
     if let Ok(identity) = HeaderValue::from_str(who.identity.as_str()) {
         answer.headers_mut().insert(IDENTITY, identity);
     }

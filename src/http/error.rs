@@ -87,7 +87,7 @@ impl IntoResponse for Error {
                 let status = match denied {
                     Denied::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
                     Denied::Token(_) => StatusCode::UNAUTHORIZED,
-                    Denied::TooManyDevices => StatusCode::FORBIDDEN,
+                    Denied::TooManyDevices | Denied::Revoked => StatusCode::FORBIDDEN,
                     Denied::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 plain(status, &denied.to_string())
@@ -132,6 +132,8 @@ fn refusal_status(code: RefusalCode) -> StatusCode {
         | RefusalCode::HelloAgain
         | RefusalCode::NotOpen
         | RefusalCode::WrongType
+        | RefusalCode::BadPushToken
+        | RefusalCode::UnknownApp
         | RefusalCode::Unknown => StatusCode::BAD_REQUEST,
     }
 }

@@ -7,6 +7,7 @@ mod datasets;
 mod error;
 mod health;
 mod link;
+mod push;
 mod server;
 mod socket;
 mod stream;
@@ -57,6 +58,7 @@ pub fn router(rooms: Rooms) -> Router {
         .route("/v1/datasets/{dataset}/changes", get(datasets::changes))
         .route("/v1/datasets/{dataset}/write", post(datasets::write))
         .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
+        .route("/v1/push", get(push::look).put(push::register).delete(push::unregister))
         .route("/v1/identity/link", post(link::link))
         .nest("/admin/api", admin::routes(rooms.clone()))
         .route("/health/live", get(health::live))

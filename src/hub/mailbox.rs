@@ -20,6 +20,8 @@ pub enum Mark {
     Erased = 16,
     /// The identity was merged into another one.
     Merged = 32,
+    /// The device was revoked.
+    Revoked = 64,
 }
 
 /// The marks that a session found.

@@ -132,6 +132,9 @@ impl<'a> Desk<'a> {
         if marks.has(Mark::Merged) {
             return Err(End::Close(CloseCode::Moved));
         }
+        if marks.has(Mark::Revoked) {
+            return Err(End::Close(CloseCode::Revoked));
+        }
         self.draining |= marks.has(Mark::Drain);
         self.moved |= marks.has(Mark::Moved);
         if marks.has(Mark::Tick) {

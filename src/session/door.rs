@@ -26,6 +26,8 @@ pub enum Denied {
     Token(Refusal),
     /// The identity has as many devices as its pool allows.
     TooManyDevices,
+    /// The device was revoked.
+    Revoked,
     /// The store cannot.
     Unavailable,
 }
@@ -46,6 +48,7 @@ impl Denied {
             Denied::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
             Denied::Token(_) => CloseCode::TokenRefused,
             Denied::TooManyDevices => CloseCode::TooManyDevices,
+            Denied::Revoked => CloseCode::Revoked,
             Denied::Unavailable => CloseCode::ServerError,
         }
     }
@@ -55,6 +58,7 @@ impl Denied {
         match self {
             Denied::Token(refusal) => refusal.code(),
             Denied::TooManyDevices => "too_many_devices",
+            Denied::Revoked => "revoked",
             Denied::Unavailable => "unavailable",
         }
     }
@@ -65,6 +69,7 @@ impl std::fmt::Display for Denied {
         match self {
             Denied::Token(refusal) => write!(f, "{refusal}"),
             Denied::TooManyDevices => f.write_str("this identity has as many devices as its pool allows"),
+            Denied::Revoked => f.write_str("this device was revoked; an operator can let it in again"),
             Denied::Unavailable => f.write_str("the store cannot be asked now"),
         }
     }
@@ -94,6 +99,7 @@ impl Door {
         match self.identities.arrive(visitor(pool, login, device.clone())).await {
             Ok(Arrival::Welcome(identity)) => Ok(Entry { principal: Principal { pool: Arc::clone(pool), identity, device }, expires_s }),
             Ok(Arrival::TooManyDevices) => Err(Denied::TooManyDevices),
+            Ok(Arrival::Revoked) => Err(Denied::Revoked),
             Err(_) => Err(Denied::Unavailable),
         }
     }

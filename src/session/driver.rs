@@ -126,6 +126,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         let Desk { inner, who, .. } = &self.desk;
         match inner.sync.arrival(who).await {
             Ok(Some(arrival)) => {
+                // A wake that is not put off is one too many, no loss.
+                let _ = inner.sync.greet(who).await;
                 let welcome = handshake::welcome(who, session, arrival, expires_in_s);
                 self.say(&welcome).await
             }

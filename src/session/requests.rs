@@ -1,6 +1,6 @@
 //! What a device asks, one request at a time. A request that cannot be granted is refused by itself.
 
-use driftless_protocol::{Change, ClientMessage, DatasetName, Op, Position, RefusalCode, ServerMessage};
+use driftless_protocol::{Change, ClientMessage, DatasetName, Op, Position, RefusalCode, Registration, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::desk::{Desk, End};
@@ -8,12 +8,18 @@ use super::door::Renewal;
 use super::driver::{Driver, Pending};
 use super::following::Following;
 use crate::committer::Unavailable;
-use crate::sync::Writing;
+use crate::push::NotTaken;
+use crate::sync::{RegisterError, Writing};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
         match message {
             ClientMessage::Ping => self.say(&ServerMessage::Pong).await,
+            ClientMessage::Register(registration) => self.register(registration).await,
+            ClientMessage::Unregister => match self.desk.inner.sync.unregister(&self.desk.who).await {
+                Ok(()) => self.say(&ServerMessage::Unregistered).await,
+                Err(why) => self.refuse_unavailable(None, None, why).await,
+            },
             ClientMessage::Hello { .. } => {
                 self.refuse(None, None, RefusalCode::HelloAgain, "this session has had its hello".to_owned()).await
             }
@@ -36,6 +42,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
                     Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
                 }
             }
+        }
+    }
+
+    async fn register(&mut self, registration: Registration) -> Result<(), End> {
+        let (provider, app) = (registration.target.provider(), registration.app.clone());
+        match self.desk.inner.sync.register(&self.desk.who, registration).await {
+            Ok(()) => self.say(&ServerMessage::Registered { provider, app }).await,
+            Err(RegisterError::NotTaken(NotTaken::UnknownApp(why))) => self.refuse(None, None, RefusalCode::UnknownApp, why).await,
+            Err(RegisterError::NotTaken(NotTaken::BadTarget(why))) => self.refuse(None, None, RefusalCode::BadPushToken, why).await,
+            Err(RegisterError::Unavailable(why)) => self.refuse_unavailable(None, None, why).await,
         }
     }
 

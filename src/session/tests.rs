@@ -52,7 +52,7 @@ fn house() -> House {
         keep: Default::default(),
     };
     let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
-    let sync = Sync::new(reader, committer, clock);
+    let sync = Sync::new(reader, committer, crate::push::Post::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };
     let token = mint(DEVELOPMENT_SECRET, &claims).expect("a token");

@@ -131,8 +131,8 @@ pub enum Decision {
 pub struct Group<'a> {
     pub(super) view: View<'a>,
     pub(super) store: &'a Store,
-    /// Identities that were looked at, and whether they are there.
-    pub(super) there: HashMap<Identity, bool>,
+    /// Identities that were looked at: whether they are there, and how many of their devices are woken by pushes.
+    pub(super) there: HashMap<Identity, Option<u32>>,
 }
 
 impl Store {
@@ -196,6 +196,7 @@ impl Group<'_> {
                 let Patch { identity, dataset, device, .. } = patch;
                 let making = Making { identity, dataset, device, what: What::Patch, keep: &rules.keep, now_ms };
                 making.write(&mut batch, head, new, &records, &known, Vec::new())?;
+                self.owe(identity, dataset, new.version, device, now_ms, &mut batch)?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
                 let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)?, verdict: None };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));

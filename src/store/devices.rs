@@ -3,7 +3,7 @@
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::commit::Group;
-use super::engine::Batch;
+use super::engine::{Batch, Bytes};
 use super::rows::{self, AckRow, DeviceRow, PatchRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -14,12 +14,36 @@ pub enum Admission {
     Admitted,
     /// The identity has as many devices as its pool allows.
     TooMany,
+    /// The device was revoked.
+    Revoked,
+}
+
+/// A device of an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its id.
+    pub device: DeviceId,
+    /// When it came in for the first time, in milliseconds since 1970 (UTC).
+    pub first_seen_ms: u64,
+    /// When it was revoked.
+    pub revoked_ms: Option<u64>,
 }
 
 impl Store {
-    /// Whether a device was here before.
-    pub fn knows(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
-        Ok(self.engine.get(&[keys::device(identity, device)])?.pop().flatten().is_some())
+    /// Whether a device was here before, and may come in again; `None`: it was not.
+    pub fn knows(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
+        self.engine.get(&[keys::device(identity, device)])?.pop().flatten().map(|row| admission(&row)).transpose()
+    }
+
+    /// The devices of an identity, by their ids.
+    pub fn devices(&self, identity: &Identity) -> Result<Vec<Device>, StoreError> {
+        let prefix = keys::devices(identity);
+        let rows = self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)?;
+        let one = |(key, row): &(Bytes, Bytes)| {
+            let DeviceRow { first_seen_ms, revoked_ms } = rows::decode(row)?;
+            Ok(Device { device: keys::Parts::after(key, &prefix)?.device()?, first_seen_ms, revoked_ms })
+        };
+        rows.iter().map(one).collect()
     }
 
     /// The highest patch number of a device, 0 if none.
@@ -43,14 +67,31 @@ impl Group<'_> {
     /// Makes a device known, if there is room.
     pub fn admit(&mut self, identity: &Identity, device: &DeviceId, most: usize, now_ms: u64) -> Result<Admission, StoreError> {
         let key = keys::device(identity, device);
-        if self.view.get(&key)?.is_some() {
-            return Ok(Admission::Admitted);
+        if let Some(row) = self.view.get(&key)? {
+            return admission(&row);
         }
         if self.view.scan(&keys::devices(identity))?.len() >= most {
             return Ok(Admission::TooMany);
         }
-        let row = rows::encode(&DeviceRow { first_seen_ms: now_ms })?;
+        let row = rows::encode(&DeviceRow { first_seen_ms: now_ms, revoked_ms: None })?;
         self.view.decide(Batch { guards: vec![(key.clone(), None)], rows: vec![(key, Some(row))] });
         Ok(Admission::Admitted)
     }
+
+    /// Revokes a device, or lets it in again. A revoked one is not woken any more either. False: there is no such device.
+    pub fn revoke(&mut self, identity: &Identity, device: &DeviceId, revoked_ms: Option<u64>) -> Result<bool, StoreError> {
+        let key = keys::device(identity, device);
+        let Some(row) = self.view.get(&key)? else { return Ok(false) };
+        let row = rows::encode(&DeviceRow { revoked_ms, ..rows::decode(&row)? })?;
+        self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+        if revoked_ms.is_some() {
+            self.unregister(identity, device)?;
+        }
+        Ok(true)
+    }
+}
+
+fn admission(row: &[u8]) -> Result<Admission, StoreError> {
+    let DeviceRow { revoked_ms, .. } = rows::decode(row)?;
+    Ok(if revoked_ms.is_some() { Admission::Revoked } else { Admission::Admitted })
 }

@@ -108,7 +108,7 @@ impl Group<'_> {
         if let Some(row) = self.view.get(&key)? {
             return read(&row);
         }
-        let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new() };
+        let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new(), pushes: 0 };
         let guards = vec![(key.clone(), None), (keys::identity(fresh), None)];
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),
@@ -116,7 +116,7 @@ impl Group<'_> {
             (keys::identity(fresh), Some(rows::encode(&identity)?)),
         ];
         self.view.decide(Batch { guards, rows });
-        self.there.insert(fresh.clone(), true);
+        self.there.insert(fresh.clone(), Some(0));
         Ok(fresh.clone())
     }
 
@@ -152,12 +152,32 @@ impl Group<'_> {
 
     /// Whether an identity may be written to.
     pub(super) fn is_there(&mut self, identity: &Identity) -> Result<bool, StoreError> {
-        if let Some(there) = self.there.get(identity) {
-            return Ok(*there);
+        Ok(self.looked_up(identity)?.is_some())
+    }
+
+    /// How many devices of an identity are woken by pushes.
+    pub(super) fn pushes(&mut self, identity: &Identity) -> Result<u32, StoreError> {
+        Ok(self.looked_up(identity)?.unwrap_or(0))
+    }
+
+    fn looked_up(&mut self, identity: &Identity) -> Result<Option<u32>, StoreError> {
+        if let Some(known) = self.there.get(identity) {
+            return Ok(*known);
         }
-        let there = self.identity_row(identity)?.is_some_and(|row| row.moved_to.is_none());
-        self.there.insert(identity.clone(), there);
-        Ok(there)
+        let found = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pushes);
+        self.there.insert(identity.clone(), found);
+        Ok(found)
+    }
+
+    /// Counts a device that is woken by pushes, or one that is not any more.
+    pub(super) fn count_pushes(&mut self, identity: &Identity, change: i32) -> Result<(), StoreError> {
+        let Some(mut row) = self.identity_row(identity)? else { return Ok(()) };
+        row.pushes = row.pushes.saturating_add_signed(change);
+        if row.moved_to.is_none() {
+            self.there.insert(identity.clone(), Some(row.pushes));
+        }
+        self.view.decide(Batch { guards: Vec::new(), rows: vec![(keys::identity(identity), Some(rows::encode(&row)?))] });
+        Ok(())
     }
 
     pub(super) fn identity_row(&self, identity: &Identity) -> Result<Option<IdentityRow>, StoreError> {

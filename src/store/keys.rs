@@ -18,6 +18,12 @@
 //! | `u` identity, dataset, version, piece | history: what that version replaced |
 //! | `r` due, identity, dataset | when the reaper looks at a dataset |
 //! | `w` identity | work that is under way: an erasure, a merge |
+//! | `t` identity, device | where the device is woken |
+//! | `n` pool, family, hash | the device with which a push token stands |
+//! | `e` identity, dataset | a version that somebody may be owed |
+//! | `b` date, identity, dataset | when the courier looks at it |
+//! | `q` identity, device | what the device was woken for, and what it may be sent |
+//! | `y` identity, device, slot | why it was woken, or was not |
 
 use driftless_protocol::{DatasetName, DeviceId, Key};
 
@@ -43,12 +49,18 @@ pub(super) enum Kind {
     History = b'u',
     Due = b'r',
     Work = b'w',
+    Push = b't',
+    Binding = b'n',
+    Owed = b'e',
+    WakeDue = b'b',
+    Purse = b'q',
+    WakeLog = b'y',
 }
 
 #[cfg(test)]
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 15] = [
+    pub(super) const ALL: [Kind; 21] = [
         Kind::Meta,
         Kind::Login,
         Kind::Identity,
@@ -64,6 +76,12 @@ impl Kind {
         Kind::History,
         Kind::Due,
         Kind::Work,
+        Kind::Push,
+        Kind::Binding,
+        Kind::Owed,
+        Kind::WakeDue,
+        Kind::Purse,
+        Kind::WakeLog,
     ];
 }
 
@@ -199,6 +217,39 @@ pub(super) fn work(identity: &Identity) -> Bytes {
     RowKey::of(Kind::Work).name(identity).done()
 }
 
+pub(super) fn push(identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(Kind::Push).name(identity).name(device.as_str()).done()
+}
+
+pub(super) fn binding(pool: &str, family: &[u8], hash: &[u8]) -> Bytes {
+    RowKey::of(Kind::Binding).name(pool).name(family).name(hash).done()
+}
+
+pub(super) fn owed(identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::Owed).name(identity).name(dataset.as_str()).done()
+}
+
+pub(super) fn wake_due(at_ms: u64, identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(Kind::WakeDue).version(at_ms).name(identity).name(dataset.as_str()).done()
+}
+
+/// The end of all dates up to and with this one.
+pub(super) fn wake_due_until(at_ms: u64) -> Bytes {
+    RowKey::of(Kind::WakeDue).version(at_ms.saturating_add(1)).done()
+}
+
+pub(super) fn purse(identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(Kind::Purse).name(identity).name(device.as_str()).done()
+}
+
+pub(super) fn wake_log(identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(Kind::WakeLog).name(identity).name(device.as_str()).done()
+}
+
+pub(super) fn wake_entry(identity: &Identity, device: &DeviceId, slot: u16) -> Bytes {
+    RowKey::of(Kind::WakeLog).name(identity).name(device.as_str()).number(slot).done()
+}
+
 /// All rows of a kind.
 pub(super) fn kind(kind: Kind) -> Bytes {
     RowKey::of(kind).done()
@@ -232,6 +283,10 @@ impl<'a> Parts<'a> {
 
     pub(super) fn dataset(&mut self) -> Result<DatasetName, EngineError> {
         DatasetName::new(self.name()?).map_err(|_| unreadable())
+    }
+
+    pub(super) fn device(&mut self) -> Result<DeviceId, EngineError> {
+        DeviceId::new(self.name()?).map_err(|_| unreadable())
     }
 
     pub(super) fn version(&mut self) -> Result<u64, EngineError> {

@@ -114,7 +114,7 @@ fn to_2(engine: &Handle) -> Result<(), StoreError> {
     })?;
     each(engine, &keys::kind(Kind::Identity), CHUNK, |key, row, changes| {
         if let Ok(Identity1 { pool, made_ms }) = rows::decode(row) {
-            let row = IdentityRow { pool, made_ms, moved_to: None, merged: Vec::new() };
+            let row = IdentityRow { pool, made_ms, moved_to: None, merged: Vec::new(), pushes: 0 };
             changes.push((key.to_vec(), Some(rows::encode(&row)?)));
         }
         Ok(())

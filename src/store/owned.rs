@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::history::HistoryRow;
 use super::keys::{Kind, Parts};
+use super::push::{self, LogRow, OwedRow, PushRow};
 use super::rows::{self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, PatchRow};
 use super::{Identity, StoreError, keys};
 
@@ -37,6 +38,10 @@ pub(super) const OWNED: &[Owned] = &[
     Owned { kind: Kind::Conflict, export: Export::Rows("conflicts", conflict) },
     Owned { kind: Kind::Ack, export: Export::Rows("acknowledged", acknowledged) },
     Owned { kind: Kind::Patch, export: Export::Rows("patches", patch) },
+    Owned { kind: Kind::Push, export: Export::Rows("push", registration) },
+    Owned { kind: Kind::WakeLog, export: Export::Rows("wakes", wake) },
+    Owned { kind: Kind::Purse, export: Export::Index },
+    Owned { kind: Kind::Owed, export: Export::Index },
     Owned { kind: Kind::Key, export: Export::Index },
     Owned { kind: Kind::Gone, export: Export::Index },
     Owned { kind: Kind::Work, export: Export::Index },
@@ -51,7 +56,13 @@ pub(super) fn elsewhere(kind: Kind, identity: &Identity, key: &[u8], row: &[u8])
             let head: HeadRow = rows::decode(row)?;
             Some(keys::due(head.due_ms, identity, &parts.dataset()?)).filter(|_| head.due_ms > 0)
         }
+        Kind::Push => push::bindings(row)?,
+        Kind::Owed => Some(keys::wake_due(rows::decode::<OwedRow>(row)?.at_ms, identity, &parts.dataset()?)),
         Kind::Meta
+        | Kind::Binding
+        | Kind::WakeDue
+        | Kind::Purse
+        | Kind::WakeLog
         | Kind::Login
         | Kind::Due
         | Kind::Identity
@@ -68,7 +79,7 @@ pub(super) fn elsewhere(kind: Kind, identity: &Identity, key: &[u8], row: &[u8])
 }
 
 fn account(_: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let IdentityRow { pool, made_ms, moved_to, merged } = rows::decode(row)?;
+    let IdentityRow { pool, made_ms, moved_to, merged, pushes: _ } = rows::decode(row)?;
     Ok(json!({ "pool": pool, "made_ms": made_ms, "moved_to": moved_to, "merged": merged }))
 }
 
@@ -77,8 +88,8 @@ fn login(key: &mut Parts<'_>, _: &[u8]) -> Result<Value, StoreError> {
 }
 
 fn device(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let DeviceRow { first_seen_ms } = rows::decode(row)?;
-    Ok(json!({ "device": key.name()?, "first_seen_ms": first_seen_ms }))
+    let DeviceRow { first_seen_ms, revoked_ms } = rows::decode(row)?;
+    Ok(json!({ "device": key.name()?, "first_seen_ms": first_seen_ms, "revoked_ms": revoked_ms }))
 }
 
 fn dataset(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
@@ -124,6 +135,18 @@ fn patch(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
     Ok(json!({ "device": key.name()?, "patch": id, "version": version, "results": results.transpose()?, "applied": verdict.is_none() }))
 }
 
+fn registration(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
+    let PushRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(row)?;
+    Ok(json!({
+        "device": key.name()?, "provider": provider, "app": app, "token": target.as_ref().map(|target| target.address().to_owned()),
+        "datasets": datasets, "shown": shown, "registered_ms": registered_ms, "seen_ms": seen_ms, "dead": dead,
+    }))
+}
+
+fn wake(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
+    with("device", key.name()?, &rows::decode::<LogRow>(row)?.entry)
+}
+
 /// An object with one more member in front of it.
 fn with(name: &str, value: &str, object: &impl Serialize) -> Result<Value, StoreError> {
     let mut object = serde_json::to_value(object).map_err(|error| StoreError::Io(error.to_string()))?;
@@ -143,7 +166,9 @@ mod tests {
             let owned = OWNED.iter().filter(|owned| owned.kind == kind).count();
             match kind {
                 Kind::Meta => assert_eq!(owned, 0, "the store's own"),
-                Kind::Login | Kind::Due => assert_eq!(owned, 0, "found through another row, see `elsewhere`"),
+                Kind::Login | Kind::Due | Kind::Binding | Kind::WakeDue => {
+                    assert_eq!(owned, 0, "found through another row, see `elsewhere`")
+                }
                 kind => assert_eq!(owned, 1, "{kind:?} is not on the list: it would be neither exported nor erased"),
             }
         }

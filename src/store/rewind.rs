@@ -74,6 +74,7 @@ impl Group<'_> {
         let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
         let making = Making { identity, dataset, device: &device, what: What::Restored(to), keep, now_ms };
         let version = making.write(&mut batch, head, after, &records, &known, Vec::new())?.version;
+        self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);
         Ok(Rewound::Written { version, records: records.len() })
     }

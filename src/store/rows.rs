@@ -140,6 +140,9 @@ pub(super) struct IdentityRow {
     pub moved_to: Option<String>,
     /// Identities that were merged into it, the newest last.
     pub merged: Vec<String>,
+    /// How many of its devices are woken by pushes: without any, nothing is noted as owed.
+    #[serde(default)]
+    pub pushes: u32,
 }
 
 /// `w`: what is being done to an identity, step by step.
@@ -171,6 +174,9 @@ pub(super) struct LineageRow {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeviceRow {
     pub first_seen_ms: u64,
+    /// When it was revoked: it may not come in.
+    #[serde(default)]
+    pub revoked_ms: Option<u64>,
 }
 
 /// `a`: what a device has acknowledged of a dataset.

@@ -3,13 +3,14 @@
 //! It begins with one atomic batch, after which nobody comes in as that identity and nothing is written to it, and which leaves a note of what is to be
 //! done (`w`). The rest goes in bounded steps, of which any number may be repeated after a crash. When the note is gone, all is done.
 
-use driftless_protocol::DatasetName;
+use driftless_protocol::{DatasetName, DeviceId};
 
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
 use super::identities::with_merged;
 use super::keys::Kind;
-use super::rows::{self, PatchRow, WorkRow};
+use super::moving::MERGER;
+use super::rows::{self, IdentityRow, PatchRow, WorkRow};
 use super::{Identity, Keeping, Store, StoreError, keys, owned};
 use crate::merge::Policy;
 
@@ -81,7 +82,7 @@ impl Group<'_> {
         batch.rows.push((keys::identity(identity), None));
         batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
         self.view.decide(batch);
-        self.there.insert(identity.clone(), false);
+        self.there.insert(identity.clone(), None);
         Ok(Erasing::Begun)
     }
 
@@ -96,13 +97,16 @@ impl Group<'_> {
                 return Ok(Merging::NoIdentity(identity.clone()));
             }
         }
+        let pool = |row: Option<IdentityRow>| row.map(|row| row.pool);
+        if pool(self.identity_row(from)?) != pool(self.identity_row(into)?) {
+            return Ok(Merging::OtherPool);
+        }
+        self.move_registrations(from, into)?;
         let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
             return Ok(Merging::NoIdentity(from.clone()));
         };
-        if from_row.pool != into_row.pool {
-            return Ok(Merging::OtherPool);
-        }
         let mut batch = Batch::default();
+        self.forget_owed(from, &mut batch)?;
         self.repoint_logins(from, into, &mut batch)?;
         self.repoint_works(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
@@ -114,7 +118,7 @@ impl Group<'_> {
         batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
         batch.rows.push((keys::work(from), Some(rows::encode(&work)?)));
         self.view.decide(batch);
-        self.there.insert(from.clone(), false);
+        self.there.insert(from.clone(), None);
         Ok(Merging::Begun)
     }
 
@@ -163,11 +167,16 @@ impl Group<'_> {
         let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
         let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
         let version = self.move_dataset(from, into, &dataset, policy, keep, now_ms)?;
+        // Also if nothing of it was taken: devices that come along have another dataset of this name.
+        let mut batch = Batch::default();
+        let merger = DeviceId::new(MERGER).map_err(|error| StoreError::Io(error.to_string()))?;
+        self.owe(into, &dataset, version, &merger, now_ms, &mut batch)?;
+        self.view.decide(batch);
         Ok(Worked::Moved(into.clone(), dataset, version))
     }
 
     fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for kind in [Kind::Device, Kind::Patch] {
+        for kind in [Kind::Device, Kind::Patch, Kind::Purse, Kind::WakeLog] {
             let (old, new) = (keys::owned(kind, from), keys::owned(kind, into));
             for (key, row) in self.view.scan(&old)? {
                 let moved = [new.as_slice(), &key[old.len()..]].concat();

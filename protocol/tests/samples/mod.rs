@@ -1,8 +1,8 @@
 //! One message of every kind, and of every shape that its optional fields give it.
 
 use driftless_protocol::{
-    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Record, RefusalCode,
-    ServerMessage, Value,
+    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider, PushTarget,
+    Record, RefusalCode, Registration, ServerMessage, Subscription, Value,
 };
 
 fn dataset() -> DatasetName {
@@ -65,6 +65,29 @@ pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
             },
         ),
         ("ack", ClientMessage::Ack { dataset: dataset(), version: 42 }),
+        (
+            "register with apns",
+            ClientMessage::Register(Registration {
+                target: PushTarget::Apns("00fc13adff785122b4ad28809a3420982341241421348097878e577c991de8f0".to_owned()),
+                app: "com.example.app".to_owned(),
+                datasets: Some(vec![dataset()]),
+                shown: true,
+            }),
+        ),
+        (
+            "register with webpush",
+            ClientMessage::Register(Registration {
+                target: PushTarget::Webpush(Subscription {
+                    endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV".to_owned(),
+                    p256dh: format!("B{}", "A".repeat(86)),
+                    auth: "BTBZMqHH6r4Tts7J_aSIgg".to_owned(),
+                }),
+                app: "web".to_owned(),
+                datasets: None,
+                shown: false,
+            }),
+        ),
+        ("unregister", ClientMessage::Unregister),
         ("ping", ClientMessage::Ping),
     ]
 }
@@ -151,6 +174,8 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
             ServerMessage::Refused { id: None, dataset: None, code: RefusalCode::UnknownType, message: "unknown type fly".to_owned() },
         ),
         ("renew", ServerMessage::Renew { expires_in_s: 60 }),
+        ("registered", ServerMessage::Registered { provider: Provider::ApnsSandbox, app: "com.example.app".to_owned() }),
+        ("unregistered", ServerMessage::Unregistered),
         ("pong", ServerMessage::Pong),
         ("bye with a time", ServerMessage::Bye { code: 4012, reason: "restarting".to_owned(), reconnect_after_ms: Some(1830) }),
     ];

@@ -7,4 +7,5 @@ mod growth;
 mod history;
 mod merging;
 mod migration;
+mod push;
 mod reaping;

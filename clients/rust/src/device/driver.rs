@@ -237,6 +237,7 @@ impl Driver {
             Some(Command::Write(patch, made)) => self.machine.write(patch, made),
             Some(Command::Synced(dataset, reply)) => self.machine.synced(&dataset, reply),
             Some(Command::Look(dataset, look)) => self.machine.look(&dataset, look),
+            Some(Command::Push(registration)) => self.machine.push(registration),
             Some(Command::Online) => {
                 self.backoff.reset();
                 return Wish::Connect;

@@ -1,6 +1,6 @@
 //! What a device tells its app.
 
-use driftless_protocol::{Change, DatasetName, Record, RefusalCode};
+use driftless_protocol::{Change, DatasetName, Provider, Record, RefusalCode};
 use tokio::sync::mpsc;
 
 use crate::{End, Welcome};
@@ -87,6 +87,15 @@ pub enum Event {
         /// Why, for people.
         message: String,
     },
+    /// The device will be woken by pushes while it is away.
+    Registered {
+        /// Who wakes it.
+        provider: Provider,
+        /// For which app.
+        app: String,
+    },
+    /// The device is not woken by pushes any more.
+    Unregistered,
     /// The device gave up. Unanswered patches are kept; `go_online` tries again.
     Closed {
         /// Why; `why.code()` is the close code.

@@ -10,7 +10,7 @@ mod history;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Limits, Record, RefusalCode, ServerMessage};
+use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Limits, Record, RefusalCode, Registration, ServerMessage};
 use tokio::sync::oneshot;
 
 use super::ages::{Age, Ages};
@@ -32,9 +32,20 @@ pub(crate) struct Machine {
     /// Numbers of unanswered patches that another identity may have applied, which was merged into this one.
     crossed: BTreeSet<u64>,
     lists: VecDeque<ListReply>,
+    push: Push,
     outgoing: Outgoing,
     events: Vec<Event>,
     retry: bool,
+}
+
+/// What the app wants of pushes.
+enum Push {
+    /// It did not say.
+    Untouched,
+    /// To be woken here. Said on each connection: that keeps the registration fresh.
+    Wanted(Registration),
+    /// Not to be woken; it is to be said.
+    Unwanted,
 }
 
 impl Machine {
@@ -49,6 +60,7 @@ impl Machine {
             outbox: Outbox::new(),
             crossed: BTreeSet::new(),
             lists: VecDeque::new(),
+            push: Push::Untouched,
             outgoing: Outgoing::default(),
             events: Vec::new(),
             retry: false,
@@ -68,7 +80,24 @@ impl Machine {
         self.outbox.connected(known);
         self.open.iter().for_each(|(dataset, open)| self.outgoing.push(open.ask(dataset)));
         self.lists.iter().for_each(|_| self.outgoing.push(ClientMessage::List));
+        self.ask_for_push();
         Ok(())
+    }
+
+    /// The app wants to be woken, or not any more.
+    pub(crate) fn push(&mut self, registration: Option<Registration>) {
+        self.push = registration.map_or(Push::Unwanted, Push::Wanted);
+        if self.online {
+            self.ask_for_push();
+        }
+    }
+
+    fn ask_for_push(&mut self) {
+        match &self.push {
+            Push::Untouched => {}
+            Push::Wanted(registration) => self.outgoing.push(ClientMessage::Register(registration.clone())),
+            Push::Unwanted => self.outgoing.push(ClientMessage::Unregister),
+        }
     }
 
     /// The session ended.
@@ -197,6 +226,13 @@ impl Machine {
                     // Whoever asked may have gone.
                     let _ = reply.send(Ok(datasets));
                 }
+            }
+            ServerMessage::Registered { provider, app } => self.events.push(Event::Registered { provider, app }),
+            ServerMessage::Unregistered => {
+                if matches!(self.push, Push::Unwanted) {
+                    self.push = Push::Untouched;
+                }
+                self.events.push(Event::Unregistered);
             }
             ServerMessage::Bye { code, reason, reconnect_after_ms } => return Err(End::Closed { code, reason, reconnect_after_ms }),
             ServerMessage::Welcome { .. } | ServerMessage::Renew { .. } | ServerMessage::Pong => {}

@@ -17,7 +17,7 @@ mod renewal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record, Value};
+use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record, Registration, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::{Patch, Replica, Settings};
@@ -54,6 +54,7 @@ pub(crate) enum Command {
     Write(Patch<Ticket>, u64),
     Synced(DatasetName, oneshot::Sender<Option<u64>>),
     Look(DatasetName, Look),
+    Push(Option<Registration>),
     Offline(oneshot::Sender<()>),
     Online,
     Shutdown(oneshot::Sender<()>),
@@ -139,6 +140,17 @@ impl Device {
     /// A `remove` that conflicts if another device writes the key before it; `None` if the dataset is not open.
     pub async fn remove_based(&self, dataset: &DatasetName, key: Key) -> Result<Option<Change>, Gone> {
         self.look(dataset, move |replica| replica.remove_based(key)).await
+    }
+
+    /// Has the device woken by pushes while it is away, from the next connection on at the latest. [`Event::Registered`] says that it stands, [`Event::Refused`]
+    /// that it cannot. It is said again on each connection, which keeps it fresh; an app calls this at each start, and when its provider gives it another token.
+    pub async fn register(&self, registration: Registration) -> Result<(), Gone> {
+        self.say(Command::Push(Some(registration))).await
+    }
+
+    /// Has the device woken no more. [`Event::Unregistered`] says that it is so.
+    pub async fn unregister(&self) -> Result<(), Gone> {
+        self.say(Command::Push(None)).await
     }
 
     /// Closes the socket and stays away; returns when the socket is gone. Writes are kept.

@@ -1,0 +1,309 @@
+//! Wakes whoever is in debt: looks at identities that are due, asks `wakes` what to do, sends, and keeps what came of it.
+//!
+//! - What is owed stands in the store, with its date: the courier has no queue of its own, and a restart forgets nothing (I6).
+//! - An identity is visited by one visit at a time. What came of its wakes is decided in one act of the committer, on what is true then.
+//! - So much is under way at once: `VISITS` identities. Who is due later waits in the store.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::task::{Id, JoinError, JoinSet};
+use tracing::{debug, error, warn};
+
+use super::halts::AppKey;
+use super::post::{Desk, Post};
+use super::wakes::{self, Sending, Step};
+use super::{Fault, Verdict, Wake, Whom};
+use crate::clock::Clock;
+use crate::committer::{Committer, Reader, Unavailable};
+use crate::metrics::Metrics;
+use crate::store::{Fate, Group, Identity, LogEntry, Round, SeenDevice, Settled, Sleeper, Told, Visit};
+
+/// Identities that are visited at once: a gateway that answers in 30 ms is kept busy with some ten thousand wakes a second.
+const VISITS: usize = 512;
+
+/// Dates that are read at a time.
+const DATES: usize = 256;
+
+/// How long it rests at most: what is written meanwhile has a grace that is longer.
+const REST_MS: u64 = 250;
+
+/// How often registrations are looked through for devices that were not seen for too long.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Registrations that are looked at together.
+const SWEEP_ROWS: usize = 256;
+
+/// How long a pool without push waits for one, in milliseconds.
+const NO_DESK_MS: u64 = 3600 * 1000;
+
+/// What the courier needs; cheap to clone.
+#[derive(Clone)]
+pub struct Courier {
+    reader: Reader,
+    committer: Committer,
+    post: Post,
+    clock: Clock,
+    metrics: Metrics,
+}
+
+/// What a visit did for a device.
+enum Did {
+    Sent(Sleeper, Sending, Verdict, Fate),
+    Not(Sleeper, wakes::Reason),
+}
+
+/// Identities that are visited, by the task that does.
+#[derive(Default)]
+struct UnderWay {
+    identities: HashSet<Identity>,
+    tasks: HashMap<Id, Identity>,
+}
+
+impl UnderWay {
+    /// A visit ended, well or not.
+    fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
+        let task = done.map_or_else(|error| error.id(), |(task, ())| task);
+        if let Some(identity) = self.tasks.remove(&task) {
+            self.identities.remove(&identity);
+        }
+    }
+}
+
+impl Courier {
+    /// For the devices of these pools.
+    pub fn new(reader: Reader, committer: Committer, post: Post, clock: Clock, metrics: Metrics) -> Courier {
+        Courier { reader, committer, post, clock, metrics }
+    }
+
+    /// Runs until it is dropped.
+    pub async fn run(self) {
+        let (mut under_way, mut visits) = (UnderWay::default(), JoinSet::new());
+        let mut last: Option<Visit> = None;
+        let mut sweeping = std::pin::pin!(self.sweep());
+        loop {
+            let due = match visits.len() < VISITS {
+                true => self.due(last.as_ref()).await,
+                false => Vec::new(),
+            };
+            let rest = due.is_empty();
+            // After the end it begins again: some may have been given a date before those that were met.
+            last = due.last().cloned();
+            for visit in due {
+                let Visit { identity, .. } = visit;
+                if under_way.identities.insert(identity.clone()) {
+                    let (courier, of) = (self.clone(), identity.clone());
+                    let task = visits.spawn(async move { courier.visit(&of).await });
+                    under_way.tasks.insert(task.id(), identity);
+                }
+            }
+            while let Some(done) = visits.try_join_next_with_id() {
+                under_way.ended(done);
+            }
+            if rest {
+                let rest = self.rest().await;
+                tokio::select! {
+                    () = tokio::time::sleep(rest) => {}
+                    Some(done) = visits.join_next_with_id() => under_way.ended(done),
+                    () = &mut sweeping => {}
+                }
+            }
+        }
+    }
+
+    async fn due(&self, after: Option<&Visit>) -> Vec<Visit> {
+        let until_ms = self.clock.unix_ms().saturating_sub(self.post.shortest_grace_ms());
+        let after = after.cloned();
+        let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
+        if let Some(first) = due.first() {
+            self.metrics.push_late(until_ms.saturating_sub(first.at_ms) / 1000);
+        }
+        due
+    }
+
+    /// How long until somebody is due.
+    async fn rest(&self) -> Duration {
+        let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
+        let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.post.shortest_grace_ms()));
+        Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(1, REST_MS))
+    }
+
+    async fn visit(&self, identity: &Identity) {
+        let of = identity.clone();
+        let round = match self.reader.read(move |store| store.round(&of)).await {
+            Ok(Some(round)) => round,
+            Ok(None) => return,
+            Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
+        };
+        let desk = self.post.desk(&round.pool);
+        let done = match &desk {
+            Some(desk) => join_all(round.sleepers.iter().map(|sleeper| self.step(&round, sleeper, desk))).await,
+            None => Vec::new(),
+        };
+        if let Err(why) = self.keep(round, desk, done).await {
+            // The dates stand as they are: it is visited again.
+            debug!(?why, %identity, "what came of a visit could not be kept");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    }
+
+    async fn step(&self, round: &Round, sleeper: &Sleeper, desk: &Desk) -> Did {
+        let held = self.post.held(&app_of(round, sleeper), desk, self.clock.unix_ms());
+        match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), self.clock.unix_ms()) {
+            Step::Rest(reason) | Step::Wait(_, reason) => Did::Not(sleeper.clone(), reason),
+            Step::Send(sending) => {
+                let (verdict, fate) = self.send(round, sleeper, &sending, desk).await;
+                Did::Sent(sleeper.clone(), sending, verdict, fate)
+            }
+        }
+    }
+
+    async fn send(&self, round: &Round, sleeper: &Sleeper, sending: &Sending, desk: &Desk) -> (Verdict, Fate) {
+        let Some(target) = &sleeper.target else { return (Verdict::Dead { reason: "no token".to_owned(), since_ms: None }, Fate::Stands) };
+        let now_ms = self.clock.unix_ms();
+        let wake = Wake {
+            pool: round.pool.clone(),
+            identity: round.identity.as_str().to_owned(),
+            dataset: sending.dataset.clone(),
+            version: sending.version,
+            shown: sending.shown.then(|| desk.office.shown()),
+            expires_unix_s: now_ms / 1000 + desk.wakes.debt_s,
+        };
+        let (verdict, fate) = desk.office.send_anywhere(target, &sleeper.app, &wake).await;
+        let (outcome, reason) = counted(&verdict);
+        self.metrics.push(sleeper.provider.as_str(), outcome, reason);
+        self.note(app_of(round, sleeper), &verdict, sending);
+        (verdict, fate.map_or(Fate::Stands, Fate::Turned))
+    }
+
+    /// What an answer means for all devices of the app.
+    fn note(&self, app: AppKey, verdict: &Verdict, sending: &Sending) {
+        let now_ms = self.clock.unix_ms();
+        match verdict {
+            Verdict::Accepted { .. } => {
+                self.metrics.push_accepted(now_ms.saturating_sub(sending.since_ms) as f64 / 1000.0);
+                self.post.halts().flows(&app);
+            }
+            Verdict::Later { reason, after_ms, whom: Whom::App } => self.post.halts().pause(app, reason, *after_ms, now_ms, chance()),
+            Verdict::Refused { reason, fault: Fault::App } => {
+                if self.post.halts().stop(app.clone(), reason, now_ms) {
+                    let AppKey { pool, provider, app } = app;
+                    error!(pool, %provider, app, reason, "wakes of an app are stopped: mend its credential or topic, then send SIGHUP or run: driftless push resume");
+                }
+                self.metrics.push_stopped(self.post.halts().stopped().len());
+            }
+            Verdict::Refused { reason, fault: Fault::Sender } => {
+                let AppKey { pool, provider, app } = app;
+                warn!(pool, %provider, app, reason, "a token belongs to another sender: is this the app's own service account?");
+            }
+            Verdict::Refused { reason, fault: Fault::Payload } => warn!(pool = app.pool, reason, "a gateway refuses a wake for its form"),
+            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Later { whom: Whom::Device, .. } => {}
+        }
+    }
+
+    /// Keeps what came of a visit, and gives what is still owed another date.
+    async fn keep(&self, round: Round, desk: Option<Arc<Desk>>, done: Vec<Did>) -> Result<(), Unavailable> {
+        let (post, metrics) = (self.post.clone(), self.metrics.clone());
+        let shift_ms = self.post.shortest_grace_ms();
+        let act = move |group: &mut Group<'_>, now_ms| {
+            let identity = &round.identity;
+            let Some(desk) = desk else {
+                let dates: Vec<_> = round.owed.iter().map(|owed| (owed.dataset.clone(), Some(now_ms + NO_DESK_MS))).collect();
+                return Ok((group.end_visit(identity, &round.owed, &dates)?, Vec::new()));
+            };
+            for did in done {
+                let settled = match did {
+                    Did::Sent(sleeper, sending, verdict, turned) => {
+                        let settled = wakes::settle(&sleeper, &sending, &verdict, &desk.wakes, now_ms, chance());
+                        if let Fate::Turned(target) = turned {
+                            let turned = Settled { fate: Fate::Turned(target), ..settled };
+                            group.settle(identity, turned, now_ms)?;
+                            continue;
+                        }
+                        settled
+                    }
+                    Did::Not(_, wakes::Reason::Grace) => continue,
+                    Did::Not(sleeper, reason) => {
+                        metrics.push(sleeper.provider.as_str(), "none", reason.label());
+                        group.log_wake(identity, &sleeper.device, not_sent(&round, &reason, now_ms))?;
+                        continue;
+                    }
+                };
+                group.settle(identity, settled, now_ms)?;
+            }
+            // What was written meanwhile has a grace of its own.
+            group.end_visit(identity, &round.owed, &[])?;
+            let Some(now) = group.round(identity)? else { return Ok(((), Vec::new())) };
+            let held = |sleeper: &Sleeper| post.held(&app_of(&now, sleeper), &desk, now_ms);
+            let dates = wakes::dates(&now, &desk.wakes, held, now_ms);
+            let shifted: Vec<_> =
+                dates.into_iter().map(|(name, at_ms)| (name, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();
+            Ok((group.end_visit(identity, &[], &shifted)?, Vec::new()))
+        };
+        self.committer.act(act).await
+    }
+
+    /// Drops the registrations of devices that were not seen for too long, again and again.
+    async fn sweep(&self) {
+        loop {
+            let mut last: Option<SeenDevice> = None;
+            loop {
+                let after = last.take();
+                let Ok(page) = self.reader.read(move |store| store.registrations(after.as_ref(), SWEEP_ROWS)).await else { break };
+                let full = page.len() == SWEEP_ROWS;
+                last = page.last().cloned();
+                for seen in page {
+                    self.drop_unseen(seen).await;
+                }
+                if !full {
+                    break;
+                }
+            }
+            tokio::time::sleep(SWEEP).await;
+        }
+    }
+
+    async fn drop_unseen(&self, seen: SeenDevice) {
+        let SeenDevice { identity, device, at_ms } = seen;
+        let of = identity.clone();
+        let Ok(Some(pool)) = self.reader.read(move |store| store.pool(&of)).await else { return };
+        let drop_s = self.post.desk(&pool).map_or_else(|| wakes::WakeSettings::default().drop_s, |desk| desk.wakes.drop_s);
+        let since_ms = self.clock.unix_ms().saturating_sub(drop_s.saturating_mul(1000));
+        if at_ms > since_ms {
+            return;
+        }
+        let act = move |group: &mut Group<'_>, now_ms| Ok((group.drop_unseen(&identity, &device, since_ms, now_ms)?, Vec::new()));
+        // What fails is met again.
+        let _ = self.committer.act(act).await;
+    }
+}
+
+fn app_of(round: &Round, sleeper: &Sleeper) -> AppKey {
+    AppKey { pool: round.pool.clone(), provider: sleeper.provider, app: sleeper.app.clone() }
+}
+
+fn not_sent(round: &Round, reason: &wakes::Reason, now_ms: u64) -> LogEntry {
+    let newest = round.owed.iter().max_by_key(|owed| owed.changed_ms);
+    LogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), Told::None(reason.to_string()))
+}
+
+/// Outcome and reason, for counting: few words, never what a stranger wrote.
+fn counted(verdict: &Verdict) -> (&'static str, &'static str) {
+    match verdict {
+        Verdict::Accepted { .. } => ("accepted", ""),
+        Verdict::Dead { .. } => ("dead", "token"),
+        Verdict::OtherEnvironment { .. } => ("dead", "environment"),
+        Verdict::Later { whom: Whom::Device, .. } => ("later", "device"),
+        Verdict::Later { whom: Whom::App, .. } => ("later", "app"),
+        Verdict::Refused { fault: Fault::Payload, .. } => ("refused", "payload"),
+        Verdict::Refused { fault: Fault::App, .. } => ("refused", "app"),
+        Verdict::Refused { fault: Fault::Sender, .. } => ("refused", "sender"),
+    }
+}
+
+fn chance() -> u32 {
+    // Without chance, half of the time: still a wait, no longer a spread.
+    getrandom::u32().unwrap_or(u32::MAX / 2)
+}

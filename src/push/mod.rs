@@ -1,0 +1,18 @@
+//! Sleeping devices are woken, once, by a push that carries no data.
+//!
+//! [`wakes`] decides who is owed a wake and when, and what a gateway's answer means for the debt: pure. The [`Courier`] acts: it finds what is due in
+//! the store, sends through the pool's [`Office`], and keeps what came of it. The [`Post`] has the offices of all pools.
+//!
+//! Never here: sessions, the hub, HTTP routes. Nobody asks whether a device is online.
+
+mod courier;
+mod halts;
+mod post;
+mod stub;
+pub mod wakes;
+
+pub use courier::Courier;
+pub use halts::{AppKey, Halts, Stopped};
+pub use post::{Desk, NotTaken, Post};
+pub use stub::*;
+pub use wakes::WakeSettings;

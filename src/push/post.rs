@@ -1,0 +1,89 @@
+//! The offices of all pools: where whoever registers or wakes a device asks for its pool's.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use driftless_protocol::Registration;
+
+use super::halts::{AppKey, Halts};
+use super::wakes::Held;
+use super::{Office, WakeSettings};
+
+/// A pool's office, and how its devices are woken.
+#[derive(Clone)]
+pub struct Desk {
+    /// The way to the gateways.
+    pub office: Office,
+    /// Whom to wake when.
+    pub wakes: WakeSettings,
+}
+
+/// Why a registration cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotTaken {
+    /// The pool has no credential for the app and provider.
+    UnknownApp(String),
+    /// The token or subscription is none.
+    BadTarget(String),
+}
+
+/// All of them; cheap to clone. They can be exchanged while the server runs: an operator rotates a key.
+#[derive(Clone, Default)]
+pub struct Post {
+    desks: Arc<RwLock<HashMap<String, Arc<Desk>>>>,
+    halts: Halts,
+}
+
+/// How often devices of an app without credential are looked at again, in milliseconds.
+const NO_CREDENTIAL_MS: u64 = 5 * 60 * 1000;
+
+impl Post {
+    /// With these.
+    pub fn new(desks: HashMap<String, Desk>) -> Post {
+        let post = Post::default();
+        post.exchange(desks);
+        post
+    }
+
+    /// Puts others in their place. What is under way ends with the old ones.
+    pub fn exchange(&self, desks: HashMap<String, Desk>) {
+        let desks = desks.into_iter().map(|(pool, desk)| (pool, Arc::new(desk))).collect();
+        *self.desks.write().unwrap_or_else(PoisonError::into_inner) = desks;
+        self.halts.resume();
+    }
+
+    /// Apps whose wakes are held back.
+    pub fn halts(&self) -> &Halts {
+        &self.halts
+    }
+
+    /// Why and until when an app's wakes are held back.
+    pub fn held(&self, app: &AppKey, desk: &Desk, now_ms: u64) -> Option<Held> {
+        if !desk.office.knows(app.provider, &app.app) {
+            return Some(Held { until_ms: now_ms + NO_CREDENTIAL_MS, why: "the pool has no credential for the app".to_owned() });
+        }
+        self.halts.held(app, now_ms)
+    }
+
+    /// A pool's.
+    pub fn desk(&self, pool: &str) -> Option<Arc<Desk>> {
+        self.desks.read().unwrap_or_else(PoisonError::into_inner).get(pool).cloned()
+    }
+
+    /// The shortest grace of all pools, in milliseconds.
+    pub fn shortest_grace_ms(&self) -> u64 {
+        let desks = self.desks.read().unwrap_or_else(PoisonError::into_inner);
+        desks.values().map(|desk| desk.wakes.grace_ms).min().unwrap_or(0)
+    }
+
+    /// Whether a pool can wake a device there.
+    pub fn check(&self, pool: &str, registration: &Registration) -> Result<(), NotTaken> {
+        let Registration { target, app, .. } = registration;
+        let provider = target.provider();
+        let desk = self.desk(pool).filter(|desk| desk.office.knows(provider, app));
+        let Some(desk) = desk else {
+            return Err(NotTaken::UnknownApp(format!("the pool {pool} has no {provider} credential for the app {app:.100}")));
+        };
+        desk.office.check(target, app).map_err(NotTaken::BadTarget)
+    }
+}

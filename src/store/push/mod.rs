@@ -1,0 +1,23 @@
+//! Where sleeping devices are woken, and what they are owed.
+//!
+//! - A device has one registration. A token stands with one device of its pool: registered by another it moves there.
+//! - An identity with a registration has a row for each dataset that somebody may be owed (`owed`), written in the batch of the version
+//!   that is owed, and with a date when the courier looks at it. The rows stay until nobody is owed anything: a crash ends no debt (I6).
+//! - What a device was woken for, what it may still be sent and why it was not is kept beside (`purse`, `log`), bounded.
+//!
+//! Who is woken when is decided in `push::wakes`; here is only what is known.
+
+mod log;
+mod owed;
+mod registrations;
+mod round;
+mod rows;
+
+pub use log::{LOG_ENTRIES, LogEntry, Told};
+pub use owed::Owed;
+pub use registrations::{Registering, Seen as SeenDevice};
+pub use round::{Fate, Round, Settled, Sleeper, Visit};
+pub use rows::{Bucket, Dead, Purse};
+
+pub(super) use registrations::bindings;
+pub(super) use rows::{LogRow, OwedRow, PurseRow, PushRow};
