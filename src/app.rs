@@ -103,7 +103,7 @@ impl App {
         let reader = Reader::new(store.clone(), committer.gate().clone());
         let post = Post::new(config.desks().map_err(AppError::Push)?);
         let sync = Sync::new(reader.clone(), committer.clone(), post.clone(), clock);
-        let admin = Admin::new(reader.clone(), committer.clone(), config.pools());
+        let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), post.clone(), clock);
         let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
         let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), post.clone(), clock, metrics.clone());

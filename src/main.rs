@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driftless::app::App;
-use driftless::config::{self, Config, Example, Flags, LogFormat, PoolSection, StoreFlags};
+use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, PoolSection, StoreFlags};
+use driftless::push::Post;
 use driftless::{admin, client, dev, operator};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -90,13 +91,17 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Dev { flags } => {
-            let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, PoolSection::of(dev::issuer()));
-            serve(config.with_operator_key(admin::DEVELOPMENT_KEY), true)
+            let read = move || {
+                let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, PoolSection::of(dev::issuer()));
+                Ok(config.with_operator_key(admin::DEVELOPMENT_KEY))
+            };
+            serve(read()?, Surroundings::Development, read)
         }
         Command::Serve { config, flags } => {
-            let config = config::read(config.as_deref(), &variable, &flags)?;
+            let read = move || config::read(config.as_deref(), &variable, &flags);
+            let config = read()?;
             config.check_production()?;
-            serve(config, false)
+            serve(config, Surroundings::Production, read)
         }
         Command::Restore { file, config, flags } => {
             let config = config::read(config.as_deref(), &variable, &flags.into())?;
@@ -126,9 +131,17 @@ fn ended(result: Result<(), operator::Failure>) -> ExitCode {
     }
 }
 
-fn serve(config: Config, is_dev: bool) -> Result<ExitCode, Failure> {
+/// What a server is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Surroundings {
+    Production,
+    Development,
+}
+
+fn serve(config: Config, surroundings: Surroundings, again: impl Fn() -> Result<Config, ConfigError>) -> Result<ExitCode, Failure> {
     log(&config);
     runtime()?.block_on(async {
+        let is_dev = surroundings == Surroundings::Development;
         let extra = if is_dev { dev::routes() } else { axum::Router::new() };
         let app = App::start(&config, extra).await?;
         if is_dev {
@@ -138,15 +151,31 @@ fn serve(config: Config, is_dev: bool) -> Result<ExitCode, Failure> {
             print!("{}", dev::Banner { address: app.address(), tokens, key });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
+        let post = app.post().clone();
         let shutdown = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    _ = hangup.recv() => reload(&post, &again),
+                }
             }
         };
         app.until(shutdown).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Takes the credentials for pushes from the configuration as it is now. What is wrong with it leaves everything as it was.
+fn reload(post: &Post, again: &impl Fn() -> Result<Config, ConfigError>) {
+    match again().and_then(|config| config.desks()) {
+        Ok(desks) => {
+            post.exchange(desks);
+            tracing::info!("the credentials for pushes were read again; other settings need a restart");
+        }
+        Err(error) => tracing::error!(%error, "the configuration was not read again; everything goes on as before"),
+    }
 }
 
 fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, Failure> {

@@ -152,7 +152,7 @@ impl PushTarget {
 /// Apple says that the length of a device token may change; it has been 32 bytes for years.
 fn apns(token: &str) -> Result<String, &'static str> {
     let bytes = token.len() / 2;
-    match (8..=limits::APNS_TOKEN_BYTES).contains(&bytes) && token.len() % 2 == 0 && token.bytes().all(|b| b.is_ascii_hexdigit()) {
+    match (8..=limits::APNS_TOKEN_BYTES).contains(&bytes) && token.len().is_multiple_of(2) && token.bytes().all(|b| b.is_ascii_hexdigit()) {
         true => Ok(token.to_ascii_lowercase()),
         false => Err("an APNs token is 8 to 200 bytes in hexadecimal digits"),
     }

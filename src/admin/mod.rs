@@ -11,6 +11,7 @@ mod export;
 mod history;
 mod key;
 mod login;
+mod push;
 mod work;
 
 use std::collections::HashMap;
@@ -22,9 +23,12 @@ pub use backup::Backup;
 pub use export::Export;
 pub use key::{BadKey, DEVELOPMENT_KEY, OperatorKey};
 pub use login::{LinkOutcome, Signed};
+pub use push::{Awake, Now, Revoke, Tried};
 pub use work::{Erased, Merged};
 
+use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
+use crate::push::Post;
 use crate::store::{Identity, Keeping, Login, NotKept, Policies, Store, StoreError};
 use crate::sync::Pool;
 
@@ -41,6 +45,8 @@ pub enum Missing {
     Identity,
     /// The identity has no such dataset.
     Dataset,
+    /// The identity has no such device.
+    Device,
     /// The dataset's version cannot be seen.
     Version(NotKept),
 }
@@ -65,13 +71,15 @@ pub struct Admin {
     reader: Reader,
     committer: Committer,
     pools: Arc<HashMap<Arc<str>, (Keeping, Policies)>>,
+    post: Post,
+    clock: Clock,
 }
 
 impl Admin {
-    /// Over a reader, its committer, and what the pools say of their data.
-    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>) -> Admin {
+    /// Over a reader, its committer, what the pools say of their data, and where their devices are woken.
+    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, post: Post, clock: Clock) -> Admin {
         let pools = pools.into_iter().map(|Pool { name, policy, datasets, keep, .. }| (name, (keep, Policies { policy, datasets })));
-        Admin { reader, committer, pools: Arc::new(pools.collect()) }
+        Admin { reader, committer, pools: Arc::new(pools.collect()), post, clock }
     }
 
     /// The logins of a pool with this subject, whoever their issuer is.

@@ -13,10 +13,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::Rooms;
 use super::datasets::{bearer, read};
 use super::error::{self, Error, granted};
 use super::stream::{self, BrokenOff, Line, Source};
+use super::{Rooms, devices};
 use crate::admin::{self, Backup, Export, LinkOutcome, Merged};
 use crate::store::{Conflict, Difference, Identity, Login, NoCopy, Step, What};
 
@@ -42,6 +42,7 @@ pub(super) fn routes(rooms: Rooms) -> Router<Rooms> {
         .route("/identities/{identity}/datasets/{dataset}/restore", post(restore))
         .route("/identities/{identity}/datasets/{dataset}/conflicts", get(conflicts))
         .route("/backup", get(backup))
+        .merge(devices::routes())
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::no_such_method)
         .layer(middleware::from_fn_with_state(rooms, only_operators))
@@ -228,7 +229,7 @@ impl Source for Backup {
     }
 }
 
-fn identified(text: &str) -> Result<Identity, Error> {
+pub(super) fn identified(text: &str) -> Result<Identity, Error> {
     admin::identity(text).ok_or(Error::Missing(admin::Missing::Identity))
 }
 
@@ -240,7 +241,7 @@ fn asked<T>(query: Asks<T>) -> Result<T, Error> {
     query.map(|Query(query)| query).map_err(|error| Error::Unclear(error.body_text()))
 }
 
-async fn said<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
+pub(super) async fn said<T: DeserializeOwned>(body: Body) -> Result<T, Error> {
     serde_json::from_slice(&read(body).await?).map_err(|error| Error::Unclear(format!("the body is not what it must be: {error}")))
 }
 

@@ -112,6 +112,7 @@ impl IntoResponse for Error {
 fn what_is_missing(missing: Missing) -> String {
     match missing {
         Missing::Identity => "there is no such identity: there never was, it was erased, or it was merged into another one".to_owned(),
+        Missing::Device => "the identity has no such device".to_owned(),
         Missing::Dataset => "the identity has no such dataset".to_owned(),
         Missing::Version(NotKept { oldest, newest }) => {
             format!("this version cannot be seen: kept are versions {oldest} to {newest}; how much is kept, pools.*.keep says")

@@ -4,6 +4,7 @@
 
 mod admin;
 mod datasets;
+mod devices;
 mod error;
 mod health;
 mod link;

@@ -5,6 +5,7 @@
 
 mod backup;
 mod compare;
+mod devices;
 mod erase;
 mod export;
 mod failure;
@@ -18,7 +19,7 @@ mod who;
 
 use std::path::PathBuf;
 
-use driftless_protocol::DatasetName;
+use driftless_protocol::{DatasetName, DeviceId};
 
 pub use failure::Failure;
 pub use restore::restore;
@@ -153,12 +154,92 @@ pub enum Command {
         #[command(flatten)]
         target: Target,
     },
+    /// Lists the devices of an identity, and how they are woken.
+    Devices {
+        /// Whose.
+        #[command(flatten)]
+        who: Who,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Revokes a device: its session ends, its push token is forgotten, and it comes in no more.
+    RevokeDevice {
+        /// Which.
+        #[arg(long, value_parser = DeviceId::new)]
+        device: DeviceId,
+        /// Whose.
+        #[command(flatten)]
+        who: Who,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lets a revoked device in again.
+    AllowDevice {
+        /// Which.
+        #[arg(long, value_parser = DeviceId::new)]
+        device: DeviceId,
+        /// Whose.
+        #[command(flatten)]
+        who: Who,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Why did this phone not wake? Its log, a wake to try it out, apps that are stopped.
+    #[command(subcommand)]
+    Push(Push),
     /// Merges an identity into another one: its datasets, devices and logins go over.
     MergeIdentities {
         /// The one that goes, `region:uuid`.
         from: String,
         /// The one that stays, `region:uuid`.
         into: String,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+}
+
+/// What can be asked about pushes.
+#[derive(clap::Subcommand)]
+pub enum Push {
+    /// Shows each wake of a device with what became of it, or why none was sent; the newest first.
+    Log {
+        /// Which device.
+        #[arg(long, value_parser = DeviceId::new)]
+        device: DeviceId,
+        /// Whose.
+        #[command(flatten)]
+        who: Who,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Wakes a device now, and prints what its gateway said.
+    Test {
+        /// Which device.
+        #[arg(long, value_parser = DeviceId::new)]
+        device: DeviceId,
+        /// A wake that is shown to the user.
+        #[arg(long)]
+        shown: bool,
+        /// Whose.
+        #[command(flatten)]
+        who: Who,
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Says which apps are stopped because their gateway refuses them.
+    Status {
+        /// Of which server.
+        #[command(flatten)]
+        target: Target,
+    },
+    /// Lets stopped apps go on, after their topic or credential was mended at the provider.
+    Resume {
         /// Of which server.
         #[command(flatten)]
         target: Target,
@@ -207,6 +288,28 @@ async fn act(command: Command, development_key: &str) -> Result<(), Failure> {
             let server = server(target)?;
             identities::link(&server, &who.identity(&server).await?, &issuer, &login).await
         }
+        Command::Devices { who, target } => {
+            let server = server(target)?;
+            devices::list(&server, &who.identity(&server).await?).await
+        }
+        Command::RevokeDevice { device, who, target } => {
+            let server = server(target)?;
+            devices::revoke(&server, &who.identity(&server).await?, device.as_str(), "revoke").await
+        }
+        Command::AllowDevice { device, who, target } => {
+            let server = server(target)?;
+            devices::revoke(&server, &who.identity(&server).await?, device.as_str(), "allow").await
+        }
+        Command::Push(Push::Log { device, who, target }) => {
+            let server = server(target)?;
+            devices::log(&server, &who.identity(&server).await?, device.as_str()).await
+        }
+        Command::Push(Push::Test { device, shown, who, target }) => {
+            let server = server(target)?;
+            devices::test(&server, &who.identity(&server).await?, device.as_str(), shown).await
+        }
+        Command::Push(Push::Status { target }) => devices::status(&server(target)?).await,
+        Command::Push(Push::Resume { target }) => devices::resume(&server(target)?).await,
         Command::MergeIdentities { from, into, target } => merge::run(&server(target)?, &from, &into).await,
     }
 }

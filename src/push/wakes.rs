@@ -255,7 +255,7 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
         return Step::Rest(Reason::Stale);
     }
     let grace = |owed: &&Owed| if owed.first_ms == 0 { 0 } else { owed.first_ms.saturating_add(settings.grace_ms) };
-    let grace_ms = debts.iter().map(|owed| grace(owed)).min().unwrap_or(0);
+    let grace_ms = debts.iter().map(grace).min().unwrap_or(0);
     // A date that a clock set far ahead has left holds nobody up.
     if now_ms < grace_ms && grace_ms <= now_ms.saturating_add(settings.grace_ms) {
         return Step::Wait(grace_ms, Reason::Grace);

@@ -109,7 +109,7 @@ async fn listen(writer: Writer, mut events: Events, mut up: watch::Receiver<bool
             | Event::OfferRefused { .. } => ledger.fault(format!("{id} of {person}: {event:?}")),
             // A busy machine: what was missed may have been pages.
             Event::Missed { .. } => versions.clear(),
-            Event::Connected(_) | Event::Synced { .. } => {}
+            Event::Connected(_) | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered => {}
         }
         told.send_modify(|count| *count += 1);
     }

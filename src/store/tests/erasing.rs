@@ -1,4 +1,4 @@
-use driftless_protocol::Op;
+use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
 use crate::store::{Decision, Erasing, Exported, Identity, LoginKey, Store, Worked, keys};
@@ -6,6 +6,11 @@ use crate::store::{Decision, Erasing, Exported, Identity, LoginKey, Store, Worke
 /// An identity with a row of every kind that it can own.
 pub(super) fn fill(store: &Store) {
     let large = format!("\"{}\"", "secret".repeat(20_000));
+    let mut group = store.group();
+    let target = PushTarget::Fcm("secret-token".to_owned());
+    let registration = Registration { target, app: "app".to_owned(), datasets: None, shown: false };
+    group.register(&me(), &device("phone"), &registration, 7).expect("decides");
+    group.commit().expect("commits");
     write(store, &patch(1, "phone", &[("a", Op::Put, &large), ("b", Op::Put, "\"secret\""), ("n", Op::Add, "1")]));
     write(store, &patch(2, "phone", &[("b", Op::Remove, ""), ("a", Op::Put, "\"secret\"")]));
     let mut late = patch(1, "laptop", &[("a", Op::Put, "2")]);
