@@ -32,6 +32,12 @@ const MOST_RECORDS: u64 = 1 << 16;
 const MOST_VERSIONS: u64 = 100_000;
 const MOST_HISTORY_BYTES: u64 = 1 << 30;
 
+/// Wakes of a device in an hour, at most.
+const MOST_WAKES: u64 = 3600;
+
+/// The longest grace before a device is woken, in milliseconds.
+const LONGEST_GRACE_MS: u64 = 600_000;
+
 /// The longest time that anything is kept, in seconds: 100 years.
 const LONGEST_S: u64 = 100 * 365 * 24 * 3600;
 
@@ -289,6 +295,14 @@ impl Config {
             if history_versions > MOST_VERSIONS || history_bytes > MOST_HISTORY_BYTES {
                 return wrong("keep: history_versions is 100000 at most, history_bytes 1073741824: a restore reads all of it at once");
             }
+            let WakeSettings { grace_ms, apple_per_hour, android_per_hour, web_per_hour, shown_per_hour, stale_s, drop_s, debt_s, .. } =
+                pool.wakes;
+            if [apple_per_hour, android_per_hour, web_per_hour, shown_per_hour].into_iter().any(|wakes| wakes > MOST_WAKES) {
+                return wrong("wakes: 3600 wakes an hour at most");
+            }
+            if grace_ms > LONGEST_GRACE_MS || stale_s > LONGEST_S || drop_s > LONGEST_S || debt_s > LONGEST_S {
+                return wrong("wakes: grace_ms is 600000 at most, and nothing is kept for more than 100 years");
+            }
             if pool.issuers.is_empty() {
                 return wrong("without an issuer nobody can sign in; add [[pools.NAME.issuers]]");
             }
@@ -345,8 +359,12 @@ impl fmt::Display for Example {
 }
 
 fn write_table(f: &mut fmt::Formatter<'_>, table: &str) -> fmt::Result {
-    let shown = table.replace("issuers.*", "issuers").replace('*', "NAME");
-    match (table.ends_with(".*") && table.contains("issuers"), table.contains('*')) {
+    // `pools.*.issuers.*` is a list of tables, `pools.*.limits` a table.
+    let (shown, is_list) = match table.strip_prefix("pools.*.").and_then(|rest| rest.strip_suffix(".*")) {
+        Some(list) => (format!("pools.NAME.{list}"), true),
+        None => (table.replace('*', "NAME"), false),
+    };
+    match (is_list, table.contains('*')) {
         (true, _) => writeln!(f, "\n#[[{shown}]]"),
         (false, true) => writeln!(f, "\n#[{shown}]"),
         (false, false) => writeln!(f, "\n[{shown}]"),

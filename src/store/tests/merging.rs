@@ -210,6 +210,7 @@ fn every_kind_that_an_identity_owns_has_its_way_in_a_merge() {
         let goes_along = match owned.kind {
             // With the first batch.
             Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
+            Kind::Push | Kind::Purse | Kind::WakeLog | Kind::Owed => true,
             // With its dataset.
             Kind::Head | Kind::Ack => true,
             kind => crate::store::moving::PARTS.contains(&kind),
