@@ -3,6 +3,7 @@
 import { Device } from './device.js';
 import { Phone } from './phone.js';
 import { Session } from './session.js';
+import { Wakes } from './wakes.js';
 
 const DATASET = 'settings';
 const PHONES = { a: 'Phone A', b: 'Phone B' };
@@ -25,6 +26,7 @@ function startPhone(letter, title) {
     device,
     address: new URL('/v1/sync', location.href.replace(/^http/, 'ws')).href,
     fetchToken: () => fetchToken(device.id),
+    fetchRegistration: () => fetchRegistration(device.id),
     save: saver(letter, device),
     changed: (events) => phone.changed(events),
   });
@@ -33,11 +35,13 @@ function startPhone(letter, title) {
     store(letter, 'online', on);
     if (on) session.start();
     else session.stop();
+    wakes.sleeps(!on);
   };
+  const wakes = new Wakes(root, { device: device.id, wake: () => switched(true) });
   const phone = new Phone(root, { letter, title, device, session, switched, nameOf: (id) => nameOf(id, letter) });
   document.getElementById('phones').append(root);
   phone.changed([]);
-  if (load(letter, 'online') !== false) session.start();
+  switched(load(letter, 'online') !== false);
   addEventListener('online', () => session.hurry());
   document.addEventListener('visibilitychange', () => document.hidden || session.hurry());
 }
@@ -46,6 +50,13 @@ async function fetchToken(device) {
   const answer = await fetch(`token?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
   if (!answer.ok) throw new Error(`no token: ${answer.status}`);
   return (await answer.json()).token;
+}
+
+/** Where the stand-in gateway of `driftless dev` would reach this phone. */
+async function fetchRegistration(device) {
+  const answer = await fetch(`push?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
+  if (!answer.ok) throw new Error(`no push: ${answer.status}`);
+  return answer.json();
 }
 
 function nameOf(id, letter) {

@@ -16,7 +16,7 @@ const BACKOFF_LAST_MS = 60_000;
 
 /** PROTOCOL.md §6; every other code reconnects. */
 const RENEWS_TOKEN = new Set([4003, 4004]);
-const GIVES_UP = new Set([4000, 4002, 4005, 4006, 4007, 4014]);
+const GIVES_UP = new Set([4000, 4002, 4005, 4006, 4007, 4014, 4016]);
 
 export class Session {
   #socket = null;
@@ -27,9 +27,9 @@ export class Session {
   #bye = null;
   #timers = new Map();
 
-  /** `fetchToken()` gives a promise of a token, `save()` keeps the device, `changed(events)` tells the view. */
-  constructor({ device, address, fetchToken, save, changed }) {
-    Object.assign(this, { device, address, fetchToken, save, changed });
+  /** `fetchToken()` and `fetchRegistration()` give promises, `save()` keeps the device, `changed(events)` tells the view. */
+  constructor({ device, address, fetchToken, fetchRegistration, save, changed }) {
+    Object.assign(this, { device, address, fetchToken, fetchRegistration, save, changed });
     this.state = 'offline';
   }
 
@@ -93,6 +93,18 @@ export class Session {
     this.state = 'live';
     const { send, events, later } = this.device.connected(welcome);
     this.#act({ send, events: [{ kind: 'live' }, ...events], later });
+    this.#register();
+  }
+
+  /** PROTOCOL.md §9: at every start, which keeps it fresh. Without it the phone works on; it is not woken. */
+  async #register() {
+    const socket = this.#socket;
+    try {
+      const registration = await this.fetchRegistration();
+      if (this.#socket === socket) this.#send({ type: 'register', ...registration });
+    } catch {
+      console.info('this phone will not be woken');
+    }
   }
 
   #pass(message) {
