@@ -157,6 +157,13 @@ impl PoolSection {
     }
 }
 
+impl PoolSection {
+    /// The same, whose devices are woken like this.
+    pub fn with_push(self, push: push::Config, wakes: WakeSettings) -> PoolSection {
+        PoolSection { push, wakes, ..self }
+    }
+}
+
 impl Default for PoolSection {
     fn default() -> Self {
         PoolSection {

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use driftless::app::App;
 use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, PoolSection, StoreFlags};
-use driftless::push::Post;
+use driftless::dev::gateway::Gateway;
+use driftless::push::{self, ApnsConfig, Post, WakeSettings};
 use driftless::{admin, client, dev, operator};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -91,17 +93,21 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
             Ok(ExitCode::SUCCESS)
         }
         Command::Dev { flags } => {
+            let runtime = runtime()?;
+            let gateway = runtime.block_on(Gateway::start())?;
+            let (push, wakes) = demo_push(&gateway);
             let read = move || {
-                let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, PoolSection::of(dev::issuer()));
+                let pool = PoolSection::of(dev::issuer()).with_push(push.clone(), wakes);
+                let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, pool);
                 Ok(config.with_operator_key(admin::DEVELOPMENT_KEY))
             };
-            serve(read()?, Surroundings::Development, read)
+            serve(&runtime, read()?, Surroundings::Development(gateway), read)
         }
         Command::Serve { config, flags } => {
             let read = move || config::read(config.as_deref(), &variable, &flags);
             let config = read()?;
             config.check_production()?;
-            serve(config, Surroundings::Production, read)
+            serve(&runtime()?, config, Surroundings::Production, read)
         }
         Command::Restore { file, config, flags } => {
             let config = config::read(config.as_deref(), &variable, &flags.into())?;
@@ -132,23 +138,47 @@ fn ended(result: Result<(), operator::Failure>) -> ExitCode {
 }
 
 /// What a server is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Surroundings {
     Production,
-    Development,
+    /// With a stand-in for push gateways.
+    Development(Gateway),
 }
 
-fn serve(config: Config, surroundings: Surroundings, again: impl Fn() -> Result<Config, ConfigError>) -> Result<ExitCode, Failure> {
+/// How the phones of the demo page are woken: as often as somebody tries it out.
+fn demo_push(gateway: &Gateway) -> (push::Config, WakeSettings) {
+    let credentials = gateway.credentials();
+    let apns = ApnsConfig {
+        app: dev::APP.to_owned(),
+        server: Some(gateway.url()),
+        sandbox_server: Some(gateway.sandbox_url()),
+        key_file: Some(credentials.apns_key.clone()),
+        key_id: Some(credentials.key_id.clone()),
+        team_id: Some(credentials.team_id.clone()),
+        authority_file: Some(credentials.authority.clone()),
+        ..ApnsConfig::default()
+    };
+    let wakes = WakeSettings { apple_per_hour: 3600, apple_burst: 10, ..WakeSettings::default() };
+    (push::Config { apns: vec![apns], ..push::Config::default() }, wakes)
+}
+
+fn serve(
+    runtime: &Runtime,
+    config: Config,
+    surroundings: Surroundings,
+    again: impl Fn() -> Result<Config, ConfigError>,
+) -> Result<ExitCode, Failure> {
     log(&config);
-    runtime()?.block_on(async {
-        let is_dev = surroundings == Surroundings::Development;
-        let extra = if is_dev { dev::routes() } else { axum::Router::new() };
+    runtime.block_on(async {
+        let extra = match &surroundings {
+            Surroundings::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
+            Surroundings::Production => axum::Router::new(),
+        };
         let app = App::start(&config, extra).await?;
-        if is_dev {
+        if let Surroundings::Development(gateway) = &surroundings {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
             let is_public = config.operator().is_some_and(|key| key.opens(admin::DEVELOPMENT_KEY));
             let key = if is_public { dev::Operator::Public(admin::DEVELOPMENT_KEY) } else { dev::Operator::Configured };
-            print!("{}", dev::Banner { address: app.address(), tokens, key });
+            print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
@@ -197,7 +227,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 

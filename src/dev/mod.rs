@@ -1,12 +1,14 @@
 //! The `dev` command's surroundings: a ready pool, tokens for it, a demo page. Never part of `serve`.
 
 mod page;
+mod wakes;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use page::routes;
+pub use wakes::{APP, wakes};
 
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint};
 
@@ -64,21 +66,25 @@ pub struct Banner {
     pub tokens: [String; 2],
     /// For the operator's commands.
     pub key: Operator,
+    /// The stand-in push gateway.
+    pub gateway: String,
 }
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Banner { address, tokens: [laptop, phone], key } = self;
+        let Banner { address, tokens: [laptop, phone], key, gateway } = self;
         let url = if *address == SocketAddr::from(([127, 0, 0, 1], 7400)) { String::new() } else { format!(" --url http://{address}") };
         writeln!(f, "Driftless is ready: everything you write on one device is on disk, and on the others at once.\n")?;
         writeln!(f, "  demo page   http://{address}/demo/")?;
-        writeln!(f, "  pool        {POOL}, person {PERSON}\n")?;
+        writeln!(f, "  pool        {POOL}, person {PERSON}")?;
+        writeln!(f, "  gateway     {gateway}, stands in for Apple, Google and browsers\n")?;
         writeln!(f, "Or in two more terminals:\n")?;
         writeln!(f, "  cargo run --release -- client watch settings --device laptop{url}")?;
         writeln!(f, "  cargo run --release -- client put settings theme=dark --device phone{url}\n")?;
         writeln!(f, "What changed, when and by which device; and a copy of everything, while it runs:\n")?;
         writeln!(f, "  cargo run --release -- history settings --subject {PERSON}{url}")?;
-        writeln!(f, "  cargo run --release -- backup demo.backup{url}\n")?;
+        writeln!(f, "  cargo run --release -- backup demo.backup{url}")?;
+        writeln!(f, "  cargo run --release -- devices --subject {PERSON}{url}\n")?;
         match key {
             Operator::Public(key) => writeln!(f, "These and others ask with the operator key, which they know here:\n\n  {key}\n")?,
             Operator::Configured => {

@@ -30,6 +30,7 @@ const FILES: &[(&str, &[u8])] = files![
     "phone.js",
     "records.js",
     "session.js",
+    "wakes.js",
     "words.js",
 ];
 

@@ -10,6 +10,7 @@ mod failing;
 mod hostile;
 mod logs;
 mod preferences;
+mod push;
 mod reaping;
 mod restoring;
 mod serving;

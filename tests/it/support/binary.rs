@@ -65,6 +65,34 @@ impl Binary {
         Starting(child)
     }
 
+    /// Starts `driftless serve` with a configuration, and waits until it serves.
+    pub async fn serve(config: &Path) -> Binary {
+        let command = driftless()
+            .args(["serve", "--config", config.to_str().unwrap(), "--log-format", "json"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn();
+        let mut child = command.unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = soon("the server's address", async {
+            loop {
+                let line = lines.next_line().await.unwrap().expect("the server ended before it served");
+                if let Some((_, rest)) = line.split_once("\"address\":\"") {
+                    return rest.split('"').next().unwrap().to_owned();
+                }
+            }
+        })
+        .await;
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Binary { child, url: format!("http://{address}") }
+    }
+
+    /// SIGHUP: it reads its credentials again.
+    pub async fn hang_up(&self) {
+        assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().await.unwrap().success());
+    }
+
     /// `127.0.0.1:port`.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
@@ -100,8 +128,9 @@ impl Binary {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         let mut log = String::new();
-        let mut errors = self.child.stderr.take().unwrap();
-        soon("the log's end", errors.read_to_string(&mut log)).await.unwrap();
+        if let Some(mut errors) = self.child.stderr.take() {
+            soon("the log's end", errors.read_to_string(&mut log)).await.unwrap();
+        }
         assert!(soon("the server's end", self.child.wait()).await.unwrap().success(), "{log}");
         log
     }

@@ -42,6 +42,14 @@ impl Http {
         self.request("POST", path, body).await
     }
 
+    pub async fn put(&self, path: &str, body: &str) -> Answer {
+        self.request("PUT", path, body).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request("DELETE", path, "").await
+    }
+
     async fn request(&self, method: &str, path: &str, body: &str) -> Answer {
         let Http { token, device, .. } = self;
         let text = format!(

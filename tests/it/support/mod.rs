@@ -7,6 +7,7 @@ mod bystander;
 mod http;
 pub mod operator;
 mod phone;
+pub mod push;
 pub mod raw;
 mod server;
 

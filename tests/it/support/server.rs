@@ -8,8 +8,9 @@ use driftless::admin::DEVELOPMENT_KEY;
 use driftless::app::{App, AppError};
 use driftless::auth::{MintClaims, mint};
 use driftless::clock::Clock;
-use driftless::config::{self, Flags};
+use driftless::config::{self, Config, Flags};
 use driftless::dev;
+use driftless::push::Post;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -31,6 +32,7 @@ pub struct Server {
     pool: TestPool,
     ahead_ms: u64,
     address: SocketAddr,
+    post: Post,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), AppError>>,
 }
@@ -44,8 +46,8 @@ impl Server {
     /// With a pool of one's own.
     pub async fn with(pool: TestPool) -> Server {
         let folder = TempDir::new().unwrap();
-        let (address, stop, running) = run(folder.path(), pool, 0, 0).await;
-        Server { folder, pool, ahead_ms: 0, address, stop: Some(stop), running }
+        let Started { address, post, stop, running } = run(folder.path(), pool, 0, 0).await;
+        Server { folder, pool, ahead_ms: 0, address, post, stop: Some(stop), running }
     }
 
     /// Stops it in good order and starts it again on the same folder and port.
@@ -57,10 +59,9 @@ impl Server {
     pub async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         self.stop().await;
         between(self.folder.path());
-        (self.address, self.stop, self.running) = {
-            let (address, stop, running) = run(self.folder.path(), self.pool, self.address.port(), self.ahead_ms).await;
-            (address, Some(stop), running)
-        };
+        let started = run(self.folder.path(), self.pool, self.address.port(), self.ahead_ms).await;
+        (self.address, self.post) = (started.address, started.post);
+        (self.stop, self.running) = (Some(started.stop), started.running);
     }
 
     /// The same with other settings.
@@ -99,14 +100,29 @@ impl Server {
         format!("http://{}", self.address)
     }
 
+    /// A token that holds for an hour by its calendar.
+    fn token(&self, person: &str) -> String {
+        token_for(person, 3600 + self.ahead_ms as i64 / 1000)
+    }
+
+    /// Where it wakes devices: to put other credentials in place.
+    pub fn post(&self) -> &Post {
+        &self.post
+    }
+
+    /// What it read its settings from, read again with other lines for its pool.
+    pub fn config_with(&self, pool: &'static str) -> Config {
+        read(self.folder.path(), TestPool { pool, ..self.pool }, self.address.port())
+    }
+
     /// A device of a person, welcomed.
     pub async fn phone(&self, person: &str, device: &str) -> Phone {
-        Phone::welcomed(&self.url(), &token(person), device).await
+        Phone::welcomed(&self.url(), &self.token(person), device).await
     }
 
     /// Plain requests of a device of a person.
     pub fn http(&self, person: &str, device: &str) -> Http {
-        Http::new(self.address, &token(person), device)
+        Http::new(self.address, &self.token(person), device)
     }
 
     /// An operator.
@@ -121,12 +137,16 @@ impl Server {
     }
 }
 
-async fn run(
-    folder: &Path,
-    pool: TestPool,
-    port: u16,
-    ahead_ms: u64,
-) -> (SocketAddr, oneshot::Sender<()>, JoinHandle<Result<(), AppError>>) {
+/// A server that was just started.
+struct Started {
+    address: SocketAddr,
+    post: Post,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), AppError>>,
+}
+
+/// Writes a server's settings into its folder, and reads them.
+fn read(folder: &Path, pool: TestPool, port: u16) -> Config {
     let issuer = format!(
         "[[pools.demo.issuers]]\nissuer = {:?}\naudience = [{:?}]\nsecret = {:?}\n",
         dev::ISSUER,
@@ -142,14 +162,18 @@ async fn run(
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
     let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
-    let config = config.with_operator_key(DEVELOPMENT_KEY);
+    config.with_operator_key(DEVELOPMENT_KEY)
+}
+
+async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> Started {
+    let config = read(folder, pool, port);
     let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes()).await.unwrap();
-    let address = app.address();
+    let (address, post) = (app.address(), app.post().clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
         let _ = stopped.await;
     }));
-    (address, stop, running)
+    Started { address, post, stop, running }
 }
 
 /// A token of the demo pool.

@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use driftless::dev::gateway::{Answer, Gateway, Trouble};
+use driftless_protocol::PushTarget;
+use serde_json::{Value, json};
+
+use crate::support::push::{APP, apns, asleep, fcm, pool, registration, server, webpush};
+use crate::support::{Server, soon};
+
+/// A device's registration and the newest entries of its log.
+async fn log(server: &Server, person: &str, device: &str) -> Value {
+    let operator = server.operator();
+    let identity = operator.identity(person).await;
+    operator.get(&format!("/identities/{identity}/devices/{device}/push")).await.json()
+}
+
+/// Waits for an entry of this outcome in a device's log; its detail.
+async fn said(server: &Server, person: &str, device: &str, outcome: &str) -> String {
+    soon(outcome, async {
+        loop {
+            let found = log(server, person, device).await;
+            let entry = found["log"].as_array().unwrap().iter().find(|entry| entry["outcome"] == outcome).cloned();
+            if let Some(entry) = entry {
+                return entry["detail"].as_str().unwrap().to_owned();
+            }
+        }
+    })
+    .await
+}
+
+async fn writes(server: &Server, person: &str) {
+    server.phone(person, "laptop").await.put("settings", "n", "1").await;
+}
+
+fn status(status: u16, reason: &'static str) -> Answer {
+    Answer::Status { status, reason, timestamp_ms: None }
+}
+
+#[tokio::test]
+async fn a_dead_token_is_dropped_once_and_can_be_seen() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let targets = [apns(&gateway), fcm(&gateway), webpush(&gateway)];
+    for (at, target) in targets.into_iter().enumerate() {
+        let (person, token) = (format!("person-{at}"), target.address().to_owned());
+        asleep(&server, &person, "phone", target).await;
+        gateway.unregister(&token);
+        writes(&server, &person).await;
+        said(&server, &person, "phone", "dead").await;
+        let found = log(&server, &person, "phone").await;
+        assert!(found["device"]["push"]["dead"]["reason"].is_string(), "{found}");
+        writes(&server, &person).await;
+        let why = said(&server, &person, "phone", "not sent").await;
+        assert!(why.starts_with("no token"), "{why}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_the_other_environment_is_tried_there_and_stays_there() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let PushTarget::Apns(token) = apns(&gateway) else { panic!("apns") };
+    asleep(&server, "alice", "phone", PushTarget::ApnsSandbox(token.clone())).await;
+    writes(&server, "alice").await;
+    soon("a wake", gateway.pushed(&token, 1)).await;
+    said(&server, "alice", "phone", "accepted").await;
+    assert_eq!(log(&server, "alice", "phone").await["device"]["push"]["provider"], "apns");
+    let unknown = "00".repeat(32);
+    asleep(&server, "bob", "phone", PushTarget::Apns(unknown)).await;
+    writes(&server, "bob").await;
+    assert_eq!(said(&server, "bob", "phone", "dead").await, "BadDeviceToken");
+}
+
+#[tokio::test]
+async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resumed() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let (target, other) = (apns(&gateway), fcm(&gateway));
+    let tokens = [&target, &other].map(|target| target.address().to_owned());
+    asleep(&server, "alice", "phone", target).await;
+    asleep(&server, "alice", "android", other).await;
+    gateway.script(&tokens[0], [status(400, "TopicDisallowed")]);
+    writes(&server, "alice").await;
+    assert_eq!(said(&server, "alice", "phone", "refused").await, "TopicDisallowed");
+    soon("the other app's wake", gateway.pushed(&tokens[1], 1)).await;
+    let operator = server.operator();
+    let stopped = operator.get("/push").await.json();
+    assert_eq!((stopped["stopped"][0]["app"].as_str(), stopped["stopped"][0]["why"].as_str()), (Some(APP), Some("TopicDisallowed")));
+    assert_eq!(server.metric("driftless_push_stopped_apps").await, 1.0);
+    let why = said(&server, "alice", "phone", "not sent").await;
+    assert!(log(&server, "alice", "phone").await["device"]["push"]["dead"].is_null(), "{why}");
+    operator.post("/push/resume", "{}").await.json();
+    assert_eq!(operator.get("/push").await.json()["stopped"], json!([]));
+    asleep(&server, "bob", "phone", apns(&gateway)).await;
+    writes(&server, "bob").await;
+    said(&server, "bob", "phone", "accepted").await;
+}
+
+#[tokio::test]
+async fn a_key_is_rotated_without_a_restart() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let target = apns(&gateway);
+    let token = target.address().to_owned();
+    asleep(&server, "alice", "phone", target).await;
+    gateway.script(&token, [status(403, "InvalidProviderToken")]);
+    writes(&server, "alice").await;
+    assert_eq!(said(&server, "alice", "phone", "refused").await, "InvalidProviderToken");
+    // Another gateway is one with another key: the old one's tokens are known there, too.
+    let rotated = gateway.rotate_apns_key();
+    assert_ne!(rotated.key_id, "");
+    let pool = Box::leak(pool(&gateway, "", "grace_ms = 100").into_boxed_str());
+    server.post().exchange(server.config_with(pool).desks().unwrap());
+    asleep(&server, "bob", "phone", apns(&gateway)).await;
+    writes(&server, "bob").await;
+    said(&server, "bob", "phone", "accepted").await;
+    assert_eq!(server.operator().get("/push").await.json()["stopped"], json!([]), "what was stopped goes on");
+}
+
+#[tokio::test]
+async fn a_gateway_that_does_not_answer_holds_up_nobody_else() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let (hangs, flows, garbage) = (fcm(&gateway), fcm(&gateway), apns(&gateway));
+    let tokens = [&hangs, &flows, &garbage].map(|target| target.address().to_owned());
+    asleep(&server, "alice", "phone", hangs).await;
+    asleep(&server, "bob", "phone", flows).await;
+    asleep(&server, "carol", "phone", garbage).await;
+    gateway.script(&tokens[0], [Answer::Hang]);
+    gateway.script(&tokens[2], [Answer::Garbage]);
+    for person in ["alice", "bob", "carol"] {
+        writes(&server, person).await;
+    }
+    soon("the other's wake", gateway.pushed(&tokens[1], 1)).await;
+    said(&server, "alice", "phone", "later").await;
+    let found = log(&server, "carol", "phone").await;
+    assert!(found["device"]["push"]["dead"].is_null(), "garbage costs no token: {found}");
+}
+
+#[tokio::test]
+async fn goaway_under_load_loses_and_doubles_nothing() {
+    const PHONES: usize = 200;
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let mut tokens = Vec::new();
+    for at in 0..PHONES {
+        let target = apns(&gateway);
+        tokens.push(target.address().to_owned());
+        asleep(&server, &format!("person-{at}"), "phone", target).await;
+    }
+    // While pushes are under way the gateway leaves, again and again, and lets few streams be.
+    gateway.script_server(Trouble::StreamLimit(8));
+    tokens.iter().for_each(|token| gateway.script(token, [Answer::After(Duration::from_millis(5), Box::new(Answer::Accept))]));
+    let writing = async {
+        for at in 0..PHONES {
+            writes(&server, &format!("person-{at}")).await;
+            if at % 20 == 10 {
+                gateway.script_server(Trouble::GoAway { processed: 2 });
+            }
+        }
+    };
+    writing.await;
+    for token in &tokens {
+        let pushed = soon("a wake", gateway.pushed(token, 1)).await;
+        assert_eq!(pushed.len(), 1, "doubled");
+    }
+    assert!(gateway.counts().connections > 1, "the story needs a connection that was left");
+}
+
+#[tokio::test]
+async fn many_dead_tokens_go_once_each_without_a_storm() {
+    // 100 people of 100 devices: the bound of an identity.
+    const PEOPLE: usize = 100;
+    const DEVICES: usize = 100;
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let server = &server;
+    let registering = (0..PEOPLE).map(|person| {
+        let gateway = gateway.clone();
+        async move {
+            for device in 0..DEVICES - 1 {
+                let target = fcm(&gateway);
+                gateway.unregister(target.address());
+                let http = server.http(&format!("person-{person}"), &format!("phone-{device}"));
+                let body = json!({ "provider": "fcm", "app": APP, "token": target.address() });
+                assert_eq!(http.put("/v1/push", &body.to_string()).await.status, 200);
+            }
+        }
+    });
+    futures_util::future::join_all(registering).await;
+    let before = gateway.counts().requests;
+    for person in 0..PEOPLE {
+        writes(server, &format!("person-{person}")).await;
+    }
+    let dead = "driftless_push_wakes_total{provider=\"fcm\",outcome=\"dead\",reason=\"token\"}";
+    let all = (PEOPLE * (DEVICES - 1)) as f64;
+    soon("all are dropped", async {
+        while server.metric(dead).await < all {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    for person in 0..PEOPLE {
+        server.phone(&format!("person-{person}"), "laptop").await.put("settings", "n", "2").await;
+    }
+    assert_eq!(server.metric(dead).await, all);
+    assert_eq!(gateway.counts().requests - before, all as u64, "one request for each");
+    let _ = registration;
+}

@@ -1,0 +1,78 @@
+//! A server whose pool wakes its devices through a stand-in gateway.
+
+use driftless::dev::gateway::{Environment, Gateway};
+use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
+
+use super::{Phone, Server, TestPool};
+
+/// The app that the phones have.
+pub const APP: &str = "com.example.app";
+
+/// What a pool says to wake its devices through a gateway. `more` are lines of `[pools.demo.push]`, `wakes` of `[pools.demo.wakes]`.
+pub fn pool(gateway: &Gateway, more: &str, wakes: &str) -> String {
+    let credentials = gateway.credentials();
+    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    let authority = path(&credentials.authority);
+    format!(
+        "[pools.demo.wakes]\n{wakes}\n[pools.demo.push]\ntitle = \"Something new\"\ntext = \"Open the app\"\n{more}\n\
+         [[pools.demo.push.apns]]\napp = {APP:?}\nserver = {:?}\nsandbox_server = {:?}\nkey_file = {:?}\nkey_id = {:?}\nteam_id = {:?}\n\
+         authority_file = {authority:?}\n\
+         [[pools.demo.push.fcm]]\napp = {APP:?}\nserver = {:?}\nservice_account_file = {:?}\nauthority_file = {authority:?}\n\
+         [[pools.demo.push.webpush]]\napp = {APP:?}\nvapid_key_file = {:?}\ncontact = \"mailto:push@example.com\"\n\
+         authority_file = {authority:?}\nallow_private = true\n",
+        gateway.url(),
+        gateway.sandbox_url(),
+        path(&credentials.apns_key),
+        credentials.key_id,
+        credentials.team_id,
+        gateway.url(),
+        path(&credentials.service_account),
+        path(&credentials.vapid_key),
+    )
+}
+
+/// A server with such a pool, and a short grace.
+pub async fn server(gateway: &Gateway) -> Server {
+    server_with(gateway, "", "grace_ms = 100").await
+}
+
+pub async fn server_with(gateway: &Gateway, more: &str, wakes: &str) -> Server {
+    // A test's pool lives as long as the test.
+    let pool = Box::leak(pool(gateway, more, wakes).into_boxed_str());
+    Server::with(TestPool { pool, ..TestPool::default() }).await
+}
+
+pub fn apns(gateway: &Gateway) -> PushTarget {
+    PushTarget::Apns(gateway.apns_token(APP, Environment::Production))
+}
+
+pub fn fcm(gateway: &Gateway) -> PushTarget {
+    PushTarget::Fcm(gateway.fcm_token(APP))
+}
+
+pub fn webpush(gateway: &Gateway) -> PushTarget {
+    PushTarget::Webpush(gateway.subscription())
+}
+
+pub fn registration(target: PushTarget) -> Registration {
+    Registration { target, app: APP.to_owned(), datasets: None, shown: false }
+}
+
+impl Phone {
+    /// Registers, and hears that it stands.
+    pub async fn registers(&mut self, registration: Registration) {
+        let (provider, app) = (registration.target.provider(), registration.app.clone());
+        self.say(ClientMessage::Register(registration)).await;
+        assert_eq!(self.hear().await, ServerMessage::Registered { provider, app });
+    }
+}
+
+/// A device that registered and went.
+pub async fn asleep(server: &Server, person: &str, device: &str, target: PushTarget) {
+    asleep_with(server, person, device, registration(target)).await;
+}
+
+pub async fn asleep_with(server: &Server, person: &str, device: &str, registration: Registration) {
+    let mut phone = server.phone(person, device).await;
+    phone.registers(registration).await;
+}
