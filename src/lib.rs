@@ -23,6 +23,8 @@ pub mod sync;
 pub mod identity;
 pub mod reaper;
 
+pub mod push;
+
 pub mod committer;
 
 pub mod store;
