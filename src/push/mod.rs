@@ -5,16 +5,25 @@ mod answer;
 mod apns;
 mod config;
 mod config_error;
+mod connect;
 mod credentials;
 mod endpoint;
 mod fcm;
+#[cfg(test)]
+mod h2_stand_in;
+mod lane;
+mod lanes;
+#[cfg(test)]
+mod lanes_tests;
 mod notice;
+mod pace;
 mod provider_token;
 mod retry_after;
 #[cfg(test)]
 mod sealed;
 #[cfg(test)]
 mod support;
+mod tls;
 mod vapid;
 mod verdict;
 mod webpush;
