@@ -3,6 +3,7 @@
 mod address;
 mod answer;
 mod apns;
+mod bearer;
 mod config;
 mod config_error;
 mod connect;
@@ -11,6 +12,7 @@ mod endpoint;
 mod fcm;
 #[cfg(test)]
 mod h2_stand_in;
+mod held;
 mod lane;
 mod lanes;
 #[cfg(test)]
@@ -21,9 +23,12 @@ mod provider_token;
 mod retry_after;
 #[cfg(test)]
 mod sealed;
+mod strangers;
 #[cfg(test)]
 mod support;
 mod tls;
+#[cfg(test)]
+mod tls_stand_in;
 mod vapid;
 mod verdict;
 mod webpush;

@@ -1,8 +1,12 @@
 //! What the tests of this room share.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use driftless_protocol::DatasetName;
 use http::HeaderMap;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::{ClientConfig, RootCertStore};
 
 use super::answer::Answer;
 use super::notice::{Shown, Wake};
@@ -37,4 +41,13 @@ pub(super) fn answer_with(status: u16, header: (&'static str, &str), body: &str)
     let mut answer = answer(status, body);
     answer.headers.insert(header.0, header.1.parse().expect("a header"));
     answer
+}
+
+/// TLS for what is asked in plain only.
+pub(super) fn trusting_nobody() -> ClientConfig {
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth()
 }
