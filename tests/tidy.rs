@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sync", &["committer", "store", "clock", "merge"]),
     ("identity", &["committer", "store"]),
     ("reaper", &["committer", "store", "clock", "metrics"]),
+    ("push", &[]),
     ("committer", &["store", "clock", "hub", "metrics"]),
     ("store", &["merge"]),
     ("client", &[]),

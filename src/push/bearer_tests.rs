@@ -4,38 +4,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use jsonwebtoken::EncodingKey;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 
 use super::super::support::{NOW_MS, trusting_nobody};
+use super::super::token_stand_in::{TokenEndpoint, rsa_key};
 use super::*;
 
-/// A token endpoint that answers each request with the next of these, and the last one from then on.
+/// A bearer whose endpoint answers each request with the next of these, and the last one from then on.
 async fn endpoint(answers: &'static [(u16, &'static str)]) -> (Bearer, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let token_uri = format!("http://{}/token", listener.local_addr().expect("an address"));
-    let asked = Arc::new(AtomicUsize::new(0));
-    let count = asked.clone();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let number = count.fetch_add(1, Ordering::SeqCst);
-            let (status, body) = answers[number.min(answers.len() - 1)];
-            let mut request = Vec::new();
-            while !request.windows(10).any(|part| part == b"assertion=") {
-                socket.read_buf(&mut request).await.expect("a request");
-            }
-            let head = format!("HTTP/1.1 {status} Said\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-            socket.write_all(format!("{head}{body}").as_bytes()).await.expect("sent");
-        }
-    });
-    let pem = rsa_key();
-    let key = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key");
+    let TokenEndpoint { token_uri, asked } = TokenEndpoint::answering(answers).await;
+    let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
     let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
     (Bearer::new(account, trusting_nobody()), asked)
-}
-
-fn rsa_key() -> String {
-    rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).expect("a key").serialize_pem()
 }
 
 async fn token(bearer: &Bearer, now_ms: u64) -> Result<String, NoToken> {

@@ -85,6 +85,7 @@ impl Endpoint {
         }
         match host.trim_matches(['[', ']']).parse() {
             Ok(address) if !reach.allows(address) => return Err(Unusable::Private),
+            Err(_) if ends_in_number(&host) => return Err(Unusable::Address),
             _ => {}
         }
         let origin = match authority.port_u16() {
@@ -101,6 +102,13 @@ impl Endpoint {
     pub(super) fn encrypt(&self, text: String) -> Option<Vec<u8>> {
         encrypt(text.into_bytes(), &self.key, &self.auth).ok()
     }
+}
+
+/// Whether a host is an IPv4 address in one of its odd forms, such as 0x7f.1 or 2130706433, which no name is (WHATWG URL: "ends in a number").
+fn ends_in_number(host: &str) -> bool {
+    let label = host.strip_suffix('.').unwrap_or(host).rsplit('.').next().unwrap_or_default();
+    let hexadecimal = label.strip_prefix("0x").is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()));
+    hexadecimal || label.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]
@@ -120,9 +128,19 @@ mod tests {
         {
             assert_eq!(at(good), None, "{good}");
         }
-        for bad in
-            ["", "http://push.example/1", "push.example", "/1", "https://user@push.example/", "https://u:p@push.example/", "ftp://a/"]
-        {
+        for bad in [
+            "",
+            "http://push.example/1",
+            "push.example",
+            "/1",
+            "https://user@push.example/",
+            "https://u:p@push.example/",
+            "ftp://a/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+            "https://127.0.0.1./",
+            "https://127.1/",
+        ] {
             assert_eq!(at(bad), Some(Unusable::Address), "{bad}");
         }
         for private in ["https://127.0.0.1/", "https://10.0.0.1:8443/", "https://[::1]/", "https://[::ffff:169.254.169.254]/"] {

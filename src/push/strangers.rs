@@ -2,6 +2,7 @@
 //!
 //! - A name is resolved once for a connection, what it resolves to is filtered, and the connection goes to one of the addresses that are left.
 //! - No redirect is followed, and of an answer's body [`BODY_BYTES`] are read.
+//! - At most [`PLACES`] requests are under way; more are turned away, and their caller comes again later.
 //! - At most [`CONNECTIONS`] are open at a time, for however many servers; whoever finds none left waits for one that goes.
 
 use std::error::Error;
@@ -31,9 +32,13 @@ use tower_service::Service;
 use super::answer::{Answer, BODY_BYTES};
 use super::endpoint::Reach;
 use super::held::Held;
+use super::verdict::{Verdict, Whom};
 
 /// Open connections at most, for all apps of a pool that share them. A browser vendor's service takes hundreds of requests on one.
 pub(super) const CONNECTIONS: usize = 512;
+
+/// Requests under way at most: several for each connection, as most go to a few services that take many on one.
+const PLACES: usize = 4096;
 
 /// How long a connection is kept for the next request. Strangers' servers may be many, and each that is used once holds a place for so long.
 const IDLE: Duration = Duration::from_secs(20);
@@ -54,17 +59,32 @@ const HEAD_BYTES: usize = 16 * 1024;
 #[derive(Clone)]
 pub(super) struct Strangers {
     client: Client<Door, Full<Bytes>>,
+    places: Arc<Semaphore>,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoAnswer {
+    /// Too many are under way.
+    TooMany,
     /// Its name leads to no address that may be spoken to.
     Refused,
     /// It could not be reached.
     Unreachable,
     /// It was reached, and broke off.
     BrokenOff,
+}
+
+impl NoAnswer {
+    /// What that means for what was to be sent. Another stranger's server may be well.
+    pub(super) fn verdict(self) -> Verdict {
+        match self {
+            NoAnswer::TooMany => Verdict::later("too_many_waiting", Whom::Device),
+            NoAnswer::Refused => Verdict::dead("address_refused"),
+            NoAnswer::Unreachable => Verdict::later("unreachable", Whom::Device),
+            NoAnswer::BrokenOff => Verdict::later("connection_lost", Whom::Device),
+        }
+    }
 }
 
 impl Strangers {
@@ -84,11 +104,12 @@ impl Strangers {
             .http2_keep_alive_interval(PING.0)
             .http2_keep_alive_timeout(PING.1)
             .build(Door { https, places: Arc::new(Semaphore::new(CONNECTIONS)) });
-        Strangers { client }
+        Strangers { client, places: Arc::new(Semaphore::new(PLACES)) }
     }
 
     /// Sends a request, whose host must not be a number out of reach: that no resolver sees. Whoever calls bounds the time.
     pub(super) async fn send(&self, request: Request<Bytes>) -> Result<Answer, NoAnswer> {
+        let _place = self.places.try_acquire().map_err(|_| NoAnswer::TooMany)?;
         let response = self.client.request(request.map(Full::new)).await.map_err(|error| no_answer(&error))?;
         let (parts, body) = response.into_parts();
         Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body: read(body).await })
