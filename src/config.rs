@@ -20,7 +20,7 @@ pub use source::{ConfigError, Flags, StoreFlags, read};
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
 use crate::merge::Policy;
-use crate::push::{self, Desk, Office, WakeSettings};
+use crate::push::{self, Desk, WakeSettings};
 use crate::store::Keeping;
 use crate::sync::Pool;
 use crate::{http, store};
@@ -255,8 +255,8 @@ impl Config {
     /// Where the devices of the pools are woken. Reads the credentials' files.
     pub fn desks(&self) -> Result<HashMap<String, Desk>, ConfigError> {
         let desk = |(name, pool): (&String, &PoolSection)| {
-            let office = Office::new(&pool.push).map_err(|error| ConfigError::wrong(&format!("pools.{name}.push: {error}")))?;
-            Ok((name.clone(), Desk { office, wakes: pool.wakes }))
+            let desk = Desk::new(&pool.push, pool.wakes).map_err(|error| ConfigError::wrong(&format!("pools.{name}.push: {error}")))?;
+            Ok((name.clone(), desk))
         };
         self.pools.iter().map(desk).collect()
     }

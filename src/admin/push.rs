@@ -133,9 +133,9 @@ impl Admin {
         };
         let Ok(dataset) = DatasetName::new(TEST_DATASET) else { return Ok(Err(Missing::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_S);
-        let shown = shown.then(|| desk.office.shown());
+        let shown = shown.then(|| desk.shown.clone());
         let wake = Wake { pool, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
-        let (verdict, _) = desk.office.send_anywhere(target, &sleeper.app, &wake).await;
+        let (verdict, _) = desk.wake(target, &sleeper.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = said(&verdict);
         let told = Told::Changed(format!("tried out by an operator: {outcome} {detail}"));

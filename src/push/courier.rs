@@ -168,10 +168,10 @@ impl Courier {
             identity: round.identity.as_str().to_owned(),
             dataset: sending.dataset.clone(),
             version: sending.version,
-            shown: sending.shown.then(|| desk.office.shown()),
+            shown: sending.shown.then(|| desk.shown.clone()),
             expires_unix_s: now_ms / 1000 + desk.wakes.debt_s,
         };
-        let (verdict, fate) = desk.office.send_anywhere(target, &sleeper.app, &wake).await;
+        let (verdict, fate) = desk.wake(target, &sleeper.app, &wake).await;
         let (outcome, reason) = counted(&verdict);
         self.metrics.push(sleeper.provider.as_str(), outcome, reason);
         self.note(app_of(round, sleeper), &verdict, sending);

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use driftless_protocol::Registration;
+use driftless_protocol::{PushTarget, Registration};
 
 use super::halts::{AppKey, Halts};
 use super::wakes::Held;
-use super::{Office, WakeSettings};
+use super::{Config, ConfigError, Office, Shown, Verdict, Wake, WakeSettings, Whom};
 
 /// A pool's office, and how its devices are woken.
 #[derive(Clone)]
@@ -16,6 +16,32 @@ pub struct Desk {
     pub office: Office,
     /// Whom to wake when.
     pub wakes: WakeSettings,
+    /// What is shown to a user when no silent wake is left.
+    pub shown: Shown,
+}
+
+impl Desk {
+    /// Reads a pool's credentials.
+    pub fn new(config: &Config, wakes: WakeSettings) -> Result<Desk, ConfigError> {
+        let shown = Shown { title: config.title.clone(), text: config.text.clone() };
+        Ok(Desk { office: Office::new(config)?, wakes, shown })
+    }
+
+    /// Sends a wake. A token that its environment does not know is tried in the other one, once; if it is taken there, that is where it belongs.
+    pub async fn wake(&self, target: &PushTarget, app: &str, wake: &Wake) -> (Verdict, Option<PushTarget>) {
+        let verdict = self.office.send(target, app, wake).await;
+        let other = match (&verdict, target) {
+            (Verdict::OtherEnvironment { .. }, PushTarget::Apns(token)) => PushTarget::ApnsSandbox(token.clone()),
+            (Verdict::OtherEnvironment { .. }, PushTarget::ApnsSandbox(token)) => PushTarget::Apns(token.clone()),
+            _ => return (verdict, None),
+        };
+        match self.office.send(&other, app, wake).await {
+            accepted @ Verdict::Accepted { .. } => (accepted, Some(other)),
+            Verdict::Later { reason, after_ms, whom: _ } => (Verdict::Later { reason, after_ms, whom: Whom::Device }, None),
+            // What the other environment has against us says nothing about this one.
+            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Refused { .. } => (verdict, None),
+        }
+    }
 }
 
 /// Why a registration cannot be taken.

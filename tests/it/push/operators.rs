@@ -28,7 +28,10 @@ async fn an_operator_sees_why_a_phone_did_not_wake() {
     assert!(log.contains("accepted") && log.contains("settings version 1") && log.contains("now: waits: budget"), "{log}");
     assert!(!log.contains(&token), "a token is a secret");
     let devices = commanded(&url, &["devices", "--subject", "alice"]).await;
-    assert!(devices.contains("phone") && devices.contains("apns") && devices.contains("laptop") && devices.contains("no push"), "{devices}");
+    assert!(
+        devices.contains("phone") && devices.contains("apns") && devices.contains("laptop") && devices.contains("no push"),
+        "{devices}"
+    );
     assert!(!devices.contains(&token));
 }
 

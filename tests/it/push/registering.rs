@@ -25,7 +25,8 @@ async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
     let server = server(&gateway).await;
     let http = server.http("alice", "phone");
     let long = "x".repeat(5000);
-    let subscription = |endpoint: &str| json!({ "endpoint": endpoint, "p256dh": gateway.subscription().p256dh, "auth": gateway.subscription().auth });
+    let subscription =
+        |endpoint: &str| json!({ "endpoint": endpoint, "p256dh": gateway.subscription().p256dh, "auth": gateway.subscription().auth });
     for (body, code) in [
         (json!({ "provider": "fcm", "app": APP }), "bad_push_token"),
         (json!({ "provider": "fcm", "app": APP, "token": long }), "bad_push_token"),
@@ -33,7 +34,10 @@ async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
         (json!({ "provider": "apns", "app": APP, "token": "xyz" }), "bad_push_token"),
         (json!({ "provider": "apns-sandbox", "app": APP, "token": "../../x" }), "bad_push_token"),
         (json!({ "provider": "webpush", "app": APP, "subscription": subscription("http://push.example/1") }), "bad_push_token"),
-        (json!({ "provider": "webpush", "app": APP, "subscription": { "endpoint": "https://p.example/1", "p256dh": "B".repeat(87), "auth": "a".repeat(22) } }), "bad_push_token"),
+        (
+            json!({ "provider": "webpush", "app": APP, "subscription": { "endpoint": "https://p.example/1", "p256dh": "B".repeat(87), "auth": "a".repeat(22) } }),
+            "bad_push_token",
+        ),
         (json!({ "provider": "webpush", "app": APP, "token": "x" }), "bad_push_token"),
         (json!({ "provider": "fcm", "app": "other", "token": "x" }), "unknown_app"),
         (json!({ "provider": "gcm", "app": APP, "token": "x" }), "bad_request"),

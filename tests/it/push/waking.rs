@@ -163,13 +163,9 @@ async fn cognito_s_form_and_hidden_names_are_what_the_pool_asks_for() {
     cognito.phone("alice", "laptop").await.put("settings", "n", "1").await;
     let data = soon("a wake", gateway.pushed(&token, 1)).await[0].data();
     let identity = cognito.operator().identity("alice").await;
-    for (key, value) in [
-        ("source", "cognito-sync"),
-        ("identityPoolId", "demo"),
-        ("identityId", &identity),
-        ("datasetName", "settings"),
-        ("syncCount", "1"),
-    ] {
+    for (key, value) in
+        [("source", "cognito-sync"), ("identityPoolId", "demo"), ("identityId", &identity), ("datasetName", "settings"), ("syncCount", "1")]
+    {
         assert_eq!(data[key], value, "{key}");
     }
     let hiding = server_with(&gateway, "hide_key = \"0123456789abcdef\"", "grace_ms = 100").await;

@@ -1,0 +1,28 @@
+//! Why a pool's push gateways cannot be used as they are configured.
+
+use std::fmt;
+use std::path::Path;
+
+/// A setting or a credential that is not usable. Its text names the setting or the file, and never quotes a secret.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    /// About a file.
+    pub(super) fn file(path: &Path, why: impl fmt::Display) -> ConfigError {
+        ConfigError(format!("{}: {why}", path.display()))
+    }
+
+    /// About a setting.
+    pub(super) fn setting(why: impl Into<String>) -> ConfigError {
+        ConfigError(why.into())
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ConfigError {}
