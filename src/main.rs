@@ -152,8 +152,8 @@ fn demo_push(gateway: &Gateway) -> (push::Config, WakeSettings) {
         server: Some(gateway.url()),
         sandbox_server: Some(gateway.sandbox_url()),
         key_file: Some(credentials.apns_key.clone()),
-        key_id: Some(credentials.key_id.clone()),
-        team_id: Some(credentials.team_id.clone()),
+        key_id: Some(credentials.apns_key_id.to_owned()),
+        team_id: Some(credentials.apns_team_id.to_owned()),
         authority_file: Some(credentials.authority.clone()),
         ..ApnsConfig::default()
     };

@@ -30,6 +30,9 @@ const DATES: usize = 256;
 /// How long it rests at most: what is written meanwhile has a grace that is longer.
 const REST_MS: u64 = 250;
 
+/// How long an identity is left alone whose visit failed.
+const FAILED: Duration = Duration::from_secs(60);
+
 /// How often registrations are looked through for devices that were not seen for too long.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -63,10 +66,14 @@ struct UnderWay {
 }
 
 impl UnderWay {
-    /// A visit ended, well or not.
-    fn ended(&mut self, done: Result<(Id, ()), JoinError>) {
-        let task = done.map_or_else(|error| error.id(), |(task, ())| task);
-        if let Some(identity) = self.tasks.remove(&task) {
+    /// A visit ended. One that failed is not repeated at once: it would fail again.
+    fn ended(&mut self, done: Result<(Id, ()), JoinError>, visits: &mut JoinSet<()>) {
+        let (task, failed) = done.map_or_else(|error| (error.id(), true), |(task, ())| (task, false));
+        let Some(identity) = self.tasks.remove(&task) else { return };
+        if failed {
+            error!(%identity, "a visit failed");
+            self.tasks.insert(visits.spawn(tokio::time::sleep(FAILED)).id(), identity);
+        } else {
             self.identities.remove(&identity);
         }
     }
@@ -100,13 +107,13 @@ impl Courier {
                 }
             }
             while let Some(done) = visits.try_join_next_with_id() {
-                under_way.ended(done);
+                under_way.ended(done, &mut visits);
             }
             if rest {
                 let rest = self.rest().await;
                 tokio::select! {
                     () = tokio::time::sleep(rest) => {}
-                    Some(done) = visits.join_next_with_id() => under_way.ended(done),
+                    Some(done) = visits.join_next_with_id() => under_way.ended(done, &mut visits),
                     () = &mut sweeping => {}
                 }
             }

@@ -103,7 +103,7 @@ impl Budget {
     fn missing(self, bucket: Bucket, now_ms: u64) -> u64 {
         // A clock that was set back makes nobody wait for longer.
         let passed_ms = now_ms.saturating_sub(bucket.at_ms);
-        bucket.missing_micro.saturating_sub(passed_ms.saturating_mul(self.per_hour) * WAKE / HOUR_MS)
+        bucket.missing_micro.saturating_sub(passed_ms.saturating_mul(self.per_hour).saturating_mul(WAKE) / HOUR_MS)
     }
 
     /// When there is a wake; `None`: never.

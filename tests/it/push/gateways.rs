@@ -4,7 +4,7 @@ use driftless::dev::gateway::{Answer, Gateway, Trouble};
 use driftless_protocol::PushTarget;
 use serde_json::{Value, json};
 
-use crate::support::push::{APP, apns, asleep, fcm, pool, registration, server, webpush};
+use crate::support::push::{APP, apns, asleep, fcm, pool_with_key, server, webpush};
 use crate::support::{Server, soon};
 
 /// A device's registration and the newest entries of its log.
@@ -30,10 +30,6 @@ async fn said(server: &Server, person: &str, device: &str, outcome: &str) -> Str
 
 async fn writes(server: &Server, person: &str) {
     server.phone(person, "laptop").await.put("settings", "n", "1").await;
-}
-
-fn status(status: u16, reason: &'static str) -> Answer {
-    Answer::Status { status, reason, timestamp_ms: None }
 }
 
 #[tokio::test]
@@ -79,7 +75,7 @@ async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resum
     let tokens = [&target, &other].map(|target| target.address().to_owned());
     asleep(&server, "alice", "phone", target).await;
     asleep(&server, "alice", "android", other).await;
-    gateway.script(&tokens[0], [status(400, "TopicDisallowed")]);
+    gateway.script(&tokens[0], [Answer::apns(400, "TopicDisallowed")]);
     writes(&server, "alice").await;
     assert_eq!(said(&server, "alice", "phone", "refused").await, "TopicDisallowed");
     soon("the other app's wake", gateway.pushed(&tokens[1], 1)).await;
@@ -100,16 +96,14 @@ async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resum
 async fn a_key_is_rotated_without_a_restart() {
     let gateway = Gateway::start().await.unwrap();
     let server = server(&gateway).await;
-    let target = apns(&gateway);
-    let token = target.address().to_owned();
-    asleep(&server, "alice", "phone", target).await;
-    gateway.script(&token, [status(403, "InvalidProviderToken")]);
+    asleep(&server, "carol", "phone", apns(&gateway)).await;
+    writes(&server, "carol").await;
+    said(&server, "carol", "phone", "accepted").await;
+    let key = gateway.rotate_apns_key("ROTATED001").unwrap();
+    asleep(&server, "alice", "phone", apns(&gateway)).await;
     writes(&server, "alice").await;
     assert_eq!(said(&server, "alice", "phone", "refused").await, "InvalidProviderToken");
-    // Another gateway is one with another key: the old one's tokens are known there, too.
-    let rotated = gateway.rotate_apns_key();
-    assert_ne!(rotated.key_id, "");
-    let pool = Box::leak(pool(&gateway, "", "grace_ms = 100").into_boxed_str());
+    let pool = Box::leak(pool_with_key(&gateway, "", "grace_ms = 100", (&key, "ROTATED001")).into_boxed_str());
     server.post().exchange(server.config_with(pool).desks().unwrap());
     asleep(&server, "bob", "phone", apns(&gateway)).await;
     writes(&server, "bob").await;
@@ -127,7 +121,7 @@ async fn a_gateway_that_does_not_answer_holds_up_nobody_else() {
     asleep(&server, "bob", "phone", flows).await;
     asleep(&server, "carol", "phone", garbage).await;
     gateway.script(&tokens[0], [Answer::Hang]);
-    gateway.script(&tokens[2], [Answer::Garbage]);
+    gateway.script(&tokens[2], [Answer::garbage(400)]);
     for person in ["alice", "bob", "carol"] {
         writes(&server, person).await;
     }
@@ -150,12 +144,12 @@ async fn goaway_under_load_loses_and_doubles_nothing() {
     }
     // While pushes are under way the gateway leaves, again and again, and lets few streams be.
     gateway.script_server(Trouble::StreamLimit(8));
-    tokens.iter().for_each(|token| gateway.script(token, [Answer::After(Duration::from_millis(5), Box::new(Answer::Accept))]));
+    tokens.iter().for_each(|token| gateway.script(token, [Answer::Accept.after(Duration::from_millis(5))]));
     let writing = async {
         for at in 0..PHONES {
             writes(&server, &format!("person-{at}")).await;
             if at % 20 == 10 {
-                gateway.script_server(Trouble::GoAway { processed: 2 });
+                gateway.script_server(Trouble::GoAwayAt(3));
             }
         }
     };
@@ -205,5 +199,4 @@ async fn many_dead_tokens_go_once_each_without_a_storm() {
     }
     assert_eq!(server.metric(dead).await, all);
     assert_eq!(gateway.counts().requests - before, all as u64, "one request for each");
-    let _ = registration;
 }

@@ -5,7 +5,7 @@ use driftless::auth::{MintClaims, mint};
 use driftless::dev::gateway::Gateway;
 use tempfile::TempDir;
 
-use crate::support::push::{apns, pool, registration};
+use crate::support::push::{apns, pool, pool_with_key, registration};
 use crate::support::{Binary, Phone, soon};
 
 const SECRET: &str = "a secret of this story, shared with its issuer";
@@ -18,11 +18,15 @@ fn token(person: &str) -> String {
 
 /// The configuration of a production server, on a port of its own.
 fn config(folder: &Path, gateway: &Gateway, grace_ms: u64) -> PathBuf {
+    config_of(folder, &pool(gateway, "", &format!("grace_ms = {grace_ms}")))
+}
+
+fn config_of(folder: &Path, pool: &str) -> PathBuf {
     let text = format!(
         "listen = \"127.0.0.1:0\"\ndata = {:?}\n[store]\ncache_mib = 16\n{}\n\
          [[pools.demo.issuers]]\nissuer = \"story\"\naudience = [\"app\"]\nsecret = {SECRET:?}\n",
         folder.join("store"),
-        pool(gateway, "", &format!("grace_ms = {grace_ms}")),
+        pool,
     );
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
@@ -64,18 +68,14 @@ async fn sighup_reads_the_credentials_again_and_a_wrong_one_changes_nothing() {
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("key_id", "kid")).unwrap();
     server.hang_up().await;
-    gateway.rotate_apns_key();
-    std::fs::write(&file, config_text(folder.path(), &gateway)).unwrap();
+    let key = gateway.rotate_apns_key("ROTATED001").unwrap();
+    config_of(folder.path(), &pool_with_key(&gateway, "", "grace_ms = 100", (&key, "ROTATED001")));
     server.hang_up().await;
     let target = apns(&gateway);
     let address = target.address().to_owned();
     Phone::welcomed(&server.url, &token("alice"), "phone").await.registers(registration(target)).await;
     Phone::welcomed(&server.url, &token("alice"), "laptop").await.put("settings", "n", "1").await;
     soon("a wake with the new key", gateway.pushed(&address, 1)).await;
-}
-
-fn config_text(folder: &Path, gateway: &Gateway) -> String {
-    std::fs::read_to_string(config(folder, gateway, 100)).unwrap()
 }
 
 #[tokio::test]

@@ -47,7 +47,7 @@ async fn an_operator_wakes_a_phone_and_is_told_what_the_gateway_said() {
     let said = commanded(&url, &test).await;
     assert!(said.contains("apns") && said.contains("accepted"), "{said}");
     assert_eq!(gateway.pushes_of(&token).len(), 1);
-    gateway.script(&token, [Answer::Status { status: 429, reason: "TooManyRequests", timestamp_ms: None }]);
+    gateway.script(&token, [Answer::apns(429, "TooManyRequests")]);
     let failed = command(&url, &test).await;
     let why = String::from_utf8_lossy(&failed.stderr);
     assert!(!failed.status.success() && why.contains("TooManyRequests"), "{why}");

@@ -1,5 +1,7 @@
 //! A server whose pool wakes its devices through a stand-in gateway.
 
+use std::path::Path;
+
 use driftless::dev::gateway::{Environment, Gateway};
 use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
 
@@ -11,7 +13,13 @@ pub const APP: &str = "com.example.app";
 /// What a pool says to wake its devices through a gateway. `more` are lines of `[pools.demo.push]`, `wakes` of `[pools.demo.wakes]`.
 pub fn pool(gateway: &Gateway, more: &str, wakes: &str) -> String {
     let credentials = gateway.credentials();
-    let path = |path: &std::path::Path| path.to_str().unwrap().to_owned();
+    pool_with_key(gateway, more, wakes, (&credentials.apns_key, credentials.apns_key_id))
+}
+
+/// The same with another key of Apple's.
+pub fn pool_with_key(gateway: &Gateway, more: &str, wakes: &str, (key, key_id): (&Path, &str)) -> String {
+    let credentials = gateway.credentials();
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
     let authority = path(&credentials.authority);
     format!(
         "[pools.demo.wakes]\n{wakes}\n[pools.demo.push]\ntitle = \"Something new\"\ntext = \"Open the app\"\n{more}\n\
@@ -22,9 +30,9 @@ pub fn pool(gateway: &Gateway, more: &str, wakes: &str) -> String {
          authority_file = {authority:?}\nallow_private = true\n",
         gateway.url(),
         gateway.sandbox_url(),
-        path(&credentials.apns_key),
-        credentials.key_id,
-        credentials.team_id,
+        path(key),
+        key_id,
+        credentials.apns_team_id,
         gateway.url(),
         path(&credentials.service_account),
         path(&credentials.vapid_key),
