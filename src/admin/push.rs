@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{Admin, Asked, Missing, is_there};
 use crate::committer::Notice;
-use crate::push::wakes::{self, Step};
+use crate::push::wakes::{self, Reason, Step};
 use crate::push::{AppKey, Stopped, Verdict, Wake};
 use crate::store::{Device, Group, Identity, LogEntry, Round, Sleeper, Store, Told};
 
@@ -86,6 +86,10 @@ impl Admin {
 
     fn now(&self, round: Option<&Round>, sleeper: Option<&Sleeper>) -> Now {
         let Some(sleeper) = sleeper else { return Now::NotRegistered };
+        if sleeper.target.is_none() {
+            let why = sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
+            return Now::Rests(Reason::NoToken(why).to_string());
+        }
         let Some(round) = round else { return Now::Nothing };
         let Some(desk) = self.post.desk(&round.pool) else { return Now::Rests("the pool has no push in its configuration".to_owned()) };
         let now_ms = self.clock.unix_ms();
