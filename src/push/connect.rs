@@ -66,3 +66,47 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     }
     Err(failed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lanes::Lanes;
+    use super::super::pace::Pace;
+    use super::super::support::trusting_nobody;
+    use super::super::tls_stand_in::{acceptor, trusting};
+    use super::*;
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use tokio::net::TcpListener;
+
+    /// A gateway over TLS that agrees to these protocols: its address, and whom to trust for it.
+    async fn gateway(protocols: &[&str]) -> (Uri, String) {
+        let (acceptor, authority) = acceptor(protocols);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.ok()?;
+            let mut connection = h2::server::handshake(acceptor.accept(socket).await.ok()?).await.ok()?;
+            while let Some(Ok((_, mut respond))) = connection.accept().await {
+                respond.send_response(Response::new(()), true).ok()?;
+            }
+            Some(())
+        });
+        (format!("https://localhost:{port}").parse().expect("an address"), authority)
+    }
+
+    async fn status(server: &Uri, tls: ClientConfig) -> Option<u16> {
+        let lanes = Lanes::new("test", to(server, tls), Pace::USUAL);
+        let request = Request::post(server).body(Bytes::new()).expect("a request");
+        lanes.send(&request).await.ok().map(|answer| answer.status)
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_reached_by_tls_with_http_2_and_a_certificate_that_is_trusted() {
+        let (server, authority) = gateway(&["http/1.1", "h2"]).await;
+        assert_eq!(status(&server, trusting(&authority)).await, Some(200));
+        let (server, authority) = gateway(&[]).await;
+        assert_eq!(status(&server, trusting(&authority)).await, None, "no HTTP/2");
+        let (server, _) = gateway(&["h2"]).await;
+        assert_eq!(status(&server, trusting_nobody()).await, None, "not trusted");
+    }
+}

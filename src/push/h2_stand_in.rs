@@ -23,6 +23,11 @@ pub(super) fn into_test() -> (Connect, Arrivals) {
     (connect, arrivals)
 }
 
+/// What a test waits for; one that waits in vain fails instead of hanging.
+pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), what).await.expect("what the test waits for")
+}
+
 /// One connection, from the gateway's end.
 pub(super) struct Peer {
     io: DuplexStream,
@@ -46,7 +51,7 @@ const END_HEADERS: u8 = 4;
 impl Peer {
     /// Takes the next connection, and allows this many streams on it.
     pub(super) async fn next(arrivals: &mut Arrivals, streams: u32) -> Peer {
-        let mut io = arrivals.recv().await.expect("a connection");
+        let mut io = soon(arrivals.recv()).await.expect("a connection");
         let mut preface = [0; 24];
         io.read_exact(&mut preface).await.expect("a preface");
         let mut peer = Peer { io, pongs: true };
@@ -56,6 +61,10 @@ impl Peer {
 
     /// The next request; `None` when the connection ends.
     pub(super) async fn request(&mut self) -> Option<Asked> {
+        soon(self.read()).await
+    }
+
+    async fn read(&mut self) -> Option<Asked> {
         loop {
             let mut head = [0; 9];
             self.io.read_exact(&mut head).await.ok()?;
@@ -74,7 +83,7 @@ impl Peer {
 
     /// The next request, if one comes without anything else happening.
     pub(super) async fn request_soon(&mut self) -> Option<Asked> {
-        tokio::time::timeout(Duration::from_millis(30), self.request()).await.ok().flatten()
+        tokio::time::timeout(Duration::from_millis(30), self.read()).await.ok().flatten()
     }
 
     /// Answers with status 200 and this body.

@@ -7,7 +7,7 @@ use http::Request;
 use tokio::task::JoinHandle;
 
 use super::answer::{Answer, BODY_BYTES, Lost};
-use super::h2_stand_in::{Arrivals, Peer, into_test};
+use super::h2_stand_in::{Arrivals, Peer, into_test, soon};
 use super::lanes::Lanes;
 use super::pace::Pace;
 
@@ -25,13 +25,13 @@ fn send(lanes: &Lanes, body: &str) -> JoinHandle<Result<Answer, Lost>> {
 }
 
 async fn body(sent: JoinHandle<Result<Answer, Lost>>) -> String {
-    let answer = sent.await.expect("no panic").expect("an answer");
+    let answer = soon(sent).await.expect("no panic").expect("an answer");
     assert_eq!(answer.status, 200);
     String::from_utf8(answer.body.to_vec()).expect("a text")
 }
 
 async fn lost(sent: JoinHandle<Result<Answer, Lost>>) -> Lost {
-    sent.await.expect("no panic").expect_err("no answer")
+    soon(sent).await.expect("no panic").expect_err("no answer")
 }
 
 #[tokio::test]

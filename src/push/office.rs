@@ -4,6 +4,7 @@
 //! a payload too large. When to come again, and what becomes of the token, is the caller's business.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -116,6 +117,14 @@ impl Office {
         let notice = Notice::new(wake, &self.inner.form);
         let sent = tokio::time::timeout(self.inner.timeout, self.inner.send(target, app, &notice));
         sent.await.unwrap_or_else(|_| Verdict::later("no_answer_in_time", whom(target)))
+    }
+}
+
+impl fmt::Debug for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { form, apns, fcm, webpush, .. } = &*self.inner;
+        let apps = (apns.len(), fcm.len(), webpush.len());
+        f.debug_struct("Office").field("form", form).field("apps", &apps).finish_non_exhaustive()
     }
 }
 

@@ -261,7 +261,7 @@ async fn a_credential_that_does_not_parse_is_refused_with_its_files_name() {
     let (desk, apple) = (Desk::new(), StandIn::answering([]).await);
     let bad = desk.file("bad.pem", "hush");
     let good = desk.apns("one", &apple);
-    let refused = |config: Config| Office::new(&config).err().expect("refused").to_string();
+    let refused = |config: Config| Office::new(&config).expect_err("refused").to_string();
     let apns = |app: ApnsConfig| refused(Config { apns: vec![app], ..Config::default() });
     let said = [
         apns(ApnsConfig { key_file: Some(bad.clone()), ..good.clone() }),

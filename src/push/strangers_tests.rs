@@ -1,22 +1,7 @@
 //! Servers that strangers name: where they may be, and how much of them is read.
 
-use rustls::RootCertStore;
-use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-
-use super::super::tls_stand_in::PushService;
+use super::super::tls_stand_in::{PushService, trusting};
 use super::*;
-
-fn trusting(authority: &str) -> ClientConfig {
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM")).expect("a root");
-    ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("versions")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
 
 async fn ask(service: &PushService, reach: Reach, uri: &str) -> Result<Answer, NoAnswer> {
     let strangers = Strangers::new(trusting(&service.authority), reach);

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -23,16 +24,7 @@ pub(super) struct PushService {
 impl PushService {
     /// On this machine, for `localhost` and 127.0.0.1; answers with this text.
     pub(super) async fn answering(answer: String) -> PushService {
-        let key = rcgen::KeyPair::generate().expect("a key");
-        let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
-        let certificate = params.self_signed(&key).expect("a certificate");
-        let tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
-            .expect("a certificate");
-        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let (acceptor, authority) = acceptor(&[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (told, asked) = mpsc::unbounded_channel();
@@ -50,8 +42,34 @@ impl PushService {
                 });
             }
         });
-        PushService { port, authority: certificate.pem(), asked }
+        PushService { port, authority, asked }
     }
+}
+
+/// TLS for `localhost` and 127.0.0.1 that agrees to these protocols, and in PEM whom to trust for it.
+pub(super) fn acceptor(protocols: &[&str]) -> (TlsAcceptor, String) {
+    let key = rcgen::KeyPair::generate().expect("a key");
+    let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+    let certificate = params.self_signed(&key).expect("a certificate");
+    let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der())))
+        .expect("a certificate");
+    tls.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+    (TlsAcceptor::from(Arc::new(tls)), certificate.pem())
+}
+
+/// Trusts this authority alone.
+pub(super) fn trusting(authority: &str) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM")).expect("a root");
+    ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Vec<u8>)> {
