@@ -40,7 +40,8 @@ pub(super) fn verdict(answer: &Answer, now_ms: u64) -> Verdict {
     match answer.status {
         200 | 201 | 202 | 204 => Verdict::Accepted { id: answer.header(LOCATION.as_str()) },
         301 | 308 | 404 | 410 => Verdict::dead(reason),
-        401 | 403 => Verdict::refused(reason, Fault::App),
+        // Its server has something against our key. Another subscription's server may have nothing: whoever registers names it, and stops nobody else's wakes.
+        401 | 403 => Verdict::refused(reason, Fault::Payload),
         429 => Verdict::Later { reason, after_ms: Some(too_many_ms(&answer.headers, now_ms)), whom: Whom::Device },
         408 => Verdict::later(reason, Whom::Device),
         400..=499 => Verdict::refused(reason, Fault::Payload),
@@ -97,7 +98,7 @@ mod tests {
             assert_eq!(of(status), Verdict::dead(reason(status)));
         }
         for status in [401, 403] {
-            assert_eq!(of(status), Verdict::refused(reason(status), Fault::App));
+            assert_eq!(of(status), Verdict::refused(reason(status), Fault::Payload));
         }
         for status in [400, 402, 405, 406, 411, 413, 415, 422, 431] {
             assert_eq!(of(status), Verdict::refused(reason(status), Fault::Payload));

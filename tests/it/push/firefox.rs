@@ -77,6 +77,7 @@ async fn page(key: &str) -> (String, mpsc::UnboundedReceiver<Told>) {
 async fn push_service(listener: TcpListener, gateway: Gateway) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
+
         tokio::spawn(browser(stream, gateway.clone()));
     }
 }
@@ -96,7 +97,7 @@ async fn browser(stream: TcpStream, gateway: Gateway) {
             Some(notification) = arrivals.recv() => notification,
             heard = socket.next() => {
                 let Some(Ok(heard)) = heard else { return };
-                let Ok(message) = serde_json::from_str::<Value>(heard.to_text().unwrap_or("null")) else { continue };
+                 let Ok(message) = serde_json::from_str::<Value>(heard.to_text().unwrap_or("null")) else { continue };
                 match message["messageType"].as_str() {
                     Some("hello") => json!({ "messageType": "hello", "uaid": "5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c", "status": 200, "use_webpush": true, "broadcasts": {} }),
                     Some("register") => {
@@ -132,14 +133,17 @@ async fn carry(gateway: Gateway, endpoint: String, channel: Value, arrived: mpsc
 }
 
 /// A profile that asks nobody outside of this machine, and takes its pushes from there.
-fn profile(push_service: u16) -> TempDir {
+fn profile(push_service: u16, origin: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
+    // Nobody is there to press a button: the page may notify from the start.
+    let permissions = folder.path().join("permissions");
+    std::fs::write(&permissions, format!("origin\tdesktop-notification\t1\t{}\n", origin.trim_end_matches('/'))).unwrap();
     let preferences = [
         ("dom.push.serverURL", json!(format!("ws://127.0.0.1:{push_service}/"))),
         ("dom.push.testing.allowInsecureServerURL", json!(true)),
         ("dom.push.testing.ignorePermission", json!(true)),
         ("dom.push.connection.enabled", json!(true)),
-        ("permissions.default.desktop-notification", json!(1)),
+        ("permissions.manager.defaultsUrl", json!(format!("file://{}", permissions.display()))),
         ("network.captive-portal-service.enabled", json!(false)),
         ("network.connectivity-service.enabled", json!(false)),
         ("network.dns.disablePrefetch", json!(true)),
@@ -169,7 +173,7 @@ async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
     let server = server(&gateway).await;
     let (url, mut hears) = page(&gateway.credentials().vapid_public).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let profile = profile(listener.local_addr().unwrap().port());
+    let profile = profile(listener.local_addr().unwrap().port(), &url);
     let service = tokio::spawn(push_service(listener, gateway.clone()));
     let mut firefox = tokio::process::Command::new("firefox-esr");
     let profile_path = profile.path().to_str().unwrap();
@@ -185,6 +189,7 @@ async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
             let (keys, endpoint) = (&subscription["keys"], part(&subscription["endpoint"]));
             Subscription { endpoint, p256dh: part(&keys["p256dh"]), auth: part(&keys["auth"]) }
         }
+        Told::Failed(why) => panic!("{why}"),
         other => panic!("{other:?}"),
     };
     let http = server.http("alice", "browser");
