@@ -253,3 +253,22 @@ if (process.env.UPDATE_SCREENSHOTS) {
     await page.screenshot({ path: path.join(REPOSITORY, 'docs/demo.png'), animations: 'disabled', fullPage: true });
   });
 }
+
+story('a phone that sleeps is woken by a push that says that something is new, and not what', {}, async ({ a, b }) => {
+  await a.adds('city', 'Zürich');
+  await b.has('city', '"Zürich"');
+  await a.goOffline();
+  await eventually(() => a.part('wakes').isVisible(), true);
+  await b.part('visits-add').click();
+  await b.part('visits-add').click();
+  const wake = a.part('wake');
+  await eventually(() => wake.count(), 1);
+  const version = await b.part('version').textContent();
+  assert.match(await wake.textContent(), new RegExp(`Something new in settings: version ${version}$`));
+  assert.equal(await a.part('visits').textContent(), '0', 'a wake brings nothing');
+
+  await a.part('wake-up').click();
+  await a.reads('visits', '2');
+  await eventually(() => a.part('wakes').isVisible(), false);
+  assert.equal(await b.part('wakes').isVisible(), false, 'whoever wrote is not woken');
+});
