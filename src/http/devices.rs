@@ -105,9 +105,7 @@ async fn stopped(State(rooms): State<Rooms>) -> Result<Response, Error> {
 }
 
 async fn resume(State(rooms): State<Rooms>) -> Result<Response, Error> {
-    let resumed = halted(&rooms.admin.push_resume());
-    rooms.metrics.push_stopped(0);
-    Ok(granted(&json!({ "resumed": resumed })))
+    Ok(granted(&json!({ "resumed": halted(&rooms.admin.push_resume()) })))
 }
 
 fn halted(stopped: &[Stopped]) -> Vec<Value> {

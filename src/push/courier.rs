@@ -98,7 +98,8 @@ impl Courier {
             let rest = due.is_empty();
             // After the end it begins again: some may have been given a date before those that were met.
             last = due.last().cloned();
-            for visit in due {
+            let strays = if rest { self.strays().await } else { Vec::new() };
+            for visit in due.into_iter().chain(strays) {
                 let Visit { identity, .. } = visit;
                 if under_way.identities.insert(identity.clone()) {
                     let (courier, of) = (self.clone(), identity.clone());
@@ -130,8 +131,15 @@ impl Courier {
         due
     }
 
+    /// Dates that a clock which was set ahead has left: nobody waits for it to be right.
+    async fn strays(&self) -> Vec<Visit> {
+        let from_ms = self.clock.unix_ms().saturating_add(wakes::FURTHEST_MS);
+        self.reader.read(move |store| store.wakes_from(from_ms, DATES)).await.unwrap_or_default()
+    }
+
     /// How long until somebody is due.
     async fn rest(&self) -> Duration {
+        self.metrics.push_stopped(self.post.halts().stopped().len());
         let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.post.shortest_grace_ms()));
         Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(1, REST_MS))
@@ -199,7 +207,6 @@ impl Courier {
                     let AppKey { pool, provider, app } = app;
                     error!(pool, %provider, app, reason, "wakes of an app are stopped: mend its credential or topic, then send SIGHUP or run: driftless push resume");
                 }
-                self.metrics.push_stopped(self.post.halts().stopped().len());
             }
             Verdict::Refused { reason, fault: Fault::Sender } => {
                 let AppKey { pool, provider, app } = app;

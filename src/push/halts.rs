@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use driftless_protocol::Provider;
 
-use super::wakes::{Held, back_off_ms};
+use super::wakes::{ASKED_MOST_MS, Held, back_off_ms};
 
 /// How often devices of a stopped app are looked at again, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 5 * 60 * 1000;
@@ -71,7 +71,7 @@ impl Halts {
             Some(Halt::Paused { failures, .. }) => failures + 1,
             None => 0,
         };
-        let until_ms = now_ms + after_ms.unwrap_or_else(|| back_off_ms(failures, chance));
+        let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(failures, chance), |asked_ms| asked_ms.min(ASKED_MOST_MS));
         halts.insert(app, Halt::Paused { why: why.to_owned(), until_ms, failures });
     }
 

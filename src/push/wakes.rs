@@ -25,6 +25,12 @@ const RETRY_MS: u64 = 5_000;
 /// The longest wait after a failure. A gateway that was down for a day is found again within the hour.
 const RETRY_MOST_MS: u64 = HOUR_MS;
 
+/// The longest wait that a gateway may ask for.
+pub(super) const ASKED_MOST_MS: u64 = 6 * HOUR_MS;
+
+/// No date is further away than this: one that is was left by a clock that was set ahead.
+pub(super) const FURTHEST_MS: u64 = ASKED_MOST_MS + HOUR_MS;
+
 /// How long what we did wrong is not tried again: another try would end alike.
 const OUR_FAULT_MS: u64 = HOUR_MS;
 
@@ -265,7 +271,7 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
         return Step::Wait(connected_ms, Reason::Connected);
     }
     let Purse { silent, shown, not_before_ms, .. } = sleeper.purse;
-    if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(24 * HOUR_MS) {
+    if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(FURTHEST_MS) {
         return Step::Wait(not_before_ms, Reason::BackOff);
     }
     if let Some(held) = held.filter(|held| held.until_ms > now_ms) {
@@ -333,7 +339,7 @@ pub fn settle(sleeper: &Sleeper, sending: &Sending, verdict: &Verdict, settings:
         // Of both environments: whose it is nobody knows.
         Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), Told::Dead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
-            let until_ms = now_ms + after_ms.unwrap_or_else(|| back_off_ms(purse.failures, chance));
+            let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(purse.failures, chance), |asked_ms| asked_ms.min(ASKED_MOST_MS));
             (Vec::new(), failed(until_ms), Fate::Stands, Told::Later(reason.clone(), until_ms))
         }
         Verdict::Refused { reason, fault: Fault::Sender } => (Vec::new(), purse, died(None, reason), Told::Dead(reason.clone())),

@@ -4,7 +4,7 @@ use driftless_protocol::{DatasetName, DeviceId};
 
 use super::super::commit::Group;
 use super::super::engine::Batch;
-use super::super::{Identity, Store, StoreError, keys, rows};
+use super::super::{Identity, StoreError, keys, rows};
 use super::OwedRow;
 
 /// A version of a dataset that somebody may be owed.
@@ -33,14 +33,6 @@ impl Owed {
     /// The newest version that a device did not write itself.
     pub fn foreign_to(&self, device: &DeviceId) -> u64 {
         if self.writer == *device { self.others_version } else { self.version }
-    }
-}
-
-impl Store {
-    /// How many datasets are owed to somebody: up to `limit`.
-    pub fn owed(&self, limit: usize) -> Result<usize, StoreError> {
-        let prefix = keys::kind(keys::Kind::WakeDue);
-        Ok(self.engine.scan(&prefix, &keys::after(&prefix), limit)?.len())
     }
 }
 

@@ -166,12 +166,14 @@ impl Store {
             return Ok(Vec::new());
         }
         let rows = self.engine.scan(&start, &end, limit)?;
-        let visit = |(key, _): (Bytes, Bytes)| {
-            let mut parts = keys::Parts::after(&key, &prefix)?;
-            let (at_ms, identity) = (parts.version()?, Identity::from(parts.name()?));
-            Ok(Visit { identity, at_ms, at: key })
-        };
-        rows.into_iter().map(visit).collect()
+        rows.into_iter().map(|(key, _)| visit(&prefix, key)).collect()
+    }
+
+    /// Identities with a date from a moment on: up to `limit` dates.
+    pub fn wakes_from(&self, at_ms: u64, limit: usize) -> Result<Vec<Visit>, StoreError> {
+        let prefix = keys::kind(Kind::WakeDue);
+        let rows = self.engine.scan(&keys::wake_due_until(at_ms), &keys::after(&prefix), limit)?;
+        rows.into_iter().map(|(key, _)| visit(&prefix, key)).collect()
     }
 
     /// What is owed to an identity's devices; `None`: nothing.
@@ -183,6 +185,12 @@ impl Store {
     pub fn sleepers(&self, identity: &Identity) -> Result<Vec<Sleeper>, StoreError> {
         sleepers(&*self.engine, identity, &[])
     }
+}
+
+fn visit(prefix: &[u8], key: Bytes) -> Result<Visit, StoreError> {
+    let mut parts = keys::Parts::after(&key, prefix)?;
+    let (at_ms, identity) = (parts.version()?, Identity::from(parts.name()?));
+    Ok(Visit { identity, at_ms, at: key })
 }
 
 impl Group<'_> {

@@ -20,6 +20,13 @@ const REQUESTS: [(&str, &str, &str); 11] = [
     ("GET", "/identities/ID/datasets/d/compare?first=0&second=1", ""),
     ("POST", "/identities/ID/datasets/d/restore", r#"{"version":0}"#),
     ("GET", "/backup", ""),
+    ("GET", "/identities/ID/devices", ""),
+    ("GET", "/identities/ID/devices/phone/push", ""),
+    ("POST", "/identities/ID/devices/phone/push/test", "{}"),
+    ("POST", "/identities/ID/devices/phone/revoke", "{}"),
+    ("POST", "/identities/ID/devices/phone/allow", "{}"),
+    ("GET", "/push", ""),
+    ("POST", "/push/resume", "{}"),
     ("DELETE", "/identities/ID", ""),
 ];
 

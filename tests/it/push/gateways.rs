@@ -81,7 +81,12 @@ async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resum
     let operator = server.operator();
     let stopped = operator.get("/push").await.json();
     assert_eq!((stopped["stopped"][0]["app"].as_str(), stopped["stopped"][0]["why"].as_str()), (Some(APP), Some("TopicDisallowed")));
-    assert_eq!(server.metric("driftless_push_stopped_apps").await, 1.0);
+    soon("it can be seen", async {
+        while server.metric("driftless_push_stopped_apps").await < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     let found = log(&server, "alice", "phone").await;
     assert!(found["device"]["push"]["dead"].is_null(), "{found}");
     assert_eq!(
@@ -132,6 +137,27 @@ async fn a_gateway_that_does_not_answer_holds_up_nobody_else() {
     said(&server, "alice", "phone", "later").await;
     let found = log(&server, "carol", "phone").await;
     assert!(found["device"]["push"]["dead"].is_null(), "garbage costs no token: {found}");
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_down_or_asks_for_patience_gets_its_wakes_later() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    let (down, patient) = (apns(&gateway), fcm(&gateway));
+    let tokens = [&down, &patient].map(|target| target.address().to_owned());
+    asleep(&server, "alice", "phone", down).await;
+    asleep(&server, "bob", "phone", patient).await;
+    gateway.script(&tokens[1], [Answer::retry_after(503, 1)]);
+    writes(&server, "bob").await;
+    let later = said(&server, "bob", "phone", "later").await;
+    soon("the second try", gateway.pushed(&tokens[1], 1)).await;
+    gateway.script_server(Trouble::Refuse);
+    gateway.script_server(Trouble::Close);
+    writes(&server, "alice").await;
+    said(&server, "alice", "phone", "later").await;
+    gateway.script_server(Trouble::Resume);
+    let pushed = soon("the wake", gateway.pushed(&tokens[0], 1)).await;
+    assert_eq!((pushed.len(), pushed[0].data()["version"].as_str()), (1, Some("1")), "{later}");
 }
 
 #[tokio::test]

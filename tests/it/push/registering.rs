@@ -3,7 +3,7 @@ use driftless_protocol::{ClientMessage, CloseCode, PushTarget, RefusalCode, Regi
 use serde_json::json;
 
 use crate::support::push::{APP, apns, asleep, fcm, registration, server};
-use crate::support::{Phone, soon, token};
+use crate::support::{Http, Phone, soon, token};
 
 #[tokio::test]
 async fn a_device_registers_over_http_looks_and_takes_it_back() {
@@ -142,4 +142,23 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn registrations_are_reached_with_ones_own_token_only() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server(&gateway).await;
+    asleep(&server, "alice", "phone", fcm(&gateway)).await;
+    let body = |token: &str| json!({ "provider": "fcm", "app": APP, "token": token, "identity": "local:0", "device": "phone" }).to_string();
+    for bad in ["", "a.b.c", &crate::support::token_for("alice", -3600)] {
+        let http = Http::new(server.address(), bad, "phone");
+        let answers = [http.get("/v1/push").await, http.put("/v1/push", &body("x")).await, http.delete("/v1/push").await];
+        assert!(answers.iter().all(|answer| answer.status == 401), "{answers:?}");
+    }
+    // The same device id, of somebody else.
+    let bob = server.http("bob", "phone");
+    assert_eq!(bob.get("/v1/push").await.json()["type"], "unregistered");
+    assert_eq!(bob.put("/v1/push", &body(fcm(&gateway).address())).await.status, 200);
+    assert_eq!(bob.delete("/v1/push").await.status, 200);
+    assert_eq!(server.http("alice", "phone").get("/v1/push").await.json()["type"], "registered");
 }

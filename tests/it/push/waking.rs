@@ -2,9 +2,9 @@ use driftless::dev::gateway::Gateway;
 use driftless_protocol::{ClientMessage, Codec, Provider, PushTarget, Registration};
 use serde_json::json;
 
-use crate::support::push::{APP, apns, asleep, asleep_with, fcm, registration, server, server_with, webpush};
+use crate::support::push::{APP, apns, asleep, asleep_with, fcm, pool, registration, server, server_with, webpush};
 use crate::support::raw::Raw;
-use crate::support::{Server, name, soon};
+use crate::support::{Server, TestPool, name, soon};
 
 /// Every gateway's kind of target.
 fn targets(gateway: &Gateway) -> [PushTarget; 3] {
@@ -219,4 +219,21 @@ async fn a_registration_reaches_the_server_through_the_client_library_and_is_sai
     device.go_online().await.unwrap();
     device.unregister().await.unwrap();
     soon("unregistered", events.find(|event| matches!(event, Event::Unregistered))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_a_day_holds_up_no_wake() {
+    const DAY_MS: u64 = 24 * 3600 * 1000;
+    let gateway = Gateway::start().await.unwrap();
+    let mut server = server_with(&gateway, "", "grace_ms = 600000").await;
+    server.let_pass(DAY_MS);
+    server.restart().await;
+    let target = fcm(&gateway);
+    let token = target.address().to_owned();
+    asleep(&server, "alice", "phone", target).await;
+    server.phone("alice", "laptop").await.put("settings", "n", "1").await;
+    server.set_back(DAY_MS);
+    let pool = Box::leak(pool(&gateway, "", "grace_ms = 100").into_boxed_str());
+    server.restart_with(TestPool { pool, ..TestPool::default() }).await;
+    soon("a wake", gateway.pushed(&token, 1)).await;
 }

@@ -75,6 +75,11 @@ impl Server {
         self.ahead_ms += ms;
     }
 
+    /// When it starts the next time, its calendar is set back so much.
+    pub fn set_back(&mut self, ms: u64) {
+        self.ahead_ms -= ms;
+    }
+
     /// Begins to stop it, as SIGTERM does.
     pub fn drain(&mut self) {
         if let Some(stop) = self.stop.take() {
