@@ -229,11 +229,12 @@ async fn what_dev_prints_can_be_pasted() {
     }
     let commands: Vec<_> = said.iter().filter_map(|line| line.trim().strip_prefix("cargo run --release -- ")).collect();
     assert!(
-        commands.len() == 4
+        commands.len() == 5
             && commands[0].starts_with("client watch settings")
             && commands[1].starts_with("client put settings")
             && commands[2].starts_with("history settings")
-            && commands[3].starts_with("backup demo.backup"),
+            && commands[3].starts_with("backup demo.backup")
+            && commands[4].starts_with("devices"),
         "{said:?}"
     );
     let url = said.iter().find_map(|line| Some(line[line.find("http://")?..].trim_end_matches("/demo/").to_owned())).unwrap();

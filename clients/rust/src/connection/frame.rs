@@ -6,7 +6,8 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::End;
 
 /// The types that [`ServerMessage`] knows: a frame of another type is newer than this library and is ignored.
-const KNOWN: [&str; 9] = ["welcome", "changes", "datasets", "written", "conflict", "refused", "renew", "pong", "bye"];
+const KNOWN: [&str; 11] =
+    ["welcome", "changes", "datasets", "written", "conflict", "refused", "renew", "registered", "unregistered", "pong", "bye"];
 
 /// Why a message was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
