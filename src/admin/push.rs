@@ -144,7 +144,12 @@ impl Admin {
         let (outcome, detail) = said(&verdict);
         let told = Told::Changed(format!("tried out by an operator: {outcome} {detail}"));
         self.committer
-            .act(move |group, now_ms| Ok((group.log_wake(&identity, &device, LogEntry::now(now_ms, None, told))?, Vec::new())))
+            .act(move |group, now_ms| {
+                if group.has(&identity)? {
+                    group.log_wake(&identity, &device, LogEntry::now(now_ms, None, told))?;
+                }
+                Ok(((), Vec::new()))
+            })
             .await?;
         Ok(Ok(Tried::Said { provider: target.provider(), app: sleeper.app, outcome, detail, took_ms }))
     }

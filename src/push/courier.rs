@@ -8,18 +8,20 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use driftless_protocol::PushTarget;
 use futures_util::future::join_all;
 use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
 use super::halts::AppKey;
 use super::post::{Desk, Post};
-use super::wakes::{self, Sending, Step};
+use super::visit::{self, Did, Sent};
+use super::wakes::{self, Held, Sending, Step};
 use super::{Fault, Verdict, Wake, Whom};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
-use crate::store::{Fate, Group, Identity, LogEntry, Round, SeenDevice, Settled, Sleeper, Told, Visit};
+use crate::store::{Group, Identity, Round, SeenDevice, Sleeper, Visit};
 
 /// Identities that are visited at once: a gateway that answers in 30 ms is kept busy with some ten thousand wakes a second.
 const VISITS: usize = 512;
@@ -50,12 +52,6 @@ pub struct Courier {
     post: Post,
     clock: Clock,
     metrics: Metrics,
-}
-
-/// What a visit did for a device.
-enum Did {
-    Sent(Sleeper, Sending, Verdict, Fate),
-    Not(Sleeper, wakes::Reason),
 }
 
 /// Identities that are visited, by the task that does.
@@ -167,16 +163,19 @@ impl Courier {
     async fn step(&self, round: &Round, sleeper: &Sleeper, desk: &Desk) -> Did {
         let held = self.post.held(&app_of(round, sleeper), desk, self.clock.unix_ms());
         match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), self.clock.unix_ms()) {
-            Step::Rest(reason) | Step::Wait(_, reason) => Did::Not(sleeper.clone(), reason),
+            Step::Rest(reason) | Step::Wait(_, reason) => {
+                self.metrics.push(sleeper.provider.as_str(), "none", reason.label());
+                Did::Not(sleeper.device.clone(), reason)
+            }
             Step::Send(sending) => {
-                let (verdict, fate) = self.send(round, sleeper, &sending, desk).await;
-                Did::Sent(sleeper.clone(), sending, verdict, fate)
+                let (verdict, turned) = self.send(round, sleeper, &sending, desk).await;
+                Did::Sent(Box::new(Sent { sleeper: sleeper.clone(), sending, verdict, turned, chance: chance() }))
             }
         }
     }
 
-    async fn send(&self, round: &Round, sleeper: &Sleeper, sending: &Sending, desk: &Desk) -> (Verdict, Fate) {
-        let Some(target) = &sleeper.target else { return (Verdict::Dead { reason: "no token".to_owned(), since_ms: None }, Fate::Stands) };
+    async fn send(&self, round: &Round, sleeper: &Sleeper, sending: &Sending, desk: &Desk) -> (Verdict, Option<PushTarget>) {
+        let Some(target) = &sleeper.target else { return (Verdict::Dead { reason: "no token".to_owned(), since_ms: None }, None) };
         let now_ms = self.clock.unix_ms();
         let wake = Wake {
             pool: round.pool.clone(),
@@ -186,11 +185,11 @@ impl Courier {
             shown: sending.shown.then(|| desk.shown.clone()),
             expires_unix_s: now_ms / 1000 + desk.wakes.debt_s,
         };
-        let (verdict, fate) = desk.wake(target, &sleeper.app, &wake).await;
+        let (verdict, turned) = desk.wake(target, &sleeper.app, &wake).await;
         let (outcome, reason) = counted(&verdict);
         self.metrics.push(sleeper.provider.as_str(), outcome, reason);
         self.note(app_of(round, sleeper), &verdict, sending);
-        (verdict, fate.map_or(Fate::Stands, Fate::Turned))
+        (verdict, turned)
     }
 
     /// What an answer means for all devices of the app.
@@ -219,42 +218,12 @@ impl Courier {
 
     /// Keeps what came of a visit, and gives what is still owed another date.
     async fn keep(&self, round: Round, desk: Option<Arc<Desk>>, done: Vec<Did>) -> Result<(), Unavailable> {
-        let (post, metrics) = (self.post.clone(), self.metrics.clone());
-        let shift_ms = self.post.shortest_grace_ms();
+        let post = self.post.clone();
         let act = move |group: &mut Group<'_>, now_ms| {
-            let identity = &round.identity;
-            let Some(desk) = desk else {
-                let dates: Vec<_> = round.owed.iter().map(|owed| (owed.dataset.clone(), Some(now_ms + NO_DESK_MS))).collect();
-                return Ok((group.end_visit(identity, &round.owed, &dates)?, Vec::new()));
-            };
-            for did in done {
-                let settled = match did {
-                    Did::Sent(sleeper, sending, verdict, turned) => {
-                        let settled = wakes::settle(&sleeper, &sending, &verdict, &desk.wakes, now_ms, chance());
-                        if let Fate::Turned(target) = turned {
-                            let turned = Settled { fate: Fate::Turned(target), ..settled };
-                            group.settle(identity, turned, now_ms)?;
-                            continue;
-                        }
-                        settled
-                    }
-                    Did::Not(_, wakes::Reason::Grace) => continue,
-                    Did::Not(sleeper, reason) => {
-                        metrics.push(sleeper.provider.as_str(), "none", reason.label());
-                        group.log_wake(identity, &sleeper.device, not_sent(&round, &reason, now_ms))?;
-                        continue;
-                    }
-                };
-                group.settle(identity, settled, now_ms)?;
-            }
-            // What was written meanwhile has a grace of its own.
-            group.end_visit(identity, &round.owed, &[])?;
-            let Some(now) = group.round(identity)? else { return Ok(((), Vec::new())) };
-            let held = |sleeper: &Sleeper| post.held(&app_of(&now, sleeper), &desk, now_ms);
-            let dates = wakes::dates(&now, &desk.wakes, held, now_ms);
-            let shifted: Vec<_> =
-                dates.into_iter().map(|(name, at_ms)| (name, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();
-            Ok((group.end_visit(identity, &[], &shifted)?, Vec::new()))
+            let held =
+                |sleeper: &Sleeper| desk.as_ref().map_or_else(no_desk(now_ms), |desk| post.held(&app_of(&round, sleeper), desk, now_ms));
+            let wakes = desk.as_ref().map(|desk| desk.wakes).unwrap_or_default();
+            Ok((visit::conclude(group, &round, done, &wakes, held, post.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
         self.committer.act(act).await
     }
@@ -298,9 +267,9 @@ fn app_of(round: &Round, sleeper: &Sleeper) -> AppKey {
     AppKey { pool: round.pool.clone(), provider: sleeper.provider, app: sleeper.app.clone() }
 }
 
-fn not_sent(round: &Round, reason: &wakes::Reason, now_ms: u64) -> LogEntry {
-    let newest = round.owed.iter().max_by_key(|owed| owed.changed_ms);
-    LogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), Told::None(reason.to_string()))
+/// A pool without push may get one.
+fn no_desk(now_ms: u64) -> impl Fn() -> Option<Held> {
+    move || Some(Held { until_ms: now_ms + NO_DESK_MS, why: "the pool has no push in its configuration".to_owned() })
 }
 
 /// Outcome and reason, for counting: few words, never what a stranger wrote.

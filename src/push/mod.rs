@@ -11,6 +11,7 @@ mod courier;
 mod gateways;
 mod halts;
 mod post;
+mod visit;
 pub mod wakes;
 
 pub use courier::Courier;

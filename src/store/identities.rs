@@ -150,6 +150,11 @@ impl Group<'_> {
         }
     }
 
+    /// Whether there is such an identity: it was neither erased nor merged into another one.
+    pub fn has(&mut self, identity: &Identity) -> Result<bool, StoreError> {
+        self.is_there(identity)
+    }
+
     /// Whether an identity may be written to.
     pub(super) fn is_there(&mut self, identity: &Identity) -> Result<bool, StoreError> {
         Ok(self.looked_up(identity)?.is_some())

@@ -1,0 +1,70 @@
+//! What a visit leaves: each wake with what came of it, and a date for what is still owed. On what is true when it is kept, not when it was decided.
+
+use driftless_protocol::{DeviceId, PushTarget};
+
+use super::Verdict;
+use super::wakes::{self, Held, Reason, Sending, WakeSettings};
+use crate::store::{Fate, Group, LogEntry, Round, Settled, Sleeper, StoreError, Told};
+
+/// What a visit did for a device.
+pub(super) enum Did {
+    /// It was sent a wake.
+    Sent(Box<Sent>),
+    /// It was not, and why.
+    Not(DeviceId, Reason),
+}
+
+/// A wake that was sent.
+pub(super) struct Sent {
+    pub(super) sleeper: Sleeper,
+    pub(super) sending: Sending,
+    pub(super) verdict: Verdict,
+    /// Where it was taken, if that is not where the device is registered.
+    pub(super) turned: Option<PushTarget>,
+    /// A random number, for back-off.
+    pub(super) chance: u32,
+}
+
+/// Keeps what a visit did. `held`: whose wakes are held back; `shift_ms`: by how much dates in the store are before their moment.
+pub(super) fn conclude(
+    group: &mut Group<'_>,
+    round: &Round,
+    done: Vec<Did>,
+    settings: &WakeSettings,
+    held: impl Fn(&Sleeper) -> Option<Held>,
+    shift_ms: u64,
+    now_ms: u64,
+) -> Result<(), StoreError> {
+    let identity = &round.identity;
+    if !group.has(identity)? {
+        // It was erased or merged meanwhile: nothing is written where nothing may be any more.
+        return Ok(());
+    }
+    for did in done {
+        match did {
+            Did::Sent(sent) => {
+                let Sent { sleeper, sending, verdict, turned, chance } = *sent;
+                let settled = wakes::settle(&sleeper, &sending, &verdict, settings, now_ms, chance);
+                let fate = turned.map_or(settled.fate, Fate::Turned);
+                group.settle(identity, Settled { fate, ..settled }, now_ms)?;
+            }
+            // Every visit to somebody who is awake begins with it.
+            Did::Not(_, Reason::Grace) => {}
+            Did::Not(device, reason) => group.log_wake(identity, &device, not_sent(round, &reason, now_ms))?,
+        }
+    }
+    // What was written meanwhile has a grace of its own.
+    group.end_visit(identity, &round.owed, &[])?;
+    let Some(now) = group.round(identity)? else { return Ok(()) };
+    let dates = wakes::dates(&now, settings, held, now_ms);
+    let dates: Vec<_> = dates.into_iter().map(|(name, at_ms)| (name, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();
+    group.end_visit(identity, &[], &dates)
+}
+
+fn not_sent(round: &Round, reason: &Reason, now_ms: u64) -> LogEntry {
+    let newest = round.owed.iter().max_by_key(|owed| owed.changed_ms);
+    LogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), Told::None(reason.to_string()))
+}
+
+#[cfg(test)]
+mod tests;
