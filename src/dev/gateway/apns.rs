@@ -62,7 +62,12 @@ pub(super) fn check(shared: &Shared, call: &Call) -> Result<Accepted, Refusal> {
     }
     apns_payload::check(push_type, &call.body).map_err(refused)?;
     device(shared, call, token)?;
-    Ok(Accepted { provider: call.door.apple(), token: token.to_owned(), content: Content::Open(call.body.clone()), reply: reply::empty(200) })
+    Ok(Accepted {
+        provider: call.door.apple(),
+        token: token.to_owned(),
+        content: Content::Open(call.body.clone()),
+        reply: reply::empty(200),
+    })
 }
 
 /// Each header is of its form.

@@ -6,19 +6,8 @@ use serde_json::{Map, Value};
 pub(super) const MAX_PAYLOAD_BYTES: usize = 4096;
 
 /// The push types that Apple knows ("Sending notification requests to APNs").
-const PUSH_TYPES: [&str; 11] = [
-    "alert",
-    "background",
-    "complication",
-    "controls",
-    "fileprovider",
-    "liveactivity",
-    "location",
-    "mdm",
-    "pushtotalk",
-    "voip",
-    "widgets",
-];
+const PUSH_TYPES: [&str; 11] =
+    ["alert", "background", "complication", "controls", "fileprovider", "liveactivity", "location", "mdm", "pushtotalk", "voip", "widgets"];
 
 /// Apple's reason against a payload, and what is wrong in words.
 pub(super) fn check(push_type: &str, body: &[u8]) -> Result<(), (&'static str, &'static str)> {

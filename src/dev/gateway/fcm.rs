@@ -103,7 +103,8 @@ fn android(android: Option<&Value>) -> Result<(), Refusal> {
     if !is("ttl", |value| value.as_str().is_some_and(is_ttl)) {
         return Err(field("message.android.ttl", "it is no time such as 3600s, or longer than four weeks"));
     }
-    if !is("collapse_key", Value::is_string) || !is("restricted_package_name", Value::is_string) || !is("direct_boot_ok", Value::is_boolean) {
+    if !is("collapse_key", Value::is_string) || !is("restricted_package_name", Value::is_string) || !is("direct_boot_ok", Value::is_boolean)
+    {
         return Err(field("message.android", "collapse_key, restricted_package_name or direct_boot_ok is of another type"));
     }
     Ok(())

@@ -25,7 +25,6 @@ use super::provider_tokens::ProviderTokens;
 use super::push::{Push, chance, chance_text};
 use super::scratch::Scratch;
 use super::sealing::Keys;
-use super::service::TOKEN_ENDPOINT;
 use super::shared::Shared;
 use super::trouble::Trouble;
 use super::vapid::Vapid;
@@ -189,13 +188,9 @@ impl Gateway {
     }
 
     /// Adds answers for a token or an endpoint: each is used up by one push that is in order, then [`Gateway::answer_all`] holds.
+    /// With [`Gateway::token_uri`] they are for senders that ask for an access token.
     pub fn script(&self, token: &str, answers: impl IntoIterator<Item = Answer>) {
         self.shared().directory.script(name(token), answers);
-    }
-
-    /// The same for senders that ask for an access token.
-    pub fn script_token_endpoint(&self, answers: impl IntoIterator<Item = Answer>) {
-        self.shared().directory.script(TOKEN_ENDPOINT, answers);
     }
 
     /// Forgets a token's script, [`Answer::Always`] too.
@@ -203,7 +198,7 @@ impl Gateway {
         self.shared().directory.unscript(name(token));
     }
 
-    /// What is said, from now on, to whoever has no script; [`Answer::Accept`] at first. The token endpoint is not meant.
+    /// What is said, from now on, to whoever has no script, at the token endpoint too; [`Answer::Accept`] at first.
     pub fn answer_all(&self, answer: Answer) {
         self.shared().directory.otherwise(answer);
     }

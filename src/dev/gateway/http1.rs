@@ -15,7 +15,6 @@ use super::call::{Call, Door, Line, MAX_BODY_BYTES};
 use super::service::{self, Outcome, token_endpoint};
 use super::shared::Shared;
 
-
 /// The connection ends without an answer.
 #[derive(Debug)]
 struct NoAnswer;

@@ -56,9 +56,8 @@ impl Keys {
     /// Decrypts in place; how many bytes are left.
     fn decrypt(&self, salt: &[u8], sender: &[u8], record: &mut [u8]) -> Result<usize, Unspecified> {
         let shared = UnparsedPublicKey::new(&ECDH_P256, sender);
-        let secret: [u8; 32] = agree(&self.private, shared, Unspecified, |shared| {
-            derive(&self.auth, shared, &[b"WebPush: info\0", &self.public, sender])
-        })?;
+        let secret: [u8; 32] =
+            agree(&self.private, shared, Unspecified, |shared| derive(&self.auth, shared, &[b"WebPush: info\0", &self.public, sender]))?;
         let key: [u8; 16] = derive(salt, &secret, &[b"Content-Encoding: aes128gcm\0"])?;
         let nonce: [u8; 12] = derive(salt, &secret, &[b"Content-Encoding: nonce\0"])?;
         let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key)?);

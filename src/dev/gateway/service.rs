@@ -14,8 +14,8 @@ use super::refusal::Refusal;
 use super::shared::Shared;
 use super::{apns, fcm, reply, webpush};
 
-/// What the token endpoint's script is named.
-pub(super) const TOKEN_ENDPOINT: &str = "token endpoint";
+/// What the token endpoint's script is named: the end of its address, as with subscriptions.
+const TOKEN_ENDPOINT: &str = "token";
 
 const TOKEN_PATH: &str = "/token";
 

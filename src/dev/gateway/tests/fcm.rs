@@ -7,7 +7,7 @@ use http::Method;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-use super::support::{APP, Client, Sent, now_s};
+use super::support::{APP, Answered, Client, Sent, http1, now_s};
 use crate::dev::gateway::{Answer, FcmCode, Gateway};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -136,19 +136,26 @@ async fn the_token_endpoint_believes_only_the_service_account() {
         let key = EncodingKey::from_rsa_pem(account["private_key"].as_str().unwrap().as_bytes()).unwrap();
         encode(&Header::new(Algorithm::RS256), claims, &key).unwrap()
     };
-    let tokens = &gateway.running.shared.access_tokens;
     let form = |assertion: &str| format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
-    let check = |form: &str| tokens.check(form, now).map_err(|refusal| refusal.reason);
-    assert_eq!(check(&form(&signed(&account, &right))), Ok(()));
-    for claims in &wrong {
-        assert!(check(&form(&signed(&account, claims))).is_err(), "{claims}");
-    }
     let foreign = Gateway::start().await.unwrap();
     let foreign: Value = serde_json::from_slice(&std::fs::read(&foreign.credentials().service_account).unwrap()).unwrap();
-    assert_eq!(check(&form(&signed(&foreign, &right))), Err("invalid_grant"));
-    assert_eq!(check(&form("no.j.wt")), Err("invalid_grant"));
-    assert_eq!(check("grant_type=password"), Err("unsupported_grant_type"));
-    assert_eq!(check("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer"), Err("invalid_request"));
+    let mut cases: Vec<_> = wrong.iter().map(|claims| (form(&signed(&account, claims)), "invalid_")).collect();
+    cases.push((form(&signed(&foreign, &right)), "invalid_grant"));
+    cases.push((form("no.j.wt"), "invalid_grant"));
+    cases.push(("grant_type=password".to_owned(), "unsupported_grant_type"));
+    cases.push((form("").replace("&assertion=", ""), "invalid_request"));
+    for (at, (form, error)) in cases.iter().enumerate() {
+        let answered = ask_for_access(&gateway, form).await;
+        assert!(answered.status == 400 && answered.json()["error"].as_str().unwrap().starts_with(error), "case {at}");
+    }
+    assert_eq!(gateway.complaints().len(), cases.len());
+    let answered = ask_for_access(&gateway, &form(&signed(&account, &right))).await;
+    assert_eq!((answered.status, &answered.json()["expires_in"]), (200, &json!(3600)));
+}
+
+async fn ask_for_access(gateway: &Gateway, form: &str) -> Answered {
+    let stream = tokio::net::TcpStream::connect(("127.0.0.1", gateway.ports().tokens)).await.unwrap();
+    http1(stream, &Sent::post("/token", &[], form)).await.unwrap()
 }
 
 #[tokio::test]
@@ -161,8 +168,9 @@ async fn scripts_speak_googles_language() {
         let detail = &answered.json()["error"]["details"][0];
         assert_eq!((answered.status, &detail["errorCode"]), (status, &json!(code.as_str())));
     }
-    gateway.script_token_endpoint([Answer::status(400)]);
+    gateway.script(&gateway.token_uri(), [Answer::status(400).always()]);
     let account = CustomServiceAccount::from_file(&gateway.credentials().service_account).unwrap();
     assert!(account.token(&[SCOPE]).await.is_err());
+    gateway.unscript(&gateway.token_uri());
     assert!(account.token(&[SCOPE]).await.is_ok());
 }

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -103,12 +104,17 @@ impl Client {
         for (name, value) in &sent.headers {
             request = request.header(*name, value);
         }
-        let mut requests = self.requests.clone().ready().await?;
-        let (answer, mut body) = requests.send_request(request.body(()).unwrap(), sent.body.is_empty())?;
+        self.ready().await?;
+        let (answer, mut body) = self.requests.send_request(request.body(()).unwrap(), sent.body.is_empty())?;
         if !sent.body.is_empty() {
             body.send_data(sent.body.clone().into(), true)?;
         }
         Ok(answer)
+    }
+
+    /// Waits until the stream before is one that the server allows.
+    pub(super) async fn ready(&mut self) -> Result<(), h2::Error> {
+        std::future::poll_fn(|cx| self.requests.poll_ready(cx)).await
     }
 
     pub(super) async fn ask(&mut self, sent: &Sent) -> Answered {
@@ -124,6 +130,25 @@ pub(super) async fn answered(answer: ResponseFuture) -> Result<Answered, h2::Err
         body.extend_from_slice(&chunk?);
     }
     Ok(Answered { status: parts.status.as_u16(), headers: parts.headers, body: body.into() })
+}
+
+/// One request over HTTP/1.1, which ends the connection.
+pub(super) async fn http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, sent: &Sent) -> Option<Answered> {
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n", sent.method, sent.path);
+    for (name, value) in &sent.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("content-length: {}\r\n\r\n", sent.body.len());
+    stream.write_all(&[head.as_bytes(), &sent.body].concat()).await.unwrap();
+    let mut bytes = Vec::new();
+    // A server that ends without a word of TLS is an error to the reader, and said all that it had to say.
+    let _ = stream.read_to_end(&mut bytes).await;
+    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let mut lines = std::str::from_utf8(&bytes[..end]).unwrap().split("\r\n");
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse::<u16>().unwrap();
+    let headers = lines.map(|line| line.split_once(": ").unwrap());
+    let headers = headers.map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())).collect();
+    Some(Answered { status, headers, body: bytes[end + 4..].to_vec().into() })
 }
 
 /// A connection whose server is believed because its authority is.
