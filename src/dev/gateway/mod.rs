@@ -5,9 +5,9 @@
 //!
 //! - Three ports of this machine: Apple's production, Google and Web Push ([`Gateway::url`]), Apple's sandbox
 //!   ([`Gateway::sandbox_url`]), and Google's token endpoint over plain HTTP ([`Gateway::token_uri`]).
-//! - One request: [`connection`] -> [`http2`] or [`http1`] -> [`service`], which asks [`apns`], [`fcm`] or [`webpush`] whether it is
-//!   in order, the [`directory`] what its token's script says, and lets the [`ledger`] remember it.
-//! - [`wire`] puts frames into a connection that no HTTP/2 library sends at will.
+//! - One request: `connection` -> `http2` or `http1` -> `service`, which asks `apns`, `fcm` or `webpush` whether it is
+//!   in order, the `directory` what its token's script says, and lets the `ledger` remember it.
+//! - `wire` puts frames into a connection that no HTTP/2 library sends at will.
 //! - A request that is not in order is refused before any script is asked, and is never a push.
 //! - What it remembers is bounded. It is never part of `serve`.
 

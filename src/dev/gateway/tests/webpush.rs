@@ -25,7 +25,7 @@ async fn start() -> (Gateway, Client, Subscription, Sent) {
 
 fn sealed(subscription: &Subscription, text: &str) -> Vec<u8> {
     let [key, auth] = [&subscription.p256dh, &subscription.auth].map(|text| URL_SAFE_NO_PAD.decode(text).unwrap());
-    let auth = Auth::try_from(auth.as_slice().first_chunk::<16>().unwrap().to_owned()).unwrap();
+    let auth = Auth::from(*auth.first_chunk::<16>().unwrap());
     encrypt(text.into(), &PublicKey::from_sec1_bytes(&key).unwrap(), &auth).unwrap()
 }
 
