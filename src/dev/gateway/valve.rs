@@ -1,0 +1,45 @@
+//! A stream that may be frozen or cut.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::control::Control;
+
+pub(super) struct Valve<S> {
+    stream: S,
+    control: Arc<Control>,
+}
+
+impl<S> Valve<S> {
+    pub(super) fn new(stream: S, control: Arc<Control>) -> Valve<S> {
+        Valve { stream, control }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Valve<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        ready!(self.control.poll_use(cx))?;
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Valve<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.control.poll_use(cx))?;
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.control.poll_use(cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.control.poll_use(cx))?;
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
