@@ -90,7 +90,7 @@ pub(super) fn open(folder: &Path, token_uri: &str) -> io::Result<(Credentials, C
 }
 
 /// A key on P-256.
-fn key(file: &Path) -> io::Result<KeyPair> {
+pub(super) fn key(file: &Path) -> io::Result<KeyPair> {
     if file.exists() {
         return KeyPair::from_pem(&std::fs::read_to_string(file)?).map_err(io::Error::other);
     }

@@ -1,13 +1,14 @@
 //! The handle to a running gateway.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use driftless_protocol::{Provider, Subscription};
+use rcgen::PublicKeyData;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -229,6 +230,14 @@ impl Gateway {
     /// Forgets Apple's provider tokens, as if the sender had not sent for long: the next one is not too soon after the last.
     pub fn forget_provider_tokens(&self) {
         self.shared().provider_tokens.forget();
+    }
+
+    /// Apple gives the team another key in the place of the one before; its file, PKCS #8 in PEM.
+    pub fn rotate_apns_key(&self, key_id: &str) -> io::Result<PathBuf> {
+        let file = self.credentials().folder.join(format!("{key_id}.p8"));
+        let public = credentials::key(&file)?;
+        self.shared().provider_tokens.rotate(key_id, public.der_bytes().to_vec());
+        Ok(file)
     }
 
     /// Takes back Google's access tokens: they are refused, and nobody complains.

@@ -20,15 +20,14 @@ const LEEWAY_MS: u64 = 60 * 1000;
 const REMEMBERED: usize = 1000;
 
 pub(super) struct ProviderTokens {
-    key_id: &'static str,
     team_id: &'static str,
-    /// An uncompressed point on P-256.
-    public: Vec<u8>,
     seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
 struct Seen {
+    key_id: String,
+    /// An uncompressed point on P-256.
+    public: Vec<u8>,
     /// When those that were taken were issued, in Unix milliseconds.
     issued_ms: HashMap<String, u64>,
     /// When the newest one came.
@@ -38,7 +37,16 @@ struct Seen {
 
 impl ProviderTokens {
     pub(super) fn new(key_id: &'static str, team_id: &'static str, public: Vec<u8>) -> ProviderTokens {
-        ProviderTokens { key_id, team_id, public, seen: Mutex::default() }
+        let seen = Seen { key_id: key_id.to_owned(), public, issued_ms: HashMap::new(), newest_ms: None, taken: 0 };
+        ProviderTokens { team_id, seen: Mutex::new(seen) }
+    }
+
+    /// The team has another key: tokens that the old one signed are refused.
+    pub(super) fn rotate(&self, key_id: &str, public: Vec<u8>) {
+        let mut seen = self.lock();
+        (seen.key_id, seen.public) = (key_id.to_owned(), public);
+        seen.issued_ms.clear();
+        seen.newest_ms = None;
     }
 
     /// Apple's reason against an `authorization` header, and what is wrong in words.
@@ -50,7 +58,7 @@ impl ProviderTokens {
         }
         let mut seen = self.lock();
         let known = seen.issued_ms.get(token).copied();
-        let issued_ms = known.map_or_else(|| self.verified(token).map_err(|wrong| ("InvalidProviderToken", wrong)), Ok)?;
+        let issued_ms = known.map_or_else(|| self.verified(token, &seen).map_err(|wrong| ("InvalidProviderToken", wrong)), Ok)?;
         if issued_ms > now_ms + LEEWAY_MS {
             return Err(("InvalidProviderToken", "its iat lies in the future"));
         }
@@ -64,18 +72,18 @@ impl ProviderTokens {
     }
 
     /// When a token was issued, in Unix milliseconds, or what is wrong with it.
-    fn verified(&self, token: &str) -> Result<u64, &'static str> {
+    fn verified(&self, token: &str, seen: &Seen) -> Result<u64, &'static str> {
         let jwt = Jwt::read(token).filter(|_| !token.contains('=')).ok_or("it is no JWT")?;
         if jwt.algorithm() != Some("ES256") {
             return Err("its alg is not ES256");
         }
-        if jwt.header["kid"].as_str() != Some(self.key_id) {
+        if jwt.header["kid"].as_str() != Some(seen.key_id.as_str()) {
             return Err("its kid is not the key's id");
         }
         if jwt.claims["iss"].as_str() != Some(self.team_id) {
             return Err("its iss is not the team's id");
         }
-        if !jwt.is_signed_by(&ECDSA_P256_SHA256_FIXED, &self.public) {
+        if !jwt.is_signed_by(&ECDSA_P256_SHA256_FIXED, &seen.public) {
             return Err("its signature does not hold");
         }
         jwt.claims["iat"].as_u64().and_then(|issued_s| issued_s.checked_mul(1000)).ok_or("its iat is no time in seconds")

@@ -31,6 +31,14 @@ pub struct Push {
 }
 
 impl Push {
+    /// What the wake says, wherever its provider has it.
+    pub fn data(&self) -> Value {
+        match self.provider {
+            Provider::Apns | Provider::ApnsSandbox | Provider::Fcm => self.payload["data"].clone(),
+            Provider::Webpush => self.payload.clone(),
+        }
+    }
+
     /// A header, by its lower-case name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(one, _)| *one == name).map(|(_, value)| value.as_str())

@@ -203,7 +203,7 @@ async fn a_registration_reaches_the_server_through_the_client_library_and_is_sai
     use driftless_protocol::DeviceId;
     let gateway = Gateway::start().await.unwrap();
     let mut server = server(&gateway).await;
-    let tokens = Tokens::fixed(&crate::support::token("alice"));
+    let tokens = Tokens::fixed(crate::support::token("alice"));
     let settings = Settings::new(&server.url(), DeviceId::new("phone").unwrap(), tokens).unwrap();
     let (device, mut events) = Device::connect(settings);
     let target = fcm(&gateway);
