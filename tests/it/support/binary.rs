@@ -5,6 +5,7 @@ use std::process::Stdio;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::mpsc;
 
 use super::soon;
 
@@ -12,6 +13,8 @@ use super::soon;
 pub struct Binary {
     child: Child,
     pub url: String,
+    /// What `driftless serve` logs.
+    log: Option<mpsc::UnboundedReceiver<String>>,
 }
 
 /// One that does not serve yet, or never will.
@@ -37,7 +40,7 @@ impl Starting {
         .await;
         // Whatever else it prints must not fill the pipe.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Binary { child, url }
+        Binary { child, url, log: None }
     }
 
     /// SIGKILL.
@@ -84,13 +87,21 @@ impl Binary {
             }
         })
         .await;
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Binary { child, url: format!("http://{address}") }
+        let (logged, log) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // A story that does not look does not care.
+                let _ = logged.send(line);
+            }
+        });
+        Binary { child, url: format!("http://{address}"), log: Some(log) }
     }
 
-    /// SIGHUP: it reads its credentials again.
-    pub async fn hang_up(&self) {
+    /// SIGHUP: it reads its credentials again. Waits until it says this of it.
+    pub async fn hang_up(&mut self, says: &str) {
         assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().await.unwrap().success());
+        let log = self.log.as_mut().unwrap();
+        soon(says, async { while !log.recv().await.expect("it runs").contains(says) {} }).await;
     }
 
     /// `127.0.0.1:port`.
