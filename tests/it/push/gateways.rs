@@ -4,7 +4,7 @@ use driftless::dev::gateway::{Answer, Gateway, Trouble};
 use driftless_protocol::PushTarget;
 use serde_json::{Value, json};
 
-use crate::support::push::{APP, apns, asleep, fcm, pool_with_key, server, webpush};
+use crate::support::push::{APP, apns, asleep, fcm, pool_with_key, server, server_but, webpush};
 use crate::support::{Server, soon};
 
 /// A device's registration and the newest entries of its log.
@@ -235,4 +235,43 @@ async fn many_dead_tokens_go_once_each_without_a_storm() {
     }
     assert_eq!(server.metric(dead).await, all);
     assert_eq!(gateway.counts().requests - before, all as u64, "one request for each");
+}
+
+#[tokio::test]
+async fn a_certificate_wakes_as_a_key_does() {
+    let gateway = Gateway::start().await.unwrap();
+    let credentials = gateway.credentials();
+    let key = format!(
+        "key_file = {:?}\nkey_id = {:?}\nteam_id = {:?}\n",
+        credentials.apns_key, credentials.apns_key_id, credentials.apns_team_id
+    );
+    let server = server_but(&gateway, &key, &format!("certificate_file = {:?}\n", credentials.certificate)).await;
+    let target = apns(&gateway);
+    let token = target.address().to_owned();
+    asleep(&server, "alice", "phone", target).await;
+    writes(&server, "alice").await;
+    soon("a wake", gateway.pushed(&token, 1)).await;
+    assert_eq!((gateway.complaints(), gateway.counts().provider_tokens), (Vec::new(), 0));
+}
+
+#[tokio::test]
+async fn an_endpoint_in_a_private_network_is_not_spoken_to() {
+    let gateway = Gateway::start().await.unwrap();
+    let server = server_but(&gateway, "allow_private = true\n", "").await;
+    let PushTarget::Webpush(here) = webpush(&gateway) else { panic!("webpush") };
+    let http = server.http("alice", "browser");
+    let port = gateway.ports().main;
+    for host in ["127.0.0.1", "[::1]", "10.0.0.1", "169.254.169.254", "[::ffff:127.0.0.1]", "0x7f.1", "localhost"] {
+        let subscription = json!({ "endpoint": format!("https://{host}:{port}/push/x"), "p256dh": here.p256dh, "auth": here.auth });
+        let body = json!({ "provider": "webpush", "app": APP, "subscription": subscription });
+        let answer = http.put("/v1/push", &body.to_string()).await;
+        if answer.status == 200 {
+            // A name is looked up when a wake is due, and what it leads to is looked at then.
+            writes(&server, "alice").await;
+            assert_eq!(said(&server, "alice", "browser", "dead").await, "address_refused", "{host}");
+        } else {
+            assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("bad_push_token")), "{host}");
+        }
+    }
+    assert_eq!(gateway.counts().connections, 0, "nobody was spoken to");
 }

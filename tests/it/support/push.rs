@@ -50,6 +50,14 @@ pub async fn server_with(gateway: &Gateway, more: &str, wakes: &str) -> Server {
     Server::with(TestPool { pool, ..TestPool::default() }).await
 }
 
+/// A server whose pool says something else in one place.
+pub async fn server_but(gateway: &Gateway, what: &str, instead: &str) -> Server {
+    let pool = pool(gateway, "", "grace_ms = 100");
+    assert!(pool.contains(what), "{pool}");
+    let pool = Box::leak(pool.replace(what, instead).into_boxed_str());
+    Server::with(TestPool { pool, ..TestPool::default() }).await
+}
+
 pub fn apns(gateway: &Gateway) -> PushTarget {
     PushTarget::Apns(gateway.apns_token(APP, Environment::Production))
 }
