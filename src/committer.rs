@@ -82,6 +82,7 @@ enum Job {
     Write { patch: Patch, rules: Rules, writer: u64, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
     Ack { of: AckOf, version: u64, reply: Option<Reply<()>> },
     SignIn { who: SignIn, reply: Reply<(Identity, Admission)> },
+    Release { reply: Reply<()> },
     Act(Act),
     Stop,
 }
@@ -144,6 +145,13 @@ impl Committer {
     pub async fn acknowledge(&self, of: AckOf, version: u64) -> Result<(), Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Ack { of, version, reply: Some(reply) }).await.map_err(|_| Unavailable::Now)?;
+        answer.await.map_err(|_| Unavailable::Now)?
+    }
+
+    /// Writes the acknowledgements that are held back, and returns when they are durable.
+    pub async fn release_acknowledgements(&self) -> Result<(), Unavailable> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Release { reply }).await.map_err(|_| Unavailable::Now)?;
         answer.await.map_err(|_| Unavailable::Now)?
     }
 

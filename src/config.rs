@@ -304,8 +304,10 @@ impl Config {
             }
             let WakeSettings { grace_ms, apple_per_hour, android_per_hour, web_per_hour, shown_per_hour, stale_s, drop_s, debt_s, .. } =
                 pool.wakes;
-            if [apple_per_hour, android_per_hour, web_per_hour, shown_per_hour].into_iter().any(|wakes| wakes > MOST_WAKES) {
-                return wrong("wakes: 3600 wakes an hour at most");
+            let WakeSettings { apple_burst, android_burst, web_burst, .. } = pool.wakes;
+            let wakes = [apple_per_hour, android_per_hour, web_per_hour, shown_per_hour, apple_burst, android_burst, web_burst];
+            if wakes.into_iter().any(|wakes| wakes > MOST_WAKES) {
+                return wrong("wakes: 3600 wakes an hour at most, and as many at once");
             }
             if grace_ms > LONGEST_GRACE_MS || stale_s > LONGEST_S || drop_s > LONGEST_S || debt_s > LONGEST_S {
                 return wrong("wakes: grace_ms is 600000 at most, and nothing is kept for more than 100 years");

@@ -202,7 +202,7 @@ fn reload(post: &Post, again: &impl Fn() -> Result<Config, ConfigError>) {
     match again().and_then(|config| config.desks()) {
         Ok(desks) => {
             post.exchange(desks);
-            tracing::info!("the credentials for pushes were read again; other settings need a restart");
+            tracing::info!("the credentials for pushes were read again, and how pools wake; other settings need a restart");
         }
         Err(error) => tracing::error!(%error, "the configuration was not read again; everything goes on as before"),
     }

@@ -109,6 +109,7 @@ impl Writer {
         let mut group = store.group();
         let mut done = Vec::with_capacity(jobs.len());
         let mut next = Next::Go;
+        let mut release = false;
         while group.bytes() < GROUP_BYTES
             && let Some(job) = jobs.pop_front()
         {
@@ -126,6 +127,10 @@ impl Writer {
                     *held = version.max(*held);
                     self.acks_since.get_or_insert(started);
                 }
+                Job::Release { reply } => {
+                    release = true;
+                    done.push(Done::Ack(reply));
+                }
                 Job::SignIn { who, reply } => match sign_in(&mut group, &who, now_ms) {
                     Ok(known) => done.push(Done::SignIn { known, reply }),
                     Err(error) => refused(&error, &who.fresh, reply),
@@ -135,7 +140,7 @@ impl Writer {
             }
         }
         let due = self.acks_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(ACK_DELAY_MS));
-        if due || next == Next::Stop || self.acks.len() >= ACKS_HELD {
+        if due || release || next == Next::Stop || self.acks.len() >= ACKS_HELD {
             self.release_acks(&mut group);
         }
         self.keeper.applying();
@@ -248,7 +253,7 @@ impl Job {
     pub(super) fn refuse(self, why: Unavailable) {
         match self {
             Job::Write { reply, .. } => answer(reply, Err(why)),
-            Job::Ack { reply: Some(reply), .. } => answer(reply, Err(why)),
+            Job::Ack { reply: Some(reply), .. } | Job::Release { reply } => answer(reply, Err(why)),
             Job::SignIn { reply, .. } => answer(reply, Err(why)),
             // Whoever asked for an act sees that it is gone.
             Job::Ack { reply: None, .. } | Job::Act(_) | Job::Stop => {}

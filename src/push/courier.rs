@@ -32,6 +32,9 @@ const DATES: usize = 256;
 /// How long it rests at most: what is written meanwhile has a grace that is longer.
 const REST_MS: u64 = 250;
 
+/// How long it rests at least while visits are under way, in milliseconds.
+const BUSY_MS: u64 = 25;
+
 /// How long an identity is left alone whose visit failed.
 const FAILED: Duration = Duration::from_secs(60);
 
@@ -107,7 +110,7 @@ impl Courier {
                 under_way.ended(done, &mut visits);
             }
             if rest {
-                let rest = self.rest().await;
+                let rest = self.rest(!visits.is_empty()).await;
                 tokio::select! {
                     () = tokio::time::sleep(rest) => {}
                     Some(done) = visits.join_next_with_id() => under_way.ended(done, &mut visits),
@@ -122,6 +125,8 @@ impl Courier {
         let after = after.cloned();
         let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
         if let Some(first) = due.first() {
+            // What was acknowledged in time counts. An error is met again by whoever keeps something.
+            let _ = self.committer.release_acknowledgements().await;
             self.metrics.push_late(until_ms.saturating_sub(first.at_ms) / 1000);
         }
         due
@@ -134,11 +139,13 @@ impl Courier {
     }
 
     /// How long until somebody is due.
-    async fn rest(&self) -> Duration {
+    async fn rest(&self, visiting: bool) -> Duration {
         self.metrics.push_stopped(self.post.halts().stopped().len());
         let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.post.shortest_grace_ms()));
-        Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(1, REST_MS))
+        // The dates of those that are visited have passed.
+        let least_ms = if visiting { BUSY_MS } else { 1 };
+        Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(least_ms, REST_MS))
     }
 
     async fn visit(&self, identity: &Identity) {
@@ -153,9 +160,9 @@ impl Courier {
             Some(desk) => join_all(round.sleepers.iter().map(|sleeper| self.step(&round, sleeper, desk))).await,
             None => Vec::new(),
         };
-        if let Err(why) = self.keep(round, desk, done).await {
-            // The dates stand as they are: it is visited again.
-            debug!(?why, %identity, "what came of a visit could not be kept");
+        // The dates stand as they are until it is kept: to leave now would send the same wakes again, every second while a disk is full.
+        while let Err(why) = self.keep(round.clone(), desk.clone(), done.clone()).await {
+            debug!(?why, %identity, "what came of a visit cannot be kept yet");
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
     }

@@ -4,9 +4,10 @@ use driftless_protocol::{DeviceId, PushTarget};
 
 use super::Verdict;
 use super::wakes::{self, Held, Reason, Sending, WakeSettings};
-use crate::store::{Fate, Group, LogEntry, Round, Settled, Sleeper, StoreError, Told};
+use crate::store::{Fate, Group, LogEntry, Owed, Round, Settled, Sleeper, StoreError, Told};
 
 /// What a visit did for a device.
+#[derive(Clone)]
 pub(super) enum Did {
     /// It was sent a wake.
     Sent(Box<Sent>),
@@ -15,6 +16,7 @@ pub(super) enum Did {
 }
 
 /// A wake that was sent.
+#[derive(Clone)]
 pub(super) struct Sent {
     pub(super) sleeper: Sleeper,
     pub(super) sending: Sending,
@@ -53,8 +55,9 @@ pub(super) fn conclude(
             Did::Not(device, reason) => group.log_wake(identity, &device, not_sent(round, &reason, now_ms))?,
         }
     }
-    // What was written meanwhile has a grace of its own.
-    group.end_visit(identity, &round.owed, &[])?;
+    // What was written meanwhile, or a moment before the visit, has its grace still before it.
+    let seen: Vec<Owed> = round.owed.iter().filter(|owed| settings.is_past_grace(owed, now_ms)).cloned().collect();
+    group.end_visit(identity, &seen, &[])?;
     let Some(now) = group.round(identity)? else { return Ok(()) };
     let dates = wakes::dates(&now, settings, held, now_ms);
     let dates: Vec<_> = dates.into_iter().map(|(name, at_ms)| (name, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();

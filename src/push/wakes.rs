@@ -100,6 +100,11 @@ impl WakeSettings {
         Budget { per_hour, burst }
     }
 
+    /// Whether the grace of what is owed is over: a visit that came before has not seen it.
+    pub(super) fn is_past_grace(&self, owed: &Owed, now_ms: u64) -> bool {
+        owed.first_ms == 0 || now_ms >= owed.first_ms.saturating_add(self.grace_ms)
+    }
+
     fn shown(&self) -> Budget {
         Budget { per_hour: self.shown_per_hour, burst: 1 }
     }
@@ -107,7 +112,10 @@ impl WakeSettings {
 
 impl Budget {
     fn missing(self, bucket: Bucket, now_ms: u64) -> u64 {
-        // A clock that was set back makes nobody wait for longer.
+        // A clock that was set back makes nobody wait for it to be right.
+        if bucket.at_ms > now_ms {
+            return 0;
+        }
         let passed_ms = now_ms.saturating_sub(bucket.at_ms);
         bucket.missing_micro.saturating_sub(passed_ms.saturating_mul(self.per_hour).saturating_mul(WAKE) / HOUR_MS)
     }
@@ -267,7 +275,7 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
         return Step::Wait(grace_ms, Reason::Grace);
     }
     let connected_ms = sleeper.seen_ms.saturating_add(settings.grace_ms);
-    if sleeper.seen_ms > sleeper.registered_ms && now_ms < connected_ms && sleeper.seen_ms <= now_ms {
+    if now_ms < connected_ms && sleeper.seen_ms <= now_ms {
         return Step::Wait(connected_ms, Reason::Connected);
     }
     let Purse { silent, shown, not_before_ms, .. } = sleeper.purse;

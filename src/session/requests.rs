@@ -60,6 +60,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             Ok(Renewal::Until(expires_s)) => {
                 let now = self.desk.inner.now();
                 self.desk.machine.renewed(now, expires_s);
+                // A session of weeks is no stale device.
+                let _ = self.desk.inner.sync.greet(&self.desk.who).await;
                 return self.say(&ServerMessage::Renew { expires_in_s: self.desk.machine.expires_in_s(now) }).await;
             }
             Ok(Renewal::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),

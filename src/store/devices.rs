@@ -78,6 +78,12 @@ impl Group<'_> {
         Ok(Admission::Admitted)
     }
 
+    /// Whether a device was revoked.
+    pub(super) fn is_revoked(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+        let row = self.view.get(&keys::device(identity, device))?;
+        Ok(row.map(|row| admission(&row)).transpose()? == Some(Admission::Revoked))
+    }
+
     /// Revokes a device, or lets it in again. A revoked one is not woken any more either. False: there is no such device.
     pub fn revoke(&mut self, identity: &Identity, device: &DeviceId, revoked_ms: Option<u64>) -> Result<bool, StoreError> {
         let key = keys::device(identity, device);

@@ -11,7 +11,7 @@ use super::identities::with_merged;
 use super::keys::Kind;
 use super::moving::MERGER;
 use super::rows::{self, IdentityRow, PatchRow, WorkRow};
-use super::{Identity, Keeping, Store, StoreError, keys, owned};
+use super::{Identity, Keeping, Store, StoreError, keys, owned, push};
 use crate::merge::Policy;
 
 /// Rows that one step deletes.
@@ -185,6 +185,8 @@ impl Group<'_> {
                     there => there.is_some(),
                 };
                 if !stays {
+                    // What it was woken for has other versions there.
+                    let row = if kind == Kind::Purse { push::unwoken(&row)? } else { row };
                     batch.rows.push((moved, Some(row)));
                 }
                 batch.rows.push((key, None));

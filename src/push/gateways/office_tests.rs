@@ -220,7 +220,7 @@ async fn a_browser_is_woken_by_what_only_it_can_read() {
         desk.office(&Config { webpush: vec![desk.webpush(&service.authority, true)], hide_key: Some("x".repeat(16)), ..Config::default() });
     let target = PushTarget::Webpush(receiver.subscription(&format!("https://localhost:{}/push/1", service.port)));
     assert_eq!(office.check(&target, "web"), Ok(()));
-    assert_eq!(office.send(&target, "web", &wake()).await, Verdict::Accepted { id: Some("/m/1".to_owned()) });
+    assert_eq!(office.send(&target, "web", &wake()).await, Verdict::Accepted { id: None });
     let (head, sealed) = service.asked.recv().await.expect("a request");
     assert!(head.starts_with("post /push/1 http/1.1") && head.contains("ttl: 3600") && head.contains("authorization: vapid t="), "{head}");
     let data: Value = serde_json::from_slice(&receiver.open(&sealed)).expect("JSON");

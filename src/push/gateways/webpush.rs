@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Request;
-use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 
 use super::answer::Answer;
@@ -38,7 +38,8 @@ pub(super) fn request(endpoint: &Endpoint, vapid: HeaderValue, notice: &Notice<'
 pub(super) fn verdict(answer: &Answer, now_ms: u64) -> Verdict {
     let reason = status_reason(answer.status);
     match answer.status {
-        200 | 201 | 202 | 204 => Verdict::Accepted { id: answer.header(LOCATION.as_str()) },
+        // Its `Location` is a stranger's text, and whoever has it can take the message back (RFC 8030 section 8.4): it is not kept.
+        200 | 201 | 202 | 204 => Verdict::Accepted { id: None },
         301 | 308 | 404 | 410 => Verdict::dead(reason),
         // Its server has something against our key. Another subscription's server may have nothing: whoever registers names it, and stops nobody else's wakes.
         401 | 403 => Verdict::refused(reason, Fault::Payload),
@@ -93,7 +94,7 @@ mod tests {
             assert_eq!(of(status), Verdict::Accepted { id: None });
         }
         let located = verdict(&answer_with(201, ("location", "https://push.example/m/1"), ""), NOW_MS);
-        assert_eq!(located, Verdict::Accepted { id: Some("https://push.example/m/1".to_owned()) });
+        assert_eq!(located, Verdict::Accepted { id: None });
         for status in [301, 308, 404, 410] {
             assert_eq!(of(status), Verdict::dead(reason(status)));
         }

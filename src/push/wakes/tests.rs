@@ -120,7 +120,8 @@ impl World {
             }
             self.sent.push((sleeper.device.to_string(), sending));
         }
-        self.round.owed.iter_mut().for_each(|owed| owed.first_ms = 0);
+        let (settings, now_ms) = (self.settings, self.now_ms);
+        self.round.owed.iter_mut().filter(|owed| settings.is_past_grace(owed, now_ms)).for_each(|owed| owed.first_ms = 0);
         self.sent.len() - before
     }
 
@@ -196,6 +197,18 @@ fn a_device_that_comes_in_is_not_woken_unless_it_acknowledges_nothing_for_a_grac
     assert_eq!(world.step("phone"), Step::Wait(START_MS + 5_900, Reason::Connected));
     world.pass(2_800);
     assert_eq!(world.accepted(), 1, "a half-dead socket is woken after the grace");
+}
+
+#[test]
+fn a_visit_takes_the_grace_from_nothing_that_was_just_written() {
+    let mut world = World::of(Provider::Fcm, &["phone"]);
+    world.write("settings", "laptop").pass(2_900).write("notes", "laptop");
+    world.sleeper("phone").acknowledged[0] = 1;
+    world.pass(100);
+    assert_eq!((world.accepted(), world.reason("phone")), (0, Reason::Grace), "it has had 100 ms for the notes");
+    assert_eq!(world.next_ms(), Some(2_900));
+    world.pass(2_900);
+    assert_eq!(world.accepted(), 1);
 }
 
 #[test]
@@ -338,6 +351,7 @@ fn clocks_that_jump_neither_lose_a_wake_nor_hold_it_up_for_long() {
     world.accepted();
     world.sleeper("phone").purse.not_before_ms = START_MS + 3 * DAY_MS;
     world.sleeper("phone").seen_ms = START_MS + DAY_MS;
+    world.sleeper("phone").purse.silent = Bucket { missing_micro: WAKE, at_ms: START_MS + 300 * DAY_MS };
     world.write("settings", "laptop").pass(HOUR_MS);
     assert!(matches!(world.step("phone"), Step::Send(_)));
 }

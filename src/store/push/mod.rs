@@ -20,4 +20,5 @@ pub use round::{Fate, Round, Settled, Sleeper, Visit};
 pub use rows::{Bucket, Dead, Purse};
 
 pub(super) use registrations::bindings;
+pub(super) use round::unwoken;
 pub(super) use rows::{LogRow, OwedRow, PurseRow, PushRow};

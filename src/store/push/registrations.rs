@@ -90,6 +90,10 @@ impl Group<'_> {
         let Some(pool) = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
             return Ok(Registering::NoIdentity);
         };
+        // It may have been revoked after it was let in. Its session is about to be told.
+        if self.is_revoked(identity, device)? {
+            return Ok(Registering::NoIdentity);
+        }
         let Registration { target, app, datasets, shown } = registration.clone();
         let bound = binding(&pool, &target);
         if let Some(row) = self.view.get(&bound)? {
@@ -101,12 +105,17 @@ impl Group<'_> {
                 self.log_wake(&owner, &other, LogEntry::now(now_ms, None, told))?;
             }
         }
+        let before = self.registration(identity, device)?;
+        let same = before.is_some_and(|row| row.target.is_some_and(|old| old.address() == target.address()));
         self.unregister(identity, device)?;
         let provider = target.provider();
         let row =
             PushRow { pool, provider, target: Some(target), app, datasets, shown, registered_ms: now_ms, seen_ms: now_ms, dead: None };
         let mut purse = self.purse(identity, device)?;
-        (purse.purse.failures, purse.purse.not_before_ms) = (0, 0);
+        // A gateway's patience is not won back by registering the same again.
+        if !same {
+            (purse.purse.failures, purse.purse.not_before_ms) = (0, 0);
+        }
         let rows = vec![
             (keys::push(identity, device), Some(rows::encode(&row)?)),
             (bound, Some(rows::encode(&(identity.as_str(), device))?)),
@@ -187,18 +196,25 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The registrations of an identity that is merged into another go over; a device that is there already keeps what it has there.
+    fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<PushRow>, StoreError> {
+        self.view.get(&keys::push(identity, device))?.map(|row| rows::decode(&row)).transpose()
+    }
+
+    /// The registrations of an identity that is merged into another go over. Of two of one device the one that can be woken stays, or the later one.
     pub(in crate::store) fn move_registrations(&mut self, from: &Identity, into: &Identity) -> Result<(), StoreError> {
         let prefix = keys::owned(Kind::Push, from);
         for (key, row) in self.view.scan(&prefix)? {
             let device = keys::Parts::after(&key, &prefix)?.device()?;
             self.unregister(from, &device)?;
-            let there = keys::push(into, &device);
-            if self.view.get(&there)?.is_some() {
+            let push: PushRow = rows::decode(&row)?;
+            let there = self.registration(into, &device)?;
+            let stays =
+                there.is_some_and(|there| (there.target.is_some(), there.registered_ms) > (push.target.is_some(), push.registered_ms));
+            if stays || self.is_revoked(into, &device)? {
                 continue;
             }
-            let push: PushRow = rows::decode(&row)?;
-            let mut batch = Batch { guards: Vec::new(), rows: vec![(there, Some(row))] };
+            self.unregister(into, &device)?;
+            let mut batch = Batch { guards: Vec::new(), rows: vec![(keys::push(into, &device), Some(row))] };
             if let Some(target) = &push.target {
                 batch.rows.push((binding(&push.pool, target), Some(rows::encode(&(into.as_str(), &device))?)));
             }

@@ -1,5 +1,7 @@
 //! What the courier finds at an identity, and what it leaves there.
 
+use std::collections::HashSet;
+
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
 use super::super::commit::Group;
@@ -229,21 +231,19 @@ impl Group<'_> {
         }
         for (dataset, at_ms) in dates {
             self.redate(identity, dataset, *at_ms)?;
-            if at_ms.is_none() {
-                self.forget_woken(identity, dataset)?;
-            }
         }
-        Ok(())
+        let ended: HashSet<&DatasetName> = dates.iter().filter(|(_, at_ms)| at_ms.is_none()).map(|(dataset, _)| dataset).collect();
+        if ended.is_empty() { Ok(()) } else { self.forget_woken(identity, &ended) }
     }
 
-    /// What devices were woken for of a dataset of which nothing is owed is not needed any more.
-    fn forget_woken(&mut self, identity: &Identity, dataset: &DatasetName) -> Result<(), StoreError> {
+    /// What devices were woken for of datasets of which nothing is owed is not needed any more.
+    fn forget_woken(&mut self, identity: &Identity, ended: &HashSet<&DatasetName>) -> Result<(), StoreError> {
         let prefix = keys::owned(Kind::Purse, identity);
         let mut batch = Batch::default();
         for (key, row) in self.view.scan(&prefix)? {
             let mut row: PurseRow = rows::decode(&row)?;
             let before = row.paid.len();
-            row.paid.retain(|(known, _)| known != dataset);
+            row.paid.retain(|(known, _)| !ended.contains(known));
             if row.paid.len() < before {
                 batch.rows.push((key, Some(rows::encode(&row)?)));
             }
@@ -251,4 +251,9 @@ impl Group<'_> {
         self.view.decide(batch);
         Ok(())
     }
+}
+
+/// A purse without what its device was woken for.
+pub(in crate::store) fn unwoken(row: &[u8]) -> Result<Bytes, StoreError> {
+    rows::encode(&PurseRow { paid: Vec::new(), ..rows::decode(row)? })
 }

@@ -146,6 +146,8 @@ fn a_revoked_device_comes_in_no_more_and_its_token_is_free() {
     assert!(!act(&store, |group| group.revoke(&me(), &device("nobody"), Some(5)).expect("decides")));
     assert_eq!(store.knows(&me(), &device("phone")), Ok(Some(Admission::Revoked)));
     assert_eq!(act(&store, |group| group.admit(&me(), &device("phone"), 10, 1)), Ok(Admission::Revoked));
+    let again = act(&store, |group| group.register(&me(), &device("phone"), &registration("token"), 6));
+    assert_eq!(again, Ok(Registering::NoIdentity), "a request that was let in before");
     assert_eq!(store.registered(&me(), &device("phone")), Ok(None));
     assert!(act(&store, |group| group.revoke(&me(), &device("phone"), None).expect("decides")));
     assert_eq!(store.knows(&me(), &device("phone")), Ok(Some(Admission::Admitted)));
@@ -207,4 +209,26 @@ fn the_devices_of_a_merged_identity_are_woken_as_the_other_ones() {
     // The token is bound to its new owner.
     register(&store, &me(), "tablet", "token", 20);
     assert_eq!(store.registered(&me(), &device("phone")), Ok(None));
+}
+
+#[test]
+fn of_two_registrations_of_a_merged_device_the_one_that_can_be_woken_stays() {
+    for dead_here in [true, false] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        sign_in(&store, "guest", &other());
+        register(&store, &me(), "phone", "mine", 100);
+        register(&store, &other(), "phone", "theirs", 50);
+        let (whose, token) = if dead_here { (me(), "mine") } else { (other(), "theirs") };
+        act(&store, |group| group.settle(&whose, died(token, None), 200).expect("decides"));
+        put(&store, &other(), 1, "tablet", 10);
+        let woken = Settled { woken: vec![(dataset(), 50)], fate: Fate::Stands, ..died("", None) };
+        act(&store, |group| group.settle(&other(), woken, 200).expect("decides"));
+        act(&store, |group| group.merge(&other(), &me(), &Policies { policy: Policy::Reject, datasets: Vec::new() }).expect("decides"));
+        work(&store, &other());
+        let round = store.round(&me()).expect("reads").expect("the merge is owed");
+        let stays = round.sleepers[0].target.as_ref().map(|target| target.address().to_owned());
+        assert_eq!(stays.as_deref(), Some(if dead_here { "theirs" } else { "mine" }));
+        assert_eq!(round.sleepers[0].woken, [0], "versions of the other identity say nothing here");
+    }
 }

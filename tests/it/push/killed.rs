@@ -6,7 +6,7 @@ use driftless::dev::gateway::Gateway;
 use tempfile::TempDir;
 
 use crate::support::push::{apns, pool, pool_with_key, registration};
-use crate::support::{Binary, Phone, soon};
+use crate::support::{Binary, Http, Phone, soon};
 
 const SECRET: &str = "a secret of this story, shared with its issuer";
 
@@ -94,4 +94,35 @@ async fn a_credential_that_does_not_parse_is_refused_at_the_start_with_its_name(
         let why = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && why.contains("broken.pem"), "{}: {why}", good_file.display());
     }
+}
+
+#[tokio::test]
+async fn a_full_disk_makes_no_storm_of_wakes() {
+    let gateway = Gateway::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let file = config(folder.path(), &gateway, 1_500);
+    let target = apns(&gateway);
+    let address = target.address().to_owned();
+    let server = Binary::serve(&file).await;
+    Phone::welcomed(&server.url, &token("alice"), "phone").await.registers(registration(target)).await;
+    Phone::welcomed(&server.url, &token("alice"), "laptop").await.put("settings", "n", "1").await;
+    server.kill().await;
+    // More space has to stay free than any disk has: everything can be read and nothing written.
+    let good = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, good.replace("cache_mib = 16", "cache_mib = 16\nreserve_mib = 1000000000")).unwrap();
+    let server = Binary::serve(&file).await;
+    soon("a wake", gateway.pushed(&address, 1)).await;
+    let metrics = Http::new(server.address().parse().unwrap(), "", "nobody");
+    soon("what came of it cannot be kept, again and again", async {
+        loop {
+            let text = metrics.get("/metrics").await.body;
+            let refused =
+                text.lines().find_map(|line| line.strip_prefix("driftless_store_failures_total{outcome=\"full\"} ")?.parse::<u64>().ok());
+            if refused.is_some_and(|refused| refused >= 4) {
+                return;
+            }
+        }
+    })
+    .await;
+    assert_eq!(gateway.pushes_of(&address).len(), 1);
 }
