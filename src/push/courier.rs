@@ -215,8 +215,14 @@ impl Courier {
                 }
             }
             Verdict::Refused { reason, fault: Fault::Sender } => {
+                let many = self.post.halts().strange(&app);
                 let AppKey { pool, provider, app } = app;
-                warn!(pool, %provider, app, reason, "a token belongs to another sender: is this the app's own service account?");
+                match many {
+                    true => {
+                        error!(pool, %provider, app, reason, "many tokens belong to another sender: the service account is of another project than the app")
+                    }
+                    false => warn!(pool, %provider, app, reason, "a token belongs to another sender, and is not used any more"),
+                }
             }
             Verdict::Refused { reason, fault: Fault::Payload } => warn!(pool = app.pool, reason, "a gateway refuses a wake for its form"),
             Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Later { whom: Whom::Device, .. } => {}

@@ -10,6 +10,9 @@ use super::wakes::{ASKED_MOST_MS, Held, back_off_ms};
 /// How often devices of a stopped app are looked at again, in milliseconds.
 const LOOK_AGAIN_MS: u64 = 5 * 60 * 1000;
 
+/// So many tokens in a row that belong to another sender are no phones' mistakes: the app's own credential is another project's.
+const MANY_STRANGERS: u32 = 10;
+
 /// An app of a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AppKey {
@@ -44,6 +47,8 @@ pub struct Stopped {
 #[derive(Clone, Default)]
 pub struct Halts {
     halts: Arc<Mutex<BTreeMap<AppKey, Halt>>>,
+    /// Tokens in a row that belong to another sender.
+    strangers: Arc<Mutex<BTreeMap<AppKey, u32>>>,
 }
 
 impl Halts {
@@ -75,8 +80,17 @@ impl Halts {
         halts.insert(app, Halt::Paused { why: why.to_owned(), until_ms, failures });
     }
 
+    /// A token belongs to another sender. True once when there were many in a row.
+    pub fn strange(&self, app: &AppKey) -> bool {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = strangers.entry(app.clone()).or_insert(0);
+        *count = count.saturating_add(1);
+        *count == MANY_STRANGERS
+    }
+
     /// An app's gateway took a wake.
     pub fn flows(&self, app: &AppKey) {
+        self.strangers.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
         let mut halts = self.lock();
         if matches!(halts.get(app), Some(Halt::Paused { .. })) {
             halts.remove(app);
@@ -99,5 +113,37 @@ impl Halts {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<AppKey, Halt>> {
         self.halts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn app() -> AppKey {
+        AppKey { pool: "demo".to_owned(), provider: Provider::Fcm, app: "app".to_owned() }
+    }
+
+    #[test]
+    fn many_tokens_of_another_sender_in_a_row_are_told_once() {
+        let halts = Halts::default();
+        let told = (0..30).filter(|_| halts.strange(&app())).count();
+        assert_eq!(told, 1);
+        halts.flows(&app());
+        assert!((1..MANY_STRANGERS).all(|_| !halts.strange(&app())) && halts.strange(&app()));
+    }
+
+    #[test]
+    fn a_stop_holds_until_it_is_resumed_and_a_pause_until_its_end() {
+        let halts = Halts::default();
+        halts.pause(app(), "503", Some(1_000), 100, 0);
+        halts.pause(app(), "503", Some(9_000), 200, 0);
+        assert_eq!(halts.held(&app(), 300).map(|held| held.until_ms), Some(1_100), "others of the same burst");
+        assert!(halts.stop(app(), "BadTopic", 400) && !halts.stop(app(), "BadTopic", 500));
+        halts.flows(&app());
+        halts.pause(app(), "503", None, 600, 0);
+        assert_eq!(halts.stopped().len(), 1);
+        halts.resume();
+        assert_eq!((halts.held(&app(), 700), halts.stopped().len()), (None, 0));
     }
 }
