@@ -86,9 +86,8 @@ impl Admin {
 
     fn now(&self, round: Option<&Round>, sleeper: Option<&Sleeper>) -> Now {
         let Some(sleeper) = sleeper else { return Now::NotRegistered };
-        if sleeper.target.is_none() {
-            let why = sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
-            return Now::Rests(Reason::NoToken(why).to_string());
+        if let Some(reason) = Reason::no_token(sleeper) {
+            return Now::Rests(reason.to_string());
         }
         let Some(round) = round else { return Now::Nothing };
         let Some(desk) = self.post.desk(&round.pool) else { return Now::Rests("the pool has no push in its configuration".to_owned()) };

@@ -4,12 +4,11 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use driftless_protocol::{Codec, RefusalCode, ServerMessage};
+use driftless_protocol::{Codec, ServerMessage};
 
 use super::Rooms;
 use super::datasets::{enter, read, told};
 use super::error::{Error, granted};
-use crate::push::NotTaken;
 use crate::sync::RegisterError;
 
 /// `PUT /v1/push`.
@@ -17,11 +16,12 @@ pub(super) async fn register(State(rooms): State<Rooms>, headers: HeaderMap, bod
     let who = enter(&rooms, &headers).await?.principal;
     let registration = Codec::Json.decode_registration(&read(body).await?)?;
     let (provider, app) = (registration.target.provider(), registration.app.clone());
-    let refused = |code, message| Error::Refused { id: None, dataset: None, code, message };
     match rooms.sync.register(&who, registration).await {
         Ok(()) => Ok(told(&who, granted(&ServerMessage::Registered { provider, app }))),
-        Err(RegisterError::NotTaken(NotTaken::UnknownApp(why))) => Err(refused(RefusalCode::UnknownApp, why)),
-        Err(RegisterError::NotTaken(NotTaken::BadTarget(why))) => Err(refused(RefusalCode::BadPushToken, why)),
+        Err(RegisterError::NotTaken(why)) => {
+            let (code, message) = why.refusal();
+            Err(Error::Refused { id: None, dataset: None, code, message })
+        }
         Err(RegisterError::Unavailable(why)) => Err(why.into()),
     }
 }

@@ -98,8 +98,12 @@ impl Courier {
             // After the end it begins again: some may have been given a date before those that were met.
             last = due.last().cloned();
             let strays = if rest { self.strays().await } else { Vec::new() };
-            for visit in due.into_iter().chain(strays) {
-                let Visit { identity, .. } = visit;
+            let fresh: Vec<Visit> = due.into_iter().chain(strays).filter(|visit| !under_way.identities.contains(&visit.identity)).collect();
+            if !fresh.is_empty() {
+                // What was acknowledged in time counts. An error is met again by whoever keeps something.
+                let _ = self.committer.release_acknowledgements().await;
+            }
+            for Visit { identity, .. } in fresh {
                 if under_way.identities.insert(identity.clone()) {
                     let (courier, of) = (self.clone(), identity.clone());
                     let task = visits.spawn(async move { courier.visit(&of).await });
@@ -125,8 +129,6 @@ impl Courier {
         let after = after.cloned();
         let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
         if let Some(first) = due.first() {
-            // What was acknowledged in time counts. An error is met again by whoever keeps something.
-            let _ = self.committer.release_acknowledgements().await;
             self.metrics.push_late(until_ms.saturating_sub(first.at_ms) / 1000);
         }
         due

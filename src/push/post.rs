@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use driftless_protocol::{PushTarget, Registration};
+use driftless_protocol::{PushTarget, RefusalCode, Registration};
 
 use super::halts::{AppKey, Halts};
 use super::wakes::Held;
@@ -51,6 +51,16 @@ pub enum NotTaken {
     UnknownApp(String),
     /// The token or subscription is none.
     BadTarget(String),
+}
+
+impl NotTaken {
+    /// What the device is told: for programs, and for people.
+    pub fn refusal(self) -> (RefusalCode, String) {
+        match self {
+            NotTaken::UnknownApp(why) => (RefusalCode::UnknownApp, why),
+            NotTaken::BadTarget(why) => (RefusalCode::BadPushToken, why),
+        }
+    }
 }
 
 /// All of them; cheap to clone. They can be exchanged while the server runs: an operator rotates a key.

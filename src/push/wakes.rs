@@ -174,6 +174,12 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    /// That a device's token is dead, if it is.
+    pub fn no_token(sleeper: &Sleeper) -> Option<Reason> {
+        let why = || sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
+        sleeper.target.is_none().then(|| Reason::NoToken(why()))
+    }
+
     /// For counting.
     pub fn label(&self) -> &'static str {
         match self {
@@ -261,9 +267,8 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
         }
     }
     let Some(newest) = debts.iter().max_by_key(|owed| owed.changed_ms) else { return Step::Rest(reason) };
-    if sleeper.target.is_none() {
-        let why = sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
-        return Step::Rest(Reason::NoToken(why));
+    if let Some(reason) = Reason::no_token(sleeper) {
+        return Step::Rest(reason);
     }
     if now_ms >= sleeper.seen_ms.saturating_add(settings.stale_s.saturating_mul(1000)) {
         return Step::Rest(Reason::Stale);

@@ -8,7 +8,6 @@ use super::door::Renewal;
 use super::driver::{Driver, Pending};
 use super::following::Following;
 use crate::committer::Unavailable;
-use crate::push::NotTaken;
 use crate::sync::{RegisterError, Writing};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
@@ -49,8 +48,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         let (provider, app) = (registration.target.provider(), registration.app.clone());
         match self.desk.inner.sync.register(&self.desk.who, registration).await {
             Ok(()) => self.say(&ServerMessage::Registered { provider, app }).await,
-            Err(RegisterError::NotTaken(NotTaken::UnknownApp(why))) => self.refuse(None, None, RefusalCode::UnknownApp, why).await,
-            Err(RegisterError::NotTaken(NotTaken::BadTarget(why))) => self.refuse(None, None, RefusalCode::BadPushToken, why).await,
+            Err(RegisterError::NotTaken(why)) => {
+                let (code, message) = why.refusal();
+                self.refuse(None, None, code, message).await
+            }
             Err(RegisterError::Unavailable(why)) => self.refuse_unavailable(None, None, why).await,
         }
     }
