@@ -56,6 +56,7 @@ async fn a_sleeping_phone_is_woken_once_and_syncs_and_its_debt_is_paid() {
         assert_eq!(gateway.pushes_of(&address).len(), 1);
     }
     assert_eq!(gateway.complaints(), Vec::<String>::new());
+    assert_eq!(server.metric("driftless_push_write_to_acceptance_seconds_count").await, 3.0);
 }
 
 #[tokio::test]
