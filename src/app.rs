@@ -109,7 +109,7 @@ impl App {
         let courier = Courier::new(reader.clone(), committer.clone(), post.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
         let door = Door::new(verifier, identities, config.pools(), clock);
-        let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.drain_s * 1000);
+        let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();

@@ -23,7 +23,7 @@ use crate::merge::Policy;
 use crate::push::{self, Desk, WakeSettings};
 use crate::store::Keeping;
 use crate::sync::Pool;
-use crate::{http, store};
+use crate::{http, session, store};
 
 /// Records of a dataset, at most: a version numbers what it touches with 16 bits.
 const MOST_RECORDS: u64 = 1 << 16;
@@ -57,6 +57,7 @@ pub struct Config {
     pub connections: u32,
     /// Seconds to drain.
     pub drain_s: u64,
+    heartbeat_s: u32,
     /// Pages that may open sockets.
     pub origins: Vec<String>,
     tls: Tls,
@@ -188,6 +189,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             connections: 1_000_000,
             drain_s: 10,
+            heartbeat_s: session::HEARTBEAT_S,
             origins: Vec::new(),
             tls: Tls::default(),
             admin: AdminSection::default(),
@@ -244,6 +246,11 @@ impl Config {
         http::Config { listen: self.listen, tls, connections: self.connections }
     }
 
+    /// The sessions, as `session` takes them.
+    pub fn session(&self) -> session::Config {
+        session::Config { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.drain_s * 1000 }
+    }
+
     /// The store, as `store` takes it.
     pub fn store(&self) -> store::Config {
         let StoreSection { engine, cache_mib, journal_mib, reserve_mib } = self.store;
@@ -271,6 +278,9 @@ impl Config {
         }
         if self.drain_s > 3600 {
             return Err(ConfigError::wrong("drain_s must be 3600 at most"));
+        }
+        if !(10..=session::LONGEST_HEARTBEAT_S).contains(&self.heartbeat_s) {
+            return Err(ConfigError::wrong("heartbeat_s must be 10 to 1500"));
         }
         if !self.admin.key.is_empty()
             && let Err(why) = OperatorKey::new(&self.admin.key)

@@ -27,7 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
         ],
     ),
-    ("config", &["http", "admin", "sync", "push", "store", "auth", "merge"]),
+    ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "merge"]),
     ("dev", &["auth"]),
     ("operator", &["store", "client"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics"]),

@@ -52,6 +52,11 @@ pub const KEYS: &[Key] = &[
         default: "10",
         says: "Seconds that a stopping server gives its sessions; devices are told to come back spread over as long.",
     },
+    Key {
+        name: "heartbeat_s",
+        default: "60",
+        says: "Seconds after which a quiet device says something, 10 to 1500; two missed ones end its session. 300 suits very many sessions.",
+    },
     Key { name: "origins", default: "[]", says: "Web pages that may open a socket, such as https://app.example.com; empty: any." },
     Key { name: "tls.certificate", default: "", says: "PEM file with the server's certificate chain; with tls.key it turns TLS on." },
     Key { name: "tls.key", default: "", says: "PEM file with the certificate's private key." },

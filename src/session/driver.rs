@@ -59,7 +59,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Soc
         }
     };
     let now = inner.now();
-    let machine = Machine::new(now, entry.expires_s);
+    let machine = Machine::new(now, entry.expires_s, inner.config.heartbeat_s);
     let expires_in_s = machine.expires_in_s(now);
     let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
     // Its first deadlines are looked at, and the welcome leaves, before the first event.
@@ -128,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             Ok(Some(arrival)) => {
                 // A wake that is not put off is one too many, no loss.
                 let _ = inner.sync.greet(who).await;
-                let welcome = handshake::welcome(who, session, arrival, expires_in_s);
+                let welcome = handshake::welcome(inner, who, session, arrival, expires_in_s);
                 self.say(&welcome).await
             }
             // It was there a moment ago. Its login leads elsewhere by now.
@@ -177,7 +177,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         let Driver { mut socket, desk, .. } = self;
         let session = name(desk.mailbox.session());
         info!(%session, identity = %desk.who.identity, device = %desk.who.device, reason = code.reason(), "a session ends");
-        let after = (code == CloseCode::Restarting).then(|| random() % desk.inner.reconnect_spread_ms.max(1));
+        let after = (code == CloseCode::Restarting).then(|| random() % desk.inner.config.reconnect_spread_ms.max(1));
         // It has left before it says goodbye.
         drop(desk);
         goodbye(&mut socket, code, after).await;

@@ -6,7 +6,6 @@ use driftless_protocol::{ClientMessage, CloseCode, DecodeError, RefusalCode, Ser
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
-use super::machine::HEARTBEAT_S;
 use super::socket::{Incoming, Socket};
 use super::{Entry, Inner, name};
 use crate::sync::{Arrival, Principal};
@@ -57,12 +56,12 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
 }
 
 /// The answer to a hello.
-pub(super) fn welcome(who: &Principal, session: u64, arrival: Arrival, token_expires_in_s: u64) -> ServerMessage {
+pub(super) fn welcome(inner: &Inner, who: &Principal, session: u64, arrival: Arrival, token_expires_in_s: u64) -> ServerMessage {
     ServerMessage::Welcome {
         identity: who.identity.as_str().to_owned(),
         session: name(session),
         patch: arrival.patch,
-        heartbeat_s: HEARTBEAT_S,
+        heartbeat_s: u64::from(inner.config.heartbeat_s),
         token_expires_in_s,
         limits: who.pool.limits,
         merged: arrival.merged,

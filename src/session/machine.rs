@@ -2,11 +2,15 @@
 
 use driftless_protocol::CloseCode;
 
-/// How often a device says something, in seconds. A phone's radio sleeps between; a home router forgets a quiet connection after minutes.
-pub const HEARTBEAT_S: u64 = 60;
+/// How often a device says something, in seconds, unless the configuration says otherwise. A phone's radio sleeps between; a home router
+/// forgets a quiet connection after minutes.
+pub const HEARTBEAT_S: u32 = 60;
 
-/// A session ends after this much silence: two heartbeats that failed, and time for a slow network.
-pub const SILENCE_MS: u64 = (2 * HEARTBEAT_S + 15) * 1000;
+/// The longest heartbeat, in seconds: some mobile networks forget a connection after half an hour.
+pub const LONGEST_HEARTBEAT_S: u32 = 1500;
+
+/// A session ends after two heartbeats that failed and so much more, for a slow network.
+const LATE_MS: u64 = 15_000;
 
 /// A fresh token is asked for this long before the old one expires, or at half its life if that is later.
 pub const RENEWAL_MS: u64 = 60_000;
@@ -41,6 +45,7 @@ pub enum Check {
 #[derive(Clone, Debug)]
 pub struct Machine {
     heard_ms: u64,
+    heartbeat_s: u32,
     stalled_since_ms: Option<u64>,
     expires_unix_ms: u64,
     ask_unix_ms: u64,
@@ -48,9 +53,10 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A session that begins now, with a token that expires then.
-    pub fn new(now: Now, expires_unix_s: u64) -> Machine {
-        let mut machine = Machine { heard_ms: now.elapsed_ms, stalled_since_ms: None, expires_unix_ms: 0, ask_unix_ms: 0, asked: false };
+    /// A session that begins now, with a token that expires then, and a device that says something so often.
+    pub fn new(now: Now, expires_unix_s: u64, heartbeat_s: u32) -> Machine {
+        let mut machine =
+            Machine { heard_ms: now.elapsed_ms, heartbeat_s, stalled_since_ms: None, expires_unix_ms: 0, ask_unix_ms: 0, asked: false };
         machine.renewed(now, expires_unix_s);
         machine
     }
@@ -103,7 +109,7 @@ impl Machine {
             return Check::End(CloseCode::Stalled);
         }
         // A peer that does not read is not listened to: its silence is ours.
-        if self.stalled_since_ms.is_none() && now.elapsed_ms >= self.heard_ms + SILENCE_MS {
+        if self.stalled_since_ms.is_none() && now.elapsed_ms >= self.silent_at_ms() {
             return Check::End(CloseCode::Silent);
         }
         if !self.asked && now.unix_ms >= self.ask_unix_ms && self.stalled_since_ms.is_none() {
@@ -116,10 +122,13 @@ impl Machine {
     /// When to check next, by the clock that never jumps.
     pub fn deadline_ms(&self, now: Now) -> u64 {
         let from_now = |unix_ms: u64| now.elapsed_ms.saturating_add(unix_ms.saturating_sub(now.unix_ms));
-        let silence = self.heard_ms + SILENCE_MS;
         let token = from_now(if self.asked { self.expires_unix_ms } else { self.ask_unix_ms });
         let stall = self.stalled_since_ms.map_or(u64::MAX, |since| since + STALL_MS);
-        silence.min(token).min(stall)
+        self.silent_at_ms().min(token).min(stall)
+    }
+
+    fn silent_at_ms(&self) -> u64 {
+        self.heard_ms + 2000 * u64::from(self.heartbeat_s) + LATE_MS
     }
 }
 
@@ -127,13 +136,15 @@ impl Machine {
 mod tests {
     use super::*;
 
+    const SILENCE_MS: u64 = 2000 * HEARTBEAT_S as u64 + LATE_MS;
+
     /// Ten hours after the server's start, at a moment of 2026.
     fn at(later_ms: u64) -> Now {
         Now { elapsed_ms: 36_000_000 + later_ms, unix_ms: 1_790_000_000_000 + later_ms }
     }
 
     fn machine(token_s: u64) -> Machine {
-        Machine::new(at(0), 1_790_000_000 + token_s)
+        Machine::new(at(0), 1_790_000_000 + token_s, HEARTBEAT_S)
     }
 
     #[test]
@@ -141,7 +152,7 @@ mod tests {
         let mut session = machine(86_400);
         assert_eq!(session.check(at(SILENCE_MS - 1)), Check::Fine);
         assert_eq!(session.check(at(SILENCE_MS)), Check::End(CloseCode::Silent));
-        session.heard(at(HEARTBEAT_S * 1000));
+        session.heard(at(u64::from(HEARTBEAT_S) * 1000));
         assert_eq!(session.check(at(SILENCE_MS)), Check::Fine);
     }
 

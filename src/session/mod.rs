@@ -27,12 +27,21 @@ use tracing::{Instrument, debug_span};
 
 pub use door::{Denied, Door, Entry};
 pub use heartbeat::Wheel;
-pub use machine::{HEARTBEAT_S, RENEWAL_MS, SILENCE_MS, STALL_MS};
+pub use machine::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
 
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::sync::Sync;
 use machine::Now;
+
+/// How sessions are held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How often a device says something, in seconds; at most [`LONGEST_HEARTBEAT_S`].
+    pub heartbeat_s: u32,
+    /// The window over which devices are told to come back after a restart, in milliseconds.
+    pub reconnect_spread_ms: u64,
+}
 
 /// What sessions need of the rest of the server; cheap to clone.
 #[derive(Clone)]
@@ -46,17 +55,16 @@ struct Inner {
     hub: Hub,
     wheel: Wheel,
     metrics: Metrics,
-    /// The window over which devices are told to come back after a restart, in milliseconds.
-    reconnect_spread_ms: u64,
+    config: Config,
     next: AtomicU64,
 }
 
 impl Sessions {
     /// Over the parts that they use.
-    pub fn new(door: Door, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, reconnect_spread_ms: u64) -> Sessions {
+    pub fn new(door: Door, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, config: Config) -> Sessions {
         // Numbers of sessions tell them apart in the log of several runs, too. 0 is nobody's: it stands for writes without a session.
         let next = AtomicU64::new((random() >> 12) + 1);
-        Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, reconnect_spread_ms, next }) }
+        Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, config, next }) }
     }
 
     /// Serves one socket to its end.

@@ -56,7 +56,14 @@ fn house() -> House {
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };
     let token = mint(DEVELOPMENT_SECRET, &claims).expect("a token");
-    let sessions = Sessions::new(door.clone(), sync.clone(), hub, Wheel::default(), metrics, 1000);
+    let sessions = Sessions::new(
+        door.clone(),
+        sync.clone(),
+        hub,
+        Wheel::default(),
+        metrics,
+        super::Config { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
+    );
     House { sessions, sync, door, token, _folder: folder }
 }
 

@@ -1,0 +1,101 @@
+//! A bare tokio program: it says what a server says, without knowing what that is, and writes one device's write to all the others.
+//!
+//! Nothing is checked, decoded, stored or counted; a task a socket reads, and one task writes the same bytes to all sockets, one after the
+//! other. It is as fast as this machine hands bytes to sockets.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use driftless_protocol::{Codec, Limits, ServerMessage};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpStream};
+
+/// What its devices have open.
+pub const DATASET: &str = "floor";
+
+/// Bytes of the value that it sends: those of the scenario.
+const VALUE_BYTES: usize = 200;
+
+const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+type Sockets = Arc<Mutex<Vec<OwnedWriteHalf>>>;
+
+/// Serves until it is killed, and says where.
+pub fn serve() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
+    runtime.block_on(accept()).map_err(|error| error.to_string())
+}
+
+async fn accept() -> std::io::Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+    println!("{}", listener.local_addr()?);
+    std::io::stdout().flush()?;
+    let sockets = Sockets::default();
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(socket(stream, Arc::clone(&sockets)));
+    }
+}
+
+async fn socket(stream: TcpStream, sockets: Sockets) -> std::io::Result<()> {
+    let (mut read, mut write) = stream.into_split();
+    let mut buffer = [0; 4096];
+    for answer in [SWITCHING, &frame(&welcome()), &frame(&changes(0))] {
+        if read.read(&mut buffer).await? == 0 {
+            return Ok(());
+        }
+        write.write_all(answer).await?;
+    }
+    let own = {
+        let mut all = sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        all.push(write);
+        all.len() - 1
+    };
+    let delivery = frame(&changes(1));
+    let written = frame(&ServerMessage::Written { id: 1, version: 2, records: Vec::new() });
+    // Heartbeats are an hour apart here: whatever is said is a write.
+    while read.read(&mut buffer).await? > 0 {
+        let all = sockets.lock().unwrap_or_else(PoisonError::into_inner);
+        for (at, socket) in all.iter().enumerate() {
+            // The bytes fit: everybody has read what came before.
+            let _ = socket.try_write(if at == own { &written } else { &delivery });
+        }
+    }
+    Ok(())
+}
+
+fn frame(message: &ServerMessage) -> Vec<u8> {
+    let payload = Codec::MsgPack.encode(message);
+    let mut framed = Vec::new();
+    crate::wire::frame(crate::wire::BINARY, &payload, &mut framed);
+    // As a server sends it: without a mask.
+    let head = framed.len() - payload.len();
+    framed[1] &= 0x7f;
+    framed.drain(head - 4..head);
+    framed
+}
+
+fn welcome() -> ServerMessage {
+    ServerMessage::Welcome {
+        identity: "local:floor".to_owned(),
+        session: "floor".to_owned(),
+        patch: 0,
+        heartbeat_s: 3600,
+        token_expires_in_s: 3600,
+        limits: Limits::default(),
+        merged: Vec::new(),
+    }
+}
+
+fn changes(version: u64) -> ServerMessage {
+    let record = serde_json::json!({
+        "key": "theme", "value": "x".repeat(VALUE_BYTES), "version": version, "modified_ms": 1_790_000_000_000_u64, "device": "device-0",
+    });
+    let changes = serde_json::json!({
+        "type": "changes", "dataset": DATASET, "epoch": "0123456789abcdef0123456789abcdef", "from": version.saturating_sub(1), "to": version,
+        "reset": false, "more": false, "records": if version > 0 { vec![record] } else { Vec::new() },
+    });
+    Codec::Json.decode_server(changes.to_string().as_bytes()).unwrap_or_else(|_| unreachable!("this is a message"))
+}

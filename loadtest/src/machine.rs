@@ -1,0 +1,132 @@
+//! What the operating system says: CPU, memory and sockets. The server is not asked how it is.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Files that a process may have open here at most, if the system lets it.
+const FILES: u64 = 1_048_576;
+
+/// Memory that sockets take in the kernel, apart from what is in their queues: names of its caches.
+const SOCKET_CACHES: [&str; 8] =
+    ["TCP ", "sock_inode_cache", "tw_sock_TCP", "request_sock_TCP", "filp", "dentry", "eventpoll_epi", "eventpoll_pwq"];
+
+/// A process, as the system sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Process(pub u32);
+
+impl Process {
+    /// This one.
+    pub fn own() -> Process {
+        Process(std::process::id())
+    }
+
+    /// CPU time that it has used, of user and system together.
+    pub fn cpu(self) -> Duration {
+        // proc_pid_stat(5): fields 14 and 15; the second may hold blanks.
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
+        let ticks =
+            stat.rsplit(')').next().map(|rest| rest.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum());
+        Duration::from_millis(ticks.unwrap_or(0) * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
+    /// Its resident memory, in bytes.
+    pub fn resident(self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    /// Its threads.
+    pub fn threads(self) -> u64 {
+        self.status("Threads")
+    }
+
+    /// Its open files.
+    pub fn files(self) -> u64 {
+        std::fs::read_dir(format!("/proc/{}/fd", self.0)).map_or(0, |entries| entries.count() as u64)
+    }
+
+    fn status(self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap_or_default();
+        number(status.lines().find(|line| line.starts_with(name)))
+    }
+}
+
+fn number(line: Option<&str>) -> u64 {
+    line.and_then(|line| line.split_whitespace().nth(1)).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// Memory of all sockets in the kernel, in bytes, those of both sides of this machine's own connections: their objects, if this
+/// process may know, and what is in their queues.
+pub fn kernel_sockets() -> u64 {
+    let slabs = std::fs::read_to_string("/proc/slabinfo").unwrap_or_default();
+    let objects = |line: &str| {
+        let words: Vec<u64> = line.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
+        // slabinfo(5): active objects, objects, object size.
+        words.get(1).zip(words.get(2)).map_or(0, |(objects, size)| objects * size)
+    };
+    let named = slabs.lines().filter(|line| SOCKET_CACHES.iter().any(|name| line.starts_with(name)));
+    named.map(objects).sum::<u64>() + queued_pages() * 4096
+}
+
+/// Pages of data in the queues of TCP sockets.
+fn queued_pages() -> u64 {
+    let stat = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
+    let line = stat.lines().find(|line| line.starts_with("TCP:"));
+    line.and_then(|line| line.split_whitespace().skip_while(|word| *word != "mem").nth(1)).and_then(|n| n.parse().ok()).unwrap_or(0)
+}
+
+/// Bytes of a folder's files on disk.
+pub fn folder_bytes(folder: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let one = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => folder_bytes(&entry.path()),
+        Ok(data) => data.blocks() * 512,
+        Err(_) => 0,
+    };
+    entries.map(one).sum()
+}
+
+/// Lets this process and those that it starts have as many files open as the system allows.
+pub fn raise_files() -> u64 {
+    let before = getrlimit(Resource::Nofile);
+    let all = Rlimit { current: Some(FILES), maximum: Some(FILES) };
+    let own = Rlimit { current: before.maximum, maximum: before.maximum };
+    // Only a privileged process may raise the hard limit; every one may use all of it.
+    if before.maximum.is_some_and(|most| most < FILES) && setrlimit(Resource::Nofile, all).is_ok() {
+        return FILES;
+    }
+    let _ = setrlimit(Resource::Nofile, own);
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// What to do when files run out.
+pub fn files_hint() -> String {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(0);
+    format!("this process may have {files} files open (ulimit -n, fs.nr_open), and each address {} ports", "28,000")
+}
+
+/// The machine in a line.
+pub fn describe() -> String {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = info.lines().find_map(|line| line.strip_prefix("model name")).map_or("", |rest| rest.trim_start_matches(['\t', ' ', ':']));
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let gib = number(memory.lines().next()) as f64 / f64::from(1 << 20);
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{cores} cores ({model}), {gib:.0} GiB, Linux {}", kernel.trim())
+}
+
+/// The state of this tool's sources, if they are a repository.
+pub fn revision() -> String {
+    let output = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// Where results and stores go: beside the build, on a real disk; a temporary folder may be memory.
+pub fn target() -> PathBuf {
+    let own = std::env::current_exe().unwrap_or_default();
+    own.parent().and_then(Path::parent).map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
+}

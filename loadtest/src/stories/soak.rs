@@ -1,0 +1,169 @@
+//! Everything a little, for long: what grows?
+
+use std::time::{Duration, Instant};
+
+use driftless_protocol::ServerMessage;
+
+use crate::fleet::{Fleet, What};
+use crate::machine::{Process, folder_bytes};
+use crate::run::{Run, TURN, value};
+use crate::scenario::Soak;
+use crate::times::Times;
+
+pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
+    run.report.rate_says = "writes";
+    let mut fleet = run.fleet_with("soak", soak.persons * soak.devices_per_person, soak.devices_per_person, |plan| plan.returns = true)?;
+    run.open_all(&mut fleet)?;
+    let mut work = Work::default();
+    fill(run, &mut fleet, soak)?;
+    let load = Duration::from_secs(soak.load_s);
+    // The first quarter is to get warm.
+    work.go_on(run, &mut fleet, soak, load / 4)?;
+    let early = Sizes::of(run);
+    work.go_on(run, &mut fleet, soak, load * 3 / 4)?;
+    let late = Sizes::of(run);
+    run.rest("nothing more happens", &mut fleet, Duration::from_secs(soak.rest_s) / 2, drop)?;
+    let rested = Sizes::of(run);
+    let open = run.server.counter("driftless_session_open")?;
+    (0..fleet.size()).for_each(|device| fleet.dismiss(device));
+    run.rest("all are gone", &mut fleet, Duration::from_secs(soak.rest_s) / 2, drop)?;
+    let end = Sizes::of(run);
+    let still_open = run.server.counter("driftless_session_open")?;
+    let report = &mut run.report;
+    let percent = |late: u64, early: u64| 100.0 * (late as f64 / early.max(1) as f64 - 1.0);
+    report.figure("memory_growth_percent", percent(late.memory, early.memory), "%", "from the first quarter of the load to its end");
+    report.figure("memory_mib", late.memory as f64 / f64::from(1 << 20), "MiB", "at the end of the load");
+    report.figure("memory_gone_mib", end.memory as f64 / f64::from(1 << 20), "MiB", "when all are gone");
+    report.figure("thread_growth", end.threads as f64 - early.threads as f64, "threads", "from then to the end");
+    report.figure(
+        "files_left",
+        end.files as f64 - early.files as f64 + f64::from(fleet.size()),
+        "files",
+        "more than before, apart from sockets",
+    );
+    report.figure("disk_growth_percent", percent(late.disk, early.disk), "%", "of the store, from the first quarter to the load's end");
+    report.figure("disk_rest_percent", percent(rested.disk, late.disk), "%", "after the load");
+    report.figure("sessions_astray", open - f64::from(fleet.size()), "sessions", "that the server counts, more than there are");
+    report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
+    report.figure("writes", work.written as f64, "writes", "in all");
+    report.figure("unanswered", work.unanswered(&fleet), "writes", "that were not answered, without those of sockets that were cut");
+    report.figure("returns", work.returns as f64, "times", "that a device lost its socket and came back");
+    report.times("written", "from when a write was due to its acknowledgement", work.times);
+    Ok(())
+}
+
+/// What must not grow.
+struct Sizes {
+    memory: u64,
+    threads: u64,
+    files: u64,
+    disk: u64,
+}
+
+impl Sizes {
+    fn of(run: &Run) -> Sizes {
+        let process = run.server.process();
+        Sizes {
+            memory: run.server_memory(),
+            threads: process.map_or(0, Process::threads),
+            files: process.map_or(0, Process::files),
+            disk: run.server.data().map_or(0, folder_bytes),
+        }
+    }
+}
+
+/// Writes every record once, so that later ones replace what is there.
+fn fill(run: &mut Run, fleet: &mut Fleet, soak: &Soak) -> Result<(), String> {
+    let total = u64::from(soak.persons) * u64::from(soak.records);
+    run.begin("records are filled", total);
+    let (mut sent, mut written, mut news) = (0, 0, Vec::new());
+    while written < total {
+        while sent < total && sent - written < 512 {
+            let person = (sent % u64::from(soak.persons)) as u32;
+            let key = format!("k{}", sent / u64::from(soak.persons));
+            fleet.put(person * soak.devices_per_person, &key, value(&mut run.chance, soak.value_bytes));
+            sent += 1;
+        }
+        fleet.turn(TURN, &mut news)?;
+        written += news.drain(..).filter(|one| matches!(one.what, What::Says(ServerMessage::Written { .. }))).count() as u64;
+        run.progress(written);
+    }
+    Ok(())
+}
+
+/// What was done so far.
+#[derive(Default)]
+struct Work {
+    sent: u64,
+    written: u64,
+    /// Writes whose socket was cut before their answer.
+    cut: u64,
+    returns: u64,
+    times: Times,
+    due: std::collections::HashMap<(u32, u64), Instant>,
+}
+
+impl Work {
+    fn unanswered(&self, _: &Fleet) -> f64 {
+        (self.sent - self.written - self.cut) as f64
+    }
+
+    fn go_on(&mut self, run: &mut Run, fleet: &mut Fleet, soak: &Soak, time: Duration) -> Result<(), String> {
+        run.begin("writes, and devices that go and come", time.as_secs());
+        let (began, mut news) = (Instant::now(), Vec::new());
+        let (mut sent, mut cut) = (0_u64, 0_u64);
+        while began.elapsed() < time || (!self.due.is_empty() && began.elapsed() < time + Duration::from_secs(10)) {
+            let seconds = began.elapsed().min(time).as_secs_f64();
+            while (sent as f64) < seconds * soak.rate {
+                let due = began + Duration::from_secs_f64(sent as f64 / soak.rate);
+                self.write(run, fleet, soak, due);
+                sent += 1;
+            }
+            while (cut as f64) < seconds * soak.churn {
+                self.cut(run, fleet);
+                cut += 1;
+            }
+            fleet.turn(Duration::from_millis(2), &mut news)?;
+            for one in news.drain(..) {
+                match one.what {
+                    What::Says(ServerMessage::Written { id, .. }) => {
+                        if let Some(due) = self.due.remove(&(one.device, id)) {
+                            self.times.add(one.at.saturating_duration_since(due));
+                            self.written += 1;
+                            run.watch.done(1);
+                        }
+                    }
+                    What::Says(ServerMessage::Changes { .. }) => {}
+                    What::Says(other) => return Err(format!("device {} was told {other:?}", one.device)),
+                    What::Open { .. } => self.returns += 1,
+                    What::Ended { code } => return Err(format!("the socket of device {} ended with {code:?}", one.device)),
+                }
+            }
+            run.watch.open(fleet.open());
+            run.progress(began.elapsed().as_secs());
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, run: &mut Run, fleet: &mut Fleet, soak: &Soak, due: Instant) {
+        let device = run.chance.below(u64::from(fleet.size())) as u32;
+        if fleet.is_open(device) {
+            let key = format!("k{}", run.chance.below(u64::from(soak.records)));
+            let id = fleet.put(device, &key, value(&mut run.chance, soak.value_bytes));
+            self.due.insert((device, id), due);
+            self.sent += 1;
+        }
+    }
+
+    /// A device loses its socket, and comes back at once.
+    fn cut(&mut self, run: &mut Run, fleet: &mut Fleet) {
+        let device = run.chance.below(u64::from(fleet.size())) as u32;
+        if fleet.is_open(device) {
+            fleet.dismiss(device);
+            fleet.summon(device);
+            let before = self.due.len();
+            self.due.retain(|(one, _), _| *one != device);
+            self.cut += (before - self.due.len()) as u64;
+        }
+    }
+}
