@@ -96,11 +96,11 @@ impl App {
     pub async fn start_at(clock: Clock, config: &Config, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), Wheel::default());
         let verifier = Verifier::new(config.issuers()).map_err(AppError::Auth)?;
-        let listener = Listener::bind(&config.http()).await.map_err(AppError::Listen)?;
+        let listener = Listener::bind(&config.http()).map_err(AppError::Listen)?;
         let address = listener.address().map_err(AppError::System)?;
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
-        let reader = Reader::new(store.clone(), committer.gate().clone());
+        let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
         let post = Post::new(config.desks().map_err(AppError::Push)?);
         let sync = Sync::new(reader.clone(), committer.clone(), post.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), post.clone(), clock);

@@ -11,10 +11,11 @@
 mod gate;
 mod mending;
 mod reader;
+mod readers;
 mod writer;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use driftless_protocol::{DatasetName, DeviceId};
@@ -121,7 +122,7 @@ impl Committer {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let (keeper, gate) = gate::gate();
         let mut writer = Writer::new(store, hub, metrics, clock, keeper, queue);
-        let thread = std::thread::Builder::new().name("committer".to_owned()).spawn(move || writer.run())?;
+        let thread = spawn_named("committer", move || writer.run())?;
         Ok((Committer { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
     }
 
@@ -204,6 +205,10 @@ impl Committer {
         // If it is gone already there is nothing to stop.
         let _ = self.jobs.send(Job::Stop).await;
     }
+}
+
+fn spawn_named(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(work)
 }
 
 fn memory_bytes(change: &driftless_protocol::Change) -> usize {

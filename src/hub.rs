@@ -48,12 +48,9 @@ impl Default for Hub {
 
 impl Hub {
     /// A session comes in. An older one of the same device is told that it is replaced.
-    pub fn enter(&self, identity: &str, device: &DeviceId, mailbox: &Arc<Mailbox>) {
+    pub fn enter(&self, identity: &Arc<str>, device: &DeviceId, mailbox: &Arc<Mailbox>) {
         let mut shard = self.shard(identity);
-        if !shard.contains_key(identity) {
-            shard.insert(identity.into(), Room::default());
-        }
-        let Some(room) = shard.get_mut(identity) else { return };
+        let room = shard.entry(Arc::clone(identity)).or_default();
         match room.sessions.iter_mut().find(|(known, _)| known == device) {
             Some((_, older)) => {
                 older.mark(Mark::Replaced);
@@ -75,9 +72,9 @@ impl Hub {
     }
 
     /// A session wants a dataset's changes from now on.
-    pub fn follow(&self, identity: &str, dataset: &DatasetName, mailbox: &Arc<Mailbox>) -> Arc<Feed> {
+    pub fn follow(&self, identity: &Arc<str>, dataset: &DatasetName, mailbox: &Arc<Mailbox>) -> Arc<Feed> {
         let mut shard = self.shard(identity);
-        let room = shard.entry(identity.into()).or_default();
+        let room = shard.entry(Arc::clone(identity)).or_default();
         let feed = match room.feeds.iter().find(|feed| feed.dataset() == dataset) {
             Some(feed) => Arc::clone(feed),
             None => {

@@ -10,6 +10,7 @@ use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, Po
 use driftless::dev::gateway::Gateway;
 use driftless::push::{self, ApnsConfig, Post, WakeSettings};
 use driftless::{admin, client, dev, operator};
+use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -71,6 +72,10 @@ enum Command {
 }
 
 type Failure = Box<dyn std::error::Error>;
+
+/// Gives memory back that a rush of sessions took, and does not let them fragment it (decision 14).
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
     match run(Arguments::parse().command) {

@@ -131,26 +131,37 @@ impl Sync {
         self.committer.write(patch, rules, session).await
     }
 
-    /// What a device is told when it comes in; `None` if its identity is not there any more, or the device was revoked.
-    pub async fn arrival(&self, who: &Principal) -> Result<Option<Arrival>, Unavailable> {
-        let (identity, device) = (who.identity.clone(), who.device.clone());
+    /// What a device is told when it comes in, which is noted if anything depends on it; `None` if its identity is not there any more, or the
+    /// device was revoked.
+    pub async fn arrive(&self, who: &Principal) -> Result<Option<Arrival>, Unavailable> {
+        let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
             // It may have been revoked after it was let in.
             if store.knows(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            Ok(Some(Arrival { patch: store.newest_patch(&identity, &device)?, merged }))
+            let arrival = Arrival { patch: store.newest_patch(&identity, &device)?, merged };
+            Ok(Some((arrival, store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)?)))
         };
-        self.reader.read(read).await
+        let Some((arrival, is_to_be_seen)) = self.reader.read(read).await? else { return Ok(None) };
+        if is_to_be_seen {
+            // A wake that is not put off is one too many, no loss.
+            let _ = self.note_seen(who).await;
+        }
+        Ok(Some(arrival))
     }
 
-    /// Notes that a device came in, if anything depends on it: a wake that waits for it is put off.
+    /// Notes that a device is there, if anything depends on it: a wake that waits for it is put off.
     pub async fn greet(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
-        if !self.reader.read(move |store| store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
-            return Ok(());
+        match self.reader.read(move |store| store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
+            true => self.note_seen(who).await,
+            false => Ok(()),
         }
+    }
+
+    async fn note_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
         self.committer.act(move |group, now_ms| Ok((group.seen(&identity, &device, now_ms)?, Vec::new()))).await
     }
@@ -180,10 +191,15 @@ impl Sync {
         self.reader.read(move |store| store.registered(&identity, &device)).await
     }
 
-    /// Where a reader that has seen this begins.
-    pub async fn start(&self, who: &Principal, dataset: &DatasetName, seen: Option<Seen>) -> Result<Start, Unavailable> {
+    /// Where a reader that has seen this begins, and the first page from there.
+    pub async fn open(&self, who: &Principal, dataset: &DatasetName, seen: Option<Seen>) -> Result<(Start, Reading), Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.reader.read(move |store| store.start(&identity, &dataset, seen.as_ref())).await
+        let read = move |store: &Store| {
+            let start = store.start(&identity, &dataset, seen.as_ref())?;
+            let reading = store.changes(&identity, &dataset, start.cursor())?;
+            Ok((start, reading))
+        };
+        self.reader.read(read).await
     }
 
     /// The next page after a cursor.

@@ -40,6 +40,18 @@ impl Disk {
         Ok(f64::from(groups) / begun.elapsed().as_secs_f64())
     }
 
+    /// Appends so many groups at a rate, each waited for; the times.
+    pub fn pace(&mut self, group_bytes: usize, rate: f64, groups: u32, times: &mut Times) -> Result<(), String> {
+        let begun = Instant::now();
+        for number in 0..groups {
+            std::thread::sleep((begun + Duration::from_secs_f64(f64::from(number) / rate)).saturating_duration_since(Instant::now()));
+            let start = Instant::now();
+            self.group(group_bytes.clamp(1, self.bytes.len())).map_err(|error| format!("the disk cannot be measured: {error}"))?;
+            times.add(start.elapsed());
+        }
+        Ok(())
+    }
+
     fn group(&mut self, bytes: usize) -> std::io::Result<()> {
         self.file.write_all(&self.bytes[..bytes])?;
         self.file.sync_data()?;

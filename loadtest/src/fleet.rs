@@ -7,7 +7,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Op, Position, ServerMessage, Value};
@@ -17,8 +18,8 @@ use crate::chance::Chance;
 use crate::link::{Flow, Link, READ_BYTES};
 use crate::wire::{self, Frame};
 
-/// Connections from one address of this machine: the system's range of ports has some 28,000, and a free one must be found soon.
-const DEVICES_PER_ADDRESS: u32 = 10_000;
+/// Ports that one address of this machine offers: they are named here, because the system takes long to find a free one among many.
+const PORTS: std::ops::Range<u16> = 10_000..60_000;
 
 /// Devices that may be on their way in at once: less than what a listener's queue holds.
 const ARRIVING: usize = 512;
@@ -31,6 +32,9 @@ const ACK_AFTER: Duration = Duration::from_secs(1);
 
 /// The first and the longest back-off of a device whose socket ended; in between it doubles. As the client library does it.
 const BACKOFF_MS: (u64, u64) = (500, 30_000);
+
+/// Fleets of this process have addresses of their own.
+static QUARTERS: AtomicU8 = AtomicU8::new(0);
 
 /// How the devices are.
 pub struct Plan {
@@ -118,6 +122,9 @@ pub struct Fleet {
     began: Instant,
     heartbeat_s: u64,
     beats: u64,
+    connects: u64,
+    /// The end of its addresses: no other fleet has it.
+    quarter: u8,
     open: usize,
     /// Pings sent, and pongs that came.
     pub pings: u64,
@@ -161,6 +168,8 @@ impl Fleet {
             began: Instant::now(),
             heartbeat_s: 0,
             beats: 0,
+            connects: 0,
+            quarter: QUARTERS.fetch_add(1, Ordering::Relaxed) % 250 + 1,
             open: 0,
             pings: 0,
             pongs: 0,
@@ -339,13 +348,12 @@ impl Fleet {
             if self.devices[device as usize].stage != Stage::Away {
                 continue;
             }
-            let at = device / DEVICES_PER_ADDRESS;
-            let from = Ipv4Addr::new(127, 1, (at / 250) as u8, (at % 250) as u8 + 1);
+            let from = self.next_address();
             let receive = self.devices[device as usize].receive_kib;
             let receive = (receive > 0).then_some(usize::from(receive) * 1024);
             let mut link = match Link::connect(self.plan.to, from, receive) {
                 Ok(link) => link,
-                Err(error) => return Err(format!("device {device} cannot connect: {error}; {}", crate::machine::files_hint())),
+                Err(error) => return Err(format!("device {device} cannot connect: {error}")),
             };
             let registered =
                 self.poll.registry().register(&mut link.stream, Token(device as usize), Interest::READABLE | Interest::WRITABLE);
@@ -358,6 +366,15 @@ impl Fleet {
             self.arriving += 1;
         }
         Ok(())
+    }
+
+    /// An address and port of this machine that were not used for long.
+    fn next_address(&mut self) -> SocketAddrV4 {
+        let ports = u64::from(PORTS.end - PORTS.start);
+        let (round, port) = (self.connects / ports, self.connects % ports);
+        self.connects += 1;
+        let address = Ipv4Addr::new(127, 1 + (round / 250 % 250) as u8, (round % 250) as u8, self.quarter);
+        SocketAddrV4::new(address, PORTS.start + port as u16)
     }
 
     /// Every device says something once a heartbeat, each at its own moment of it.

@@ -1,7 +1,7 @@
 //! One device's connection: a socket, and what of a message came or went only in part. Nothing else: there are very many.
 
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{SocketAddr, SocketAddrV4};
 
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
@@ -26,8 +26,8 @@ pub enum Flow {
 }
 
 impl Link {
-    /// Begins to connect, from this address of the machine: each has a range of ports of its own.
-    pub fn connect(to: SocketAddr, from: Ipv4Addr, receive_bytes: Option<usize>) -> io::Result<Link> {
+    /// Begins to connect; to a server on this machine, from this address of it.
+    pub fn connect(to: SocketAddr, from: SocketAddrV4, receive_bytes: Option<usize>) -> io::Result<Link> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -35,7 +35,9 @@ impl Link {
             socket.set_recv_buffer_size(bytes)?;
         }
         if to.ip().is_loopback() {
-            socket.bind(&SocketAddr::from((from, 0)).into())?;
+            // A port that was used a minute ago is free for another connection.
+            socket.set_reuse_address(true)?;
+            socket.bind(&from.into())?;
         }
         match socket.connect(&to.into()) {
             Ok(()) => {}

@@ -89,23 +89,30 @@ pub fn folder_bytes(folder: &Path) -> u64 {
     entries.map(one).sum()
 }
 
+/// Files that are open in every process beside its sockets.
+const OTHER_FILES: u64 = 64;
+
 /// Lets this process and those that it starts have as many files open as the system allows.
-pub fn raise_files() -> u64 {
+pub fn raise_files() {
     let before = getrlimit(Resource::Nofile);
     let all = Rlimit { current: Some(FILES), maximum: Some(FILES) };
-    let own = Rlimit { current: before.maximum, maximum: before.maximum };
     // Only a privileged process may raise the hard limit; every one may use all of it.
-    if before.maximum.is_some_and(|most| most < FILES) && setrlimit(Resource::Nofile, all).is_ok() {
-        return FILES;
+    if before.maximum.is_none_or(|most| most >= FILES) || setrlimit(Resource::Nofile, all).is_err() {
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
     }
-    let _ = setrlimit(Resource::Nofile, own);
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// What to do when files run out.
-pub fn files_hint() -> String {
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(0);
-    format!("this process may have {files} files open (ulimit -n, fs.nr_open), and each address {} ports", "28,000")
+/// Whether so many sockets can be open at once in this process, and in one that it starts.
+pub fn has_room_for(sockets: u32) -> Result<(), String> {
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if u64::from(sockets) + OTHER_FILES <= files {
+        return Ok(());
+    }
+    let most = files.saturating_sub(OTHER_FILES);
+    Err(format!(
+        "{sockets} sockets need as many open files in the server and here, and a process may have {files}: {most} sockets fit; \
+         for more raise the hard limit (ulimit -Hn, /etc/security/limits.conf, LimitNOFILE=)"
+    ))
 }
 
 /// The machine in a line.

@@ -47,7 +47,6 @@ pub struct Report {
     pub times: Vec<(&'static str, Times)>,
     /// What the story counts a second, for the plot.
     pub rate_says: &'static str,
-    pub notes: Vec<String>,
     pub samples: Vec<Sample>,
     /// Lines beside the samples: what they are of, and their points.
     pub curves: Vec<Curve>,
@@ -73,7 +72,6 @@ impl Report {
             figures: Vec::new(),
             times: Vec::new(),
             rate_says: "",
-            notes: Vec::new(),
             samples: Vec::new(),
             curves: Vec::new(),
         }
@@ -90,11 +88,6 @@ impl Report {
         self.figure(&format!("{name}_p50_us"), times.at(50.0), "us", says);
         self.figure(&format!("{name}_p99_us"), times.at(99.0), "us", "");
         self.times.push((says, times));
-    }
-
-    /// Something that a reader should know.
-    pub fn note(&mut self, note: String) {
-        self.notes.push(note);
     }
 
     /// Puts the budgets beside their figures. One that is of no figure is a mistake.
@@ -126,9 +119,6 @@ impl Report {
             let line = format!("  {:<wide$} {:>14} {:<12} {verdict:<28} {}", figure.name, shown(figure.value), figure.unit, figure.says);
             let _ = writeln!(text, "{}", line.trim_end());
         }
-        for note in &self.notes {
-            let _ = writeln!(text, "\n  {note}");
-        }
         text
     }
 
@@ -143,7 +133,7 @@ impl Report {
             .collect();
         let json = serde_json::json!({
             "scenario": self.scenario, "says": self.says, "seed": self.seed, "machine": self.machine, "revision": self.revision,
-            "kept": self.holds(), "figures": self.figures, "times": times, "notes": self.notes, "samples": self.samples,
+            "kept": self.holds(), "figures": self.figures, "times": times, "samples": self.samples,
         });
         std::fs::write(folder.join(format!("{}.json", self.scenario)), format!("{json:#}")).map_err(fail)?;
         let page = folder.join(format!("{}.html", self.scenario));

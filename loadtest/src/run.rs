@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::chance::Chance;
 use crate::fleet::{Fleet, News, Plan, What};
-use crate::machine::Process;
+use crate::machine::{self, Process};
 use crate::report::Report;
 use crate::scenario::Scenario;
 use crate::server::Server;
@@ -56,6 +56,7 @@ impl Run {
 
     /// The same, with something changed.
     pub fn fleet_with(&self, crowd: &str, devices: u32, devices_per_person: u32, change: impl FnOnce(&mut Plan)) -> Result<Fleet, String> {
+        machine::has_room_for(devices)?;
         let (signer, crowd) = (self.server.signer.clone(), crowd.to_owned());
         let mut plan = Plan {
             to: self.server.address,

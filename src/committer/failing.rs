@@ -31,7 +31,7 @@ fn over(memory: &Memory) -> Node {
     group.commit().expect("commits");
     let hub = Hub::default();
     let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
-    let reader = Reader::new(store, committer.gate().clone());
+    let reader = Reader::start(store, committer.gate().clone()).expect("starts");
     Node { committer, reader, hub }
 }
 
@@ -62,7 +62,7 @@ impl Node {
     }
 
     fn follow(&self) -> Arc<Feed> {
-        self.hub.follow(identity().as_str(), &dataset(), &Arc::new(Mailbox::new(7)))
+        self.hub.follow(identity().text(), &dataset(), &Arc::new(Mailbox::new(7)))
     }
 }
 
@@ -116,7 +116,7 @@ async fn a_full_disk_refuses_writes_only() {
     let full = Config { reserve_mib: 1 << 40, ..Config::cached(16) };
     let store = Store::open(folder.path(), &full, &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), Hub::default(), Metrics::default(), Clock::start()).expect("starts");
-    let node = Node { reader: Reader::new(store, committer.gate().clone()), committer, hub: Hub::default() };
+    let node = Node { reader: Reader::start(store, committer.gate().clone()).expect("starts"), committer, hub: Hub::default() };
     for _ in 0..3 {
         assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
         assert_eq!(node.version().await, Ok(1), "reads go on");

@@ -105,7 +105,7 @@ impl Node {
         let folder = TempDir::new().expect("a folder");
         let (store, hub) = (open(&folder), Hub::default());
         let (committer, thread) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
-        let reader = Reader::new(store, committer.gate().clone());
+        let reader = Reader::start(store, committer.gate().clone()).expect("starts");
         for identity in DATASETS.iter().map(|(identity, _)| *identity).collect::<BTreeSet<_>>() {
             let (subject, fresh) = (identity.to_owned(), Identity::from(identity));
             let who = SignIn {
@@ -218,7 +218,7 @@ fn is_a_prefix(order: &[&Written], read: &Read) {
 async fn follow(node: Arc<Node>, dataset: usize, session: u64, until: Arc<AtomicU64>) -> (u64, Contents) {
     let mailbox = Arc::new(Mailbox::new(session));
     let (identity, name) = whose(dataset);
-    let feed = node.hub.follow(identity.as_str(), &name, &mailbox);
+    let feed = node.hub.follow(identity.text(), &name, &mailbox);
     let (mut version, mut contents) = node.read_after(dataset, 0).await;
     while version < until.load(Ordering::SeqCst) {
         mailbox.marks().await;
@@ -352,7 +352,7 @@ async fn whatever_was_answered_before_the_committer_stopped_is_there_and_nothing
 #[test]
 fn nothing_is_told_or_shown_before_its_flush() {
     // One thread reads. When it takes the next job, it has let go of what it read before.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(1).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let memory = Memory::default();
         let store = Store::over(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
@@ -360,8 +360,8 @@ fn nothing_is_told_or_shown_before_its_flush() {
         sign_in(&store, "alice", &identity);
         let hub = Hub::default();
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
-        let reader = Reader::new(store.clone(), committer.gate().clone());
-        let feed = hub.follow(identity.as_str(), &name, &Arc::new(Mailbox::new(1)));
+        let reader = Reader::with(store.clone(), committer.gate().clone(), 1).expect("starts");
+        let feed = hub.follow(identity.text(), &name, &Arc::new(Mailbox::new(1)));
         memory.hold();
         let mut answer = committer.write(patch(0, 1, 1), Rules::default(), 0).await.expect("is taken");
         while store.version(&identity, &name).expect("reads") == 0 {
@@ -369,11 +369,17 @@ fn nothing_is_told_or_shown_before_its_flush() {
         }
         let mut reading = Box::pin(reader.read(move |store| store.version(&identity, &name)));
         assert_eq!((&mut reading).now_or_never(), None, "the read is on its way");
-        tokio::task::spawn_blocking(|| {}).await.expect("runs");
+        let (done, is_done) = tokio::sync::oneshot::channel();
+        let behind = tokio::spawn({
+            let reader = reader.clone();
+            async move { reader.read(move |_| Ok(done.send(()))).await }
+        });
+        is_done.await.expect("the one thread has done what came before");
         assert_eq!((&mut reading).now_or_never(), None, "it is not durable yet");
         assert!((&mut answer).now_or_never().is_none() && feed.head() == 0, "and nobody was told");
         memory.release();
         assert_eq!(reading.await, Ok(1));
+        assert!(behind.await.is_ok_and(|read| read.is_ok()));
         assert!(matches!(answer.await, Ok(Ok(Decision::Written { version: 1, .. }))));
     });
 }
@@ -383,7 +389,7 @@ async fn who_has_the_answer_finds_the_change_in_the_feed() {
     let node = Node::start().await;
     let (identity, name) = whose(0);
     let mailbox = Arc::new(Mailbox::new(1));
-    let feed: Arc<Feed> = node.hub.follow(identity.as_str(), &name, &mailbox);
+    let feed: Arc<Feed> = node.hub.follow(identity.text(), &name, &mailbox);
     for n in 1..=50 {
         let (_, written) = node.write(0, 1, n).await.expect("written");
         assert!(feed.head() >= written.version, "published before it was answered");

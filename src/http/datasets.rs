@@ -67,16 +67,22 @@ pub(super) async fn changes(
     let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
     // A wake that is not put off is one too many, no loss.
     let _ = rooms.sync.greet(&who).await;
-    let (mut start, mut reset, shared) = match rooms.sync.start(&who, &dataset, seen).await? {
+    let (start, first) = rooms.sync.open(&who, &dataset, seen).await?;
+    let (mut start, mut reset, shared) = match start {
         Start::After(cursor) | Start::Fresh(cursor) => (cursor, false, None),
         Start::Reset { cursor, shared } => (cursor, true, shared),
     };
+    let mut first = Some(first);
     let mut cursor = start;
     let mut records = Vec::new();
     // The answer keeps no place inside a version. So a version that a page cuts is read to its end, and what comes after it is left out.
     let mut cut = None;
     let (to, more) = loop {
-        let page = match rooms.sync.changes(&who, &dataset, cursor).await? {
+        let reading = match first.take() {
+            Some(reading) => reading,
+            None => rooms.sync.changes(&who, &dataset, cursor).await?,
+        };
+        let page = match reading {
             Reading::Page(page) => page,
             Reading::Behind(again) => {
                 (start, cursor, reset, cut) = (again, again, true, None);

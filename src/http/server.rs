@@ -14,7 +14,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -37,6 +37,10 @@ const LAST_ANSWER: Duration = Duration::from_secs(60);
 
 /// Bytes of a request's head at most: as a hello, it carries a token of up to 16 KiB.
 const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
+
+/// Connections that wait to be accepted, at most; the system may allow fewer (net.core.somaxconn). When all devices come back at once, whoever
+/// finds no room here tries again only after a second.
+const BACKLOG: u32 = 16 * 1024;
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -84,10 +88,10 @@ pub struct Serving {
 }
 
 impl Listener {
-    /// Binds the port and reads the certificate.
-    pub async fn bind(config: &Config) -> Result<Listener, ListenError> {
+    /// Binds the port and reads the certificate. Inside a runtime.
+    pub fn bind(config: &Config) -> Result<Listener, ListenError> {
         let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
-        let listener = TcpListener::bind(config.listen).await.map_err(|error| ListenError::listen(config.listen, &error))?;
+        let listener = listen(config.listen).map_err(|error| ListenError::listen(config.listen, &error))?;
         let room = Arc::new(Semaphore::new(config.connections as usize));
         Ok(Listener { listener, tls, room, connections: config.connections })
     }
@@ -149,6 +153,14 @@ impl Serving {
         // Never closed, and never more permits than there are.
         let _ = self.room.acquire_many(self.connections).await;
     }
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A server that starts again finds sockets of the one before on its port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn connection<S>(stream: S, router: Router, guest: Guest, mut closing: watch::Receiver<()>)

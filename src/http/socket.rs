@@ -4,7 +4,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::Codec;
-use hyper::upgrade::{Parts, Upgraded};
+use hyper::upgrade::{OnUpgrade, Parts};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -13,7 +13,7 @@ use tracing::debug;
 use super::Rooms;
 use super::error::{self, Error};
 use super::server::{Guest, TlsSocket};
-use crate::session::Sessions;
+use crate::session::{Session, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) -> Result<Response, Error> {
@@ -28,9 +28,11 @@ pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) ->
     let (sessions, guest) = (rooms.sessions, request.extensions().get::<Guest>().cloned());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        match upgraded.await {
-            Ok(socket) => serve(&sessions, socket, codec).await,
-            Err(error) => debug!(%error, "a socket was given up before it was one"),
+        // Boxed: all that a socket needs on its way in is gone when it sleeps.
+        match Box::pin(open(&sessions, upgraded, codec)).await {
+            Some(Opened::Plain(session)) => session.run().await,
+            Some(Opened::Secure(session)) => session.run().await,
+            None => {}
         }
         // Only now the connection no longer counts.
         drop(guest);
@@ -44,24 +46,31 @@ pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) ->
     Ok((error::switching(), named).into_response())
 }
 
+/// A session, with or without TLS.
+enum Opened<'a> {
+    Plain(Session<'a, TcpStream>),
+    Secure(Session<'a, TlsSocket>),
+}
+
 /// The session of a socket, over the bare stream: nothing that the request needed stays beside a sleeping session.
-async fn serve(sessions: &Sessions, socket: Upgraded, codec: Codec) {
+async fn open(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec) -> Option<Opened<'_>> {
+    let socket = upgraded.await.inspect_err(|error| debug!(%error, "a socket was given up before it was one")).ok()?;
     match socket.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => match bare(parts) {
-            Some(stream) => sessions.serve(stream, codec).await,
-            None => debug!("bytes before the upgrade"),
-        },
-        Err(socket) => match socket.downcast::<TokioIo<TlsSocket>>().ok().and_then(bare) {
-            // Boxed: a session with TLS must not make those without larger.
-            Some(stream) => Box::pin(sessions.serve(stream, codec)).await,
-            None => debug!("bytes before the upgrade"),
-        },
+        Ok(parts) => Some(Opened::Plain(sessions.open(bare(parts)?, codec).await?)),
+        Err(socket) => {
+            let parts = socket.downcast::<TokioIo<TlsSocket>>().ok()?;
+            Some(Opened::Secure(sessions.open(bare(parts)?, codec).await?))
+        }
     }
 }
 
 /// No peer sends before it has the answer (RFC 6455 §4.1): whatever was read ahead is not the start of a session.
 fn bare<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
-    parts.read_buf.is_empty().then(|| parts.io.into_inner())
+    if !parts.read_buf.is_empty() {
+        debug!("bytes before the upgrade");
+        return None;
+    }
+    Some(parts.io.into_inner())
 }
 
 /// The answer's key, if a socket was asked for.

@@ -83,7 +83,8 @@ pub enum Taken {
 pub struct Feed {
     dataset: DatasetName,
     head: AtomicU64,
-    ring: Mutex<Ring>,
+    /// There is none before the first change: most datasets that somebody follows do not change for long.
+    ring: Mutex<Option<Box<Ring>>>,
     followers: Mutex<Vec<Arc<Mailbox>>>,
 }
 
@@ -108,6 +109,7 @@ impl Feed {
             return Taken::Nothing;
         }
         let mut ring = lock(&self.ring);
+        let Some(ring) = ring.as_mut() else { return Taken::Behind };
         match ring.take(version + 1, session) {
             Some(change) => Taken::Change(change),
             None if ring.newest.is_own(version + 1, session) => Taken::Own,
@@ -121,7 +123,7 @@ impl Feed {
         let (version, writer) = (change.version, change.writer);
         {
             let mut ring = lock(&self.ring);
-            ring.push(change, others);
+            ring.get_or_insert_default().push(change, others);
             self.head.fetch_max(version, Ordering::AcqRel);
         }
         for mailbox in followers.iter().filter(|mailbox| mailbox.session() != writer) {
@@ -131,7 +133,7 @@ impl Feed {
 
     pub(super) fn jump(&self, version: u64) {
         let followers = lock(&self.followers);
-        *lock(&self.ring) = Ring::default();
+        *lock(&self.ring) = None;
         self.head.fetch_max(version, Ordering::AcqRel);
         followers.iter().for_each(|mailbox| mailbox.mark(Mark::Moved));
     }

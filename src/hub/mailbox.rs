@@ -1,6 +1,9 @@
 //! How others reach a session: marks, never a queue.
 
-use tokio::sync::Notify;
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
 
 use super::{AtomicU8, Ordering};
 
@@ -35,18 +38,18 @@ impl Marks {
     }
 }
 
-/// One session's.
+/// One session's: only one task at a time waits for its marks.
 #[derive(Debug)]
 pub struct Mailbox {
     session: u64,
     marks: AtomicU8,
-    bell: Notify,
+    bell: AtomicWaker,
 }
 
 impl Mailbox {
     /// An empty one, for the session with this number.
     pub fn new(session: u64) -> Mailbox {
-        Mailbox { session, marks: AtomicU8::new(0), bell: Notify::new() }
+        Mailbox { session, marks: AtomicU8::new(0), bell: AtomicWaker::new() }
     }
 
     /// The session's number, unique in this process.
@@ -57,18 +60,27 @@ impl Mailbox {
     /// Leaves a mark and rings, unless it is there already.
     pub fn mark(&self, mark: Mark) {
         if self.marks.fetch_or(mark as u8, Ordering::AcqRel) & mark as u8 == 0 {
-            self.bell.notify_one();
+            self.bell.wake();
         }
     }
 
     /// Waits until there are marks, and takes them. Nothing is lost if the wait is dropped.
     pub async fn marks(&self) -> Marks {
-        loop {
-            let marks = self.marks.swap(0, Ordering::AcqRel);
-            if marks != 0 {
-                return Marks(marks);
-            }
-            self.bell.notified().await;
+        poll_fn(|context| self.poll_marks(context)).await
+    }
+
+    /// Takes the marks, if there are any; if not, the task is woken when there are.
+    pub fn poll_marks(&self, context: &mut Context<'_>) -> Poll<Marks> {
+        if let Some(marks) = self.take() {
+            return Poll::Ready(marks);
         }
+        self.bell.register(context.waker());
+        // One may have come before the bell could wake this task.
+        self.take().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn take(&self) -> Option<Marks> {
+        let marks = self.marks.swap(0, Ordering::AcqRel);
+        (marks != 0).then_some(Marks(marks))
     }
 }

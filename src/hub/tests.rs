@@ -32,7 +32,7 @@ fn change(version: u64, writer: u64, bytes: usize) -> Change {
 
 fn session(hub: &Hub, number: u64, device: &str) -> Arc<Mailbox> {
     let mailbox = Arc::new(Mailbox::new(number));
-    hub.enter("alice", &DeviceId::new(device).expect("a device"), &mailbox);
+    hub.enter(&"alice".into(), &DeviceId::new(device).expect("a device"), &mailbox);
     mailbox
 }
 
@@ -51,8 +51,8 @@ fn taken(feed: &Feed, version: u64, session: u64) -> Option<u64> {
 fn followers_are_marked_and_the_writer_is_not() {
     let hub = Hub::default();
     let (writer, reader, other) = (session(&hub, 1, "a"), session(&hub, 2, "b"), session(&hub, 3, "c"));
-    hub.follow("alice", &dataset(), &writer);
-    let feed = hub.follow("alice", &dataset(), &reader);
+    hub.follow(&"alice".into(), &dataset(), &writer);
+    let feed = hub.follow(&"alice".into(), &dataset(), &reader);
     hub.publish("alice", change(1, 1, 10));
     assert_eq!(marks(&writer), None);
     assert!(marks(&reader).is_some_and(|marks| marks.has(Mark::Moved)));
@@ -65,8 +65,8 @@ fn followers_are_marked_and_the_writer_is_not() {
 fn a_session_within_the_ring_takes_in_order_and_one_outside_reads_the_store() {
     let hub = Hub::default();
     let (fast, slow) = (session(&hub, 1, "a"), session(&hub, 2, "b"));
-    let feed = hub.follow("alice", &dataset(), &fast);
-    hub.follow("alice", &dataset(), &slow);
+    let feed = hub.follow(&"alice".into(), &dataset(), &fast);
+    hub.follow(&"alice".into(), &dataset(), &slow);
     for version in 1..=RING_CHANGES as u64 {
         hub.publish("alice", change(version, 0, 10));
         assert_eq!(taken(&feed, version - 1, 1), Some(version));
@@ -82,8 +82,8 @@ fn a_session_within_the_ring_takes_in_order_and_one_outside_reads_the_store() {
 fn a_ring_is_bounded_in_bytes_and_empty_when_all_have_taken() {
     let hub = Hub::default();
     let (one, two) = (session(&hub, 1, "a"), session(&hub, 2, "b"));
-    let feed = hub.follow("alice", &dataset(), &one);
-    hub.follow("alice", &dataset(), &two);
+    let feed = hub.follow(&"alice".into(), &dataset(), &one);
+    hub.follow(&"alice".into(), &dataset(), &two);
     hub.publish("alice", change(1, 0, RING_BYTES + 1));
     assert!(matches!(feed.after(0, 1), Taken::Behind), "too large for the ring");
     hub.publish("alice", change(2, 0, 10));
@@ -96,7 +96,7 @@ fn a_ring_is_bounded_in_bytes_and_empty_when_all_have_taken() {
 fn what_only_its_writer_follows_is_not_kept() {
     let hub = Hub::default();
     let writer = session(&hub, 1, "a");
-    let feed = hub.follow("alice", &dataset(), &writer);
+    let feed = hub.follow(&"alice".into(), &dataset(), &writer);
     hub.publish("alice", change(1, 1, 10));
     assert!(matches!(feed.after(0, 1), Taken::Own));
     assert!(matches!(feed.after(0, 2), Taken::Behind), "another session reads the store");
@@ -109,7 +109,7 @@ fn a_newer_session_of_a_device_replaces_the_older_and_survives_its_end() {
     let old = session(&hub, 1, "a");
     let new = session(&hub, 2, "a");
     assert!(marks(&old).is_some_and(|marks| marks.has(Mark::Replaced)));
-    hub.follow("alice", &dataset(), &new);
+    hub.follow(&"alice".into(), &dataset(), &new);
     hub.leave("alice", &old);
     hub.publish("alice", change(1, 0, 10));
     assert!(marks(&new).is_some());
@@ -119,9 +119,9 @@ fn a_newer_session_of_a_device_replaces_the_older_and_survives_its_end() {
 fn nothing_is_left_of_an_identity_without_sessions() {
     let hub = Hub::default();
     let sessions: Vec<_> = (1..=3).map(|n| session(&hub, n, &format!("d{n}"))).collect();
-    let feed = hub.follow("alice", &dataset(), &sessions[0]);
+    let feed = hub.follow(&"alice".into(), &dataset(), &sessions[0]);
     hub.unfollow("alice", &feed, &sessions[0]);
-    hub.follow("alice", &dataset(), &sessions[1]);
+    hub.follow(&"alice".into(), &dataset(), &sessions[1]);
     for mailbox in &sessions {
         hub.leave("alice", mailbox);
     }

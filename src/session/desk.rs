@@ -76,7 +76,7 @@ impl<'a> Desk<'a> {
     /// A session comes in: the hub knows it from now on.
     pub(super) fn new(inner: &'a Inner, who: Principal, session: u64, machine: Machine, progress: Progress) -> Desk<'a> {
         let mailbox = Arc::new(Mailbox::new(session));
-        inner.hub.enter(who.identity.as_str(), &who.device, &mailbox);
+        inner.hub.enter(who.identity.text(), &who.device, &mailbox);
         inner.metrics.session_opened();
         let presence = Presence { inner, identity: who.identity.clone(), mailbox: Arc::clone(&mailbox), end: "failed" };
         let alarms = Alarms::default();

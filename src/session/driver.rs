@@ -1,6 +1,6 @@
 //! The loop of one session: takes what comes, asks the pure parts, sends.
 //!
-//! Inputs, taken by chance when several are there, so that none starves:
+//! Inputs, each of them the first to be looked at in turn, so that none starves:
 //! - marks in the mailbox: replaced, drain, a deadline, a dataset that moved;
 //! - the committer's answers to this session's patches, in the order of the patches;
 //! - messages of the device, as long as it has room for another patch.
@@ -9,6 +9,9 @@
 //! are looked at.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -27,25 +30,14 @@ use crate::committer::{Answer, Unavailable};
 use crate::hub::{Mark, Marks, RING_CHANGES};
 use crate::store::{Cursor, Decision, Reading};
 
+/// Kinds of [`Event`].
+const INPUTS: u8 = 4;
+
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Serves a socket to its end.
-///
-/// Whatever is large and short-lived is boxed: what lies in this future lies in memory as long as the session sleeps.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: Socket<S>, session: u64) {
-    let Some(mut driver) = Box::pin(begin(inner, socket, session)).await else { return };
-    let end = loop {
-        let event = driver.event().await;
-        if let Err(end) = Box::pin(driver.step(event)).await {
-            break end;
-        }
-    };
-    Box::pin(driver.finish(end)).await;
-}
-
 /// From the socket to a session that was welcomed.
-async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Socket<S>, session: u64) -> Option<Driver<'_, S>> {
+pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Socket<S>, session: u64) -> Option<Driver<'_, S>> {
     let entry = match handshake::hello(inner, &mut socket).await {
         Ok(entered) => entered,
         Err(Turned::Gone) => {
@@ -63,7 +55,7 @@ async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Soc
     let expires_in_s = machine.expires_in_s(now);
     let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
     // Its first deadlines are looked at, and the welcome leaves, before the first event.
-    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true };
+    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true, turn: 0 };
     match driver.welcome(session, expires_in_s).await {
         Ok(()) => Some(driver),
         Err(end) => {
@@ -100,10 +92,12 @@ pub(super) struct Driver<'a, S> {
     pub patches: VecDeque<Pending>,
     /// Something more can be sent without waiting for an event.
     more: bool,
+    /// Which of its inputs is looked at first; it goes round.
+    turn: u8,
 }
 
 /// How far a dataset was sent.
-enum Sent {
+pub(super) enum Sent {
     /// To its end.
     All,
     /// There may be more.
@@ -124,10 +118,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Greets the device. The hub knows the session by now: if its identity goes after this look, the session is told.
     async fn welcome(&mut self, session: u64, expires_in_s: u64) -> Result<(), End> {
         let Desk { inner, who, .. } = &self.desk;
-        match inner.sync.arrival(who).await {
+        match inner.sync.arrive(who).await {
             Ok(Some(arrival)) => {
-                // A wake that is not put off is one too many, no loss.
-                let _ = inner.sync.greet(who).await;
                 let welcome = handshake::welcome(inner, who, session, arrival, expires_in_s);
                 self.say(&welcome).await
             }
@@ -137,15 +129,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    async fn event(&mut self) -> Event {
-        let load: usize = self.patches.iter().map(|pending| pending.load).sum();
-        let listens = !self.desk.draining && load < limits::PATCH_WINDOW as usize;
-        tokio::select! {
-            marks = self.desk.mailbox.marks() => Event::Marks(marks),
-            decision = answer(&mut self.patches), if !self.patches.is_empty() => Event::Decision(decision),
-            incoming = self.socket.next(), if listens => Event::Incoming(incoming),
-            () = std::future::ready(()), if self.more => Event::More,
+    /// Serves the session to its end.
+    ///
+    /// What lies in this future lies in memory as long as the session sleeps: what is large and short-lived is boxed.
+    pub(super) async fn run(mut self: Box<Self>) {
+        let end = loop {
+            let event = poll_fn(|context| self.poll_event(context)).await;
+            if let Err(end) = Box::pin(self.step(event)).await {
+                break end;
+            }
+        };
+        Box::pin(self.finish(end)).await;
+    }
+
+    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        self.turn = self.turn.wrapping_add(1);
+        for input in 0..INPUTS {
+            let event = match (input + self.turn) % INPUTS {
+                0 => self.desk.mailbox.poll_marks(context).map(Event::Marks),
+                1 => self.poll_decision(context),
+                2 if self.listens() => self.socket.poll_next(context).map(Event::Incoming),
+                3 if self.more => Poll::Ready(Event::More),
+                _ => Poll::Pending,
+            };
+            if event.is_ready() {
+                return event;
+            }
         }
+        Poll::Pending
+    }
+
+    fn listens(&self) -> bool {
+        let load: usize = self.patches.iter().map(|pending| pending.load).sum();
+        !self.desk.draining && load < limits::PATCH_WINDOW as usize
+    }
+
+    fn poll_decision(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+        let Some(first) = self.patches.front_mut() else { return Poll::Pending };
+        Pin::new(&mut first.answer).poll(context).map(|answer| Event::Decision(answer.unwrap_or(Err(Unavailable::Now))))
     }
 
     async fn step(&mut self, event: Event) -> Result<(), End> {
@@ -286,16 +307,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     async fn send_page(&mut self, at: usize, cursor: Cursor) -> Result<Sent, End> {
-        let dataset = self.followings[at].dataset().clone();
-        let page = match self.desk.inner.sync.changes(&self.desk.who, &dataset, cursor).await {
-            Ok(Reading::Page(page)) => page,
-            Ok(Reading::Behind(again)) => {
-                self.followings[at].behind(again);
+        match self.desk.inner.sync.changes(&self.desk.who, self.followings[at].dataset(), cursor).await {
+            Ok(reading) => self.show(at, reading).await,
+            Err(_) => Ok(Sent::Failed),
+        }
+    }
+
+    /// Sends what was read of a dataset.
+    pub(super) async fn show(&mut self, at: usize, reading: Reading) -> Result<Sent, End> {
+        let following = &mut self.followings[at];
+        let page = match reading {
+            Reading::Page(page) => page,
+            Reading::Behind(again) => {
+                following.behind(again);
                 return Ok(Sent::Some);
             }
-            Err(_) => return Ok(Sent::Failed),
         };
-        if let Some(Cut { from, to, reset, more }) = self.followings[at].read(&page) {
+        if let Some(Cut { from, to, reset, more }) = following.read(&page) {
+            let dataset = following.dataset().clone();
             self.desk.inner.metrics.page("store");
             let epoch = self.desk.inner.sync.epoch().clone();
             let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
@@ -323,12 +352,5 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
 
     async fn send(&mut self, message: Bytes) -> Result<(), End> {
         Ok(self.desk.guarded(self.socket.feed(message)).await??)
-    }
-}
-
-async fn answer(patches: &mut VecDeque<Pending>) -> Result<Decision, Unavailable> {
-    match patches.front_mut() {
-        Some(first) => (&mut first.answer).await.unwrap_or(Err(Unavailable::Now)),
-        None => std::future::pending().await,
     }
 }

@@ -59,11 +59,11 @@ enum State {
 
 impl Following {
     pub(super) fn new(feed: Arc<Feed>, start: Start) -> Following {
-        let (cursor, reset) = match start {
-            Start::After(cursor) | Start::Fresh(cursor) => (cursor, None),
-            Start::Reset { cursor, shared } => (cursor, Some(Reset { shared })),
+        let reset = match start {
+            Start::After(_) | Start::Fresh(_) => None,
+            Start::Reset { shared, .. } => Some(Reset { shared }),
         };
-        Following { feed, cursor, state: State::Opened { reset }, written: 0 }
+        Following { feed, cursor: start.cursor(), state: State::Opened { reset }, written: 0 }
     }
 
     pub(super) fn dataset(&self) -> &DatasetName {

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use driftless_protocol::Codec;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 
 pub use door::{Denied, Door, Entry};
 pub use heartbeat::Wheel;
@@ -67,11 +67,25 @@ impl Sessions {
         Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, config, next }) }
     }
 
-    /// Serves one socket to its end.
-    pub async fn serve<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) {
+    /// Lets a socket in: waits for its hello, and welcomes it. `None` if it was turned away, or went.
+    pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) -> Option<Session<'_, S>> {
         let number = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let span = debug_span!("session", session = %name(number));
-        driver::serve(&self.inner, socket::Socket::new(io, codec), number).instrument(span).await;
+        let driver = driver::begin(&self.inner, socket::Socket::new(io, codec), number).instrument(span.clone()).await?;
+        Some(Session { driver: Box::new(driver), span })
+    }
+}
+
+/// A session that was welcomed.
+pub struct Session<'a, S> {
+    driver: Box<driver::Driver<'a, S>>,
+    span: Span,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    /// Serves it to its end. This future is small: there are very many, and nearly all of them wait.
+    pub fn run(self) -> impl Future<Output = ()> {
+        self.driver.run().instrument(self.span)
     }
 }
 

@@ -80,23 +80,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::TooManyDatasets, message).await;
         }
         // Followed first, read then: nothing can be published in between unseen.
-        let feed = inner.hub.follow(who.identity.as_str(), &dataset, mailbox);
-        let Ok(start) = inner.sync.start(who, &dataset, position.map(Into::into)).await else {
+        let feed = inner.hub.follow(who.identity.text(), &dataset, mailbox);
+        let Ok((start, first)) = inner.sync.open(who, &dataset, position.map(Into::into)).await else {
             if known.is_none() {
                 inner.hub.unfollow(who.identity.as_str(), &feed, mailbox);
             }
             return self.refuse_unavailable(None, Some(dataset), Unavailable::Now).await;
         };
         let following = Following::new(feed, start);
-        match known {
-            Some(at) => self.followings[at] = following,
+        let at = match known {
+            Some(at) => {
+                self.followings[at] = following;
+                at
+            }
             None => {
                 // Most sessions have one dataset open.
                 self.followings.reserve_exact(1);
                 self.followings.push(following);
+                self.followings.len() - 1
             }
-        }
-        Ok(())
+        };
+        self.show(at, first).await.map(drop)
     }
 
     async fn close(&mut self, dataset: DatasetName) -> Result<(), End> {

@@ -1,5 +1,8 @@
 //! A WebSocket that holds buffers only while it is busy.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
 use bytes::Bytes;
 use driftless_protocol::{CloseCode, Codec, limits};
 use futures_util::{FutureExt, SinkExt, StreamExt};
@@ -39,6 +42,17 @@ pub(super) struct Gone;
 pub(super) struct Socket<S> {
     state: State<S>,
     codec: Codec,
+    owes: Owes,
+}
+
+/// What is to be flushed before the next message is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owes {
+    Nothing,
+    /// A peer that does not take its pongs has its pings wait, or they would pile up here.
+    Pong,
+    /// The library has made the answer to a close (RFC 6455 section 5.5.1), but sends it only now; then it calls the socket closed.
+    Close,
 }
 
 enum State<S> {
@@ -51,7 +65,7 @@ enum State<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// A socket whose upgrade is done. Its first message is bounded as a hello is.
     pub(super) fn new(io: S, codec: Codec) -> Socket<S> {
-        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES)), codec }
+        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES)), codec, owes: Owes::Nothing }
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -83,29 +97,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 
     /// The next message. Loses nothing if it is dropped.
     pub(super) async fn next(&mut self) -> Incoming {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next message, if there is one; if not, the task is woken when something comes.
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
         if let State::Asleep(tap) = &mut self.state
-            && tap.stirred().await.is_err()
+            && ready!(tap.poll_stirred(context)).is_err()
         {
-            return Incoming::End;
+            return Poll::Ready(Incoming::End);
         }
-        let codec = self.codec;
-        let Some(web) = self.wake() else { return Incoming::End };
-        loop {
-            match (web.next().await, codec) {
-                (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => return Incoming::Message(bytes),
-                (Some(Ok(Message::Text(text))), Codec::Json) => return Incoming::Message(text.into()),
-                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => return Incoming::Unfit(CloseCode::BadMessage),
-                (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
-                // A peer that does not take its pongs has its pings wait, or they would pile up here.
-                (Some(Ok(Message::Ping(_))), _) if web.flush().await.is_ok() => {}
-                (Some(Ok(Message::Close(_))), _) => {
-                    // The library has made the answer (RFC 6455 §5.5.1), but sends it only now; then it calls the socket closed.
-                    let _ = web.flush().await;
-                    return Incoming::End;
-                }
-                (Some(Ok(Message::Ping(_))) | None, _) => return Incoming::End,
-                (Some(Err(error)), _) => return unfit(&error),
+        let (codec, owed) = (self.codec, self.owes);
+        let Some(web) = self.wake() else { return Poll::Ready(Incoming::End) };
+        if owed != Owes::Nothing {
+            let flushed = ready!(web.poll_flush_unpin(context));
+            if flushed.is_err() || owed == Owes::Close {
+                return Poll::Ready(Incoming::End);
             }
+        }
+        let next = web.poll_next_unpin(context);
+        self.owes = Owes::Nothing;
+        match (ready!(next), codec) {
+            (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => Poll::Ready(Incoming::Message(bytes)),
+            (Some(Ok(Message::Text(text))), Codec::Json) => Poll::Ready(Incoming::Message(text.into())),
+            (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => Poll::Ready(Incoming::Unfit(CloseCode::BadMessage)),
+            (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => self.poll_next(context),
+            (Some(Ok(Message::Ping(_))), _) => {
+                self.owes = Owes::Pong;
+                self.poll_next(context)
+            }
+            (Some(Ok(Message::Close(_))), _) => {
+                self.owes = Owes::Close;
+                self.poll_next(context)
+            }
+            (None, _) => Poll::Ready(Incoming::End),
+            (Some(Err(error)), _) => Poll::Ready(unfit(&error)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Sits between the socket and the WebSocket library, and knows where in the stream of frames it is.
 //!
 //! Two things come of it. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
-//! [`Tap::stirred`] for the first bytes of the next message. And the first message has a bound of its own.
+//! [`Tap::poll_stirred`] for the first bytes of the next message. And the first message has a bound of its own.
 
 use std::io;
 use std::pin::Pin;
@@ -83,17 +83,17 @@ impl<S> Tap<S> {
 }
 
 impl<S: AsyncRead + Unpin> Tap<S> {
-    /// Waits until there is something to read, or the end. Loses nothing if it is dropped.
-    pub(super) async fn stirred(&mut self) -> io::Result<()> {
+    /// Ready when there is something to read, or the end.
+    pub(super) fn poll_stirred(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.given < self.stashed {
-            return Ok(());
+            return Poll::Ready(Ok(()));
         }
         let Tap { io, stash, .. } = self;
         let mut buffer = ReadBuf::new(stash);
-        std::future::poll_fn(|context| Pin::new(&mut *io).poll_read(context, &mut buffer)).await?;
+        ready!(Pin::new(io).poll_read(context, &mut buffer))?;
         self.stashed = buffer.filled().len() as u8;
         self.given = 0;
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -34,7 +34,7 @@ fn house() -> House {
     let epoch = Epoch::new("e").expect("an epoch");
     let store = Store::open(folder.path(), &Config::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
-    let reader = Reader::new(store, committer.gate().clone());
+    let reader = Reader::start(store, committer.gate().clone()).expect("starts");
     let issuer = IssuerConfig {
         issuer: "i".to_owned(),
         audience: vec!["a".to_owned()],
@@ -76,7 +76,11 @@ impl House {
     async fn device(&self, device: &str) -> WebSocketStream<DuplexStream> {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let sessions = self.sessions.clone();
-        tokio::spawn(async move { sessions.serve(far, Codec::Json).await });
+        tokio::spawn(async move {
+            if let Some(session) = sessions.open(far, Codec::Json).await {
+                session.run().await;
+            }
+        });
         let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
         let hello =
             ClientMessage::Hello { token: self.token.clone(), device: DeviceId::new(device).expect("a device"), client: String::new() };

@@ -82,6 +82,15 @@ pub enum Start {
     },
 }
 
+impl Start {
+    /// The cursor to begin at.
+    pub fn cursor(&self) -> Cursor {
+        match self {
+            Start::After(cursor) | Start::Fresh(cursor) | Start::Reset { cursor, .. } => *cursor,
+        }
+    }
+}
+
 /// What a reader finds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reading {

@@ -62,6 +62,11 @@ impl Identity {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same, to be shared.
+    pub fn text(&self) -> &Arc<str> {
+        &self.0
+    }
 }
 
 impl From<&str> for Identity {

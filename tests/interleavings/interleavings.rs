@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use driftless_interleavings::committer::{Unavailable, gate};
+use driftless_interleavings::committer::{Readers, Unavailable, gate};
 use driftless_interleavings::hub::{Change, Feed, Mailbox, Mark, Taken};
 use driftless_protocol::{DatasetName, Epoch, ServerMessage};
 use futures_util::FutureExt;
@@ -184,5 +184,29 @@ fn whoever_follows_gets_every_change_and_none_waits_for_ever() {
             assert!(feed.head() >= version);
         }
         following.into_iter().for_each(|session| session.join().unwrap());
+    });
+}
+
+/// Reads that are handed in by several are all done, whoever sleeps when they come; and the threads end with the last who knows them.
+#[test]
+fn every_read_is_done_and_the_threads_end() {
+    try_many(|| {
+        let readers = Arc::new(Readers::start(2));
+        let (done, all) = shuttle::sync::mpsc::channel();
+        let asking: Vec<_> = (0..2)
+            .map(|asker| {
+                let (readers, done) = (Arc::clone(&readers), done.clone());
+                thread::spawn(move || {
+                    for read in 0..2 {
+                        let done = done.clone();
+                        readers.hand_in(move || done.send((asker, read)).unwrap());
+                    }
+                })
+            })
+            .collect();
+        let mut found: Vec<_> = (0..4).map(|_| all.recv().unwrap()).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(0, 0), (0, 1), (1, 0), (1, 1)]);
+        asking.into_iter().for_each(|asker| asker.join().unwrap());
     });
 }

@@ -25,7 +25,6 @@ pub fn page(report: &Report) -> String {
         text(revision),
     )];
     parts.push(figures(report));
-    parts.extend(report.notes.iter().map(|note| format!("<p>{}</p>", text(note))));
     parts.push(times(report));
     parts.extend(report.curves.iter().map(|Curve { says, across, up, lines }| section(says, &plot(across, up, Up::FromZero, lines))));
     parts.extend(over_time(report));

@@ -1,5 +1,6 @@
 //! The same work at more and more people in the store: what one write and one arrival cost.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use driftless_protocol::ServerMessage;
@@ -79,16 +80,21 @@ fn tell_step(run: &mut Run, step: &Step, flush: &Times) {
 
 fn measure(run: &mut Run, grow: &Grow, people: u64) -> Result<Step, String> {
     let (signer, chance) = (run.server.signer.clone(), &mut run.chance);
-    let chosen: Vec<u64> = (0..grow.persons).map(|_| chance.below(people)).collect();
-    let mut fleet = run.fleet_with("grow", grow.persons, 1, |plan| {
+    // No person twice: two devices of one name replace each other.
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < (grow.persons as usize).min(people as usize) {
+        chosen.insert(chance.below(people));
+    }
+    let mut chosen: Vec<u64> = chosen.into_iter().collect();
+    (1..chosen.len()).for_each(|at| chosen.swap(at, chance.below(at as u64 + 1) as usize));
+    let persons = chosen.len() as u32;
+    let mut fleet = run.fleet_with("grow", persons, 1, |plan| {
         plan.mint = Box::new(move |person| signer.mint(&format!("grow-{}", chosen[person as usize])));
-        // One person may be chosen twice, and then one device replaces the other.
-        plan.returns = true;
         plan.acknowledges = false;
     })?;
     let cpu = run.server_cpu();
-    arrive(run, &mut fleet)?;
-    let open_us = (run.server_cpu() - cpu).as_secs_f64() * 1e6 / f64::from(grow.persons);
+    run.open_all(&mut fleet)?;
+    let open_us = (run.server_cpu() - cpu).as_secs_f64() * 1e6 / f64::from(persons);
     let time = Duration::from_secs(grow.step_s);
     let (cpu, began) = (run.server_cpu(), Instant::now());
     let written = write(run, &mut fleet, time, grow.value_bytes)?;
@@ -99,18 +105,6 @@ fn measure(run: &mut Run, grow: &Grow, people: u64) -> Result<Step, String> {
     Ok(Step { people, writes_per_s: written as f64 / seconds, write_us, open_us, server_mib: mib(run.server_memory()), store_mib })
 }
 
-fn arrive(run: &mut Run, fleet: &mut Fleet) -> Result<(), String> {
-    run.begin("some of them come in", u64::from(fleet.size()));
-    (0..fleet.size()).for_each(|device| fleet.summon(device));
-    let (began, mut opened, mut news) = (Instant::now(), 0, Vec::new());
-    while opened < fleet.size() && began.elapsed() < Duration::from_secs(120) {
-        fleet.turn(TURN, &mut news)?;
-        opened += news.drain(..).filter(|one| matches!(one.what, What::Open { .. })).count() as u32;
-        run.progress(u64::from(opened));
-    }
-    Ok(())
-}
-
 /// One after the other of them writes, so many at once.
 fn write(run: &mut Run, fleet: &mut Fleet, time: Duration, bytes: usize) -> Result<u64, String> {
     run.begin("they write", time.as_secs());
@@ -119,10 +113,8 @@ fn write(run: &mut Run, fleet: &mut Fleet, time: Duration, bytes: usize) -> Resu
     loop {
         let goes_on = began.elapsed() < time;
         while goes_on && waiting < WINDOW {
-            if fleet.is_open(next) {
-                fleet.put(next, "theme", value(&mut run.chance, bytes));
-                waiting += 1;
-            }
+            fleet.put(next, "theme", value(&mut run.chance, bytes));
+            waiting += 1;
             next = (next + 1) % fleet.size();
         }
         fleet.turn(TURN, &mut news)?;
@@ -140,9 +132,8 @@ fn write(run: &mut Run, fleet: &mut Fleet, time: Duration, bytes: usize) -> Resu
         if waiting == 0 && !goes_on {
             return Ok(written);
         }
-        if began.elapsed() > time + Duration::from_secs(30) {
-            // Whoever was replaced by another device of its person is answered no more.
-            return Ok(written);
+        if began.elapsed() > time + Duration::from_secs(60) {
+            return Err(format!("{waiting} writes were not answered within a minute"));
         }
         run.progress(began.elapsed().as_secs());
     }

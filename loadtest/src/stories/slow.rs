@@ -21,11 +21,13 @@ pub fn tell(run: &mut Run, slow: &Slow) -> Result<(), String> {
     let (mut all_read, mut some_read) = (Timed::default(), Timed::default());
     // So that what is new in the store is not counted as theirs.
     crowd.scheduled(run, rate, phase, &mut Timed::default())?;
+    let at_first = run.server_memory();
     crowd.scheduled(run, rate, phase, &mut all_read)?;
     let before = run.server_memory();
+    let usual = before.saturating_sub(at_first);
     stuck.iter().for_each(|device| crowd.stick(*device));
     crowd.scheduled(run, rate, phase, &mut some_read)?;
-    let grown = run.server_memory().saturating_sub(before);
+    let grown = run.server_memory().saturating_sub(before).saturating_sub(usual);
     let behind = back(run, &mut crowd, &stuck)?;
     let ratio = |percent: f64| some_read.seen.at(percent) / all_read.seen.at(percent);
     let (p50, p99) = (ratio(50.0), ratio(99.0));
@@ -33,7 +35,12 @@ pub fn tell(run: &mut Run, slow: &Slow) -> Result<(), String> {
     report.figure("stuck", stuck.len() as f64, "devices", "that read nothing");
     report.figure("others_p50_ratio", p50, "x", "from a write to a device that reads, with stuck ones beside it, of without");
     report.figure("others_p99_ratio", p99, "x", "the same");
-    report.figure("kib_per_stuck", grown as f64 / 1024.0 / stuck.len().max(1) as f64, "KiB", "that the server grew by for each");
+    report.figure(
+        "kib_per_stuck",
+        grown as f64 / 1024.0 / stuck.len().max(1) as f64,
+        "KiB",
+        "that the server grew by for each, more than it grew as much before",
+    );
     report.figure("stuck_behind", behind as f64, "devices", "that did not have the newest after they read again");
     report.figure("refused", (all_read.refused + some_read.refused) as f64, "writes", "that were not taken");
     report.times("seen", "from a write to each other device, all of which read", all_read.seen);

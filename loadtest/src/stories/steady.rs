@@ -16,6 +16,9 @@ use crate::times::Times;
 /// Turns in which the server and the disk are measured one after the other: the disk's speed moves from minute to minute.
 const TURNS: u32 = 5;
 
+/// Flushes and round trips that are measured in each turn.
+const PACED: u32 = 500;
+
 /// Keys that each person's writes go round.
 const KEYS: u64 = 100;
 
@@ -31,8 +34,9 @@ pub fn tell(run: &mut Run, steady: &Steady) -> Result<(), String> {
     let bytes = steady.value_bytes + ROW_BYTES;
     for _ in 0..TURNS {
         crowd.scheduled(run, steady.rate, Duration::from_secs(steady.rate_s) / TURNS, &mut timed)?;
-        disk.append(bytes, Duration::from_millis(500), &mut timed.flush)?;
-        crowd.round_trips(&mut timed.trip)?;
+        // At the same pace: a machine that has nothing to do between takes longer to wake.
+        disk.pace(bytes, steady.rate, PACED, &mut timed.flush)?;
+        crowd.round_trips(steady.rate, &mut timed.trip)?;
     }
     times(run, timed);
     if steady.flood_s > 0 {
@@ -223,10 +227,14 @@ impl Crowd {
         Ok(within)
     }
 
-    /// What a round trip takes that stores nothing, one after the other.
-    fn round_trips(&mut self, times: &mut Times) -> Result<(), String> {
-        let mut news = Vec::new();
-        for _ in 0..500 {
+    /// What a round trip takes that stores nothing, at a rate.
+    fn round_trips(&mut self, rate: f64, times: &mut Times) -> Result<(), String> {
+        let (mut news, began) = (Vec::new(), Instant::now());
+        for number in 0..PACED {
+            let due = began + Duration::from_secs_f64(f64::from(number) / rate);
+            while let Some(early) = due.checked_duration_since(Instant::now()) {
+                self.fleet.turn(early, &mut news)?;
+            }
             let (before, start) = (self.fleet.pongs, Instant::now());
             self.fleet.say(0, &ClientMessage::Ping);
             while self.fleet.pongs == before {
