@@ -10,6 +10,7 @@ use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, Po
 use driftless::dev::gateway::Gateway;
 use driftless::push::{self, ApnsConfig, Post, WakeSettings};
 use driftless::{admin, client, dev, operator};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
@@ -173,6 +174,7 @@ fn serve(
     again: impl Fn() -> Result<Config, ConfigError>,
 ) -> Result<ExitCode, Failure> {
     log(&config);
+    use_all_files();
     runtime.block_on(async {
         let extra = match &surroundings {
             Surroundings::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
@@ -230,6 +232,12 @@ fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf
 
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// Every socket is an open file: the server takes as many as the system lets it have, its hard limit. If that fails it has what it had.
+fn use_all_files() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 fn runtime() -> std::io::Result<Runtime> {

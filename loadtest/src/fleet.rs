@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Op, Position, ServerMessage, Value};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::alarm::Alarm;
 use crate::chance::Chance;
 use crate::link::{Flow, Link, READ_BYTES};
 use crate::wire::{self, Frame};
@@ -32,6 +33,9 @@ const ACK_AFTER: Duration = Duration::from_secs(1);
 
 /// The first and the longest back-off of a device whose socket ended; in between it doubles. As the client library does it.
 const BACKOFF_MS: (u64, u64) = (500, 30_000);
+
+/// The token of the alarm; no device has it.
+const ALARM: Token = Token(usize::MAX);
 
 /// Fleets of this process have addresses of their own.
 static QUARTERS: AtomicU8 = AtomicU8::new(0);
@@ -105,6 +109,7 @@ pub enum What {
 pub struct Fleet {
     plan: Plan,
     poll: Poll,
+    alarm: Alarm,
     events: Events,
     devices: Vec<Device>,
     request: Vec<u8>,
@@ -146,11 +151,13 @@ enum Told {
 impl Fleet {
     /// Devices that are all away.
     pub fn new(plan: Plan) -> io::Result<Fleet> {
-        let mut ping = Vec::new();
+        let (mut ping, poll) = (Vec::new(), Poll::new()?);
+        let alarm = Alarm::new(&poll, ALARM)?;
         wire::frame(opcode(plan.codec), &plan.codec.encode(&ClientMessage::Ping), &mut ping);
         let device = || Device { link: None, stage: Stage::Away, acks: false, tries: 0, receive_kib: 0, came_ms: 0, version: 0, patch: 0 };
         Ok(Fleet {
-            poll: Poll::new()?,
+            poll,
+            alarm,
             events: Events::with_capacity(4096),
             devices: (0..plan.devices).map(|_| device()).collect(),
             request: wire::request(&plan.to.to_string(), plan.codec),
@@ -293,13 +300,17 @@ impl Fleet {
         self.acknowledge();
         let wait = self.wait(wait);
         let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let polled = self.poll.poll(&mut events, Some(wait));
+        let alarm = self.alarm.ring_after(wait);
+        let polled = self.poll.poll(&mut events, alarm.map_err(|error| format!("the system has no timer: {error}"))?);
         if let Err(error) = polled
             && error.kind() != io::ErrorKind::Interrupted
         {
             return Err(format!("the system cannot wait for sockets: {error}"));
         }
         for event in &events {
+            if event.token() == ALARM {
+                continue;
+            }
             let device = event.token().0 as u32;
             if event.is_writable() {
                 self.writable(device);

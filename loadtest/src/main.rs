@@ -3,6 +3,7 @@
 //! `main` reads a scenario and has a server; `stories` has a [`fleet`] of simulated devices do what it names, while [`watch`] looks at the
 //! system; `report` puts figures beside budgets. A broken budget is a failure of the command.
 
+mod alarm;
 mod chance;
 mod disk;
 mod fleet;
@@ -27,9 +28,10 @@ use std::process::{Command, ExitCode};
 use clap::{Parser, Subcommand};
 
 use run::Run;
-use scenario::Scenario;
+use scenario::{Load, Scenario};
 use server::{Server, Signer};
 use stories::Gateways;
+use tikv_jemallocator::Jemalloc;
 
 /// Simulated devices against the real server: one scenario, one table, one report.
 #[derive(Parser)]
@@ -76,6 +78,10 @@ enum Other {
     Floor,
 }
 
+/// As the server has it: a scenario holds the server's parts in this process.
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.other {
@@ -103,6 +109,10 @@ fn load(arguments: &Arguments) -> Result<bool, String> {
     let folder = folder.map_err(|error| format!("{} has no room for a folder: {error}", place.display()))?;
     let gateways = Gateways::start(&scenario.load)?;
     let server = match (arguments.at, &arguments.secret) {
+        // It has the server's parts in this process.
+        _ if matches!(scenario.load, Load::Crowd(_)) => {
+            Server::running(([127, 0, 0, 1], 0).into(), Signer::own(), Some(std::process::id()))
+        }
         (Some(address), Some(secret)) => {
             let Arguments { issuer, audience, .. } = arguments;
             Server::running(address, Signer { secret: secret.clone(), issuer: issuer.clone(), audience: audience.clone() }, arguments.pid)

@@ -71,6 +71,7 @@ pub enum Load {
     PushFlood(PushFlood),
     Grow(Grow),
     Soak(Soak),
+    Crowd(Crowd),
 }
 
 /// Sessions that do nothing but their heartbeat.
@@ -82,6 +83,18 @@ pub struct Idle {
     /// How many of them are of one person.
     pub devices_per_person: u32,
     /// How long they are watched, in seconds, once all are open and have given back what they borrowed.
+    pub watch_s: u64,
+}
+
+/// The same without sockets, in this process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Crowd {
+    /// How many sessions, each of another person.
+    pub sessions: u32,
+    /// How often a device says something, in seconds.
+    pub heartbeat_s: u32,
+    /// How long they are watched, in seconds.
     pub watch_s: u64,
 }
 
@@ -276,7 +289,9 @@ mod tests {
 
     #[test]
     fn every_scenario_is_one() {
-        let files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let smoke = folder().with_file_name("smoke");
+        let files: Vec<_> =
+            [folder(), smoke].iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect();
         assert!(files.len() >= 10);
         for file in files {
             let scenario = Scenario::read(&file, &[]).unwrap();

@@ -31,7 +31,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    fn own() -> Signer {
+    /// One that a server started here believes.
+    pub fn own() -> Signer {
         let secret: String = "a secret for nobody but this load test".to_owned();
         Signer { secret, issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned() }
     }

@@ -143,7 +143,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        self.turn = self.turn.wrapping_add(1);
+        self.turn = (self.turn + 1) % INPUTS;
         for input in 0..INPUTS {
             let event = match (input + self.turn) % INPUTS {
                 0 => self.desk.mailbox.poll_marks(context).map(Event::Marks),
@@ -185,6 +185,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         self.desk.moved = false;
         self.more = self.pump().await?;
         self.desk.guarded(self.socket.flush()).await??;
+        if std::mem::take(&mut self.desk.quiet) && self.patches.is_empty() && !self.more {
+            self.socket.sleep();
+        }
         // Something may have moved while the peer was slow to take what came before it.
         self.more |= self.desk.moved;
         self.desk.set_alarms(self.socket.is_awake());

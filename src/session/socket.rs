@@ -107,32 +107,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         {
             return Poll::Ready(Incoming::End);
         }
-        let (codec, owed) = (self.codec, self.owes);
+        let (codec, mut owes) = (self.codec, self.owes);
         let Some(web) = self.wake() else { return Poll::Ready(Incoming::End) };
-        if owed != Owes::Nothing {
-            let flushed = ready!(web.poll_flush_unpin(context));
-            if flushed.is_err() || owed == Owes::Close {
-                return Poll::Ready(Incoming::End);
+        let incoming = loop {
+            if owes != Owes::Nothing {
+                let Poll::Ready(flushed) = web.poll_flush_unpin(context) else { break Poll::Pending };
+                if flushed.is_err() || owes == Owes::Close {
+                    break Poll::Ready(Incoming::End);
+                }
+                owes = Owes::Nothing;
             }
-        }
-        let next = web.poll_next_unpin(context);
-        self.owes = Owes::Nothing;
-        match (ready!(next), codec) {
-            (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => Poll::Ready(Incoming::Message(bytes)),
-            (Some(Ok(Message::Text(text))), Codec::Json) => Poll::Ready(Incoming::Message(text.into())),
-            (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => Poll::Ready(Incoming::Unfit(CloseCode::BadMessage)),
-            (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => self.poll_next(context),
-            (Some(Ok(Message::Ping(_))), _) => {
-                self.owes = Owes::Pong;
-                self.poll_next(context)
+            let Poll::Ready(next) = web.poll_next_unpin(context) else { break Poll::Pending };
+            match (next, codec) {
+                (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => break Poll::Ready(Incoming::Message(bytes)),
+                (Some(Ok(Message::Text(text))), Codec::Json) => break Poll::Ready(Incoming::Message(text.into())),
+                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => break Poll::Ready(Incoming::Unfit(CloseCode::BadMessage)),
+                (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
+                (Some(Ok(Message::Ping(_))), _) => owes = Owes::Pong,
+                (Some(Ok(Message::Close(_))), _) => owes = Owes::Close,
+                (None, _) => break Poll::Ready(Incoming::End),
+                (Some(Err(error)), _) => break Poll::Ready(unfit(&error)),
             }
-            (Some(Ok(Message::Close(_))), _) => {
-                self.owes = Owes::Close;
-                self.poll_next(context)
-            }
-            (None, _) => Poll::Ready(Incoming::End),
-            (Some(Err(error)), _) => Poll::Ready(unfit(&error)),
-        }
+        };
+        self.owes = owes;
+        incoming
     }
 
     /// Takes a message to be sent; returns when the next one may follow.

@@ -2,6 +2,7 @@
 
 mod burst;
 mod catch_up;
+mod crowd;
 mod grow;
 mod herd;
 mod hot;
@@ -28,6 +29,7 @@ pub fn tell(run: &mut Run, load: &Load) -> Result<(), String> {
         Load::Hot(hot) => hot::tell(run, hot),
         Load::PushFlood(flood) => push_flood::tell(run, flood),
         Load::Grow(grow) => grow::tell(run, grow),
+        Load::Crowd(crowd) => crowd::tell(run, crowd),
         Load::Soak(soak) => soak::tell(run, soak),
     }
 }
