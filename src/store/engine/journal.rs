@@ -44,6 +44,10 @@ const RECORD: usize = 16;
 /// The length of a value that says that the row is deleted.
 const DELETED: u32 = u32::MAX;
 
+/// A file grows by as much as it has, and so many bytes at most: a flush of a file that has grown waits for its metadata too, which takes as
+/// long again.
+const STEP_BYTES: u64 = 1 << 20;
+
 /// A buffer that has grown over this is given back after its commit.
 const BUFFER_BYTES: usize = 1 << 20;
 
@@ -55,6 +59,8 @@ pub(super) struct Journal {
     salt: u64,
     /// Where the next record goes, in bytes.
     end: u64,
+    /// Bytes of the file, records and what is kept for later ones.
+    size: u64,
     buffer: Bytes,
 }
 
@@ -75,7 +81,7 @@ impl Journal {
         // What is read is what is on disk, whatever a process before this one could not write.
         settle(&file).map_err(|error| opening(&path, &error))?;
         let bytes = std::fs::read(&path).map_err(|error| opening(&path, &error))?;
-        let mut journal = Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, buffer: Vec::new() };
+        let mut journal = Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, size: bytes.len() as u64, buffer: Vec::new() };
         let mut records = Records::default();
         if !bytes.is_empty() {
             journal.read(&bytes, &mut records)?;
@@ -104,8 +110,10 @@ impl Journal {
     /// Forgets all records, durably; of what the file takes at most `kept` bytes stay.
     pub(super) fn begin_again(&mut self, generation: u64, kept: u64) -> Result<(), EngineError> {
         self.begin(generation).map_err(|error| opening(&self.path, &error))?;
-        if self.file.metadata().map_err(io)?.len() > kept {
-            self.file.set_len(kept.max(HEADER as u64)).map_err(io)?;
+        if self.size > kept {
+            let size = kept.max(HEADER as u64);
+            self.file.set_len(size).map_err(io)?;
+            self.size = size;
         }
         Ok(())
     }
@@ -131,12 +139,23 @@ impl Journal {
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EngineError::Full(format!("{}: {error}", self.path.display())),
             _ => io(error),
         })?;
+        self.grow(self.end + buffer.len() as u64);
         self.file.sync_data().map_err(io)?;
         self.end += buffer.len() as u64;
         if buffer.capacity() <= BUFFER_BYTES {
             self.buffer = buffer;
         }
         Ok(())
+    }
+
+    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it the next record tries again.
+    fn grow(&mut self, end: u64) {
+        if end <= self.size {
+            return;
+        }
+        let size = end + end.min(STEP_BYTES);
+        let grown = self.file.write_all_at(&vec![0; (size - end) as usize], end);
+        self.size = if grown.is_ok() { size } else { end };
     }
 
     fn begin(&mut self, generation: u64) -> std::io::Result<()> {
@@ -149,6 +168,7 @@ impl Journal {
         self.file.write_all_at(&header, 0)?;
         self.file.sync_all()?;
         (self.generation, self.salt, self.end) = (generation, salt, HEADER as u64);
+        self.size = self.size.max(self.end);
         Ok(())
     }
 
@@ -255,6 +275,15 @@ mod tests {
         path
     }
 
+    /// A file up to the end of its last record.
+    fn records(path: &Path) -> Bytes {
+        let end = Journal::open(path.to_owned()).expect("opens").0.length();
+        let mut whole = std::fs::read(path).expect("reads");
+        assert!(whole[end as usize..].iter().all(|byte| *byte == 0) && whole.len() as u64 <= 2 * end);
+        whole.truncate(end as usize);
+        whole
+    }
+
     fn layer(numbers: std::ops::Range<u8>) -> Layer {
         let mut layer = Layer::default();
         numbers.flat_map(rows).for_each(|(key, row)| layer.set(key, row));
@@ -280,7 +309,7 @@ mod tests {
     fn no_damaged_byte_is_passed_over() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
-        let whole = std::fs::read(&path).expect("reads");
+        let whole = records(&path);
         let last = (whole.len() - HEADER) / 3 * 2 + HEADER;
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -309,7 +338,7 @@ mod tests {
     fn a_record_after_a_torn_one_takes_its_place() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
-        let whole = std::fs::read(&path).expect("reads");
+        let whole = records(&path);
         std::fs::write(&path, &whole[..whole.len() - 3]).expect("writes");
         let (mut journal, _) = Journal::open(path.clone()).expect("opens");
         append(&mut journal, 7);
