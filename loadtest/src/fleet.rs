@@ -4,23 +4,24 @@
 //! A device connects, says hello, opens its dataset from the position that it has, says something once a heartbeat, and acknowledges
 //! what it was sent within a second. When its socket ends it comes back as the protocol asks: when the server said, or with back-off.
 
+mod coming;
+mod duties;
+mod hearing;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Op, Position, ServerMessage, Value};
-use mio::{Events, Interest, Poll, Token};
+use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, Epoch, Key, Op, ServerMessage, Value};
+use fastrand::Rng;
+use mio::{Events, Poll, Token};
 
 use crate::alarm::Alarm;
-use crate::chance::Chance;
-use crate::link::{Flow, Link, READ_BYTES};
-use crate::wire::{self, Frame};
-
-/// Ports that one address of this machine offers: they are named here, because the system takes long to find a free one among many.
-const PORTS: std::ops::Range<u16> = 10_000..60_000;
+use crate::link::{Link, READ_BYTES};
+use crate::wire;
 
 /// Devices that may be on their way in at once: less than what a listener's queue holds.
 const ARRIVING: usize = 512;
@@ -30,9 +31,6 @@ const BEATS_PER_S: u64 = 100;
 
 /// How long a device holds an acknowledgement back for company.
 const ACK_AFTER: Duration = Duration::from_secs(1);
-
-/// The first and the longest back-off of a device whose socket ended; in between it doubles. As the client library does it.
-const BACKOFF_MS: (u64, u64) = (500, 30_000);
 
 /// The token of the alarm; no device has it.
 const ALARM: Token = Token(usize::MAX);
@@ -117,13 +115,13 @@ pub struct Fleet {
     buffer: Vec<u8>,
     message: Vec<u8>,
     frame: Vec<u8>,
-    told: Vec<Told>,
+    told: Vec<hearing::Told>,
     epoch: Option<Epoch>,
     wanted: VecDeque<u32>,
     arriving: usize,
     later: BinaryHeap<Reverse<(Instant, u32)>>,
     acks: VecDeque<(Instant, u32)>,
-    chance: Chance,
+    chance: Rng,
     began: Instant,
     heartbeat_s: u64,
     beats: u64,
@@ -138,14 +136,6 @@ pub struct Fleet {
     pub bytes: u64,
     /// Messages that were changes.
     pub deliveries: u64,
-}
-
-/// What was read from a link before it is acted on.
-enum Told {
-    Upgraded,
-    Message(ServerMessage),
-    Close(Option<u16>),
-    Broken(&'static str),
 }
 
 impl Fleet {
@@ -171,7 +161,7 @@ impl Fleet {
             arriving: 0,
             later: BinaryHeap::new(),
             acks: VecDeque::new(),
-            chance: Chance::new(plan.seed),
+            chance: Rng::with_seed(plan.seed),
             began: Instant::now(),
             heartbeat_s: 0,
             beats: 0,
@@ -340,260 +330,6 @@ impl Fleet {
             wait = Duration::ZERO;
         }
         wait
-    }
-
-    fn come_back(&mut self) {
-        let now = Instant::now();
-        while let Some(Reverse((at, device))) = self.later.peek().copied()
-            && at <= now
-        {
-            self.later.pop();
-            self.wanted.push_back(device);
-        }
-    }
-
-    fn bring_in(&mut self) -> Result<(), String> {
-        while self.arriving < ARRIVING
-            && let Some(device) = self.wanted.pop_front()
-        {
-            if self.devices[device as usize].stage != Stage::Away {
-                continue;
-            }
-            let from = self.next_address();
-            let receive = self.devices[device as usize].receive_kib;
-            let receive = (receive > 0).then_some(usize::from(receive) * 1024);
-            let mut link = match Link::connect(self.plan.to, from, receive) {
-                Ok(link) => link,
-                Err(error) => return Err(format!("device {device} cannot connect: {error}")),
-            };
-            let registered =
-                self.poll.registry().register(&mut link.stream, Token(device as usize), Interest::READABLE | Interest::WRITABLE);
-            registered.map_err(|error| format!("device {device} cannot be waited for: {error}"))?;
-            let came_ms = self.began.elapsed().as_millis() as u32;
-            let known = &mut self.devices[device as usize];
-            known.link = Some(link);
-            known.stage = Stage::Connecting;
-            known.came_ms = came_ms;
-            self.arriving += 1;
-        }
-        Ok(())
-    }
-
-    /// An address and port of this machine that were not used for long.
-    fn next_address(&mut self) -> SocketAddrV4 {
-        let ports = u64::from(PORTS.end - PORTS.start);
-        let (round, port) = (self.connects / ports, self.connects % ports);
-        self.connects += 1;
-        let address = Ipv4Addr::new(127, 1 + (round / 250 % 250) as u8, (round % 250) as u8, self.quarter);
-        SocketAddrV4::new(address, PORTS.start + port as u16)
-    }
-
-    /// Every device says something once a heartbeat, each at its own moment of it.
-    fn beat(&mut self) {
-        if self.heartbeat_s == 0 {
-            return;
-        }
-        let due = self.began.elapsed().as_millis() as u64 * BEATS_PER_S / 1000;
-        // Somewhat early: a heartbeat that comes late counts as missed.
-        let round = (self.heartbeat_s * BEATS_PER_S * 9 / 10).max(1);
-        // Whoever was held up for more than a round catches up with one.
-        self.beats = self.beats.max(due.saturating_sub(round));
-        while self.beats < due {
-            self.beats += 1;
-            let mut device = self.beats % round;
-            while let Some(known) = self.devices.get_mut(device as usize) {
-                if matches!(known.stage, Stage::Open | Stage::Stuck)
-                    && let Some(link) = &mut known.link
-                {
-                    let _ = link.send(&self.ping);
-                    self.pings += u64::from(known.stage == Stage::Open);
-                }
-                device += round;
-            }
-        }
-    }
-
-    fn acknowledge(&mut self) {
-        let now = Instant::now();
-        while let Some((at, device)) = self.acks.front().copied()
-            && at <= now
-        {
-            self.acks.pop_front();
-            let known = &mut self.devices[device as usize];
-            known.acks = false;
-            let version = known.version;
-            if known.stage == Stage::Open {
-                let dataset = self.plan.dataset.clone();
-                self.say(device, &ClientMessage::Ack { dataset, version });
-            }
-        }
-    }
-
-    fn writable(&mut self, device: u32) {
-        let known = &mut self.devices[device as usize];
-        let Some(link) = &mut known.link else { return };
-        let sent = match known.stage {
-            Stage::Connecting => {
-                known.stage = Stage::Upgrading;
-                link.send(&self.request)
-            }
-            _ => link.flush(),
-        };
-        // What went wrong shows when it is read.
-        let _ = sent;
-    }
-
-    fn readable(&mut self, device: u32, news: &mut Vec<News>) {
-        let known = &mut self.devices[device as usize];
-        if known.stage == Stage::Stuck {
-            return;
-        }
-        let Some(link) = &mut known.link else { return };
-        let (codec, stage, told, bytes) = (self.plan.codec, known.stage, &mut self.told, &mut self.bytes);
-        let mut upgraded = !matches!(stage, Stage::Connecting | Stage::Upgrading);
-        let flow = link.read(&mut self.buffer, |came| {
-            let mut taken = 0;
-            if !upgraded {
-                match wire::accepted(came) {
-                    Ok(Some(length)) => {
-                        upgraded = true;
-                        told.push(Told::Upgraded);
-                        taken = length;
-                    }
-                    Ok(None) => return 0,
-                    Err(_) => {
-                        told.push(Told::Broken("the server does not open a socket"));
-                        return came.len();
-                    }
-                }
-            }
-            loop {
-                match wire::parse(&came[taken..]) {
-                    Ok(Some((frame, length))) => {
-                        match frame {
-                            Frame::Message(payload) => match codec.decode_server(payload) {
-                                Ok(message) => told.push(Told::Message(message)),
-                                Err(_) => told.push(Told::Broken("a message that is none")),
-                            },
-                            Frame::Close(code) => told.push(Told::Close(code)),
-                            Frame::Other => {}
-                        }
-                        taken += length;
-                        *bytes += length as u64;
-                    }
-                    Ok(None) => return taken,
-                    Err(_) => {
-                        told.push(Told::Broken("bytes that are no frame"));
-                        return came.len();
-                    }
-                }
-            }
-        });
-        let at = Instant::now();
-        let mut told = std::mem::take(&mut self.told);
-        let mut ended = None;
-        for one in told.drain(..) {
-            match one {
-                Told::Upgraded => self.greet(device),
-                Told::Message(message) => self.heard(device, message, at, news),
-                Told::Close(code) => ended = Some(code),
-                Told::Broken(why) => {
-                    eprintln!("device {device}: {why}");
-                    ended = Some(None);
-                }
-            }
-        }
-        self.told = told;
-        if ended.is_some() || !matches!(flow, Ok(Flow::Open)) {
-            self.ended(device, ended.flatten(), None, at, news);
-        }
-    }
-
-    fn greet(&mut self, device: u32) {
-        self.devices[device as usize].stage = Stage::Greeting;
-        let (person, number) = (self.person(device), device % self.plan.devices_per_person);
-        let token = (self.plan.mint)(person);
-        let Ok(name) = DeviceId::new(&format!("device-{number}")) else { return };
-        self.say(device, &ClientMessage::Hello { token, device: name, client: "driftless-loadtest".to_owned() });
-    }
-
-    fn heard(&mut self, device: u32, message: ServerMessage, at: Instant, news: &mut Vec<News>) {
-        let known = &mut self.devices[device as usize];
-        match (message, known.stage) {
-            (ServerMessage::Welcome { patch, heartbeat_s, .. }, Stage::Greeting) => {
-                known.stage = Stage::Opening;
-                known.patch = patch;
-                self.heartbeat_s = heartbeat_s;
-                let version = known.version;
-                let position = self.epoch.clone().filter(|_| version > 0).map(|epoch| Position { epoch, version });
-                let dataset = self.plan.dataset.clone();
-                self.say(device, &ClientMessage::Open { dataset, position });
-            }
-            (ServerMessage::Changes { to, more, epoch, .. }, Stage::Opening) => {
-                known.version = to;
-                if !more {
-                    known.stage = Stage::Open;
-                    known.tries = 0;
-                    let took = (self.began.elapsed().as_millis() as u32).saturating_sub(known.came_ms);
-                    self.epoch.get_or_insert(epoch);
-                    self.arriving -= 1;
-                    self.open += 1;
-                    news.push(News { device, at, what: What::Open { took: Duration::from_millis(u64::from(took)) } });
-                }
-            }
-            (ServerMessage::Pong, _) => self.pongs += 1,
-            (ServerMessage::Bye { code, reconnect_after_ms, .. }, _) => {
-                if let Some(ms) = reconnect_after_ms {
-                    self.ended(device, Some(code), Some(ms), at, news);
-                }
-            }
-            (message, _) => {
-                if let ServerMessage::Changes { to, .. } = &message {
-                    known.version = *to;
-                    self.deliveries += 1;
-                    self.owe(device, at);
-                }
-                news.push(News { device, at, what: What::Says(message) });
-            }
-        }
-    }
-
-    /// A device has something to acknowledge.
-    fn owe(&mut self, device: u32, at: Instant) {
-        let known = &mut self.devices[device as usize];
-        if self.plan.acknowledges && !known.acks {
-            known.acks = true;
-            self.acks.push_back((at + ACK_AFTER, device));
-        }
-    }
-
-    /// A socket is gone. The device comes back when it was told to, or after a back-off.
-    fn ended(&mut self, device: u32, code: Option<u16>, told_ms: Option<u64>, at: Instant, news: &mut Vec<News>) {
-        if self.devices[device as usize].link.is_none() {
-            return;
-        }
-        self.drop_link(device);
-        if self.plan.returns {
-            let known = &mut self.devices[device as usize];
-            let most_ms = (BACKOFF_MS.0 << known.tries.min(10)).min(BACKOFF_MS.1);
-            known.tries = known.tries.saturating_add(1);
-            let ms = told_ms.unwrap_or_else(|| most_ms / 2 + self.chance.below(most_ms / 2 + 1));
-            self.later.push(Reverse((at + Duration::from_millis(ms), device)));
-        }
-        news.push(News { device, at, what: What::Ended { code } });
-    }
-
-    fn drop_link(&mut self, device: u32) {
-        let known = &mut self.devices[device as usize];
-        match known.stage {
-            Stage::Away | Stage::Stuck => {}
-            Stage::Open => self.open -= 1,
-            Stage::Connecting | Stage::Upgrading | Stage::Greeting | Stage::Opening => self.arriving -= 1,
-        }
-        known.stage = Stage::Away;
-        if let Some(mut link) = known.link.take() {
-            let _ = self.poll.registry().deregister(&mut link.stream);
-        }
     }
 }
 

@@ -4,7 +4,6 @@
 //! system; `report` puts figures beside budgets. A broken budget is a failure of the command.
 
 mod alarm;
-mod chance;
 mod disk;
 mod fleet;
 mod floor;

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use driftless_protocol::{Codec, DatasetName, Value};
+use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::chance::Chance;
 use crate::fleet::{Fleet, News, Plan, What};
 use crate::machine::{self, Process};
 use crate::report::Report;
@@ -27,7 +27,8 @@ pub struct Run {
     pub server: Server,
     pub folder: PathBuf,
     pub seed: u64,
-    pub chance: Chance,
+    /// Repeatable: the same seed makes the same run, as far as the machine lets it.
+    pub chance: Rng,
     pub watch: Watch,
     pub report: Report,
     pub gateways: Gateways,
@@ -38,7 +39,7 @@ impl Run {
     pub fn new(name: &str, scenario: &Scenario, server: Server, gateways: Gateways, folder: &Path) -> Result<Run, String> {
         let watch = Watch::start(server.process());
         let report = Report::new(name, &scenario.says, scenario.seed);
-        let chance = Chance::new(scenario.seed);
+        let chance = Rng::with_seed(scenario.seed);
         Ok(Run { server, folder: folder.to_owned(), seed: scenario.seed, chance, watch, report, gateways, bar: ProgressBar::hidden() })
     }
 
@@ -139,8 +140,8 @@ impl Run {
 }
 
 /// A text of so many bytes, different each time.
-pub fn value(chance: &mut Chance, bytes: usize) -> Value {
-    let mut text = format!("{:016x}", chance.next());
+pub fn value(chance: &mut Rng, bytes: usize) -> Value {
+    let mut text = format!("{:016x}", chance.u64(..));
     text.truncate(bytes);
     text.extend(std::iter::repeat_n('x', bytes - text.len()));
     Value::Text(text)

@@ -83,10 +83,10 @@ fn measure(run: &mut Run, grow: &Grow, people: u64) -> Result<Step, String> {
     // No person twice: two devices of one name replace each other.
     let mut chosen = BTreeSet::new();
     while chosen.len() < (grow.persons as usize).min(people as usize) {
-        chosen.insert(chance.below(people));
+        chosen.insert(chance.u64(..people));
     }
     let mut chosen: Vec<u64> = chosen.into_iter().collect();
-    (1..chosen.len()).for_each(|at| chosen.swap(at, chance.below(at as u64 + 1) as usize));
+    chance.shuffle(&mut chosen);
     let persons = chosen.len() as u32;
     let mut fleet = run.fleet_with("grow", persons, 1, |plan| {
         plan.mint = Box::new(move |person| signer.mint(&format!("grow-{}", chosen[person as usize])));

@@ -46,7 +46,7 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     report.figure("sessions_astray", open - f64::from(fleet.size()), "sessions", "that the server counts, more than there are");
     report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
     report.figure("writes", work.written as f64, "writes", "in all");
-    report.figure("unanswered", work.unanswered(&fleet), "writes", "that were not answered, without those of sockets that were cut");
+    report.figure("unanswered", work.unanswered(), "writes", "that were not answered, without those of sockets that were cut");
     report.figure("returns", work.returns as f64, "times", "that a device lost its socket and came back");
     report.times("written", "from when a write was due to its acknowledgement", work.times);
     Ok(())
@@ -104,7 +104,7 @@ struct Work {
 }
 
 impl Work {
-    fn unanswered(&self, _: &Fleet) -> f64 {
+    fn unanswered(&self) -> f64 {
         (self.sent - self.written - self.cut) as f64
     }
 
@@ -146,9 +146,9 @@ impl Work {
     }
 
     fn write(&mut self, run: &mut Run, fleet: &mut Fleet, soak: &Soak, due: Instant) {
-        let device = run.chance.below(u64::from(fleet.size())) as u32;
+        let device = run.chance.u32(..fleet.size());
         if fleet.is_open(device) {
-            let key = format!("k{}", run.chance.below(u64::from(soak.records)));
+            let key = format!("k{}", run.chance.u32(..soak.records));
             let id = fleet.put(device, &key, value(&mut run.chance, soak.value_bytes));
             self.due.insert((device, id), due);
             self.sent += 1;
@@ -157,7 +157,7 @@ impl Work {
 
     /// A device loses its socket, and comes back at once.
     fn cut(&mut self, run: &mut Run, fleet: &mut Fleet) {
-        let device = run.chance.below(u64::from(fleet.size())) as u32;
+        let device = run.chance.u32(..fleet.size());
         if fleet.is_open(device) {
             fleet.dismiss(device);
             fleet.summon(device);

@@ -154,7 +154,7 @@ impl Crowd {
         let due = |number: u64| began + Duration::from_secs_f64(number as f64 / rate);
         while sent < total || self.waiting() > 0 {
             while sent < total && due(sent) <= Instant::now() {
-                let person = run.chance.below(u64::from(self.persons)) as u32;
+                let person = run.chance.u32(..self.persons);
                 self.write(run, person, due(sent));
                 sent += 1;
             }
