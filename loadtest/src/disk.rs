@@ -1,4 +1,5 @@
-//! The disk's own limit, in the same run: nothing can be faster than appending the same bytes to one file and waiting for them.
+//! The disk's own limit, in the same run: nothing can be faster than writing the same bytes to one file and waiting for them. The file has its
+//! size before, so that no flush waits for more than the bytes.
 
 use std::fs::File;
 use std::io::{Seek, Write};
@@ -7,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use crate::times::Times;
 
-/// The file begins anew when it has this many bytes: it should not fill the disk.
-const FILE_BYTES: u64 = 1 << 30;
+/// Bytes of the file; at its end it is written over from the start.
+const FILE_BYTES: u64 = 64 << 20;
 
-/// A file that groups are appended to.
+/// A file that groups are written to, one behind the other.
 pub struct Disk {
     file: File,
     written: u64,
@@ -21,13 +22,15 @@ impl Disk {
     /// A new file in a folder.
     pub fn new(folder: &Path) -> Result<Disk, String> {
         let path = folder.join("disk");
-        let file = File::create(&path).map_err(|error| format!("{} cannot be made: {error}", path.display()))?;
+        let fail = |error: std::io::Error| format!("{} cannot be made: {error}", path.display());
+        let mut file = File::create(&path).map_err(fail)?;
+        file.write_all(&vec![0; FILE_BYTES as usize]).and_then(|()| file.sync_all()).and_then(|()| file.rewind()).map_err(fail)?;
         // Not all the same, in case something below compresses.
         let bytes = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
         Ok(Disk { file, written: 0, bytes })
     }
 
-    /// Appends groups of so many bytes for so long, each waited for; the times, and how many a second.
+    /// Writes groups of so many bytes for so long, each waited for; the times, and how many a second.
     pub fn append(&mut self, group_bytes: usize, time: Duration, times: &mut Times) -> Result<f64, String> {
         let begun = Instant::now();
         let mut groups = 0;
@@ -40,7 +43,7 @@ impl Disk {
         Ok(f64::from(groups) / begun.elapsed().as_secs_f64())
     }
 
-    /// Appends so many groups at a rate, each waited for; the times.
+    /// Writes so many groups at a rate, each waited for; the times.
     pub fn pace(&mut self, group_bytes: usize, rate: f64, groups: u32, times: &mut Times) -> Result<(), String> {
         let begun = Instant::now();
         for number in 0..groups {
@@ -53,14 +56,13 @@ impl Disk {
     }
 
     fn group(&mut self, bytes: usize) -> std::io::Result<()> {
-        self.file.write_all(&self.bytes[..bytes])?;
-        self.file.sync_data()?;
-        self.written += bytes as u64;
-        if self.written > FILE_BYTES {
-            self.file.set_len(0)?;
+        if self.written + bytes as u64 > FILE_BYTES {
             self.file.rewind()?;
             self.written = 0;
         }
+        self.file.write_all(&self.bytes[..bytes])?;
+        self.file.sync_data()?;
+        self.written += bytes as u64;
         Ok(())
     }
 }

@@ -243,7 +243,7 @@ impl Fleet {
             known.stage = Stage::Open;
             self.open += 1;
             // What came meanwhile is announced no more.
-            self.readable(device, news);
+            self.readable(device, true, news);
         }
     }
 
@@ -306,7 +306,7 @@ impl Fleet {
                 self.writable(device);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.readable(device, news);
+                self.readable(device, event.is_read_closed(), news);
             }
         }
         self.events = events;

@@ -76,8 +76,8 @@ impl Link {
         Ok(())
     }
 
-    /// Reads all there is; `take` is given what came, after what it left last time, and says how much of it it took.
-    pub fn read(&mut self, buffer: &mut [u8], mut take: impl FnMut(&[u8]) -> usize) -> io::Result<Flow> {
+    /// Reads all there is; `take` is given what came, after what it left last time, and says how much of it it took. `ends`: the peer sends no more after it.
+    pub fn read(&mut self, buffer: &mut [u8], ends: bool, mut take: impl FnMut(&[u8]) -> usize) -> io::Result<Flow> {
         loop {
             let length = match self.stream.read(buffer) {
                 Ok(0) => return Ok(Flow::Ended),
@@ -102,8 +102,8 @@ impl Link {
                     }
                 }
             }
-            // A short read has emptied the socket (epoll(7)): asking again would cost a call for nothing.
-            if length < buffer.len() {
+            // A short read has emptied the socket (epoll(7)): asking again would cost a call for nothing, unless its end is behind it.
+            if length < buffer.len() && !ends {
                 return Ok(Flow::Open);
             }
         }

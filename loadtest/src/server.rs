@@ -44,6 +44,9 @@ impl Signer {
     }
 }
 
+/// A server that starts.
+pub type Starting = std::thread::JoinHandle<Result<(Child, SocketAddr), String>>;
+
 /// The server.
 pub struct Server {
     pub address: SocketAddr,
@@ -104,11 +107,18 @@ impl Server {
         own.child.try_wait().map(|status| status.is_some()).map_err(|error| format!("the server cannot be waited for: {error}"))
     }
 
-    /// Starts it again, after it has ended, with the same store and address. Returns when it accepts connections.
-    pub fn start_again(&mut self) -> Result<(), String> {
+    /// Starts it again, after it has ended, with the same store and address; [`Server::started`] takes what comes of it.
+    pub fn start_again(&mut self) -> Result<Starting, String> {
         let own = self.own.as_mut().ok_or(NOT_OURS)?;
         let _ = own.child.wait();
-        let (child, _) = launch(&own.binary, &own.config)?;
+        let (binary, config) = (own.binary.clone(), own.config.clone());
+        Ok(std::thread::spawn(move || launch(&binary, &config)))
+    }
+
+    /// It accepts connections, or did not start.
+    pub fn started(&mut self, starting: Starting) -> Result<(), String> {
+        let own = self.own.as_mut().ok_or(NOT_OURS)?;
+        let (child, _) = starting.join().map_err(|_| "the server could not be started")??;
         self.process = Some(Process(child.id()));
         own.child = child;
         Ok(())

@@ -29,6 +29,12 @@ impl Times {
         self.histogram.saturating_record((time.as_nanos() as u64).div_ceil(1000));
     }
 
+    /// All of others, too.
+    pub fn add_all(&mut self, others: &Times) {
+        // Both have the same bounds.
+        let _ = self.histogram.add(&others.histogram);
+    }
+
     /// How many there are.
     pub fn count(&self) -> u64 {
         self.histogram.len()

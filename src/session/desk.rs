@@ -44,8 +44,6 @@ pub(super) struct Desk<'a> {
     pub(super) recheck: bool,
     /// A dataset may have moved since it was looked at.
     pub(super) moved: bool,
-    /// The device has only said that it is there: it will say nothing more for long.
-    pub(super) quiet: bool,
     /// Counts what the peer took.
     progress: Progress,
     /// While this is here the session is known to the hub, and counted.
@@ -82,7 +80,7 @@ impl<'a> Desk<'a> {
         inner.metrics.session_opened();
         let presence = Presence { inner, identity: who.identity.clone(), mailbox: Arc::clone(&mailbox), end: "failed" };
         let alarms = Alarms::default();
-        Desk { inner, who, mailbox, machine, alarms, draining: false, recheck: true, moved: false, quiet: false, progress, presence }
+        Desk { inner, who, mailbox, machine, alarms, draining: false, recheck: true, moved: false, progress, presence }
     }
 
     /// A session goes, for this reason.

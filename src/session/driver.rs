@@ -15,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use driftless_protocol::{CloseCode, DatasetName, DecodeError, RefusalCode, ServerMessage, limits};
+use driftless_protocol::{ClientMessage, CloseCode, DatasetName, DecodeError, RefusalCode, ServerMessage, limits};
 use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
@@ -32,6 +32,9 @@ use crate::store::{Cursor, Decision, Reading};
 
 /// Kinds of [`Event`].
 const INPUTS: u8 = 4;
+
+/// The welcome leaves before anything else is looked at.
+const FIRST_TURN: u8 = 2;
 
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -55,7 +58,7 @@ pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut 
     let expires_in_s = machine.expires_in_s(now);
     let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
     // Its first deadlines are looked at, and the welcome leaves, before the first event.
-    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true, turn: 0 };
+    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true, turn: FIRST_TURN, quiet: false };
     match driver.welcome(session, expires_in_s).await {
         Ok(()) => Some(driver),
         Err(end) => {
@@ -94,6 +97,8 @@ pub(super) struct Driver<'a, S> {
     more: bool,
     /// Which of its inputs is looked at first; it goes round.
     turn: u8,
+    /// The last message was a heartbeat.
+    quiet: bool,
 }
 
 /// How far a dataset was sent.
@@ -148,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             let event = match (input + self.turn) % INPUTS {
                 0 => self.desk.mailbox.poll_marks(context).map(Event::Marks),
                 1 => self.poll_decision(context),
-                2 if self.listens() => self.socket.poll_next(context).map(Event::Incoming),
+                2 if self.listens() => self.poll_incoming(context).map(Event::Incoming),
                 3 if self.more => Poll::Ready(Event::More),
                 _ => Poll::Pending,
             };
@@ -157,6 +162,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             }
         }
         Poll::Pending
+    }
+
+    fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
+        let was_awake = self.socket.is_awake();
+        let incoming = self.socket.poll_next(context);
+        if incoming.is_pending() && self.is_quiet() {
+            // Now it is known that nothing else came with the heartbeat. A sleeping socket waits for its next bytes in another way.
+            self.socket.sleep();
+            self.quiet = false;
+            if !self.socket.is_awake() {
+                return self.socket.poll_next(context);
+            }
+        }
+        if incoming.is_pending() && (self.socket.is_awake() && !was_awake) {
+            // A ping of the WebSocket's own: there is no event, and no step.
+            self.desk.set_alarms(true);
+        }
+        incoming
+    }
+
+    /// The device has only said that it is there: it will say nothing more for long.
+    fn is_quiet(&self) -> bool {
+        self.quiet && self.patches.is_empty() && !self.more
     }
 
     fn listens(&self) -> bool {
@@ -185,12 +213,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         self.desk.moved = false;
         self.more = self.pump().await?;
         self.desk.guarded(self.socket.flush()).await??;
-        if std::mem::take(&mut self.desk.quiet) && self.patches.is_empty() && !self.more {
-            self.socket.sleep();
-        }
         // Something may have moved while the peer was slow to take what came before it.
         self.more |= self.desk.moved;
-        self.desk.set_alarms(self.socket.is_awake());
+        // Whoever is quiet sleeps at the next look at its socket.
+        self.desk.set_alarms(self.socket.is_awake() && !self.is_quiet());
         Ok(())
     }
 
@@ -242,6 +268,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
         };
         debug!(?message, "received");
+        self.quiet = matches!(message, ClientMessage::Ping);
         self.request(message).await
     }
 

@@ -13,10 +13,7 @@ use crate::sync::{RegisterError, Writing};
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
         match message {
-            ClientMessage::Ping => {
-                self.desk.quiet = true;
-                self.say(&ServerMessage::Pong).await
-            }
+            ClientMessage::Ping => self.say(&ServerMessage::Pong).await,
             ClientMessage::Register(registration) => self.register(registration).await,
             ClientMessage::Unregister => match self.desk.inner.sync.unregister(&self.desk.who).await {
                 Ok(()) => self.say(&ServerMessage::Unregistered).await,

@@ -31,7 +31,7 @@ impl Fleet {
         let _ = sent;
     }
 
-    pub(super) fn readable(&mut self, device: u32, news: &mut Vec<News>) {
+    pub(super) fn readable(&mut self, device: u32, ends: bool, news: &mut Vec<News>) {
         let known = &mut self.devices[device as usize];
         if known.stage == Stage::Stuck {
             return;
@@ -39,7 +39,7 @@ impl Fleet {
         let Some(link) = &mut known.link else { return };
         let (codec, stage, told, bytes) = (self.plan.codec, known.stage, &mut self.told, &mut self.bytes);
         let mut upgraded = !matches!(stage, Stage::Connecting | Stage::Upgrading);
-        let flow = link.read(&mut self.buffer, |came| {
+        let flow = link.read(&mut self.buffer, ends, |came| {
             let mut taken = 0;
             if !upgraded {
                 match wire::accepted(came) {

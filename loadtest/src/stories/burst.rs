@@ -77,7 +77,7 @@ impl Waves {
                         What::Says(ServerMessage::Changes { .. }) => {
                             first.get_or_insert(one.at);
                             latest = one.at;
-                            left -= 1;
+                            left = left.saturating_sub(1);
                         }
                         What::Says(ServerMessage::Written { .. }) => written = true,
                         other => return Err(format!("device {} in a burst: {other:?}", one.device)),

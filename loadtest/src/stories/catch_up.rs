@@ -16,9 +16,15 @@ pub fn tell(run: &mut Run, story: &CatchUp) -> Result<(), String> {
     let mut fleet = run.fleet("catch-up", 2, 2)?;
     run.open_all(&mut fleet)?;
     let (reader, writer) = (1, 0);
-    fleet.dismiss(reader);
+    // It has something, or it would come back as a new device.
+    write(run, &mut fleet, writer, story, 1)?;
+    run.rest("the device has the first record", &mut fleet, Duration::from_secs(1), drop)?;
     let since = fleet.version(reader);
-    write(run, &mut fleet, writer, story)?;
+    fleet.dismiss(reader);
+    if since == 0 {
+        return Err("the device did not get the first record within a second".to_owned());
+    }
+    write(run, &mut fleet, writer, story, story.changes)?;
     run.begin("the device comes back", u64::from(story.rounds));
     let (mut times, mut nothing, mut bytes) = (Times::default(), Times::default(), 0);
     let cpu = run.server_cpu();
@@ -42,11 +48,11 @@ pub fn tell(run: &mut Run, story: &CatchUp) -> Result<(), String> {
     Ok(())
 }
 
-fn write(run: &mut Run, fleet: &mut Fleet, writer: u32, story: &CatchUp) -> Result<(), String> {
-    run.begin("writes that a device misses", u64::from(story.changes));
+fn write(run: &mut Run, fleet: &mut Fleet, writer: u32, story: &CatchUp, changes: u32) -> Result<(), String> {
+    run.begin("writes that a device misses", u64::from(changes));
     let (mut sent, mut written, mut news) = (0, 0, Vec::new());
-    while written < story.changes {
-        while sent < story.changes && sent - written < WINDOW {
+    while written < changes {
+        while sent < changes && sent - written < WINDOW {
             fleet.put(writer, &format!("record-{}", sent % story.records), value(&mut run.chance, story.value_bytes));
             sent += 1;
         }
@@ -54,6 +60,7 @@ fn write(run: &mut Run, fleet: &mut Fleet, writer: u32, story: &CatchUp) -> Resu
         for one in news.drain(..) {
             match one.what {
                 What::Says(ServerMessage::Written { .. }) => written += 1,
+                What::Says(ServerMessage::Changes { .. }) => {}
                 other => return Err(format!("the writer: {other:?}")),
             }
         }

@@ -29,7 +29,11 @@ pub fn tell(run: &mut Run, herd: &Herd) -> Result<(), String> {
     let ended = gone.elapsed();
     let starts = Instant::now();
     // Devices knock meanwhile, and are not answered.
-    run.server.start_again()?;
+    let starting = run.server.start_again()?;
+    while !starting.is_finished() {
+        flock.turn(run, &mut fleet)?;
+    }
+    run.server.started(starting)?;
     run.watch.follow(run.server.process());
     let started = starts.elapsed();
     flock.back_at = Some(Instant::now());

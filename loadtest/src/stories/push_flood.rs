@@ -101,7 +101,7 @@ pub fn tell(run: &mut Run, flood: &PushFlood) -> Result<(), String> {
     report.figure("woken_s", last_wake.saturating_duration_since(began).as_secs_f64(), "s", "until all were woken, the grace included");
     report.figure(
         "wakes_per_s",
-        persons / last_wake.saturating_duration_since(began).as_secs_f64(),
+        woken as f64 / last_wake.saturating_duration_since(began).as_secs_f64(),
         "1/s",
         "from the first write to the last wake",
     );

@@ -223,7 +223,7 @@ impl Crowd {
                 return Err(format!("{} writes or their arrivals are still awaited", self.waiting()));
             }
         }
-        *times = timed.written;
+        times.add_all(&timed.written);
         Ok(within)
     }
 

@@ -61,6 +61,8 @@ pub(super) struct Journal {
     end: u64,
     /// Bytes of the file, records and what is kept for later ones.
     size: u64,
+    /// There was no space to grow, and nothing has made any since: what is free is for the records.
+    short: bool,
     buffer: Bytes,
 }
 
@@ -81,7 +83,8 @@ impl Journal {
         // What is read is what is on disk, whatever a process before this one could not write.
         settle(&file).map_err(|error| opening(&path, &error))?;
         let bytes = std::fs::read(&path).map_err(|error| opening(&path, &error))?;
-        let mut journal = Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, size: bytes.len() as u64, buffer: Vec::new() };
+        let mut journal =
+            Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, size: bytes.len() as u64, short: false, buffer: Vec::new() };
         let mut records = Records::default();
         if !bytes.is_empty() {
             journal.read(&bytes, &mut records)?;
@@ -148,14 +151,24 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it the next record tries again.
+    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it, it is not tried again before the file is begun again.
     fn grow(&mut self, end: u64) {
         if end <= self.size {
             return;
         }
+        self.size = end;
+        if self.short {
+            return;
+        }
         let size = end + end.min(STEP_BYTES);
-        let grown = self.file.write_all_at(&vec![0; (size - end) as usize], end);
-        self.size = if grown.is_ok() { size } else { end };
+        match self.file.write_all_at(&vec![0; (size - end) as usize], end) {
+            Ok(()) => self.size = size,
+            Err(_) => {
+                // Some of it may be there.
+                let _ = self.file.set_len(end);
+                self.short = true;
+            }
+        }
     }
 
     fn begin(&mut self, generation: u64) -> std::io::Result<()> {
@@ -168,7 +181,7 @@ impl Journal {
         self.file.write_all_at(&header, 0)?;
         self.file.sync_all()?;
         (self.generation, self.salt, self.end) = (generation, salt, HEADER as u64);
-        self.size = self.size.max(self.end);
+        (self.size, self.short) = (self.file.metadata()?.len(), false);
         Ok(())
     }
 
