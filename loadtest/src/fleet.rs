@@ -26,8 +26,8 @@ use crate::wire;
 /// Devices that may be on their way in at once: less than what a listener's queue holds.
 const ARRIVING: usize = 512;
 
-/// Pings are spread over so many parts of a second.
-const BEATS_PER_S: u64 = 100;
+/// How often it is looked whose heartbeat is due.
+const BEAT: Duration = Duration::from_millis(10);
 
 /// How long a device holds an acknowledgement back for company.
 const ACK_AFTER: Duration = Duration::from_secs(1);
@@ -324,7 +324,7 @@ impl Fleet {
             wait = wait.min(at.saturating_duration_since(now));
         }
         if self.open > 0 {
-            wait = wait.min(Duration::from_millis(1000 / BEATS_PER_S));
+            wait = wait.min(BEAT);
         }
         if !self.wanted.is_empty() && self.arriving < ARRIVING {
             wait = Duration::ZERO;

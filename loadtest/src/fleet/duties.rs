@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use driftless_protocol::ClientMessage;
 
-use super::{BEATS_PER_S, Fleet, Stage};
+use super::{Fleet, Stage};
 
 impl Fleet {
     /// Every device says something once a heartbeat, each at its own moment of it.
@@ -12,22 +12,19 @@ impl Fleet {
         if self.heartbeat_s == 0 {
             return;
         }
-        let due = self.began.elapsed().as_millis() as u64 * BEATS_PER_S / 1000;
+        let devices = self.devices.len() as u64;
         // Somewhat early: a heartbeat that comes late counts as missed.
-        let round = (self.heartbeat_s * BEATS_PER_S * 9 / 10).max(1);
+        let due = self.began.elapsed().as_millis() as u64 * devices / (self.heartbeat_s * 900);
         // Whoever was held up for more than a round catches up with one.
-        self.beats = self.beats.max(due.saturating_sub(round));
+        self.beats = self.beats.max(due.saturating_sub(devices));
         while self.beats < due {
+            let known = &mut self.devices[(self.beats % devices) as usize];
             self.beats += 1;
-            let mut device = self.beats % round;
-            while let Some(known) = self.devices.get_mut(device as usize) {
-                if matches!(known.stage, Stage::Open | Stage::Stuck)
-                    && let Some(link) = &mut known.link
-                {
-                    let _ = link.send(&self.ping);
-                    self.pings += u64::from(known.stage == Stage::Open);
-                }
-                device += round;
+            if matches!(known.stage, Stage::Open | Stage::Stuck)
+                && let Some(link) = &mut known.link
+            {
+                let _ = link.send(&self.ping);
+                self.pings += u64::from(known.stage == Stage::Open);
             }
         }
     }
