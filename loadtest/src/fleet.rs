@@ -134,8 +134,6 @@ pub struct Fleet {
     pub pongs: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Messages that were changes.
-    pub deliveries: u64,
 }
 
 impl Fleet {
@@ -171,7 +169,6 @@ impl Fleet {
             pings: 0,
             pongs: 0,
             bytes: 0,
-            deliveries: 0,
             plan,
         })
     }

@@ -14,20 +14,17 @@ use tokio::net::{TcpListener, TcpStream};
 /// What its devices have open.
 pub const DATASET: &str = "floor";
 
-/// Bytes of the value that it sends: those of the scenario.
-const VALUE_BYTES: usize = 200;
-
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 type Sockets = Arc<Mutex<Vec<OwnedWriteHalf>>>;
 
-/// Serves until it is killed, and says where.
-pub fn serve() -> Result<(), String> {
+/// Serves until it is killed, and says where. `value_bytes`: of the value that it sends.
+pub fn serve(value_bytes: usize) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
-    runtime.block_on(accept()).map_err(|error| error.to_string())
+    runtime.block_on(accept(value_bytes)).map_err(|error| error.to_string())
 }
 
-async fn accept() -> std::io::Result<()> {
+async fn accept(value_bytes: usize) -> std::io::Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     println!("{}", listener.local_addr()?);
     std::io::stdout().flush()?;
@@ -35,14 +32,14 @@ async fn accept() -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(socket(stream, Arc::clone(&sockets)));
+        tokio::spawn(socket(stream, Arc::clone(&sockets), value_bytes));
     }
 }
 
-async fn socket(stream: TcpStream, sockets: Sockets) -> std::io::Result<()> {
+async fn socket(stream: TcpStream, sockets: Sockets, value_bytes: usize) -> std::io::Result<()> {
     let (mut read, mut write) = stream.into_split();
     let mut buffer = [0; 4096];
-    for answer in [SWITCHING, &frame(&welcome()), &frame(&changes(0))] {
+    for answer in [SWITCHING, &frame(&welcome()), &frame(&changes(0, value_bytes))] {
         if read.read(&mut buffer).await? == 0 {
             return Ok(());
         }
@@ -53,7 +50,7 @@ async fn socket(stream: TcpStream, sockets: Sockets) -> std::io::Result<()> {
         all.push(write);
         all.len() - 1
     };
-    let delivery = frame(&changes(1));
+    let delivery = frame(&changes(1, value_bytes));
     let written = frame(&ServerMessage::Written { id: 1, version: 2, records: Vec::new() });
     loop {
         let length = read.read(&mut buffer).await?;
@@ -61,7 +58,7 @@ async fn socket(stream: TcpStream, sockets: Sockets) -> std::io::Result<()> {
             return Ok(());
         }
         // A heartbeat is short, and a write is not.
-        if length < VALUE_BYTES {
+        if length < value_bytes {
             continue;
         }
         let all = sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -95,9 +92,9 @@ fn welcome() -> ServerMessage {
     }
 }
 
-fn changes(version: u64) -> ServerMessage {
+fn changes(version: u64, value_bytes: usize) -> ServerMessage {
     let record = serde_json::json!({
-        "key": "theme", "value": "x".repeat(VALUE_BYTES), "version": version, "modified_ms": 1_790_000_000_000_u64, "device": "device-0",
+        "key": "theme", "value": "x".repeat(value_bytes), "version": version, "modified_ms": 1_790_000_000_000_u64, "device": "device-0",
     });
     let changes = serde_json::json!({
         "type": "changes", "dataset": DATASET, "epoch": "0123456789abcdef0123456789abcdef", "from": version.saturating_sub(1), "to": version,

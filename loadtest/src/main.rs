@@ -74,7 +74,10 @@ struct Arguments {
 enum Other {
     /// A bare tokio program that writes the same bytes to as many sockets: what a burst is compared with.
     #[command(hide = true)]
-    Floor,
+    Floor {
+        /// Bytes of the value that it sends.
+        value_bytes: usize,
+    },
 }
 
 /// As the server has it: a scenario holds the server's parts in this process.
@@ -84,7 +87,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match &arguments.other {
-        Some(Other::Floor) => floor::serve().map(|()| true),
+        Some(Other::Floor { value_bytes }) => floor::serve(*value_bytes).map(|()| true),
         None => load(&arguments),
     };
     match done {

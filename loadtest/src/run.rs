@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use driftless_protocol::{Codec, DatasetName, Value};
 use fastrand::Rng;
 use indicatif::{ProgressBar, ProgressStyle};
+use toml::Table;
 
 use crate::fleet::{Fleet, News, Plan, What};
 use crate::machine::{self, Process};
@@ -32,6 +33,8 @@ pub struct Run {
     pub watch: Watch,
     pub report: Report,
     pub gateways: Gateways,
+    /// What the scenario changes of a server's settings.
+    pub settings: Table,
     bar: ProgressBar,
 }
 
@@ -40,7 +43,17 @@ impl Run {
         let watch = Watch::start(server.process());
         let report = Report::new(name, &scenario.says, scenario.seed);
         let chance = Rng::with_seed(scenario.seed);
-        Ok(Run { server, folder: folder.to_owned(), seed: scenario.seed, chance, watch, report, gateways, bar: ProgressBar::hidden() })
+        Ok(Run {
+            server,
+            folder: folder.to_owned(),
+            seed: scenario.seed,
+            chance,
+            watch,
+            report,
+            gateways,
+            settings: scenario.server.clone(),
+            bar: ProgressBar::hidden(),
+        })
     }
 
     /// The run is over.
@@ -104,10 +117,16 @@ impl Run {
 
     /// Has all devices come in; how long each took, from its first packet until it had its dataset, and how many came a second.
     pub fn open_all(&mut self, fleet: &mut Fleet) -> Result<(Times, f64), String> {
-        self.begin("devices come in", u64::from(fleet.size()));
-        (0..fleet.size()).for_each(|device| fleet.summon(device));
+        self.open_some(fleet, 0..fleet.size())
+    }
+
+    /// The same of some devices, of a fleet that is away.
+    pub fn open_some(&mut self, fleet: &mut Fleet, devices: impl ExactSizeIterator<Item = u32>) -> Result<(Times, f64), String> {
+        let count = devices.len();
+        self.begin("devices come in", count as u64);
+        devices.for_each(|device| fleet.summon(device));
         let (began, mut last, mut times, mut news) = (Instant::now(), Instant::now(), Times::default(), Vec::new());
-        while fleet.open() < fleet.size() as usize {
+        while fleet.open() < count {
             fleet.turn(TURN, &mut news)?;
             for one in news.drain(..) {
                 match one.what {
@@ -120,12 +139,12 @@ impl Run {
                 }
             }
             if last.elapsed() > PATIENCE {
-                return Err(format!("{} of {} devices came in, then none for a minute", fleet.open(), fleet.size()));
+                return Err(format!("{} of {count} devices came in, then none for a minute", fleet.open()));
             }
             self.watch.open(fleet.open());
             self.progress(fleet.open() as u64);
         }
-        Ok((times, f64::from(fleet.size()) / began.elapsed().as_secs_f64()))
+        Ok((times, count as f64 / began.elapsed().as_secs_f64()))
     }
 
     /// CPU time of the server so far.

@@ -92,8 +92,6 @@ pub struct Idle {
 pub struct Crowd {
     /// How many sessions, each of another person.
     pub sessions: u32,
-    /// How often a device says something, in seconds.
-    pub heartbeat_s: u32,
     /// How long they are watched, in seconds.
     pub watch_s: u64,
 }

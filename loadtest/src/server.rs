@@ -67,8 +67,7 @@ impl Server {
     /// Starts a server whose store and configuration are in a folder.
     pub fn start(binary: &Path, folder: &Path, settings: &Table) -> Result<Server, String> {
         let (config, data, signer) = (folder.join("driftless.toml"), folder.join("store"), Signer::own());
-        let mut all = base(&data, &signer);
-        merge(&mut all, settings);
+        let mut all = self::settings(&data, &signer, settings);
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
         let (child, address) = launch(binary, &config)?;
         // Later starts are at the same port: devices come back to it.
@@ -145,6 +144,13 @@ impl Drop for Server {
             let _ = own.child.wait();
         }
     }
+}
+
+/// All settings of a server whose store is in this folder.
+pub fn settings(data: &Path, signer: &Signer, changed: &Table) -> Table {
+    let mut all = base(data, signer);
+    merge(&mut all, changed);
+    all
 }
 
 fn base(data: &Path, signer: &Signer) -> Table {

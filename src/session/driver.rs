@@ -112,7 +112,7 @@ pub(super) enum Sent {
 }
 
 /// What a session waits for.
-enum Event {
+pub(super) enum Event {
     Marks(Marks),
     Decision(Result<Decision, Unavailable>),
     Incoming(Incoming),
@@ -147,7 +147,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         Box::pin(self.finish(end)).await;
     }
 
-    fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
+    pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
         self.turn = (self.turn + 1) % INPUTS;
         for input in 0..INPUTS {
             let event = match (input + self.turn) % INPUTS {
@@ -165,18 +165,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
-        let was_awake = self.socket.is_awake();
-        let incoming = self.socket.poll_next(context);
+        let naps = self.socket.is_awake() && !self.is_quiet();
+        let mut incoming = self.socket.poll_next(context);
         if incoming.is_pending() && self.is_quiet() {
             // Now it is known that nothing else came with the heartbeat. A sleeping socket waits for its next bytes in another way.
-            self.socket.sleep();
             self.quiet = false;
-            if !self.socket.is_awake() {
-                return self.socket.poll_next(context);
-            }
+            self.socket.sleep();
+            incoming = self.socket.poll_next(context);
         }
-        if incoming.is_pending() && (self.socket.is_awake() && !was_awake) {
-            // A ping of the WebSocket's own: there is no event, and no step.
+        if incoming.is_pending() && self.socket.is_awake() && !naps {
+            // Part of a message, or a ping of the WebSocket's own, has woken it: of that there is no event, and no step that would ask for a nap.
             self.desk.set_alarms(true);
         }
         incoming
@@ -197,7 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         Pin::new(&mut first.answer).poll(context).map(|answer| Event::Decision(answer.unwrap_or(Err(Unavailable::Now))))
     }
 
-    async fn step(&mut self, event: Event) -> Result<(), End> {
+    pub(super) async fn step(&mut self, event: Event) -> Result<(), End> {
         match event {
             Event::Marks(marks) => self.marked(marks).await?,
             Event::Decision(decision) => self.decided(decision).await?,

@@ -1,9 +1,10 @@
 //! Sessions over a pipe that holds next to nothing, under a wheel that never turns: what does not come by itself does not come.
 
+use std::future::poll_fn;
 use std::time::Duration;
 
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Epoch, Key, Op, ServerMessage, Value};
-use futures_util::{SinkExt, StreamExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -82,17 +83,41 @@ impl House {
             }
         });
         let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
-        let hello =
-            ClientMessage::Hello { token: self.token.clone(), device: DeviceId::new(device).expect("a device"), client: String::new() };
-        say(&mut web, &hello).await;
+        say(&mut web, &self.hello(device)).await;
         assert!(matches!(hear(&mut web).await, ServerMessage::Welcome { .. }));
         web
+    }
+
+    /// A session that nobody runs, and its device.
+    async fn held(&self, device: &str) -> (Session<'_, DuplexStream>, WebSocketStream<DuplexStream>) {
+        // Nobody reads while the other one speaks.
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
+        say(&mut web, &self.hello(device)).await;
+        (self.sessions.open(far, Codec::Json).await.expect("comes in"), web)
+    }
+
+    fn hello(&self, device: &str) -> ClientMessage {
+        ClientMessage::Hello { token: self.token.clone(), device: DeviceId::new(device).expect("a device"), client: String::new() }
     }
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(bytes)));
         let answer = self.sync.write(who, dataset(), Writing { id, changes: vec![change], offer: false }, 0).await.expect("is taken");
         answer.await.expect("is answered").expect("is written");
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<'_, S> {
+    /// Does all that there is to do now.
+    async fn settle(&mut self) {
+        while let Some(event) = poll_fn(|context| self.driver.poll_event(context)).now_or_never() {
+            assert!(self.driver.step(event).await.is_ok(), "it goes on");
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        self.driver.socket.is_awake()
     }
 }
 
@@ -150,4 +175,27 @@ async fn a_peer_that_reads_late_skips_to_the_newest_values() {
         (at, heard) = (to, heard + 1);
     }
     assert!(heard < written / 4, "{heard} messages for {written} writes of one record");
+}
+
+#[tokio::test]
+async fn after_a_heartbeat_a_session_sleeps_at_once_and_what_comes_then_is_heard() {
+    let house = house();
+    let (mut session, mut device) = house.held("phone").await;
+    session.settle().await;
+    assert!(session.is_awake(), "its hello was a moment ago");
+    for _ in 0..3 {
+        say(&mut device, &ClientMessage::Ping).await;
+        session.settle().await;
+        assert!(!session.is_awake(), "it gave its buffers back");
+    }
+    assert!(matches!(hear(&mut device).await, ServerMessage::Welcome { .. }));
+    for _ in 0..3 {
+        assert_eq!(hear(&mut device).await, ServerMessage::Pong);
+    }
+    say(&mut device, &ClientMessage::Ping).await;
+    say(&mut device, &ClientMessage::Close { dataset: dataset() }).await;
+    session.settle().await;
+    assert!(session.is_awake(), "something else came with it");
+    assert_eq!(hear(&mut device).await, ServerMessage::Pong);
+    assert!(matches!(hear(&mut device).await, ServerMessage::Refused { .. }));
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use driftless_protocol::{ClientMessage, Position, ServerMessage};
+use driftless_protocol::{ClientMessage, Codec, Position, ServerMessage};
 
 use super::{ACK_AFTER, Fleet, News, Stage, What};
 use crate::link::Flow;
@@ -37,45 +37,17 @@ impl Fleet {
             return;
         }
         let Some(link) = &mut known.link else { return };
-        let (codec, stage, told, bytes) = (self.plan.codec, known.stage, &mut self.told, &mut self.bytes);
-        let mut upgraded = !matches!(stage, Stage::Connecting | Stage::Upgrading);
+        let (codec, told, bytes) = (self.plan.codec, &mut self.told, &mut self.bytes);
+        let mut upgraded = !matches!(known.stage, Stage::Connecting | Stage::Upgrading);
         let flow = link.read(&mut self.buffer, ends, |came| {
             let mut taken = 0;
-            if !upgraded {
-                match wire::accepted(came) {
-                    Ok(Some(length)) => {
-                        upgraded = true;
-                        told.push(Told::Upgraded);
-                        taken = length;
-                    }
-                    Ok(None) => return 0,
-                    Err(_) => {
-                        told.push(Told::Broken("the server does not open a socket"));
-                        return came.len();
-                    }
-                }
+            while let Some((one, length)) = next(&came[taken..], upgraded, codec) {
+                upgraded = true;
+                taken += length;
+                *bytes += length as u64;
+                told.extend(one);
             }
-            loop {
-                match wire::parse(&came[taken..]) {
-                    Ok(Some((frame, length))) => {
-                        match frame {
-                            Frame::Message(payload) => match codec.decode_server(payload) {
-                                Ok(message) => told.push(Told::Message(message)),
-                                Err(_) => told.push(Told::Broken("a message that is none")),
-                            },
-                            Frame::Close(code) => told.push(Told::Close(code)),
-                            Frame::Other => {}
-                        }
-                        taken += length;
-                        *bytes += length as u64;
-                    }
-                    Ok(None) => return taken,
-                    Err(_) => {
-                        told.push(Told::Broken("bytes that are no frame"));
-                        return came.len();
-                    }
-                }
-            }
+            taken
         });
         let at = Instant::now();
         let mut told = std::mem::take(&mut self.told);
@@ -130,7 +102,6 @@ impl Fleet {
             (message, _) => {
                 if let ServerMessage::Changes { to, .. } = &message {
                     known.version = *to;
-                    self.deliveries += 1;
                     self.owe(device, at);
                 }
                 news.push(News { device, at, what: What::Says(message) });
@@ -146,4 +117,28 @@ impl Fleet {
             self.acks.push_back((at + ACK_AFTER, device));
         }
     }
+}
+
+/// The first thing that is whole in these bytes, if it is something to act on, and its length.
+fn next(came: &[u8], upgraded: bool, codec: Codec) -> Option<(Option<Told>, usize)> {
+    let broken = |why| Some((Some(Told::Broken(why)), came.len()));
+    if came.is_empty() {
+        return None;
+    }
+    if !upgraded {
+        return match wire::accepted(came) {
+            Ok(length) => length.map(|length| (Some(Told::Upgraded), length)),
+            Err(_) => broken("the server does not open a socket"),
+        };
+    }
+    let (frame, length) = match wire::parse(came) {
+        Ok(parsed) => parsed?,
+        Err(_) => return broken("bytes that are no frame"),
+    };
+    let told = match frame {
+        Frame::Message(payload) => Some(codec.decode_server(payload).map_or(Told::Broken("a message that is none"), Told::Message)),
+        Frame::Close(code) => Some(Told::Close(code)),
+        Frame::Other => None,
+    };
+    Some((told, length))
 }

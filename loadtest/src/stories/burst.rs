@@ -19,7 +19,7 @@ pub fn tell(run: &mut Run, burst: &Burst) -> Result<(), String> {
     run.report.rate_says = "deliveries";
     let mut fleet = run.fleet("burst", burst.devices + 1, burst.devices + 1)?;
     run.open_all(&mut fleet)?;
-    let bare = Bare::start()?;
+    let bare = Bare::start(burst.value_bytes)?;
     let mut floor = run.fleet_with("floor", burst.devices + 1, burst.devices + 1, |plan| {
         plan.to = bare.address;
         plan.acknowledges = false;
@@ -112,10 +112,15 @@ struct Bare {
 }
 
 impl Bare {
-    fn start() -> Result<Bare, String> {
+    fn start(value_bytes: usize) -> Result<Bare, String> {
         let fail = |error: std::io::Error| format!("the bare program cannot be started: {error}");
         let own = std::env::current_exe().map_err(fail)?;
-        let mut child = Command::new(own).arg("floor").stdin(Stdio::null()).stdout(Stdio::piped()).spawn().map_err(fail)?;
+        let mut child = Command::new(own)
+            .args(["floor", &value_bytes.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(fail)?;
         let mut line = String::new();
         BufReader::new(child.stdout.take().ok_or("it says nothing")?).read_line(&mut line).map_err(fail)?;
         let address = line.trim().parse().map_err(|_| "the bare program did not say where it is")?;

@@ -5,32 +5,33 @@
 //! the runtime, which `idle` measures with what else it costs.
 
 use std::io;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use driftless::auth::{IssuerConfig, Verifier};
+use driftless::auth::Verifier;
 use driftless::clock::Clock;
 use driftless::committer::{Committer, Reader};
-use driftless::dev;
+use driftless::config::Config;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
 use driftless::push::Post;
-use driftless::session::{self, Door, Sessions, Wheel};
-use driftless::store::{self, Store};
-use driftless::sync::{Pool, Sync};
+use driftless::session::{Door, Sessions, Wheel};
+use driftless::store::Store;
+use driftless::sync::Sync;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch};
 use futures_util::task::AtomicWaker;
+use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::runtime::Runtime;
 
 use crate::machine::Process;
 use crate::run::Run;
 use crate::scenario::Crowd;
+use crate::server::{self, Signer};
 use crate::wire;
 
 /// After this long sessions have given back what they borrowed.
@@ -41,7 +42,7 @@ const ARRIVING: usize = 1024;
 
 pub fn tell(run: &mut Run, crowd: &Crowd) -> Result<(), String> {
     let runtime = Runtime::new().map_err(|error| error.to_string())?;
-    let house = House::new(&run.folder, crowd, &runtime)?;
+    let house = House::new(run, &runtime)?;
     house.people(run, crowd, &runtime)?;
     std::thread::sleep(SETTLE);
     let lines: Arc<[Line]> = (0..crowd.sessions).map(|_| Line::default()).collect();
@@ -49,7 +50,7 @@ pub fn tell(run: &mut Run, crowd: &Crowd) -> Result<(), String> {
     let (began, cpu) = (Instant::now(), Process::own().cpu());
     house.arrive(run, crowd, &runtime, &lines)?;
     let (took, coming_in) = (began.elapsed(), Process::own().cpu() - cpu);
-    let beating = runtime.spawn(beat(Arc::clone(&lines), crowd.heartbeat_s));
+    let beating = runtime.spawn(beat(Arc::clone(&lines), house.heartbeat_s));
     std::thread::sleep(SETTLE);
     run.begin("sessions are watched", crowd.watch_s);
     let (cpu, beats) = (Process::own().cpu(), heard(&lines));
@@ -76,7 +77,7 @@ pub fn tell(run: &mut Run, crowd: &Crowd) -> Result<(), String> {
         "% of a core",
         "while nothing but heartbeats happens",
     );
-    report.figure("heartbeats_per_s", beats as f64 / crowd.watch_s as f64, "1/s", &format!("each device's every {} s", crowd.heartbeat_s));
+    report.figure("heartbeats_per_s", beats as f64 / crowd.watch_s as f64, "1/s", &format!("each device's every {} s", house.heartbeat_s));
     report.figure("heartbeat_cpu_us", spent.as_secs_f64() * 1e6 / beats.max(1) as f64, "us", "CPU for each, with all else that happens");
     report.figure("opened_per_s", sessions / took.as_secs_f64(), "1/s", "sessions that came in");
     report.figure("open_cpu_us", coming_in.as_secs_f64() * 1e6 / sessions, "us", "CPU for each");
@@ -89,40 +90,28 @@ struct House {
     door: Door,
     sessions: Sessions,
     metrics: Metrics,
-    signer: crate::server::Signer,
+    signer: Signer,
+    heartbeat_s: u32,
 }
 
 impl House {
-    fn new(folder: &Path, crowd: &Crowd, runtime: &Runtime) -> Result<House, String> {
+    fn new(run: &Run, runtime: &Runtime) -> Result<House, String> {
         let fail = |error: &dyn std::fmt::Display| error.to_string();
         let _inside = runtime.enter();
         let (clock, hub, wheel, metrics) = (Clock::start(), Hub::default(), Wheel::default(), Metrics::default());
-        let signer = crate::server::Signer::own();
-        let issuer = IssuerConfig {
-            issuer: signer.issuer.clone(),
-            audience: vec![signer.audience.clone()],
-            jwks_url: None,
-            keys_file: None,
-            secret: Some(signer.secret.clone()),
-        };
-        let verifier = Verifier::new([(Arc::from(dev::POOL), vec![issuer])]).map_err(|error| fail(&error))?;
+        let signer = Signer::own();
+        let config =
+            Config::deserialize(server::settings(&run.folder.join("store"), &signer, &run.settings)).map_err(|error| fail(&error))?;
+        let verifier = Verifier::new(config.issuers()).map_err(|error| fail(&error))?;
         let epoch = Epoch::new("crowd").map_err(|error| fail(&error))?;
-        let store = Store::open(&folder.join("store"), &store::Config::default(), &epoch).map_err(|error| fail(&error))?;
+        let store = Store::open(&config.data, &config.store(), &epoch).map_err(|error| fail(&error))?;
         let started = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock);
         let (committer, _) = started.map_err(|error| fail(&error))?;
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
-        let pool = Pool {
-            name: dev::POOL.into(),
-            region: "local".into(),
-            limits: Default::default(),
-            policy: Default::default(),
-            datasets: Vec::new(),
-            keep: Default::default(),
-        };
-        let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
+        let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock);
         let sync = Sync::new(reader, committer, Post::default(), clock);
-        let held = session::Config { heartbeat_s: crowd.heartbeat_s, reconnect_spread_ms: 1000 };
-        let sessions = Sessions::new(door.clone(), sync, hub, wheel.clone(), metrics.clone(), held);
+        let heartbeat_s = config.session().heartbeat_s;
+        let sessions = Sessions::new(door.clone(), sync, hub, wheel.clone(), metrics.clone(), config.session());
         runtime.spawn(async move {
             let mut turns = tokio::time::interval(Duration::from_secs(1));
             loop {
@@ -130,7 +119,7 @@ impl House {
                 wheel.turn(clock.elapsed_ms());
             }
         });
-        Ok(House { door, sessions, metrics, signer })
+        Ok(House { door, sessions, metrics, signer, heartbeat_s })
     }
 
     /// All sign in, so that what a person costs in the store is there before.

@@ -49,7 +49,12 @@ pub fn tell(run: &mut Run, idle: &Idle) -> Result<(), String> {
     let share = 100.0 * spent.as_secs_f64() / watch_s as f64;
     report.figure("idle_cpu_percent", share, "% of a core", "the server's, while nothing but heartbeats happens");
     let beats = (fleet.pings - pings) as f64;
-    report.figure("heartbeats_per_s", beats / watch_s as f64, "1/s", &format!("each device's every {} s", fleet.heartbeat_s()));
+    report.figure(
+        "heartbeats_per_s",
+        beats / watch_s as f64,
+        "1/s",
+        &format!("each device's somewhat sooner than every {} s", fleet.heartbeat_s()),
+    );
     report.figure("heartbeat_cpu_us", spent.as_secs_f64() * 1e6 / beats.max(1.0), "us", "the server's CPU for each, with all else it does");
     report.figure("opened_per_s", rate, "1/s", "sessions that came in, from the first packet to the dataset");
     report.figure("open_cpu_us", coming_in.as_secs_f64() * 1e6 / f64::from(sessions), "us", "the server's CPU for each");

@@ -9,7 +9,7 @@ use toml::{Table, Value};
 
 use crate::fleet::What;
 use crate::makers::{self, MAKERS};
-use crate::run::{Run, TURN, value};
+use crate::run::{Run, value};
 use crate::scenario::{Load, PushFlood};
 
 const APP: &str = "com.example.load";
@@ -64,14 +64,8 @@ pub fn tell(run: &mut Run, flood: &PushFlood) -> Result<(), String> {
     // The first device of each is the phone that sleeps.
     let mut fleet = run.fleet("flood", flood.persons * 2, 2)?;
     let laptops = || (0..flood.persons).map(|person| person * 2 + 1);
-    laptops().for_each(|laptop| fleet.summon(laptop));
-    run.begin("laptops come in", u64::from(flood.persons));
+    run.open_some(&mut fleet, laptops())?;
     let mut news = Vec::new();
-    while fleet.open() < flood.persons as usize {
-        fleet.turn(TURN, &mut news)?;
-        news.clear();
-        run.progress(fleet.open() as u64);
-    }
     run.begin("phones are woken", u64::from(flood.persons));
     let (cpu, began) = (run.server_cpu(), Instant::now());
     for laptop in laptops() {

@@ -1,8 +1,12 @@
 //! Some devices read nothing: what that costs the others, and the server.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use driftless_protocol::ServerMessage;
+
 use super::steady::{Crowd, Timed};
+use crate::fleet::What;
 use crate::run::{Run, TURN};
 use crate::scenario::Slow;
 
@@ -28,7 +32,7 @@ pub fn tell(run: &mut Run, slow: &Slow) -> Result<(), String> {
     stuck.iter().for_each(|device| crowd.stick(*device));
     crowd.scheduled(run, rate, phase, &mut some_read)?;
     let grown = run.server_memory().saturating_sub(before).saturating_sub(usual);
-    let behind = back(run, &mut crowd, &stuck)?;
+    let (behind, skipped) = back(run, &mut crowd, &stuck)?;
     let ratio = |percent: f64| some_read.seen.at(percent) / all_read.seen.at(percent);
     let (p50, p99) = (ratio(50.0), ratio(99.0));
     let report = &mut run.report;
@@ -41,6 +45,7 @@ pub fn tell(run: &mut Run, slow: &Slow) -> Result<(), String> {
         "KiB",
         "that the server grew by for each, more than it grew as much before",
     );
+    report.figure("stuck_skipped", skipped as f64, "devices", "that had fallen behind, and were sent only the newest of it");
     report.figure("stuck_behind", behind as f64, "devices", "that did not have the newest after they read again");
     report.figure("refused", (all_read.refused + some_read.refused) as f64, "writes", "that were not taken");
     report.times("seen", "from a write to each other device, all of which read", all_read.seen);
@@ -48,19 +53,25 @@ pub fn tell(run: &mut Run, slow: &Slow) -> Result<(), String> {
     Ok(())
 }
 
-/// The stuck ones read again; how many of them never have the newest.
-fn back(run: &mut Run, crowd: &mut Crowd, stuck: &[u32]) -> Result<usize, String> {
+/// The stuck ones read again; how many of them never have the newest, and how many skipped some of it.
+fn back(run: &mut Run, crowd: &mut Crowd, stuck: &[u32]) -> Result<(usize, usize), String> {
     run.begin("the stuck ones read again", stuck.len() as u64);
-    let (began, mut news) = (Instant::now(), Vec::new());
+    let (began, mut news, mut skipped) = (Instant::now(), Vec::new(), BTreeSet::new());
     crowd.fleet.come_back_when_gone();
     stuck.iter().for_each(|device| crowd.fleet.unstick(*device, &mut news));
     loop {
         crowd.fleet.turn(TURN, &mut news)?;
-        news.clear();
+        for one in news.drain(..) {
+            if let What::Says(ServerMessage::Changes { from, to, .. }) = one.what
+                && to > from + 1
+            {
+                skipped.insert(one.device);
+            }
+        }
         let behind = stuck.iter().filter(|device| !crowd.is_newest(**device)).count();
         run.progress((stuck.len() - behind) as u64);
         if behind == 0 || began.elapsed() > Duration::from_secs(60) {
-            return Ok(behind);
+            return Ok((behind, skipped.len()));
         }
     }
 }

@@ -85,7 +85,13 @@ fn fill(run: &mut Run, fleet: &mut Fleet, soak: &Soak) -> Result<(), String> {
             sent += 1;
         }
         fleet.turn(TURN, &mut news)?;
-        written += news.drain(..).filter(|one| matches!(one.what, What::Says(ServerMessage::Written { .. }))).count() as u64;
+        for one in news.drain(..) {
+            match one.what {
+                What::Says(ServerMessage::Written { .. }) => written += 1,
+                What::Says(ServerMessage::Changes { .. }) => {}
+                other => return Err(format!("device {} while records are filled: {other:?}", one.device)),
+            }
+        }
         run.progress(written);
     }
     Ok(())

@@ -151,7 +151,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it, it is not tried again before the file is begun again.
+    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it, it is not tried again before
+    /// the file is begun again.
     fn grow(&mut self, end: u64) {
         if end <= self.size {
             return;

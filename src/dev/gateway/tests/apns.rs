@@ -5,18 +5,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use super::support::{APP, Client, Sent, es256, now_s, provider_token, silent};
-use crate::dev::gateway::{Environment, Gateway};
+use super::support::{APP, Client, es256, now_s, provider_token, silent, start};
+use crate::dev::gateway::Environment;
 use driftless_protocol::Provider;
-
-/// A gateway, a connection to it, and a silent push to a token that it knows.
-async fn start() -> (Gateway, Client, Sent, String) {
-    let gateway = Gateway::start().await.unwrap();
-    let client = Client::connect(&gateway, &gateway.url()).await;
-    let token = gateway.apns_token(APP, Environment::Production);
-    let push = silent(&gateway, &token);
-    (gateway, client, push, token)
-}
 
 #[tokio::test]
 async fn a_push_in_order_reaches_its_device() {

@@ -4,16 +4,8 @@ use std::time::Duration;
 
 use h2::Reason;
 
-use super::support::{APP, Client, Sent, answered, silent};
+use super::support::{APP, Client, answered, silent, start};
 use crate::dev::gateway::{Answer, Environment, Gateway, Ports};
-
-async fn start() -> (Gateway, Client, Sent, String) {
-    let gateway = Gateway::start().await.unwrap();
-    let client = Client::connect(&gateway, &gateway.url()).await;
-    let token = gateway.apns_token(APP, Environment::Production);
-    let push = silent(&gateway, &token);
-    (gateway, client, push, token)
-}
 
 #[tokio::test]
 async fn answers_are_used_up_in_their_order() {

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::dev::gateway::Gateway;
+use crate::dev::gateway::{Environment, Gateway};
 
 pub(super) const APP: &str = "org.example.app";
 
@@ -197,4 +197,13 @@ pub(super) fn silent(gateway: &Gateway, token: &str) -> Sent {
         ("apns-priority", "5".to_owned()),
     ];
     Sent { headers: headers.into(), ..Sent::post(&format!("/3/device/{token}"), &[], r#"{"aps":{"content-available":1}}"#) }
+}
+
+/// A gateway, a connection to it, and a silent push to a token that it knows.
+pub(super) async fn start() -> (Gateway, Client, Sent, String) {
+    let gateway = Gateway::start().await.unwrap();
+    let client = Client::connect(&gateway, &gateway.url()).await;
+    let token = gateway.apns_token(APP, Environment::Production);
+    let push = silent(&gateway, &token);
+    (gateway, client, push, token)
 }
