@@ -54,8 +54,20 @@ pub struct Entry {
     pub results: Vec<Record>,
 }
 
+/// A conflict with a record that is by now what was to be written. That can be told only of a patch that was sent again: it has met something
+/// else before.
+struct Doubt {
+    device: DeviceId,
+    change: Change,
+    record: Record,
+}
+
 #[derive(Default)]
 struct Book {
+    /// Conflicts that are explained only by what others wrote before.
+    doubts: Vec<Doubt>,
+    /// All that records ever were.
+    past: BTreeMap<Key, Vec<Cell>>,
     /// Acknowledged, not replayed yet.
     entries: BTreeMap<u64, Entry>,
     /// What somebody had when it was complete: version, digest, who.
@@ -100,10 +112,14 @@ impl Ledger {
     pub fn conflict(&self, place: &Place, device: &DeviceId, changes: &[Change], met: &[Record]) {
         for record in met {
             let change = changes.iter().find(|change| change.key == record.key);
-            let explained = change
-                .is_some_and(|change| change.base.is_some_and(|base| record.version > base) && Cell::of(record).value != change.value);
-            if !explained {
-                self.fault(format!("{place:?}: {device} is told of a conflict with {record:?} that is none for {change:?}"));
+            let later = change.filter(|change| change.base.is_some_and(|base| record.version > base));
+            match later {
+                Some(change) if Cell::of(record).value != change.value => {}
+                Some(change) => {
+                    let doubt = Doubt { device: device.clone(), change: change.clone(), record: record.clone() };
+                    self.books.lock().unwrap().entry(place.clone()).or_default().doubts.push(doubt);
+                }
+                None => self.fault(format!("{place:?}: {device} is told of a conflict with {record:?} that is none for {change:?}")),
             }
         }
         if met.is_empty() {
@@ -163,6 +179,17 @@ impl Ledger {
             }
             book.version = version;
             digests.insert(version, book.digest);
+        }
+        for Doubt { device, change, record } in std::mem::take(&mut book.doubts) {
+            let met = |cell: &Cell| {
+                change.base.is_some_and(|base| cell.version > base)
+                    && cell.version < record.version
+                    && cell.device != device
+                    && cell.value != change.value
+            };
+            if !book.past.get(&change.key).is_some_and(|cells| cells.iter().any(met)) {
+                self.fault(format!("{place:?}: {device} is told of a conflict with {record:?} that never was one for {change:?}"));
+            }
         }
         let beyond = std::mem::take(&mut book.entries);
         if let Some((first, last)) = beyond.keys().next().zip(beyond.keys().last()) {
@@ -261,6 +288,7 @@ impl Book {
                 results.push((key.clone(), after.clone()));
             }
             self.digest ^= after.digest(key) ^ before.map_or(0, |before| before.digest(key));
+            self.past.entry(key.clone()).or_default().push(after.clone());
             self.cells.insert(key.clone(), after);
         }
         let given: Vec<_> = entry.results.iter().map(|record| (record.key.clone(), Cell::of(record))).collect();
