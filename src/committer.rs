@@ -12,6 +12,7 @@ mod gate;
 mod mending;
 mod reader;
 mod readers;
+mod waiting;
 mod writer;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -261,11 +261,22 @@ impl Fleet {
 
     /// A device writes; returns the patch number.
     pub fn write(&mut self, device: u32, changes: Vec<Change>) -> u64 {
-        self.devices[device as usize].patch += 1;
-        let id = self.devices[device as usize].patch;
+        let id = self.number(device);
+        self.send(device, id, changes);
+        id
+    }
+
+    /// The number of a device's next patch.
+    pub fn number(&mut self, device: u32) -> u64 {
+        let known = &mut self.devices[device as usize];
+        known.patch += 1;
+        known.patch
+    }
+
+    /// A device sends a patch, perhaps not for the first time.
+    pub fn send(&mut self, device: u32, id: u64, changes: Vec<Change>) {
         let dataset = self.plan.dataset.clone();
         self.say(device, &ClientMessage::Write { id, dataset, changes, offer: false });
-        id
     }
 
     /// A device says something. What goes wrong shows when it is listened to.

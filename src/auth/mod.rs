@@ -29,6 +29,7 @@ mod jwks_url;
 mod key;
 mod key_file;
 mod key_set;
+mod proven;
 
 mod fetcher;
 mod freshness;

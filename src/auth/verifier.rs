@@ -98,7 +98,7 @@ mod tests {
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
     use super::super::support::*;
-    use super::super::{DEVELOPMENT_SECRET, MintClaims, MintError, mint};
+    use super::super::{DEVELOPMENT_SECRET, LEEWAY_S, MintClaims, MintError, mint};
     use super::*;
 
     #[tokio::test]
@@ -110,6 +110,25 @@ mod tests {
             assert_eq!(accepted(&named, &token_of(signer, "k")).await, login);
             let from_pem = file_verifier(signer.pem()).unwrap();
             assert_eq!(accepted(&from_pem, &token_of(signer, "any name, as a PEM file holds one key")).await, login);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_believed_is_judged_again_each_time() {
+        let verifier = keys_verifier(&[P256.jwk("k")]);
+        let token = token_of(&P256, "k");
+        let first = accepted(&verifier, &token).await;
+        assert_eq!(accepted(&verifier, &token).await, first);
+        assert_eq!(verifier.verify(&token, first.expires_s + LEEWAY_S).await, Err(Refusal::Expired));
+        // What was not signed like this is not believed, whatever else was.
+        let (message, signature) = token.rsplit_once('.').unwrap();
+        let other = token_of(&P256, "k");
+        let (_, others) = other.rsplit_once('.').unwrap();
+        assert_ne!(signature, others, "a signature on this curve has chance in it");
+        accepted(&verifier, &format!("{message}.{others}")).await;
+        let forged = format!("{message}.{}", base64url([7; 64]));
+        for _ in 0..2 {
+            assert_eq!(verifier.verify(&forged, NOW_S).await, Err(Refusal::BadSignature));
         }
     }
 

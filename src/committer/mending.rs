@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::writer::{Broken, Next, Writer};
-use super::{Job, Unavailable};
+use super::{Job, Unavailable, waiting};
 use crate::store::StoreError;
 
 /// How often a store that failed is opened again.
@@ -92,12 +92,10 @@ impl Writer {
                 }
                 job.refuse(Unavailable::ReadOnly);
             }
-            let left = end.saturating_duration_since(Instant::now());
-            let waiting = async { tokio::time::timeout(left, self.queue.recv()).await };
-            match self.runtime.block_on(waiting) {
-                Ok(Some(job)) => jobs.push_back(job),
-                Ok(None) => return Next::Stop,
-                Err(_) => return Next::Go,
+            match waiting::until(Some(end), self.queue.recv()) {
+                Some(Some(job)) => jobs.push_back(job),
+                Some(None) => return Next::Stop,
+                None => return Next::Go,
             }
         }
     }

@@ -4,11 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use driftless_protocol::{DatasetName, Record, ServerMessage};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{debug, warn};
 
-use super::{AckOf, Acted, Job, Notice, Reply, SignIn, Unavailable, gate};
+use super::{AckOf, Acted, Job, Notice, Reply, SignIn, Unavailable, gate, waiting};
 use crate::clock::Clock;
 use crate::hub::{Change, Hub, Mark};
 use crate::metrics::Metrics;
@@ -31,7 +30,6 @@ pub(super) struct Writer {
     pub(super) hub: Hub,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
-    pub(super) runtime: Handle,
     pub(super) keeper: gate::Keeper,
     pub(super) queue: mpsc::Receiver<Job>,
     pub(super) acks: HashMap<AckOf, u64>,
@@ -66,7 +64,7 @@ pub(super) struct Broken {
 
 impl Writer {
     pub(super) fn new(store: Store, hub: Hub, metrics: Metrics, clock: Clock, keeper: gate::Keeper, queue: mpsc::Receiver<Job>) -> Writer {
-        Writer { store, hub, metrics, clock, runtime: Handle::current(), keeper, queue, acks: HashMap::new(), acks_since: None, said: None }
+        Writer { store, hub, metrics, clock, keeper, queue, acks: HashMap::new(), acks_since: None, said: None }
     }
 
     pub(super) fn run(&mut self) {
@@ -89,15 +87,8 @@ impl Writer {
 
     /// Waits for jobs, or until held acknowledgements are due.
     fn gather(&mut self, jobs: &mut Vec<Job>) {
-        let received = match self.acks_since {
-            None => self.queue.blocking_recv_many(jobs, GROUP_JOBS),
-            Some(since) => {
-                let left = Duration::from_millis(ACK_DELAY_MS).saturating_sub(since.elapsed());
-                let waiting = async { tokio::time::timeout(left, self.queue.recv_many(jobs, GROUP_JOBS)).await };
-                self.runtime.block_on(waiting).unwrap_or(usize::MAX)
-            }
-        };
-        if received == 0 {
+        let due = self.acks_since.map(|since| since + Duration::from_millis(ACK_DELAY_MS));
+        if waiting::until(due, self.queue.recv_many(jobs, GROUP_JOBS)) == Some(0) {
             jobs.push(Job::Stop);
         }
     }

@@ -236,11 +236,12 @@ impl Group<'_> {
 
     /// Makes all of it durable. An error leaves open which of it will be found later: its outcome is unknown.
     pub fn commit(self) -> Result<(), StoreError> {
-        let batches = [self.view.into_batch()];
-        if batches[0].rows.is_empty() {
+        let batch = self.view.into_batch();
+        if batch.rows.is_empty() {
             return Ok(());
         }
-        let committed = self.store.engine.commit(&batches).inspect_err(|error| {
+        let behind = self.store.tap.behind(&batch);
+        let committed = self.store.engine.commit(vec![batch]).inspect_err(|error| {
             // On a full disk nothing was applied, and a copy under way goes on. Otherwise it would not know of what may be found later.
             if !matches!(error, StoreError::Full(_)) {
                 self.store.tap.end();
@@ -249,7 +250,7 @@ impl Group<'_> {
         if committed.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
-        self.store.tap.note(&batches);
+        self.store.tap.note(behind);
         Ok(())
     }
 

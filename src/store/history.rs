@@ -50,8 +50,9 @@ pub(super) struct Entry {
 impl HistoryRow {
     /// The row with its date, to be cut into pieces.
     pub(super) fn content(&self, at_ms: u64) -> Result<Bytes, StoreError> {
-        let mut content = at_ms.to_be_bytes().to_vec();
-        content.extend_from_slice(&rows::encode(self)?);
+        let mut content = Vec::with_capacity(256);
+        content.extend_from_slice(&at_ms.to_be_bytes());
+        rows::encode_onto(&mut content, self)?;
         Ok(content)
     }
 

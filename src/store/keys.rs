@@ -1,29 +1,34 @@
-//! Where rows stand: a kind, then what the row belongs to. Names are length-prefixed, numbers big-endian, so rows
-//! of one owner stand together and in the order of their numbers.
+//! Where rows stand. Names are length-prefixed, numbers big-endian, so rows of one owner stand together and in the order of their numbers.
 //!
-//! | kind | row |
+//! What an identity owns stands together: `#`, the identity, then the kind. One write and one arrival meet one or two pages of the tree, however
+//! many other people there are. Kinds that are gone through across all identities stand for themselves.
+//!
+//! | kind, for itself | row |
 //! | --- | --- |
-//! | `m` name | the store's own: `epoch`, `lineage`, `format`, `erasures` |
+//! | `m` name | the store's own: `epoch`, `lineage`, `format`, `unfinished`, `erasures` |
 //! | `l` pool, issuer, subject | login -> identity |
-//! | `i` identity | identity: pool, when it was made, what became of it |
-//! | `o` identity, pool, issuer, subject | a login that leads here |
-//! | `d` identity, device | device: when it was first seen |
-//! | `p` identity, device, slot | what became of a patch |
-//! | `a` identity, device, dataset | acknowledged version |
-//! | `h` identity, dataset | head |
-//! | `k` identity, dataset, key | where the record's newest version stands |
-//! | `v` identity, dataset, version, ordinal, piece | a record as that version left it |
-//! | `x` identity, dataset, slot | a conflict |
-//! | `g` identity, dataset, version, ordinal | where a tombstone stands |
-//! | `u` identity, dataset, version, piece | history: what that version replaced |
 //! | `r` due, identity, dataset | when the reaper looks at a dataset |
 //! | `w` identity | work that is under way: an erasure, a merge |
 //! | `t` identity, device | where the device is woken |
 //! | `n` pool, family, hash | the device with which a push token stands |
-//! | `e` identity, dataset | a version that somebody may be owed |
 //! | `b` date, identity, dataset | when the courier looks at it |
-//! | `q` identity, device | what the device was woken for, and what it may be sent |
-//! | `y` identity, device, slot | why it was woken, or was not |
+//!
+//! | `#` identity, kind | row |
+//! | --- | --- |
+//! | `i` | identity: pool, when it was made, what became of it |
+//! | `o` pool, issuer, subject | a login that leads here |
+//! | `d` device | device: when it was first seen |
+//! | `p` device, slot | what became of a patch |
+//! | `a` device, dataset | acknowledged version |
+//! | `h` dataset | head |
+//! | `k` dataset, key | where the record's newest version stands |
+//! | `v` dataset, version, ordinal, piece | a record as that version left it |
+//! | `x` dataset, slot | a conflict |
+//! | `g` dataset, version, ordinal | where a tombstone stands |
+//! | `u` dataset, version, piece | history: what that version replaced |
+//! | `e` dataset | a version that somebody may be owed |
+//! | `q` device | what the device was woken for, and what it may be sent |
+//! | `y` device, slot | why it was woken, or was not |
 
 use driftless_protocol::{DatasetName, DeviceId, Key};
 
@@ -57,7 +62,32 @@ pub(super) enum Kind {
     WakeLog = b'y',
 }
 
-#[cfg(test)]
+/// The first byte of all rows that stand together by identity.
+const PERSON: u8 = b'#';
+
+impl Kind {
+    /// Whether its rows stand with the others of their identity.
+    pub(super) fn is_with_its_identity(self) -> bool {
+        match self {
+            Kind::Meta | Kind::Login | Kind::Due | Kind::Work | Kind::Push | Kind::Binding | Kind::WakeDue => false,
+            Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Ack | Kind::Head | Kind::Key => true,
+            Kind::Version | Kind::Conflict | Kind::Gone | Kind::History | Kind::Owed | Kind::Purse | Kind::WakeLog => true,
+        }
+    }
+
+    /// Whether a key is that of a row of this kind.
+    pub(super) fn is_of(self, key: &[u8]) -> bool {
+        let kind = match key.split_first() {
+            Some((&PERSON, rest)) => {
+                let mut parts = Parts(rest);
+                parts.name().ok().and_then(|_| parts.0.first())
+            }
+            _ => key.first(),
+        };
+        kind == Some(&(self as u8))
+    }
+}
+
 impl Kind {
     /// Every kind.
     pub(super) const ALL: [Kind; 21] = [
@@ -93,6 +123,18 @@ impl RowKey {
         let mut bytes = Vec::with_capacity(96);
         bytes.push(kind as u8);
         RowKey(bytes)
+    }
+
+    /// Of a kind that an identity owns.
+    fn owned(kind: Kind, identity: &Identity) -> RowKey {
+        if !kind.is_with_its_identity() {
+            return RowKey::of(kind).name(identity);
+        }
+        let mut bytes = Vec::with_capacity(112);
+        bytes.push(PERSON);
+        let mut key = RowKey(bytes).name(identity);
+        key.0.push(kind as u8);
+        key
     }
 
     pub(super) fn name(mut self, name: impl AsRef<[u8]>) -> RowKey {
@@ -137,71 +179,71 @@ pub(super) fn logins_of(pool: &str, issuer: &str) -> Bytes {
 }
 
 pub(super) fn identity(identity: &Identity) -> Bytes {
-    RowKey::of(Kind::Identity).name(identity).done()
+    RowKey::owned(Kind::Identity, identity).done()
 }
 
 pub(super) fn devices(identity: &Identity) -> Bytes {
-    RowKey::of(Kind::Device).name(identity).done()
+    RowKey::owned(Kind::Device, identity).done()
 }
 
 pub(super) fn device(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(Kind::Device).name(identity).name(device.as_str()).done()
+    RowKey::owned(Kind::Device, identity).name(device.as_str()).done()
 }
 
 pub(super) fn patches(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(Kind::Patch).name(identity).name(device.as_str()).done()
+    RowKey::owned(Kind::Patch, identity).name(device.as_str()).done()
 }
 
 pub(super) fn patch(identity: &Identity, device: &DeviceId, slot: u16) -> Bytes {
-    RowKey::of(Kind::Patch).name(identity).name(device.as_str()).number(slot).done()
+    RowKey::owned(Kind::Patch, identity).name(device.as_str()).number(slot).done()
 }
 
 pub(super) fn ack(identity: &Identity, device: &DeviceId, dataset: &DatasetName) -> Bytes {
-    RowKey::of(Kind::Ack).name(identity).name(device.as_str()).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Ack, identity).name(device.as_str()).name(dataset.as_str()).done()
 }
 
 pub(super) fn heads(identity: &Identity) -> Bytes {
-    RowKey::of(Kind::Head).name(identity).done()
+    RowKey::owned(Kind::Head, identity).done()
 }
 
 pub(super) fn head(identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::of(Kind::Head).name(identity).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Head, identity).name(dataset.as_str()).done()
 }
 
 pub(super) fn key(identity: &Identity, dataset: &DatasetName, key: &Key) -> Bytes {
-    RowKey::of(Kind::Key).name(identity).name(dataset.as_str()).name(key.as_str()).done()
+    RowKey::owned(Kind::Key, identity).name(dataset.as_str()).name(key.as_str()).done()
 }
 
 pub(super) fn versions(identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::of(Kind::Version).name(identity).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Version, identity).name(dataset.as_str()).done()
 }
 
 pub(super) fn version(identity: &Identity, dataset: &DatasetName, version: u64, ordinal: u16) -> Bytes {
-    RowKey::of(Kind::Version).name(identity).name(dataset.as_str()).version(version).number(ordinal).done()
+    RowKey::owned(Kind::Version, identity).name(dataset.as_str()).version(version).number(ordinal).done()
 }
 
 pub(super) fn conflicts(identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::of(Kind::Conflict).name(identity).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Conflict, identity).name(dataset.as_str()).done()
 }
 
 pub(super) fn conflict(identity: &Identity, dataset: &DatasetName, slot: u16) -> Bytes {
-    RowKey::of(Kind::Conflict).name(identity).name(dataset.as_str()).number(slot).done()
+    RowKey::owned(Kind::Conflict, identity).name(dataset.as_str()).number(slot).done()
 }
 
 pub(super) fn own_logins(identity: &Identity) -> Bytes {
-    RowKey::of(Kind::OwnLogin).name(identity).done()
+    RowKey::owned(Kind::OwnLogin, identity).done()
 }
 
 pub(super) fn own_login(identity: &Identity, pool: &str, issuer: &str, subject: &str) -> Bytes {
-    RowKey::of(Kind::OwnLogin).name(identity).name(pool).name(issuer).name(subject).done()
+    RowKey::owned(Kind::OwnLogin, identity).name(pool).name(issuer).name(subject).done()
 }
 
 pub(super) fn gone(identity: &Identity, dataset: &DatasetName, version: u64, ordinal: u16) -> Bytes {
-    RowKey::of(Kind::Gone).name(identity).name(dataset.as_str()).version(version).number(ordinal).done()
+    RowKey::owned(Kind::Gone, identity).name(dataset.as_str()).version(version).number(ordinal).done()
 }
 
 pub(super) fn history(identity: &Identity, dataset: &DatasetName, version: u64) -> Bytes {
-    RowKey::of(Kind::History).name(identity).name(dataset.as_str()).version(version).done()
+    RowKey::owned(Kind::History, identity).name(dataset.as_str()).version(version).done()
 }
 
 pub(super) fn due(at_ms: u64, identity: &Identity, dataset: &DatasetName) -> Bytes {
@@ -214,11 +256,11 @@ pub(super) fn due_until(at_ms: u64) -> Bytes {
 }
 
 pub(super) fn work(identity: &Identity) -> Bytes {
-    RowKey::of(Kind::Work).name(identity).done()
+    RowKey::owned(Kind::Work, identity).done()
 }
 
 pub(super) fn push(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(Kind::Push).name(identity).name(device.as_str()).done()
+    RowKey::owned(Kind::Push, identity).name(device.as_str()).done()
 }
 
 pub(super) fn binding(pool: &str, family: &[u8], hash: &[u8]) -> Bytes {
@@ -226,7 +268,7 @@ pub(super) fn binding(pool: &str, family: &[u8], hash: &[u8]) -> Bytes {
 }
 
 pub(super) fn owed(identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::of(Kind::Owed).name(identity).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Owed, identity).name(dataset.as_str()).done()
 }
 
 pub(super) fn wake_due(at_ms: u64, identity: &Identity, dataset: &DatasetName) -> Bytes {
@@ -239,30 +281,35 @@ pub(super) fn wake_due_until(at_ms: u64) -> Bytes {
 }
 
 pub(super) fn purse(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(Kind::Purse).name(identity).name(device.as_str()).done()
+    RowKey::owned(Kind::Purse, identity).name(device.as_str()).done()
 }
 
 pub(super) fn wake_log(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(Kind::WakeLog).name(identity).name(device.as_str()).done()
+    RowKey::owned(Kind::WakeLog, identity).name(device.as_str()).done()
 }
 
 pub(super) fn wake_entry(identity: &Identity, device: &DeviceId, slot: u16) -> Bytes {
-    RowKey::of(Kind::WakeLog).name(identity).name(device.as_str()).number(slot).done()
+    RowKey::owned(Kind::WakeLog, identity).name(device.as_str()).number(slot).done()
 }
 
-/// All rows of a kind.
+/// All rows of a kind that stands for itself; in format 2 and before it, of every kind.
 pub(super) fn kind(kind: Kind) -> Bytes {
     RowKey::of(kind).done()
 }
 
+/// All rows that stand together by identity.
+pub(super) fn people() -> Bytes {
+    vec![PERSON]
+}
+
 /// All rows of a kind that belong to an identity.
 pub(super) fn owned(kind: Kind, identity: &Identity) -> Bytes {
-    RowKey::of(kind).name(identity).done()
+    RowKey::owned(kind, identity).done()
 }
 
 /// All rows of a kind that belong to a dataset.
 pub(super) fn of_dataset(kind: Kind, identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::of(kind).name(identity).name(dataset.as_str()).done()
+    RowKey::owned(kind, identity).name(dataset.as_str()).done()
 }
 
 /// The parts of a key, read in the order in which they were written.
@@ -279,6 +326,11 @@ impl<'a> Parts<'a> {
         let (name, rest) = self.0.split_at_checked(length).ok_or_else(unreadable)?;
         self.0 = rest;
         std::str::from_utf8(name).map_err(|_| unreadable())
+    }
+
+    /// All that was not read yet.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0
     }
 
     pub(super) fn dataset(&mut self) -> Result<DatasetName, EngineError> {
@@ -343,11 +395,24 @@ mod tests {
     }
 
     #[test]
+    fn what_an_identity_owns_stands_together_and_each_row_says_its_kind() {
+        let (one, other) = (Identity::from("local:1"), Identity::from("local:12"));
+        let dataset = DatasetName::new("d").expect("a name");
+        let of = |identity: &Identity| [head(identity, &dataset), versions(identity, &dataset), owned(Kind::Patch, identity)];
+        assert!(of(&one).iter().all(|row| row.starts_with(&people()) && of(&other).iter().all(|other| row < other)));
+        for kind in Kind::ALL {
+            let row = owned(kind, &one);
+            assert!(Kind::ALL.iter().all(|other| other.is_of(&row) == (*other == kind)), "{kind:?}");
+        }
+        assert!(Kind::ALL.iter().all(|kind| !kind.is_of(b"") && !kind.is_of(b"#") && !kind.is_of(b"#\0\x05abc")));
+    }
+
+    #[test]
     fn the_end_of_a_prefix_is_right_at_the_last_byte() {
         assert_eq!(after(b"ab"), b"ac");
         assert_eq!(after(b"a\xff"), b"b");
         assert_eq!(
-            Parts::after(&devices(&Identity::from("x")), b"d").and_then(|mut parts| parts.name().map(str::to_owned)),
+            Parts::after(&work(&Identity::from("x")), b"w").and_then(|mut parts| parts.name().map(str::to_owned)),
             Ok("x".to_owned())
         );
     }

@@ -16,16 +16,23 @@ use super::{Identity, StoreError, pieces};
 ///
 /// - 1: the first.
 /// - 2: an identity knows its logins (`o`) and what became of it; a head counts tombstones and history; tombstones can be found (`g`).
-pub(super) const FORMAT: u32 = 2;
+/// - 3: what an identity owns stands together (`keys`), not by kind.
+pub(super) const FORMAT: u32 = 3;
 
-/// Rows that are read at a time.
-const CHUNK: usize = 512;
+/// Rows that are read at a time: 6 MiB of the largest.
+const CHUNK: usize = 128;
 
-/// The format of an open store; `None`: it is new.
+/// The row that says which format a store comes from while it is being brought to today's.
+const UNFINISHED: &str = "unfinished";
+
+/// How many moved rows are reported at a time.
+const TOLD_ROWS: u64 = 100_000;
+
+/// The format of an open store; `None`: it is new. If it was left on its way to another one, the format that it comes from.
 pub(super) fn format(engine: &Handle) -> Result<Option<u32>, StoreError> {
-    let keys = [keys::meta("format"), keys::meta("epoch")];
-    let [format, epoch] = <[_; 2]>::try_from(engine.get(&keys)?).unwrap_or([None, None]);
-    match (format, epoch) {
+    let keys = [keys::meta("format"), keys::meta("epoch"), keys::meta(UNFINISHED)];
+    let [format, epoch, unfinished] = <[_; 3]>::try_from(engine.get(&keys)?).unwrap_or([None, None, None]);
+    match (unfinished.or(format), epoch) {
         (Some(row), _) => Ok(Some(rows::decode(&row)?)),
         (None, Some(_)) => Ok(Some(1)),
         (None, None) => Ok(None),
@@ -37,28 +44,50 @@ pub(super) fn format_row(format: u32) -> Result<(Bytes, Option<Bytes>), StoreErr
     Ok((keys::meta("format"), Some(rows::encode(&format)?)))
 }
 
-/// From one format to the next.
-type Step = fn(&Handle) -> Result<(), StoreError>;
-
-/// Brings a store to today's format.
+/// Brings a store to today's format. From the first step on only this version, or a later one, opens it.
 pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
-    const STEPS: [Step; FORMAT as usize - 1] = [to_2];
     if from > FORMAT || from == 0 {
         return Err(StoreError::Open(format!(
             "its format is {from}, this driftless knows 1 to {FORMAT}: start the driftless that wrote it, or a newer one"
         )));
     }
-    for (step, to) in STEPS.iter().zip(2..).skip(from as usize - 1) {
-        info!(to, "the store is brought to a newer format");
-        step(engine)?;
-        commit(engine, vec![format_row(to)?])?;
-        info!(to, "done");
+    info!(from, to = FORMAT, "the store is brought to a newer format");
+    let unfinished = keys::meta(UNFINISHED);
+    commit(engine, vec![format_row(FORMAT)?, (unfinished.clone(), Some(rows::encode(&from)?))])?;
+    // First: what comes after it knows today's keys only.
+    if from < 3 {
+        put_together(engine)?;
+    }
+    if from < 2 {
+        fill_in(engine)?;
+    }
+    commit(engine, vec![(unfinished, None)])?;
+    info!(to = FORMAT, "done");
+    Ok(())
+}
+
+/// Format 3: rows that stood by kind stand with their identity.
+fn put_together(engine: &Handle) -> Result<(), StoreError> {
+    let mut moved = 0;
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity()) {
+        let prefix = keys::kind(kind);
+        each(engine, &prefix, CHUNK, |key, row, changes| {
+            let mut parts = Parts::after(key, &prefix)?;
+            let identity = Identity::from(parts.name()?);
+            let place = [keys::owned(kind, &identity).as_slice(), parts.rest()].concat();
+            changes.extend([(key.to_vec(), None), (place, Some(row.to_vec()))]);
+            moved += 1;
+            if moved % TOLD_ROWS == 0 {
+                info!(rows = moved, "moved so far");
+            }
+            Ok(())
+        })?;
     }
     Ok(())
 }
 
 fn commit(engine: &Handle, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
-    engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+    engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
     Ok(())
 }
 
@@ -104,7 +133,8 @@ struct Identity1 {
     made_ms: u64,
 }
 
-fn to_2(engine: &Handle) -> Result<(), StoreError> {
+/// Format 2, in today's places.
+fn fill_in(engine: &Handle) -> Result<(), StoreError> {
     let logins = keys::kind(Kind::Login);
     each(engine, &logins, CHUNK, |key, row, changes| {
         let mut parts = Parts::after(key, &logins)?;
@@ -112,19 +142,21 @@ fn to_2(engine: &Handle) -> Result<(), StoreError> {
         changes.push((keys::own_login(&identity, parts.name()?, parts.name()?, parts.name()?), Some(Bytes::new())));
         Ok(())
     })?;
-    each(engine, &keys::kind(Kind::Identity), CHUNK, |key, row, changes| {
-        if let Ok(Identity1 { pool, made_ms }) = rows::decode(row) {
+    let people = keys::people();
+    each(engine, &people, CHUNK, |key, row, changes| {
+        if Kind::Identity.is_of(key)
+            && let Ok(Identity1 { pool, made_ms }) = rows::decode(row)
+        {
             let row = IdentityRow { pool, made_ms, moved_to: None, merged: Vec::new(), pushes: 0 };
             changes.push((key.to_vec(), Some(rows::encode(&row)?)));
         }
-        Ok(())
-    })?;
-    let heads = keys::kind(Kind::Head);
-    each(engine, &heads, CHUNK, |key, row, changes| {
+        if !Kind::Head.is_of(key) {
+            return Ok(());
+        }
         // One of today's was made before the step was interrupted.
         let Ok(Head1 { version, records, bytes, modified_ms, conflicts }) = rows::decode(row) else { return Ok(()) };
-        let mut parts = Parts::after(key, &heads)?;
-        let (identity, dataset) = (Identity::from(parts.name()?), parts.dataset()?);
+        let identity = Identity::from(Parts::after(key, &people)?.name()?);
+        let dataset = Parts::after(key, &keys::heads(&identity))?.dataset()?;
         let tombstones = find_tombstones(engine, &keys::of_dataset(Kind::Version, &identity, &dataset), |version, ordinal, row| {
             let gone = (keys::gone(&identity, &dataset, version, ordinal), Some(rows::encode(&row)?));
             commit(engine, vec![gone])

@@ -114,7 +114,7 @@ impl Store {
             None => {
                 let epoch = keys::meta("epoch");
                 let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), migrate::format_row(migrate::FORMAT)?];
-                engine.commit(&[engine::Batch { guards: vec![(epoch, None)], rows }])?;
+                engine.commit(vec![engine::Batch { guards: vec![(epoch, None)], rows }])?;
             }
             Some(migrate::FORMAT) => {}
             Some(format) => migrate::run(&engine, format)?,

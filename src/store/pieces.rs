@@ -12,24 +12,26 @@ const COUNT_BYTES: usize = 2;
 pub(super) const NUMBER_BYTES: usize = 2;
 
 /// How many rows a content takes.
-pub(super) fn count(content: &[u8]) -> u16 {
+fn count(content: &[u8]) -> u16 {
     // A content is bounded by a dataset's bytes; 65,535 pieces are 3 GiB.
     content.len().div_ceil(PIECE_BYTES).clamp(1, u16::MAX.into()) as u16
 }
 
-/// The rows of a content.
-pub(super) fn cut(key: &[u8], content: &[u8]) -> Vec<(Bytes, Bytes)> {
-    let pieces = count(content);
-    (0..pieces)
-        .map(|piece| {
-            let from = usize::from(piece) * PIECE_BYTES;
-            let part = &content[from..content.len().min(from + PIECE_BYTES)];
-            let mut row = Vec::with_capacity(COUNT_BYTES + part.len());
-            row.extend_from_slice(&pieces.to_be_bytes());
-            row.extend_from_slice(part);
-            (piece_key(key, piece), row)
-        })
-        .collect()
+/// Adds the rows of a content, and says how many they are.
+pub(super) fn cut(key: &[u8], mut content: Bytes, rows: &mut Vec<(Bytes, Option<Bytes>)>) -> u16 {
+    let pieces = count(&content);
+    if pieces == 1 {
+        content.splice(..0, pieces.to_be_bytes());
+        rows.push((piece_key(key, 0), Some(content)));
+        return pieces;
+    }
+    for (piece, part) in (0..pieces).zip(content.chunks(PIECE_BYTES)) {
+        let mut row = Vec::with_capacity(COUNT_BYTES + part.len());
+        row.extend_from_slice(&pieces.to_be_bytes());
+        row.extend_from_slice(part);
+        rows.push((piece_key(key, piece), Some(row)));
+    }
+    pieces
 }
 
 /// The key of one piece.
@@ -59,10 +61,13 @@ mod tests {
     fn what_was_cut_is_put_together_again() {
         for length in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7] {
             let content: Bytes = (0..length).map(|n| (n % 251) as u8).collect();
-            let rows = cut(b"key", &content);
-            assert_eq!(rows.len(), usize::from(count(&content)));
+            let mut rows = Vec::new();
+            let pieces = cut(b"key", content.clone(), &mut rows);
+            assert_eq!(rows.len(), usize::from(pieces));
             let mut whole = Vec::new();
-            for (_, row) in &rows {
+            for (at, (key, row)) in rows.iter().enumerate() {
+                assert_eq!(*key, piece_key(b"key", at as u16));
+                let row = row.as_ref().expect("a row");
                 assert!(row.len() <= ROW_BYTES);
                 let (count, part) = part(row).expect("a part");
                 assert_eq!(usize::from(count), rows.len());

@@ -201,7 +201,14 @@ pub struct ConflictRow {
 }
 
 pub(super) fn encode<T: Serialize>(row: &T) -> Result<Bytes, EngineError> {
-    rmp_serde::to_vec(row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
+    let mut bytes = Vec::with_capacity(128);
+    encode_onto(&mut bytes, row)?;
+    Ok(bytes)
+}
+
+/// The same, behind what is there.
+pub(super) fn encode_onto<T: Serialize>(bytes: &mut Bytes, row: &T) -> Result<(), EngineError> {
+    rmp_serde::encode::write(bytes, row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {

@@ -105,7 +105,7 @@ impl Making<'_> {
             let content = history.content(self.now_ms)?;
             row.history_bytes += content.len() as u64;
             let at = keys::history(self.identity, self.dataset, row.version);
-            batch.rows.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
+            pieces::cut(&at, content, &mut batch.rows);
         }
         self.set_due(&mut row, due_ms, &mut batch.rows);
         batch.rows.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
@@ -127,8 +127,8 @@ impl Making<'_> {
         }
         let content = rows::encode(&RecordRow::of(stored))?;
         let at = keys::version(self.identity, self.dataset, *version, ordinal);
-        batch.extend(pieces::cut(&at, &content).into_iter().map(|(key, row)| (key, Some(row))));
-        let pointer = PointerRow { version: *version, ordinal, pieces: pieces::count(&content) };
+        let pieces = pieces::cut(&at, content, batch);
+        let pointer = PointerRow { version: *version, ordinal, pieces };
         batch.push((keys::key(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
         Ok(())
     }

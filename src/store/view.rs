@@ -23,7 +23,7 @@ impl<'a> View<'a> {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         match self.decided.get(key) {
             Some(row) => Ok(row.clone()),
-            None => Ok(self.engine.get(&[key])?.pop().flatten()),
+            None => self.engine.row(key),
         }
     }
 

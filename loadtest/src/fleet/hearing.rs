@@ -74,7 +74,8 @@ impl Fleet {
         match (message, known.stage) {
             (ServerMessage::Welcome { patch, heartbeat_s, .. }, Stage::Greeting) => {
                 known.stage = Stage::Opening;
-                known.patch = patch;
+                // What it wrote and the server has not had yet goes out again.
+                known.patch = patch.max(known.patch);
                 self.heartbeat_s = heartbeat_s;
                 let version = known.version;
                 let position = self.epoch.clone().filter(|_| version > 0).map(|epoch| Position { epoch, version });

@@ -1,14 +1,18 @@
 //! Everything a little, for long: what grows?
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use driftless_protocol::ServerMessage;
+use driftless_protocol::{Change, ServerMessage};
 
-use crate::fleet::{Fleet, What};
+use crate::fleet::{Fleet, What, change};
 use crate::machine::{Process, folder_bytes};
 use crate::run::{Run, TURN, value};
 use crate::scenario::Soak;
 use crate::times::Times;
+
+/// How long the last writes may wait for their answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
 pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     run.report.rate_says = "writes";
@@ -46,7 +50,7 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     report.figure("sessions_astray", open - f64::from(fleet.size()), "sessions", "that the server counts, more than there are");
     report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
     report.figure("writes", work.written as f64, "writes", "in all");
-    report.figure("unanswered", work.unanswered(), "writes", "that were not answered, without those of sockets that were cut");
+    report.figure("unanswered", work.unanswered.len() as f64, "writes", "that were not answered, those of cut sockets included");
     report.figure("returns", work.returns as f64, "times", "that a device lost its socket and came back");
     report.times("written", "from when a write was due to its acknowledgement", work.times);
     Ok(())
@@ -100,25 +104,24 @@ fn fill(run: &mut Run, fleet: &mut Fleet, soak: &Soak) -> Result<(), String> {
 /// What was done so far.
 #[derive(Default)]
 struct Work {
-    sent: u64,
     written: u64,
-    /// Writes whose socket was cut before their answer.
-    cut: u64,
     returns: u64,
     times: Times,
-    due: std::collections::HashMap<(u32, u64), Instant>,
+    /// Writes without an answer, by device and number. As an app's, they wait for its next session, and go out again.
+    unanswered: BTreeMap<(u32, u64), Unanswered>,
+}
+
+struct Unanswered {
+    due: Instant,
+    changes: Vec<Change>,
 }
 
 impl Work {
-    fn unanswered(&self) -> f64 {
-        (self.sent - self.written - self.cut) as f64
-    }
-
     fn go_on(&mut self, run: &mut Run, fleet: &mut Fleet, soak: &Soak, time: Duration) -> Result<(), String> {
         run.begin("writes, and devices that go and come", time.as_secs());
         let (began, mut news) = (Instant::now(), Vec::new());
         let (mut sent, mut cut) = (0_u64, 0_u64);
-        while began.elapsed() < time || (!self.due.is_empty() && began.elapsed() < time + Duration::from_secs(10)) {
+        while began.elapsed() < time || (!self.unanswered.is_empty() && began.elapsed() < time + LAST_ANSWERS) {
             let seconds = began.elapsed().min(time).as_secs_f64();
             while (sent as f64) < seconds * soak.rate {
                 let due = began + Duration::from_secs_f64(sent as f64 / soak.rate);
@@ -126,22 +129,27 @@ impl Work {
                 sent += 1;
             }
             while (cut as f64) < seconds * soak.churn {
-                self.cut(run, fleet);
+                cut_off(run, fleet);
                 cut += 1;
             }
             fleet.turn(Duration::from_millis(2), &mut news)?;
             for one in news.drain(..) {
                 match one.what {
                     What::Says(ServerMessage::Written { id, .. }) => {
-                        if let Some(due) = self.due.remove(&(one.device, id)) {
-                            self.times.add(one.at.saturating_duration_since(due));
+                        if let Some(write) = self.unanswered.remove(&(one.device, id)) {
+                            self.times.add(one.at.saturating_duration_since(write.due));
                             self.written += 1;
                             run.watch.done(1);
                         }
                     }
                     What::Says(ServerMessage::Changes { .. }) => {}
                     What::Says(other) => return Err(format!("device {} was told {other:?}", one.device)),
-                    What::Open { .. } => self.returns += 1,
+                    What::Open { .. } => {
+                        self.returns += 1;
+                        for ((device, id), write) in self.unanswered.range((one.device, 0)..(one.device + 1, 0)) {
+                            fleet.send(*device, *id, write.changes.clone());
+                        }
+                    }
                     What::Ended { code } => return Err(format!("the socket of device {} ended with {code:?}", one.device)),
                 }
             }
@@ -151,25 +159,24 @@ impl Work {
         Ok(())
     }
 
+    /// Some device writes, whether it is there or not.
     fn write(&mut self, run: &mut Run, fleet: &mut Fleet, soak: &Soak, due: Instant) {
         let device = run.chance.u32(..fleet.size());
+        let key = format!("k{}", run.chance.u32(..soak.records));
+        let changes = vec![change(&key, value(&mut run.chance, soak.value_bytes))];
+        let id = fleet.number(device);
         if fleet.is_open(device) {
-            let key = format!("k{}", run.chance.u32(..soak.records));
-            let id = fleet.put(device, &key, value(&mut run.chance, soak.value_bytes));
-            self.due.insert((device, id), due);
-            self.sent += 1;
+            fleet.send(device, id, changes.clone());
         }
+        self.unanswered.insert((device, id), Unanswered { due, changes });
     }
+}
 
-    /// A device loses its socket, and comes back at once.
-    fn cut(&mut self, run: &mut Run, fleet: &mut Fleet) {
-        let device = run.chance.u32(..fleet.size());
-        if fleet.is_open(device) {
-            fleet.dismiss(device);
-            fleet.summon(device);
-            let before = self.due.len();
-            self.due.retain(|(one, _), _| *one != device);
-            self.cut += (before - self.due.len()) as u64;
-        }
+/// A device loses its socket, and comes back at once.
+fn cut_off(run: &mut Run, fleet: &mut Fleet) {
+    let device = run.chance.u32(..fleet.size());
+    if fleet.is_open(device) {
+        fleet.dismiss(device);
+        fleet.summon(device);
     }
 }

@@ -75,18 +75,23 @@ impl Tap {
         *self.lock() = None;
     }
 
-    /// Notes what a group changed behind the point that a copy has reached. Called once the group is durable.
-    pub(super) fn note(&self, batches: &[Batch]) {
+    /// What a group changes behind the point that a copy has reached.
+    pub(super) fn behind(&self, batch: &Batch) -> Vec<Row> {
+        let copy = self.lock();
+        let Some(under_way) = copy.as_ref() else { return Vec::new() };
+        batch.rows.iter().filter(|(key, _)| *key < under_way.cursor).cloned().collect()
+    }
+
+    /// Notes that. Called once the group is durable.
+    pub(super) fn note(&self, rows: Vec<Row>) {
         let mut copy = self.lock();
         let Some(under_way) = copy.as_mut() else { return };
         if under_way.asker.strong_count() == 0 || under_way.noted_bytes > NOTED_BYTES {
             *copy = None;
             return;
         }
-        for (key, row) in batches.iter().flat_map(|batch| &batch.rows).filter(|(key, _)| *key < under_way.cursor) {
-            under_way.noted_bytes += key.len() + row.as_ref().map_or(0, Vec::len);
-            under_way.noted.push((key.clone(), row.clone()));
-        }
+        under_way.noted_bytes += rows.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        under_way.noted.extend(rows);
     }
 }
 

@@ -99,7 +99,7 @@ pub fn restore(
     let mut done = 0;
     Checker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;
-        engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+        engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
         progress(done, summary.rows);
         Ok::<(), RestoreError>(())
     })?;
@@ -125,7 +125,10 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     before.push((number, store.epoch.clone()));
     before.drain(..before.len().saturating_sub(EPOCHS));
     let oldest = before.first().map_or(number, |(oldest, _)| *oldest);
-    migrate::each(engine, &keys::kind(Kind::Head), CHUNK, |key, row, changes| {
+    migrate::each(engine, &keys::people(), CHUNK, |key, row, changes| {
+        if !Kind::Head.is_of(key) {
+            return Ok(());
+        }
         let mut head: HeadRow = rows::decode(row)?;
         head.shared.push((number, head.version));
         head.shared.retain(|(at, _)| *at >= oldest);
@@ -134,6 +137,6 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     })?;
     let lineage = LineageRow { number: number + 1, before };
     let rows = vec![(keys::meta("epoch"), Some(rows::encode(fresh)?)), (keys::meta("lineage"), Some(rows::encode(&lineage)?))];
-    engine.commit(&[Batch { guards: Vec::new(), rows }])?;
+    engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
     Ok(())
 }

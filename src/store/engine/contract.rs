@@ -25,7 +25,7 @@ pub trait Engine: Send + Sync {
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
 
     /// Applies batches in order and makes them durable together.
-    fn commit(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError>;
+    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError>;
 
     /// Bytes that the store takes on disk.
     fn bytes_on_disk(&self) -> Result<u64, EngineError>;

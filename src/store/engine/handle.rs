@@ -103,6 +103,11 @@ impl Handle {
         self.ask(|engine| engine.get(&keys))
     }
 
+    /// The value of one row.
+    pub fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        Ok(self.ask(|engine| engine.get(&[key]))?.pop().flatten())
+    }
+
     /// Up to `limit` rows from `start` on, below `end`, in order, all of one moment.
     pub fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         let start = commits::start(start);
@@ -110,13 +115,12 @@ impl Handle {
     }
 
     /// Applies batches in order and makes them durable together. After [`EngineError::Io`] their outcome is unknown and the store is failed.
-    pub fn commit(&self, batches: &[Batch]) -> Result<Vec<Committed>, EngineError> {
+    pub fn commit(&self, mut batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
         let mut commits = self.commits();
-        check_rows(batches)?;
-        self.storage.check_space(batches)?;
-        let count = commits.next();
-        let all: Vec<&Batch> = batches.iter().chain([&count]).collect();
-        let outcome = self.try_ask(|engine| engine.commit(&all));
+        check_rows(&batches)?;
+        self.storage.check_space(&batches)?;
+        batches.push(commits.next());
+        let outcome = self.try_ask(|engine| engine.commit(batches));
         match outcome {
             Ok(Ok(mut done)) => {
                 done.pop();

@@ -202,19 +202,18 @@ impl Engine for Journaled {
         self.shared.layers().scan(&*self.tree, start, end, limit)
     }
 
-    fn commit(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError> {
+    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = journal.as_mut().ok_or_else(|| io("the journal is closed"))?;
         self.make_room(journal)?;
         let Resolved { done, rows } = resolve(batches, |key| Ok(self.get(&[key])?.pop().flatten()))?;
-        if let Some((_, Some(row))) = rows.iter().find(|(_, row)| row.is_some_and(|row| row.len() > ROW_BYTES)) {
+        if let Some((_, Some(row))) = rows.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
             return Err(io(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len())));
         }
         if rows.is_empty() {
             return Ok(done);
         }
-        journal.append(rows.iter().map(|(key, row)| (*key, row.map(Vec::as_slice))))?;
-        let rows: Vec<(Bytes, Option<Bytes>)> = rows.into_iter().map(|(key, row)| (key.to_vec(), row.cloned())).collect();
+        journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
         let mut layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
         rows.into_iter().for_each(|(key, row)| layers.young.set(key, row));
         Ok(done)

@@ -54,6 +54,9 @@ impl Layers {
 
     /// Rows as they are below these layers' and in them.
     pub(super) fn get(&self, tree: &dyn Tree, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
+        if let [key] = keys {
+            return self.find(key).map_or_else(|| tree.get(keys), |row| Ok(vec![row.clone()]));
+        }
         let found: Vec<Option<&Option<Bytes>>> = keys.iter().map(|key| self.find(key)).collect();
         let missed: Vec<&[u8]> = keys.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(key, _)| *key).collect();
         let mut below = if missed.is_empty() { Vec::new() } else { tree.get(&missed)? }.into_iter();

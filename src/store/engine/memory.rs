@@ -180,16 +180,16 @@ impl Engine for Memory {
         range.map(|(key, row)| Ok((key.clone(), frame::open(key, row)?))).collect()
     }
 
-    fn commit(&self, batches: &[&Batch]) -> Result<Vec<Committed>, EngineError> {
+    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
         let mut inner = self.inner();
         inner.meet(Call::Space)?;
         inner.meet(Call::Commit)?;
         let Resolved { done, rows } = resolve(batches, |key| inner.one(key))?;
-        let seal = |(key, row): &(&[u8], Option<&Bytes>)| row.map(|row| frame::seal(key, row)).transpose();
+        let seal = |(key, row): &(Bytes, Option<Bytes>)| row.as_ref().map(|row| frame::seal(key, row)).transpose();
         let sealed: Vec<Option<Bytes>> = rows.iter().map(seal).collect::<Result<_, _>>()?;
         for ((key, _), row) in rows.into_iter().zip(sealed) {
-            Inner::set(&mut inner.rows, key.to_vec(), row.clone());
-            inner.unflushed.push((key.to_vec(), row));
+            Inner::set(&mut inner.rows, key.clone(), row.clone());
+            inner.unflushed.push((key, row));
         }
         inner = self.1.wait_while(inner, |inner| inner.held).unwrap_or_else(PoisonError::into_inner);
         inner.meet(Call::Flush)?;

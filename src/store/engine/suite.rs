@@ -89,7 +89,7 @@ fn guarded(key: &[u8], expected: Option<&[u8]>, batch: Batch) -> Batch {
 }
 
 fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Committed> {
-    engine.commit(&batches.iter().collect::<Vec<_>>()).expect("commits")
+    engine.commit(batches.to_vec()).expect("commits")
 }
 
 fn get(engine: &dyn Engine, key: &[u8]) -> Option<Bytes> {
@@ -186,7 +186,7 @@ fn rows_may_be_empty_and_as_large_as_the_bound<G: Ground>(ground: &G) {
     let engine = ground.open();
     commit(&*engine, &[rows(&[(b"empty", b""), (b"large", &large)])]);
     let over = rows(&[(b"before", b"x"), (b"over", &vec![0; ROW_BYTES + 1])]);
-    assert!(matches!(engine.commit(&[&over]), Err(EngineError::Io(_))), "a row over the bound is refused");
+    assert!(matches!(engine.commit(vec![over]), Err(EngineError::Io(_))), "a row over the bound is refused");
     drop(engine);
     let engine = ground.open();
     assert_eq!(engine.get(&[b"empty", b"large", b"before"]).expect("reads"), [Some(vec![]), Some(large), None]);
@@ -315,7 +315,7 @@ fn a_damaged_row_costs_only_who_reads_it() {
     assert!(memory.damage(b"a"));
     assert!(matches!(engine.get(&[b"a"]), Err(EngineError::Damaged(_))));
     assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()));
-    assert!(matches!(engine.commit(&[&guarded(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
+    assert!(matches!(engine.commit(vec![guarded(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
     assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()), "nothing was applied");
 }
 

@@ -3,6 +3,7 @@ use std::path::Path;
 use driftless_protocol::{Epoch, Op, Position};
 
 use super::erasing::{fill, work};
+use crate::store::keys::Kind;
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
 use crate::store::{Damage, NoCopy, RestoreError, Start, Store, Ticket, restore};
 
@@ -40,7 +41,7 @@ fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreErr
 fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
     // The store's own rows, and what heads note of epochs, are meant to differ.
-    rows.into_iter().filter(|(key, _)| !b"mh".contains(&key[0])).collect()
+    rows.into_iter().filter(|(key, _)| !Kind::Meta.is_of(key) && !Kind::Head.is_of(key)).collect()
 }
 
 fn put(id: u64, name: &str) -> crate::store::Patch {

@@ -1,29 +1,35 @@
 //! Stores of older formats, row by row as those versions wrote them.
 
-use driftless_protocol::{Op, Position};
+use driftless_protocol::{Content, Op, Position};
 
+use super::erasing::work;
 use super::reaping::reap;
 use crate::store::engine::{Batch, Handle};
-use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, write};
-use crate::store::{Decision, Identity, Keeping, LoginKey, Start, Store, migrate, rows};
+use crate::store::keys::Kind;
+use crate::store::support::{CONFIG, all, dataset, device, epoch, me, patch, write};
+use crate::store::{Decision, Identity, Keeping, LoginKey, Start, Store, keys, migrate, rows};
 
 /// Written by the first version: two logins, records, tombstones, a conflict, an acknowledgement, patch results.
 const FORMAT_1: &str = include_str!("format1.rows");
+
+/// Written by the last version that had each kind of row by itself: two identities, a registered phone, records, a tombstone, history, a conflict, an
+/// acknowledgement, patch results, something owed, and the second identity's erasure begun.
+const FORMAT_2: &str = include_str!("format2.rows");
 
 fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
 }
 
-fn old_store(folder: &std::path::Path) {
+fn old_store(folder: &std::path::Path, rows: &str) {
     let engine = Handle::open(folder, &CONFIG).expect("opens");
     let row = |line: &str| line.split_once(' ').map(|(key, row)| (bytes(key), Some(bytes(row)))).expect("a row");
-    engine.commit(&[Batch { guards: Vec::new(), rows: FORMAT_1.lines().map(row).collect() }]).expect("commits");
+    engine.commit(vec![Batch { guards: Vec::new(), rows: rows.lines().map(row).collect() }]).expect("commits");
 }
 
 #[test]
 fn a_store_of_format_1_opens_with_all_that_it_held() {
     let folder = tempfile::tempdir().expect("a folder");
-    old_store(folder.path());
+    old_store(folder.path(), FORMAT_1);
     let store = Store::open(folder.path(), &CONFIG, &epoch("unused")).expect("opens");
     assert_eq!(*store.epoch(), epoch("first"), "devices go on where they were");
     let head = store.head(&me(), &dataset()).expect("reads");
@@ -51,20 +57,78 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
 }
 
 #[test]
-fn a_step_that_was_interrupted_is_taken_again() {
+fn a_store_of_format_2_opens_with_all_that_it_held() {
     let folder = tempfile::tempdir().expect("a folder");
-    old_store(folder.path());
-    let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
-    migrate::run(&engine, 1).expect("migrates");
-    // As if the step's own mark had not been written.
-    let mark = migrate::format_row(1).expect("a row");
-    engine.commit(&[Batch { guards: Vec::new(), rows: vec![mark] }]).expect("commits");
-    let before = engine.scan(b"a", &[u8::MAX], usize::MAX).expect("scans");
-    migrate::run(&engine, 1).expect("migrates again");
-    let after = engine.scan(b"a", &[u8::MAX], usize::MAX).expect("scans");
-    let without_mark = |rows: Vec<(Vec<u8>, Vec<u8>)>| rows.into_iter().filter(|(key, _)| !key.ends_with(b"format")).collect::<Vec<_>>();
-    assert_eq!(without_mark(before), without_mark(after));
-    assert_eq!(migrate::format(&engine).expect("reads"), Some(migrate::FORMAT));
+    old_store(folder.path(), FORMAT_2);
+    let store = Store::open(folder.path(), &CONFIG, &epoch("unused")).expect("opens");
+    let head = store.head(&me(), &dataset()).expect("reads");
+    assert_eq!((head.version, head.records, head.tombstones, head.floor, head.conflicts), (2, 2, 1, 0, 1));
+    let records: Vec<_> = all(&store).into_iter().map(|record| (record.key.to_string(), record.version, record.content)).collect();
+    let value = |json: &str| Content::Value(serde_json::from_str(json).expect("json"));
+    let expected = [("n", 1, value("1")), ("a", 2, value("\"two\""))];
+    assert_eq!(records, expected.map(|(key, version, content)| (key.to_owned(), version, content)));
+    assert_eq!(store.at(&me(), &dataset(), 1).expect("reads").expect("kept").len(), 3, "its history, too");
+    assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1);
+    assert_eq!(store.newest_patch(&me(), &device("phone")).expect("reads"), 2);
+    assert!(matches!(write(&store, &patch(2, "phone", &[("b", Op::Remove, ""), ("a", Op::Put, "\"two\"")])), Decision::Repeated { .. }));
+    assert_eq!(store.devices(&me()).expect("reads").len(), 2);
+    assert_eq!(store.sleepers(&me()).expect("reads")[0].acknowledged, Vec::<u64>::new());
+    let round = store.round(&me()).expect("reads").expect("something is owed");
+    assert_eq!((round.owed[0].version, round.sleepers[0].acknowledged.as_slice()), (2, &[2][..]));
+    // What was under way goes on, and no row is left where it was.
+    let erased = Identity::from("local:2");
+    assert_eq!(store.works(9).expect("reads"), std::slice::from_ref(&erased));
+    work(&store, &erased);
+    let rows = store.engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
+    assert!(rows.iter().all(|(key, _)| !key.windows(7).any(|part| part == b"local:2")));
+    let moved = Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity());
+    assert!(moved.clone().all(|kind| !rows.iter().any(|(key, _)| key.starts_with(&keys::kind(kind)))));
+    // An identity's rows are those of a store that was never anything else.
+    assert!(rows.iter().filter(|(key, _)| moved.clone().any(|kind| kind.is_of(key))).count() > 15);
+}
+
+#[test]
+fn what_was_interrupted_is_done_again() {
+    for (from, old) in [(1, FORMAT_1), (2, FORMAT_2)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        old_store(folder.path(), old);
+        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        assert_eq!(migrate::format(&engine), Ok(Some(from)));
+        migrate::run(&engine, from).expect("migrates");
+        assert_eq!(migrate::format(&engine), Ok(Some(migrate::FORMAT)));
+        let before = engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
+        // As if it had died before its last commit.
+        let mark = (keys::meta("unfinished"), Some(rows::encode(&from).expect("a row")));
+        engine.commit(vec![Batch { guards: Vec::new(), rows: vec![mark] }]).expect("commits");
+        assert_eq!(migrate::format(&engine), Ok(Some(from)), "it is not taken for done");
+        migrate::run(&engine, from).expect("migrates again");
+        assert_eq!(engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans"), before);
+    }
+}
+
+/// Some rows are moved and some are not.
+#[test]
+fn what_was_interrupted_halfway_goes_on() {
+    let whole = tempfile::tempdir().expect("a folder");
+    old_store(whole.path(), FORMAT_2);
+    let engine = Handle::open(whole.path(), &CONFIG).expect("opens");
+    migrate::run(&engine, 2).expect("migrates");
+    let expected = engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
+    for moved in [1, 10, 20] {
+        let folder = tempfile::tempdir().expect("a folder");
+        old_store(folder.path(), FORMAT_2);
+        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        let mut rows = vec![(keys::meta("unfinished"), Some(rows::encode(&2_u32).expect("a row")))];
+        let (kind, prefix) = (Kind::Device, keys::kind(Kind::Device));
+        for (key, row) in engine.scan(&prefix, &keys::after(&prefix), moved).expect("scans") {
+            let mut parts = keys::Parts::after(&key, &prefix).expect("a key");
+            let identity = Identity::from(parts.name().expect("an identity"));
+            rows.extend([([keys::owned(kind, &identity).as_slice(), parts.rest()].concat(), Some(row)), (key, None)]);
+        }
+        engine.commit(vec![Batch { guards: Vec::new(), rows }]).expect("commits");
+        migrate::run(&engine, 2).expect("migrates");
+        assert_eq!(engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans"), expected);
+    }
 }
 
 #[test]
@@ -72,9 +136,9 @@ fn a_store_of_a_newer_format_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
     let newer = migrate::format_row(migrate::FORMAT + 1).expect("a row");
-    let epoch_row = (crate::store::keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
-    engine.commit(&[Batch { guards: Vec::new(), rows: vec![newer, epoch_row] }]).expect("commits");
+    let epoch_row = (keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
+    engine.commit(vec![Batch { guards: Vec::new(), rows: vec![newer, epoch_row] }]).expect("commits");
     drop(engine);
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
-    assert!(refused.contains("format is 3") && refused.contains("newer"), "{refused}");
+    assert!(refused.contains("format is 4") && refused.contains("newer"), "{refused}");
 }

@@ -87,7 +87,7 @@ fn batch(n: u32) -> Batch {
 /// Commits until it no longer goes: how many did, and what the next one met.
 fn commit_until_it_fails(handle: &Handle) -> (u32, EngineError) {
     for n in 0.. {
-        if let Err(error) = handle.commit(&[batch(n)]) {
+        if let Err(error) = handle.commit(vec![batch(n)]) {
             return (n, error);
         }
     }
@@ -122,15 +122,15 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(engine: Kind) {
     check(&handle, commits);
     disk.fill(RESERVE_MIB - 1);
     let deletes = Batch { guards: Vec::new(), rows: vec![(key(0, 0), None), (b"note".to_vec(), Some(b"erased".to_vec()))] };
-    assert!(matches!(handle.commit(std::slice::from_ref(&deletes)), Err(EngineError::Full(_))), "as much set as deleted");
+    assert!(matches!(handle.commit(vec![deletes.clone()]), Err(EngineError::Full(_))), "as much set as deleted");
     let frees = Batch { rows: vec![(b"none".to_vec(), None)], ..deletes };
-    handle.commit(&[frees]).expect("what deletes more than it sets has half of the reserve");
+    handle.commit(vec![frees]).expect("what deletes more than it sets has half of the reserve");
     drop(handle);
     let handle = Handle::open(&disk.store(), &config).expect("the reserve is enough to open it again");
     check(&handle, commits);
-    assert!(matches!(handle.commit(&[batch(commits)]), Err(EngineError::Full(_))));
+    assert!(matches!(handle.commit(vec![batch(commits)]), Err(EngineError::Full(_))));
     disk.free();
-    handle.commit(&[batch(commits)]).expect("there is space again");
+    handle.commit(vec![batch(commits)]).expect("there is space again");
     drop(handle);
     check(&Handle::open(&disk.store(), &config).expect("opens"), commits + 1);
 }
@@ -153,7 +153,7 @@ fn an_engine_that_meets_a_full_disk_recovers(engine: Kind) {
     }
     disk.free();
     // The engine may have met the end of the disk while it moved rows: the next commit is told, and finds the store failed.
-    while let Err(error) = handle.recover().and_then(|()| handle.commit(&[batch(commits)]).map(drop)) {
+    while let Err(error) = handle.recover().and_then(|()| handle.commit(vec![batch(commits)]).map(drop)) {
         println!("{}: {error}", engine.name());
         assert!(matches!(error, EngineError::Io(_)) && handle.is_failed(), "{error}");
     }

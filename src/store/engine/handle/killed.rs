@@ -68,7 +68,7 @@ fn writer() {
     let mut out = std::io::stdout();
     writeln!(out, "\n> {head}").expect("writes");
     for n in head + 1.. {
-        handle.commit(&[batch(n)]).expect("commits");
+        handle.commit(vec![batch(n)]).expect("commits");
         writeln!(out, "\n> {n}").expect("writes");
     }
 }

@@ -27,19 +27,19 @@ fn after_a_commit_of_unknown_outcome_nobody_reads_until_it_is_open_again() {
     for (failing, holds) in [(Call::Commit, false), (Call::Flush, false), (Call::Answer, true)] {
         let memory = Memory::default();
         let handle = over(&memory);
-        handle.commit(&[put("a", "1")]).expect("commits");
+        handle.commit(vec![put("a", "1")]).expect("commits");
         memory.fail_nth(failing, 1);
-        assert!(matches!(handle.commit(&[put("a", "2")]), Err(EngineError::Io(_))), "{failing:?}");
+        assert!(matches!(handle.commit(vec![put("a", "2")]), Err(EngineError::Io(_))), "{failing:?}");
         assert!(handle.is_failed());
         let failed = |outcome| matches!(outcome, Err(EngineError::Failed(why)) if why.contains("made to fail"));
         assert!(failed(handle.get(&["a"]).map(drop)), "what was not durable may be seen in there");
         assert!(failed(handle.scan(b"a", b"z", 9).map(drop)));
-        assert!(failed(handle.commit(&[put("b", "1")]).map(drop)));
+        assert!(failed(handle.commit(vec![put("b", "1")]).map(drop)));
         assert!(failed(handle.bytes_on_disk().map(drop)));
         handle.recover().expect("recovers");
         assert!(!handle.is_failed());
         assert_eq!(kept(&handle, "a").as_deref(), Some(if holds { "2" } else { "1" }), "{failing:?}");
-        handle.commit(&[put("a", "3")]).expect("commits again");
+        handle.commit(vec![put("a", "3")]).expect("commits again");
         assert_eq!(kept(&handle, "a").as_deref(), Some("3"));
     }
 }
@@ -48,10 +48,10 @@ fn after_a_commit_of_unknown_outcome_nobody_reads_until_it_is_open_again() {
 fn a_failed_store_stays_failed_until_the_disk_is_mended() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     memory.fail_always(Call::Flush);
     memory.fail_always(Call::Open);
-    handle.commit(&[put("a", "2")]).expect_err("fails");
+    handle.commit(vec![put("a", "2")]).expect_err("fails");
     for _ in 0..2 {
         assert!(matches!(handle.recover(), Err(EngineError::Open(_))));
         assert!(
@@ -69,7 +69,7 @@ fn a_failed_store_stays_failed_until_the_disk_is_mended() {
 fn a_failed_read_costs_only_itself() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     memory.fail_nth(Call::Get, 2);
     memory.fail_nth(Call::Scan, 1);
     assert_eq!(kept(&handle, "a").as_deref(), Some("1"));
@@ -83,13 +83,13 @@ fn a_failed_read_costs_only_itself() {
 fn a_full_disk_refuses_writes_and_nothing_else() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     memory.fail_always(Call::Space);
-    assert!(matches!(handle.commit(&[put("a", "2")]), Err(EngineError::Full(_))));
+    assert!(matches!(handle.commit(vec![put("a", "2")]), Err(EngineError::Full(_))));
     assert!(!handle.is_failed());
     assert_eq!(kept(&handle, "a").as_deref(), Some("1"));
     memory.mend();
-    handle.commit(&[put("a", "3")]).expect("commits");
+    handle.commit(vec![put("a", "3")]).expect("commits");
     assert_eq!(kept(&handle, "a").as_deref(), Some("3"));
 }
 
@@ -97,26 +97,26 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
 fn a_damaged_row_costs_only_whoever_needs_it() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1"), put("b", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1"), put("b", "1")]).expect("commits");
     assert!(memory.damage(b"a"));
     assert!(get(&handle, "a").expect_err("is damaged").to_string().contains("restore"));
     let guarded = Batch { guards: vec![(b"a".to_vec(), None)], ..put("b", "2") };
-    assert!(matches!(handle.commit(&[guarded]), Err(EngineError::Damaged(_))));
+    assert!(matches!(handle.commit(vec![guarded]), Err(EngineError::Damaged(_))));
     assert!(!handle.is_failed());
     assert_eq!(kept(&handle, "b").as_deref(), Some("1"));
-    handle.commit(&[put("b", "3")]).expect("commits");
+    handle.commit(vec![put("b", "3")]).expect("commits");
 }
 
 #[test]
 fn a_panic_of_the_engine_is_an_error() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     memory.panic_next(Call::Get);
     assert!(matches!(get(&handle, "a"), Err(EngineError::Damaged(why)) if why.contains("made to panic")));
     assert_eq!(kept(&handle, "a").as_deref(), Some("1"), "a read that panicked leaves the others alone");
     memory.panic_next(Call::Flush);
-    assert!(matches!(handle.commit(&[put("a", "2")]), Err(EngineError::Damaged(_))));
+    assert!(matches!(handle.commit(vec![put("a", "2")]), Err(EngineError::Damaged(_))));
     assert!(handle.is_failed(), "nobody knows what became of it");
     memory.panic_next(Call::Open);
     assert!(matches!(handle.recover(), Err(EngineError::Damaged(_))));
@@ -128,9 +128,9 @@ fn a_panic_of_the_engine_is_an_error() {
 fn what_was_not_flushed_is_gone_after_a_crash() {
     let memory = Memory::default();
     let handle = over(&memory);
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     memory.fail_nth(Call::Flush, 1);
-    handle.commit(&[put("a", "2")]).expect_err("fails");
+    handle.commit(vec![put("a", "2")]).expect_err("fails");
     assert_eq!(memory.rows().get(b"a".as_slice()), Some(&b"2".to_vec()), "it is seen in the engine");
     memory.crash();
     assert_eq!(kept(&over(&memory), "a").as_deref(), Some("1"));
@@ -139,7 +139,7 @@ fn what_was_not_flushed_is_gone_after_a_crash() {
 #[test]
 fn rows_of_the_engines_own_are_not_the_stores() {
     let handle = over(&Memory::default());
-    handle.commit(&[put("a", "1")]).expect("commits");
+    handle.commit(vec![put("a", "1")]).expect("commits");
     assert_eq!(handle.scan(b"", b"\xff", usize::MAX).expect("scans"), [(b"a".to_vec(), b"1".to_vec())]);
     assert_eq!(handle.get(&[commits::KEY]).expect("reads"), [Some(1u64.to_be_bytes().to_vec())]);
 }
@@ -148,7 +148,7 @@ fn rows_of_the_engines_own_are_not_the_stores() {
 fn a_row_over_the_bound_is_refused_and_fails_nothing() {
     let handle = over(&Memory::default());
     let over = Batch { guards: Vec::new(), rows: vec![(b"a".to_vec(), Some(vec![0; ROW_BYTES + 1]))] };
-    assert!(matches!(handle.commit(&[put("b", "1"), over]), Err(EngineError::Io(why)) if why.contains("over the engine's")));
+    assert!(matches!(handle.commit(vec![put("b", "1"), over]), Err(EngineError::Io(why)) if why.contains("over the engine's")));
     assert!(!handle.is_failed());
     assert_eq!(kept(&handle, "b"), None);
 }
@@ -159,7 +159,7 @@ fn each_engine_keeps_a_folder_and_opens_it_again() {
         let folder = tempfile::tempdir().expect("folder");
         let config = Config { engine, ..CONFIG };
         let handle = Handle::open(folder.path(), &config).expect("opens");
-        handle.commit(&[put("a", "1")]).expect("commits");
+        handle.commit(vec![put("a", "1")]).expect("commits");
         let second = Handle::open(folder.path(), &config).err().expect("is held").to_string();
         assert!(second.contains(&format!("process {}", std::process::id())), "{second}");
         drop(handle);
@@ -179,7 +179,7 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
         let open = || Handle::open(folder.path(), &config);
         let fill = |rows: std::ops::Range<u8>| {
             let handle = open().expect("opens");
-            rows.for_each(|n| drop(handle.commit(&[put(&n.to_string(), "1")]).expect("commits")));
+            rows.for_each(|n| drop(handle.commit(vec![put(&n.to_string(), "1")]).expect("commits")));
         };
         fill(0..2);
         copy(folder.path(), older.path());
@@ -200,7 +200,7 @@ fn a_folder_from_before_the_journal_gets_one() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = Config { engine, ..CONFIG };
-        Handle::open(folder.path(), &config).expect("opens").commit(&[put("a", "1")]).expect("commits");
+        Handle::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         super::super::journal::FILES.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("is removed"));
         let mark = folder.path().join("engine");
         std::fs::write(&mark, format!("{} 1\n", engine.name())).expect("writes");
@@ -211,7 +211,7 @@ fn a_folder_from_before_the_journal_gets_one() {
             format!("{} 2\n", engine.name()),
             "an older version refuses it from now on"
         );
-        handle.commit(&[put("a", "2")]).expect("commits");
+        handle.commit(vec![put("a", "2")]).expect("commits");
         drop(handle);
         assert_eq!(kept(&Handle::open(folder.path(), &config).expect("opens"), "a").as_deref(), Some("2"));
     }
@@ -222,7 +222,7 @@ fn a_folder_whose_data_is_gone_is_not_taken_for_a_new_one() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = Config { engine, ..CONFIG };
-        Handle::open(folder.path(), &config).expect("opens").commit(&[put("a", "1")]).expect("commits");
+        Handle::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         std::fs::remove_file(folder.path().join(engine.data_file())).expect("is removed");
         let refused = Handle::open(folder.path(), &config).err().expect("is refused").to_string();
         assert!(refused.contains("has no data") && refused.contains("restore"), "{refused}");
@@ -232,7 +232,7 @@ fn a_folder_whose_data_is_gone_is_not_taken_for_a_new_one() {
 #[test]
 fn what_a_crash_left_of_opening_does_not_keep_it_from_opening() {
     let folder = tempfile::tempdir().expect("folder");
-    Handle::open(folder.path(), &CONFIG).expect("opens").commit(&[put("a", "1")]).expect("commits");
+    Handle::open(folder.path(), &CONFIG).expect("opens").commit(vec![put("a", "1")]).expect("commits");
     std::fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half a table").expect("writes");
     assert_eq!(kept(&Handle::open(folder.path(), &CONFIG).expect("opens again"), "a").as_deref(), Some("1"));
 }

@@ -169,7 +169,7 @@ fn commit_until_half_moved_from(ground: &Ground, engine: &Journaled, first: u32)
     ground.tree.hold(true);
     let mut next = first;
     while engine.shared.layers().old.is_none() {
-        engine.commit(&[&batch(next)]).expect("commits");
+        engine.commit(vec![batch(next)]).expect("commits");
         next += 1;
     }
     ground.tree.wait_until_half_moved();
@@ -183,7 +183,7 @@ fn what_is_half_moved_is_not_seen() {
     let next = commit_until_half_moved(&ground, &engine);
     assert!(!ground.tree.state().rows.is_empty());
     check(&engine, 0..next);
-    engine.commit(&[&batch(next)]).expect("commits");
+    engine.commit(vec![batch(next)]).expect("commits");
     check(&engine, 0..next + 1);
     ground.tree.hold(false);
     drop(engine);
@@ -196,12 +196,12 @@ fn a_crash_in_the_middle_of_moving_loses_nothing() {
     let ground = Ground::new();
     let engine = ground.open();
     let next = commit_until_half_moved(&ground, &engine);
-    engine.commit(&[&batch(next)]).expect("commits");
+    engine.commit(vec![batch(next)]).expect("commits");
     let (folder, tree) = ground.crashed();
     ground.tree.hold(false);
     let again = ground.open_at(folder.path(), tree.clone());
     check(&again, 0..next + 1);
-    again.commit(&[&batch(next + 1)]).expect("goes on");
+    again.commit(vec![batch(next + 1)]).expect("goes on");
     check(&again, 0..next + 2);
     drop(again);
     assert_eq!(tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 2));
@@ -211,7 +211,7 @@ fn a_crash_in_the_middle_of_moving_loses_nothing() {
 fn the_engines_own_rows_are_moved_last() {
     let ground = Ground::new();
     let engine = ground.open();
-    (0..9).for_each(|n| drop(engine.commit(&[&batch(n)]).expect("commits")));
+    (0..9).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
     drop(engine);
     let written = ground.tree.state().written.clone();
     assert_eq!(written.last(), Some(&commits::KEY.to_vec()));
@@ -224,15 +224,15 @@ fn a_mover_that_fails_is_told_by_the_next_commit_and_loses_nothing() {
         let ground = Ground::new();
         (ground.tree.state().fails, ground.tree.state().panics) = (fails.clone(), panics);
         let engine = ground.open();
-        let done = (0..1000).map_while(|n| engine.commit(&[&batch(n)]).ok()).count() as u32;
-        let told = engine.commit(&[&batch(done)]).expect_err("it is stuck");
+        let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
+        let told = engine.commit(vec![batch(done)]).expect_err("it is stuck");
         assert!(matches!(told, EngineError::Io(_)), "opening it again may help: {told}");
         check(&engine, 0..done);
         drop(engine);
         (ground.tree.state().fails, ground.tree.state().panics) = (None, false);
         let engine = ground.open();
         check(&engine, 0..done);
-        engine.commit(&[&batch(done)]).expect("commits again");
+        engine.commit(vec![batch(done)]).expect("commits again");
         drop(engine);
         assert_eq!(ground.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..done + 1));
     }
@@ -247,7 +247,7 @@ fn a_tree_that_panics_again_is_damaged() {
         let engine = ground.open();
         check(&engine, 0..done);
         let told = loop {
-            match engine.commit(&[&batch(done)]) {
+            match engine.commit(vec![batch(done)]) {
                 Ok(_) => done += 1,
                 Err(error) => break error,
             }
@@ -262,11 +262,11 @@ fn a_tree_that_panics_again_is_damaged() {
 fn a_gap_between_the_files_and_the_tree_is_refused() {
     let ground = Ground::new();
     let engine = ground.open();
-    (0..3).for_each(|n| drop(engine.commit(&[&batch(n)]).expect("commits")));
+    (0..3).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
     drop(engine);
     let engine = ground.open();
     let next = commit_until_half_moved_from(&ground, &engine, 3);
-    engine.commit(&[&batch(next)]).expect("commits");
+    engine.commit(vec![batch(next)]).expect("commits");
     type Spoil = fn(&Path, &Plain);
     let older = |folder: &Path| {
         let generation = |path: &PathBuf| Journal::open(path.clone()).expect("opens").0.generation();
@@ -288,7 +288,7 @@ fn a_gap_between_the_files_and_the_tree_is_refused() {
         after.0.retain(|(name, bytes)| !bytes.is_empty() || before.0.iter().any(|(known, _)| known == name));
         assert_eq!(after, before, "nothing was moved");
         let accepted = ground.try_open(folder.path(), tree, false).expect("the loss is accepted");
-        accepted.commit(&[&batch(next + 1)]).expect("commits");
+        accepted.commit(vec![batch(next + 1)]).expect("commits");
         let newest = Some((next + 1).to_be_bytes().to_vec());
         assert_eq!(accepted.get(&[b"head"]).expect("reads"), [newest]);
     }
@@ -314,12 +314,12 @@ fn the_order_of_the_files_holds_over_many_crashes() {
         let engine = ground.open();
         check(&engine, 0..done);
         for _ in 0..round {
-            engine.commit(&[&batch(done)]).expect("commits");
+            engine.commit(vec![batch(done)]).expect("commits");
             done += 1;
         }
         ground.tree.hold(round % 2 == 1);
         if round % 3 == 0 {
-            engine.commit(&[&batch(done)]).expect("commits");
+            engine.commit(vec![batch(done)]).expect("commits");
             done += 1;
         }
         // Nothing is being moved while the files are copied: it is done, or waits.
@@ -339,8 +339,8 @@ fn without_room_commits_go_on_until_the_journal_is_full() {
     let ground = Ground::new();
     let engine = ground.open();
     ground.room.store(false, Ordering::SeqCst);
-    let done = (0..1000).map_while(|n| engine.commit(&[&batch(n)]).ok()).count() as u32;
-    assert!(matches!(engine.commit(&[&batch(done)]), Err(EngineError::Full(_))));
+    let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
+    assert!(matches!(engine.commit(vec![batch(done)]), Err(EngineError::Full(_))));
     assert!(ground.tree.state().rows.is_empty());
     check(&engine, 0..done);
     drop(engine);
@@ -349,7 +349,7 @@ fn without_room_commits_go_on_until_the_journal_is_full() {
     ground.room.store(true, Ordering::SeqCst);
     // The mover asks again by itself.
     let begun = std::time::Instant::now();
-    while engine.commit(&[&batch(done)]).is_err() {
+    while engine.commit(vec![batch(done)]).is_err() {
         assert!(begun.elapsed() < Duration::from_secs(30), "it goes on");
         std::thread::yield_now();
     }
