@@ -33,14 +33,15 @@ fn main() {
         ed25519.public_key().as_der().unwrap().as_ref().to_vec(),
         rsa.public_key().as_der().unwrap().as_ref().to_vec(),
     ];
+    let rs256 = move |message: &[u8]| {
+        let mut signature = vec![0; rsa.public_modulus_len()];
+        rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
+        signature
+    };
     let signers: [(&str, Sign); 3] = [
         ("ES256", Box::new(move |message| p256.sign(&random, message).unwrap().as_ref().to_vec())),
         ("EdDSA", Box::new(move |message| ed25519.sign(message).as_ref().to_vec())),
-        ("RS256", Box::new(move |message| {
-            let mut signature = vec![0; rsa.public_modulus_len()];
-            rsa.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature).unwrap();
-            signature
-        })),
+        ("RS256", Box::new(rs256)),
     ];
     println!("{:<8} {:>10} {:>10}", "", "first, us", "again, us");
     let minted = |number: u64| {

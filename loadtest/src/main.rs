@@ -140,7 +140,9 @@ fn build() -> Result<PathBuf, String> {
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("driftless");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(sources).args(["build", "--locked", "--package", "driftless", "--bin", "driftless", "--target-dir"]).arg(target);
+    // Named together with this one: with its features alone all of what the server needs would be compiled once more.
+    let packages = ["--package", "driftless", "--package", "driftless-loadtest", "--bin", "driftless"];
+    command.current_dir(sources).args(["build", "--locked"]).args(packages).arg("--target-dir").arg(target);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

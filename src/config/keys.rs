@@ -70,7 +70,11 @@ pub const KEYS: &[Key] = &[
         default: "\"sled\"",
         says: "What keeps the rows: sled, or redb (smaller, faster when much is written for long, and opening it reads all of it). A folder stays with the one that made it.",
     },
-    Key { name: "store.cache_mib", default: "256", says: "Memory for the store's page cache, in MiB; it is aimed at, not promised." },
+    Key {
+        name: "store.cache_mib",
+        default: "256",
+        says: "The store's page cache, in MiB of pages as they are on disk. In memory they take two to three times as much.",
+    },
     Key {
         name: "store.journal_mib",
         default: "8",
