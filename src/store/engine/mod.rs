@@ -51,7 +51,7 @@ pub type Bytes = Vec<u8>;
 pub struct Config {
     /// Which engine. A folder keeps the one that it was made with.
     pub engine: Kind,
-    /// Memory that the engine aims to use for its page cache, in MiB.
+    /// The engine's page cache, in MiB of pages as they are on disk; in memory sled takes two to three times as much.
     pub cache_mib: u64,
     /// How much is committed to the journal, in MiB, before it is moved into the engine's tree; 0: each commit at once. As much of rows is
     /// kept in memory; while the tree is slow up to four times as much of both, and as much again on its way.
