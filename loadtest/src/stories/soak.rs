@@ -34,10 +34,11 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     let end = Sizes::of(run);
     let still_open = run.server.counter("driftless_session_open")?;
     let report = &mut run.report;
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let percent = |late: u64, early: u64| 100.0 * (late as f64 / early.max(1) as f64 - 1.0);
     report.figure("memory_growth_percent", percent(late.memory, early.memory), "%", "from the first quarter of the load to its end");
-    report.figure("memory_mib", late.memory as f64 / f64::from(1 << 20), "MiB", "at the end of the load");
-    report.figure("memory_gone_mib", end.memory as f64 / f64::from(1 << 20), "MiB", "when all are gone");
+    report.figure("memory_mib", mib(late.memory), "MiB", "at the end of the load");
+    report.figure("memory_gone_mib", mib(end.memory), "MiB", "when all are gone");
     report.figure("thread_growth", end.threads as f64 - early.threads as f64, "threads", "from then to the end");
     report.figure(
         "files_left",
@@ -46,6 +47,8 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
         "more than before, apart from sockets",
     );
     report.figure("disk_growth_percent", percent(late.disk, early.disk), "%", "of the store, from the first quarter to the load's end");
+    report.figure("disk_early_mib", mib(early.disk), "MiB", "of the store, after the first quarter");
+    report.figure("disk_mib", mib(late.disk), "MiB", "at the end of the load");
     report.figure("disk_rest_percent", percent(rested.disk, late.disk), "%", "after the load");
     report.figure("sessions_astray", open - f64::from(fleet.size()), "sessions", "that the server counts, more than there are");
     report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
