@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-/// Signatures of a generation; of two generations the older one is dropped. Under a MiB for each key.
-const GENERATION: usize = 8192;
+/// Signatures of a generation; of two generations the older one is dropped. About half a MiB for each key.
+const GENERATION: usize = 7168;
 
 /// SHA-256.
 pub(super) type Hash = [u8; 32];

@@ -32,8 +32,11 @@ const TOLD_ROWS: u64 = 100_000;
 pub(super) fn format(engine: &Handle) -> Result<Option<u32>, StoreError> {
     let keys = [keys::meta("format"), keys::meta("epoch"), keys::meta(UNFINISHED)];
     let [format, epoch, unfinished] = <[_; 3]>::try_from(engine.get(&keys)?).unwrap_or([None, None, None]);
-    match (unfinished.or(format), epoch) {
-        (Some(row), _) => Ok(Some(rows::decode(&row)?)),
+    let read = |row: Option<Bytes>| row.map(|row| rows::decode::<u32>(&row)).transpose();
+    let (format, unfinished) = (read(format)?, read(unfinished)?);
+    // A newer version may have left it halfway: what it was before says nothing then.
+    match (unfinished.filter(|_| format <= Some(FORMAT)).or(format), epoch) {
+        (Some(format), _) => Ok(Some(format)),
         (None, Some(_)) => Ok(Some(1)),
         (None, None) => Ok(None),
     }

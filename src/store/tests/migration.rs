@@ -137,7 +137,9 @@ fn a_store_of_a_newer_format_is_refused() {
     let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
     let newer = migrate::format_row(migrate::FORMAT + 1).expect("a row");
     let epoch_row = (keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
-    engine.commit(vec![Batch { guards: Vec::new(), rows: vec![newer, epoch_row] }]).expect("commits");
+    // Even if it was left on its way there from this version's.
+    let halfway = (keys::meta("unfinished"), Some(rows::encode(&migrate::FORMAT).expect("a row")));
+    engine.commit(vec![Batch { guards: Vec::new(), rows: vec![newer, epoch_row, halfway] }]).expect("commits");
     drop(engine);
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
     assert!(refused.contains("format is 4") && refused.contains("newer"), "{refused}");
