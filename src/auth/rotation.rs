@@ -46,6 +46,16 @@ async fn a_withdrawn_key_is_believed_for_the_cache_lifetime_only() {
 }
 
 #[tokio::test]
+async fn a_key_that_was_replaced_under_its_name_proves_nothing_any_more() {
+    let (issuer, verifier) = issuer_with_key("k").await;
+    let token = token_of(&P256, "k");
+    accepted(&verifier, &token).await;
+    issuer.publish(&[Signer::new_p256().jwk("k")]);
+    let fetched_s = NOW_S + CACHE_LIFETIME_S;
+    assert_eq!(verifier.verify(&token, fetched_s).await, Err(Refusal::BadSignature), "though it was believed before");
+}
+
+#[tokio::test]
 async fn storm_of_unknown_kids() {
     let (issuer, verifier) = issuer_with_key("k").await;
     let tokens: Vec<_> = (0..1_000).map(|n| token_of(&Signer::Shared(Vec::new()), &format!("unknown-{n}"))).collect();

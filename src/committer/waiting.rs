@@ -2,7 +2,6 @@
 //!
 //! It parks itself. A timer of the runtime would wake one of the runtime's threads at each wait, only to tell it of an earlier moment.
 
-use std::cell::OnceCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -21,13 +20,9 @@ impl Wake for Parked {
     }
 }
 
-thread_local! {
-    static WAKER: OnceCell<Waker> = const { OnceCell::new() };
-}
-
 /// What a future comes to; `None`: the moment came first. Not for a thread of the runtime.
 pub(super) fn until<T>(moment: Option<Instant>, future: impl Future<Output = T>) -> Option<T> {
-    let waker = WAKER.with(|waker| waker.get_or_init(|| Waker::from(Arc::new(Parked(std::thread::current())))).clone());
+    let waker = Waker::from(Arc::new(Parked(std::thread::current())));
     let (mut context, mut future) = (Context::from_waker(&waker), pin!(future));
     loop {
         if let Poll::Ready(value) = future.as_mut().poll(&mut context) {

@@ -86,9 +86,7 @@ impl Kind {
         };
         kind == Some(&(self as u8))
     }
-}
 
-impl Kind {
     /// Every kind.
     pub(super) const ALL: [Kind; 21] = [
         Kind::Meta,

@@ -20,7 +20,7 @@ use super::{Identity, StoreError, pieces};
 pub(super) const FORMAT: u32 = 3;
 
 /// Rows that are read at a time: 6 MiB of the largest.
-const CHUNK: usize = 128;
+pub(super) const CHUNK: usize = 128;
 
 /// The row that says which format a store comes from while it is being brought to today's.
 const UNFINISHED: &str = "unfinished";

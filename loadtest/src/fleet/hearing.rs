@@ -74,7 +74,7 @@ impl Fleet {
         match (message, known.stage) {
             (ServerMessage::Welcome { patch, heartbeat_s, .. }, Stage::Greeting) => {
                 known.stage = Stage::Opening;
-                // What it wrote and the server has not had yet goes out again.
+                // The server may not have had all that it wrote: those numbers are taken.
                 known.patch = patch.max(known.patch);
                 self.heartbeat_s = heartbeat_s;
                 let version = known.version;

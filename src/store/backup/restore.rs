@@ -25,9 +25,6 @@ const UNFINISHED: &str = ".restoring";
 /// The file that says which engine a folder is of.
 const ENGINE_MARK: &str = "engine";
 
-/// Heads that are rewritten at a time.
-const CHUNK: usize = 512;
-
 /// Why there is no fresh store.
 #[derive(Debug)]
 pub enum RestoreError {
@@ -125,7 +122,7 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     before.push((number, store.epoch.clone()));
     before.drain(..before.len().saturating_sub(EPOCHS));
     let oldest = before.first().map_or(number, |(oldest, _)| *oldest);
-    migrate::each(engine, &keys::people(), CHUNK, |key, row, changes| {
+    migrate::each(engine, &keys::people(), migrate::CHUNK, |key, row, changes| {
         if !Kind::Head.is_of(key) {
             return Ok(());
         }

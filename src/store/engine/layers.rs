@@ -17,18 +17,17 @@ const ROW_OVERHEAD: usize = 100;
 #[derive(Default)]
 pub(super) struct Layer {
     pub rows: BTreeMap<Bytes, Option<Bytes>>,
-    /// Bytes of keys and values, and of what keeping them takes.
+    /// Bytes of keys and values with the room that they have, and of what keeping them takes.
     pub bytes: usize,
 }
 
 impl Layer {
     pub(super) fn set(&mut self, key: Bytes, row: Option<Bytes>) {
-        let length = row.as_ref().map_or(0, Vec::len);
-        let key_length = key.len();
-        self.bytes += length;
+        let key_bytes = key.capacity();
+        self.bytes += row.as_ref().map_or(0, Vec::capacity);
         match self.rows.insert(key, row) {
-            Some(old) => self.bytes -= old.map_or(0, |old| old.len()),
-            None => self.bytes += key_length + ROW_OVERHEAD,
+            Some(old) => self.bytes -= old.map_or(0, |old| old.capacity()),
+            None => self.bytes += key_bytes + ROW_OVERHEAD,
         }
     }
 
