@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use driftless::hub::{self, Hub, Mailbox, Taken};
-use driftless::merge::{Head, Policy, Stored, Terms, merge};
+use driftless::merge::{Head, Policy, Terms, merge};
 use driftless::store::{Config, Identity, LoginKey, Patch, Rules, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
@@ -187,12 +187,11 @@ fn decode(codec: Codec, rounds: u64) -> Step {
 
 fn merge_one(rounds: u64) -> Step {
     let (device, limits) = (phone(), Limits::default());
-    let current: Vec<Option<Stored>> = (0..rounds).map(|_| None).collect();
-    let changes = [change(1)];
+    let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
-        for current in current.chunks(1) {
+        for changes in patches {
             let terms = Terms { device: &device, now_ms: 1_790_000_000_000, policy: Policy::Reject, limits: &limits };
-            drop(black_box(merge(Head::default(), current, &changes, terms)));
+            drop(black_box(merge(Head::default(), &[None], changes, terms)));
         }
     })
 }
@@ -253,15 +252,15 @@ fn commit(patches: u64) -> Step {
         people.identity(LoginKey { pool: "p", issuer: "https://accounts.example.com", subject: identity.as_str() }, &identity, 0).unwrap();
     }
     people.commit().unwrap();
-    let all = move |patches: &[Patch]| {
+    let all = move |patches: Vec<Patch>| {
         let mut group = store.group();
-        patches.iter().for_each(|patch| drop(group.write(patch, &Rules::default(), 1_790_000_000_000).unwrap()));
+        patches.into_iter().for_each(|patch| drop(group.write(patch, &Rules::default(), 1_790_000_000_000).unwrap()));
         group.commit().unwrap();
     };
-    all(&write(1));
+    all(write(1));
     let patches = write(2);
     Box::new(move || {
-        all(black_box(&patches));
+        all(black_box(patches));
         // The store is closed when nothing is counted any more.
         std::mem::forget((all, folder));
     })

@@ -125,8 +125,8 @@ pub struct Applied {
 }
 
 /// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes; of a key that stands several
-/// times only the first needs it.
-pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: Terms<'_>) -> Outcome {
+/// times only the first needs it. Values that are put go into the records as they are: they can be large.
+pub fn merge(head: Head, current: &[Option<&Stored>], changes: Vec<Change>, terms: Terms<'_>) -> Outcome {
     if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
         return Outcome::Refused(RefusalCode::TooManyChanges, message);
@@ -140,8 +140,8 @@ pub fn merge(head: Head, current: &[Option<Stored>], changes: &[Change], terms: 
         met: Met::default(),
         work_bytes: 0,
     };
-    for (change, current) in changes.iter().zip(current) {
-        if let Err(Refusal(code, message)) = draft.apply(change, current.as_ref()) {
+    for (change, &current) in changes.into_iter().zip(current) {
+        if let Err(Refusal(code, message)) = draft.apply(change, current) {
             return Outcome::Refused(code, message);
         }
     }
@@ -181,7 +181,7 @@ impl From<NameError> for Refusal {
 
 /// One record that the patch names.
 struct Slot<'a> {
-    key: &'a Key,
+    key: Key,
     stored: Option<&'a Stored>,
     /// The state that the patch gives it; `None` as long as it leaves it alone.
     next: Option<Content>,
@@ -200,35 +200,35 @@ struct Draft<'a> {
     terms: Terms<'a>,
     horizon: u64,
     slots: Vec<Slot<'a>>,
-    by_key: HashMap<&'a Key, usize>,
+    by_key: HashMap<Key, usize>,
     met: Met,
     work_bytes: usize,
 }
 
 impl<'a> Draft<'a> {
-    fn apply(&mut self, change: &'a Change, stored: Option<&'a Stored>) -> Result<(), Refusal> {
-        check_shape(change, self.terms.limits)?;
-        let at = match self.by_key.entry(&change.key) {
+    fn apply(&mut self, change: Change, stored: Option<&'a Stored>) -> Result<(), Refusal> {
+        check_shape(&change, self.terms.limits)?;
+        let at = match self.by_key.entry(change.key.clone()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
-                self.slots.push(Slot { key: &change.key, stored, next: None, computed: false, seen: false });
+                self.slots.push(Slot { key: change.key.clone(), stored, next: None, computed: false, seen: false });
                 *entry.insert(self.slots.len() - 1)
             }
         };
         // What this very patch did to the record is the device's own write.
         if self.slots[at].next.is_none() {
             match self.slots[at].stored {
-                Some(stored) if conflicts(change, stored, self.terms.device) => self.met.add(&stored.record),
-                None if is_behind(change, self.horizon) => self.met.add(&forgotten(&change.key, self.horizon)?),
+                Some(stored) if conflicts(&change, stored, self.terms.device) => self.met.add(&stored.record),
+                None if is_behind(&change, self.horizon) => self.met.add(&forgotten(&change.key, self.horizon)?),
                 _ => {}
             }
         }
         let slot = &mut self.slots[at];
         let others_version = slot.stored.map_or(0, |stored| stored.version_by_others(self.terms.device));
         slot.seen |= change.base.is_some_and(|base| base >= others_version);
-        match (change.op, &change.value) {
+        match (change.op, change.value) {
             (Op::Put, Some(value)) => {
-                slot.next = Some(Content::Value(value.clone()));
+                slot.next = Some(Content::Value(value));
                 slot.computed = false;
             }
             (Op::Remove, _) => {
@@ -266,12 +266,12 @@ impl<'a> Draft<'a> {
         let mut computed = Vec::new();
         for slot in self.slots {
             let Some(content) = slot.next else { continue };
-            head.replace(slot.key, slot.stored.map(|stored| &stored.record.content), &content);
+            head.replace(&slot.key, slot.stored.map(|stored| &stored.record.content), &content);
             if slot.computed {
                 computed.push(records.len());
             }
             let others_version = slot.stored.filter(|_| !slot.seen).map_or(0, |stored| stored.version_by_others(device));
-            let record = Record { key: slot.key.clone(), content, version: head.version, modified_ms: now_ms, device: device.clone() };
+            let record = Record { key: slot.key, content, version: head.version, modified_ms: now_ms, device: device.clone() };
             records.push(Stored { record, others_version });
         }
         let answer_bytes: usize =
@@ -352,7 +352,7 @@ pub fn forgotten(key: &Key, horizon: u64) -> Result<Record, NameError> {
 }
 
 /// The record's new value, or `None` if the operation leaves the record alone.
-fn compute(op: Op, current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
+fn compute(op: Op, current: Option<&Value>, operand: Value) -> Result<Option<Value>, &'static str> {
     match op {
         Op::Add => add(current, operand).map(Some),
         Op::Merge => Ok(Some(merge_patch(current.cloned().unwrap_or(Value::Null), operand))),
@@ -362,32 +362,32 @@ fn compute(op: Op, current: Option<&Value>, operand: &Value) -> Result<Option<Va
     }
 }
 
-fn add(current: Option<&Value>, operand: &Value) -> Result<Value, &'static str> {
+fn add(current: Option<&Value>, operand: Value) -> Result<Value, &'static str> {
     let Value::Number(operand) = operand else { return Err("add takes a number") };
     let current = match current {
         None => Number::Int(0),
         Some(Value::Number(number)) => *number,
         Some(_) => return Err("add needs a record that is a number"),
     };
-    current.sum(*operand).map(Value::Number).ok_or("the sum is not finite")
+    current.sum(operand).map(Value::Number).ok_or("the sum is not finite")
 }
 
 /// JSON merge patch, RFC 7396 §2.
-fn merge_patch(target: Value, patch: &Value) -> Value {
-    let Value::Map(patch) = patch else { return patch.clone() };
+fn merge_patch(target: Value, patch: Value) -> Value {
+    let Value::Map(patch) = patch else { return patch };
     let mut members = if let Value::Map(members) = target { members } else { Default::default() };
     for (name, value) in patch {
-        if *value == Value::Null {
-            members.remove(name);
+        if value == Value::Null {
+            members.remove(&name);
         } else {
-            let old = members.remove(name).unwrap_or(Value::Null);
-            members.insert(name.clone(), merge_patch(old, value));
+            let old = members.remove(&name).unwrap_or(Value::Null);
+            members.insert(name, merge_patch(old, value));
         }
     }
     Value::Map(members)
 }
 
-fn insert(current: Option<&Value>, operand: &Value) -> Result<Value, &'static str> {
+fn insert(current: Option<&Value>, operand: Value) -> Result<Value, &'static str> {
     let Value::List(elements) = operand else { return Err("insert takes a list of elements") };
     let mut set = match current {
         None => Vec::new(),
@@ -396,12 +396,12 @@ fn insert(current: Option<&Value>, operand: &Value) -> Result<Value, &'static st
     };
     let known: HashSet<&Value> = set.iter().collect();
     let mut seen = HashSet::new();
-    let new: Vec<Value> = elements.iter().filter(|element| !known.contains(element) && seen.insert(*element)).cloned().collect();
-    set.extend(new);
+    let new: Vec<bool> = elements.iter().map(|element| !known.contains(element) && seen.insert(element)).collect();
+    set.extend(elements.into_iter().zip(new).filter_map(|(element, new)| new.then_some(element)));
     Ok(Value::List(set))
 }
 
-fn discard(current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
+fn discard(current: Option<&Value>, operand: Value) -> Result<Option<Value>, &'static str> {
     let Value::List(elements) = operand else { return Err("discard takes a list of elements") };
     match current {
         None => Ok(None),

@@ -110,7 +110,7 @@ async fn a_full_disk_refuses_writes_only() {
         let store = Store::open(folder.path(), &Config::cached(16), &epoch).expect("opens");
         let mut group = store.group();
         group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
-        group.write(&add(1), &Rules::default(), 1).expect("decides");
+        group.write(add(1), &Rules::default(), 1).expect("decides");
         group.commit().expect("commits");
     }
     let full = Config { reserve_mib: 1 << 40, ..Config::cached(16) };

@@ -11,7 +11,7 @@ use super::{AckOf, Acted, Job, Notice, Reply, SignIn, Unavailable, gate, waiting
 use crate::clock::Clock;
 use crate::hub::{Change, Hub, Mark};
 use crate::metrics::Metrics;
-use crate::store::{Admission, Decision, Group, Identity, LoginKey, Patch, Store, StoreError};
+use crate::store::{Admission, Decision, Group, Identity, LoginKey, Store, StoreError};
 
 /// Jobs of one group: past a thousand a larger group saves nothing more, and a reply waits longer.
 const GROUP_JOBS: usize = 1024;
@@ -40,7 +40,7 @@ pub(super) struct Writer {
 
 /// What is sent once the group is durable.
 enum Done {
-    Write { patch: Box<Patch>, writer: u64, decision: Decision, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
+    Write { identity: Identity, dataset: DatasetName, writer: u64, decision: Decision, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
     Ack(Reply<()>),
     SignIn { known: (Identity, Admission), reply: Reply<(Identity, Admission)> },
     Act(Acted),
@@ -105,10 +105,13 @@ impl Writer {
             && let Some(job) = jobs.pop_front()
         {
             match job {
-                Job::Write { patch, rules, writer, reply, _room } => match group.write(&patch, &rules, now_ms) {
-                    Ok(decision) => done.push(Done::Write { patch: Box::new(patch), writer, decision, reply, _room }),
-                    Err(error) => refused(&error, &patch.identity, reply),
-                },
+                Job::Write { patch, rules, writer, reply, _room } => {
+                    let (identity, dataset) = (patch.identity.clone(), patch.dataset.clone());
+                    match group.write(patch, &rules, now_ms) {
+                        Ok(decision) => done.push(Done::Write { identity, dataset, writer, decision, reply, _room }),
+                        Err(error) => refused(&error, &identity, reply),
+                    }
+                }
                 Job::Ack { of, version, reply: Some(reply) } => match group.acknowledge(&of.identity, &of.device, &of.dataset, version) {
                     Ok(()) => done.push(Done::Ack(reply)),
                     Err(error) => refused(&error, &of.identity, reply),
@@ -169,10 +172,10 @@ impl Writer {
                 notices.into_iter().for_each(|notice| self.notify(notice));
                 reply(Ok(()));
             }
-            Done::Write { patch, writer, mut decision, reply, _room } => {
+            Done::Write { identity, dataset, writer, mut decision, reply, _room } => {
                 self.metrics.write(outcome(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {
-                    self.publish(*patch, *version, std::mem::take(records), writer);
+                    self.publish(&identity, dataset, *version, std::mem::take(records), writer);
                 }
                 answer(reply, Ok(decision));
             }
@@ -187,9 +190,9 @@ impl Writer {
         }
     }
 
-    fn publish(&self, patch: Patch, version: u64, records: Vec<Record>, writer: u64) {
+    fn publish(&self, identity: &Identity, dataset: DatasetName, version: u64, records: Vec<Record>, writer: u64) {
         let message = ServerMessage::Changes {
-            dataset: patch.dataset.clone(),
+            dataset: dataset.clone(),
             epoch: self.store.epoch().clone(),
             from: version - 1,
             to: version,
@@ -199,7 +202,7 @@ impl Writer {
             fresh_until: None,
             records,
         };
-        self.hub.publish(patch.identity.as_str(), Change::new(patch.dataset, version, writer, message));
+        self.hub.publish(identity.as_str(), Change::new(dataset, version, writer, message));
     }
 }
 
@@ -207,7 +210,7 @@ impl Done {
     /// The datasets that a group with this in it has written to.
     fn touches(&self) -> Vec<(Identity, DatasetName)> {
         match self {
-            Done::Write { patch, .. } => vec![(patch.identity.clone(), patch.dataset.clone())],
+            Done::Write { identity, dataset, .. } => vec![(identity.clone(), dataset.clone())],
             Done::Act(Acted { notices, .. }) => notices
                 .iter()
                 .filter_map(|notice| match notice {

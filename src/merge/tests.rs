@@ -35,10 +35,10 @@ struct Dataset {
 
 impl Dataset {
     fn write(&mut self, writer: &str, changes: &[Change]) -> Outcome {
-        let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key).cloned()).collect();
+        let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key)).collect();
         let writer = device(writer);
         let terms = Terms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
-        let outcome = merge(self.head, &current, changes, terms);
+        let outcome = merge(self.head, &current, changes.to_vec(), terms);
         if let Outcome::Applied(applied) = &outcome {
             self.head = applied.head;
             self.records.extend(applied.records.iter().map(|stored| (stored.record.key.clone(), stored.clone())));
@@ -275,4 +275,16 @@ fn a_set_of_many_elements_is_not_slow() {
     data.applied("phone", &[change(Op::Insert, "set", &list(75_000..180_000))]);
     data.applied("phone", &[change(Op::Discard, "set", &list(10..180_000))]);
     assert_eq!(data.get("set").as_deref(), Some("[0,1,2,3,4,5,6,7,8,9]"));
+}
+
+#[test]
+fn a_value_that_is_put_is_not_copied() {
+    let (device, text) = (device("phone"), Value::Text("x".repeat(1000)));
+    let place = |value: &Value| if let Value::Text(text) = value { text.as_ptr() } else { panic!("no text") };
+    let before = place(&text);
+    let terms = Terms { device: &device, now_ms: 7, policy: Policy::Reject, limits: &Limits::default() };
+    let Outcome::Applied(applied) = merge(Head::default(), &[None], vec![Change::new(key("a"), Op::Put, text)], terms) else {
+        panic!("not applied")
+    };
+    assert_eq!(applied.records[0].record.content.value().map(place), Some(before));
 }

@@ -144,14 +144,14 @@ impl Store {
 
 impl Group<'_> {
     /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
-    pub fn write(&mut self, patch: &Patch, rules: &Rules, now_ms: u64) -> Result<Decision, StoreError> {
+    pub fn write(&mut self, patch: Patch, rules: &Rules, now_ms: u64) -> Result<Decision, StoreError> {
         if !self.is_there(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
-        let digest = digest(patch);
+        let digest = digest(&patch);
         let slot_key = keys::patch(&patch.identity, &patch.device, (patch.id % limits::PATCH_WINDOW) as u16);
         if let Some(row) = self.view.get(&slot_key)?
-            && let Some(decision) = self.known(&rows::decode(&row)?, patch, digest)?
+            && let Some(decision) = self.known(&rows::decode(&row)?, &patch, digest)?
         {
             return Ok(decision);
         }
@@ -167,16 +167,18 @@ impl Group<'_> {
                 HeadRow::default()
             }
         };
-        let (current, known) = self.current(patch)?;
-        let terms = Terms { device: &patch.device, now_ms, policy: rules.policy, limits: &rules.limits };
+        let known = self.stored(&patch)?;
+        let Patch { identity, device, dataset, id, changes } = patch;
+        let current: Vec<_> = changes.iter().map(|change| known.get(&change.key).map(|old| &old.stored)).collect();
+        let terms = Terms { device: &device, now_ms, policy: rules.policy, limits: &rules.limits };
         let mut batch = Batch { guards: vec![(head_key.clone(), head_row)], rows: Vec::new() };
-        match merge::merge(head.head(), &current, &patch.changes, terms) {
-            Outcome::Refused(code, message) => self.refuse(slot_key, patch.id, digest, code, message),
+        match merge::merge(head.head(), &current, changes, terms) {
+            Outcome::Refused(code, message) => self.refuse(slot_key, id, digest, code, message),
             Outcome::Conflict(met) => {
                 let conflicts = head.conflicts + 1;
-                batch.rows.push(conflict_row((&patch.identity, &patch.dataset, &patch.device), conflicts, &met, false, now_ms)?);
+                batch.rows.push(conflict_row((&identity, &dataset, &device), conflicts, &met, false, now_ms)?);
                 batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-                let kept = PatchRow { id: patch.id, digest, version: 0, results: None, verdict: Some(Verdict::Conflict(kept_keys(&met))) };
+                let kept = PatchRow { id, digest, version: 0, results: None, verdict: Some(Verdict::Conflict(kept_keys(&met))) };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 self.view.decide(batch);
                 Ok(Decision::Conflict(met))
@@ -185,20 +187,14 @@ impl Group<'_> {
                 let mut head = head;
                 if !overruled.is_empty() {
                     head.conflicts += 1;
-                    batch.rows.push(conflict_row(
-                        (&patch.identity, &patch.dataset, &patch.device),
-                        head.conflicts,
-                        &overruled,
-                        true,
-                        now_ms,
-                    )?);
+                    batch.rows.push(conflict_row((&identity, &dataset, &device), head.conflicts, &overruled, true, now_ms)?);
                 }
-                let Patch { identity, dataset, device, .. } = patch;
-                let making = Making { identity, dataset, device, what: What::Patch, keep: &rules.keep, now_ms };
+                let making =
+                    Making { identity: &identity, dataset: &dataset, device: &device, what: What::Patch, keep: &rules.keep, now_ms };
                 making.write(&mut batch, head, new, &records, &known, Vec::new())?;
-                self.owe(identity, dataset, new.version, device, now_ms, &mut batch)?;
+                self.owe(&identity, &dataset, new.version, &device, now_ms, &mut batch)?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
-                let kept = PatchRow { id: patch.id, digest, version: new.version, results: kept(&results)?, verdict: None };
+                let kept = PatchRow { id, digest, version: new.version, results: kept(&results)?, verdict: None };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 let results = results.into_iter().map(|stored| stored.record.clone()).collect();
                 let records = records.into_iter().map(|stored| stored.record).collect();
@@ -306,19 +302,14 @@ impl Group<'_> {
         Ok(Decision::Conflict(met.records))
     }
 
-    /// The stored record of each change's key, at the first change that names it, and where those records stand.
-    fn current(&self, patch: &Patch) -> Result<(Vec<Option<Stored>>, Known), StoreError> {
-        let (mut current, mut known) = (Vec::with_capacity(patch.changes.len()), Known::new());
+    /// The records that a patch names, as they are stored.
+    fn stored(&self, patch: &Patch) -> Result<Known, StoreError> {
+        let mut known = Known::with_capacity(patch.changes.len());
         let mut read = HashSet::with_capacity(patch.changes.len());
-        for change in &patch.changes {
-            let old = match read.insert(&change.key) {
-                true => self.view.old(&patch.identity, &patch.dataset, &change.key)?,
-                false => None,
-            };
-            current.push(old.as_ref().map(|old| old.stored.clone()));
-            known.extend(old.map(|old| (change.key.clone(), old)));
+        for key in patch.changes.iter().map(|change| &change.key).filter(|key| read.insert(*key)) {
+            known.extend(self.view.old(&patch.identity, &patch.dataset, key)?.map(|old| (key.clone(), old)));
         }
-        Ok((current, known))
+        Ok(known)
     }
 }
 

@@ -72,7 +72,7 @@ impl Store {
         }
         key.truncate(key.len() - pieces::NUMBER_BYTES);
         match self.whole(&key)? {
-            Some(content) => Ok(Some((key, content))),
+            Some(content) => Ok(Some((key, content.to_vec()))),
             // It was moved meanwhile.
             None => self.next_content(&keys::after(&key), end, is_cut),
         }

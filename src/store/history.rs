@@ -10,11 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use super::datasets::{Cursor, Reading};
 use super::engine::Bytes;
+use super::pieces::Whole;
 use super::rows::{self, ByteRow, HeadRow};
-use super::{Identity, Store, StoreError, keys, pieces};
+use super::{Identity, Store, StoreError, keys};
 
 /// Bytes before the row's own: when the version was made, so that the reaper need not read more.
 const DATE_BYTES: usize = 8;
+
+/// Room for a row's date, device and reason, and for the marks around an entry: what is longer makes the row grow.
+const REST_BYTES: usize = 96;
+const ENTRY_BYTES: usize = 12;
 
 /// Why a version was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,35 +33,54 @@ pub enum What {
 }
 
 /// `u`: what a version replaced.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct HistoryRow {
-    pub device: DeviceId,
-    pub what: What,
-    pub entries: Vec<Entry>,
+#[derive(Serialize)]
+pub(super) struct HistoryRow<'a> {
+    pub device: &'a DeviceId,
+    pub what: &'a What,
+    pub entries: Vec<Entry<'a>>,
     /// Records of the other side of a merge that were not taken.
-    pub lost: Vec<ByteRow>,
+    pub lost: &'a [ByteRow],
 }
 
 /// A record that a version touched.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Entry {
-    pub key: Key,
+#[derive(Serialize)]
+pub(super) struct Entry<'a> {
+    pub key: &'a Key,
     /// Whether it lives after the version.
     pub lives: bool,
     /// The record before it, `None` if there was none.
+    #[serde(with = "serde_bytes")]
+    pub before: Option<&'a [u8]>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct OwnedHistoryRow {
+    pub device: DeviceId,
+    pub what: What,
+    pub entries: Vec<OwnedEntry>,
+    pub lost: Vec<ByteRow>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct OwnedEntry {
+    pub key: Key,
+    pub lives: bool,
     pub before: Option<ByteRow>,
 }
 
-impl HistoryRow {
+impl HistoryRow<'_> {
     /// The row with its date, to be cut into pieces.
-    pub(super) fn content(&self, at_ms: u64) -> Result<Bytes, StoreError> {
-        let mut content = Vec::with_capacity(256);
-        content.extend_from_slice(&at_ms.to_be_bytes());
-        rows::encode_onto(&mut content, self)?;
+    pub(super) fn content(&self, at_ms: u64) -> Result<Whole, StoreError> {
+        let entry = |entry: &Entry<'_>| entry.key.as_str().len() + entry.before.map_or(0, <[u8]>::len) + ENTRY_BYTES;
+        let mut content = Whole::with_capacity(REST_BYTES + self.entries.iter().map(entry).sum::<usize>());
+        content.end().extend_from_slice(&at_ms.to_be_bytes());
+        rows::encode_onto(content.end(), self)?;
         Ok(content)
     }
+}
 
-    pub(super) fn read(content: &[u8]) -> Result<(u64, HistoryRow), StoreError> {
+impl OwnedHistoryRow {
+    pub(super) fn read(content: &[u8]) -> Result<(u64, OwnedHistoryRow), StoreError> {
         Ok((date(content)?, rows::decode(&content[DATE_BYTES..])?))
     }
 }
@@ -188,18 +212,13 @@ impl Store {
     }
 
     /// A content that may be cut into pieces.
-    pub(super) fn whole(&self, at: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let rows = self.engine.scan(at, &keys::after(at), usize::MAX)?;
-        let Some((_, first)) = rows.first() else { return Ok(None) };
-        let (count, _) = pieces::part(first)?;
-        if usize::from(count) != rows.len() {
-            return Err(StoreError::Damaged("a missing piece of history".to_owned()));
-        }
-        let mut content = Vec::new();
-        for (_, row) in &rows {
-            content.extend_from_slice(pieces::part(row)?.1);
-        }
-        Ok(Some(content))
+    pub(super) fn whole(&self, at: &[u8]) -> Result<Option<Whole>, StoreError> {
+        let mut rows = self.engine.scan(at, &keys::after(at), usize::MAX)?.into_iter().map(|(_, row)| row);
+        let missing = || StoreError::Damaged("a missing piece of history".to_owned());
+        let Some(first) = rows.next() else { return Ok(None) };
+        let whole = Whole::of(first, |_| rows.next().ok_or_else(missing))?;
+        // One too many is another content's.
+        if rows.next().is_some() { Err(missing()) } else { Ok(Some(whole)) }
     }
 }
 
@@ -207,7 +226,7 @@ impl Store {
 pub(super) fn undo(
     head: &HeadRow,
     to: u64,
-    row: impl Fn(u64) -> Result<Option<Bytes>, StoreError>,
+    row: impl Fn(u64) -> Result<Option<Whole>, StoreError>,
 ) -> Result<Result<Undo, NotKept>, StoreError> {
     let not_kept = NotKept { oldest: head.floor, newest: head.version };
     if to < head.floor || to > head.version {
@@ -216,7 +235,7 @@ pub(super) fn undo(
     let mut undo = Undo::new();
     for version in to + 1..=head.version {
         let Some(content) = row(version)? else { return Ok(Err(NotKept { oldest: version, ..not_kept })) };
-        for entry in HistoryRow::read(&content)?.1.entries {
+        for entry in OwnedHistoryRow::read(&content)?.1.entries {
             undo.entry(entry.key).or_insert(entry.before.map(|row| row.0));
         }
     }
@@ -248,7 +267,7 @@ fn differences(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) 
 }
 
 fn step(version: u64, content: &[u8]) -> Result<Step, StoreError> {
-    let (at_ms, row) = HistoryRow::read(content)?;
+    let (at_ms, row) = OwnedHistoryRow::read(content)?;
     let touched = row.entries.into_iter().map(|entry| (entry.key, entry.lives)).collect();
     let lost = row.lost.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
     Ok(Step { version, at_ms, device: row.device, what: row.what, touched, lost })

@@ -166,7 +166,7 @@ impl Sides {
             // Of two of one millisecond the one that comes.
             let wins = policy == Policy::LastWriterWins && comes.modified_ms >= stands.modified_ms;
             if !wins {
-                self.lost.push(ByteRow(theirs.content));
+                self.lost.push(ByteRow(theirs.content.to_vec()));
                 return Ok(());
             }
         }

@@ -5,7 +5,7 @@ use driftless_protocol::Record;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::history::HistoryRow;
+use super::history::OwnedHistoryRow;
 use super::keys::{Kind, Parts};
 use super::push::{self, LogRow, OwedRow, PushRow};
 use super::rows::{self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, PatchRow};
@@ -106,7 +106,7 @@ fn record(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 
 fn version(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
     let (dataset, version) = (key.name()?.to_owned(), key.version()?);
-    let (at_ms, row) = HistoryRow::read(row)?;
+    let (at_ms, row) = OwnedHistoryRow::read(row)?;
     let mut replaced = Vec::with_capacity(row.entries.len());
     for entry in &row.entries {
         let before = entry.before.as_ref().map(|row| Ok::<_, StoreError>(rows::stored(&row.0)?.record)).transpose()?;

@@ -11,6 +11,41 @@ const COUNT_BYTES: usize = 2;
 /// Bytes of a piece's number at the end of its key.
 pub(super) const NUMBER_BYTES: usize = 2;
 
+/// A content as it is cut, or was put together: the room in front of it is for the number of pieces, so that what fits one row is that row.
+pub(super) struct Whole(Bytes);
+
+impl Whole {
+    /// An empty one, with room for so many bytes.
+    pub(super) fn with_capacity(bytes: usize) -> Whole {
+        let mut row = Vec::with_capacity(COUNT_BYTES + bytes);
+        row.extend_from_slice(&[0; COUNT_BYTES]);
+        Whole(row)
+    }
+
+    /// What is written behind this is content.
+    pub(super) fn end(&mut self) -> &mut Bytes {
+        &mut self.0
+    }
+
+    /// A content by its rows, in order.
+    pub(super) fn of(first: Bytes, more: impl FnMut(u16) -> Result<Bytes, EngineError>) -> Result<Whole, EngineError> {
+        let (count, _) = part(&first)?;
+        let mut whole = Whole(first);
+        for row in (1..count).map(more) {
+            whole.0.extend_from_slice(part(&row?)?.1);
+        }
+        Ok(whole)
+    }
+}
+
+impl std::ops::Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0[COUNT_BYTES..]
+    }
+}
+
 /// How many rows a content takes.
 fn count(content: &[u8]) -> u16 {
     // A content is bounded by a dataset's bytes; 65,535 pieces are 3 GiB.
@@ -18,11 +53,12 @@ fn count(content: &[u8]) -> u16 {
 }
 
 /// Adds the rows of a content, and says how many they are.
-pub(super) fn cut(key: &[u8], mut content: Bytes, rows: &mut Vec<(Bytes, Option<Bytes>)>) -> u16 {
+pub(super) fn cut(key: &[u8], content: Whole, rows: &mut Vec<(Bytes, Option<Bytes>)>) -> u16 {
     let pieces = count(&content);
     if pieces == 1 {
-        content.splice(..0, pieces.to_be_bytes());
-        rows.push((piece_key(key, 0), Some(content)));
+        let Whole(mut row) = content;
+        row[..COUNT_BYTES].copy_from_slice(&pieces.to_be_bytes());
+        rows.push((piece_key(key, 0), Some(row)));
         return pieces;
     }
     for (piece, part) in (0..pieces).zip(content.chunks(PIECE_BYTES)) {
@@ -61,19 +97,19 @@ mod tests {
     fn what_was_cut_is_put_together_again() {
         for length in [0, 1, PIECE_BYTES - 1, PIECE_BYTES, PIECE_BYTES + 1, 3 * PIECE_BYTES + 7] {
             let content: Bytes = (0..length).map(|n| (n % 251) as u8).collect();
-            let mut rows = Vec::new();
-            let pieces = cut(b"key", content.clone(), &mut rows);
+            let (mut whole, mut rows) = (Whole::with_capacity(0), Vec::new());
+            whole.end().extend_from_slice(&content);
+            let pieces = cut(b"key", whole, &mut rows);
             assert_eq!(rows.len(), usize::from(pieces));
-            let mut whole = Vec::new();
             for (at, (key, row)) in rows.iter().enumerate() {
                 assert_eq!(*key, piece_key(b"key", at as u16));
                 let row = row.as_ref().expect("a row");
                 assert!(row.len() <= ROW_BYTES);
-                let (count, part) = part(row).expect("a part");
-                assert_eq!(usize::from(count), rows.len());
-                whole.extend_from_slice(part);
+                assert_eq!(usize::from(part(row).expect("a part").0), rows.len());
             }
-            assert_eq!(whole, content);
+            let row = |piece: u16| rows[usize::from(piece)].1.clone().expect("a row");
+            let whole = Whole::of(row(0), |piece| Ok(row(piece))).expect("is whole");
+            assert_eq!(*whole, *content);
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
+use super::pieces::Whole;
 use crate::merge::{self, Policy, Stored};
 
 /// `h`: a dataset.
@@ -90,7 +91,18 @@ impl<'a> RecordRow<'a> {
             others_version: stored.others_version,
         }
     }
+
+    /// The row, to be cut into pieces.
+    pub(super) fn content(&self) -> Result<Whole, EngineError> {
+        let names = self.key.as_str().len() + self.device.as_str().len();
+        let mut content = Whole::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
+        encode_onto(content.end(), self)?;
+        Ok(content)
+    }
 }
+
+/// What a record's row takes beside its value and its names, at most: three numbers, a flag, and what says that they come.
+const NUMBERS_BYTES: usize = 40;
 
 pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
     let row: OwnedRecordRow = decode(bytes)?;

@@ -8,10 +8,11 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 
 use super::engine::{Batch, Bytes};
 use super::history::{Entry, HistoryRow, What};
+use super::pieces::{self, Whole};
 use super::reap::REVISIT_MS;
 use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
 use super::view::View;
-use super::{Identity, Keeping, StoreError, keys, pieces};
+use super::{Identity, Keeping, StoreError, keys};
 use crate::merge::{self, Stored};
 
 /// Rows to set and to delete.
@@ -27,7 +28,7 @@ const VERSION_RECORDS: usize = 1 << 15;
 pub(super) struct Old {
     pub pointer: PointerRow,
     /// The record's row, whole.
-    pub content: Bytes,
+    pub content: Whole,
     pub stored: Stored,
 }
 
@@ -99,9 +100,8 @@ impl Making<'_> {
         if !self.keep.has_history() && lost.is_empty() {
             row.floor = row.version;
         } else {
-            let entry = |stored: &Stored| entry(&stored.record, known.get(&stored.record.key));
-            let entries = records.iter().map(entry).collect();
-            let history = HistoryRow { device: self.device.clone(), what: self.what.clone(), entries, lost };
+            let entries = records.iter().map(|stored| entry(&stored.record, known.get(&stored.record.key))).collect();
+            let history = HistoryRow { device: self.device, what: &self.what, entries, lost: &lost };
             let content = history.content(self.now_ms)?;
             row.history_bytes += content.len() as u64;
             let at = keys::history(self.identity, self.dataset, row.version);
@@ -125,7 +125,7 @@ impl Making<'_> {
             let row = GoneRow { key: key.clone(), at_ms: self.now_ms };
             batch.push((keys::gone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
         }
-        let content = rows::encode(&RecordRow::of(stored))?;
+        let content = RecordRow::of(stored).content()?;
         let at = keys::version(self.identity, self.dataset, *version, ordinal);
         let pieces = pieces::cut(&at, content, batch);
         let pointer = PointerRow { version: *version, ordinal, pieces };
@@ -179,6 +179,6 @@ fn is_over(row: &HeadRow, keep: &Keeping) -> bool {
         || row.tombstones > EXCESS * keep.tombstones
 }
 
-fn entry(after: &Record, old: Option<&Old>) -> Entry {
-    Entry { key: after.key.clone(), lives: after.content.value().is_some(), before: old.map(|old| ByteRow(old.content.clone())) }
+fn entry<'a>(after: &'a Record, old: Option<&'a Old>) -> Entry<'a> {
+    Entry { key: &after.key, lives: after.content.value().is_some(), before: old.map(|old| &*old.content) }
 }

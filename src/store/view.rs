@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::engine::{Batch, Bytes, EngineError, Handle};
-use super::{keys, pieces};
+use super::keys;
+use super::pieces::{self, Whole};
 
 /// Reads through to the engine, collects writes.
 pub(super) struct View<'a> {
@@ -56,15 +57,10 @@ impl<'a> View<'a> {
     }
 
     /// A content that may be cut into pieces.
-    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<Whole>, EngineError> {
         let Some(first) = self.get(&pieces::piece_key(key, 0))? else { return Ok(None) };
-        let (count, part) = pieces::part(&first)?;
-        let mut content = part.to_vec();
-        for piece in 1..count {
-            let row = self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()))?;
-            content.extend_from_slice(pieces::part(&row)?.1);
-        }
-        Ok(Some(content))
+        let more = |piece| self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()));
+        Whole::of(first, more).map(Some)
     }
 
     /// Adds a batch: later reads of this view see it.

@@ -101,7 +101,7 @@ impl Run {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text(format!("{writer} {id}")));
         let patch = Patch { identity: identity(), device: device(writer), dataset: dataset(set), id: *id, changes: vec![change] };
         let mut group = self.store.group();
-        let decision = group.write(&patch, &Rules::default(), self.now_ms).expect("decides");
+        let decision = group.write(patch, &Rules::default(), self.now_ms).expect("decides");
         group.commit().expect("commits");
         let Decision::Written { version, .. } = decision else { panic!("{decision:?}") };
         self.heads.insert(set, version);

@@ -9,7 +9,7 @@ fn a_group_sees_what_it_decided_and_commits_it_whole() {
     let store = store(folder.path());
     let mut group = store.group();
     for id in 1..=100 {
-        let decision = group.write(&patch(id, "phone", &[("n", Op::Add, "1")]), &Rules::default(), 7).expect("decides");
+        let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &Rules::default(), 7).expect("decides");
         assert!(matches!(decision, Decision::Written { version, .. } if version == id));
     }
     assert!(all(&store).is_empty(), "nothing before the commit");

@@ -30,7 +30,7 @@ fn rounds_of_create_and_remove_leave_a_small_constant() {
                 for (op, value) in [(Op::Put, "\"a value of some length, as apps have them\""), (Op::Remove, "")] {
                     id += 1;
                     now_ms += 1000;
-                    let decision = group.write(&patch(id, "phone", &[(&name, op, value)]), &rules, now_ms).expect("decides");
+                    let decision = group.write(patch(id, "phone", &[(&name, op, value)]), &rules, now_ms).expect("decides");
                     assert!(matches!(decision, Decision::Written { version, .. } if version == id));
                 }
             }

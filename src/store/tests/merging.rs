@@ -87,7 +87,7 @@ fn a_write_to_the_guest_after_it_began_is_not_taken_and_its_retry_is_applied_onc
     let mut group = store.group();
     group.merge(&guest(), &me(), &Policies::default()).expect("decides");
     // In the same group, behind it.
-    assert_eq!(group.write(&count(guest(), 5), &Rules::default(), 300).expect("decides"), Decision::NoIdentity);
+    assert_eq!(group.write(count(guest(), 5), &Rules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
     assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }), "even before its dataset came over");
     work(&store, &guest());
