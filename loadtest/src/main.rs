@@ -11,6 +11,7 @@ mod http;
 mod link;
 mod machine;
 mod makers;
+mod profile;
 mod report;
 mod run;
 mod scenario;
@@ -26,6 +27,7 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use profile::{Of, Profile};
 use run::Run;
 use scenario::{Load, Scenario};
 use server::{Server, Signer};
@@ -62,6 +64,9 @@ struct Arguments {
     /// The running server's process, if it is on this machine: then the system is asked about it.
     #[arg(long)]
     pid: Option<u32>,
+    /// Draws where the server's time or memory goes, as a flame graph beside the report.
+    #[arg(long, value_name = "OF")]
+    profile: Option<Of>,
     /// Folder of the results.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
@@ -109,6 +114,7 @@ fn load(arguments: &Arguments) -> Result<bool, String> {
     let place = arguments.data.clone().unwrap_or_else(machine::target);
     let folder = tempfile::Builder::new().prefix("loadtest-").tempdir_in(&place);
     let folder = folder.map_err(|error| format!("{} has no room for a folder: {error}", place.display()))?;
+    let out = arguments.out.clone().unwrap_or_else(|| machine::target().join("loadtest"));
     let gateways = Gateways::start(&scenario.load)?;
     let server = match (arguments.at, &arguments.secret) {
         // It has the server's parts in this process.
@@ -120,22 +126,30 @@ fn load(arguments: &Arguments) -> Result<bool, String> {
             Server::running(address, Signer { secret: secret.clone(), issuer: issuer.clone(), audience: audience.clone() }, arguments.pid)
         }
         _ => {
-            let binary = arguments.server.clone().map_or_else(build, Ok)?;
-            Server::start(&binary, folder.path(), &gateways.settings(&scenario.server)?)?
+            let binary = arguments.server.clone().map_or_else(|| build(arguments.profile), Ok)?;
+            let environment = arguments.profile.map_or_else(Vec::new, |of| of.environment(folder.path()));
+            Server::start(&binary, folder.path(), &gateways.settings(&scenario.server)?, environment)?
         }
     };
+    let process = server.process().ok_or("a profile is of a process: name it with --pid");
+    let profile = arguments.profile.map(|of| Profile::begin(of, process?, folder.path())).transpose()?;
+    let binary = server.binary().map_or_else(|| std::env::current_exe().unwrap_or_default(), Path::to_path_buf);
     let mut run = Run::new(&name, &scenario, server, gateways, folder.path())?;
     stories::tell(&mut run, &scenario.load)?;
     let mut report = run.finish();
     report.judge(&scenario.budget)?;
     print!("{}", report.table());
-    let out = arguments.out.clone().unwrap_or_else(|| machine::target().join("loadtest"));
     println!("\n  report: {}", report.write(&out)?.display());
+    if let Some(profile) = profile {
+        let (of, picture) = (profile.of(), out.join(format!("{name}.{}.svg", profile.of())));
+        profile.draw(&format!("{name}: {of}"), &binary, &picture)?;
+        println!("  flame graph: {}", picture.display());
+    }
     Ok(report.holds())
 }
 
 /// The server's program, built from the same sources in the same profile.
-fn build() -> Result<PathBuf, String> {
+fn build(profile: Option<Of>) -> Result<PathBuf, String> {
     let target = machine::target();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("driftless");
@@ -145,6 +159,9 @@ fn build() -> Result<PathBuf, String> {
     command.current_dir(sources).args(["build", "--locked"]).args(packages).arg("--target-dir").arg(target);
     if !cfg!(debug_assertions) {
         command.arg("--release");
+    }
+    if profile == Some(Of::Heap) {
+        command.args(["--features", "driftless/heap-profile"]);
     }
     match command.status() {
         Ok(status) if status.success() => Ok(binary),

@@ -61,20 +61,21 @@ struct Own {
     binary: PathBuf,
     config: PathBuf,
     data: PathBuf,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Server {
     /// Starts a server whose store and configuration are in a folder.
-    pub fn start(binary: &Path, folder: &Path, settings: &Table) -> Result<Server, String> {
+    pub fn start(binary: &Path, folder: &Path, settings: &Table, environment: Vec<(&'static str, String)>) -> Result<Server, String> {
         let (config, data, signer) = (folder.join("driftless.toml"), folder.join("store"), Signer::own());
         let mut all = self::settings(&data, &signer, settings);
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
-        let (child, address) = launch(binary, &config)?;
+        let (child, address) = launch(binary, &config, &environment)?;
         // Later starts are at the same port: devices come back to it.
         all.insert("listen".to_owned(), Value::String(address.to_string()));
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
         let process = Some(Process(child.id()));
-        let own = Own { child, binary: binary.to_owned(), config, data };
+        let own = Own { child, binary: binary.to_owned(), config, data, environment };
         Ok(Server { address, signer, process, own: Some(own) })
     }
 
@@ -86,6 +87,11 @@ impl Server {
     /// Its process, if it is known.
     pub fn process(&self) -> Option<Process> {
         self.process
+    }
+
+    /// Its program, if it was started here.
+    pub fn binary(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.binary.as_path())
     }
 
     /// Its store's folder, if it is known.
@@ -110,8 +116,8 @@ impl Server {
     pub fn start_again(&mut self) -> Result<Starting, String> {
         let own = self.own.as_mut().ok_or(NOT_OURS)?;
         let _ = own.child.wait();
-        let (binary, config) = (own.binary.clone(), own.config.clone());
-        Ok(std::thread::spawn(move || launch(&binary, &config)))
+        let (binary, config, environment) = (own.binary.clone(), own.config.clone(), own.environment.clone());
+        Ok(std::thread::spawn(move || launch(&binary, &config, &environment)))
     }
 
     /// It accepts connections, or did not start.
@@ -179,8 +185,9 @@ fn merge(into: &mut Table, from: &Table) {
     }
 }
 
-fn launch(binary: &Path, config: &Path) -> Result<(Child, SocketAddr), String> {
+fn launch(binary: &Path, config: &Path, environment: &[(&'static str, String)]) -> Result<(Child, SocketAddr), String> {
     let mut command = Command::new(binary);
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command.arg("serve").arg("--config").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("{} cannot be started: {error}", binary.display()))?;
     let began = Instant::now();

@@ -1,0 +1,142 @@
+//! Where the server's time or memory goes while a story is told, as a flame graph beside the report.
+//!
+//! Time is sampled by Linux's `perf`, with the kernel's part if this process may see it. Memory is what jemalloc says of a server that
+//! was built to ask where each allocation comes from: of the moment when it had the most.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use clap::ValueEnum;
+use inferno::collapse::{Collapse, perf};
+use inferno::flamegraph::{self, Options};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::machine::Process;
+
+/// Samples of each thread a second of its time: not a divisor of anything that the server does by the clock.
+const SAMPLES_HZ: &str = "199";
+
+/// With the bytes of stack that are kept of each: the release build has no frame pointers.
+const STACKS: &str = "dwarf,16384";
+
+/// One sample for so many bytes that are allocated, as a power of two.
+const HEAP_SAMPLE: u32 = 17;
+
+/// Of what a profile is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Of {
+    /// The processor's time. Needs `perf`.
+    Cpu,
+    /// Memory. Needs `jeprof`, which comes with jemalloc.
+    Heap,
+}
+
+/// A profile that is being made.
+pub struct Profile {
+    of: Of,
+    folder: PathBuf,
+    perf: Option<Child>,
+}
+
+impl Of {
+    /// What the server's environment must say before it starts.
+    pub fn environment(self, folder: &Path) -> Vec<(&'static str, String)> {
+        let dumps = || format!("prof:true,prof_gdump:true,lg_prof_sample:{HEAP_SAMPLE},prof_prefix:{}", heap(folder).display());
+        if self == Of::Heap { vec![("_RJEM_MALLOC_CONF", dumps())] } else { Vec::new() }
+    }
+}
+
+impl Profile {
+    /// Begins with a server that runs. What is needed meanwhile is kept in the folder.
+    pub fn begin(of: Of, server: Process, folder: &Path) -> Result<Profile, String> {
+        let perf = (of == Of::Cpu).then(|| record(server, folder)).transpose()?;
+        Ok(Profile { of, folder: folder.to_owned(), perf })
+    }
+
+    /// Of what it is, in a word.
+    pub fn of(&self) -> &'static str {
+        if self.of == Of::Cpu { "cpu" } else { "heap" }
+    }
+
+    /// Ends it, and draws it.
+    pub fn draw(mut self, title: &str, binary: &Path, picture: &Path) -> Result<(), String> {
+        let mut folded = Vec::new();
+        match self.of {
+            Of::Cpu => {
+                self.stop()?;
+                let mut script = Command::new("perf");
+                script.args(["script", "--no-inline", "--input"]).arg(samples(&self.folder));
+                let fold = |lines: BufReader<_>| perf::Folder::default().collapse(lines, &mut folded);
+                said(script, "perf", fold)?;
+            }
+            Of::Heap => {
+                let mut collapse = Command::new("jeprof");
+                collapse.arg("--collapsed").arg(binary).arg(newest(&self.folder)?);
+                said(collapse, "jeprof, of Debian's libjemalloc-dev,", |mut lines: BufReader<_>| std::io::copy(&mut lines, &mut folded))?;
+            }
+        }
+        let mut options = Options::default();
+        options.title = title.to_owned();
+        options.count_name = if self.of == Of::Cpu { "samples" } else { "bytes" }.to_owned();
+        let file = File::create(picture).map_err(|error| format!("{} cannot be written: {error}", picture.display()))?;
+        flamegraph::from_reader(&mut options, folded.as_slice(), file).map_err(|error| format!("nothing to draw: {error}"))
+    }
+
+    fn stop(&mut self) -> Result<(), String> {
+        let Some(mut perf) = self.perf.take() else { return Ok(()) };
+        let pid = i32::try_from(perf.id()).ok().and_then(Pid::from_raw).ok_or("perf has no process id")?;
+        // It ends by itself with the process that it looks at.
+        let _ = kill_process(pid, Signal::INT);
+        perf.wait().map(drop).map_err(|error| format!("perf cannot be waited for: {error}"))
+    }
+}
+
+impl Drop for Profile {
+    fn drop(&mut self) {
+        let _ = self.stop();
+    }
+}
+
+fn record(server: Process, folder: &Path) -> Result<Child, String> {
+    let mut record = Command::new("perf");
+    record.args(["record", "--freq", SAMPLES_HZ, "--call-graph", STACKS, "--pid", &server.0.to_string(), "--output"]);
+    record.arg(samples(folder)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    record.spawn().map_err(|error| format!("perf cannot be started: {error}; Debian has it in linux-perf"))
+}
+
+fn samples(folder: &Path) -> PathBuf {
+    folder.join("perf.data")
+}
+
+fn heap(folder: &Path) -> PathBuf {
+    folder.join("heap")
+}
+
+/// What jemalloc wrote when the memory had grown for the last time.
+fn newest(folder: &Path) -> Result<PathBuf, String> {
+    let entries = std::fs::read_dir(folder).map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
+    let dumps = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "heap"));
+    let written = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
+    dumps.max_by_key(written).ok_or_else(|| "the server wrote no heap profile: it must be built with the feature `heap-profile`".to_owned())
+}
+
+/// Hands on what a program prints.
+fn said<T>(
+    mut command: Command,
+    name: &str,
+    take: impl FnOnce(BufReader<std::process::ChildStdout>) -> std::io::Result<T>,
+) -> Result<(), String> {
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let mut child = child.map_err(|error| format!("{name} cannot be started: {error}"))?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("it has no output")?);
+    // Nothing at all is told by the exit code.
+    let taken = if lines.fill_buf().is_ok_and(|begin| begin.is_empty()) { Ok(None) } else { take(lines).map(Some) };
+    let status = child.wait().map_err(|error| format!("{name} cannot be waited for: {error}"))?;
+    match taken {
+        Ok(Some(_)) if status.success() => Ok(()),
+        Ok(_) => Err(format!("{name} has found nothing: {status}")),
+        Err(error) => Err(format!("what {name} says cannot be read: {error}")),
+    }
+}
