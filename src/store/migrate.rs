@@ -2,7 +2,7 @@
 //!
 //! Each step may be interrupted and run again. A store of a newer format is refused: what it holds would be misread.
 
-use driftless_protocol::Content;
+use driftless_protocol::{Content, Record};
 use serde::Deserialize;
 use tracing::info;
 
@@ -55,6 +55,7 @@ pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
         )));
     }
     info!(from, to = FORMAT, "the store is brought to a newer format");
+    look(engine, from)?;
     let unfinished = keys::meta(UNFINISHED);
     commit(engine, vec![format_row(FORMAT)?, (unfinished.clone(), Some(rows::encode(&from)?))])?;
     // First: what comes after it knows today's keys only.
@@ -66,6 +67,31 @@ pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
     }
     commit(engine, vec![(unfinished, None)])?;
     info!(to = FORMAT, "done");
+    Ok(())
+}
+
+/// Reads what the steps will read: a row that says nothing is told while the older version still opens the store.
+fn look(engine: &Handle, from: u32) -> Result<(), StoreError> {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity() || *kind == Kind::Login) {
+        let prefix = keys::kind(kind);
+        each(engine, &prefix, CHUNK, |key, row, _| {
+            let read = || -> Result<(), StoreError> {
+                Parts::after(key, &prefix)?.name()?;
+                match kind {
+                    Kind::Login if from < 2 => rows::decode::<String>(row).map(drop)?,
+                    Kind::Version if from < 2 => removed(row).map(drop)?,
+                    _ => {}
+                }
+                Ok(())
+            };
+            read().map_err(|error| {
+                let (kind, key) = (format!("{kind:?}").to_lowercase(), key.escape_ascii());
+                StoreError::Open(format!(
+                    "its {kind} row {key} cannot be read ({error}). Nothing was changed: the driftless that wrote it still opens it; restore a backup"
+                ))
+            })
+        })?;
+    }
     Ok(())
 }
 
@@ -173,7 +199,14 @@ fn fill_in(engine: &Handle) -> Result<(), StoreError> {
     })
 }
 
-/// Finds the tombstones among a dataset's records. They are small: always one piece.
+/// The record of a row if it is a tombstone. They are small: always one piece.
+fn removed(row: &[u8]) -> Result<Option<Record>, StoreError> {
+    let (count, part) = pieces::part(row)?;
+    let record = (count == 1).then(|| rows::stored(part)).transpose()?.map(|stored| stored.record);
+    Ok(record.filter(|record| record.content == Content::Removed))
+}
+
+/// Finds the tombstones among a dataset's records.
 fn find_tombstones(
     engine: &Handle,
     prefix: &[u8],
@@ -181,12 +214,7 @@ fn find_tombstones(
 ) -> Result<u64, StoreError> {
     let mut tombstones = 0;
     each(engine, prefix, CHUNK, |key, row, _| {
-        let (count, part) = pieces::part(row)?;
-        if count != 1 {
-            return Ok(());
-        }
-        let record = rows::stored(part)?.record;
-        if record.content == Content::Removed {
+        if let Some(record) = removed(row)? {
             let mut parts = Parts::after(key, prefix)?;
             found(parts.version()?, parts.number()?, GoneRow { key: record.key, at_ms: record.modified_ms })?;
             tombstones += 1;

@@ -180,3 +180,27 @@ fn a_store_of_a_newer_format_is_refused() {
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
     assert!(refused.contains("format is 4") && refused.contains("newer"), "{refused}");
 }
+
+#[test]
+fn what_cannot_be_read_is_told_before_anything_is_changed() {
+    let broken = |kind: Kind, rest: &[u8], row: &[u8]| ([keys::kind(kind).as_slice(), rest].concat(), Some(row.to_vec()));
+    // A key without an end, a tombstone cut short, a login that leads nowhere.
+    let cases = [
+        (2, FORMAT_2, broken(Kind::Device, b"endless", b"")),
+        (1, FORMAT_1, broken(Kind::Version, b"local:1\0d\0", &[0, 1, 0xc1])),
+        (1, FORMAT_1, broken(Kind::Login, b"demo\0issuer\0eve\0", &[0xc1])),
+    ];
+    for (from, old, row) in cases {
+        let folder = tempfile::tempdir().expect("a folder");
+        old_store(folder.path(), old);
+        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        engine.commit(vec![Batch { guards: Vec::new(), rows: vec![row] }]).expect("commits");
+        let before = engine.scan(&[0], &[u8::MAX], usize::MAX).expect("scans");
+        drop(engine);
+        let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
+        assert!(refused.contains("cannot be read") && refused.contains("Nothing was changed"), "{refused}");
+        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        assert_eq!(migrate::format(&engine), Ok(Some(from)));
+        assert_eq!(engine.scan(&[0], &[u8::MAX], usize::MAX).expect("scans"), before);
+    }
+}
