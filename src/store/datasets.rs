@@ -118,7 +118,7 @@ impl Store {
     }
 
     pub(super) fn head(&self, identity: &Identity, dataset: &DatasetName) -> Result<HeadRow, StoreError> {
-        let row = self.engine.row(&keys::head(identity, dataset))?;
+        let row = self.engine.get(&keys::head(identity, dataset))?;
         Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
     }
 

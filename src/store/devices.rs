@@ -32,7 +32,7 @@ pub struct Device {
 impl Store {
     /// Whether a device was here before, and may come in again; `None`: it was not.
     pub fn knows(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
-        self.engine.row(&keys::device(identity, device))?.map(|row| admission(&row)).transpose()
+        self.engine.get(&keys::device(identity, device))?.map(|row| admission(&row)).transpose()
     }
 
     /// The devices of an identity, by their ids.
@@ -58,7 +58,7 @@ impl Store {
 
     /// The version that a device has acknowledged, 0 if none.
     pub fn acknowledged(&self, identity: &Identity, device: &DeviceId, dataset: &DatasetName) -> Result<u64, StoreError> {
-        let row = self.engine.row(&keys::ack(identity, device, dataset))?;
+        let row = self.engine.get(&keys::ack(identity, device, dataset))?;
         Ok(row.map(|row| rows::decode::<AckRow>(&row)).transpose()?.map_or(0, |row| row.version))
     }
 }

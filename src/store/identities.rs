@@ -60,25 +60,25 @@ impl LoginKey<'_> {
 impl Store {
     /// The identity that a login leads to.
     pub fn identity(&self, login: LoginKey<'_>) -> Result<Option<Identity>, StoreError> {
-        self.engine.row(&login.row())?.map(|row| read(&row)).transpose()
+        self.engine.get(&login.row())?.map(|row| read(&row)).transpose()
     }
 
     /// Identities that were merged into one, the newest last; `None` if it is not there: never was, was erased, or was merged itself.
     pub fn merged(&self, identity: &Identity) -> Result<Option<Vec<String>>, StoreError> {
-        let row = self.engine.row(&keys::identity(identity))?;
+        let row = self.engine.get(&keys::identity(identity))?;
         let row = row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
         Ok(row.filter(|row| row.moved_to.is_none()).map(|row| row.merged))
     }
 
     /// How many identities were erased.
     pub fn erasures(&self) -> Result<u64, StoreError> {
-        let row = self.engine.row(&keys::meta(ERASURES))?;
+        let row = self.engine.get(&keys::meta(ERASURES))?;
         Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
     }
 
     /// The pool of an identity that is there.
     pub fn pool(&self, identity: &Identity) -> Result<Option<String>, StoreError> {
-        let row = self.engine.row(&keys::identity(identity))?;
+        let row = self.engine.get(&keys::identity(identity))?;
         Ok(row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?.map(|row| row.pool))
     }
 

@@ -30,12 +30,10 @@ const TOLD_ROWS: u64 = 100_000;
 
 /// The format of an open store; `None`: it is new. If it was left on its way to another one, the format that it comes from.
 pub(super) fn format(engine: &Handle) -> Result<Option<u32>, StoreError> {
-    let keys = [keys::meta("format"), keys::meta("epoch"), keys::meta(UNFINISHED)];
-    let [format, epoch, unfinished] = <[_; 3]>::try_from(engine.get(&keys)?).unwrap_or([None, None, None]);
-    let read = |row: Option<Bytes>| row.map(|row| rows::decode::<u32>(&row)).transpose();
-    let (format, unfinished) = (read(format)?, read(unfinished)?);
+    let read = |name| engine.get(&keys::meta(name))?.map(|row| rows::decode::<u32>(&row)).transpose();
+    let (format, unfinished) = (read("format")?, read(UNFINISHED)?);
     // A newer version may have left it halfway: what it was before says nothing then.
-    match (unfinished.filter(|_| format <= Some(FORMAT)).or(format), epoch) {
+    match (unfinished.filter(|_| format <= Some(FORMAT)).or(format), engine.get(&keys::meta("epoch"))?) {
         (Some(format), _) => Ok(Some(format)),
         (None, Some(_)) => Ok(Some(1)),
         (None, None) => Ok(None),

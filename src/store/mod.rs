@@ -119,8 +119,7 @@ impl Store {
             Some(migrate::FORMAT) => {}
             Some(format) => migrate::run(&engine, format)?,
         }
-        let rows = engine.get(&[keys::meta("epoch"), keys::meta("lineage")])?;
-        let [epoch, lineage] = <[_; 2]>::try_from(rows).unwrap_or([None, None]);
+        let (epoch, lineage) = (engine.get(&keys::meta("epoch"))?, engine.get(&keys::meta("lineage"))?);
         let epoch = rows::decode(&epoch.ok_or_else(|| StoreError::Damaged("the store has no epoch".to_owned()))?)?;
         let lineage = lineage.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
         Ok(Store { engine: Arc::new(engine), epoch, lineage: Arc::new(lineage), tap: backup::Tap::default() })

@@ -24,7 +24,7 @@ impl<'a> View<'a> {
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         match self.decided.get(key) {
             Some(row) => Ok(row.clone()),
-            None => self.engine.row(key),
+            None => self.engine.get(key),
         }
     }
 

@@ -4,8 +4,8 @@ use super::{Batch, Bytes, Committed, EngineError};
 
 /// One ordered key space on some storage.
 ///
-/// **Isolation.** A call of `get` or of `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile.
-/// Two calls may see two states. What is seen may not be durable yet; whoever shows it to the outside waits for the covering commit to return.
+/// **Isolation.** A call of `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile.
+/// Two calls, of `scan` or of `get`, may see two states. What is seen may not be durable yet; whoever shows it to the outside waits for the covering commit to return.
 ///
 /// **Atomicity.** Of a batch all rows are applied or none, now and after any crash. It is applied only if its guards hold on what stands
 /// before it, the earlier batches of the same call included.
@@ -18,8 +18,8 @@ use super::{Batch, Bytes, Committed, EngineError};
 /// After any other error of `commit` its outcome is unknown, and the engine may show rows that are not durable and never will be: it is
 /// dropped and opened again before anything more is asked of it.
 pub trait Engine: Send + Sync {
-    /// The values of some rows, in the order of their keys.
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError>;
+    /// The value of a row.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
     /// Up to `limit` rows from `start` on, below `end`, in the order of their bytes. A range that ends before it starts is empty.
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError>;

@@ -97,15 +97,9 @@ impl Handle {
         Ok(Handle { state, commits: Mutex::new(commits), storage })
     }
 
-    /// The values of some rows, in the order of their keys, all of one moment.
-    pub fn get<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        let keys: Vec<&[u8]> = keys.iter().map(AsRef::as_ref).collect();
-        self.ask(|engine| engine.get(&keys))
-    }
-
-    /// The value of one row.
-    pub fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.ask(|engine| engine.get(&[key]))?.pop().flatten())
+    /// The value of a row.
+    pub fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.ask(|engine| engine.get(key))
     }
 
     /// Up to `limit` rows from `start` on, below `end`, in order, all of one moment.
@@ -260,7 +254,7 @@ impl Storage {
             #[cfg(test)]
             Storage::Memory(memory) => {
                 let engine = memory.open()?;
-                commits.begin(engine.get(&[commits::KEY])?.pop().flatten().as_deref())?;
+                commits.begin(engine.get(commits::KEY)?.as_deref())?;
                 Ok(engine)
             }
         }

@@ -133,7 +133,7 @@ impl Journaled {
         }
         let row = match [&newer, &older].into_iter().find_map(|(_, records)| records.layer.rows.get(commits::KEY)) {
             Some(row) => row.clone(),
-            None => tree.get(&[commits::KEY])?.pop().flatten(),
+            None => tree.get(commits::KEY)?,
         };
         accept(row.as_deref())?;
         let kept = bounds.journal_bytes.saturating_mul(2).max(KEPT_BYTES);
@@ -194,8 +194,8 @@ impl Journaled {
 }
 
 impl Engine for Journaled {
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        self.shared.layers().get(&*self.tree, keys)
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.shared.layers().get(&*self.tree, key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
@@ -206,7 +206,7 @@ impl Engine for Journaled {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = journal.as_mut().ok_or_else(|| io("the journal is closed"))?;
         self.make_room(journal)?;
-        let Resolved { done, rows } = resolve(batches, |key| Ok(self.get(&[key])?.pop().flatten()))?;
+        let Resolved { done, rows } = resolve(batches, |key| self.get(key))?;
         if let Some((_, Some(row))) = rows.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
             return Err(io(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len())));
         }
@@ -369,7 +369,7 @@ fn belong_together(older: &Journal, newer: &(Journal, Records)) -> Result<(), En
 
 /// Every commit is in the tree or in one of the files, the tree's end and the older file's included.
 fn have_no_gap(tree: &dyn Tree, files: [&(Journal, Records); 2]) -> Result<(), EngineError> {
-    let row = tree.get(&[commits::KEY])?.pop().flatten();
+    let row = tree.get(commits::KEY)?;
     let mut held = row.as_deref().and_then(commits::number).unwrap_or(0);
     for (journal, records) in files {
         let Some((first, last)) = records.commits else { continue };

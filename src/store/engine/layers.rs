@@ -51,15 +51,9 @@ impl Layers {
         self.young.rows.get(key).or_else(|| self.old.as_ref()?.rows.get(key))
     }
 
-    /// Rows as they are below these layers' and in them.
-    pub(super) fn get(&self, tree: &dyn Tree, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        if let [key] = keys {
-            return self.find(key).map_or_else(|| tree.get(keys), |row| Ok(vec![row.clone()]));
-        }
-        let found: Vec<Option<&Option<Bytes>>> = keys.iter().map(|key| self.find(key)).collect();
-        let missed: Vec<&[u8]> = keys.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(key, _)| *key).collect();
-        let mut below = if missed.is_empty() { Vec::new() } else { tree.get(&missed)? }.into_iter();
-        Ok(found.into_iter().map(|found| found.map_or_else(|| below.next().flatten(), Clone::clone)).collect())
+    /// A row as it is in these layers, or below them.
+    pub(super) fn get(&self, tree: &dyn Tree, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.find(key).map_or_else(|| tree.get(key), |row| Ok(row.clone()))
     }
 
     /// A range of them, in order, up to a limit: of each key the topmost row. The tree is read in stretches, as many of its rows may be hidden.

@@ -164,10 +164,10 @@ impl Inner {
 }
 
 impl Engine for Memory {
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let mut inner = self.inner();
         inner.meet(Call::Get)?;
-        keys.iter().map(|key| inner.one(key)).collect()
+        inner.one(key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {

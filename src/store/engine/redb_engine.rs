@@ -35,9 +35,9 @@ impl Redb {
 }
 
 impl Tree for Redb {
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let table = self.database.begin_read().map_err(read)?.open_table(ROWS).map_err(read)?;
-        keys.iter().map(|key| opened(key, table.get(*key))).collect()
+        table.get(key).map_err(read)?.map(|row| frame::open(key, row.value())).transpose()
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
@@ -71,10 +71,6 @@ impl Tree for Redb {
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
         Ok(std::fs::metadata(&self.file).map_err(io)?.len())
     }
-}
-
-fn opened(key: &[u8], row: Result<Option<redb::AccessGuard<'_, &[u8]>>, redb::StorageError>) -> Result<Option<Bytes>, EngineError> {
-    row.map_err(read)?.map(|row| frame::open(key, row.value())).transpose()
 }
 
 fn explain(file: &Path, error: redb::DatabaseError) -> EngineError {

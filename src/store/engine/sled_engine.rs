@@ -74,9 +74,8 @@ impl Sled {
 }
 
 impl Tree for Sled {
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError> {
-        let one = |key: &&[u8]| self.rows.get(key).map_err(read)?.map(|row| frame::open(key, &row)).transpose();
-        keys.iter().map(one).collect()
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.rows.get(key).map_err(read)?.map(|row| frame::open(key, &row)).transpose()
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {

@@ -8,8 +8,8 @@ pub(super) type Row<'a> = (&'a [u8], Option<&'a [u8]>);
 /// Rows in the order of their keys. It promises less than an engine: rows that are written together may be seen, and after a crash be found,
 /// some without the others. [`super::journaled`] makes an engine of it.
 pub(super) trait Tree: Send + Sync {
-    /// The values of some rows, in the order of their keys.
-    fn get(&self, keys: &[&[u8]]) -> Result<Vec<Option<Bytes>>, EngineError>;
+    /// The value of a row.
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
     /// Up to `limit` rows from `start` on, below `end`, in order. A range that ends before it starts is empty.
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError>;

@@ -48,14 +48,14 @@ pub(in crate::store) fn bindings(row: &[u8]) -> Result<Option<Bytes>, StoreError
 impl Store {
     /// Who a device's wakes go through, and for which app, if it is registered and its token is not dead.
     pub fn registered(&self, identity: &Identity, device: &DeviceId) -> Result<Option<(Provider, String)>, StoreError> {
-        let row = self.engine.row(&keys::push(identity, device))?;
+        let row = self.engine.get(&keys::push(identity, device))?;
         let row = row.map(|row| rows::decode::<PushRow>(&row)).transpose()?;
         Ok(row.filter(|row| row.target.is_some()).map(|row| (row.provider, row.app)))
     }
 
     /// Whether a device that comes in has to be noted: it is registered, and something is owed to it or it was not seen for so long.
     pub fn is_to_be_seen(&self, identity: &Identity, device: &DeviceId, after_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
-        let Some(row) = self.engine.row(&keys::push(identity, device))? else { return Ok(false) };
+        let Some(row) = self.engine.get(&keys::push(identity, device))? else { return Ok(false) };
         let row: PushRow = rows::decode(&row)?;
         if row.seen_ms.saturating_add(after_ms) <= now_ms {
             return Ok(true);

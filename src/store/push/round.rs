@@ -115,7 +115,7 @@ impl Rows for View<'_> {
 
 impl Rows for Handle {
     fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.row(key)
+        self.get(key)
     }
 
     fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError> {

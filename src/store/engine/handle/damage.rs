@@ -136,8 +136,8 @@ fn verdict(folder: &Path, engine: Kind, rows: &BTreeMap<Bytes, Bytes>) -> Result
     };
     let mut outcome = "same".to_owned();
     for (key, value) in rows {
-        match handle.get(&[key]) {
-            Ok(found) if found == [Some(value.clone())] => {}
+        match handle.get(key) {
+            Ok(found) if found.as_ref() == Some(value) => {}
             Ok(found) => return Err(format!("{} is {found:?}", key.escape_ascii())),
             Err(error) => outcome = told(error)?,
         }
@@ -152,7 +152,7 @@ fn verdict(folder: &Path, engine: Kind, rows: &BTreeMap<Bytes, Bytes>) -> Result
 /// Opens a damaged store and writes to it: what was written is there, or an error says what to do, and the store can be asked again.
 fn verdict_of_writing(folder: &Path, engine: Kind) -> Result<String, String> {
     let outcome = |handle: &Handle| match handle.commit(vec![Batch { guards: Vec::new(), rows: vec![row("k1", "new".to_owned())] }]) {
-        Ok(_) if handle.get(&["k1"]) == Ok(vec![Some(b"new".to_vec())]) => "written",
+        Ok(_) if handle.get(b"k1") == Ok(Some(b"new".to_vec())) => "written",
         Ok(_) => "written and not there",
         Err(EngineError::Damaged(_)) => "told",
         Err(_) => "failed",
@@ -317,13 +317,14 @@ fn damage_in_one_page_refuses_writes_and_fails_nothing() {
         copy(&whole, &folder);
         apply(&folder.join("db"), Damage::Flip(at));
         let Ok(handle) = open(&folder, Kind::Sled) else { continue };
-        let is_damaged = |key: &&Bytes| matches!(handle.get(&[key]), Err(EngineError::Damaged(_)));
+        let is_damaged = |key: &&Bytes| matches!(handle.get(key), Err(EngineError::Damaged(_)));
         let (Some(lost), Some(kept)) = (rows.keys().find(is_damaged), rows.keys().find(|key| !is_damaged(key))) else { continue };
         let write =
             |n: u32| handle.commit(vec![Batch { guards: Vec::new(), rows: vec![(lost.clone(), Some(n.to_string().into_bytes()))] }]);
         let mut written = (0..1_000).map_while(|n| write(n).ok().map(|_| n)).last().expect("the journal takes it");
         let check = |handle: &Handle, written: u32| {
-            assert_eq!(handle.get(&[lost, kept]), Ok(vec![Some(written.to_string().into_bytes()), Some(rows[kept].clone())]), "byte {at}");
+            assert_eq!(handle.get(lost), Ok(Some(written.to_string().into_bytes())), "byte {at}");
+            assert_eq!(handle.get(kept), Ok(Some(rows[kept].clone())), "byte {at}");
         };
         // If sled panicked over it, that may be of the moment the first time: the engine is opened again.
         handle.recover().expect("recovers");

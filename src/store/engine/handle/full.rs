@@ -102,7 +102,7 @@ fn check(handle: &Handle, commits: u32) {
 fn check_what_can_be_read(handle: &Handle, commits: u32, failed: impl Fn(EngineError)) {
     for n in 0..=commits {
         let keys: Vec<Bytes> = (0..ROWS).map(|row| key(n, row)).collect();
-        let rows = match handle.get(&keys) {
+        let rows = match keys.iter().map(|key| handle.get(key)).collect::<Result<Vec<_>, _>>() {
             Ok(rows) => rows,
             Err(error) => return failed(error),
         };

@@ -10,7 +10,7 @@ fn put(key: &str, value: &str) -> Batch {
 }
 
 fn get(handle: &Handle, key: &str) -> Result<Option<String>, EngineError> {
-    Ok(handle.get(&[key])?.pop().flatten().map(|value| String::from_utf8(value).expect("text")))
+    Ok(handle.get(key.as_bytes())?.map(|value| String::from_utf8(value).expect("text")))
 }
 
 fn kept(handle: &Handle, key: &str) -> Option<String> {
@@ -32,7 +32,7 @@ fn after_a_commit_of_unknown_outcome_nobody_reads_until_it_is_open_again() {
         assert!(matches!(handle.commit(vec![put("a", "2")]), Err(EngineError::Io(_))), "{failing:?}");
         assert!(handle.is_failed());
         let failed = |outcome| matches!(outcome, Err(EngineError::Failed(why)) if why.contains("made to fail"));
-        assert!(failed(handle.get(&["a"]).map(drop)), "what was not durable may be seen in there");
+        assert!(failed(handle.get(b"a").map(drop)), "what was not durable may be seen in there");
         assert!(failed(handle.scan(b"a", b"z", 9).map(drop)));
         assert!(failed(handle.commit(vec![put("b", "1")]).map(drop)));
         assert!(failed(handle.bytes_on_disk().map(drop)));
@@ -141,7 +141,7 @@ fn rows_of_the_engines_own_are_not_the_stores() {
     let handle = over(&Memory::default());
     handle.commit(vec![put("a", "1")]).expect("commits");
     assert_eq!(handle.scan(b"", b"\xff", usize::MAX).expect("scans"), [(b"a".to_vec(), b"1".to_vec())]);
-    assert_eq!(handle.get(&[commits::KEY]).expect("reads"), [Some(1u64.to_be_bytes().to_vec())]);
+    assert_eq!(handle.get(commits::KEY).expect("reads"), Some(1u64.to_be_bytes().to_vec()));
 }
 
 #[test]
