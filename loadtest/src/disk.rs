@@ -18,6 +18,15 @@ pub struct Disk {
     bytes: Vec<u8>,
 }
 
+/// Times of what is written at a rate.
+#[derive(Default)]
+pub struct Paced {
+    /// Of each flush.
+    pub flush: Times,
+    /// Of each write, from when it was due.
+    pub write: Times,
+}
+
 impl Disk {
     /// A new file in a folder.
     pub fn new(folder: &Path) -> Result<Disk, String> {
@@ -43,14 +52,22 @@ impl Disk {
         Ok(f64::from(groups) / begun.elapsed().as_secs_f64())
     }
 
-    /// Writes so many groups at a rate, each waited for; the times.
-    pub fn pace(&mut self, group_bytes: usize, rate: f64, groups: u32, times: &mut Times) -> Result<(), String> {
+    /// What is written at a rate, as nothing but the disk lets it be: all that is due goes in one group, which is waited for.
+    pub fn pace(&mut self, bytes: usize, rate: f64, writes: u32, paced: &mut Paced) -> Result<(), String> {
         let begun = Instant::now();
-        for number in 0..groups {
-            std::thread::sleep((begun + Duration::from_secs_f64(f64::from(number) / rate)).saturating_duration_since(Instant::now()));
+        let due = |number: u32| begun + Duration::from_secs_f64(f64::from(number) / rate);
+        let mut next = 0;
+        while next < writes {
+            std::thread::sleep(due(next).saturating_duration_since(Instant::now()));
             let start = Instant::now();
-            self.group(group_bytes.clamp(1, self.bytes.len())).map_err(|error| format!("the disk cannot be measured: {error}"))?;
-            times.add(start.elapsed());
+            let late = (next..writes).take_while(|number| due(*number) <= start).count().max(1);
+            self.group((bytes * late).clamp(1, self.bytes.len())).map_err(|error| format!("the disk cannot be measured: {error}"))?;
+            let end = Instant::now();
+            paced.flush.add(end - start);
+            (0..late).for_each(|_| {
+                paced.write.add(end - due(next));
+                next += 1;
+            });
         }
         Ok(())
     }

@@ -14,6 +14,9 @@ use crate::times::Times;
 /// How long the last writes may wait for their answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
+/// An answer that did not come within this on a socket that lived is taken for lost: its device would have waited in vain.
+const SILENCE: Duration = Duration::from_secs(5);
+
 pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     run.report.rate_says = "writes";
     let mut fleet = run.fleet_with("soak", soak.persons * soak.devices_per_person, soak.devices_per_person, |plan| plan.returns = true)?;
@@ -54,8 +57,9 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
     report.figure("writes", work.written as f64, "writes", "in all");
     report.figure("unanswered", work.unanswered.len() as f64, "writes", "that were not answered, those of cut sockets included");
+    report.figure("silent", work.silent as f64, "writes", "that were not answered within 5 s, while their socket lived");
     report.figure("returns", work.returns as f64, "times", "that a device lost its socket and came back");
-    report.times("written", "from when a write was due to its acknowledgement", work.times);
+    report.times("written", "from when a write was due to its acknowledgement, of devices that are there all the time", work.times);
     Ok(())
 }
 
@@ -109,6 +113,7 @@ fn fill(run: &mut Run, fleet: &mut Fleet, soak: &Soak) -> Result<(), String> {
 struct Work {
     written: u64,
     returns: u64,
+    silent: u64,
     times: Times,
     /// Writes without an answer, by device and number. As an app's, they wait for its next session, and go out again.
     unanswered: BTreeMap<(u32, u64), Unanswered>,
@@ -116,6 +121,10 @@ struct Work {
 
 struct Unanswered {
     due: Instant,
+    /// When it went out in the present session of its device.
+    sent: Option<Instant>,
+    /// Its device was away meanwhile.
+    waited: bool,
     changes: Vec<Change>,
 }
 
@@ -132,7 +141,7 @@ impl Work {
                 sent += 1;
             }
             while (cut as f64) < seconds * soak.churn {
-                cut_off(run, fleet);
+                self.cut_off(run, fleet);
                 cut += 1;
             }
             fleet.turn(Duration::from_millis(2), &mut news)?;
@@ -140,7 +149,10 @@ impl Work {
                 match one.what {
                     What::Says(ServerMessage::Written { id, .. }) => {
                         if let Some(write) = self.unanswered.remove(&(one.device, id)) {
-                            self.times.add(one.at.saturating_duration_since(write.due));
+                            if !write.waited {
+                                self.times.add(one.at.saturating_duration_since(write.due));
+                            }
+                            self.silent += u64::from(write.is_late(one.at));
                             self.written += 1;
                             run.watch.done(1);
                         }
@@ -149,7 +161,8 @@ impl Work {
                     What::Says(other) => return Err(format!("device {} was told {other:?}", one.device)),
                     What::Open { .. } => {
                         self.returns += 1;
-                        for ((device, id), write) in self.unanswered.range((one.device, 0)..(one.device + 1, 0)) {
+                        for ((device, id), write) in self.unanswered.range_mut((one.device, 0)..(one.device + 1, 0)) {
+                            write.sent = Some(one.at);
                             fleet.send(*device, *id, write.changes.clone());
                         }
                     }
@@ -168,18 +181,30 @@ impl Work {
         let key = format!("k{}", run.chance.u32(..soak.records));
         let changes = vec![change(&key, value(&mut run.chance, soak.value_bytes))];
         let id = fleet.number(device);
-        if fleet.is_open(device) {
+        let sent = fleet.is_open(device).then(Instant::now);
+        if sent.is_some() {
             fleet.send(device, id, changes.clone());
         }
-        self.unanswered.insert((device, id), Unanswered { due, changes });
+        self.unanswered.insert((device, id), Unanswered { due, sent, waited: sent.is_none(), changes });
+    }
+
+    /// A device loses its socket, and comes back at once.
+    fn cut_off(&mut self, run: &mut Run, fleet: &mut Fleet) {
+        let device = run.chance.u32(..fleet.size());
+        if !fleet.is_open(device) {
+            return;
+        }
+        fleet.dismiss(device);
+        fleet.summon(device);
+        for (_, write) in self.unanswered.range_mut((device, 0)..(device + 1, 0)) {
+            self.silent += u64::from(write.is_late(Instant::now()));
+            (write.sent, write.waited) = (None, true);
+        }
     }
 }
 
-/// A device loses its socket, and comes back at once.
-fn cut_off(run: &mut Run, fleet: &mut Fleet) {
-    let device = run.chance.u32(..fleet.size());
-    if fleet.is_open(device) {
-        fleet.dismiss(device);
-        fleet.summon(device);
+impl Unanswered {
+    fn is_late(&self, now: Instant) -> bool {
+        self.sent.is_some_and(|sent| now.saturating_duration_since(sent) > SILENCE)
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use driftless_protocol::{ClientMessage, ServerMessage};
 
-use crate::disk::Disk;
+use crate::disk::{Disk, Paced};
 use crate::fleet::{Fleet, What};
 use crate::run::{Run, TURN, Versions, value};
 use crate::scenario::Steady;
@@ -35,7 +35,7 @@ pub fn tell(run: &mut Run, steady: &Steady) -> Result<(), String> {
     for _ in 0..TURNS {
         crowd.scheduled(run, steady.rate, Duration::from_secs(steady.rate_s) / TURNS, &mut timed)?;
         // At the same pace: a machine that has nothing to do between takes longer to wake.
-        disk.pace(bytes, steady.rate, PACED, &mut timed.flush)?;
+        disk.pace(bytes, steady.rate, PACED, &mut timed.disk)?;
         crowd.round_trips(steady.rate, &mut timed.trip)?;
     }
     times(run, timed);
@@ -50,22 +50,26 @@ pub fn tell(run: &mut Run, steady: &Steady) -> Result<(), String> {
 pub struct Timed {
     pub written: Times,
     pub seen: Times,
-    flush: Times,
+    disk: Paced,
     trip: Times,
     pub refused: u64,
 }
 
 fn times(run: &mut Run, timed: Timed) {
-    let Timed { written, seen, flush, trip, refused } = timed;
+    let Timed { written, seen, disk: Paced { flush, write }, trip, refused } = timed;
+    let disk_p99 = write.at(99.0);
     let floor = flush.at(50.0) + trip.at(50.0);
     let (p50, p99) = (seen.at(50.0) / floor, seen.at(99.0) / floor);
+    let of_disk = seen.at(99.0) / (disk_p99 + trip.at(50.0));
     let report = &mut run.report;
     report.times("written", "from a write to its acknowledgement", written);
     report.times("seen", "from a write to each other device", seen);
     report.times("flush", "the disk's own flush of one write", flush);
+    report.times("disk", "the same schedule straight to the disk, from when a write was due", write);
     report.times("trip", "a ping and its pong", trip);
     report.figure("seen_p50_ratio", p50, "x", "of one flush and one round trip, both at their p50");
     report.figure("seen_p99_ratio", p99, "x", "of the same");
+    report.figure("seen_p99_of_disk", of_disk, "x", "of the disk's own p99 under the same schedule, and one round trip");
     report.figure("refused", refused as f64, "writes", "that were not taken");
 }
 
