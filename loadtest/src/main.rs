@@ -131,9 +131,7 @@ fn load(arguments: &Arguments) -> Result<bool, String> {
             Server::start(&binary, folder.path(), &gateways.settings(&scenario.server)?, environment)?
         }
     };
-    let process = server.process().ok_or("a profile is of a process: name it with --pid");
-    let profile = arguments.profile.map(|of| Profile::begin(of, process?, folder.path())).transpose()?;
-    let binary = server.binary().map_or_else(|| std::env::current_exe().unwrap_or_default(), Path::to_path_buf);
+    let profile = arguments.profile.map(|of| Profile::begin(of, server.process(), server.binary(), folder.path())).transpose()?;
     let mut run = Run::new(&name, &scenario, server, gateways, folder.path())?;
     stories::tell(&mut run, &scenario.load)?;
     let mut report = run.finish();
@@ -141,8 +139,9 @@ fn load(arguments: &Arguments) -> Result<bool, String> {
     print!("{}", report.table());
     println!("\n  report: {}", report.write(&out)?.display());
     if let Some(profile) = profile {
-        let (of, picture) = (profile.of(), out.join(format!("{name}.{}.svg", profile.of())));
-        profile.draw(&format!("{name}: {of}"), &binary, &picture)?;
+        let of = profile.of();
+        let picture = out.join(format!("{name}.{of}.svg"));
+        profile.draw(&format!("{name}: {of}"), &picture)?;
         println!("  flame graph: {}", picture.display());
     }
     Ok(report.holds())

@@ -272,3 +272,36 @@ fn step(version: u64, content: &[u8]) -> Result<Step, StoreError> {
     let lost = row.lost.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
     Ok(Step { version, at_ms, device: row.device, what: row.what, touched, lost })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::merge::Stored;
+    use crate::store::rows::RecordRow;
+    use crate::store::support::{device, key};
+
+    fn hex(bytes: &[u8]) -> String {
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// What reads them would take lists of numbers for bytes, too.
+    #[test]
+    fn rows_have_the_bytes_that_they_always_had() {
+        let record = Record {
+            key: key("a"),
+            content: Content::Value(driftless_protocol::Value::from(1)),
+            version: 2,
+            modified_ms: 7,
+            device: device("phone"),
+        };
+        let old = RecordRow::of(&Stored { record, others_version: 3 }).content().expect("is encoded");
+        assert_eq!(hex(&old), "97a161c3010207a570686f6e6503");
+        let (phone, what) = (device("phone"), What::Patch);
+        let (a, b) = (key("a"), key("b"));
+        let entries = vec![Entry { key: &a, lives: true, before: Some(&old) }, Entry { key: &b, lives: false, before: None }];
+        let lost = [ByteRow(vec![9, 200])];
+        let row = HistoryRow { device: &phone, what: &what, entries, lost: &lost };
+        let expected = "000000000000000794a570686f6e65a550617463689293a161c3c40e97a161c3010207a570686f6e650393a162c2c091c40209c8";
+        assert_eq!(hex(&row.content(7).expect("is encoded")), expected);
+    }
+}

@@ -53,8 +53,10 @@ pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
         )));
     }
     info!(from, to = FORMAT, "the store is brought to a newer format");
-    look(engine, from)?;
     let unfinished = keys::meta(UNFINISHED);
+    if engine.get(&unfinished)?.is_none() {
+        look(engine, from)?;
+    }
     commit(engine, vec![format_row(FORMAT)?, (unfinished.clone(), Some(rows::encode(&from)?))])?;
     // First: what comes after it knows today's keys only.
     if from < 3 {
@@ -68,27 +70,43 @@ pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Reads what the steps will read: a row that says nothing is told while the older version still opens the store.
+/// Reads what the steps will read: a row that says nothing is told while the older version still knows the store's format.
 fn look(engine: &Handle, from: u32) -> Result<(), StoreError> {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity() || *kind == Kind::Login) {
         let prefix = keys::kind(kind);
         each(engine, &prefix, CHUNK, |key, row, _| {
-            let read = || -> Result<(), StoreError> {
-                Parts::after(key, &prefix)?.name()?;
-                match kind {
-                    Kind::Login if from < 2 => rows::decode::<String>(row).map(drop)?,
-                    Kind::Version if from < 2 => removed(row).map(drop)?,
-                    _ => {}
-                }
-                Ok(())
-            };
-            read().map_err(|error| {
-                let (kind, key) = (format!("{kind:?}").to_lowercase(), key.escape_ascii());
+            check(kind, Parts::after(key, &prefix)?, row, from).map_err(|error| {
+                let key = key.escape_ascii();
                 StoreError::Open(format!(
-                    "its {kind} row {key} cannot be read ({error}). Nothing was changed: the driftless that wrote it still opens it; restore a backup"
+                    "a row of it cannot be read ({kind:?} {key}: {error}). No row was changed: use a backup from before the damage, or go on with \
+                     the driftless that wrote it"
                 ))
             })
         })?;
+    }
+    Ok(())
+}
+
+fn check(kind: Kind, mut key: Parts<'_>, row: &[u8], from: u32) -> Result<(), StoreError> {
+    key.name()?;
+    if from >= 2 {
+        return Ok(());
+    }
+    match kind {
+        Kind::Login => {
+            key.name().and_then(|_| key.name())?;
+            rows::decode::<String>(row).map(drop)?;
+        }
+        Kind::Identity => rows::decode::<Identity1>(row).map(drop)?,
+        Kind::Head => {
+            key.dataset()?;
+            rows::decode::<Head1>(row).map(drop)?;
+        }
+        Kind::Version => {
+            key.dataset().and_then(|_| key.version()).and_then(|_| key.number())?;
+            removed(row).map(drop)?;
+        }
+        _ => {}
     }
     Ok(())
 }

@@ -30,6 +30,9 @@ impl Whole {
     /// A content by its rows, in order.
     pub(super) fn of(first: Bytes, more: impl FnMut(u16) -> Result<Bytes, EngineError>) -> Result<Whole, EngineError> {
         let (count, _) = part(&first)?;
+        if count == 0 {
+            return Err(EngineError::Damaged("a content of no pieces".to_owned()));
+        }
         let mut whole = Whole(first);
         for row in (1..count).map(more) {
             whole.0.extend_from_slice(part(&row?)?.1);

@@ -8,6 +8,20 @@ use super::{Config, Cursor, Decision, Identity, LoginKey, Page, Patch, Reading, 
 
 pub const CONFIG: Config = Config::cached(16);
 
+/// Written by the first version: two logins, records, tombstones, a conflict, an acknowledgement, patch results.
+pub const FORMAT_1: &str = include_str!("tests/format1.rows");
+
+/// Written by the last version that had each kind of row by itself: two identities, a registered phone, records, a tombstone, history, a conflict, an
+/// acknowledgement, patch results, something owed, and the second identity's erasure begun.
+pub const FORMAT_2: &str = include_str!("tests/format2.rows");
+
+/// The rows of such a text: key and value in hexadecimal digits, a row a line.
+pub fn rows_of(text: &str) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+    let bytes = |hex: &str| (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect();
+    let row = |line: &str| line.split_once(' ').map(|(key, row)| (bytes(key), Some(bytes(row)))).expect("a row");
+    text.lines().map(row).collect()
+}
+
 pub fn epoch(text: &str) -> Epoch {
     Epoch::new(text).expect("an epoch")
 }

@@ -57,9 +57,10 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     report.figure("sessions_left", still_open, "sessions", "that it counts when all are gone");
     report.figure("writes", work.written as f64, "writes", "in all");
     report.figure("unanswered", work.unanswered.len() as f64, "writes", "that were not answered, those of cut sockets included");
-    report.figure("silent", work.silent as f64, "writes", "that were not answered within 5 s, while their socket lived");
+    let says = format!("that were not answered within {} s, while their socket lived", SILENCE.as_secs());
+    report.figure("silent", work.silent as f64, "writes", &says);
     report.figure("returns", work.returns as f64, "times", "that a device lost its socket and came back");
-    report.times("written", "from when a write was due to its acknowledgement, of devices that are there all the time", work.times);
+    report.times("written", "from when a write was due to its acknowledgement, of writes whose device was there meanwhile", work.times);
     Ok(())
 }
 

@@ -142,21 +142,15 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
 mod tests {
     use super::super::blocks::{Head, Writer};
     use super::*;
-    use crate::store::support::{CONFIG, all, epoch};
-
-    /// As `store::tests::migration` has them.
-    const OLD: [(u32, &str); 2] = [(1, include_str!("../tests/format1.rows")), (2, include_str!("../tests/format2.rows"))];
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).expect("hex")).collect()
-    }
+    use crate::store::Start;
+    use crate::store::support::{CONFIG, FORMAT_1, FORMAT_2, all, dataset, epoch, me, rows_of};
+    use driftless_protocol::Position;
 
     #[test]
     fn a_backup_of_an_older_format_is_restored_into_todays() {
-        for (format, rows) in OLD {
+        for (format, rows, live) in [(1, FORMAT_1, 4), (2, FORMAT_2, 2)] {
             let folder = tempfile::tempdir().expect("a folder");
-            let row = |line: &str| line.split_once(' ').map(|(key, row)| (bytes(key), Some(bytes(row)))).expect("a row");
-            let rows: Vec<_> = rows.lines().map(row).collect();
+            let rows = rows_of(rows);
             let mut writer = Writer::default();
             let head = Head { store_format: format, epoch: epoch("first"), made_ms: 7 };
             let file = [writer.begin(&head), writer.rows(&rows), writer.end()].map(|part| part.expect("is written")).concat();
@@ -167,7 +161,10 @@ mod tests {
             let store = Store::open(&to, &CONFIG, &epoch("unused")).expect("opens");
             assert_eq!(*store.epoch(), epoch("second"));
             assert_eq!(migrate::format(&store.engine), Ok(Some(migrate::FORMAT)));
-            assert_eq!(all(&store).len(), if format == 1 { 4 } else { 2 }, "the live records");
+            assert_eq!(all(&store).len(), live);
+            // A device that was at the old epoch is told how far its history is this one.
+            let before = Position { epoch: epoch("first"), version: 2 };
+            assert!(matches!(store.start(&me(), &dataset(), Some(&before.into())), Ok(Start::Reset { shared: Some(2..), .. })));
         }
     }
 }

@@ -5,7 +5,8 @@ use super::{Batch, Bytes, Committed, EngineError};
 /// One ordered key space on some storage.
 ///
 /// **Isolation.** A call of `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile.
-/// Two calls, of `scan` or of `get`, may see two states. What is seen may not be durable yet; whoever shows it to the outside waits for the covering commit to return.
+/// Two calls, of `scan` or of `get`, may see two states. What is seen may not be durable yet; whoever shows it to the outside waits for the
+/// covering commit to return.
 ///
 /// **Atomicity.** Of a batch all rows are applied or none, now and after any crash. It is applied only if its guards hold on what stands
 /// before it, the earlier batches of the same call included.

@@ -1,6 +1,6 @@
 //! The embedded engine: one ordered key space on disk, and three calls.
 //!
-//! - `get`: several rows. `scan`: a range in order, up to a limit. `commit`: batches, durable when the call returns (`contract`).
+//! - `get`: a row. `scan`: a range in order, up to a limit. `commit`: batches, durable when the call returns (`contract`).
 //! - The store holds a [`Handle`]: it keeps the folder and the free space, turns an engine's panics into errors, lets nobody near an engine
 //!   whose last commit failed, and notices commits that are missing.
 //! - A commit is durable when it is in the journal (`journaled`); its rows go into the engine's tree later, many at once.
