@@ -53,6 +53,7 @@ struct Inner {
     push_time: Histogram,
     push_late: Gauge,
     push_stopped: Gauge,
+    tasks: Gauge,
 }
 
 impl Default for Inner {
@@ -94,6 +95,8 @@ impl Default for Inner {
         registry.register_with_unit("push_late", "how long the identity that waits longest is due", Unit::Seconds, push_late.clone());
         let push_stopped = Gauge::default();
         registry.register("push_stopped_apps", "apps whose wakes are stopped because their gateway refuses them", push_stopped.clone());
+        let tasks = Gauge::default();
+        registry.register("server_tasks", "tasks that are alive: one for each connection, and those of the server's own", tasks.clone());
         Inner {
             registry,
             sessions,
@@ -114,6 +117,7 @@ impl Default for Inner {
             push_time,
             push_late,
             push_stopped,
+            tasks,
         }
     }
 }
@@ -212,6 +216,9 @@ impl Metrics {
 
     /// All of it in OpenMetrics text.
     pub fn text(&self) -> String {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.inner.tasks.set(runtime.metrics().num_alive_tasks() as i64);
+        }
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.inner.registry);

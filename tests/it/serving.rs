@@ -164,6 +164,7 @@ async fn health_and_metrics_tell_what_happens() {
         ("driftless_committer_groups_total", 2.0),
         ("driftless_committer_commit_seconds_count", 2.0),
         ("driftless_store_disk_bytes", 1.0),
+        ("driftless_server_tasks", 3.0),
     ] {
         let value = server.metric(metric).await;
         assert!(value >= at_least, "{metric} is {value}");

@@ -14,12 +14,16 @@ use crate::times::Times;
 /// How long the last writes may wait for their answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
+/// The server's count of its tasks.
+const TASKS: &str = "driftless_server_tasks";
+
 /// An answer that did not come within this on a socket that lived is taken for lost: its device would have waited in vain.
 const SILENCE: Duration = Duration::from_secs(5);
 
 pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     run.report.rate_says = "writes";
     let mut fleet = run.fleet_with("soak", soak.persons * soak.devices_per_person, soak.devices_per_person, |plan| plan.returns = true)?;
+    let tasks = run.server.counter(TASKS)?;
     run.open_all(&mut fleet)?;
     let mut work = Work::default();
     fill(run, &mut fleet, soak)?;
@@ -36,6 +40,7 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     run.rest("all are gone", &mut fleet, Duration::from_secs(soak.rest_s) / 2, drop)?;
     let end = Sizes::of(run);
     let still_open = run.server.counter("driftless_session_open")?;
+    let tasks_left = run.server.counter(TASKS)? - tasks;
     let report = &mut run.report;
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let percent = |late: u64, early: u64| 100.0 * (late as f64 / early.max(1) as f64 - 1.0);
@@ -43,6 +48,7 @@ pub fn tell(run: &mut Run, soak: &Soak) -> Result<(), String> {
     report.figure("memory_mib", mib(late.memory), "MiB", "at the end of the load");
     report.figure("memory_gone_mib", mib(end.memory), "MiB", "when all are gone");
     report.figure("thread_growth", end.threads as f64 - early.threads as f64, "threads", "from then to the end");
+    report.figure("tasks_left", tasks_left, "tasks", "more when all are gone than before the first came");
     report.figure(
         "files_left",
         end.files as f64 - early.files as f64 + f64::from(fleet.size()),
