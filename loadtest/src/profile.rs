@@ -110,7 +110,7 @@ impl Drop for Profile {
 
 fn record(server: Process, folder: &Path) -> Result<Child, String> {
     let mut record = Command::new("perf");
-    record.args(["record", "--quiet", "--freq", SAMPLES_HZ, "--call-graph", STACKS, "--pid", &server.0.to_string(), "--output"]);
+    record.args(["record", "--freq", SAMPLES_HZ, "--call-graph", STACKS, "--pid", &server.0.to_string(), "--output"]);
     // What keeps it from looking it says itself.
     record.arg(samples(folder)).stdin(Stdio::null()).stdout(Stdio::null());
     let mut perf = record.spawn().map_err(|error| not_started("perf", &error))?;
