@@ -262,14 +262,24 @@ impl Draft {
             }
             // A record whose first pieces are gone was moved while it was read: it is met again further on.
             _ if piece > 0 => return Ok(Full::No),
+            open if pieces == 1 => {
+                *open = None;
+                return self.add(part);
+            }
             open => *open = Some(Open { at, pieces, read: 1, content: part.to_vec() }),
         }
-        if let Some(open) = self.open.take_if(|open| open.read == open.pieces) {
-            self.bytes += open.content.len();
-            let record = rows::stored(&open.content)?.record;
-            if record.content != Content::Removed || record.version > self.cursor.fresh_until {
-                self.records.push(record);
-            }
+        match self.open.take_if(|open| open.read == open.pieces) {
+            Some(open) => self.add(&open.content),
+            None => Ok(Full::No),
+        }
+    }
+
+    /// A record whose row is whole.
+    fn add(&mut self, row: &[u8]) -> Result<Full, StoreError> {
+        self.bytes += row.len();
+        let record = rows::stored(row)?.record;
+        if record.content != Content::Removed || record.version > self.cursor.fresh_until {
+            self.records.push(record);
         }
         Ok(Full::No)
     }

@@ -64,7 +64,7 @@ fn times(run: &mut Run, timed: Timed) {
     let report = &mut run.report;
     report.times("written", "from a write to its acknowledgement", written);
     report.times("seen", "from a write to each other device", seen);
-    report.times("flush", "the disk's own flush of one write", flush);
+    report.times("flush", "the disk's own flush of what is due, at that rate", flush);
     report.times("disk", "the same schedule straight to the disk, from when a write was due", write);
     report.times("trip", "a ping and its pong", trip);
     report.figure("seen_p50_ratio", p50, "x", "of one flush and one round trip, both at their p50");
