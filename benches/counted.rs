@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use driftless::hub::{self, Hub, Mailbox, Taken};
 use driftless::merge::{Head, Policy, Terms, merge};
-use driftless::store::{Config, Identity, LoginKey, Patch, Rules, Store};
+use driftless::store::{DatasetRules, EngineConfig, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
 };
@@ -240,7 +240,7 @@ fn publish(followers: u64) -> Step {
 /// A group of patches of as many people, each over an old value, up to where it is durable.
 fn commit(patches: u64) -> Step {
     let folder = tempfile::tempdir_in(PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).unwrap();
-    let store = Store::open(folder.path(), &Config::default(), &Epoch::new("counted").unwrap()).unwrap();
+    let store = Store::open(folder.path(), &EngineConfig::default(), &Epoch::new("counted").unwrap()).unwrap();
     let identity = |number: u64| Identity::from(format!("local:{number:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90").as_str());
     let write = |id: u64| {
         let patch = |number| Patch { identity: identity(number), device: phone(), dataset: dataset(), id, changes: vec![change(1)] };
@@ -254,7 +254,7 @@ fn commit(patches: u64) -> Step {
     people.commit().unwrap();
     let all = move |patches: Vec<Patch>| {
         let mut group = store.group();
-        patches.into_iter().for_each(|patch| drop(group.write(patch, &Rules::default(), 1_790_000_000_000).unwrap()));
+        patches.into_iter().for_each(|patch| drop(group.write(patch, &DatasetRules::default(), 1_790_000_000_000).unwrap()));
         group.commit().unwrap();
     };
     all(write(1));

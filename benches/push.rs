@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
 use driftless::dev::gateway::{Environment, Gateway};
-use driftless::push::{ApnsConfig, Config, Office, Verdict, Wake};
+use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, Tokens};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
 use tokio::runtime::Runtime;
@@ -65,7 +65,7 @@ fn apns(gateway: &Gateway) -> ApnsConfig {
 fn one_connection(gateway: &Gateway) {
     gateway.keep(0);
     let senders = runtime("sender");
-    let office = senders.block_on(async { Office::new(&Config { apns: vec![apns(gateway)], ..Config::default() }).unwrap() });
+    let office = senders.block_on(async { PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }).unwrap() });
     let tokens: Arc<Vec<PushTarget>> =
         Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.apns_token(APP, Environment::Production))).collect());
     println!("one connection to the stand-in, APNs, {} s each", RUN.as_secs());
@@ -82,7 +82,7 @@ fn one_connection(gateway: &Gateway) {
     println!("connections {}, provider tokens {}\n", counts.connections, counts.provider_tokens);
 }
 
-async fn run(office: &Office, tokens: &Arc<Vec<PushTarget>>, in_flight: usize) -> u64 {
+async fn run(office: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: usize) -> u64 {
     let (sent, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + RUN);
     let mut tasks = tokio::task::JoinSet::new();
     for first in 0..in_flight {

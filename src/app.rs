@@ -14,17 +14,17 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::admin::Admin;
-use crate::auth::{ConfigError, Verifier};
+use crate::auth::{IssuerConfigError, Verifier};
 use crate::clock::Clock;
 use crate::committer::{Committer, Gate, Reader};
 use crate::config::Config;
-use crate::http::{self, ListenError, Listener, Rooms, Serving};
+use crate::http::{self, HttpState, ListenError, Listener, Serving};
 use crate::hub::{Hub, Mark};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
-use crate::push::{Courier, Post};
+use crate::push::{Courier, PushService};
 use crate::reaper::Reaper;
-use crate::session::{Door, Sessions, Wheel};
+use crate::session::{Authenticator, Sessions, Wheel};
 use crate::store::{Store, StoreError};
 use crate::sync::Sync;
 
@@ -41,7 +41,7 @@ const DRAIN_AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub enum AppError {
     /// An issuer's keys.
-    Auth(ConfigError),
+    Auth(IssuerConfigError),
     /// A credential for pushes.
     Push(crate::config::ConfigError),
     /// The store.
@@ -79,7 +79,7 @@ pub struct App {
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
     background: [JoinHandle<()>; 2],
-    post: Post,
+    post: PushService,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
@@ -101,21 +101,30 @@ impl App {
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
-        let post = Post::new(config.desks().map_err(AppError::Push)?);
+        let post = PushService::new(config.desks().map_err(AppError::Push)?);
         let sync = Sync::new(reader.clone(), committer.clone(), post.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), post.clone(), clock);
         let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
         let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), post.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
-        let door = Door::new(verifier, identities, config.pools(), clock);
+        let door = Authenticator::new(verifier, identities, config.pools(), clock);
         let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
         let (operator, metrics_of_http) = (config.operator(), metrics.clone());
-        let rooms =
-            Rooms { door, sync, sessions, admin, operator, gate: gate.clone(), metrics: metrics_of_http, origins, draining: is_draining };
+        let rooms = HttpState {
+            door,
+            sync,
+            sessions,
+            admin,
+            operator,
+            gate: gate.clone(),
+            metrics: metrics_of_http,
+            origins,
+            draining: is_draining,
+        };
         let (stop, stopped) = oneshot::channel::<()>();
         let router = http::router(rooms).merge(extra);
         let serving = tokio::spawn(listener.serve(router, async {
@@ -133,7 +142,7 @@ impl App {
     }
 
     /// The offices through which devices are woken: they can be exchanged while the server runs.
-    pub fn post(&self) -> &Post {
+    pub fn post(&self) -> &PushService {
         &self.post
     }
 

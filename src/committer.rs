@@ -22,13 +22,13 @@ use std::thread::JoinHandle;
 use driftless_protocol::{DatasetName, DeviceId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
-pub use gate::{Entered, Gate};
+pub use gate::{Gate, GateTicket};
 pub use reader::Reader;
 
 use crate::clock::Clock;
 use crate::hub::{Hub, Mark};
 use crate::metrics::Metrics;
-use crate::store::{Admission, Decision, Group, Identity, Keeping, Patch, Rules, Store, StoreError, Worked};
+use crate::store::{Admission, DatasetRules, Decision, Group, Identity, JobProgress, Patch, RetentionPolicy, Store, StoreError};
 use writer::Writer;
 
 /// Jobs that may wait.
@@ -71,7 +71,7 @@ pub struct SignIn {
 
 /// An acknowledgement.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AckOf {
+pub struct AckKey {
     /// Whose.
     pub identity: Identity,
     /// Who acknowledges.
@@ -81,8 +81,8 @@ pub struct AckOf {
 }
 
 enum Job {
-    Write { patch: Patch, rules: Rules, writer: u64, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
-    Ack { of: AckOf, version: u64, reply: Option<Reply<()>> },
+    Write { patch: Patch, rules: DatasetRules, writer: u64, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
+    Ack { of: AckKey, version: u64, reply: Option<Reply<()>> },
     SignIn { who: SignIn, reply: Reply<(Identity, Admission)> },
     Release { reply: Reply<()> },
     Act(Act),
@@ -94,13 +94,13 @@ type Act = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<Acted> + Send>;
 
 /// What follows once an act is durable, or once it is known that it is not.
 struct Acted {
-    notices: Vec<Notice>,
+    notices: Vec<SessionNotice>,
     reply: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,
 }
 
 /// What live sessions must know of an act.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Notice {
+pub enum SessionNotice {
     /// A dataset has this version now; its changes are in the store only.
     Jumped(Identity, DatasetName, u64),
     /// All sessions of an identity end.
@@ -128,7 +128,7 @@ impl Committer {
     }
 
     /// Hands in a patch. Waits while the queue is full.
-    pub async fn write(&self, patch: Patch, rules: Rules, writer: u64) -> Result<Answer<Decision>, Unavailable> {
+    pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<Answer<Decision>, Unavailable> {
         let bytes: usize = patch.changes.iter().map(memory_bytes).sum();
         // The largest patch may have the queue for itself.
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
@@ -139,12 +139,12 @@ impl Committer {
     }
 
     /// Hands in an acknowledgement that nobody waits for.
-    pub async fn note(&self, of: AckOf, version: u64) -> Result<(), Unavailable> {
+    pub async fn note(&self, of: AckKey, version: u64) -> Result<(), Unavailable> {
         self.jobs.send(Job::Ack { of, version, reply: None }).await.map_err(|_| Unavailable::Now)
     }
 
     /// Records an acknowledgement and returns when it is durable.
-    pub async fn acknowledge(&self, of: AckOf, version: u64) -> Result<(), Unavailable> {
+    pub async fn acknowledge(&self, of: AckKey, version: u64) -> Result<(), Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job::Ack { of, version, reply: Some(reply) }).await.map_err(|_| Unavailable::Now)?;
         answer.await.map_err(|_| Unavailable::Now)?
@@ -168,7 +168,7 @@ impl Committer {
     pub async fn act<T, F>(&self, act: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<Notice>), StoreError> + Send + 'static,
+        F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let act: Act = Box::new(move |group, now_ms| match act(group, now_ms) {
@@ -184,12 +184,12 @@ impl Committer {
     }
 
     /// One step of the work on an identity. Live sessions hear of a dataset that moved.
-    pub async fn work(&self, identity: Identity, keep: Keeping) -> Result<Worked, Unavailable> {
+    pub async fn work(&self, identity: Identity, keep: RetentionPolicy) -> Result<JobProgress, Unavailable> {
         let step = move |group: &mut Group<'_>, now_ms| {
             let worked = group.work(&identity, &keep, now_ms)?;
             let notices = match &worked {
-                Worked::Moved(into, dataset, version) => vec![Notice::Jumped(into.clone(), dataset.clone(), *version)],
-                Worked::Some | Worked::Done => Vec::new(),
+                JobProgress::Moved(into, dataset, version) => vec![SessionNotice::Jumped(into.clone(), dataset.clone(), *version)],
+                JobProgress::Some | JobProgress::Done => Vec::new(),
             };
             Ok((worked, notices))
         };

@@ -20,8 +20,8 @@ pub use source::{ConfigError, Flags, StoreFlags, read};
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
 use crate::merge::Policy;
-use crate::push::{self, Desk, WakeSettings};
-use crate::store::Keeping;
+use crate::push::{self, PoolPush, WakeSettings};
+use crate::store::RetentionPolicy;
 use crate::sync::Pool;
 use crate::{http, session, store};
 
@@ -107,7 +107,7 @@ struct StoreSection {
 
 impl Default for StoreSection {
     fn default() -> Self {
-        let store::Config { engine, cache_mib, journal_mib, reserve_mib, .. } = store::Config::default();
+        let store::EngineConfig { engine, cache_mib, journal_mib, reserve_mib, .. } = store::EngineConfig::default();
         StoreSection { engine, cache_mib, journal_mib, reserve_mib }
     }
 }
@@ -121,7 +121,7 @@ pub struct PoolSection {
     datasets: BTreeMap<DatasetName, Policy>,
     limits: Limits,
     keep: KeepSection,
-    push: push::Config,
+    push: push::PushConfig,
     wakes: WakeSettings,
     /// Whose tokens it believes.
     pub issuers: Vec<IssuerConfig>,
@@ -138,16 +138,16 @@ struct KeepSection {
 
 impl Default for KeepSection {
     fn default() -> Self {
-        let Keeping { tombstone_ms, history_ms, history_versions, history_bytes, tombstones: _ } = Keeping::default();
+        let RetentionPolicy { tombstone_ms, history_ms, history_versions, history_bytes, tombstones: _ } = RetentionPolicy::default();
         KeepSection { tombstone_s: tombstone_ms / 1000, history_s: history_ms / 1000, history_versions, history_bytes }
     }
 }
 
 impl KeepSection {
-    fn keeping(self, limits: Limits) -> Keeping {
+    fn keeping(self, limits: Limits) -> RetentionPolicy {
         let KeepSection { tombstone_s, history_s, history_versions, history_bytes } = self;
         let tombstones = limits.records;
-        Keeping { tombstone_ms: tombstone_s * 1000, tombstones, history_ms: history_s * 1000, history_versions, history_bytes }
+        RetentionPolicy { tombstone_ms: tombstone_s * 1000, tombstones, history_ms: history_s * 1000, history_versions, history_bytes }
     }
 }
 
@@ -160,7 +160,7 @@ impl PoolSection {
 
 impl PoolSection {
     /// The same, whose devices are woken like this.
-    pub fn with_push(self, push: push::Config, wakes: WakeSettings) -> PoolSection {
+    pub fn with_push(self, push: push::PushConfig, wakes: WakeSettings) -> PoolSection {
         PoolSection { push, wakes, ..self }
     }
 }
@@ -173,7 +173,7 @@ impl Default for PoolSection {
             datasets: BTreeMap::new(),
             limits: Limits::default(),
             keep: KeepSection::default(),
-            push: push::Config::default(),
+            push: push::PushConfig::default(),
             wakes: WakeSettings::default(),
             issuers: Vec::new(),
         }
@@ -238,31 +238,31 @@ impl Config {
     }
 
     /// The port, as `http` takes it.
-    pub fn http(&self) -> http::Config {
+    pub fn http(&self) -> http::HttpConfig {
         let tls = match (&self.tls.certificate, &self.tls.key) {
             (Some(certificate), Some(key)) => Some(http::TlsConfig { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
         };
-        http::Config { listen: self.listen, tls, connections: self.connections }
+        http::HttpConfig { listen: self.listen, tls, connections: self.connections }
     }
 
     /// The sessions, as `session` takes them.
-    pub fn session(&self) -> session::Config {
-        session::Config { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.drain_s * 1000 }
+    pub fn session(&self) -> session::SessionConfig {
+        session::SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.drain_s * 1000 }
     }
 
     /// The store, as `store` takes it.
-    pub fn store(&self) -> store::Config {
+    pub fn store(&self) -> store::EngineConfig {
         let StoreSection { engine, cache_mib, journal_mib, reserve_mib } = self.store;
         // Which port a 0 comes to is known only later.
         let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
-        store::Config { engine, cache_mib, journal_mib, reserve_mib, address }
+        store::EngineConfig { engine, cache_mib, journal_mib, reserve_mib, address }
     }
 
     /// Where the devices of the pools are woken. Reads the credentials' files.
-    pub fn desks(&self) -> Result<HashMap<String, Desk>, ConfigError> {
+    pub fn desks(&self) -> Result<HashMap<String, PoolPush>, ConfigError> {
         let desk = |(name, pool): (&String, &PoolSection)| {
-            let desk = Desk::new(&pool.push, pool.wakes).map_err(|error| ConfigError::wrong(&format!("pools.{name}.push: {error}")))?;
+            let desk = PoolPush::new(&pool.push, pool.wakes).map_err(|error| ConfigError::wrong(&format!("pools.{name}.push: {error}")))?;
             Ok((name.clone(), desk))
         };
         self.pools.iter().map(desk).collect()

@@ -11,7 +11,7 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c
 
 /// A login as its checked token names it, and where it wants in.
 #[derive(Clone, Debug)]
-pub struct Visitor {
+pub struct LoginRequest {
     /// The pool.
     pub pool: std::sync::Arc<str>,
     /// The first part of the pool's identities.
@@ -28,7 +28,7 @@ pub struct Visitor {
 
 /// Who the visitor turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Arrival {
+pub enum SignInResult {
     /// This identity.
     Welcome(Identity),
     /// This identity, with no room for another device.
@@ -51,12 +51,12 @@ impl Identities {
     }
 
     /// The identity that a login leads to, without making one.
-    pub async fn find(&self, visitor: Visitor) -> Result<Option<Identity>, Unavailable> {
+    pub async fn find(&self, visitor: LoginRequest) -> Result<Option<Identity>, Unavailable> {
         self.reader.read(move |store| store.identity(login(&visitor))).await
     }
 
     /// Lets a visitor in: what is new is stored before this returns.
-    pub async fn arrive(&self, visitor: Visitor) -> Result<Arrival, Unavailable> {
+    pub async fn arrive(&self, visitor: LoginRequest) -> Result<SignInResult, Unavailable> {
         let known = visitor.clone();
         let known = self.reader.read(move |store| match store.identity(login(&known))? {
             Some(identity) => Ok(store.knows(&identity, &known.device)?.map(|admission| (identity, admission))),
@@ -70,9 +70,9 @@ impl Identities {
 
     /// A login gets the same identity again from a restored store that does not know it: its devices are at home there, and offer what they have.
     /// After an erasure new logins get others: whoever was erased comes back as somebody new.
-    async fn sign_in(&self, visitor: Visitor) -> Result<Arrival, Unavailable> {
+    async fn sign_in(&self, visitor: LoginRequest) -> Result<SignInResult, Unavailable> {
         let erasures = self.reader.read(Store::erasures).await?;
-        let Visitor { pool, region, issuer, subject, device, most_devices } = visitor;
+        let LoginRequest { pool, region, issuer, subject, device, most_devices } = visitor;
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
         let of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
         let (fresh, spare) = (of(Uuid::new_v5(&NAMESPACE, name.as_bytes())), of(Uuid::new_v4()));
@@ -81,14 +81,14 @@ impl Identities {
     }
 }
 
-fn arrival(identity: Identity, admission: Admission) -> Arrival {
+fn arrival(identity: Identity, admission: Admission) -> SignInResult {
     match admission {
-        Admission::Admitted => Arrival::Welcome(identity),
-        Admission::TooMany => Arrival::TooManyDevices,
-        Admission::Revoked => Arrival::Revoked,
+        Admission::Admitted => SignInResult::Welcome(identity),
+        Admission::TooMany => SignInResult::TooManyDevices,
+        Admission::Revoked => SignInResult::Revoked,
     }
 }
 
-fn login(visitor: &Visitor) -> LoginKey<'_> {
+fn login(visitor: &LoginRequest) -> LoginKey<'_> {
     LoginKey { pool: &visitor.pool, issuer: &visitor.issuer, subject: &visitor.subject }
 }

@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use driftless::app::App;
 use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, PoolSection, StoreFlags};
 use driftless::dev::gateway::Gateway;
-use driftless::push::{self, ApnsConfig, Post, WakeSettings};
+use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tikv_jemallocator::Jemalloc;
@@ -151,7 +151,7 @@ enum Surroundings {
 }
 
 /// How the phones of the demo page are woken: as often as somebody tries it out.
-fn demo_push(gateway: &Gateway) -> (push::Config, WakeSettings) {
+fn demo_push(gateway: &Gateway) -> (push::PushConfig, WakeSettings) {
     let credentials = gateway.credentials();
     let apns = ApnsConfig {
         app: dev::APP.to_owned(),
@@ -164,7 +164,7 @@ fn demo_push(gateway: &Gateway) -> (push::Config, WakeSettings) {
         ..ApnsConfig::default()
     };
     let wakes = WakeSettings { apple_per_hour: 3600, apple_burst: 10, ..WakeSettings::default() };
-    (push::Config { apns: vec![apns], ..push::Config::default() }, wakes)
+    (push::PushConfig { apns: vec![apns], ..push::PushConfig::default() }, wakes)
 }
 
 fn serve(
@@ -205,7 +205,7 @@ fn serve(
 }
 
 /// Takes the credentials for pushes from the configuration as it is now. What is wrong with it leaves everything as it was.
-fn reload(post: &Post, again: &impl Fn() -> Result<Config, ConfigError>) {
+fn reload(post: &PushService, again: &impl Fn() -> Result<Config, ConfigError>) {
     match again().and_then(|config| config.desks()) {
         Ok(desks) => {
             post.exchange(desks);

@@ -13,7 +13,7 @@ use tracing::{debug, info};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
-use crate::store::{Due, Identity, Keeping, Reaped, Worked};
+use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy};
 
 /// Datasets that are due and looked at together: their steps share a group, and hold it up for as long as a few large patches.
 const TOGETHER: usize = 8;
@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(1);
 pub struct Reaper {
     reader: Reader,
     committer: Committer,
-    pools: HashMap<Arc<str>, Keeping>,
+    pools: HashMap<Arc<str>, RetentionPolicy>,
     clock: Clock,
     metrics: Metrics,
 }
@@ -42,7 +42,7 @@ enum Turn {
 
 impl Reaper {
     /// For pools with these settings.
-    pub fn new(reader: Reader, committer: Committer, pools: HashMap<Arc<str>, Keeping>, clock: Clock, metrics: Metrics) -> Reaper {
+    pub fn new(reader: Reader, committer: Committer, pools: HashMap<Arc<str>, RetentionPolicy>, clock: Clock, metrics: Metrics) -> Reaper {
         Reaper { reader, committer, pools, clock, metrics }
     }
 
@@ -69,7 +69,7 @@ impl Reaper {
         let idle = works.is_empty() && due.is_empty();
         for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
             match reaped {
-                Ok(Reaped { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
+                Ok(ReapResult { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
                 // Others wait behind it.
                 Err(_) => done &= self.committer.act(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await.is_ok(),
             }
@@ -77,7 +77,7 @@ impl Reaper {
         Ok(if idle || !done { Turn::Rest } else { Turn::Again })
     }
 
-    async fn reap(&self, due: Due) -> (Due, Result<Reaped, Unavailable>) {
+    async fn reap(&self, due: DueDataset) -> (DueDataset, Result<ReapResult, Unavailable>) {
         let reaped = match self.keeping(&due.identity).await {
             Ok(keep) => {
                 let due = due.clone();
@@ -91,14 +91,14 @@ impl Reaper {
 
     async fn work(&self, identity: Identity) -> Result<(), Unavailable> {
         let keep = self.keeping(&identity).await?;
-        if self.committer.work(identity.clone(), keep).await? == Worked::Done {
+        if self.committer.work(identity.clone(), keep).await? == JobProgress::Done {
             info!(%identity, "an erasure or a merge is finished");
         }
         Ok(())
     }
 
     /// What an identity's pool says; the defaults if the pool is no longer configured.
-    async fn keeping(&self, identity: &Identity) -> Result<Keeping, Unavailable> {
+    async fn keeping(&self, identity: &Identity) -> Result<RetentionPolicy, Unavailable> {
         let identity = identity.clone();
         let pool = self.reader.read(move |store| store.pool(&identity)).await?;
         Ok(pool.and_then(|pool| self.pools.get(pool.as_str())).copied().unwrap_or_default())

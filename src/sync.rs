@@ -7,10 +7,13 @@ use std::sync::Arc;
 use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, Registration};
 
 use crate::clock::Clock;
-use crate::committer::{AckOf, Answer, Committer, Reader, Unavailable};
+use crate::committer::{AckKey, Answer, Committer, Reader, Unavailable};
 use crate::merge::Policy;
-use crate::push::{NotTaken, Post};
-use crate::store::{Admission, Cursor, Decision, Identity, Keeping, Patch, Reading, Registering, Rules, Seen, Start, Store};
+use crate::push::{PushService, RegistrationRejected};
+use crate::store::{
+    Admission, Cursor, DatasetRules, Decision, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome, RetentionPolicy,
+    Store,
+};
 
 /// A pool as far as its data is concerned.
 #[derive(Clone, Debug)]
@@ -26,13 +29,13 @@ pub struct Pool {
     /// What happens on a conflict, by dataset.
     pub datasets: Vec<(DatasetName, Policy)>,
     /// How long what is of the past is kept.
-    pub keep: Keeping,
+    pub keep: RetentionPolicy,
 }
 
 impl Pool {
-    fn rules(&self, dataset: &DatasetName) -> Rules {
+    fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        Rules { limits: self.limits, policy, keep: self.keep }
+        DatasetRules { limits: self.limits, policy, keep: self.keep }
     }
 }
 
@@ -49,7 +52,7 @@ pub struct Principal {
 
 /// A patch as a device sends it.
 #[derive(Clone, Debug)]
-pub struct Writing {
+pub struct WriteRequest {
     /// The device's number for it.
     pub id: u64,
     /// What.
@@ -60,7 +63,7 @@ pub struct Writing {
 
 /// What a device is told when it comes in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Arrival {
+pub struct SessionStart {
     /// Its highest patch number.
     pub patch: u64,
     /// Identities that were merged into its own.
@@ -80,7 +83,7 @@ pub enum AckError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterError {
     /// It is not taken.
-    NotTaken(NotTaken),
+    RegistrationRejected(RegistrationRejected),
     /// The store cannot.
     Unavailable(Unavailable),
 }
@@ -93,13 +96,13 @@ const SEEN_AGAIN_MS: u64 = 24 * 3600 * 1000;
 pub struct Sync {
     reader: Reader,
     committer: Committer,
-    post: Post,
+    post: PushService,
     clock: Clock,
 }
 
 impl Sync {
     /// Over a reader, its committer, and where devices are woken.
-    pub fn new(reader: Reader, committer: Committer, post: Post, clock: Clock) -> Sync {
+    pub fn new(reader: Reader, committer: Committer, post: PushService, clock: Clock) -> Sync {
         Sync { reader, committer, post, clock }
     }
 
@@ -118,10 +121,10 @@ impl Sync {
         &self,
         who: &Principal,
         dataset: DatasetName,
-        writing: Writing,
+        writing: WriteRequest,
         session: u64,
     ) -> Result<Answer<Decision>, Unavailable> {
-        let Writing { id, changes, offer } = writing;
+        let WriteRequest { id, changes, offer } = writing;
         let mut rules = who.pool.rules(&dataset);
         if offer {
             // What a device had before a restore or a merge is not the last word.
@@ -133,7 +136,7 @@ impl Sync {
 
     /// What a device is told when it comes in, which is noted if anything depends on it; `None` if its identity is not there any more, or the
     /// device was revoked.
-    pub async fn arrive(&self, who: &Principal) -> Result<Option<Arrival>, Unavailable> {
+    pub async fn arrive(&self, who: &Principal) -> Result<Option<SessionStart>, Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
@@ -141,7 +144,7 @@ impl Sync {
             if store.knows(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let arrival = Arrival { patch: store.newest_patch(&identity, &device)?, merged };
+            let arrival = SessionStart { patch: store.newest_patch(&identity, &device)?, merged };
             Ok(Some((arrival, store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)?)))
         };
         let Some((arrival, is_to_be_seen)) = self.reader.read(read).await? else { return Ok(None) };
@@ -168,13 +171,13 @@ impl Sync {
 
     /// Has a device woken by pushes from now on; returns when that is durable.
     pub async fn register(&self, who: &Principal, registration: Registration) -> Result<(), RegisterError> {
-        self.post.check(&who.pool.name, &registration).map_err(RegisterError::NotTaken)?;
+        self.post.check(&who.pool.name, &registration).map_err(RegisterError::RegistrationRejected)?;
         let (identity, device) = (who.identity.clone(), who.device.clone());
         let act = self.committer.act(move |group, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new())));
         match act.await {
-            Ok(Registering::Done) => Ok(()),
+            Ok(RegisterOutcome::Done) => Ok(()),
             // Its session is about to be told why.
-            Ok(Registering::NoIdentity) => Err(RegisterError::Unavailable(Unavailable::Now)),
+            Ok(RegisterOutcome::NoIdentity) => Err(RegisterError::Unavailable(Unavailable::Now)),
             Err(why) => Err(RegisterError::Unavailable(why)),
         }
     }
@@ -192,7 +195,12 @@ impl Sync {
     }
 
     /// Where a reader that has seen this begins, and the first page from there.
-    pub async fn open(&self, who: &Principal, dataset: &DatasetName, seen: Option<Seen>) -> Result<(Start, Reading), Unavailable> {
+    pub async fn open(
+        &self,
+        who: &Principal,
+        dataset: &DatasetName,
+        seen: Option<ReadPosition>,
+    ) -> Result<(ReadStart, ReadResult), Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
         let read = move |store: &Store| {
             let start = store.start(&identity, &dataset, seen.as_ref())?;
@@ -203,7 +211,7 @@ impl Sync {
     }
 
     /// The next page after a cursor.
-    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<Reading, Unavailable> {
+    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
         self.reader.read(move |store| store.changes(&identity, &dataset, cursor)).await
     }
@@ -230,6 +238,6 @@ impl Sync {
     }
 }
 
-fn ack_of(who: &Principal, dataset: DatasetName) -> AckOf {
-    AckOf { identity: who.identity.clone(), device: who.device.clone(), dataset }
+fn ack_of(who: &Principal, dataset: DatasetName) -> AckKey {
+    AckKey { identity: who.identity.clone(), device: who.device.clone(), dataset }
 }

@@ -10,7 +10,7 @@ use driftless::clock::Clock;
 use driftless::committer::Committer;
 use driftless::hub::Hub;
 use driftless::metrics::Metrics;
-use driftless::store::{Config, Decision, EngineKind, Group, Identity, LoginKey, Patch, Rules, Store};
+use driftless::store::{DatasetRules, Decision, EngineConfig, EngineKind, Group, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use tokio::runtime::Runtime;
 
@@ -30,7 +30,7 @@ pub fn open(folder: &Path) -> Store {
         Some("redb") => EngineKind::Redb,
         Some(other) => panic!("no engine is called {other}"),
     };
-    Store::open(folder, &Config { engine, ..Config::default() }, &Epoch::new("bench").unwrap()).unwrap()
+    Store::open(folder, &EngineConfig { engine, ..EngineConfig::default() }, &Epoch::new("bench").unwrap()).unwrap()
 }
 
 /// A patch of puts.
@@ -72,7 +72,7 @@ pub fn patch_bytes(folder: &Path) -> usize {
     for round in 0..2 {
         let mut group = store.group();
         for n in 0..PATCHES {
-            group.write(patch(&identity(n), 1 + round, 0..1), &Rules::default(), 0).unwrap();
+            group.write(patch(&identity(n), 1 + round, 0..1), &DatasetRules::default(), 0).unwrap();
         }
         bytes = group.bytes();
         group.commit().unwrap();
@@ -136,7 +136,7 @@ impl Rig {
                 let (person, key) = target(writer, id);
                 let patch = patch(&identity(person), id, key..key + 1);
                 let start = Instant::now();
-                let answer = committer.write(patch, Rules::default(), writer as u64 + 1).await.unwrap();
+                let answer = committer.write(patch, DatasetRules::default(), writer as u64 + 1).await.unwrap();
                 let decision = answer.await.unwrap().unwrap();
                 waits.push(start.elapsed());
                 assert!(matches!(decision, Decision::Written { .. }), "{decision:?}");

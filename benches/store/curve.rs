@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use driftless::store::Rules;
+use driftless::store::DatasetRules;
 
 use crate::committer::{Rig, dataset, identity, open, patch, sign_in};
 use crate::raw::Raw;
@@ -70,7 +70,7 @@ fn fill(folder: &Path, records: u64) {
         let mut group = store.group();
         for person in first..people.min(first + FILL) {
             sign_in(&mut group, &identity(person));
-            group.write(patch(&identity(person), 1, 0..EACH), &Rules::default(), 0).unwrap();
+            group.write(patch(&identity(person), 1, 0..EACH), &DatasetRules::default(), 0).unwrap();
         }
         group.commit().unwrap();
         if first > 0 && first % (100 * FILL) == 0 {

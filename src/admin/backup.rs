@@ -2,19 +2,19 @@
 
 use super::Admin;
 use crate::committer::{Committer, Unavailable};
-use crate::store::{NoCopy, Part, Ticket};
+use crate::store::{BackupPart, BackupRefused, BackupTicket};
 
 /// A copy under way. Dropping it ends the copy.
 pub struct Backup {
     committer: Committer,
-    ticket: Ticket,
-    first: Option<Part>,
+    ticket: BackupTicket,
+    first: Option<BackupPart>,
     is_over: bool,
 }
 
 impl Admin {
     /// Begins a copy. There is one at a time.
-    pub async fn backup(&self) -> Result<Result<Backup, NoCopy>, Unavailable> {
+    pub async fn backup(&self) -> Result<Result<Backup, BackupRefused>, Unavailable> {
         let begun = self.committer.act(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
         Ok(begun.map(|(ticket, part)| Backup { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
     }
@@ -22,7 +22,7 @@ impl Admin {
 
 impl Backup {
     /// The next part; `None` after the last one.
-    pub async fn next(&mut self) -> Result<Result<Option<Part>, NoCopy>, Unavailable> {
+    pub async fn next(&mut self) -> Result<Result<Option<BackupPart>, BackupRefused>, Unavailable> {
         if let Some(first) = self.first.take() {
             return Ok(Ok(Some(first)));
         }

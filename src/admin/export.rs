@@ -1,6 +1,6 @@
 //! All that belongs to an identity as one document, part by part.
 
-use super::{Admin, Asked, Missing, is_there};
+use super::{Admin, AdminResult, NotFound, is_there};
 use crate::committer::{Reader, Unavailable};
 use crate::store::{Exported, Identity, Store};
 
@@ -14,7 +14,7 @@ pub struct Export {
 
 impl Admin {
     /// Begins to export an identity.
-    pub async fn export(&self, identity: Identity) -> Asked<Export> {
+    pub async fn export(&self, identity: Identity) -> AdminResult<Export> {
         let reader = self.reader.clone();
         let (first, rest) = match part(&reader, &identity, Exported::default()).await? {
             Ok(part) => part,
@@ -37,12 +37,12 @@ impl Export {
     }
 }
 
-async fn part(reader: &Reader, identity: &Identity, at: Exported) -> Asked<(String, Option<Exported>)> {
+async fn part(reader: &Reader, identity: &Identity, at: Exported) -> AdminResult<(String, Option<Exported>)> {
     let identity = identity.clone();
     let read = move |store: &Store| {
         let part = store.export(&identity, at)?;
         // Asked afterwards: whatever goes while it is read makes the part void.
-        Ok(if is_there(store, &identity)? { Ok(part) } else { Err(Missing::Identity) })
+        Ok(if is_there(store, &identity)? { Ok(part) } else { Err(NotFound::Identity) })
     };
     reader.read(read).await
 }

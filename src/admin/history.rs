@@ -2,34 +2,34 @@
 
 use driftless_protocol::{DatasetName, Record};
 
-use super::{Admin, Asked, Missing, is_there};
-use crate::committer::Notice;
-use crate::store::{Conflict, Difference, History, Identity, NotKept, Rewound, Store, StoreError};
+use super::{Admin, AdminResult, NotFound, is_there};
+use crate::committer::SessionNotice;
+use crate::store::{Conflict, History, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; `below` absent: from the newest on.
-    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> Asked<History> {
+    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<History> {
         self.look(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
     /// The dataset's records as they were at a version.
-    pub async fn at(&self, identity: Identity, dataset: DatasetName, version: u64) -> Asked<Vec<Record>> {
+    pub async fn at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
         self.look(identity, dataset, move |store, identity, dataset| store.at(identity, dataset, version)).await
     }
 
     /// What differs between two versions.
-    pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> Asked<Vec<Difference>> {
+    pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> AdminResult<Vec<RecordDiff>> {
         self.look(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
     }
 
     /// The newest conflicts, the newest first.
-    pub async fn conflicts(&self, identity: Identity, dataset: DatasetName) -> Asked<Vec<Conflict>> {
+    pub async fn conflicts(&self, identity: Identity, dataset: DatasetName) -> AdminResult<Vec<Conflict>> {
         self.look(identity, dataset, move |store, identity, dataset| Ok(Ok(store.conflicts(identity, dataset)?))).await
     }
 
     /// Restores a dataset to a version, as a new one that reaches all devices like any write; the new version and how many records
     /// changed, or `None` if it is as it was then already.
-    pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> Asked<Option<(u64, usize)>> {
+    pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> AdminResult<Option<(u64, usize)>> {
         let keep = match self.rules(&identity).await? {
             Ok((keep, _)) => keep,
             Err(missing) => return Ok(Err(missing)),
@@ -41,33 +41,33 @@ impl Admin {
         let rewound = self.committer.act(move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &keep, now_ms)?;
             let notices = match rewound {
-                Rewound::Written { version, .. } => vec![Notice::Jumped(identity, dataset, version)],
-                Rewound::Same | Rewound::NotKept(_) | Rewound::NoIdentity => Vec::new(),
+                RewindOutcome::Written { version, .. } => vec![SessionNotice::Jumped(identity, dataset, version)],
+                RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
             };
             Ok((rewound, notices))
         });
         Ok(match rewound.await? {
-            Rewound::Written { version, records } => Ok(Some((version, records))),
-            Rewound::Same => Ok(None),
-            Rewound::NotKept(not_kept) => Err(Missing::Version(not_kept)),
-            Rewound::NoIdentity => Err(Missing::Identity),
+            RewindOutcome::Written { version, records } => Ok(Some((version, records))),
+            RewindOutcome::Same => Ok(None),
+            RewindOutcome::VersionNotKept(not_kept) => Err(NotFound::Version(not_kept)),
+            RewindOutcome::NoIdentity => Err(NotFound::Identity),
         })
     }
 
     /// Reads something of a dataset that is there.
-    async fn look<T, F>(&self, identity: Identity, dataset: DatasetName, look: F) -> Asked<T>
+    async fn look<T, F>(&self, identity: Identity, dataset: DatasetName, look: F) -> AdminResult<T>
     where
         T: Send + 'static,
-        F: FnOnce(&Store, &Identity, &DatasetName) -> Result<Result<T, NotKept>, StoreError> + Send + 'static,
+        F: FnOnce(&Store, &Identity, &DatasetName) -> Result<Result<T, VersionNotKept>, StoreError> + Send + 'static,
     {
         let read = move |store: &Store| {
             if !is_there(store, &identity)? {
-                return Ok(Err(Missing::Identity));
+                return Ok(Err(NotFound::Identity));
             }
             if store.version(&identity, &dataset)? == 0 {
-                return Ok(Err(Missing::Dataset));
+                return Ok(Err(NotFound::Dataset));
             }
-            Ok(look(store, &identity, &dataset)?.map_err(Missing::Version))
+            Ok(look(store, &identity, &dataset)?.map_err(NotFound::Version))
         };
         self.reader.read(read).await
     }

@@ -1,8 +1,8 @@
 //! Several logins lead to one identity.
 
-use super::{Admin, Asked, Merged, Missing};
+use super::{Admin, AdminResult, Merged, NotFound};
 use crate::committer::Unavailable;
-use crate::store::{Identity, Linked, LoginKey};
+use crate::store::{Identity, LinkResult, LoginKey};
 
 /// What became of linking a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub struct Signed {
 
 impl Admin {
     /// Lets a login of the identity's own pool lead to it.
-    pub async fn link_login(&self, identity: Identity, issuer: String, subject: String) -> Asked<LinkOutcome> {
+    pub async fn link_login(&self, identity: Identity, issuer: String, subject: String) -> AdminResult<LinkOutcome> {
         let account = match self.account(identity.clone()).await? {
             Ok(account) => account,
             Err(missing) => return Ok(Err(missing)),
@@ -34,20 +34,20 @@ impl Admin {
             Ok((group.link(login, &identity)?, Vec::new()))
         });
         Ok(match linked.await? {
-            Linked::Here => Ok(LinkOutcome::Here),
-            Linked::Elsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
-            Linked::NoIdentity => Err(Missing::Identity),
+            LinkResult::Here => Ok(LinkOutcome::Here),
+            LinkResult::Elsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
+            LinkResult::NoIdentity => Err(NotFound::Identity),
         })
     }
 
     /// Somebody who is in proves a second login of the same pool: it leads to the same identity from now on, or, if it leads to another one
     /// already, theirs is merged into that one.
-    pub async fn sign_in_as_well(&self, identity: Identity, issuer: String, subject: String) -> Asked<Signed> {
+    pub async fn sign_in_as_well(&self, identity: Identity, issuer: String, subject: String) -> AdminResult<Signed> {
         match self.link_login(identity.clone(), issuer, subject).await? {
             Ok(LinkOutcome::Here) => Ok(Ok(Signed { identity, merged: false })),
             Ok(LinkOutcome::Elsewhere(other)) => match self.merge(identity, other.clone()).await? {
                 Merged::Done { .. } => Ok(Ok(Signed { identity: other, merged: true })),
-                Merged::NoIdentity(_) => Ok(Err(Missing::Identity)),
+                Merged::NoIdentity(_) => Ok(Err(NotFound::Identity)),
                 // A login leads to an identity of its own pool, and this one leads elsewhere.
                 Merged::Same | Merged::OtherPool => Err(Unavailable::Now),
             },

@@ -2,7 +2,7 @@
 //!
 //! - Whoever calls has proven to be an operator; here nobody is asked again, and every identity can be named.
 //! - What changes something goes through the committer, and live sessions hear of it. What reads passes the gate like any other reader.
-//! - That something is not there is an answer ([`Missing`]), no error.
+//! - That something is not there is an answer ([`NotFound`]), no error.
 //!
 //! No HTTP here: commands and pages come in through the same functions.
 
@@ -28,8 +28,8 @@ pub use work::{Erased, Merged};
 
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
-use crate::push::Post;
-use crate::store::{Identity, Keeping, Login, NotKept, Policies, Store, StoreError};
+use crate::push::PushService;
+use crate::store::{Identity, LoginInfo, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
 use crate::sync::Pool;
 
 /// Logins that a search finds at most: a person has one at each issuer.
@@ -40,7 +40,7 @@ const IDENTITY_BYTES: usize = 18 + 1 + 36;
 
 /// What was asked about and is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Missing {
+pub enum NotFound {
     /// There is no such identity: there never was, it was erased, or it was merged into another one.
     Identity,
     /// The identity has no such dataset.
@@ -48,11 +48,11 @@ pub enum Missing {
     /// The identity has no such device.
     Device,
     /// The dataset's version cannot be seen.
-    Version(NotKept),
+    Version(VersionNotKept),
 }
 
 /// An answer, unless what was asked about is not there, or the store cannot be asked.
-pub type Asked<T> = Result<Result<T, Missing>, Unavailable>;
+pub type AdminResult<T> = Result<Result<T, NotFound>, Unavailable>;
 
 /// An identity at a glance.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,37 +70,37 @@ pub struct Account {
 pub struct Admin {
     reader: Reader,
     committer: Committer,
-    pools: Arc<HashMap<Arc<str>, (Keeping, Policies)>>,
-    post: Post,
+    pools: Arc<HashMap<Arc<str>, (RetentionPolicy, MergePolicies)>>,
+    post: PushService,
     clock: Clock,
 }
 
 impl Admin {
     /// Over a reader, its committer, what the pools say of their data, and where their devices are woken.
-    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, post: Post, clock: Clock) -> Admin {
-        let pools = pools.into_iter().map(|Pool { name, policy, datasets, keep, .. }| (name, (keep, Policies { policy, datasets })));
+    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, post: PushService, clock: Clock) -> Admin {
+        let pools = pools.into_iter().map(|Pool { name, policy, datasets, keep, .. }| (name, (keep, MergePolicies { policy, datasets })));
         Admin { reader, committer, pools: Arc::new(pools.collect()), post, clock }
     }
 
     /// The logins of a pool with this subject, whoever their issuer is.
-    pub async fn logins(&self, pool: String, subject: String) -> Result<Vec<Login>, Unavailable> {
+    pub async fn logins(&self, pool: String, subject: String) -> Result<Vec<LoginInfo>, Unavailable> {
         self.reader.read(move |store| store.logins(&pool, &subject, LOGINS)).await
     }
 
     /// An identity at a glance.
-    pub async fn account(&self, identity: Identity) -> Asked<Account> {
+    pub async fn account(&self, identity: Identity) -> AdminResult<Account> {
         let read = move |store: &Store| {
-            let (Some(merged), Some(pool)) = (store.merged(&identity)?, store.pool(&identity)?) else { return Ok(Err(Missing::Identity)) };
+            let (Some(merged), Some(pool)) = (store.merged(&identity)?, store.pool(&identity)?) else { return Ok(Err(NotFound::Identity)) };
             Ok(Ok(Account { pool, merged, datasets: store.datasets(&identity)? }))
         };
         self.reader.read(read).await
     }
 
     /// What an identity's pool says of its data. A pool that is not configured any more has all defaults.
-    async fn rules(&self, identity: &Identity) -> Asked<(Keeping, Policies)> {
+    async fn rules(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
         let of = identity.clone();
         let pool = self.reader.read(move |store| if is_there(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
-        Ok(pool.ok_or(Missing::Identity).map(|pool| self.pools.get(pool.as_str()).cloned().unwrap_or_default()))
+        Ok(pool.ok_or(NotFound::Identity).map(|pool| self.pools.get(pool.as_str()).cloned().unwrap_or_default()))
     }
 }
 

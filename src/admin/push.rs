@@ -3,11 +3,11 @@
 use driftless_protocol::{DatasetName, DeviceId, Provider};
 use tracing::info;
 
-use super::{Admin, Asked, Missing, is_there};
-use crate::committer::Notice;
+use super::{Admin, AdminResult, NotFound, is_there};
+use crate::committer::SessionNotice;
 use crate::push::wakes::{self, Reason, Step};
-use crate::push::{AppKey, Stopped, Verdict, Wake};
-use crate::store::{Device, Group, Identity, LogEntry, Round, Sleeper, Store, Told};
+use crate::push::{AppKey, StoppedApp, Verdict, Wake};
+use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
 
 /// How long a wake that tries it out may wait for its device, in seconds.
 const TEST_S: u64 = 3600;
@@ -19,9 +19,9 @@ const TEST_DATASET: &str = "driftless.test";
 #[derive(Clone, Debug)]
 pub struct Awake {
     /// The device.
-    pub device: Device,
+    pub device: DeviceInfo,
     /// Its registration, if it has one.
-    pub sleeper: Option<Sleeper>,
+    pub sleeper: Option<WakeTarget>,
     /// What is to be done for it now.
     pub now: Now,
 }
@@ -63,11 +63,11 @@ pub enum Tried {
 
 impl Admin {
     /// The devices of an identity, by their ids.
-    pub async fn devices(&self, identity: Identity) -> Asked<Vec<Awake>> {
+    pub async fn devices(&self, identity: Identity) -> AdminResult<Vec<Awake>> {
         let of = identity.clone();
         let read = move |store: &Store| {
             if !is_there(store, &of)? {
-                return Ok(Err(Missing::Identity));
+                return Ok(Err(NotFound::Identity));
             }
             Ok(Ok((store.devices(&of)?, store.round(&of)?, store.sleepers(&of)?)))
         };
@@ -75,7 +75,7 @@ impl Admin {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
-        let one = |device: Device| {
+        let one = |device: DeviceInfo| {
             let known = round.as_ref().map_or(&sleepers, |round| &round.sleepers);
             let sleeper = known.iter().find(|sleeper| sleeper.device == device.device).cloned();
             let now = self.now(round.as_ref(), sleeper.as_ref());
@@ -84,7 +84,7 @@ impl Admin {
         Ok(Ok(devices.into_iter().map(one).collect()))
     }
 
-    fn now(&self, round: Option<&Round>, sleeper: Option<&Sleeper>) -> Now {
+    fn now(&self, round: Option<&WakeRound>, sleeper: Option<&WakeTarget>) -> Now {
         let Some(sleeper) = sleeper else { return Now::NotRegistered };
         if let Some(reason) = Reason::no_token(sleeper) {
             return Now::Rests(reason.to_string());
@@ -102,22 +102,22 @@ impl Admin {
     }
 
     /// A device and its log, the newest first.
-    pub async fn push_log(&self, identity: Identity, device: DeviceId) -> Asked<(Awake, Vec<LogEntry>)> {
+    pub async fn push_log(&self, identity: Identity, device: DeviceId) -> AdminResult<(Awake, Vec<DeliveryLogEntry>)> {
         let devices = match self.devices(identity.clone()).await? {
             Ok(devices) => devices,
             Err(missing) => return Ok(Err(missing)),
         };
-        let Some(awake) = devices.into_iter().find(|awake| awake.device.device == device) else { return Ok(Err(Missing::Device)) };
+        let Some(awake) = devices.into_iter().find(|awake| awake.device.device == device) else { return Ok(Err(NotFound::Device)) };
         let log = self.reader.read(move |store| store.push_log(&identity, &device)).await?;
         Ok(Ok((awake, log)))
     }
 
     /// Wakes a device now, whatever it is owed, and says what its gateway said. It comes out of no budget, and no token is taken away for it.
-    pub async fn push_test(&self, identity: Identity, device: DeviceId, shown: bool) -> Asked<Tried> {
+    pub async fn push_test(&self, identity: Identity, device: DeviceId, shown: bool) -> AdminResult<Tried> {
         let (of, name) = (identity.clone(), device.clone());
         let read = move |store: &Store| {
             if !is_there(store, &of)? {
-                return Ok(Err(Missing::Identity));
+                return Ok(Err(NotFound::Identity));
             }
             let sleeper = store.sleepers(&of)?.into_iter().find(|sleeper| sleeper.device == name);
             Ok(Ok((store.pool(&of)?.unwrap_or_default(), sleeper)))
@@ -134,18 +134,18 @@ impl Admin {
         let Some(desk) = self.post.desk(&pool) else {
             return Ok(Ok(Tried::NoToken("the pool has no push in its configuration".to_owned())));
         };
-        let Ok(dataset) = DatasetName::new(TEST_DATASET) else { return Ok(Err(Missing::Dataset)) };
+        let Ok(dataset) = DatasetName::new(TEST_DATASET) else { return Ok(Err(NotFound::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_S);
         let shown = shown.then(|| desk.shown.clone());
         let wake = Wake { pool, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
         let (verdict, _) = desk.wake(target, &sleeper.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = said(&verdict);
-        let told = Told::Changed(format!("tried out by an operator: {outcome} {detail}"));
+        let told = DeliveryStatus::Changed(format!("tried out by an operator: {outcome} {detail}"));
         self.committer
             .act(move |group, now_ms| {
                 if group.has(&identity)? {
-                    group.log_wake(&identity, &device, LogEntry::now(now_ms, None, told))?;
+                    group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, told))?;
                 }
                 Ok(((), Vec::new()))
             })
@@ -154,27 +154,27 @@ impl Admin {
     }
 
     /// Revokes a device: its session ends, its token is taken away, and it comes in no more; all in one act. Or lets it in again.
-    pub async fn revoke(&self, identity: Identity, device: DeviceId, revoke: Revoke) -> Asked<()> {
+    pub async fn revoke(&self, identity: Identity, device: DeviceId, revoke: Revoke) -> AdminResult<()> {
         let (of, name) = (identity.clone(), device.clone());
         let act = move |group: &mut Group<'_>, now_ms| {
             let known = group.revoke(&of, &name, (revoke == Revoke::Yes).then_some(now_ms))?;
-            let notices = if known && revoke == Revoke::Yes { vec![Notice::Revoked(of, name)] } else { Vec::new() };
+            let notices = if known && revoke == Revoke::Yes { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
         let known = self.committer.act(act).await?;
         if known {
             info!(%identity, %device, ?revoke, "an operator changed whether a device may come in");
         }
-        Ok(if known { Ok(()) } else { Err(Missing::Device) })
+        Ok(if known { Ok(()) } else { Err(NotFound::Device) })
     }
 
     /// Apps whose wakes are stopped because their gateway refuses them.
-    pub fn push_stopped(&self) -> Vec<Stopped> {
+    pub fn push_stopped(&self) -> Vec<StoppedApp> {
         self.post.halts().stopped()
     }
 
     /// Lets all of them go on.
-    pub fn push_resume(&self) -> Vec<Stopped> {
+    pub fn push_resume(&self) -> Vec<StoppedApp> {
         let stopped = self.post.halts().stopped();
         self.post.halts().resume();
         stopped

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{Admin, Asked, Missing};
-use crate::committer::{Notice, Unavailable};
+use super::{Admin, AdminResult, NotFound};
+use crate::committer::{SessionNotice, Unavailable};
 use crate::hub::Mark;
-use crate::store::{Erasing, Identity, Keeping, Merging, Worked};
+use crate::store::{EraseStart, Identity, JobProgress, MergeStart, RetentionPolicy};
 
 /// How long whoever asked waits for the steps. What is left then goes on without them.
 const STEPS_TIME: Duration = Duration::from_secs(30);
@@ -42,7 +42,7 @@ pub enum Merged {
 
 impl Admin {
     /// Erases an identity and all that it owns. Its sessions end at once.
-    pub async fn erase(&self, identity: Identity) -> Asked<Erased> {
+    pub async fn erase(&self, identity: Identity) -> AdminResult<Erased> {
         let keep = match self.rules(&identity).await? {
             Ok((keep, _)) => keep,
             Err(missing) => return Ok(Err(missing)),
@@ -50,12 +50,12 @@ impl Admin {
         let of = identity.clone();
         let begun = self.committer.act(move |group, _| {
             let erasing = group.erase(&of)?;
-            let notices = if erasing == Erasing::Begun { vec![Notice::Ended(of, Mark::Erased)] } else { Vec::new() };
+            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Mark::Erased)] } else { Vec::new() };
             Ok((erasing, notices))
         });
         match begun.await? {
-            Erasing::NoIdentity => Ok(Err(Missing::Identity)),
-            Erasing::Begun => {
+            EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
+            EraseStart::Begun => {
                 let finished = self.steps(&identity, keep).await;
                 info!(%identity, finished, "an identity was erased");
                 Ok(Ok(Erased { finished }))
@@ -71,28 +71,28 @@ impl Admin {
         let (of, to) = (from.clone(), into.clone());
         let begun = self.committer.act(move |group, _| {
             let merging = group.merge(&of, &to, &policies)?;
-            let notices = if merging == Merging::Begun { vec![Notice::Ended(of, Mark::Merged)] } else { Vec::new() };
+            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Mark::Merged)] } else { Vec::new() };
             Ok((merging, notices))
         });
         Ok(match begun.await? {
-            Merging::Begun => {
+            MergeStart::Begun => {
                 let finished = self.steps(&from, keep).await;
                 info!(%from, %into, datasets, finished, "an identity was merged into another");
                 Merged::Done { datasets, finished }
             }
-            Merging::NoIdentity(which) => Merged::NoIdentity(which),
-            Merging::Same => Merged::Same,
-            Merging::OtherPool => Merged::OtherPool,
+            MergeStart::NoIdentity(which) => Merged::NoIdentity(which),
+            MergeStart::Same => Merged::Same,
+            MergeStart::OtherPool => Merged::OtherPool,
         })
     }
 
     /// Goes on with the work on an identity; whether all is done.
-    async fn steps(&self, identity: &Identity, keep: Keeping) -> bool {
+    async fn steps(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
         let end = Instant::now() + STEPS_TIME;
         while Instant::now() < end {
             match self.committer.work(identity.clone(), keep).await {
-                Ok(Worked::Some | Worked::Moved(..)) => {}
-                Ok(Worked::Done) => return true,
+                Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
+                Ok(JobProgress::Done) => return true,
                 Err(why) => {
                     warn!(?why, %identity, "the work on an identity goes on later");
                     return false;

@@ -8,7 +8,7 @@ use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::config::{LEEWAY_S, MAX_DATE_S, MAX_SUBJECT_BYTES};
 use super::json::{Text, object, present};
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 
 /// The claims that a login needs.
 pub(super) struct Claims<'a> {
@@ -46,12 +46,13 @@ struct Members<'a> {
 
 impl<'a> Claims<'a> {
     /// Reads the claims. `iss`, `aud`, `sub` and `exp` are required.
-    pub(super) fn read(json: &'a [u8]) -> Result<Self, Refusal> {
-        let members: Members<'a> = object(json)
-            .ok_or(Refusal::Malformed("its claims must be a JSON object with iss, aud, sub and exp, each once, and dates in seconds"))?;
+    pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
+        let members: Members<'a> = object(json).ok_or(TokenRefusal::Malformed(
+            "its claims must be a JSON object with iss, aud, sub and exp, each once, and dates in seconds",
+        ))?;
         let subject = members.sub.0;
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(char::is_control) {
-            return Err(Refusal::Malformed("its sub must be 1 to 255 bytes without control characters"));
+            return Err(TokenRefusal::Malformed("its sub must be 1 to 255 bytes without control characters"));
         }
         Ok(Self {
             issuer: members.iss.0,
@@ -64,12 +65,12 @@ impl<'a> Claims<'a> {
 
     /// Whether the token is valid at `now_s`, in Unix seconds: before `exp` and not before `nbf`, each with
     /// [`LEEWAY_S`] (RFC 7519 sections 4.1.4 and 4.1.5).
-    pub(super) fn check_times(&self, now_s: u64) -> Result<(), Refusal> {
+    pub(super) fn check_times(&self, now_s: u64) -> Result<(), TokenRefusal> {
         if now_s >= self.expires_s.saturating_add(LEEWAY_S) {
-            return Err(Refusal::Expired);
+            return Err(TokenRefusal::Expired);
         }
         match self.not_before_s {
-            Some(not_before_s) if now_s.saturating_add(LEEWAY_S) < not_before_s => Err(Refusal::NotYetValid),
+            Some(not_before_s) if now_s.saturating_add(LEEWAY_S) < not_before_s => Err(TokenRefusal::NotYetValid),
             Some(_) | None => Ok(()),
         }
     }
@@ -128,7 +129,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn read(members: &str) -> Result<u64, Refusal> {
+    fn read(members: &str) -> Result<u64, TokenRefusal> {
         let json = format!(r#"{{"iss":"i","aud":"a",{members}}}"#);
         Claims::read(json.as_bytes()).map(|claims| claims.expires_s)
     }
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(read(r#""sub":"s","exp":1.79e9"#), Ok(1_790_000_000));
         for wrong in ["1790000000000", "-1", "1e300", "\"1790000000\"", "null", "true", "[]"] {
             let refusal = read(&format!(r#""sub":"s","exp":{wrong}"#)).unwrap_err();
-            assert!(matches!(refusal, Refusal::Malformed(_)), "{wrong}");
+            assert!(matches!(refusal, TokenRefusal::Malformed(_)), "{wrong}");
         }
     }
 

@@ -7,7 +7,7 @@ use super::config::{MAX_JWKS_BYTES, MIN_SECRET_BYTES};
 
 /// A pool's issuer cannot be used. Shown to the operator when the server starts; holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigError {
+pub struct IssuerConfigError {
     /// The pool's name.
     pub pool: Arc<str>,
     /// The issuer as it is configured.
@@ -52,13 +52,13 @@ pub enum Problem {
     },
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for IssuerConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "pool {:?}, issuer {:?}: {}", self.pool, self.issuer, self.problem)
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for IssuerConfigError {}
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 
 use super::json::{Text, object, present};
 use super::key::Algorithm;
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 
 /// A header that we accept.
 pub(super) struct Header<'a> {
@@ -34,16 +34,16 @@ impl<'a> Header<'a> {
     ///
     /// `crit` is refused whatever it holds, as we know no extension (RFC 7515 section 4.1.11). A `typ` that names
     /// another kind of token is refused (RFC 8725 section 3.11).
-    pub(super) fn read(json: &'a [u8]) -> Result<Self, Refusal> {
-        let members: Members<'a> =
-            object(json).ok_or(Refusal::Malformed("its header must be a JSON object with alg, and with alg, kid, typ at most once"))?;
+    pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
+        let members: Members<'a> = object(json)
+            .ok_or(TokenRefusal::Malformed("its header must be a JSON object with alg, and with alg, kid, typ at most once"))?;
         if members.crit.is_some() {
-            return Err(Refusal::Malformed("critical header extensions (crit) are not supported"));
+            return Err(TokenRefusal::Malformed("critical header extensions (crit) are not supported"));
         }
         if members.typ.is_some_and(|typ| !names_a_jwt(&typ.0)) {
-            return Err(Refusal::WrongType);
+            return Err(TokenRefusal::WrongType);
         }
-        Ok(Self { algorithm: Algorithm::from_name(&members.alg.0).ok_or(Refusal::WrongAlgorithm)?, kid: members.kid.map(|kid| kid.0) })
+        Ok(Self { algorithm: Algorithm::from_name(&members.alg.0).ok_or(TokenRefusal::WrongAlgorithm)?, kid: members.kid.map(|kid| kid.0) })
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::claims::Claims;
 use super::config::{IssuerConfig, MIN_SECRET_BYTES};
-use super::config_error::{ConfigError, Problem};
+use super::config_error::{IssuerConfigError, Problem};
 use super::fetcher::Fetchers;
 use super::jwks_url;
 use super::key::Key;
 use super::key_file;
 use super::key_set::KeySet;
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 use super::remote::Remote;
 
 /// An issuer that a pool trusts.
@@ -33,9 +33,9 @@ enum Keys {
 
 impl Trusted {
     /// The key for a token with this `kid`.
-    pub(super) async fn key(&self, kid: Option<&str>, now_s: u64) -> Result<Arc<Key>, Refusal> {
+    pub(super) async fn key(&self, kid: Option<&str>, now_s: u64) -> Result<Arc<Key>, TokenRefusal> {
         match &self.keys {
-            Keys::AtHand(keys) => keys.choose(kid).cloned().ok_or(Refusal::UnknownKey),
+            Keys::AtHand(keys) => keys.choose(kid).cloned().ok_or(TokenRefusal::UnknownKey),
             Keys::Published(remote) => remote.key(kid, now_s).await,
         }
     }
@@ -51,18 +51,18 @@ impl Issuers {
     /// The trusted issuer that a token claims to come from.
     ///
     /// A token whose `aud` names several of them is refused: which one is meant is not ours to guess.
-    pub(super) fn choose(&self, claims: &Claims<'_>) -> Result<&Trusted, Refusal> {
-        let candidates = self.by_name.get(&*claims.issuer).ok_or(Refusal::UnknownIssuer)?;
+    pub(super) fn choose(&self, claims: &Claims<'_>) -> Result<&Trusted, TokenRefusal> {
+        let candidates = self.by_name.get(&*claims.issuer).ok_or(TokenRefusal::UnknownIssuer)?;
         let mut meant = candidates.iter().filter(|trusted| trusted.audience.iter().any(|name| claims.audience.holds(name)));
         match (meant.next(), meant.next()) {
             (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) | (None, _) => Err(Refusal::WrongAudience),
+            (Some(_), Some(_)) | (None, _) => Err(TokenRefusal::WrongAudience),
         }
     }
 
     /// Adds an issuer of a pool, if its configuration is sound.
-    pub(super) fn trust(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), ConfigError> {
-        let explain = |problem| ConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
+    pub(super) fn trust(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
+        let explain = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
         check_names(&config).map_err(explain)?;
         self.check_overlap(&config).map_err(explain)?;
         let issuer: Arc<str> = config.issuer.as_str().into();

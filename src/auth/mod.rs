@@ -1,7 +1,7 @@
 //! Token to login: whose token is this, and may it be believed?
 //!
 //! A pool trusts issuers. A [`Verifier`] takes a signed token (a JWT in the compact form of RFC 7515 section 7.1) and the
-//! time, and gives the [`Login`] that it proves or the [`Refusal`] that says what is wrong with it. It follows RFC 8725.
+//! time, and gives the [`VerifiedLogin`] that it proves or the [`TokenRefusal`] that says what is wrong with it. It follows RFC 8725.
 //!
 //! - The algorithm belongs to the key. The token's header must name the same one, and chooses nothing.
 //! - Until the signature holds, `iss`, `aud` and `kid` only choose the key that must have made it.
@@ -50,7 +50,7 @@ pub use config::{
     CACHE_LIFETIME_S, DEVELOPMENT_SECRET, FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S, MAX_DATE_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS,
     MAX_RSA_BITS, MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, MIN_RSA_BITS, MIN_SECRET_BYTES, REFETCH_AFTER_S, RETRY_AFTER_S,
 };
-pub use config_error::{ConfigError, Problem};
+pub use config_error::{IssuerConfigError, Problem};
 pub use mint::{MintClaims, MintError, mint};
-pub use refusal::Refusal;
-pub use verifier::{Login, Verifier};
+pub use refusal::TokenRefusal;
+pub use verifier::{VerifiedLogin, Verifier};

@@ -6,7 +6,7 @@ use super::config::{LEEWAY_S, MAX_TOKEN_BYTES};
 
 /// Why a token was not believed. Its text is for the app's developer and holds nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Refusal {
+pub enum TokenRefusal {
     /// Over [`MAX_TOKEN_BYTES`].
     TooLarge,
     /// Not a signed token in the compact form with the claims that are needed; what exactly.
@@ -31,7 +31,7 @@ pub enum Refusal {
     KeysUnavailable,
 }
 
-impl Refusal {
+impl TokenRefusal {
     /// A fixed name for metrics and logs.
     pub fn code(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Refusal {
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for TokenRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge => write!(f, "the token is over {MAX_TOKEN_BYTES} bytes"),
@@ -85,7 +85,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for TokenRefusal {}
 
 #[cfg(test)]
 mod tests {
@@ -93,8 +93,8 @@ mod tests {
 
     #[test]
     fn only_missing_keys_are_worth_another_try() {
-        assert!(Refusal::KeysUnavailable.is_temporary());
-        assert!(!Refusal::UnknownKey.is_temporary());
-        assert!(!Refusal::Expired.is_temporary());
+        assert!(TokenRefusal::KeysUnavailable.is_temporary());
+        assert!(!TokenRefusal::UnknownKey.is_temporary());
+        assert!(!TokenRefusal::Expired.is_temporary());
     }
 }

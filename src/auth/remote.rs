@@ -16,7 +16,7 @@ use super::freshness::{Need, elapsed_s, may_fetch, need};
 use super::jwks::Jwks;
 use super::key::Key;
 use super::key_set::KeySet;
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 
 /// An issuer's published keys.
 pub(super) struct Remote {
@@ -50,7 +50,7 @@ impl Remote {
     /// The key for a token with this `kid`, fetched if that is needed and allowed. Waits for one fetch at most.
     ///
     /// Cancel safe: a fetch that has started goes on.
-    pub(super) async fn key(self: &Arc<Self>, kid: Option<&str>, now_s: u64) -> Result<Arc<Key>, Refusal> {
+    pub(super) async fn key(self: &Arc<Self>, kid: Option<&str>, now_s: u64) -> Result<Arc<Key>, TokenRefusal> {
         let held = self.held();
         let flight = match held.need(kid, now_s) {
             Need::Nothing => return held.choose(kid),
@@ -122,13 +122,13 @@ impl Held {
     }
 
     /// A key that is not at hand may exist if the issuer could not be asked just now.
-    fn choose(&self, kid: Option<&str>) -> Result<Arc<Key>, Refusal> {
+    fn choose(&self, kid: Option<&str>) -> Result<Arc<Key>, TokenRefusal> {
         match &self.keys {
-            None => Err(Refusal::KeysUnavailable),
+            None => Err(TokenRefusal::KeysUnavailable),
             Some(keys) => match keys.choose(kid) {
                 Some(key) => Ok(key.clone()),
-                None if kid.is_some() && self.last_fetch_failed => Err(Refusal::KeysUnavailable),
-                None => Err(Refusal::UnknownKey),
+                None if kid.is_some() && self.last_fetch_failed => Err(TokenRefusal::KeysUnavailable),
+                None => Err(TokenRefusal::UnknownKey),
             },
         }
     }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::config::{CACHE_LIFETIME_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS, REFETCH_AFTER_S, RETRY_AFTER_S};
 use super::stand_in::{Answer, StandIn, document, response};
 use super::support::*;
-use super::{IssuerConfig, Refusal, Verifier};
+use super::{IssuerConfig, TokenRefusal, Verifier};
 
 /// Long enough for a local server on any machine: only tests of servers that never answer wait for less.
 const PATIENT: Duration = Duration::from_secs(60);
@@ -42,7 +42,7 @@ async fn a_withdrawn_key_is_believed_for_the_cache_lifetime_only() {
     issuer.publish(&[ED25519.jwk("other")]);
     let token = token_of(&P256, "k");
     assert!(verifier.verify(&token, NOW_S + CACHE_LIFETIME_S - 1).await.is_ok());
-    assert_eq!(verifier.verify(&token, NOW_S + CACHE_LIFETIME_S).await, Err(Refusal::UnknownKey));
+    assert_eq!(verifier.verify(&token, NOW_S + CACHE_LIFETIME_S).await, Err(TokenRefusal::UnknownKey));
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn a_key_that_was_replaced_under_its_name_proves_nothing_any_more() {
     accepted(&verifier, &token).await;
     issuer.publish(&[Signer::new_p256().jwk("k")]);
     let fetched_s = NOW_S + CACHE_LIFETIME_S;
-    assert_eq!(verifier.verify(&token, fetched_s).await, Err(Refusal::BadSignature), "though it was believed before");
+    assert_eq!(verifier.verify(&token, fetched_s).await, Err(TokenRefusal::BadSignature), "though it was believed before");
 }
 
 #[tokio::test]
@@ -61,7 +61,7 @@ async fn storm_of_unknown_kids() {
     let tokens: Vec<_> = (0..1_000).map(|n| token_of(&Signer::Shared(Vec::new()), &format!("unknown-{n}"))).collect();
     for (now_s, fetches) in [(NOW_S, 1), (NOW_S + REFETCH_AFTER_S - 1, 1), (NOW_S + REFETCH_AFTER_S, 2)] {
         let outcomes = join_all(tokens.iter().map(|token| verifier.verify(token, now_s))).await;
-        assert!(outcomes.iter().all(|outcome| *outcome == Err(Refusal::UnknownKey)));
+        assert!(outcomes.iter().all(|outcome| *outcome == Err(TokenRefusal::UnknownKey)));
         assert_eq!(issuer.fetches(), fetches);
     }
     assert!(verifier.verify(&token_of(&P256, "k"), NOW_S + REFETCH_AFTER_S).await.is_ok());
@@ -83,7 +83,7 @@ async fn tokens_that_name_no_key_cause_no_fetch() {
     issuer.publish(&[P256.jwk("k"), ED25519.jwk("l")]);
     accepted(&verifier, &token_of(&P256, "k")).await;
     let nameless = token(json!({"alg": "ES256"}), claims(), &P256);
-    assert_eq!(verifier.verify(&nameless, NOW_S + REFETCH_AFTER_S).await, Err(Refusal::UnknownKey));
+    assert_eq!(verifier.verify(&nameless, NOW_S + REFETCH_AFTER_S).await, Err(TokenRefusal::UnknownKey));
     assert_eq!(issuer.fetches(), 1);
 }
 
@@ -98,7 +98,7 @@ async fn an_issuer_that_is_down_keeps_its_keys() {
     }
     // Whether a key that we do not have exists cannot be known now.
     let unknown = verifier.verify(&token_of(&P256, "new"), NOW_S + CACHE_LIFETIME_S).await;
-    assert_eq!(unknown, Err(Refusal::KeysUnavailable));
+    assert_eq!(unknown, Err(TokenRefusal::KeysUnavailable));
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn an_issuer_that_was_never_reached_is_asked_again_soon() {
     let (issuer, verifier) = issuer_of(PATIENT).await;
     let token = token_of(&P256, "k");
     for (age_s, fetches) in [(0, 1), (0, 1), (RETRY_AFTER_S - 1, 1), (RETRY_AFTER_S, 2)] {
-        assert_eq!(verifier.verify(&token, NOW_S + age_s).await, Err(Refusal::KeysUnavailable));
+        assert_eq!(verifier.verify(&token, NOW_S + age_s).await, Err(TokenRefusal::KeysUnavailable));
         assert_eq!(issuer.fetches(), fetches);
     }
     issuer.publish(&[P256.jwk("k")]);
@@ -142,7 +142,7 @@ async fn answers_that_must_not_be_believed_change_nothing() {
         issuer.answer(Answer::Raw(answer));
         now_s += REFETCH_AFTER_S;
         let refusal = verifier.verify(&token_of(&ED25519, "evil"), now_s).await;
-        assert_eq!((done, refusal), (done, Err(Refusal::KeysUnavailable)));
+        assert_eq!((done, refusal), (done, Err(TokenRefusal::KeysUnavailable)));
         assert_eq!(issuer.fetches(), done + 2);
         assert!(verifier.verify(&token_of(&P256, "k"), now_s).await.is_ok());
     }
@@ -157,7 +157,7 @@ async fn a_slow_issuer_is_given_up() {
     for bytes in ["", "HTTP/1.1 200 OK\r\n", half] {
         issuer.answer(Answer::Stall(bytes.to_owned()));
         let refusal = verifier.verify(&token_of(&P256, "k"), now_s).await;
-        assert_eq!(refusal, Err(Refusal::KeysUnavailable));
+        assert_eq!(refusal, Err(TokenRefusal::KeysUnavailable));
         now_s += RETRY_AFTER_S;
     }
 }

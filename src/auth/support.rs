@@ -14,7 +14,7 @@ use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::Jwk;
 use serde_json::{Value, json};
 
-use super::{ConfigError, IssuerConfig, Login, Refusal, Verifier};
+use super::{IssuerConfig, IssuerConfigError, TokenRefusal, VerifiedLogin, Verifier};
 
 pub(super) const NOW_S: u64 = 1_790_000_000;
 pub(super) const POOL: &str = "notes";
@@ -156,7 +156,7 @@ pub(super) fn shared_config() -> IssuerConfig {
     }
 }
 
-pub(super) fn verifier_of(pools: &[(&str, IssuerConfig)]) -> Result<Verifier, ConfigError> {
+pub(super) fn verifier_of(pools: &[(&str, IssuerConfig)]) -> Result<Verifier, IssuerConfigError> {
     Verifier::new(pools.iter().map(|(pool, config)| (Arc::from(*pool), vec![config.clone()])))
 }
 
@@ -166,7 +166,7 @@ pub(super) fn shared_verifier() -> Verifier {
 }
 
 /// Trusts what a key file holds.
-pub(super) fn file_verifier(text: impl Display) -> Result<Verifier, ConfigError> {
+pub(super) fn file_verifier(text: impl Display) -> Result<Verifier, IssuerConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text.to_string()).unwrap();
     let config = IssuerConfig { keys_file: Some(file.path().to_owned()), secret: None, ..shared_config() };
@@ -178,10 +178,10 @@ pub(super) fn keys_verifier(keys: &[Value]) -> Verifier {
     file_verifier(json!({ "keys": keys })).unwrap()
 }
 
-pub(super) async fn accepted(verifier: &Verifier, token: &str) -> Login {
+pub(super) async fn accepted(verifier: &Verifier, token: &str) -> VerifiedLogin {
     verifier.verify(token, NOW_S).await.unwrap()
 }
 
-pub(super) async fn refused(verifier: &Verifier, token: &str) -> Refusal {
+pub(super) async fn refused(verifier: &Verifier, token: &str) -> TokenRefusal {
     verifier.verify(token, NOW_S).await.unwrap_err()
 }

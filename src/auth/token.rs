@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::claims::Claims;
 use super::config::MAX_TOKEN_BYTES;
 use super::header::Header;
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 
 /// A token's three parts.
 pub(super) struct Token<'t> {
@@ -21,9 +21,9 @@ pub(super) struct Token<'t> {
 
 impl<'t> Token<'t> {
     /// Takes a token apart. Its size is judged before anything else.
-    pub(super) fn split(token: &'t str) -> Result<Self, Refusal> {
+    pub(super) fn split(token: &'t str) -> Result<Self, TokenRefusal> {
         if token.len() > MAX_TOKEN_BYTES {
-            return Err(Refusal::TooLarge);
+            return Err(TokenRefusal::TooLarge);
         }
         let (message, signature) = token.rsplit_once('.').ok_or(NOT_THREE_PARTS)?;
         let (header, claims) = message.split_once('.').ok_or(NOT_THREE_PARTS)?;
@@ -34,27 +34,27 @@ impl<'t> Token<'t> {
     }
 
     /// The header, if it is one that we accept.
-    pub(super) fn header(&self) -> Result<Header<'_>, Refusal> {
+    pub(super) fn header(&self) -> Result<Header<'_>, TokenRefusal> {
         Header::read(&self.header_json)
     }
 
     /// The claims, if all that are needed are there. Their times are not judged yet.
-    pub(super) fn claims(&self) -> Result<Claims<'_>, Refusal> {
+    pub(super) fn claims(&self) -> Result<Claims<'_>, TokenRefusal> {
         Claims::read(&self.claims_json)
     }
 }
 
-const NOT_THREE_PARTS: Refusal = Refusal::Malformed("it must have three parts with a full stop between them");
+const NOT_THREE_PARTS: TokenRefusal = TokenRefusal::Malformed("it must have three parts with a full stop between them");
 
 /// Five parts are the compact form of an encrypted token (RFC 7516 section 7.1).
-fn more_parts(token: &str) -> Refusal {
+fn more_parts(token: &str) -> TokenRefusal {
     match token.split('.').count() {
-        5 => Refusal::Malformed("encrypted tokens (JWE) are not supported"),
+        5 => TokenRefusal::Malformed("encrypted tokens (JWE) are not supported"),
         _ => NOT_THREE_PARTS,
     }
 }
 
 /// base64url without padding, each text with one spelling only (RFC 7515 section 2).
-fn decode(part: &str) -> Result<Vec<u8>, Refusal> {
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| Refusal::Malformed("its parts must be base64url without padding"))
+fn decode(part: &str) -> Result<Vec<u8>, TokenRefusal> {
+    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenRefusal::Malformed("its parts must be base64url without padding"))
 }

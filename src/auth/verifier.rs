@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::config::{FETCH_TIMEOUT_MS, IssuerConfig};
-use super::config_error::ConfigError;
+use super::config_error::IssuerConfigError;
 use super::fetcher::Fetchers;
 use super::issuers::Issuers;
-use super::refusal::Refusal;
+use super::refusal::TokenRefusal;
 use super::token::Token;
 
 /// Verifies tokens against the issuers that the pools trust. Cheap to clone; clones share the keys.
@@ -19,7 +19,7 @@ pub struct Verifier {
 
 /// What a believed token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub struct VerifiedLogin {
     /// The pool that the token is for.
     pub pool: Arc<str>,
     /// Who issued it: its `iss`.
@@ -38,14 +38,14 @@ impl Verifier {
     ///
     /// # Errors
     /// The first issuer that cannot be used as it is configured; [`Problem`](super::Problem) lists what is refused.
-    pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, ConfigError> {
+    pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, IssuerConfigError> {
         Self::with_fetch_timeout(pools, Duration::from_millis(FETCH_TIMEOUT_MS))
     }
 
     pub(super) fn with_fetch_timeout(
         pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>,
         fetch_timeout: Duration,
-    ) -> Result<Self, ConfigError> {
+    ) -> Result<Self, IssuerConfigError> {
         let mut fetchers = Fetchers::new(fetch_timeout);
         let mut issuers = Issuers::default();
         for (pool, configs) in pools {
@@ -63,20 +63,20 @@ impl Verifier {
     ///
     /// # Errors
     /// The first reason not to believe it. The times are judged last: "expired" is said of genuine tokens only.
-    pub async fn verify(&self, token: &str, now_s: u64) -> Result<Login, Refusal> {
+    pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let token = Token::split(token)?;
         let header = token.header()?;
         let claims = token.claims()?;
         let trusted = self.issuers.choose(&claims)?;
         let key = trusted.key(header.kid.as_deref(), now_s).await?;
         if header.algorithm != key.algorithm {
-            return Err(Refusal::WrongAlgorithm);
+            return Err(TokenRefusal::WrongAlgorithm);
         }
         if !key.made(token.signature, token.message) {
-            return Err(Refusal::BadSignature);
+            return Err(TokenRefusal::BadSignature);
         }
         claims.check_times(now_s)?;
-        Ok(Login {
+        Ok(VerifiedLogin {
             pool: trusted.pool.clone(),
             issuer: trusted.issuer.clone(),
             subject: claims.subject.into_owned(),
@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_genuine_token_of_each_algorithm_is_believed() {
-        let login = Login { pool: POOL.into(), issuer: ISSUER.into(), subject: "ann".into(), expires_s: NOW_S + 3600 };
+        let login = VerifiedLogin { pool: POOL.into(), issuer: ISSUER.into(), subject: "ann".into(), expires_s: NOW_S + 3600 };
         assert_eq!(accepted(&shared_verifier(), &shared_token(claims())).await, login);
         for signer in [&*RSA, &*P256, &*ED25519] {
             let named = keys_verifier(&[signer.jwk("k")]);
@@ -119,7 +119,7 @@ mod tests {
         let token = token_of(&P256, "k");
         let first = accepted(&verifier, &token).await;
         assert_eq!(accepted(&verifier, &token).await, first);
-        assert_eq!(verifier.verify(&token, first.expires_s + LEEWAY_S).await, Err(Refusal::Expired));
+        assert_eq!(verifier.verify(&token, first.expires_s + LEEWAY_S).await, Err(TokenRefusal::Expired));
         // What was not signed like this is not believed, whatever else was.
         let (message, signature) = token.rsplit_once('.').unwrap();
         let other = token_of(&P256, "k");
@@ -128,7 +128,7 @@ mod tests {
         accepted(&verifier, &format!("{message}.{others}")).await;
         let forged = format!("{message}.{}", base64url([7; 64]));
         for _ in 0..2 {
-            assert_eq!(verifier.verify(&forged, NOW_S).await, Err(Refusal::BadSignature));
+            assert_eq!(verifier.verify(&forged, NOW_S).await, Err(TokenRefusal::BadSignature));
         }
     }
 

@@ -8,7 +8,7 @@ use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use super::*;
 use crate::hub::{Feed, Mailbox, Taken};
 use crate::store::memory::{Call, Memory};
-use crate::store::{Config, LoginKey};
+use crate::store::{EngineConfig, LoginKey};
 
 struct Node {
     committer: Committer,
@@ -43,7 +43,7 @@ fn add(id: u64) -> Patch {
 
 impl Node {
     async fn write(&self, id: u64) -> Result<Decision, Unavailable> {
-        let answer = self.committer.write(add(id), Rules::default(), 0).await?;
+        let answer = self.committer.write(add(id), DatasetRules::default(), 0).await?;
         answer.await.unwrap_or(Err(Unavailable::Now))
     }
 
@@ -107,13 +107,13 @@ async fn a_full_disk_refuses_writes_only() {
     let folder = tempfile::tempdir().expect("a folder");
     let epoch = Epoch::new("e").expect("an epoch");
     {
-        let store = Store::open(folder.path(), &Config::cached(16), &epoch).expect("opens");
+        let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
         let mut group = store.group();
         group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
-        group.write(add(1), &Rules::default(), 1).expect("decides");
+        group.write(add(1), &DatasetRules::default(), 1).expect("decides");
         group.commit().expect("commits");
     }
-    let full = Config { reserve_mib: 1 << 40, ..Config::cached(16) };
+    let full = EngineConfig { reserve_mib: 1 << 40, ..EngineConfig::cached(16) };
     let store = Store::open(folder.path(), &full, &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), Hub::default(), Metrics::default(), Clock::start()).expect("starts");
     let node = Node { reader: Reader::start(store, committer.gate().clone()).expect("starts"), committer, hub: Hub::default() };

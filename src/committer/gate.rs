@@ -33,7 +33,7 @@ struct State {
 
 /// Taken before something is read, and shown when it is to be used.
 #[derive(Clone, Copy, Debug)]
-pub struct Entered {
+pub struct GateTicket {
     failures: u64,
 }
 
@@ -64,14 +64,14 @@ impl Keeper {
 
 impl Gate {
     /// To be taken before something is read.
-    pub fn enter(&self) -> Entered {
+    pub fn enter(&self) -> GateTicket {
         let State { failures, fails, .. } = *self.state.borrow();
         // What is read while the store fails is never shown.
-        Entered { failures: if fails { u64::MAX } else { failures } }
+        GateTicket { failures: if fails { u64::MAX } else { failures } }
     }
 
     /// Returns once everything that was read since `entered` is durable; fails if the store failed since, as what was read may be gone then.
-    pub async fn pass(&self, entered: Entered) -> Result<(), Unavailable> {
+    pub async fn pass(&self, entered: GateTicket) -> Result<(), Unavailable> {
         let applied = self.applied.load(Ordering::SeqCst);
         let now = *self.state.borrow();
         let after = match now.fails || now.durable >= applied {

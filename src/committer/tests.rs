@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::hub::{Feed, Mailbox, Taken};
 use crate::store::memory::Memory;
-use crate::store::{Config, LoginKey, Reading, Start};
+use crate::store::{EngineConfig, LoginKey, ReadResult, ReadStart};
 
 /// Devices that write, each on its own task.
 const WRITERS: u64 = 16;
@@ -65,7 +65,7 @@ struct Read {
 type Contents = BTreeMap<String, (String, u64)>;
 
 fn open(folder: &TempDir) -> Store {
-    Store::open(folder.path(), &Config::cached(16), &Epoch::new("e").expect("an epoch")).expect("opens")
+    Store::open(folder.path(), &EngineConfig::cached(16), &Epoch::new("e").expect("an epoch")).expect("opens")
 }
 
 fn sign_in(store: &Store, subject: &str, identity: &Identity) {
@@ -129,7 +129,7 @@ impl Node {
     /// Hands in a patch and waits for what becomes of it; `None` if the committer has gone.
     async fn write(&self, dataset: usize, writer: u64, n: u64) -> Option<(Decision, Written)> {
         let handed_in = self.now();
-        let answer = self.committer.write(patch(dataset, writer, n), Rules::default(), 0).await.ok()?;
+        let answer = self.committer.write(patch(dataset, writer, n), DatasetRules::default(), 0).await.ok()?;
         let decision = answer.await.ok()?.expect("the store is well");
         let (Decision::Written { version, .. } | Decision::Repeated { version, .. }) = decision else { panic!("{decision:?}") };
         Some((decision, Written { dataset, version, handed_in, answered: self.now(), writer, n }))
@@ -149,10 +149,10 @@ impl Node {
             let page = self.reader.read(move |store| {
                 let position = driftless_protocol::Position { epoch: store.epoch().clone(), version };
                 let start = store.start(&identity, &name, Some(&position.into()))?;
-                let (Start::After(cursor) | Start::Fresh(cursor) | Start::Reset { cursor, .. }) = start;
+                let (ReadStart::After(cursor) | ReadStart::Fresh(cursor) | ReadStart::Reset { cursor, .. }) = start;
                 store.changes(&identity, &name, next.unwrap_or(cursor))
             });
-            let Reading::Page(page) = page.await.expect("reads") else { panic!("nothing is reaped here") };
+            let ReadResult::Page(page) = page.await.expect("reads") else { panic!("nothing is reaped here") };
             for record in page.records {
                 let content = if let Content::Value(value) = record.content { value.to_string() } else { String::new() };
                 found.insert(record.key.as_str().to_owned(), (content, record.version));
@@ -363,7 +363,7 @@ fn nothing_is_told_or_shown_before_its_flush() {
         let reader = Reader::with(store.clone(), committer.gate().clone(), 1).expect("starts");
         let feed = hub.follow(identity.text(), &name, &Arc::new(Mailbox::new(1)));
         memory.hold();
-        let mut answer = committer.write(patch(0, 1, 1), Rules::default(), 0).await.expect("is taken");
+        let mut answer = committer.write(patch(0, 1, 1), DatasetRules::default(), 0).await.expect("is taken");
         while store.version(&identity, &name).expect("reads") == 0 {
             tokio::task::yield_now().await;
         }

@@ -7,7 +7,7 @@ use driftless_protocol::{DatasetName, Record, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tracing::{debug, warn};
 
-use super::{AckOf, Acted, Job, Notice, Reply, SignIn, Unavailable, gate, waiting};
+use super::{AckKey, Acted, Job, Reply, SessionNotice, SignIn, Unavailable, gate, waiting};
 use crate::clock::Clock;
 use crate::hub::{Change, Hub, Mark};
 use crate::metrics::Metrics;
@@ -32,7 +32,7 @@ pub(super) struct Writer {
     pub(super) clock: Clock,
     pub(super) keeper: gate::Keeper,
     pub(super) queue: mpsc::Receiver<Job>,
-    pub(super) acks: HashMap<AckOf, u64>,
+    pub(super) acks: HashMap<AckKey, u64>,
     pub(super) acks_since: Option<Instant>,
     /// When the log last said that groups are refused.
     pub(super) said: Option<Instant>,
@@ -182,11 +182,11 @@ impl Writer {
         }
     }
 
-    fn notify(&self, notice: Notice) {
+    fn notify(&self, notice: SessionNotice) {
         match notice {
-            Notice::Jumped(identity, dataset, version) => self.hub.jump(identity.as_str(), &dataset, version),
-            Notice::Ended(identity, mark) => self.hub.mark(identity.as_str(), mark),
-            Notice::Revoked(identity, device) => self.hub.mark_device(identity.as_str(), &device, Mark::Revoked),
+            SessionNotice::Jumped(identity, dataset, version) => self.hub.jump(identity.as_str(), &dataset, version),
+            SessionNotice::Ended(identity, mark) => self.hub.mark(identity.as_str(), mark),
+            SessionNotice::Revoked(identity, device) => self.hub.mark_device(identity.as_str(), &device, Mark::Revoked),
         }
     }
 
@@ -214,8 +214,8 @@ impl Done {
             Done::Act(Acted { notices, .. }) => notices
                 .iter()
                 .filter_map(|notice| match notice {
-                    Notice::Jumped(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
-                    Notice::Ended(..) | Notice::Revoked(..) => None,
+                    SessionNotice::Jumped(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
+                    SessionNotice::Ended(..) | SessionNotice::Revoked(..) => None,
                 })
                 .collect(),
             Done::Ack(_) | Done::SignIn { .. } => Vec::new(),
@@ -225,9 +225,9 @@ impl Done {
     /// The identities whose sessions a group with this in it ends.
     fn ends(&self) -> Vec<(Identity, Mark)> {
         let Done::Act(Acted { notices, .. }) = self else { return Vec::new() };
-        let ended = |notice: &Notice| match notice {
-            Notice::Ended(identity, mark) => Some((identity.clone(), *mark)),
-            Notice::Jumped(..) | Notice::Revoked(..) => None,
+        let ended = |notice: &SessionNotice| match notice {
+            SessionNotice::Ended(identity, mark) => Some((identity.clone(), *mark)),
+            SessionNotice::Jumped(..) | SessionNotice::Revoked(..) => None,
         };
         notices.iter().filter_map(ended).collect()
     }

@@ -37,7 +37,7 @@ fn the_engine_is_chosen_by_its_name() {
     assert_eq!(Config::default().store().engine, store::EngineKind::Sled);
     let config =
         read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7", "--store-journal-mib", "5"])).expect("reads");
-    let store::Config { engine, reserve_mib, journal_mib, .. } = config.store();
+    let store::EngineConfig { engine, reserve_mib, journal_mib, .. } = config.store();
     assert_eq!((engine, reserve_mib, journal_mib), (store::EngineKind::Redb, 7, 5));
     let said = refused("[store]\nengine = \"rocksdb\"\n");
     assert!(said.contains("engine") && said.contains("redb"), "{said}");

@@ -16,9 +16,9 @@ use serde_json::{Value, json};
 use super::datasets::{bearer, read};
 use super::error::{self, Error, granted};
 use super::stream::{self, BrokenOff, Line, Source};
-use super::{Rooms, devices};
+use super::{HttpState, devices};
 use crate::admin::{self, Backup, Export, LinkOutcome, Merged};
-use crate::store::{Conflict, Difference, Identity, Login, NoCopy, Step, What};
+use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, Step, VersionOrigin};
 
 /// Versions of one answer at most: as many as are kept by default.
 const HISTORY: u64 = 1000;
@@ -29,7 +29,7 @@ const HISTORY_DEFAULT: u64 = 50;
 /// The most bytes of a pool's, an issuer's or a subject's name: as long as the longest that a token may name, far over all there are.
 const NAME_BYTES: usize = 4096;
 
-pub(super) fn routes(rooms: Rooms) -> Router<Rooms> {
+pub(super) fn routes(rooms: HttpState) -> Router<HttpState> {
     Router::new()
         .route("/identities", get(find))
         .route("/identities/{identity}", get(account).delete(erase))
@@ -48,7 +48,7 @@ pub(super) fn routes(rooms: Rooms) -> Router<Rooms> {
         .layer(middleware::from_fn_with_state(rooms, only_operators))
 }
 
-async fn only_operators(State(rooms): State<Rooms>, request: Request, next: Next) -> Result<Response, Error> {
+async fn only_operators(State(rooms): State<HttpState>, request: Request, next: Next) -> Result<Response, Error> {
     let key = rooms.operator.as_ref().ok_or(Error::NoOperators)?;
     match bearer(request.headers()).is_some_and(|given| key.opens(given)) {
         true => Ok(next.run(request).await),
@@ -64,16 +64,15 @@ struct Find {
     subject: String,
 }
 
-async fn find(State(rooms): State<Rooms>, find: Asks<Find>) -> Result<Response, Error> {
+async fn find(State(rooms): State<HttpState>, find: Asks<Find>) -> Result<Response, Error> {
     let Find { pool, subject } = asked(find)?;
     bounded(&[&pool, &subject])?;
-    let one =
-        |login: Login| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
+    let one = |login: LoginInfo| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
     let found: Vec<Value> = rooms.admin.logins(pool, subject).await?.into_iter().map(one).collect();
     Ok(granted(&json!({ "logins": found })))
 }
 
-async fn account(State(rooms): State<Rooms>, Path(identity): Path<String>) -> Result<Response, Error> {
+async fn account(State(rooms): State<HttpState>, Path(identity): Path<String>) -> Result<Response, Error> {
     let identity = identified(&identity)?;
     let account = rooms.admin.account(identity.clone()).await??;
     Ok(granted(&json!({
@@ -81,13 +80,13 @@ async fn account(State(rooms): State<Rooms>, Path(identity): Path<String>) -> Re
     })))
 }
 
-async fn erase(State(rooms): State<Rooms>, Path(identity): Path<String>) -> Result<Response, Error> {
+async fn erase(State(rooms): State<HttpState>, Path(identity): Path<String>) -> Result<Response, Error> {
     let identity = identified(&identity)?;
     let erased = rooms.admin.erase(identity.clone()).await??;
     Ok(granted(&json!({ "erased": identity.as_str(), "finished": erased.finished })))
 }
 
-async fn export(State(rooms): State<Rooms>, Path(identity): Path<String>, line: Line) -> Result<Response, Error> {
+async fn export(State(rooms): State<HttpState>, Path(identity): Path<String>, line: Line) -> Result<Response, Error> {
     let export = rooms.admin.export(identified(&identity)?).await??;
     Ok(stream::answer("application/json", line, export))
 }
@@ -107,7 +106,7 @@ struct LinkTo {
     subject: String,
 }
 
-async fn link(State(rooms): State<Rooms>, Path(identity): Path<String>, body: Body) -> Result<Response, Error> {
+async fn link(State(rooms): State<HttpState>, Path(identity): Path<String>, body: Body) -> Result<Response, Error> {
     let identity = identified(&identity)?;
     let LinkTo { issuer, subject } = said(body).await?;
     bounded(&[&issuer, &subject])?;
@@ -124,7 +123,7 @@ struct MergeInto {
     into: String,
 }
 
-async fn merge(State(rooms): State<Rooms>, Path(identity): Path<String>, body: Body) -> Result<Response, Error> {
+async fn merge(State(rooms): State<HttpState>, Path(identity): Path<String>, body: Body) -> Result<Response, Error> {
     let from = identified(&identity)?;
     let into = identified(&said::<MergeInto>(body).await?.into)?;
     match rooms.admin.merge(from.clone(), into.clone()).await? {
@@ -146,7 +145,7 @@ struct Stretch {
 }
 
 async fn history(
-    State(rooms): State<Rooms>,
+    State(rooms): State<HttpState>,
     Path((identity, dataset)): Path<(String, String)>,
     stretch: Asks<Stretch>,
 ) -> Result<Response, Error> {
@@ -160,15 +159,15 @@ async fn history(
 fn step(step: Step) -> Value {
     let Step { version, at_ms, device, what, touched, lost } = step;
     let what = match what {
-        What::Patch => json!({ "by": "write" }),
-        What::Restored(to) => json!({ "by": "restore", "to": to }),
-        What::Merged(from) => json!({ "by": "merge", "from": from }),
+        VersionOrigin::Patch => json!({ "by": "write" }),
+        VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
+        VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
     };
     let touched: Vec<Value> = touched.into_iter().map(|(key, lives)| json!({ "key": key, "lives": lives })).collect();
     json!({ "version": version, "at_ms": at_ms, "device": device, "what": what, "touched": touched, "not_taken": lost })
 }
 
-async fn at(State(rooms): State<Rooms>, Path((identity, dataset, version)): Path<(String, String, String)>) -> Result<Response, Error> {
+async fn at(State(rooms): State<HttpState>, Path((identity, dataset, version)): Path<(String, String, String)>) -> Result<Response, Error> {
     let version = version.parse().map_err(|_| Error::Unclear("a version is a whole number".to_owned()))?;
     let records = rooms.admin.at(identified(&identity)?, named(&dataset)?, version).await??;
     Ok(granted(&json!({ "dataset": dataset, "version": version, "records": records })))
@@ -180,10 +179,14 @@ struct Two {
     second: u64,
 }
 
-async fn compare(State(rooms): State<Rooms>, Path((identity, dataset)): Path<(String, String)>, two: Asks<Two>) -> Result<Response, Error> {
+async fn compare(
+    State(rooms): State<HttpState>,
+    Path((identity, dataset)): Path<(String, String)>,
+    two: Asks<Two>,
+) -> Result<Response, Error> {
     let Two { first, second } = asked(two)?;
     let differences = rooms.admin.compare(identified(&identity)?, named(&dataset)?, first, second).await??;
-    let one = |one: Difference| json!({ "key": one.key, "before": one.before, "after": one.after });
+    let one = |one: RecordDiff| json!({ "key": one.key, "before": one.before, "after": one.after });
     let differences: Vec<Value> = differences.into_iter().map(one).collect();
     Ok(granted(&json!({ "dataset": dataset, "first": first, "second": second, "differences": differences })))
 }
@@ -193,14 +196,14 @@ struct RestoreTo {
     version: u64,
 }
 
-async fn restore(State(rooms): State<Rooms>, Path((identity, dataset)): Path<(String, String)>, body: Body) -> Result<Response, Error> {
+async fn restore(State(rooms): State<HttpState>, Path((identity, dataset)): Path<(String, String)>, body: Body) -> Result<Response, Error> {
     let (identity, name) = (identified(&identity)?, named(&dataset)?);
     let to = said::<RestoreTo>(body).await?.version;
     let (version, records) = rooms.admin.restore_version(identity, name, to).await??.unzip();
     Ok(granted(&json!({ "dataset": dataset, "restored": to, "version": version, "records": records.unwrap_or(0) })))
 }
 
-async fn conflicts(State(rooms): State<Rooms>, Path((identity, dataset)): Path<(String, String)>) -> Result<Response, Error> {
+async fn conflicts(State(rooms): State<HttpState>, Path((identity, dataset)): Path<(String, String)>) -> Result<Response, Error> {
     let conflicts = rooms.admin.conflicts(identified(&identity)?, named(&dataset)?).await??;
     let one = |one: Conflict| {
         let met = one.records.into_iter().map(|(key, version, device)| json!({ "key": key, "version": version, "device": device }));
@@ -210,9 +213,9 @@ async fn conflicts(State(rooms): State<Rooms>, Path((identity, dataset)): Path<(
     Ok(granted(&json!({ "dataset": dataset, "conflicts": conflicts })))
 }
 
-async fn backup(State(rooms): State<Rooms>, line: Line) -> Result<Response, Error> {
+async fn backup(State(rooms): State<HttpState>, line: Line) -> Result<Response, Error> {
     match rooms.admin.backup().await? {
-        Err(NoCopy::Busy | NoCopy::TooSlow) => {
+        Err(BackupRefused::Busy | BackupRefused::TooSlow) => {
             Err(Error::Stands("another backup is under way; there is one at a time: try again when it is done".to_owned()))
         }
         Ok(backup) => Ok(stream::answer("application/octet-stream", line, backup)),
@@ -223,14 +226,14 @@ impl Source for Backup {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
         match Backup::next(self).await {
             Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
-            Ok(Err(NoCopy::TooSlow | NoCopy::Busy)) => Err("its reader is slower than the writes, or the store failed"),
+            Ok(Err(BackupRefused::TooSlow | BackupRefused::Busy)) => Err("its reader is slower than the writes, or the store failed"),
             Err(_) => Err("the store cannot be read"),
         }
     }
 }
 
 pub(super) fn identified(text: &str) -> Result<Identity, Error> {
-    admin::identity(text).ok_or(Error::Missing(admin::Missing::Identity))
+    admin::identity(text).ok_or(Error::NotFound(admin::NotFound::Identity))
 }
 
 fn named(dataset: &str) -> Result<DatasetName, Error> {

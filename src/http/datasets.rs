@@ -13,11 +13,11 @@ use driftless_protocol::{
 use serde::Deserialize;
 
 use super::error::{self, Error};
-use super::{Rooms, error::granted};
+use super::{HttpState, error::granted};
 use crate::committer::Unavailable;
-use crate::session::Entry;
-use crate::store::{Decision, Reading, Seen, Start};
-use crate::sync::{AckError, Principal, Writing};
+use crate::session::AuthenticatedDevice;
+use crate::store::{Decision, ReadPosition, ReadResult, ReadStart};
+use crate::sync::{AckError, Principal, WriteRequest};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
 const BODY_DEADLINE: Duration = Duration::from_secs(20);
@@ -29,7 +29,7 @@ const DEVICE: &str = "driftless-device";
 const IDENTITY: &str = "driftless-identity";
 
 /// `GET /v1/datasets`.
-pub(super) async fn list(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
+pub(super) async fn list(State(rooms): State<HttpState>, headers: HeaderMap) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let datasets = rooms.sync.list(&who).await?;
     Ok(told(&who, granted(&ServerMessage::Datasets { datasets })))
@@ -44,10 +44,10 @@ pub(super) struct Since {
 }
 
 impl Since {
-    fn seen(self) -> Result<Option<Seen>, Error> {
+    fn seen(self) -> Result<Option<ReadPosition>, Error> {
         match self {
             Since { epoch: Some(epoch), version: Some(version), fresh_until } => {
-                Ok(Some(Seen { position: Position { epoch, version }, fresh_until: fresh_until.unwrap_or(0) }))
+                Ok(Some(ReadPosition { position: Position { epoch, version }, fresh_until: fresh_until.unwrap_or(0) }))
             }
             Since { epoch: None, version: None, fresh_until: None } => Ok(None),
             _ => Err(bad_request("epoch and version go together, and fresh_until goes with them".to_owned())),
@@ -57,7 +57,7 @@ impl Since {
 
 /// `GET /v1/datasets/{dataset}/changes`: whole versions, of about a page.
 pub(super) async fn changes(
-    State(rooms): State<Rooms>,
+    State(rooms): State<HttpState>,
     Path(dataset): Path<String>,
     since: Result<Query<Since>, axum::extract::rejection::QueryRejection>,
     headers: HeaderMap,
@@ -69,8 +69,8 @@ pub(super) async fn changes(
     let _ = rooms.sync.greet(&who).await;
     let (start, first) = rooms.sync.open(&who, &dataset, seen).await?;
     let (mut start, mut reset, shared) = match start {
-        Start::After(cursor) | Start::Fresh(cursor) => (cursor, false, None),
-        Start::Reset { cursor, shared } => (cursor, true, shared),
+        ReadStart::After(cursor) | ReadStart::Fresh(cursor) => (cursor, false, None),
+        ReadStart::Reset { cursor, shared } => (cursor, true, shared),
     };
     let mut first = Some(first);
     let mut cursor = start;
@@ -83,8 +83,8 @@ pub(super) async fn changes(
             None => rooms.sync.changes(&who, &dataset, cursor).await?,
         };
         let page = match reading {
-            Reading::Page(page) => page,
-            Reading::Behind(again) => {
+            ReadResult::Page(page) => page,
+            ReadResult::Behind(again) => {
                 (start, cursor, reset, cut) = (again, again, true, None);
                 records.clear();
                 continue;
@@ -108,7 +108,7 @@ pub(super) async fn changes(
 
 /// `POST /v1/datasets/{dataset}/write`.
 pub(super) async fn write(
-    State(rooms): State<Rooms>,
+    State(rooms): State<HttpState>,
     Path(dataset): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -117,7 +117,7 @@ pub(super) async fn write(
     let dataset = named(&dataset)?;
     let body = read(body).await?;
     let (id, writing) = match typed(&body, "write", &dataset)? {
-        ClientMessage::Write { id, changes, offer, .. } => (id, Writing { id, changes, offer }),
+        ClientMessage::Write { id, changes, offer, .. } => (id, WriteRequest { id, changes, offer }),
         _ => return Err(bad_request("not a write".to_owned())),
     };
     let answer = rooms.sync.write(&who, dataset.clone(), writing, 0).await?;
@@ -133,7 +133,7 @@ pub(super) async fn write(
 
 /// `POST /v1/datasets/{dataset}/ack`.
 pub(super) async fn ack(
-    State(rooms): State<Rooms>,
+    State(rooms): State<HttpState>,
     Path(dataset): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -164,7 +164,7 @@ pub(super) fn told(who: &Principal, mut answer: Response) -> Response {
     answer
 }
 
-pub(super) async fn enter(rooms: &Rooms, headers: &HeaderMap) -> Result<Entry, Error> {
+pub(super) async fn enter(rooms: &HttpState, headers: &HeaderMap) -> Result<AuthenticatedDevice, Error> {
     let token = bearer(headers).ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
     let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Such ids are the server's own writers'.

@@ -9,14 +9,14 @@ use driftless_protocol::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Rooms;
+use super::HttpState;
 use super::admin::{identified, said};
 use super::error::{Error, granted};
-use crate::admin::{Awake, Missing, Now, Revoke, Tried};
-use crate::push::Stopped;
-use crate::store::{LogEntry, Told};
+use crate::admin::{Awake, NotFound, Now, Revoke, Tried};
+use crate::push::StoppedApp;
+use crate::store::{DeliveryLogEntry, DeliveryStatus};
 
-pub(super) fn routes() -> Router<Rooms> {
+pub(super) fn routes() -> Router<HttpState> {
     Router::new()
         .route("/identities/{identity}/devices", get(list))
         .route("/identities/{identity}/devices/{device}/push", get(log))
@@ -27,12 +27,12 @@ pub(super) fn routes() -> Router<Rooms> {
         .route("/push/resume", post(resume))
 }
 
-async fn list(State(rooms): State<Rooms>, Path(identity): Path<String>) -> Result<Response, Error> {
+async fn list(State(rooms): State<HttpState>, Path(identity): Path<String>) -> Result<Response, Error> {
     let devices = rooms.admin.devices(identified(&identity)?).await??;
     Ok(granted(&json!({ "identity": identity, "devices": devices.iter().map(told).collect::<Vec<_>>() })))
 }
 
-async fn log(State(rooms): State<Rooms>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
+async fn log(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
     let (awake, log) = rooms.admin.push_log(identified(&identity)?, named(&device)?).await??;
     Ok(granted(&json!({ "device": told(&awake), "log": log.iter().map(entry).collect::<Vec<_>>() })))
 }
@@ -58,16 +58,16 @@ fn told(awake: &Awake) -> Value {
     })
 }
 
-fn entry(entry: &LogEntry) -> Value {
-    let LogEntry { first_ms, at_ms, count, about, told } = entry;
+fn entry(entry: &DeliveryLogEntry) -> Value {
+    let DeliveryLogEntry { first_ms, at_ms, count, about, told } = entry;
     let (dataset, version) = about.clone().unzip();
     let (outcome, detail) = match told {
-        Told::Accepted { shown, id } => (if *shown { "shown" } else { "accepted" }, id.clone().unwrap_or_default()),
-        Told::Dead(why) => ("dead", why.clone()),
-        Told::Later(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
-        Told::Refused(why) => ("refused", why.clone()),
-        Told::None(why) => ("not sent", why.clone()),
-        Told::Changed(what) => ("note", what.clone()),
+        DeliveryStatus::Accepted { shown, id } => (if *shown { "shown" } else { "accepted" }, id.clone().unwrap_or_default()),
+        DeliveryStatus::Dead(why) => ("dead", why.clone()),
+        DeliveryStatus::Later(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
+        DeliveryStatus::Refused(why) => ("refused", why.clone()),
+        DeliveryStatus::None(why) => ("not sent", why.clone()),
+        DeliveryStatus::Changed(what) => ("note", what.clone()),
     };
     json!({
         "first_ms": first_ms, "at_ms": at_ms, "count": count, "dataset": dataset, "version": version, "outcome": outcome, "detail": detail,
@@ -80,7 +80,7 @@ struct TryIt {
     shown: bool,
 }
 
-async fn test(State(rooms): State<Rooms>, Path((identity, device)): Path<(String, String)>, body: Body) -> Result<Response, Error> {
+async fn test(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>, body: Body) -> Result<Response, Error> {
     let shown = said::<TryIt>(body).await?.shown;
     match rooms.admin.push_test(identified(&identity)?, named(&device)?, shown).await?? {
         Tried::NoToken(why) => Err(Error::Stands(why)),
@@ -90,29 +90,29 @@ async fn test(State(rooms): State<Rooms>, Path((identity, device)): Path<(String
     }
 }
 
-async fn revoke(State(rooms): State<Rooms>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
+async fn revoke(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
     rooms.admin.revoke(identified(&identity)?, named(&device)?, Revoke::Yes).await??;
     Ok(granted(&json!({ "device": device, "revoked": true })))
 }
 
-async fn allow(State(rooms): State<Rooms>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
+async fn allow(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
     rooms.admin.revoke(identified(&identity)?, named(&device)?, Revoke::Back).await??;
     Ok(granted(&json!({ "device": device, "revoked": false })))
 }
 
-async fn stopped(State(rooms): State<Rooms>) -> Result<Response, Error> {
+async fn stopped(State(rooms): State<HttpState>) -> Result<Response, Error> {
     Ok(granted(&json!({ "stopped": halted(&rooms.admin.push_stopped()) })))
 }
 
-async fn resume(State(rooms): State<Rooms>) -> Result<Response, Error> {
+async fn resume(State(rooms): State<HttpState>) -> Result<Response, Error> {
     Ok(granted(&json!({ "resumed": halted(&rooms.admin.push_resume()) })))
 }
 
-fn halted(stopped: &[Stopped]) -> Vec<Value> {
-    let one = |one: &Stopped| json!({ "pool": one.app.pool, "provider": one.app.provider, "app": one.app.app, "why": one.why, "since_ms": one.since_ms });
+fn halted(stopped: &[StoppedApp]) -> Vec<Value> {
+    let one = |one: &StoppedApp| json!({ "pool": one.app.pool, "provider": one.app.provider, "app": one.app.app, "why": one.why, "since_ms": one.since_ms });
     stopped.iter().map(one).collect()
 }
 
 fn named(device: &str) -> Result<DeviceId, Error> {
-    DeviceId::new(device).map_err(|_| Error::Missing(Missing::Device))
+    DeviceId::new(device).map_err(|_| Error::NotFound(NotFound::Device))
 }

@@ -5,10 +5,10 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
 
-use crate::admin::Missing;
+use crate::admin::NotFound;
 use crate::committer::Unavailable;
-use crate::session::Denied;
-use crate::store::NotKept;
+use crate::session::AuthError;
+use crate::store::VersionNotKept;
 
 /// A request that was not granted.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) enum Error {
     /// Without a device.
     NoDevice,
     /// The door stays closed.
-    Denied(Denied),
+    AuthError(AuthError),
     /// The request is wrong, or cannot be granted.
     Refused { id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String },
     /// The body is over the bound.
@@ -36,29 +36,29 @@ pub(super) enum Error {
     /// An operator's request is not what it must be.
     Unclear(String),
     /// What an operator asked about is not there.
-    Missing(Missing),
+    NotFound(NotFound),
     /// The same, said in full.
     Unknown(String),
     /// What an operator wants cannot be, as things are.
     Stands(String),
 }
 
-impl From<Missing> for Error {
-    fn from(missing: Missing) -> Error {
-        Error::Missing(missing)
+impl From<NotFound> for Error {
+    fn from(missing: NotFound) -> Error {
+        Error::NotFound(missing)
     }
 }
 
-impl From<Denied> for Error {
-    fn from(denied: Denied) -> Error {
-        Error::Denied(denied)
+impl From<AuthError> for Error {
+    fn from(denied: AuthError) -> Error {
+        Error::AuthError(denied)
     }
 }
 
 impl From<Unavailable> for Error {
     fn from(why: Unavailable) -> Error {
         match why {
-            Unavailable::Now => Error::Denied(Denied::Unavailable),
+            Unavailable::Now => Error::AuthError(AuthError::Unavailable),
             Unavailable::ReadOnly => {
                 let message = "the store takes no writes now: its disk is full or fails".to_owned();
                 Error::Refused { id: None, dataset: None, code: RefusalCode::ReadOnly, message }
@@ -83,12 +83,12 @@ impl IntoResponse for Error {
             Error::NoDevice => {
                 plain(StatusCode::BAD_REQUEST, "send the device's id as: Driftless-Device: <1 to 256 printable ASCII characters>")
             }
-            Error::Denied(denied) => {
+            Error::AuthError(denied) => {
                 let status = match denied {
-                    Denied::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
-                    Denied::Token(_) => StatusCode::UNAUTHORIZED,
-                    Denied::TooManyDevices | Denied::Revoked => StatusCode::FORBIDDEN,
-                    Denied::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                    AuthError::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
+                    AuthError::Token(_) => StatusCode::UNAUTHORIZED,
+                    AuthError::TooManyDevices | AuthError::Revoked => StatusCode::FORBIDDEN,
+                    AuthError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 };
                 plain(status, &denied.to_string())
             }
@@ -102,19 +102,19 @@ impl IntoResponse for Error {
             Error::NoOperators => plain(StatusCode::NOT_FOUND, "no operator key is configured here: set admin.key and start again"),
             Error::NoOperator => plain(StatusCode::UNAUTHORIZED, "send the operator key as: Authorization: Bearer <admin.key>"),
             Error::Unclear(what) => plain(StatusCode::BAD_REQUEST, &what),
-            Error::Missing(missing) => plain(StatusCode::NOT_FOUND, &what_is_missing(missing)),
+            Error::NotFound(missing) => plain(StatusCode::NOT_FOUND, &what_is_missing(missing)),
             Error::Unknown(what) => plain(StatusCode::NOT_FOUND, &what),
             Error::Stands(why) => plain(StatusCode::CONFLICT, &why),
         }
     }
 }
 
-fn what_is_missing(missing: Missing) -> String {
+fn what_is_missing(missing: NotFound) -> String {
     match missing {
-        Missing::Identity => "there is no such identity: there never was, it was erased, or it was merged into another one".to_owned(),
-        Missing::Device => "the identity has no such device".to_owned(),
-        Missing::Dataset => "the identity has no such dataset".to_owned(),
-        Missing::Version(NotKept { oldest, newest }) => {
+        NotFound::Identity => "there is no such identity: there never was, it was erased, or it was merged into another one".to_owned(),
+        NotFound::Device => "the identity has no such device".to_owned(),
+        NotFound::Dataset => "the identity has no such dataset".to_owned(),
+        NotFound::Version(VersionNotKept { oldest, newest }) => {
             format!("this version cannot be seen: kept are versions {oldest} to {newest}; how much is kept, pools.*.keep says")
         }
     }

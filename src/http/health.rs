@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::{Rooms, error};
+use super::{HttpState, error};
 
 /// The media type of OpenMetrics 1.0.
 const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -15,7 +15,7 @@ pub(super) async fn live() -> Response {
 }
 
 /// It takes sessions and writes.
-pub(super) async fn ready(State(rooms): State<Rooms>) -> Response {
+pub(super) async fn ready(State(rooms): State<HttpState>) -> Response {
     if *rooms.draining.borrow() {
         return error::health(false, "on its way out");
     }
@@ -26,6 +26,6 @@ pub(super) async fn ready(State(rooms): State<Rooms>) -> Response {
 }
 
 /// What was counted.
-pub(super) async fn metrics(State(rooms): State<Rooms>) -> Response {
+pub(super) async fn metrics(State(rooms): State<HttpState>) -> Response {
     ([(header::CONTENT_TYPE, METRICS)], rooms.metrics.text()).into_response()
 }

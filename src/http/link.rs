@@ -7,7 +7,7 @@ use axum::response::Response;
 use driftless_protocol::RefusalCode;
 use serde::Deserialize;
 
-use super::Rooms;
+use super::HttpState;
 use super::datasets::{bad_request, enter, read};
 use super::error::{Error, granted};
 use crate::committer::Unavailable;
@@ -18,7 +18,7 @@ struct Link {
 }
 
 /// `POST /v1/identity/link`.
-pub(super) async fn link(State(rooms): State<Rooms>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+pub(super) async fn link(State(rooms): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     // What it was is not said again: it is a token.
     let Ok(Link { token }) = serde_json::from_slice(&read(body).await?) else {

@@ -19,20 +19,20 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 
-pub use server::{Config, Listener, Serving};
+pub use server::{HttpConfig, Listener, Serving};
 pub use tls::{ListenError, TlsConfig};
 
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::Gate;
 use crate::metrics::Metrics;
-use crate::session::{Door, Sessions};
+use crate::session::{Authenticator, Sessions};
 use crate::sync::Sync;
 
 /// What requests need of the rest of the server; cheap to clone.
 #[derive(Clone)]
-pub struct Rooms {
+pub struct HttpState {
     /// Who may come in.
-    pub door: Door,
+    pub door: Authenticator,
     /// What they may ask.
     pub sync: Sync,
     /// Where sockets go.
@@ -52,7 +52,7 @@ pub struct Rooms {
 }
 
 /// All routes of the server.
-pub fn router(rooms: Rooms) -> Router {
+pub fn router(rooms: HttpState) -> Router {
     Router::new()
         .route("/v1/sync", get(socket::upgrade))
         .route("/v1/datasets", get(datasets::list))

@@ -6,19 +6,19 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use driftless_protocol::{Codec, ServerMessage};
 
-use super::Rooms;
+use super::HttpState;
 use super::datasets::{enter, read, told};
 use super::error::{Error, granted};
 use crate::sync::RegisterError;
 
 /// `PUT /v1/push`.
-pub(super) async fn register(State(rooms): State<Rooms>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
+pub(super) async fn register(State(rooms): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let registration = Codec::Json.decode_registration(&read(body).await?)?;
     let (provider, app) = (registration.target.provider(), registration.app.clone());
     match rooms.sync.register(&who, registration).await {
         Ok(()) => Ok(told(&who, granted(&ServerMessage::Registered { provider, app }))),
-        Err(RegisterError::NotTaken(why)) => {
+        Err(RegisterError::RegistrationRejected(why)) => {
             let (code, message) = why.refusal();
             Err(Error::Refused { id: None, dataset: None, code, message })
         }
@@ -27,7 +27,7 @@ pub(super) async fn register(State(rooms): State<Rooms>, headers: HeaderMap, bod
 }
 
 /// `GET /v1/push`.
-pub(super) async fn look(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
+pub(super) async fn look(State(rooms): State<HttpState>, headers: HeaderMap) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     let answer = match rooms.sync.registered(&who).await? {
         Some((provider, app)) => granted(&ServerMessage::Registered { provider, app }),
@@ -37,7 +37,7 @@ pub(super) async fn look(State(rooms): State<Rooms>, headers: HeaderMap) -> Resu
 }
 
 /// `DELETE /v1/push`.
-pub(super) async fn unregister(State(rooms): State<Rooms>, headers: HeaderMap) -> Result<Response, Error> {
+pub(super) async fn unregister(State(rooms): State<HttpState>, headers: HeaderMap) -> Result<Response, Error> {
     let who = enter(&rooms, &headers).await?.principal;
     rooms.sync.unregister(&who).await?;
     Ok(told(&who, granted(&ServerMessage::Unregistered)))

@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct HttpConfig {
     /// Address and port.
     pub listen: SocketAddr,
     /// TLS, if there is a certificate.
@@ -89,7 +89,7 @@ pub struct Serving {
 
 impl Listener {
     /// Binds the port and reads the certificate. Inside a runtime.
-    pub fn bind(config: &Config) -> Result<Listener, ListenError> {
+    pub fn bind(config: &HttpConfig) -> Result<Listener, ListenError> {
         let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
         let listener = listen(config.listen).map_err(|error| ListenError::listen(config.listen, &error))?;
         let room = Arc::new(Semaphore::new(config.connections as usize));

@@ -10,13 +10,13 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::Rooms;
+use super::HttpState;
 use super::error::{self, Error};
 use super::server::{Guest, TlsSocket};
 use crate::session::{Session, Sessions};
 
 /// `GET /v1/sync`.
-pub(super) async fn upgrade(State(rooms): State<Rooms>, mut request: Request) -> Result<Response, Error> {
+pub(super) async fn upgrade(State(rooms): State<HttpState>, mut request: Request) -> Result<Response, Error> {
     let headers = request.headers();
     let accept = asked(headers)?;
     check_origin(headers, &rooms.origins)?;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::Rooms;
+use super::HttpState;
 use super::error::streamed;
 use super::server::Guest;
 
@@ -31,10 +31,10 @@ pub(super) struct Line {
     draining: watch::Receiver<bool>,
 }
 
-impl FromRequestParts<Rooms> for Line {
+impl FromRequestParts<HttpState> for Line {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, rooms: &Rooms) -> Result<Line, Infallible> {
+    async fn from_request_parts(parts: &mut Parts, rooms: &HttpState) -> Result<Line, Infallible> {
         Ok(Line { guest: parts.extensions.get().cloned(), draining: rooms.draining.clone() })
     }
 }

@@ -10,7 +10,7 @@ use super::Failure;
 use super::output::{line, size, utc};
 use super::server::Server;
 use crate::client::Progress;
-use crate::store::{Checker, Summary};
+use crate::store::{BackupChecker, BackupSummary};
 
 /// Writes a backup.
 pub(super) async fn run(server: &Server, path: &Path, force: bool) -> Result<(), Failure> {
@@ -27,7 +27,7 @@ pub(super) async fn run(server: &Server, path: &Path, force: bool) -> Result<(),
         }
     };
     fs::rename(&beside, path).and_then(|()| File::open(folder(path))?.sync_all()).map_err(|why| Failure::file(path, why))?;
-    let Summary { epoch, made_ms, rows, bytes, .. } = summary;
+    let BackupSummary { epoch, made_ms, rows, bytes, .. } = summary;
     line(&format!("{}: {rows} rows, {}, begun {} UTC, epoch {epoch}; every checksum holds", path.display(), size(bytes), utc(made_ms)))?;
     line(&format!("a store from it: driftless restore {} --data NEW-FOLDER", path.display()))
 }
@@ -68,7 +68,7 @@ async fn take(server: &Server, path: &Path) -> Result<(), Failure> {
 }
 
 /// Reads it back: what was written is what can be restored.
-fn checked(path: &Path) -> Result<Summary, Failure> {
+fn checked(path: &Path) -> Result<BackupSummary, Failure> {
     let file = File::open(path).map_err(|why| Failure::file(path, why))?;
-    Checker::begin(BufReader::new(file)).and_then(Checker::check).map_err(|damage| Failure::file(path, damage))
+    BackupChecker::begin(BufReader::new(file)).and_then(BackupChecker::check).map_err(|damage| Failure::file(path, damage))
 }

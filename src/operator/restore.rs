@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::Failure;
 use super::output::{line, utc};
 use crate::client::Progress;
-use crate::store::{self, Config, RestoreError, Summary};
+use crate::store::{self, BackupSummary, EngineConfig, RestoreError};
 
 /// Makes a store in a folder that is empty or not there.
-pub fn restore(file: &Path, folder: &Path, config: &Config) -> Result<(), Failure> {
+pub fn restore(file: &Path, folder: &Path, config: &EngineConfig) -> Result<(), Failure> {
     let epoch = Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| Failure::Input(error.to_string()))?;
     let progress = Progress::start();
     progress.show("checking the backup");
@@ -22,7 +22,7 @@ pub fn restore(file: &Path, folder: &Path, config: &Config) -> Result<(), Failur
         RestoreError::Damaged(damage) => Failure::file(file, damage),
         RestoreError::NotEmpty(_) | RestoreError::Store(_) | RestoreError::Io(..) => Failure::File(error.to_string()),
     });
-    let Summary { epoch: old, made_ms, rows, .. } = restored?;
+    let BackupSummary { epoch: old, made_ms, rows, .. } = restored?;
     line(&format!(
         "{} holds the store as it was at {} UTC or a little later: {rows} rows, epoch {epoch} (it was {old})",
         folder.display(),

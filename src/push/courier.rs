@@ -14,14 +14,14 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{debug, error, warn};
 
 use super::halts::AppKey;
-use super::post::{Desk, Post};
+use super::post::{PoolPush, PushService};
 use super::visit::{self, Did, Sent};
 use super::wakes::{self, Held, Sending, Step};
 use super::{Fault, Verdict, Wake, Whom};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
-use crate::store::{Group, Identity, Round, SeenDevice, Sleeper, Visit};
+use crate::store::{DueIdentity, Group, Identity, LastSeen, WakeRound, WakeTarget};
 
 /// Identities that are visited at once: a gateway that answers in 30 ms is kept busy with some ten thousand wakes a second.
 const VISITS: usize = 512;
@@ -52,7 +52,7 @@ const NO_DESK_MS: u64 = 3600 * 1000;
 pub struct Courier {
     reader: Reader,
     committer: Committer,
-    post: Post,
+    post: PushService,
     clock: Clock,
     metrics: Metrics,
 }
@@ -80,14 +80,14 @@ impl UnderWay {
 
 impl Courier {
     /// For the devices of these pools.
-    pub fn new(reader: Reader, committer: Committer, post: Post, clock: Clock, metrics: Metrics) -> Courier {
+    pub fn new(reader: Reader, committer: Committer, post: PushService, clock: Clock, metrics: Metrics) -> Courier {
         Courier { reader, committer, post, clock, metrics }
     }
 
     /// Runs until it is dropped.
     pub async fn run(self) {
         let (mut under_way, mut visits) = (UnderWay::default(), JoinSet::new());
-        let mut last: Option<Visit> = None;
+        let mut last: Option<DueIdentity> = None;
         let mut sweeping = std::pin::pin!(self.sweep());
         loop {
             let due = match visits.len() < VISITS {
@@ -98,12 +98,13 @@ impl Courier {
             // After the end it begins again: some may have been given a date before those that were met.
             last = due.last().cloned();
             let strays = if rest { self.strays().await } else { Vec::new() };
-            let fresh: Vec<Visit> = due.into_iter().chain(strays).filter(|visit| !under_way.identities.contains(&visit.identity)).collect();
+            let fresh: Vec<DueIdentity> =
+                due.into_iter().chain(strays).filter(|visit| !under_way.identities.contains(&visit.identity)).collect();
             if !fresh.is_empty() {
                 // What was acknowledged in time counts. An error is met again by whoever keeps something.
                 let _ = self.committer.release_acknowledgements().await;
             }
-            for Visit { identity, .. } in fresh {
+            for DueIdentity { identity, .. } in fresh {
                 if under_way.identities.insert(identity.clone()) {
                     let (courier, of) = (self.clone(), identity.clone());
                     let task = visits.spawn(async move { courier.visit(&of).await });
@@ -124,7 +125,7 @@ impl Courier {
         }
     }
 
-    async fn due(&self, after: Option<&Visit>) -> Vec<Visit> {
+    async fn due(&self, after: Option<&DueIdentity>) -> Vec<DueIdentity> {
         let until_ms = self.clock.unix_ms().saturating_sub(self.post.shortest_grace_ms());
         let after = after.cloned();
         let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
@@ -135,7 +136,7 @@ impl Courier {
     }
 
     /// Dates that a clock which was set ahead has left: nobody waits for it to be right.
-    async fn strays(&self) -> Vec<Visit> {
+    async fn strays(&self) -> Vec<DueIdentity> {
         let from_ms = self.clock.unix_ms().saturating_add(wakes::FURTHEST_MS);
         self.reader.read(move |store| store.wakes_from(from_ms, DATES)).await.unwrap_or_default()
     }
@@ -169,7 +170,7 @@ impl Courier {
         }
     }
 
-    async fn step(&self, round: &Round, sleeper: &Sleeper, desk: &Desk) -> Did {
+    async fn step(&self, round: &WakeRound, sleeper: &WakeTarget, desk: &PoolPush) -> Did {
         let held = self.post.held(&app_of(round, sleeper), desk, self.clock.unix_ms());
         match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), self.clock.unix_ms()) {
             Step::Rest(reason) | Step::Wait(_, reason) => {
@@ -183,7 +184,7 @@ impl Courier {
         }
     }
 
-    async fn send(&self, round: &Round, sleeper: &Sleeper, sending: &Sending, desk: &Desk) -> (Verdict, Option<PushTarget>) {
+    async fn send(&self, round: &WakeRound, sleeper: &WakeTarget, sending: &Sending, desk: &PoolPush) -> (Verdict, Option<PushTarget>) {
         let Some(target) = &sleeper.target else { return (Verdict::Dead { reason: "no token".to_owned(), since_ms: None }, None) };
         let now_ms = self.clock.unix_ms();
         let wake = Wake {
@@ -232,11 +233,11 @@ impl Courier {
     }
 
     /// Keeps what came of a visit, and gives what is still owed another date.
-    async fn keep(&self, round: Round, desk: Option<Arc<Desk>>, done: Vec<Did>) -> Result<(), Unavailable> {
+    async fn keep(&self, round: WakeRound, desk: Option<Arc<PoolPush>>, done: Vec<Did>) -> Result<(), Unavailable> {
         let post = self.post.clone();
         let act = move |group: &mut Group<'_>, now_ms| {
             let held =
-                |sleeper: &Sleeper| desk.as_ref().map_or_else(no_desk(now_ms), |desk| post.held(&app_of(&round, sleeper), desk, now_ms));
+                |sleeper: &WakeTarget| desk.as_ref().map_or_else(no_desk(now_ms), |desk| post.held(&app_of(&round, sleeper), desk, now_ms));
             let wakes = desk.as_ref().map(|desk| desk.wakes).unwrap_or_default();
             Ok((visit::conclude(group, &round, done, &wakes, held, post.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
@@ -246,7 +247,7 @@ impl Courier {
     /// Drops the registrations of devices that were not seen for too long, again and again.
     async fn sweep(&self) {
         loop {
-            let mut last: Option<SeenDevice> = None;
+            let mut last: Option<LastSeen> = None;
             loop {
                 let after = last.take();
                 let Ok(page) = self.reader.read(move |store| store.registrations(after.as_ref(), SWEEP_ROWS)).await else { break };
@@ -263,8 +264,8 @@ impl Courier {
         }
     }
 
-    async fn drop_unseen(&self, seen: SeenDevice) {
-        let SeenDevice { identity, device, at_ms } = seen;
+    async fn drop_unseen(&self, seen: LastSeen) {
+        let LastSeen { identity, device, at_ms } = seen;
         let of = identity.clone();
         let Ok(Some(pool)) = self.reader.read(move |store| store.pool(&of)).await else { return };
         let drop_s = self.post.desk(&pool).map_or_else(|| wakes::WakeSettings::default().drop_s, |desk| desk.wakes.drop_s);
@@ -278,7 +279,7 @@ impl Courier {
     }
 }
 
-fn app_of(round: &Round, sleeper: &Sleeper) -> AppKey {
+fn app_of(round: &WakeRound, sleeper: &WakeTarget) -> AppKey {
     AppKey { pool: round.pool.clone(), provider: sleeper.provider, app: sleeper.app.clone() }
 }
 

@@ -34,7 +34,7 @@ enum Halt {
 
 /// An app that is stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stopped {
+pub struct StoppedApp {
     /// Which.
     pub app: AppKey,
     /// What its gateway said.
@@ -45,13 +45,13 @@ pub struct Stopped {
 
 /// All of them; cheap to clone. As many as there are apps in the configuration.
 #[derive(Clone, Default)]
-pub struct Halts {
+pub struct CircuitBreakers {
     halts: Arc<Mutex<BTreeMap<AppKey, Halt>>>,
     /// Tokens in a row that belong to another sender.
     strangers: Arc<Mutex<BTreeMap<AppKey, u32>>>,
 }
 
-impl Halts {
+impl CircuitBreakers {
     /// Why and until when an app's wakes are held back.
     pub fn held(&self, app: &AppKey, now_ms: u64) -> Option<Held> {
         match self.lock().get(app)? {
@@ -103,9 +103,9 @@ impl Halts {
     }
 
     /// Those that are stopped.
-    pub fn stopped(&self) -> Vec<Stopped> {
+    pub fn stopped(&self) -> Vec<StoppedApp> {
         let one = |(app, halt): (&AppKey, &Halt)| match halt {
-            Halt::Stopped { why, since_ms } => Some(Stopped { app: app.clone(), why: why.clone(), since_ms: *since_ms }),
+            Halt::Stopped { why, since_ms } => Some(StoppedApp { app: app.clone(), why: why.clone(), since_ms: *since_ms }),
             Halt::Paused { .. } => None,
         };
         self.lock().iter().filter_map(one).collect()
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn many_tokens_of_another_sender_in_a_row_are_told_once() {
-        let halts = Halts::default();
+        let halts = CircuitBreakers::default();
         let told = (0..30).filter(|_| halts.strange(&app())).count();
         assert_eq!(told, 1);
         halts.flows(&app());
@@ -135,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_stop_holds_until_it_is_resumed_and_a_pause_until_its_end() {
-        let halts = Halts::default();
+        let halts = CircuitBreakers::default();
         halts.pause(app(), "503", Some(1_000), 100, 0);
         halts.pause(app(), "503", Some(9_000), 200, 0);
         assert_eq!(halts.held(&app(), 300).map(|held| held.until_ms), Some(1_100), "others of the same burst");

@@ -4,7 +4,7 @@ use driftless_protocol::{DeviceId, PushTarget};
 
 use super::Verdict;
 use super::wakes::{self, Held, Reason, Sending, WakeSettings};
-use crate::store::{Fate, Group, LogEntry, Owed, Round, Settled, Sleeper, StoreError, Told};
+use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, Group, StoreError, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 /// What a visit did for a device.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub(super) enum Did {
 /// A wake that was sent.
 #[derive(Clone)]
 pub(super) struct Sent {
-    pub(super) sleeper: Sleeper,
+    pub(super) sleeper: WakeTarget,
     pub(super) sending: Sending,
     pub(super) verdict: Verdict,
     /// Where it was taken, if that is not where the device is registered.
@@ -30,10 +30,10 @@ pub(super) struct Sent {
 /// Keeps what a visit did. `held`: whose wakes are held back; `shift_ms`: by how much dates in the store are before their moment.
 pub(super) fn conclude(
     group: &mut Group<'_>,
-    round: &Round,
+    round: &WakeRound,
     done: Vec<Did>,
     settings: &WakeSettings,
-    held: impl Fn(&Sleeper) -> Option<Held>,
+    held: impl Fn(&WakeTarget) -> Option<Held>,
     shift_ms: u64,
     now_ms: u64,
 ) -> Result<(), StoreError> {
@@ -47,8 +47,8 @@ pub(super) fn conclude(
             Did::Sent(sent) => {
                 let Sent { sleeper, sending, verdict, turned, chance } = *sent;
                 let settled = wakes::settle(&sleeper, &sending, &verdict, settings, now_ms, chance);
-                let fate = turned.map_or(settled.fate, Fate::Turned);
-                group.settle(identity, Settled { fate, ..settled }, now_ms)?;
+                let fate = turned.map_or(settled.fate, TokenDisposition::Turned);
+                group.settle(identity, WakeResult { fate, ..settled }, now_ms)?;
             }
             // Every visit to somebody who is awake begins with it.
             Did::Not(_, Reason::Grace) => {}
@@ -56,7 +56,7 @@ pub(super) fn conclude(
         }
     }
     // What was written meanwhile, or a moment before the visit, has its grace still before it.
-    let seen: Vec<Owed> = round.owed.iter().filter(|owed| settings.is_past_grace(owed, now_ms)).cloned().collect();
+    let seen: Vec<Debt> = round.owed.iter().filter(|owed| settings.is_past_grace(owed, now_ms)).cloned().collect();
     group.end_visit(identity, &seen, &[])?;
     let Some(now) = group.round(identity)? else { return Ok(()) };
     let dates = wakes::dates(&now, settings, held, now_ms);
@@ -64,9 +64,9 @@ pub(super) fn conclude(
     group.end_visit(identity, &[], &dates)
 }
 
-fn not_sent(round: &Round, reason: &Reason, now_ms: u64) -> LogEntry {
+fn not_sent(round: &WakeRound, reason: &Reason, now_ms: u64) -> DeliveryLogEntry {
     let newest = round.owed.iter().max_by_key(|owed| owed.changed_ms);
-    LogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), Told::None(reason.to_string()))
+    DeliveryLogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), DeliveryStatus::None(reason.to_string()))
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use driftless_protocol::{DatasetName, Provider};
 use serde::Deserialize;
 
 use super::{Fault, Verdict};
-use crate::store::{Bucket, Fate, LogEntry, Owed, Purse, Round, Settled, Sleeper, Told};
+use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, PushBudget, TokenBucket, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 const HOUR_MS: u64 = 3600 * 1000;
 
@@ -101,7 +101,7 @@ impl WakeSettings {
     }
 
     /// Whether the grace of what is owed is over: a visit that came before has not seen it.
-    pub(super) fn is_past_grace(&self, owed: &Owed, now_ms: u64) -> bool {
+    pub(super) fn is_past_grace(&self, owed: &Debt, now_ms: u64) -> bool {
         owed.first_ms == 0 || now_ms >= owed.first_ms.saturating_add(self.grace_ms)
     }
 
@@ -111,7 +111,7 @@ impl WakeSettings {
 }
 
 impl Budget {
-    fn missing(self, bucket: Bucket, now_ms: u64) -> u64 {
+    fn missing(self, bucket: TokenBucket, now_ms: u64) -> u64 {
         // A clock that was set back makes nobody wait for it to be right.
         if bucket.at_ms > now_ms {
             return 0;
@@ -121,7 +121,7 @@ impl Budget {
     }
 
     /// When there is a wake; `None`: never.
-    fn next_ms(self, bucket: Bucket, now_ms: u64) -> Option<u64> {
+    fn next_ms(self, bucket: TokenBucket, now_ms: u64) -> Option<u64> {
         if self.per_hour == 0 || self.burst == 0 {
             return None;
         }
@@ -129,8 +129,8 @@ impl Budget {
         Some(now_ms + (over.saturating_mul(HOUR_MS)).div_ceil(self.per_hour * WAKE))
     }
 
-    fn take(self, bucket: Bucket, now_ms: u64) -> Bucket {
-        Bucket { missing_micro: (self.missing(bucket, now_ms) + WAKE).min(self.burst * WAKE), at_ms: now_ms }
+    fn take(self, bucket: TokenBucket, now_ms: u64) -> TokenBucket {
+        TokenBucket { missing_micro: (self.missing(bucket, now_ms) + WAKE).min(self.burst * WAKE), at_ms: now_ms }
     }
 }
 
@@ -175,7 +175,7 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// That a device's token is dead, if it is.
-    pub fn no_token(sleeper: &Sleeper) -> Option<Reason> {
+    pub fn no_token(sleeper: &WakeTarget) -> Option<Reason> {
         let why = || sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
         sleeper.target.is_none().then(|| Reason::NoToken(why()))
     }
@@ -235,7 +235,7 @@ pub struct Held {
 }
 
 /// What a device is owed of one dataset; `Err`: why nothing.
-fn debt(owed: &Owed, sleeper: &Sleeper, at: usize, settings: &WakeSettings, now_ms: u64) -> Result<(), Reason> {
+fn debt(owed: &Debt, sleeper: &WakeTarget, at: usize, settings: &WakeSettings, now_ms: u64) -> Result<(), Reason> {
     if sleeper.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&owed.dataset)) {
         return Err(Reason::NotWanted);
     }
@@ -257,7 +257,7 @@ fn debt(owed: &Owed, sleeper: &Sleeper, at: usize, settings: &WakeSettings, now_
 }
 
 /// What is to be done for a device of a round. `held`: wakes of its app are held back.
-pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: Option<&Held>, now_ms: u64) -> Step {
+pub fn decide(round: &WakeRound, sleeper: &WakeTarget, settings: &WakeSettings, held: Option<&Held>, now_ms: u64) -> Step {
     let (mut debts, mut reason) = (Vec::new(), Reason::Paid);
     for (at, owed) in round.owed.iter().enumerate() {
         match debt(owed, sleeper, at, settings, now_ms) {
@@ -273,7 +273,7 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
     if now_ms >= sleeper.seen_ms.saturating_add(settings.stale_s.saturating_mul(1000)) {
         return Step::Rest(Reason::Stale);
     }
-    let grace = |owed: &&Owed| if owed.first_ms == 0 { 0 } else { owed.first_ms.saturating_add(settings.grace_ms) };
+    let grace = |owed: &&Debt| if owed.first_ms == 0 { 0 } else { owed.first_ms.saturating_add(settings.grace_ms) };
     let grace_ms = debts.iter().map(grace).min().unwrap_or(0);
     // A date that a clock set far ahead has left holds nobody up.
     if now_ms < grace_ms && grace_ms <= now_ms.saturating_add(settings.grace_ms) {
@@ -283,7 +283,7 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
     if now_ms < connected_ms && sleeper.seen_ms <= now_ms {
         return Step::Wait(connected_ms, Reason::Connected);
     }
-    let Purse { silent, shown, not_before_ms, .. } = sleeper.purse;
+    let PushBudget { silent, shown, not_before_ms, .. } = sleeper.purse;
     if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(FURTHEST_MS) {
         return Step::Wait(not_before_ms, Reason::BackOff);
     }
@@ -305,9 +305,9 @@ pub fn decide(round: &Round, sleeper: &Sleeper, settings: &WakeSettings, held: O
 
 /// When the courier comes back to each dataset of a round; `None`: nobody is owed anything of it.
 pub fn dates(
-    round: &Round,
+    round: &WakeRound,
     settings: &WakeSettings,
-    held: impl Fn(&Sleeper) -> Option<Held>,
+    held: impl Fn(&WakeTarget) -> Option<Held>,
     now_ms: u64,
 ) -> Vec<(DatasetName, Option<u64>)> {
     let mut dates: Vec<Option<u64>> = vec![None; round.owed.len()];
@@ -327,42 +327,44 @@ pub fn dates(
 }
 
 /// What a gateway's answer means for the device. `chance` is a random number: back-off has jitter.
-pub fn settle(sleeper: &Sleeper, sending: &Sending, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> Settled {
+pub fn settle(sleeper: &WakeTarget, sending: &Sending, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> WakeResult {
     let Sending { shown, dataset, version, pays, .. } = sending;
     let purse = sleeper.purse;
-    let failed = |until_ms| Purse { failures: purse.failures.saturating_add(1), not_before_ms: until_ms, ..purse };
+    let failed = |until_ms| PushBudget { failures: purse.failures.saturating_add(1), not_before_ms: until_ms, ..purse };
     let died = |since_ms, reason: &str| match &sleeper.target {
-        Some(target) => Fate::Died { failed: target.clone(), since_ms, reason: reason.to_owned() },
-        None => Fate::Stands,
+        Some(target) => TokenDisposition::Died { failed: target.clone(), since_ms, reason: reason.to_owned() },
+        None => TokenDisposition::Stands,
     };
     let (woken, purse, fate, told) = match verdict {
         Verdict::Accepted { id } => {
-            let purse = Purse { failures: 0, not_before_ms: 0, ..purse };
+            let purse = PushBudget { failures: 0, not_before_ms: 0, ..purse };
             let purse = match shown {
-                false => Purse { silent: settings.silent(sleeper.provider).take(purse.silent, now_ms), ..purse },
-                true => Purse { shown: settings.shown().take(purse.shown, now_ms), ..purse },
+                false => PushBudget { silent: settings.silent(sleeper.provider).take(purse.silent, now_ms), ..purse },
+                true => PushBudget { shown: settings.shown().take(purse.shown, now_ms), ..purse },
             };
-            (pays.clone(), purse, Fate::Stands, Told::Accepted { shown: *shown, id: id.clone() })
+            (pays.clone(), purse, TokenDisposition::Stands, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
         }
         Verdict::Dead { reason, since_ms } => {
             // If it was registered again after that date it stands, and is tried again at once.
-            let purse = Purse { not_before_ms: now_ms + RETRY_MS, ..purse };
-            (Vec::new(), purse, died(*since_ms, reason), Told::Dead(reason.clone()))
+            let purse = PushBudget { not_before_ms: now_ms + RETRY_MS, ..purse };
+            (Vec::new(), purse, died(*since_ms, reason), DeliveryStatus::Dead(reason.clone()))
         }
         // Of both environments: whose it is nobody knows.
-        Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), Told::Dead(reason.clone())),
+        Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
             let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(purse.failures, chance), |asked_ms| asked_ms.min(ASKED_MOST_MS));
-            (Vec::new(), failed(until_ms), Fate::Stands, Told::Later(reason.clone(), until_ms))
+            (Vec::new(), failed(until_ms), TokenDisposition::Stands, DeliveryStatus::Later(reason.clone(), until_ms))
         }
-        Verdict::Refused { reason, fault: Fault::Sender } => (Vec::new(), purse, died(None, reason), Told::Dead(reason.clone())),
+        Verdict::Refused { reason, fault: Fault::Sender } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
         Verdict::Refused { reason, fault: Fault::Payload } => {
-            (Vec::new(), failed(now_ms + OUR_FAULT_MS), Fate::Stands, Told::Refused(reason.clone()))
+            (Vec::new(), failed(now_ms + OUR_FAULT_MS), TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
         }
-        Verdict::Refused { reason, fault: Fault::App } => (Vec::new(), purse, Fate::Stands, Told::Refused(reason.clone())),
+        Verdict::Refused { reason, fault: Fault::App } => {
+            (Vec::new(), purse, TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+        }
     };
-    let entry = LogEntry::now(now_ms, Some((dataset.clone(), *version)), told);
-    Settled { device: sleeper.device.clone(), woken, purse, fate, entry }
+    let entry = DeliveryLogEntry::now(now_ms, Some((dataset.clone(), *version)), told);
+    WakeResult { device: sleeper.device.clone(), woken, purse, fate, entry }
 }
 
 /// After so many failures in a row, in milliseconds: between half of the time and the whole.

@@ -33,7 +33,7 @@ impl From<Gone> for End {
 }
 
 /// All of a session but its socket and what it sends.
-pub(super) struct Desk<'a> {
+pub(super) struct SessionContext<'a> {
     pub(super) inner: &'a Inner,
     pub(super) who: Principal,
     pub(super) mailbox: Arc<Mailbox>,
@@ -72,15 +72,15 @@ struct Alarms {
     deadline_ms: Option<u64>,
 }
 
-impl<'a> Desk<'a> {
+impl<'a> SessionContext<'a> {
     /// A session comes in: the hub knows it from now on.
-    pub(super) fn new(inner: &'a Inner, who: Principal, session: u64, machine: Machine, progress: Progress) -> Desk<'a> {
+    pub(super) fn new(inner: &'a Inner, who: Principal, session: u64, machine: Machine, progress: Progress) -> SessionContext<'a> {
         let mailbox = Arc::new(Mailbox::new(session));
         inner.hub.enter(who.identity.text(), &who.device, &mailbox);
         inner.metrics.session_opened();
         let presence = Presence { inner, identity: who.identity.clone(), mailbox: Arc::clone(&mailbox), end: "failed" };
         let alarms = Alarms::default();
-        Desk { inner, who, mailbox, machine, alarms, draining: false, recheck: true, moved: false, progress, presence }
+        SessionContext { inner, who, mailbox, machine, alarms, draining: false, recheck: true, moved: false, progress, presence }
     }
 
     /// A session goes, for this reason.

@@ -20,7 +20,7 @@ use futures_util::FutureExt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{debug, info};
 
-use super::desk::{Desk, End};
+use super::desk::{End, SessionContext};
 use super::following::{Cut, Following, Step};
 use super::handshake::{self, Turned};
 use super::machine::{Check, Machine};
@@ -28,7 +28,7 @@ use super::socket::{Incoming, Socket};
 use super::{Inner, name, random};
 use crate::committer::{Answer, Unavailable};
 use crate::hub::{Mark, Marks, RING_CHANGES};
-use crate::store::{Cursor, Decision, Reading};
+use crate::store::{Cursor, Decision, ReadResult};
 
 /// Kinds of [`Event`].
 const INPUTS: u8 = 4;
@@ -56,7 +56,7 @@ pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut 
     let now = inner.now();
     let machine = Machine::new(now, entry.expires_s, inner.config.heartbeat_s);
     let expires_in_s = machine.expires_in_s(now);
-    let desk = Desk::new(inner, entry.principal, session, machine, socket.progress());
+    let desk = SessionContext::new(inner, entry.principal, session, machine, socket.progress());
     // Its first deadlines are looked at, and the welcome leaves, before the first event.
     let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true, turn: FIRST_TURN, quiet: false };
     match driver.welcome(session, expires_in_s).await {
@@ -90,7 +90,7 @@ pub(super) struct Pending {
 /// An open session.
 pub(super) struct Driver<'a, S> {
     pub socket: Socket<S>,
-    pub desk: Desk<'a>,
+    pub desk: SessionContext<'a>,
     pub followings: Vec<Following>,
     pub patches: VecDeque<Pending>,
     /// Something more can be sent without waiting for an event.
@@ -122,7 +122,7 @@ pub(super) enum Event {
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// Greets the device. The hub knows the session by now: if its identity goes after this look, the session is told.
     async fn welcome(&mut self, session: u64, expires_in_s: u64) -> Result<(), End> {
-        let Desk { inner, who, .. } = &self.desk;
+        let SessionContext { inner, who, .. } = &self.desk;
         match inner.sync.arrive(who).await {
             Ok(Some(arrival)) => {
                 let welcome = handshake::welcome(inner, who, session, arrival, expires_in_s);
@@ -342,11 +342,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     /// Sends what was read of a dataset.
-    pub(super) async fn show(&mut self, at: usize, reading: Reading) -> Result<Sent, End> {
+    pub(super) async fn show(&mut self, at: usize, reading: ReadResult) -> Result<Sent, End> {
         let following = &mut self.followings[at];
         let page = match reading {
-            Reading::Page(page) => page,
-            Reading::Behind(again) => {
+            ReadResult::Page(page) => page,
+            ReadResult::Behind(again) => {
                 following.behind(again);
                 return Ok(Sent::Some);
             }
@@ -367,7 +367,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     /// A dataset that cannot be read is closed, and the device told; the others go on.
     async fn give_up(&mut self, at: usize) -> Result<(), End> {
         let following = self.followings.swap_remove(at);
-        let Desk { inner, who, mailbox, .. } = &self.desk;
+        let SessionContext { inner, who, mailbox, .. } = &self.desk;
         inner.hub.unfollow(who.identity.as_str(), following.feed(), mailbox);
         let message = "the dataset cannot be read now and was closed; open it again after a while".to_owned();
         self.refuse(None, Some(following.dataset().to_string()), RefusalCode::Unavailable, message).await

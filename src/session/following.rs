@@ -8,7 +8,7 @@ use std::sync::Arc;
 use driftless_protocol::DatasetName;
 
 use crate::hub::{Change, Feed, Taken};
-use crate::store::{Cursor, Page, Start};
+use crate::store::{Cursor, Page, ReadStart};
 
 /// What a session sends next of a dataset.
 #[derive(Debug)]
@@ -58,10 +58,10 @@ enum State {
 }
 
 impl Following {
-    pub(super) fn new(feed: Arc<Feed>, start: Start) -> Following {
+    pub(super) fn new(feed: Arc<Feed>, start: ReadStart) -> Following {
         let reset = match start {
-            Start::After(_) | Start::Fresh(_) => None,
-            Start::Reset { shared, .. } => Some(Reset { shared }),
+            ReadStart::After(_) | ReadStart::Fresh(_) => None,
+            ReadStart::Reset { shared, .. } => Some(Reset { shared }),
         };
         Following { feed, cursor: start.cursor(), state: State::Opened { reset }, written: 0 }
     }

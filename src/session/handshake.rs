@@ -7,8 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::socket::{Incoming, Socket};
-use super::{Entry, Inner, name};
-use crate::sync::{Arrival, Principal};
+use super::{AuthenticatedDevice, Inner, name};
+use crate::sync::{Principal, SessionStart};
 
 /// How long a socket may stay without its hello. A phone on a bad network needs seconds; a stranger gets no more.
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
@@ -23,7 +23,7 @@ pub(super) enum Turned {
 }
 
 /// Waits for hello and checks it; says who came.
-pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<Entry, Turned> {
+pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, socket: &mut Socket<S>) -> Result<AuthenticatedDevice, Turned> {
     let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
     let bytes = match first {
         Err(_) => return Err(Turned::Away(CloseCode::HelloTimeout)),
@@ -56,7 +56,7 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
 }
 
 /// The answer to a hello.
-pub(super) fn welcome(inner: &Inner, who: &Principal, session: u64, arrival: Arrival, token_expires_in_s: u64) -> ServerMessage {
+pub(super) fn welcome(inner: &Inner, who: &Principal, session: u64, arrival: SessionStart, token_expires_in_s: u64) -> ServerMessage {
     ServerMessage::Welcome {
         identity: who.identity.as_str().to_owned(),
         session: name(session),

@@ -25,7 +25,7 @@ use driftless_protocol::Codec;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, Span, debug_span};
 
-pub use door::{Denied, Door, Entry};
+pub use door::{AuthError, AuthenticatedDevice, Authenticator};
 pub use heartbeat::Wheel;
 pub use machine::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
 
@@ -36,7 +36,7 @@ use machine::Now;
 
 /// How sessions are held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
+pub struct SessionConfig {
     /// How often a device says something, in seconds; at most [`LONGEST_HEARTBEAT_S`].
     pub heartbeat_s: u32,
     /// The window over which devices are told to come back after a restart, in milliseconds.
@@ -50,18 +50,18 @@ pub struct Sessions {
 }
 
 struct Inner {
-    door: Door,
+    door: Authenticator,
     sync: Sync,
     hub: Hub,
     wheel: Wheel,
     metrics: Metrics,
-    config: Config,
+    config: SessionConfig,
     next: AtomicU64,
 }
 
 impl Sessions {
     /// Over the parts that they use.
-    pub fn new(door: Door, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, config: Config) -> Sessions {
+    pub fn new(door: Authenticator, sync: Sync, hub: Hub, wheel: Wheel, metrics: Metrics, config: SessionConfig) -> Sessions {
         // Numbers of sessions tell them apart in the log of several runs, too. 0 is nobody's: it stands for writes without a session.
         let next = AtomicU64::new((random() >> 12) + 1);
         Sessions { inner: Arc::new(Inner { door, sync, hub, wheel, metrics, config, next }) }

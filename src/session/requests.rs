@@ -3,12 +3,12 @@
 use driftless_protocol::{Change, ClientMessage, DatasetName, Op, Position, RefusalCode, Registration, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::desk::{Desk, End};
-use super::door::Renewal;
+use super::desk::{End, SessionContext};
+use super::door::RenewalOutcome;
 use super::driver::{Driver, Pending};
 use super::following::Following;
 use crate::committer::Unavailable;
-use crate::sync::{RegisterError, Writing};
+use crate::sync::{RegisterError, WriteRequest};
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
@@ -31,9 +31,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
             ClientMessage::Close { dataset } => self.close(dataset).await,
             ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
             ClientMessage::Write { id, dataset, changes, offer } => {
-                let Desk { inner, who, mailbox, .. } = &self.desk;
+                let SessionContext { inner, who, mailbox, .. } = &self.desk;
                 let load = load(&changes);
-                match inner.sync.write(who, dataset.clone(), Writing { id, changes, offer }, mailbox.session()).await {
+                match inner.sync.write(who, dataset.clone(), WriteRequest { id, changes, offer }, mailbox.session()).await {
                     Ok(answer) => {
                         self.patches.push_back(Pending { id, dataset, answer, load });
                         Ok(())
@@ -48,7 +48,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         let (provider, app) = (registration.target.provider(), registration.app.clone());
         match self.desk.inner.sync.register(&self.desk.who, registration).await {
             Ok(()) => self.say(&ServerMessage::Registered { provider, app }).await,
-            Err(RegisterError::NotTaken(why)) => {
+            Err(RegisterError::RegistrationRejected(why)) => {
                 let (code, message) = why.refusal();
                 self.refuse(None, None, code, message).await
             }
@@ -58,14 +58,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
 
     async fn renew(&mut self, token: &str) -> Result<(), End> {
         let why = match Box::pin(self.desk.inner.door.renew(token, &self.desk.who)).await {
-            Ok(Renewal::Until(expires_s)) => {
+            Ok(RenewalOutcome::Until(expires_s)) => {
                 let now = self.desk.inner.now();
                 self.desk.machine.renewed(now, expires_s);
                 // A session of weeks is no stale device.
                 let _ = self.desk.inner.sync.greet(&self.desk.who).await;
                 return self.say(&ServerMessage::Renew { expires_in_s: self.desk.machine.expires_in_s(now) }).await;
             }
-            Ok(Renewal::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
+            Ok(RenewalOutcome::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
             Err(denied) => (RefusalCode::TokenRefused, denied.to_string()),
         };
         self.desk.machine.not_renewed(self.desk.inner.now());
@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
     }
 
     async fn open(&mut self, dataset: DatasetName, position: Option<Position>) -> Result<(), End> {
-        let Desk { inner, who, mailbox, .. } = &self.desk;
+        let SessionContext { inner, who, mailbox, .. } = &self.desk;
         let known = self.followings.iter().position(|following| *following.dataset() == dataset);
         if known.is_none() && self.followings.len() >= who.pool.limits.datasets {
             let message = format!("a session has at most {} datasets open", who.pool.limits.datasets);

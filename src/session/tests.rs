@@ -15,8 +15,8 @@ use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::identity::Identities;
-use crate::store::{Config, Store};
-use crate::sync::{Pool, Principal, Writing};
+use crate::store::{EngineConfig, Store};
+use crate::sync::{Pool, Principal, WriteRequest};
 
 /// Bytes that the pipe holds: less than any message.
 const PIPE_BYTES: usize = 16;
@@ -24,7 +24,7 @@ const PIPE_BYTES: usize = 16;
 struct House {
     sessions: Sessions,
     sync: Sync,
-    door: Door,
+    door: Authenticator,
     token: String,
     _folder: tempfile::TempDir,
 }
@@ -33,7 +33,7 @@ fn house() -> House {
     let folder = tempfile::tempdir().expect("a folder");
     let (clock, hub, metrics) = (Clock::start(), Hub::default(), Metrics::default());
     let epoch = Epoch::new("e").expect("an epoch");
-    let store = Store::open(folder.path(), &Config::cached(16), &epoch).expect("opens");
+    let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
     let reader = Reader::start(store, committer.gate().clone()).expect("starts");
     let issuer = IssuerConfig {
@@ -52,8 +52,8 @@ fn house() -> House {
         datasets: Vec::new(),
         keep: Default::default(),
     };
-    let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
-    let sync = Sync::new(reader, committer, crate::push::Post::default(), clock);
+    let door = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
+    let sync = Sync::new(reader, committer, crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };
     let token = mint(DEVELOPMENT_SECRET, &claims).expect("a token");
@@ -63,7 +63,7 @@ fn house() -> House {
         hub,
         Wheel::default(),
         metrics,
-        super::Config { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
+        super::SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
     );
     House { sessions, sync, door, token, _folder: folder }
 }
@@ -103,7 +103,7 @@ impl House {
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(bytes)));
-        let answer = self.sync.write(who, dataset(), Writing { id, changes: vec![change], offer: false }, 0).await.expect("is taken");
+        let answer = self.sync.write(who, dataset(), WriteRequest { id, changes: vec![change], offer: false }, 0).await.expect("is taken");
         answer.await.expect("is answered").expect("is written");
     }
 }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 use driftless_protocol::{Change, Content, DatasetName, DeviceId, Key, Limits, Op, Record, RefusalCode, limits};
 
 use super::engine::{Batch, Bytes, Committed};
-use super::history::What;
+use super::history::VersionOrigin;
 use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, RecordRow, Verdict};
 use super::version::{Known, Making};
 use super::view::View;
@@ -40,18 +40,18 @@ pub struct Patch {
 
 /// What the pool says of a dataset.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Rules {
+pub struct DatasetRules {
     /// Its bounds.
     pub limits: Limits,
     /// What happens on a conflict.
     pub policy: Policy,
     /// How long what is of the past is kept.
-    pub keep: Keeping,
+    pub keep: RetentionPolicy,
 }
 
 /// How long a dataset keeps what is of the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keeping {
+pub struct RetentionPolicy {
     /// How long a tombstone stays for devices that have not acknowledged it, in milliseconds.
     pub tombstone_ms: u64,
     /// How many tombstones are kept at most; the oldest go first.
@@ -64,10 +64,10 @@ pub struct Keeping {
     pub history_bytes: u64,
 }
 
-impl Default for Keeping {
+impl Default for RetentionPolicy {
     /// 30 days of tombstones, 7 days and 1,000 versions of history, as many tombstones and bytes of history as a dataset has of records and bytes.
-    fn default() -> Keeping {
-        Keeping {
+    fn default() -> RetentionPolicy {
+        RetentionPolicy {
             tombstone_ms: 30 * DAY_MS,
             tombstones: limits::RECORDS,
             history_ms: 7 * DAY_MS,
@@ -77,7 +77,7 @@ impl Default for Keeping {
     }
 }
 
-impl Keeping {
+impl RetentionPolicy {
     /// Whether any history is kept.
     pub(super) fn has_history(&self) -> bool {
         self.history_versions > 0 && self.history_ms > 0 && self.history_bytes > 0
@@ -95,7 +95,7 @@ impl Keeping {
     }
 }
 
-/// See [`Keeping::least_ms`]: the time that a slow phone takes for a dataset at its bounds.
+/// See [`RetentionPolicy::least_ms`]: the time that a slow phone takes for a dataset at its bounds.
 const LEAST_MS: u64 = 10 * 60 * 1000;
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
@@ -144,7 +144,7 @@ impl Store {
 
 impl Group<'_> {
     /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
-    pub fn write(&mut self, patch: Patch, rules: &Rules, now_ms: u64) -> Result<Decision, StoreError> {
+    pub fn write(&mut self, patch: Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
         if !self.is_there(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
@@ -189,8 +189,14 @@ impl Group<'_> {
                     head.conflicts += 1;
                     batch.rows.push(conflict_row((&identity, &dataset, &device), head.conflicts, &overruled, true, now_ms)?);
                 }
-                let making =
-                    Making { identity: &identity, dataset: &dataset, device: &device, what: What::Patch, keep: &rules.keep, now_ms };
+                let making = Making {
+                    identity: &identity,
+                    dataset: &dataset,
+                    device: &device,
+                    what: VersionOrigin::Patch,
+                    keep: &rules.keep,
+                    now_ms,
+                };
                 making.write(&mut batch, head, new, &records, &known, Vec::new())?;
                 self.owe(&identity, &dataset, new.version, &device, now_ms, &mut batch)?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();

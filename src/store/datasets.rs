@@ -52,23 +52,23 @@ impl Cursor {
 
 /// What a reader says that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct ReadPosition {
     /// Up to where.
     pub position: Position,
     /// On the way from nothing: what [`Cursor::fresh_until`] said; otherwise 0. Who says anything else misses tombstones, and nobody else does.
     pub fresh_until: u64,
 }
 
-impl From<Position> for Seen {
+impl From<Position> for ReadPosition {
     /// Of a reader that has everything up to its position.
-    fn from(position: Position) -> Seen {
-        Seen { position, fresh_until: 0 }
+    fn from(position: Position) -> ReadPosition {
+        ReadPosition { position, fresh_until: 0 }
     }
 }
 
 /// Where a reader begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum ReadStart {
     /// After its position.
     After(Cursor),
     /// From nothing, because it has nothing.
@@ -82,18 +82,18 @@ pub enum Start {
     },
 }
 
-impl Start {
+impl ReadStart {
     /// The cursor to begin at.
     pub fn cursor(&self) -> Cursor {
         match self {
-            Start::After(cursor) | Start::Fresh(cursor) | Start::Reset { cursor, .. } => *cursor,
+            ReadStart::After(cursor) | ReadStart::Fresh(cursor) | ReadStart::Reset { cursor, .. } => *cursor,
         }
     }
 }
 
 /// What a reader finds.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Reading {
+pub enum ReadResult {
     /// Some changes.
     Page(Page),
     /// Tombstones that it has not met are gone: it begins again at this cursor and forgets what it has.
@@ -139,21 +139,21 @@ impl Store {
     }
 
     /// Where a reader that has seen this begins.
-    pub fn start(&self, identity: &Identity, dataset: &DatasetName, seen: Option<&Seen>) -> Result<Start, StoreError> {
+    pub fn start(&self, identity: &Identity, dataset: &DatasetName, seen: Option<&ReadPosition>) -> Result<ReadStart, StoreError> {
         let head = self.head(identity, dataset)?;
         Ok(begin(&head, &self.epoch, &self.lineage, seen))
     }
 
     /// The next page, of about [`limits::PAGE_BYTES`].
-    pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<Reading, StoreError> {
+    pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, StoreError> {
         // Read before the scan: whatever made this head is met by the scan.
         let head = self.version(identity, dataset)?;
         let page = self.page(identity, dataset, cursor, head)?;
         // And the horizon after it: a tombstone that went meanwhile was perhaps not met.
         let HeadRow { version, horizon, .. } = self.head(identity, dataset)?;
         Ok(match cursor.is_behind(horizon) {
-            true => Reading::Behind(Cursor::fresh(version)),
-            false => Reading::Page(page),
+            true => ReadResult::Behind(Cursor::fresh(version)),
+            false => ReadResult::Page(page),
         })
     }
 
@@ -190,18 +190,18 @@ impl Store {
     }
 }
 
-fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, seen: Option<&Seen>) -> Start {
+fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, seen: Option<&ReadPosition>) -> ReadStart {
     let cursor = Cursor::fresh(head.version);
-    let Some(Seen { position: Position { epoch: theirs, version }, fresh_until }) = seen else { return Start::Fresh(cursor) };
+    let Some(ReadPosition { position: Position { epoch: theirs, version }, fresh_until }) = seen else { return ReadStart::Fresh(cursor) };
     if theirs != epoch {
-        return Start::Reset { cursor, shared: shared(head, lineage, theirs) };
+        return ReadStart::Reset { cursor, shared: shared(head, lineage, theirs) };
     }
     let after = Cursor { version: *version, part: None, fresh_until: *fresh_until };
     let is_ahead = after.version.max(after.fresh_until) > head.version;
     // At version 0, too: it may have own records above it, from answers to its writes.
     match is_ahead || after.is_behind(head.horizon) {
-        true => Start::Reset { cursor, shared: None },
-        false => Start::After(after),
+        true => ReadStart::Reset { cursor, shared: None },
+        false => ReadStart::After(after),
     }
 }
 
@@ -327,40 +327,40 @@ mod tests {
         Epoch::new(text).unwrap_or_else(|_| unreachable!())
     }
 
-    fn at(epoch_name: &str, version: u64) -> Option<Seen> {
+    fn at(epoch_name: &str, version: u64) -> Option<ReadPosition> {
         on_the_way(epoch_name, version, 0)
     }
 
-    fn on_the_way(epoch_name: &str, version: u64, fresh_until: u64) -> Option<Seen> {
-        Some(Seen { position: Position { epoch: epoch(epoch_name), version }, fresh_until })
+    fn on_the_way(epoch_name: &str, version: u64, fresh_until: u64) -> Option<ReadPosition> {
+        Some(ReadPosition { position: Position { epoch: epoch(epoch_name), version }, fresh_until })
     }
 
     #[test]
     fn a_reader_begins_where_it_can_be_continued() {
         let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
-        let begins = |seen: Option<Seen>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
-        assert!(matches!(begins(None), Start::Fresh(cursor) if cursor.version == 0));
-        assert!(matches!(begins(at("now", 0)), Start::Reset { shared: None, .. }), "it may have own records above its position");
-        assert!(matches!(begins(at("now", 1)), Start::Reset { shared: None, .. }), "behind the horizon");
-        assert_eq!(begins(at("now", 2)), Start::After(Cursor::at(2)), "at the horizon");
-        assert_eq!(begins(at("now", 5)), Start::After(Cursor::at(5)));
-        assert!(matches!(begins(at("now", 6)), Start::Reset { shared: None, .. }), "ahead of the server");
-        assert!(matches!(begins(at("before", 3)), Start::Reset { shared: None, .. }), "of another history");
+        let begins = |seen: Option<ReadPosition>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
+        assert!(matches!(begins(None), ReadStart::Fresh(cursor) if cursor.version == 0));
+        assert!(matches!(begins(at("now", 0)), ReadStart::Reset { shared: None, .. }), "it may have own records above its position");
+        assert!(matches!(begins(at("now", 1)), ReadStart::Reset { shared: None, .. }), "behind the horizon");
+        assert_eq!(begins(at("now", 2)), ReadStart::After(Cursor::at(2)), "at the horizon");
+        assert_eq!(begins(at("now", 5)), ReadStart::After(Cursor::at(5)));
+        assert!(matches!(begins(at("now", 6)), ReadStart::Reset { shared: None, .. }), "ahead of the server");
+        assert!(matches!(begins(at("before", 3)), ReadStart::Reset { shared: None, .. }), "of another history");
     }
 
     #[test]
     fn a_reader_on_its_way_from_nothing_goes_on_below_the_horizon() {
         let head = HeadRow { version: 9, horizon: 6, ..HeadRow::default() };
-        let begins = |seen: Option<Seen>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
-        let Start::Fresh(cursor) = begins(None) else { panic!("not from nothing") };
+        let begins = |seen: Option<ReadPosition>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
+        let ReadStart::Fresh(cursor) = begins(None) else { panic!("not from nothing") };
         assert_eq!((cursor.fresh_until(3), cursor.fresh_until(9)), (Some(9), None), "what it has to say on its way, and at its end");
-        assert_eq!(begins(on_the_way("now", 3, 9)), Start::After(Cursor { version: 3, ..cursor }), "as if it had not left");
-        assert!(matches!(begins(on_the_way("now", 3, 6)), Start::After(_)));
-        assert!(matches!(begins(on_the_way("now", 3, 5)), Start::Reset { .. }), "a tombstone that it needs may be gone");
-        assert!(matches!(begins(on_the_way("now", 3, 10)), Start::Reset { .. }), "nobody was told that");
-        assert!(matches!(begins(on_the_way("now", 10, 9)), Start::Reset { .. }), "ahead of the server");
-        assert!(matches!(begins(on_the_way("before", 3, 9)), Start::Reset { .. }), "of another history");
-        assert!(matches!(begins(on_the_way("now", 0, 9)), Start::After(_)), "it is at the beginning of its way");
+        assert_eq!(begins(on_the_way("now", 3, 9)), ReadStart::After(Cursor { version: 3, ..cursor }), "as if it had not left");
+        assert!(matches!(begins(on_the_way("now", 3, 6)), ReadStart::After(_)));
+        assert!(matches!(begins(on_the_way("now", 3, 5)), ReadStart::Reset { .. }), "a tombstone that it needs may be gone");
+        assert!(matches!(begins(on_the_way("now", 3, 10)), ReadStart::Reset { .. }), "nobody was told that");
+        assert!(matches!(begins(on_the_way("now", 10, 9)), ReadStart::Reset { .. }), "ahead of the server");
+        assert!(matches!(begins(on_the_way("before", 3, 9)), ReadStart::Reset { .. }), "of another history");
+        assert!(matches!(begins(on_the_way("now", 0, 9)), ReadStart::After(_)), "it is at the beginning of its way");
     }
 
     #[test]
@@ -369,7 +369,7 @@ mod tests {
         // It was at 9 when the first backup was restored, at 7 when the next one was, and so on.
         let head = HeadRow { version: 20, shared: vec![(0, 9), (1, 7), (2, 12)], ..HeadRow::default() };
         let shared = |head: &HeadRow, name: &str| match begin(head, &epoch("d"), &lineage, at(name, 8).as_ref()) {
-            Start::Reset { shared, .. } => shared,
+            ReadStart::Reset { shared, .. } => shared,
             other => panic!("{other:?}"),
         };
         assert_eq!(["a", "b", "c", "x"].map(|name| shared(&head, name)), [Some(7), Some(7), Some(12), None]);

@@ -20,7 +20,7 @@ pub enum Admission {
 
 /// A device of an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
+pub struct DeviceInfo {
     /// Its id.
     pub device: DeviceId,
     /// When it came in for the first time, in milliseconds since 1970 (UTC).
@@ -36,12 +36,12 @@ impl Store {
     }
 
     /// The devices of an identity, by their ids.
-    pub fn devices(&self, identity: &Identity) -> Result<Vec<Device>, StoreError> {
+    pub fn devices(&self, identity: &Identity) -> Result<Vec<DeviceInfo>, StoreError> {
         let prefix = keys::devices(identity);
         let rows = self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)?;
         let one = |(key, row): &(Bytes, Bytes)| {
             let DeviceRow { first_seen_ms, revoked_ms } = rows::decode(row)?;
-            Ok(Device { device: keys::Parts::after(key, &prefix)?.device()?, first_seen_ms, revoked_ms })
+            Ok(DeviceInfo { device: keys::Parts::after(key, &prefix)?.device()?, first_seen_ms, revoked_ms })
         };
         rows.iter().map(one).collect()
     }

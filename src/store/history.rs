@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 use serde::{Deserialize, Serialize};
 
-use super::datasets::{Cursor, Reading};
+use super::datasets::{Cursor, ReadResult};
 use super::engine::Bytes;
 use super::pieces::Whole;
 use super::rows::{self, ByteRow, HeadRow};
@@ -23,7 +23,7 @@ const ENTRY_BYTES: usize = 12;
 
 /// Why a version was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum What {
+pub enum VersionOrigin {
     /// A device wrote.
     Patch,
     /// An operator restored the dataset to this version.
@@ -36,7 +36,7 @@ pub enum What {
 #[derive(Serialize)]
 pub(super) struct HistoryRow<'a> {
     pub device: &'a DeviceId,
-    pub what: &'a What,
+    pub what: &'a VersionOrigin,
     pub entries: Vec<Entry<'a>>,
     /// Records of the other side of a merge that were not taken.
     pub lost: &'a [ByteRow],
@@ -56,7 +56,7 @@ pub(super) struct Entry<'a> {
 #[derive(Deserialize)]
 pub(super) struct OwnedHistoryRow {
     pub device: DeviceId,
-    pub what: What,
+    pub what: VersionOrigin,
     pub entries: Vec<OwnedEntry>,
     pub lost: Vec<ByteRow>,
 }
@@ -101,7 +101,7 @@ pub struct Step {
     /// The device that made it; `~operator` for a restore.
     pub device: DeviceId,
     /// Why.
-    pub what: What,
+    pub what: VersionOrigin,
     /// The records that it touched, each with whether it lives after it.
     pub touched: Vec<(Key, bool)>,
     /// Records of the other side of a merge that were not taken.
@@ -121,7 +121,7 @@ pub struct History {
 
 /// Why a version cannot be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotKept {
+pub struct VersionNotKept {
     /// The oldest that can.
     pub oldest: u64,
     /// The newest there is.
@@ -130,7 +130,7 @@ pub struct NotKept {
 
 /// What a record was at two versions; `None`: it was not there.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
+pub struct RecordDiff {
     /// Which record.
     pub key: Key,
     /// At the first version.
@@ -157,7 +157,7 @@ impl Store {
     }
 
     /// The live records of a dataset as they were at a version, by key.
-    pub fn at(&self, identity: &Identity, dataset: &DatasetName, version: u64) -> Result<Result<Vec<Record>, NotKept>, StoreError> {
+    pub fn at(&self, identity: &Identity, dataset: &DatasetName, version: u64) -> Result<Result<Vec<Record>, VersionNotKept>, StoreError> {
         let (now, head) = self.all(identity, dataset)?;
         match self.undo(identity, dataset, &head, version)? {
             Ok(undo) => Ok(Ok(wound_back(&now, &undo)?.into_values().collect())),
@@ -172,7 +172,7 @@ impl Store {
         dataset: &DatasetName,
         first: u64,
         second: u64,
-    ) -> Result<Result<Vec<Difference>, NotKept>, StoreError> {
+    ) -> Result<Result<Vec<RecordDiff>, VersionNotKept>, StoreError> {
         let (now, head) = self.all(identity, dataset)?;
         let undo = |version| self.undo(identity, dataset, &head, version);
         let (before, after) = match (undo(first)?, undo(second)?) {
@@ -188,8 +188,8 @@ impl Store {
         let mut cursor = Cursor::at(0);
         loop {
             let page = match self.changes(identity, dataset, cursor)? {
-                Reading::Page(page) => page,
-                Reading::Behind(again) => {
+                ReadResult::Page(page) => page,
+                ReadResult::Behind(again) => {
                     records.clear();
                     cursor = again;
                     continue;
@@ -207,7 +207,13 @@ impl Store {
     }
 
     /// What the records that were written after a version were at it.
-    fn undo(&self, identity: &Identity, dataset: &DatasetName, head: &HeadRow, to: u64) -> Result<Result<Undo, NotKept>, StoreError> {
+    fn undo(
+        &self,
+        identity: &Identity,
+        dataset: &DatasetName,
+        head: &HeadRow,
+        to: u64,
+    ) -> Result<Result<Undo, VersionNotKept>, StoreError> {
         undo(head, to, |version| self.whole(&keys::history(identity, dataset, version)))
     }
 
@@ -227,14 +233,14 @@ pub(super) fn undo(
     head: &HeadRow,
     to: u64,
     row: impl Fn(u64) -> Result<Option<Whole>, StoreError>,
-) -> Result<Result<Undo, NotKept>, StoreError> {
-    let not_kept = NotKept { oldest: head.floor, newest: head.version };
+) -> Result<Result<Undo, VersionNotKept>, StoreError> {
+    let not_kept = VersionNotKept { oldest: head.floor, newest: head.version };
     if to < head.floor || to > head.version {
         return Ok(Err(not_kept));
     }
     let mut undo = Undo::new();
     for version in to + 1..=head.version {
-        let Some(content) = row(version)? else { return Ok(Err(NotKept { oldest: version, ..not_kept })) };
+        let Some(content) = row(version)? else { return Ok(Err(VersionNotKept { oldest: version, ..not_kept })) };
         for entry in OwnedHistoryRow::read(&content)?.1.entries {
             undo.entry(entry.key).or_insert(entry.before.map(|row| row.0));
         }
@@ -253,15 +259,15 @@ fn wound_back(now: &BTreeMap<Key, Record>, undo: &Undo) -> Result<BTreeMap<Key, 
     Ok(then)
 }
 
-fn differences(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) -> Vec<Difference> {
+fn differences(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) -> Vec<RecordDiff> {
     let mut found = Vec::new();
     for (key, after) in after {
         let before = before.remove(&key);
         if before.as_ref().map(|record| &record.content) != Some(&after.content) {
-            found.push(Difference { key, before, after: Some(after) });
+            found.push(RecordDiff { key, before, after: Some(after) });
         }
     }
-    found.extend(before.into_iter().map(|(key, before)| Difference { key, before: Some(before), after: None }));
+    found.extend(before.into_iter().map(|(key, before)| RecordDiff { key, before: Some(before), after: None }));
     found.sort_by(|a, b| a.key.cmp(&b.key));
     found
 }
@@ -296,7 +302,7 @@ mod tests {
         };
         let old = RecordRow::of(&Stored { record, others_version: 3 }).content().expect("is encoded");
         assert_eq!(hex(&old), "97a161c3010207a570686f6e6503");
-        let (phone, what) = (device("phone"), What::Patch);
+        let (phone, what) = (device("phone"), VersionOrigin::Patch);
         let (a, b) = (key("a"), key("b"));
         let entries = vec![Entry { key: &a, lives: true, before: Some(&old) }, Entry { key: &b, lives: false, before: None }];
         let lost = [ByteRow(vec![9, 200])];

@@ -25,7 +25,7 @@ pub struct LoginKey<'a> {
 
 /// A login and where it leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Login {
+pub struct LoginInfo {
     /// The pool.
     pub pool: String,
     /// The issuer.
@@ -38,7 +38,7 @@ pub struct Login {
 
 /// What became of linking a login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Linked {
+pub enum LinkResult {
     /// It leads to the identity now, or did before.
     Here,
     /// It leads to another identity: nothing was changed.
@@ -83,7 +83,7 @@ impl Store {
     }
 
     /// Logins of a pool with this subject, whoever their issuer is: up to `limit`.
-    pub fn logins(&self, pool: &str, subject: &str, limit: usize) -> Result<Vec<Login>, StoreError> {
+    pub fn logins(&self, pool: &str, subject: &str, limit: usize) -> Result<Vec<LoginInfo>, StoreError> {
         let prefix = keys::logins(pool);
         let end = keys::after(&prefix);
         let (mut found, mut start) = (Vec::new(), prefix.clone());
@@ -93,7 +93,7 @@ impl Store {
             let issuer = keys::Parts::after(&key, &prefix)?.name()?.to_owned();
             let login = LoginKey { pool, issuer: &issuer, subject };
             if let Some(identity) = self.identity(login)? {
-                found.push(Login { pool: pool.to_owned(), issuer: issuer.clone(), subject: subject.to_owned(), identity });
+                found.push(LoginInfo { pool: pool.to_owned(), issuer: issuer.clone(), subject: subject.to_owned(), identity });
             }
             start = keys::after(&keys::logins_of(pool, &issuer));
         }
@@ -134,18 +134,18 @@ impl Group<'_> {
     }
 
     /// Lets another login lead to an identity.
-    pub fn link(&mut self, login: LoginKey<'_>, identity: &Identity) -> Result<Linked, StoreError> {
+    pub fn link(&mut self, login: LoginKey<'_>, identity: &Identity) -> Result<LinkResult, StoreError> {
         let key = login.row();
         if !self.is_there(identity)? {
-            return Ok(Linked::NoIdentity);
+            return Ok(LinkResult::NoIdentity);
         }
         match self.view.get(&key)? {
-            Some(row) if read(&row)? == *identity => Ok(Linked::Here),
-            Some(row) => Ok(Linked::Elsewhere(read(&row)?)),
+            Some(row) if read(&row)? == *identity => Ok(LinkResult::Here),
+            Some(row) => Ok(LinkResult::Elsewhere(read(&row)?)),
             None => {
                 let rows = vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.own_row(identity), Some(Bytes::new()))];
                 self.view.decide(Batch { guards: vec![(key, None)], rows });
-                Ok(Linked::Here)
+                Ok(LinkResult::Here)
             }
         }
     }

@@ -56,9 +56,9 @@ pub(super) enum Kind {
     Work = b'w',
     Push = b't',
     Binding = b'n',
-    Owed = b'e',
+    Debt = b'e',
     WakeDue = b'b',
-    Purse = b'q',
+    PushBudget = b'q',
     WakeLog = b'y',
 }
 
@@ -71,7 +71,7 @@ impl Kind {
         match self {
             Kind::Meta | Kind::Login | Kind::Due | Kind::Work | Kind::Push | Kind::Binding | Kind::WakeDue => false,
             Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Ack | Kind::Head | Kind::Key => true,
-            Kind::Version | Kind::Conflict | Kind::Gone | Kind::History | Kind::Owed | Kind::Purse | Kind::WakeLog => true,
+            Kind::Version | Kind::Conflict | Kind::Gone | Kind::History | Kind::Debt | Kind::PushBudget | Kind::WakeLog => true,
         }
     }
 
@@ -106,9 +106,9 @@ impl Kind {
         Kind::Work,
         Kind::Push,
         Kind::Binding,
-        Kind::Owed,
+        Kind::Debt,
         Kind::WakeDue,
-        Kind::Purse,
+        Kind::PushBudget,
         Kind::WakeLog,
     ];
 }
@@ -266,7 +266,7 @@ pub(super) fn binding(pool: &str, family: &[u8], hash: &[u8]) -> Bytes {
 }
 
 pub(super) fn owed(identity: &Identity, dataset: &DatasetName) -> Bytes {
-    RowKey::owned(Kind::Owed, identity).name(dataset.as_str()).done()
+    RowKey::owned(Kind::Debt, identity).name(dataset.as_str()).done()
 }
 
 pub(super) fn wake_due(at_ms: u64, identity: &Identity, dataset: &DatasetName) -> Bytes {
@@ -279,7 +279,7 @@ pub(super) fn wake_due_until(at_ms: u64) -> Bytes {
 }
 
 pub(super) fn purse(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::owned(Kind::Purse, identity).name(device.as_str()).done()
+    RowKey::owned(Kind::PushBudget, identity).name(device.as_str()).done()
 }
 
 pub(super) fn wake_log(identity: &Identity, device: &DeviceId) -> Bytes {

@@ -36,19 +36,22 @@ use std::sync::Arc;
 
 use driftless_protocol::Epoch;
 
-pub use backup::{Checker, Damage, NoCopy, Part, RestoreError, Summary, Ticket, restore};
-pub use commit::{Decision, Group, Keeping, Patch, Rules};
-pub use datasets::{Cursor, Page, Reading, Seen, Start};
-pub use devices::{Admission, Device};
-pub use engine::{Config, EngineError as StoreError, Kind as EngineKind};
+pub use backup::{BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore};
+pub use commit::{DatasetRules, Decision, Group, Patch, RetentionPolicy};
+pub use datasets::{Cursor, Page, ReadPosition, ReadResult, ReadStart};
+pub use devices::{Admission, DeviceInfo};
+pub use engine::{EngineConfig, EngineError as StoreError, Kind as EngineKind};
 pub use export::Exported;
-pub use history::{Difference, History, NotKept, Step, What};
-pub use identities::{Linked, Login, LoginKey};
-pub use push::{Bucket, Dead, Fate, LOG_ENTRIES, LogEntry, Owed, Purse, Registering, Round, SeenDevice, Settled, Sleeper, Told, Visit};
-pub use reap::{Due, Reaped};
-pub use rewind::Rewound;
+pub use history::{History, RecordDiff, Step, VersionNotKept, VersionOrigin};
+pub use identities::{LinkResult, LoginInfo, LoginKey};
+pub use push::{
+    DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
+    TokenBucket, TokenDisposition, WakeResult, WakeRound, WakeTarget,
+};
+pub use reap::{DueDataset, ReapResult};
+pub use rewind::RewindOutcome;
 pub use rows::ConflictRow as Conflict;
-pub use work::{Erasing, Merging, Policies, Worked};
+pub use work::{EraseStart, JobProgress, MergePolicies, MergeStart};
 
 #[cfg(test)]
 pub(crate) use engine::memory;
@@ -98,7 +101,7 @@ pub struct Store {
 
 impl Store {
     /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new. A store of an older format is brought to today's.
-    pub fn open(folder: &Path, config: &Config, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+    pub fn open(folder: &Path, config: &EngineConfig, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
         Store::on(engine::Handle::open(folder, config)?, fresh_epoch)
     }
 

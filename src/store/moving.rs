@@ -7,12 +7,12 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Record};
 
 use super::commit::{Group, conflict_row};
 use super::engine::Batch;
-use super::history::What;
+use super::history::VersionOrigin;
 use super::keys::Kind;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, Known, Making, Old};
 use super::work::rekeyed;
-use super::{Identity, Keeping, StoreError, keys};
+use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{self, Policy, Stored};
 
 /// Who makes the version that a merge makes.
@@ -39,7 +39,7 @@ impl Group<'_> {
         into: &Identity,
         dataset: &DatasetName,
         policy: Policy,
-        keep: &Keeping,
+        keep: &RetentionPolicy,
         now_ms: u64,
     ) -> Result<u64, StoreError> {
         let Some(theirs) = self.head_row(from, dataset)? else { return Ok(0) };
@@ -105,7 +105,7 @@ impl Group<'_> {
         dataset: &DatasetName,
         (theirs, ours): (HeadRow, HeadRow),
         policy: Policy,
-        keep: &Keeping,
+        keep: &RetentionPolicy,
         now_ms: u64,
     ) -> Result<u64, StoreError> {
         let sides = self.sides(from, into, dataset, &ours, policy)?;
@@ -122,7 +122,7 @@ impl Group<'_> {
                 ours.version
             }
             false => {
-                let what = What::Merged(from.as_str().to_owned());
+                let what = VersionOrigin::Merged(from.as_str().to_owned());
                 let making = Making { identity: into, dataset, device: &device, what, keep, now_ms };
                 making.write(&mut batch, ours, sides.head, &sides.taken, &sides.known, sides.lost)?.version
             }

@@ -40,8 +40,8 @@ pub(super) const OWNED: &[Owned] = &[
     Owned { kind: Kind::Patch, export: Export::Rows("patches", patch) },
     Owned { kind: Kind::Push, export: Export::Rows("push", registration) },
     Owned { kind: Kind::WakeLog, export: Export::Rows("wakes", wake) },
-    Owned { kind: Kind::Purse, export: Export::Index },
-    Owned { kind: Kind::Owed, export: Export::Index },
+    Owned { kind: Kind::PushBudget, export: Export::Index },
+    Owned { kind: Kind::Debt, export: Export::Index },
     Owned { kind: Kind::Key, export: Export::Index },
     Owned { kind: Kind::Gone, export: Export::Index },
     Owned { kind: Kind::Work, export: Export::Index },
@@ -57,11 +57,11 @@ pub(super) fn elsewhere(kind: Kind, identity: &Identity, key: &[u8], row: &[u8])
             Some(keys::due(head.due_ms, identity, &parts.dataset()?)).filter(|_| head.due_ms > 0)
         }
         Kind::Push => push::bindings(row)?,
-        Kind::Owed => Some(keys::wake_due(rows::decode::<OwedRow>(row)?.at_ms, identity, &parts.dataset()?)),
+        Kind::Debt => Some(keys::wake_due(rows::decode::<OwedRow>(row)?.at_ms, identity, &parts.dataset()?)),
         Kind::Meta
         | Kind::Binding
         | Kind::WakeDue
-        | Kind::Purse
+        | Kind::PushBudget
         | Kind::WakeLog
         | Kind::Login
         | Kind::Due

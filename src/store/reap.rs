@@ -11,7 +11,7 @@ use super::commit::Group;
 use super::engine::{Batch, Bytes};
 use super::rows::{self, AckRow, GoneRow, HeadRow, PointerRow};
 use super::version;
-use super::{Identity, Keeping, Store, StoreError, history, keys, pieces};
+use super::{Identity, RetentionPolicy, Store, StoreError, history, keys, pieces};
 
 /// Tombstones, and versions of history, that one step takes: as many rows as a few large patches write.
 const STEP: usize = 256;
@@ -30,7 +30,7 @@ pub(super) const REVISIT_MS: u64 = 24 * 3600 * 1000;
 
 /// A dataset that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Due {
+pub struct DueDataset {
     /// Since when, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
     /// Whose.
@@ -41,7 +41,7 @@ pub struct Due {
 
 /// What a step took.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Reaped {
+pub struct ReapResult {
     /// Tombstones.
     pub tombstones: u64,
     /// Versions of history.
@@ -54,7 +54,7 @@ pub struct Reaped {
 
 impl Store {
     /// Datasets that are due, the longest first: up to `limit`.
-    pub fn due(&self, now_ms: u64, limit: usize) -> Result<Vec<Due>, StoreError> {
+    pub fn due(&self, now_ms: u64, limit: usize) -> Result<Vec<DueDataset>, StoreError> {
         let prefix = keys::kind(keys::Kind::Due);
         let end = keys::due_until(now_ms);
         let rows = self.engine.scan(&prefix, &end, limit)?;
@@ -62,9 +62,9 @@ impl Store {
     }
 }
 
-fn due(key: &[u8], prefix: &[u8]) -> Result<Due, StoreError> {
+fn due(key: &[u8], prefix: &[u8]) -> Result<DueDataset, StoreError> {
     let mut parts = keys::Parts::after(key, prefix)?;
-    Ok(Due { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
+    Ok(DueDataset { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
 }
 
 /// What is left of one kind after a step.
@@ -78,22 +78,22 @@ struct Left {
 
 impl Group<'_> {
     /// One step at a dataset that is due.
-    pub fn reap(&mut self, due: &Due, keep: &Keeping, now_ms: u64) -> Result<Reaped, StoreError> {
-        let Due { at_ms, identity, dataset } = due;
+    pub fn reap(&mut self, due: &DueDataset, keep: &RetentionPolicy, now_ms: u64) -> Result<ReapResult, StoreError> {
+        let DueDataset { at_ms, identity, dataset } = due;
         let head_key = keys::head(identity, dataset);
         let head_row = self.view.get(&head_key)?;
         let mut batch = Batch { guards: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
         let Some(head_row) = head_row else {
             batch.rows.push((keys::due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
-            return Ok(Reaped::default());
+            return Ok(ReapResult::default());
         };
         let mut head: HeadRow = rows::decode(&head_row)?;
         if head.due_ms != *at_ms {
             // The date was moved after it was read.
             batch.rows.push((keys::due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
-            return Ok(Reaped::default());
+            return Ok(ReapResult::default());
         }
         let horizon = head.horizon;
         let tombstones = self.reap_tombstones(due, &mut head, keep, now_ms, &mut batch)?;
@@ -103,11 +103,18 @@ impl Group<'_> {
         version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch.rows);
         batch.rows.push((head_key, Some(rows::encode(&head)?)));
         self.view.decide(batch);
-        Ok(Reaped { tombstones: tombstones.taken, versions: versions.taken, horizon: head.horizon > horizon, more })
+        Ok(ReapResult { tombstones: tombstones.taken, versions: versions.taken, horizon: head.horizon > horizon, more })
     }
 
-    fn reap_tombstones(&self, due: &Due, head: &mut HeadRow, keep: &Keeping, now_ms: u64, batch: &mut Batch) -> Result<Left, StoreError> {
-        let Due { identity, dataset, .. } = due;
+    fn reap_tombstones(
+        &self,
+        due: &DueDataset,
+        head: &mut HeadRow,
+        keep: &RetentionPolicy,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Left, StoreError> {
+        let DueDataset { identity, dataset, .. } = due;
         if head.tombstones == 0 {
             return Ok(Left::default());
         }
@@ -165,8 +172,15 @@ impl Group<'_> {
         Ok(oldest)
     }
 
-    fn reap_history(&self, due: &Due, head: &mut HeadRow, keep: &Keeping, now_ms: u64, batch: &mut Batch) -> Result<Left, StoreError> {
-        let Due { identity, dataset, .. } = due;
+    fn reap_history(
+        &self,
+        due: &DueDataset,
+        head: &mut HeadRow,
+        keep: &RetentionPolicy,
+        now_ms: u64,
+        batch: &mut Batch,
+    ) -> Result<Left, StoreError> {
+        let DueDataset { identity, dataset, .. } = due;
         if head.history_bytes == 0 {
             return Ok(Left::default());
         }
@@ -210,8 +224,8 @@ impl Group<'_> {
     }
 
     /// A dataset that cannot be reaped waits for another day, so that others behind it do not.
-    pub fn postpone(&mut self, due: &Due, now_ms: u64) -> Result<(), StoreError> {
-        let Due { at_ms, identity, dataset } = due;
+    pub fn postpone(&mut self, due: &DueDataset, now_ms: u64) -> Result<(), StoreError> {
+        let DueDataset { at_ms, identity, dataset } = due;
         let (head_key, again_ms) = (keys::head(identity, dataset), now_ms.saturating_add(REVISIT_MS));
         let mut batch = Batch::default();
         match self.view.get(&head_key).and_then(|row| row.as_deref().map(rows::decode::<HeadRow>).transpose()) {
@@ -232,7 +246,7 @@ impl Group<'_> {
 }
 
 /// When to look again; `None` if nothing is left.
-fn next_visit(tombstones: &Left, versions: &Left, keep: &Keeping, now_ms: u64) -> Option<u64> {
+fn next_visit(tombstones: &Left, versions: &Left, keep: &RetentionPolicy, now_ms: u64) -> Option<u64> {
     let gone = tombstones.oldest_ms.map(|oldest_ms| {
         let again_ms = now_ms + now_ms.saturating_sub(oldest_ms).clamp(keep.least_ms(), REVISIT_MS);
         again_ms.min(oldest_ms.saturating_add(keep.tombstone_ms).max(now_ms + 1))

@@ -4,10 +4,10 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Record};
 
 use super::commit::Group;
 use super::engine::Batch;
-use super::history::{self, NotKept, What};
+use super::history::{self, VersionNotKept, VersionOrigin};
 use super::rows::{self, HeadRow};
 use super::version::{Known, Making};
-use super::{Identity, Keeping, StoreError, keys};
+use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{Head, Stored};
 
 /// Who makes the version that a restore makes.
@@ -15,7 +15,7 @@ pub const OPERATOR: &str = "~operator";
 
 /// What became of the wish to restore.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rewound {
+pub enum RewindOutcome {
     /// Restored, as this version; so many records changed.
     Written {
         /// The new version.
@@ -26,7 +26,7 @@ pub enum Rewound {
     /// The dataset is as it was then: there is no new version.
     Same,
     /// That version cannot be seen any more, or never was.
-    NotKept(NotKept),
+    VersionNotKept(VersionNotKept),
     /// There is no such identity.
     NoIdentity,
 }
@@ -38,11 +38,11 @@ impl Group<'_> {
         identity: &Identity,
         dataset: &DatasetName,
         to: u64,
-        keep: &Keeping,
+        keep: &RetentionPolicy,
         now_ms: u64,
-    ) -> Result<Rewound, StoreError> {
+    ) -> Result<RewindOutcome, StoreError> {
         if !self.is_there(identity)? {
-            return Ok(Rewound::NoIdentity);
+            return Ok(RewindOutcome::NoIdentity);
         }
         let head_key = keys::head(identity, dataset);
         let head_row = self.view.get(&head_key)?;
@@ -50,7 +50,7 @@ impl Group<'_> {
         let row = |version| self.view.get_pieces(&keys::history(identity, dataset, version));
         let undo = match history::undo(&head, to, row)? {
             Ok(undo) => undo,
-            Err(not_kept) => return Ok(Rewound::NotKept(not_kept)),
+            Err(not_kept) => return Ok(RewindOutcome::VersionNotKept(not_kept)),
         };
         let device = DeviceId::new(OPERATOR).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut after = Head { version: head.version + 1, ..head.head() };
@@ -69,13 +69,13 @@ impl Group<'_> {
             known.extend(now.map(|old| (key, old)));
         }
         if records.is_empty() {
-            return Ok(Rewound::Same);
+            return Ok(RewindOutcome::Same);
         }
         let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
-        let making = Making { identity, dataset, device: &device, what: What::Restored(to), keep, now_ms };
+        let making = Making { identity, dataset, device: &device, what: VersionOrigin::Restored(to), keep, now_ms };
         let version = making.write(&mut batch, head, after, &records, &known, Vec::new())?.version;
         self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);
-        Ok(Rewound::Written { version, records: records.len() })
+        Ok(RewindOutcome::Written { version, records: records.len() })
     }
 }

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Record, Value};
 
-use super::{Config, Cursor, Decision, Identity, LoginKey, Page, Patch, Reading, Rules, Start, Store};
+use super::{Cursor, DatasetRules, Decision, EngineConfig, Identity, LoginKey, Page, Patch, ReadResult, ReadStart, Store};
 
-pub const CONFIG: Config = Config::cached(16);
+pub const CONFIG: EngineConfig = EngineConfig::cached(16);
 
 /// Written by the first version: two logins, records, tombstones, a conflict, an acknowledgement, patch results.
 pub const FORMAT_1: &str = include_str!("tests/format1.rows");
@@ -67,10 +67,10 @@ pub fn patch(id: u64, device_name: &str, changes: &[(&str, Op, &str)]) -> Patch 
 }
 
 pub fn write(store: &Store, patch: &Patch) -> Decision {
-    write_at(store, patch, &Rules::default(), 7)
+    write_at(store, patch, &DatasetRules::default(), 7)
 }
 
-pub fn write_at(store: &Store, patch: &Patch, rules: &Rules, now_ms: u64) -> Decision {
+pub fn write_at(store: &Store, patch: &Patch, rules: &DatasetRules, now_ms: u64) -> Decision {
     let mut group = store.group();
     let decision = group.write(patch.clone(), rules, now_ms).expect("decides");
     group.commit().expect("commits");
@@ -79,8 +79,8 @@ pub fn write_at(store: &Store, patch: &Patch, rules: &Rules, now_ms: u64) -> Dec
 
 pub fn page(store: &Store, identity: &Identity, cursor: Cursor) -> Page {
     match store.changes(identity, &dataset(), cursor).expect("reads") {
-        Reading::Page(page) => page,
-        Reading::Behind(again) => panic!("behind: {again:?}"),
+        ReadResult::Page(page) => page,
+        ReadResult::Behind(again) => panic!("behind: {again:?}"),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn all(store: &Store) -> Vec<Record> {
 }
 
 pub fn all_of(store: &Store, identity: &Identity) -> Vec<Record> {
-    let Ok(Start::Fresh(mut cursor)) = store.start(identity, &dataset(), None) else { panic!("not fresh") };
+    let Ok(ReadStart::Fresh(mut cursor)) = store.start(identity, &dataset(), None) else { panic!("not fresh") };
     let mut records = Vec::new();
     loop {
         let page = page(store, identity, cursor);

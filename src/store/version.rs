@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 
 use super::engine::{Batch, Bytes};
-use super::history::{Entry, HistoryRow, What};
+use super::history::{Entry, HistoryRow, VersionOrigin};
 use super::pieces::{self, Whole};
 use super::reap::REVISIT_MS;
 use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
 use super::view::View;
-use super::{Identity, Keeping, StoreError, keys};
+use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{self, Stored};
 
 /// Rows to set and to delete.
@@ -40,8 +40,8 @@ pub(super) struct Making<'a> {
     pub identity: &'a Identity,
     pub dataset: &'a DatasetName,
     pub device: &'a DeviceId,
-    pub what: What,
-    pub keep: &'a Keeping,
+    pub what: VersionOrigin,
+    pub keep: &'a RetentionPolicy,
     pub now_ms: u64,
 }
 
@@ -172,7 +172,7 @@ pub(super) fn has_garbage(row: &HeadRow) -> bool {
 }
 
 /// Whether far more is kept than should be.
-fn is_over(row: &HeadRow, keep: &Keeping) -> bool {
+fn is_over(row: &HeadRow, keep: &RetentionPolicy) -> bool {
     let versions = row.version - row.floor;
     versions > EXCESS * keep.history_versions && row.history_bytes > 0
         || row.history_bytes > EXCESS * keep.history_bytes

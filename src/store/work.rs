@@ -11,7 +11,7 @@ use super::identities::with_merged;
 use super::keys::Kind;
 use super::moving::MERGER;
 use super::rows::{self, IdentityRow, PatchRow, WorkRow};
-use super::{Identity, Keeping, Store, StoreError, keys, owned, push};
+use super::{Identity, RetentionPolicy, Store, StoreError, keys, owned, push};
 use crate::merge::Policy;
 
 /// Rows that one step deletes.
@@ -19,7 +19,7 @@ const STEP_ROWS: usize = 1024;
 
 /// What became of the wish to erase an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Erasing {
+pub enum EraseStart {
     /// It is no longer there; its rows go step by step.
     Begun,
     /// There is no such identity.
@@ -28,7 +28,7 @@ pub enum Erasing {
 
 /// What became of the wish to merge an identity into another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Merging {
+pub enum MergeStart {
     /// Its logins and devices lead to the other one; its datasets follow step by step.
     Begun,
     /// There is no such identity.
@@ -41,7 +41,7 @@ pub enum Merging {
 
 /// The policies by which records of both sides are merged.
 #[derive(Clone, Debug, Default)]
-pub struct Policies {
+pub struct MergePolicies {
     /// Of datasets that are not named.
     pub policy: Policy,
     /// By dataset.
@@ -50,7 +50,7 @@ pub struct Policies {
 
 /// What one step did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Worked {
+pub enum JobProgress {
     /// Some of it.
     Some,
     /// A dataset moved into this identity, where it has this version now.
@@ -70,9 +70,9 @@ impl Store {
 
 impl Group<'_> {
     /// Begins to erase an identity.
-    pub fn erase(&mut self, identity: &Identity) -> Result<Erasing, StoreError> {
+    pub fn erase(&mut self, identity: &Identity) -> Result<EraseStart, StoreError> {
         if !self.is_there(identity)? {
-            return Ok(Erasing::NoIdentity);
+            return Ok(EraseStart::NoIdentity);
         }
         let mut batch = Batch::default();
         for (login, own) in self.login_rows(identity)? {
@@ -83,27 +83,27 @@ impl Group<'_> {
         batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
         self.view.decide(batch);
         self.there.insert(identity.clone(), None);
-        Ok(Erasing::Begun)
+        Ok(EraseStart::Begun)
     }
 
     /// Begins to merge an identity into another one: its logins, devices and patch results go over at once, so that a device which sends
     /// again what was not answered is answered rightly by either.
-    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &Policies) -> Result<Merging, StoreError> {
+    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &MergePolicies) -> Result<MergeStart, StoreError> {
         if from == into {
-            return Ok(Merging::Same);
+            return Ok(MergeStart::Same);
         }
         for identity in [from, into] {
             if !self.is_there(identity)? {
-                return Ok(Merging::NoIdentity(identity.clone()));
+                return Ok(MergeStart::NoIdentity(identity.clone()));
             }
         }
         let pool = |row: Option<IdentityRow>| row.map(|row| row.pool);
         if pool(self.identity_row(from)?) != pool(self.identity_row(into)?) {
-            return Ok(Merging::OtherPool);
+            return Ok(MergeStart::OtherPool);
         }
         self.move_registrations(from, into)?;
         let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
-            return Ok(Merging::NoIdentity(from.clone()));
+            return Ok(MergeStart::NoIdentity(from.clone()));
         };
         let mut batch = Batch::default();
         self.forget_owed(from, &mut batch)?;
@@ -112,23 +112,23 @@ impl Group<'_> {
         self.move_devices(from, into, &mut batch)?;
         let merged = with_merged(into_row, from, from_row.clone());
         from_row.moved_to = Some(into.as_str().to_owned());
-        let Policies { policy, datasets } = policies.clone();
+        let MergePolicies { policy, datasets } = policies.clone();
         let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
         batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
         batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
         batch.rows.push((keys::work(from), Some(rows::encode(&work)?)));
         self.view.decide(batch);
         self.there.insert(from.clone(), None);
-        Ok(Merging::Begun)
+        Ok(MergeStart::Begun)
     }
 
     /// One step of the work on an identity.
-    pub fn work(&mut self, identity: &Identity, keep: &Keeping, now_ms: u64) -> Result<Worked, StoreError> {
-        let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(Worked::Done) };
+    pub fn work(&mut self, identity: &Identity, keep: &RetentionPolicy, now_ms: u64) -> Result<JobProgress, StoreError> {
+        let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(JobProgress::Done) };
         match rows::decode(&row)? {
             WorkRow::Erase => self.sweep(identity),
             WorkRow::Merge { into, policy, datasets } => match self.resting_place(into)? {
-                Some(into) => self.move_next(identity, &into, &Policies { policy, datasets }, keep, now_ms),
+                Some(into) => self.move_next(identity, &into, &MergePolicies { policy, datasets }, keep, now_ms),
                 // Whoever had it all is erased, so this goes too.
                 None => self.sweep(identity),
             },
@@ -158,10 +158,10 @@ impl Group<'_> {
         &mut self,
         from: &Identity,
         into: &Identity,
-        policies: &Policies,
-        keep: &Keeping,
+        policies: &MergePolicies,
+        keep: &RetentionPolicy,
         now_ms: u64,
-    ) -> Result<Worked, StoreError> {
+    ) -> Result<JobProgress, StoreError> {
         let prefix = keys::heads(from);
         let Some((key, _)) = self.view.scan_some(&prefix, &keys::after(&prefix), 1)?.pop() else { return self.sweep(from) };
         let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
@@ -172,11 +172,11 @@ impl Group<'_> {
         let merger = DeviceId::new(MERGER).map_err(|error| StoreError::Io(error.to_string()))?;
         self.owe(into, &dataset, version, &merger, now_ms, &mut batch)?;
         self.view.decide(batch);
-        Ok(Worked::Moved(into.clone(), dataset, version))
+        Ok(JobProgress::Moved(into.clone(), dataset, version))
     }
 
     fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for kind in [Kind::Device, Kind::Patch, Kind::Purse, Kind::WakeLog] {
+        for kind in [Kind::Device, Kind::Patch, Kind::PushBudget, Kind::WakeLog] {
             let (old, new) = (keys::owned(kind, from), keys::owned(kind, into));
             for (key, row) in self.view.scan(&old)? {
                 let moved = [new.as_slice(), &key[old.len()..]].concat();
@@ -186,7 +186,7 @@ impl Group<'_> {
                 };
                 if !stays {
                     // What it was woken for has other versions there.
-                    let row = if kind == Kind::Purse { push::unwoken(&row)? } else { row };
+                    let row = if kind == Kind::PushBudget { push::unwoken(&row)? } else { row };
                     batch.rows.push((moved, Some(row)));
                 }
                 batch.rows.push((key, None));
@@ -196,7 +196,7 @@ impl Group<'_> {
     }
 
     /// Deletes some of what an identity owns; when nothing is left, also the note that there was something to do.
-    fn sweep(&mut self, identity: &Identity) -> Result<Worked, StoreError> {
+    fn sweep(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
         let mut batch = Batch::default();
         for owned in owned::OWNED.iter().filter(|owned| owned.kind != Kind::Work) {
             let prefix = keys::owned(owned.kind, identity);
@@ -207,12 +207,12 @@ impl Group<'_> {
             }
             if batch.rows.len() >= STEP_ROWS {
                 self.view.decide(batch);
-                return Ok(Worked::Some);
+                return Ok(JobProgress::Some);
             }
         }
         batch.rows.push((keys::work(identity), None));
         self.view.decide(batch);
-        Ok(Worked::Done)
+        Ok(JobProgress::Done)
     }
 }
 

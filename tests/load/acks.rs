@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use driftless::store::{Config, EngineKind, Identity, Store};
+use driftless::store::{EngineConfig, EngineKind, Identity, Store};
 use driftless_protocol::Epoch;
 use tempfile::TempDir;
 
@@ -18,7 +18,7 @@ pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
     };
     let folder = TempDir::new().unwrap();
     copy(data, folder.path());
-    let store = Store::open(folder.path(), &Config { engine, ..Config::cached(16) }, &Epoch::new("unused").unwrap()).unwrap();
+    let store = Store::open(folder.path(), &EngineConfig { engine, ..EngineConfig::cached(16) }, &Epoch::new("unused").unwrap()).unwrap();
     for watcher in watchers {
         let Some(identity) = watcher.identity() else { continue };
         for (dataset, version) in watcher.acknowledged() {

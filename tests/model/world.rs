@@ -495,7 +495,7 @@ impl World {
         self.server
             .restart_after(|folder| {
                 std::fs::remove_dir_all(folder.join("store")).unwrap();
-                store::restore(&folder.join("backup"), &folder.join("store"), &store::Config::cached(16), &epoch, |_, _| {}).unwrap();
+                store::restore(&folder.join("backup"), &folder.join("store"), &store::EngineConfig::cached(16), &epoch, |_, _| {}).unwrap();
             })
             .await;
         if is_old {

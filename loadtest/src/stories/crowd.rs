@@ -18,8 +18,8 @@ use driftless::config::Config;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
-use driftless::push::Post;
-use driftless::session::{Door, Sessions, Wheel};
+use driftless::push::PushService;
+use driftless::session::{Authenticator, Sessions, Wheel};
 use driftless::store::Store;
 use driftless::sync::Sync;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch};
@@ -87,7 +87,7 @@ pub fn tell(run: &mut Run, crowd: &Crowd) -> Result<(), String> {
 
 /// As `app` puts a server together, without its port.
 struct House {
-    door: Door,
+    door: Authenticator,
     sessions: Sessions,
     metrics: Metrics,
     signer: Signer,
@@ -108,8 +108,8 @@ impl House {
         let started = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock);
         let (committer, _) = started.map_err(|error| fail(&error))?;
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
-        let door = Door::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock);
-        let sync = Sync::new(reader, committer, Post::default(), clock);
+        let door = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock);
+        let sync = Sync::new(reader, committer, PushService::default(), clock);
         let heartbeat_s = config.session().heartbeat_s;
         let sessions = Sessions::new(door.clone(), sync, hub, wheel.clone(), metrics.clone(), config.session());
         runtime.spawn(async move {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, Refusal};
+use super::super::{IssuerConfig, Problem, TokenRefusal};
 
 #[tokio::test]
 async fn none_in_every_spelling() {
@@ -12,12 +12,12 @@ async fn none_in_every_spelling() {
     for verifier in &verifiers {
         for alg in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
             let header = json!({"alg": alg, "kid": "k"});
-            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::Nobody)).await, Refusal::WrongAlgorithm);
-            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::shared())).await, Refusal::WrongAlgorithm);
+            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::Nobody)).await, TokenRefusal::WrongAlgorithm);
+            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::shared())).await, TokenRefusal::WrongAlgorithm);
         }
         for header in [json!({}), json!({"alg": null}), json!({"alg": 0}), json!({"alg": ["HS256"]})] {
             let refusal = refused(verifier, &token(header, claims(), &Signer::shared())).await;
-            assert!(matches!(refusal, Refusal::Malformed(_)));
+            assert!(matches!(refusal, TokenRefusal::Malformed(_)));
         }
     }
 }
@@ -25,7 +25,7 @@ async fn none_in_every_spelling() {
 #[tokio::test]
 async fn no_signature_under_a_true_algorithm() {
     let unsigned = token(json!({"alg": "HS256"}), claims(), &Signer::Nobody);
-    assert_eq!(refused(&shared_verifier(), &unsigned).await, Refusal::BadSignature);
+    assert_eq!(refused(&shared_verifier(), &unsigned).await, TokenRefusal::BadSignature);
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn public_key_as_shared_secret() {
         let spellings = [signer.pem(), signer.pem().trim().to_owned(), jwk.to_string(), text(&jwk["n"]), text(&jwk["x"])];
         for spelling in spellings {
             let forger = Signer::Shared(spelling.into());
-            assert_eq!(refused(&verifier, &token_of(&forger, "k")).await, Refusal::WrongAlgorithm);
+            assert_eq!(refused(&verifier, &token_of(&forger, "k")).await, TokenRefusal::WrongAlgorithm);
         }
     }
 }
@@ -54,12 +54,12 @@ async fn header_that_names_another_algorithm_than_its_key() {
     for (signer, own) in [(&*RSA, "rsa"), (&*P256, "p256"), (&*ED25519, "ed")] {
         accepted(&verifier, &token_of(signer, own)).await;
         for other in ["rsa", "p256", "ed"].into_iter().filter(|kid| *kid != own) {
-            assert_eq!(refused(&verifier, &token_of(signer, other)).await, Refusal::WrongAlgorithm);
+            assert_eq!(refused(&verifier, &token_of(signer, other)).await, TokenRefusal::WrongAlgorithm);
         }
     }
     for alg in ["RS384", "RS512", "PS256", "ES384", "ES512", "ES256K", "HS384", "HS512", "rs256", "RS256 "] {
         let renamed = token(json!({"alg": alg, "kid": "rsa"}), claims(), &RSA);
-        assert_eq!(refused(&verifier, &renamed).await, Refusal::WrongAlgorithm);
+        assert_eq!(refused(&verifier, &renamed).await, TokenRefusal::WrongAlgorithm);
     }
 }
 

@@ -4,13 +4,13 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{LEEWAY_S, Refusal};
+use super::super::{LEEWAY_S, TokenRefusal};
 
 #[tokio::test]
 async fn wrong_issuer() {
     for iss in ["https://issuer.example", "HTTPS://ISSUER.EXAMPLE/", "https://issuer.example/x", "", "https://evil.example/"] {
         let refusal = refused(&shared_verifier(), &shared_token(claims_with(json!({"iss": iss})))).await;
-        assert_eq!(refusal, Refusal::UnknownIssuer, "{iss}");
+        assert_eq!(refusal, TokenRefusal::UnknownIssuer, "{iss}");
     }
 }
 
@@ -18,7 +18,7 @@ async fn wrong_issuer() {
 async fn wrong_audience() {
     for aud in ["other-app", "notes", "notes-app2", "NOTES-APP", "notes-app ", "", "*"] {
         let refusal = refused(&shared_verifier(), &shared_token(claims_with(json!({"aud": aud})))).await;
-        assert_eq!(refusal, Refusal::WrongAudience, "{aud}");
+        assert_eq!(refusal, TokenRefusal::WrongAudience, "{aud}");
     }
 }
 
@@ -29,7 +29,7 @@ async fn audience_arrays() {
         accepted(&verifier, &shared_token(claims_with(json!({"aud": aud})))).await;
     }
     for aud in [json!([]), json!(["other-app"]), json!(["notes-app,other-app"])] {
-        assert_eq!(refused(&verifier, &shared_token(claims_with(json!({"aud": aud})))).await, Refusal::WrongAudience);
+        assert_eq!(refused(&verifier, &shared_token(claims_with(json!({"aud": aud})))).await, TokenRefusal::WrongAudience);
     }
     for aud in [json!([AUDIENCE, 1]), json!([[AUDIENCE]]), json!({"0": AUDIENCE}), json!(true), json!([AUDIENCE, null])] {
         assert_malformed(&shared_token(claims_with(json!({"aud": aud})))).await;
@@ -83,7 +83,7 @@ async fn wrong_type() {
         accepted(&verifier, &typed(json!(typ))).await;
     }
     for typ in ["logout+jwt", "secevent+jwt", "dpop+jwt", "JOSE", "jwt ", "", "application/", "text/jwt", "ß", "applicatioñ/jwt"] {
-        assert_eq!(refused(&verifier, &typed(json!(typ))).await, Refusal::WrongType, "{typ}");
+        assert_eq!(refused(&verifier, &typed(json!(typ))).await, TokenRefusal::WrongType, "{typ}");
     }
     assert_malformed(&typed(json!(null))).await;
     assert_malformed(&typed(json!(["JWT"]))).await;
@@ -102,9 +102,9 @@ async fn edges_of_exp() {
     let (verifier, exp) = (shared_verifier(), NOW_S + 3600);
     let token = shared_token(claims_with(json!({"exp": exp})));
     assert_eq!(verifier.verify(&token, exp + LEEWAY_S - 1).await.unwrap().expires_s, exp);
-    assert_eq!(verifier.verify(&token, exp + LEEWAY_S).await, Err(Refusal::Expired));
-    assert_eq!(verifier.verify(&token, u64::MAX).await, Err(Refusal::Expired));
-    assert_eq!(refused(&verifier, &shared_token(claims_with(json!({"exp": 0})))).await, Refusal::Expired);
+    assert_eq!(verifier.verify(&token, exp + LEEWAY_S).await, Err(TokenRefusal::Expired));
+    assert_eq!(verifier.verify(&token, u64::MAX).await, Err(TokenRefusal::Expired));
+    assert_eq!(refused(&verifier, &shared_token(claims_with(json!({"exp": 0})))).await, TokenRefusal::Expired);
 }
 
 #[tokio::test]
@@ -112,8 +112,8 @@ async fn edges_of_nbf() {
     let (verifier, nbf) = (shared_verifier(), NOW_S);
     let token = shared_token(claims_with(json!({"nbf": nbf})));
     assert!(verifier.verify(&token, nbf - LEEWAY_S).await.is_ok());
-    assert_eq!(verifier.verify(&token, nbf - LEEWAY_S - 1).await, Err(Refusal::NotYetValid));
-    assert_eq!(verifier.verify(&token, 0).await, Err(Refusal::NotYetValid));
+    assert_eq!(verifier.verify(&token, nbf - LEEWAY_S - 1).await, Err(TokenRefusal::NotYetValid));
+    assert_eq!(verifier.verify(&token, 0).await, Err(TokenRefusal::NotYetValid));
 }
 
 #[tokio::test]
@@ -126,5 +126,5 @@ async fn dates_that_are_none() {
 
 async fn assert_malformed(token: &str) {
     let refusal = refused(&shared_verifier(), token).await;
-    assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
+    assert!(matches!(refusal, TokenRefusal::Malformed(_)), "{refusal:?}");
 }

@@ -4,14 +4,14 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{MAX_TOKEN_BYTES, Refusal};
+use super::super::{MAX_TOKEN_BYTES, TokenRefusal};
 
 #[tokio::test]
 async fn token_of_1_mb() {
     let verifier = shared_verifier();
     let padded = |bytes| shared_token(claims_with(json!({"padding": "x".repeat(bytes)})));
-    assert_eq!(refused(&verifier, &padded(1 << 20)).await, Refusal::TooLarge);
-    assert_eq!(refused(&verifier, &".".repeat(1 << 20)).await, Refusal::TooLarge);
+    assert_eq!(refused(&verifier, &padded(1 << 20)).await, TokenRefusal::TooLarge);
+    assert_eq!(refused(&verifier, &".".repeat(1 << 20)).await, TokenRefusal::TooLarge);
 }
 
 #[tokio::test]
@@ -21,7 +21,7 @@ async fn token_just_over_the_limit() {
     let fitting = (0..MAX_TOKEN_BYTES).rev().map(padded).find(|token| token.len() <= MAX_TOKEN_BYTES).unwrap();
     accepted(&verifier, &fitting).await;
     let longer = format!("{fitting}{}", "A".repeat(MAX_TOKEN_BYTES + 1 - fitting.len()));
-    assert_eq!(refused(&verifier, &longer).await, Refusal::TooLarge);
+    assert_eq!(refused(&verifier, &longer).await, TokenRefusal::TooLarge);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn other_spellings_of_the_same_bytes() {
     let next = alphabet.as_bytes()[alphabet.find(last).unwrap() + 1] as char;
     let unused_bits = format!("{message}.{}{next}", &signature[..42]);
     for token in [unused_bits, format!("{good}="), format!("{good}\n"), format!("{good}A"), format!("{good}!")] {
-        assert_eq!(refused(&shared_verifier(), &token).await, Refusal::BadSignature);
+        assert_eq!(refused(&shared_verifier(), &token).await, TokenRefusal::BadSignature);
     }
     for token in [format!(" {good}"), format!("Bearer {good}"), good.replacen('.', "=.", 1), good.replacen('.', "\n.", 1)] {
         assert_malformed(&token).await;
@@ -85,5 +85,5 @@ async fn deep_nesting() {
 
 async fn assert_malformed(token: &str) {
     let refusal = refused(&shared_verifier(), token).await;
-    assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal:?}");
+    assert!(matches!(refusal, TokenRefusal::Malformed(_)), "{refusal:?}");
 }

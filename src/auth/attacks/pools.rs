@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, Refusal, Verifier};
+use super::super::{IssuerConfig, Problem, TokenRefusal, Verifier};
 
 const OTHER_SECRET: &str = "another secret of enough bytes for HS256";
 
@@ -23,14 +23,14 @@ async fn token_of_another_pool() {
     assert_eq!(&*accepted(&verifier, &of_chat).await.pool, "chat");
     assert_eq!(&*accepted(&verifier, &shared_token(claims())).await.pool, POOL);
     // Each pool's secret signs for that pool only.
-    assert_eq!(refused(&verifier, &shared_token(&chat_claims)).await, Refusal::BadSignature);
-    assert_eq!(refused(&shared_verifier(), &of_chat).await, Refusal::WrongAudience);
+    assert_eq!(refused(&verifier, &shared_token(&chat_claims)).await, TokenRefusal::BadSignature);
+    assert_eq!(refused(&shared_verifier(), &of_chat).await, TokenRefusal::WrongAudience);
 }
 
 #[tokio::test]
 async fn token_for_two_pools() {
     let both = claims_with(json!({"aud": ["chat-app", AUDIENCE]}));
-    assert_eq!(refused(&two_pools(), &shared_token(both)).await, Refusal::WrongAudience);
+    assert_eq!(refused(&two_pools(), &shared_token(both)).await, TokenRefusal::WrongAudience);
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn audience_of_another_issuer() {
     };
     let verifier = verifier_of(&[(POOL, shared_config()), ("chat", other)]).unwrap();
     let crossed = shared_token(claims_with(json!({"aud": "chat-app"})));
-    assert_eq!(refused(&verifier, &crossed).await, Refusal::WrongAudience);
+    assert_eq!(refused(&verifier, &crossed).await, TokenRefusal::WrongAudience);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{Refusal, Verifier};
+use super::super::{TokenRefusal, Verifier};
 
 /// The order of the group of P-256 (FIPS 186-5, SP 800-186 section 3.2.1.3).
 const ORDER: [u8; 32] = [
@@ -98,7 +98,7 @@ async fn claims_changed_after_signing() {
     let forge = Forge::new(&P256).await;
     let bob = message(json!({"alg": "ES256", "kid": "k"}), claims_with(json!({"sub": "bob"})));
     let refusal = refused(&forge.verifier, &with_signature(&bob, &forge.signature)).await;
-    assert_eq!(refusal, Refusal::BadSignature);
+    assert_eq!(refusal, TokenRefusal::BadSignature);
 }
 
 /// A token that is believed, to be given other signatures.
@@ -119,7 +119,7 @@ impl Forge {
 
     async fn assert_refused(&self, signature: &[u8]) {
         let refusal = refused(&self.verifier, &with_signature(&self.message, signature)).await;
-        assert_eq!(refusal, Refusal::BadSignature, "{signature:?}");
+        assert_eq!(refusal, TokenRefusal::BadSignature, "{signature:?}");
     }
 }
 

@@ -7,7 +7,7 @@ use http::Uri;
 use http::uri::PathAndQuery;
 use serde::Deserialize;
 
-use super::config_error::ConfigError;
+use super::config_error::PushConfigError;
 
 /// The longest title and text that a user is shown, in bytes: with the data they must fit into APNs' 4 KiB.
 pub const SHOWN_BYTES: usize = 512;
@@ -18,7 +18,7 @@ pub const MIN_HIDE_KEY_BYTES: usize = 16;
 /// A pool's push gateways.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Config {
+pub struct PushConfig {
     /// Apple's, an entry for each app.
     pub apns: Vec<ApnsConfig>,
     /// Google's, an entry for each app.
@@ -95,14 +95,14 @@ pub const APNS_SANDBOX_SERVER: &str = "https://api.sandbox.push.apple.com";
 /// FCM.
 pub const FCM_SERVER: &str = "https://fcm.googleapis.com";
 
-impl Config {
+impl PushConfig {
     /// Checks what needs no file.
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(super) fn check(&self) -> Result<(), PushConfigError> {
         if self.hide_key.as_ref().is_some_and(|key| key.len() < MIN_HIDE_KEY_BYTES) {
-            return Err(ConfigError::setting(format!("hide_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
+            return Err(PushConfigError::setting(format!("hide_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
         }
         if self.title.len() > SHOWN_BYTES || self.text.len() > SHOWN_BYTES {
-            return Err(ConfigError::setting(format!("title and text must have at most {SHOWN_BYTES} bytes each")));
+            return Err(PushConfigError::setting(format!("title and text must have at most {SHOWN_BYTES} bytes each")));
         }
         distinct("apns", self.apns.iter().map(|one| one.app.as_str()))?;
         distinct("fcm", self.fcm.iter().map(|one| one.app.as_str()))?;
@@ -111,23 +111,23 @@ impl Config {
 }
 
 /// An app's name stands in a header of APNs', so it is held to what can.
-fn distinct<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Result<(), ConfigError> {
+fn distinct<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Result<(), PushConfigError> {
     let mut seen = std::collections::HashSet::new();
     for app in apps {
         if app.is_empty() || !app.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(ConfigError::setting(format!("{list}: app must be printable ASCII without spaces")));
+            return Err(PushConfigError::setting(format!("{list}: app must be printable ASCII without spaces")));
         }
         if !seen.insert(app) {
-            return Err(ConfigError::setting(format!("{list}: the app {app} stands there twice")));
+            return Err(PushConfigError::setting(format!("{list}: the app {app} stands there twice")));
         }
     }
     Ok(())
 }
 
 /// A gateway's address: `https`, or `http` on this machine only, with nothing behind the host and the port.
-pub(super) fn server(text: Option<&str>, default: &str) -> Result<Uri, ConfigError> {
+pub(super) fn server(text: Option<&str>, default: &str) -> Result<Uri, PushConfigError> {
     let text = text.unwrap_or(default);
-    let bad = || ConfigError::setting(format!("server {text}: must be https://host or https://host:port (http on this machine only)"));
+    let bad = || PushConfigError::setting(format!("server {text}: must be https://host or https://host:port (http on this machine only)"));
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let bare = uri.path_and_query().map_or("/", PathAndQuery::as_str) == "/" && !text.contains('@');
     match (uri.scheme_str(), uri.host()) {
@@ -142,10 +142,10 @@ pub(super) fn is_this_machine(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-impl fmt::Debug for Config {
+impl fmt::Debug for PushConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Config { apns, fcm, webpush, cognito, hide_key, title, text } = self;
-        f.debug_struct("Config")
+        let PushConfig { apns, fcm, webpush, cognito, hide_key, title, text } = self;
+        f.debug_struct("PushConfig")
             .field("apns", apns)
             .field("fcm", fcm)
             .field("webpush", webpush)
@@ -161,8 +161,8 @@ impl fmt::Debug for Config {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Config, String> {
-        let config: Config = toml::from_str(text).map_err(|error| error.to_string())?;
+    fn parse(text: &str) -> Result<PushConfig, String> {
+        let config: PushConfig = toml::from_str(text).map_err(|error| error.to_string())?;
         config.check().map(|()| config).map_err(|error| error.to_string())
     }
 
@@ -189,7 +189,7 @@ mod tests {
         assert_eq!((config.apns.len(), config.fcm.len(), config.webpush.len()), (1, 1, 1));
         assert!(!config.webpush[0].allow_private);
         assert!(!format!("{config:?}").contains("0123456789abcdef"));
-        assert_eq!(parse(""), Ok(Config::default()));
+        assert_eq!(parse(""), Ok(PushConfig::default()));
     }
 
     #[test]

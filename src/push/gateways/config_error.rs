@@ -5,24 +5,24 @@ use std::path::Path;
 
 /// A setting or a credential that is not usable. Its text names the setting or the file, and never quotes a secret.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ConfigError(String);
+pub struct PushConfigError(String);
 
-impl ConfigError {
+impl PushConfigError {
     /// About a file.
-    pub(super) fn file(path: &Path, why: impl fmt::Display) -> ConfigError {
-        ConfigError(format!("{}: {why}", path.display()))
+    pub(super) fn file(path: &Path, why: impl fmt::Display) -> PushConfigError {
+        PushConfigError(format!("{}: {why}", path.display()))
     }
 
     /// About a setting.
-    pub(super) fn setting(why: impl Into<String>) -> ConfigError {
-        ConfigError(why.into())
+    pub(super) fn setting(why: impl Into<String>) -> PushConfigError {
+        PushConfigError(why.into())
     }
 }
 
-impl fmt::Display for ConfigError {
+impl fmt::Display for PushConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for ConfigError {}
+impl std::error::Error for PushConfigError {}

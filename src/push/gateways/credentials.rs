@@ -12,19 +12,19 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::Deserialize;
 
-use super::config_error::ConfigError;
+use super::config_error::PushConfigError;
 
 /// The largest file that is read, in bytes. A chain of certificates and its key have about 10 KiB.
 const FILE_BYTES: usize = 256 * 1024;
 
 /// Reads a file. Blocks on the disk: for the start only.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(FILE_BYTES as u64 + 1).read_to_end(&mut bytes))
-        .map_err(|error| ConfigError::file(path, error))?;
+        .map_err(|error| PushConfigError::file(path, error))?;
     match bytes.len() > FILE_BYTES {
-        true => Err(ConfigError::file(path, format!("more than {FILE_BYTES} bytes"))),
+        true => Err(PushConfigError::file(path, format!("more than {FILE_BYTES} bytes"))),
         false => Ok(bytes),
     }
 }
@@ -39,8 +39,8 @@ pub(super) struct SigningKey {
 
 impl SigningKey {
     /// From PEM, as PKCS #8 (RFC 5208) or SEC 1 (RFC 5915).
-    pub(super) fn read(path: &Path) -> Result<SigningKey, ConfigError> {
-        SigningKey::parse(&read(path)?).ok_or_else(|| ConfigError::file(path, "no private key on P-256 in PEM form (PKCS #8 or SEC 1)"))
+    pub(super) fn read(path: &Path) -> Result<SigningKey, PushConfigError> {
+        SigningKey::parse(&read(path)?).ok_or_else(|| PushConfigError::file(path, "no private key on P-256 in PEM form (PKCS #8 or SEC 1)"))
     }
 
     fn parse(pem: &[u8]) -> Option<SigningKey> {
@@ -59,19 +59,19 @@ pub(super) struct Certificate {
 
 impl Certificate {
     /// From one PEM file with both.
-    pub(super) fn read(path: &Path) -> Result<Certificate, ConfigError> {
+    pub(super) fn read(path: &Path) -> Result<Certificate, PushConfigError> {
         let pem = read(path)?;
         let chain = certificates(path, &pem)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| ConfigError::file(path, "no private key in PEM form"))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PushConfigError::file(path, "no private key in PEM form"))?;
         Ok(Certificate { chain, key })
     }
 }
 
 /// The certificates in a PEM file, at least one.
-pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PushConfigError> {
     match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
-        _ => Err(ConfigError::file(path, "no certificate in PEM form")),
+        _ => Err(PushConfigError::file(path, "no certificate in PEM form")),
     }
 }
 
@@ -101,17 +101,17 @@ struct ServiceAccountFile {
 
 impl ServiceAccount {
     /// From the JSON file that the Google Cloud console gives out.
-    pub(super) fn read(path: &Path) -> Result<ServiceAccount, ConfigError> {
+    pub(super) fn read(path: &Path) -> Result<ServiceAccount, PushConfigError> {
         // The parser's own message could quote the key.
         let file: ServiceAccountFile = serde_json::from_slice(&read(path)?).map_err(|_| {
-            ConfigError::file(path, "no service account: JSON with project_id, client_email, private_key and token_uri is needed")
+            PushConfigError::file(path, "no service account: JSON with project_id, client_email, private_key and token_uri is needed")
         })?;
         let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
         if !plain(&file.project_id) {
-            return Err(ConfigError::file(path, "project_id is no name of a project"));
+            return Err(PushConfigError::file(path, "project_id is no name of a project"));
         }
         let key = EncodingKey::from_rsa_pem(file.private_key.as_bytes())
-            .map_err(|_| ConfigError::file(path, "private_key is no RSA key in PEM form"))?;
+            .map_err(|_| PushConfigError::file(path, "private_key is no RSA key in PEM form"))?;
         Ok(ServiceAccount {
             project: file.project_id,
             email: file.client_email,

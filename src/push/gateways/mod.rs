@@ -1,6 +1,6 @@
 //! Speaks to push gateways: APNs, FCM, and the push services of Web Push subscriptions.
 //!
-//! One wake goes into an [`Office`], one [`Verdict`] comes out. What a gateway is asked (`notice`, `apns`, `fcm`, `webpush`) and what its
+//! One wake goes into an [`PushGateways`], one [`Verdict`] comes out. What a gateway is asked (`notice`, `apns`, `fcm`, `webpush`) and what its
 //! answers mean are pure; connections (`lanes`, `strangers`) know nothing of pushes. Nothing here decides when to send, when to try again, or
 //! what becomes of a token.
 //!
@@ -54,8 +54,8 @@ mod tls_stand_in;
 #[cfg(test)]
 mod token_stand_in;
 
-pub use config::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, Config, FCM_SERVER, FcmConfig, WebpushConfig};
-pub use config_error::ConfigError;
+pub use config::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig};
+pub use config_error::PushConfigError;
 pub use notice::{Form, Shown, Wake};
-pub use office::{Office, SEND_TIMEOUT};
+pub use office::{PushGateways, SEND_TIMEOUT};
 pub use verdict::{Fault, Verdict, Whom};

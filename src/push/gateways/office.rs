@@ -14,8 +14,8 @@ use http::Uri;
 use super::answer::Lost;
 use super::apns::{self, Extent};
 use super::bearer::Bearer;
-use super::config::Config;
-use super::config_error::ConfigError;
+use super::config::PushConfig;
+use super::config_error::PushConfigError;
 use super::endpoint::{Endpoint, Reach, Unusable};
 use super::fcm;
 use super::lanes::Lanes;
@@ -32,7 +32,7 @@ pub const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The gateways of one pool's apps. Cheap to clone; with the last clone its connections end.
 #[derive(Clone)]
-pub struct Office {
+pub struct PushGateways {
     inner: Arc<Inner>,
 }
 
@@ -73,18 +73,18 @@ pub(super) struct WebpushApp {
     pub(super) vapid: Vapid,
 }
 
-impl Office {
+impl PushGateways {
     /// Reads all credentials. Blocks on the disk: for the start only.
     ///
     /// # Errors
     /// A setting or a credential that cannot be used, by its name or its file's.
-    pub fn new(config: &Config) -> Result<Office, ConfigError> {
+    pub fn new(config: &PushConfig) -> Result<PushGateways, PushConfigError> {
         let now_ms = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        Office::with(config, Arc::new(now_ms), SEND_TIMEOUT)
+        PushGateways::with(config, Arc::new(now_ms), SEND_TIMEOUT)
     }
 
-    pub(super) fn with(config: &Config, now_ms: Now, timeout: Duration) -> Result<Office, ConfigError> {
-        Ok(Office { inner: Arc::new(opening::open(config, now_ms, timeout)?) })
+    pub(super) fn with(config: &PushConfig, now_ms: Now, timeout: Duration) -> Result<PushGateways, PushConfigError> {
+        Ok(PushGateways { inner: Arc::new(opening::open(config, now_ms, timeout)?) })
     }
 
     /// Whether the pool has an app of this name there.
@@ -120,11 +120,11 @@ impl Office {
     }
 }
 
-impl fmt::Debug for Office {
+impl fmt::Debug for PushGateways {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Inner { form, apns, fcm, webpush, .. } = &*self.inner;
         let apps = (apns.len(), fcm.len(), webpush.len());
-        f.debug_struct("Office").field("form", form).field("apps", &apps).finish_non_exhaustive()
+        f.debug_struct("PushGateways").field("form", form).field("apps", &apps).finish_non_exhaustive()
     }
 }
 

@@ -16,14 +16,14 @@ use super::*;
 const MINUTE_MS: u64 = 60_000;
 
 /// An operator's folder, and a clock that is moved by hand.
-struct Desk {
+struct PoolPush {
     folder: tempfile::TempDir,
     now_ms: Arc<AtomicU64>,
 }
 
-impl Desk {
-    fn new() -> Desk {
-        Desk { folder: tempfile::tempdir().expect("a folder"), now_ms: Arc::new(AtomicU64::new(NOW_MS)) }
+impl PoolPush {
+    fn new() -> PoolPush {
+        PoolPush { folder: tempfile::tempdir().expect("a folder"), now_ms: Arc::new(AtomicU64::new(NOW_MS)) }
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
@@ -84,9 +84,9 @@ impl Desk {
         self.file("root.pem", &certificate.pem())
     }
 
-    fn office(&self, config: &Config) -> Office {
+    fn office(&self, config: &PushConfig) -> PushGateways {
         let clock = self.now_ms.clone();
-        Office::with(config, Arc::new(move || clock.load(Ordering::SeqCst)), SEND_TIMEOUT).expect("an office")
+        PushGateways::with(config, Arc::new(move || clock.load(Ordering::SeqCst)), SEND_TIMEOUT).expect("an office")
     }
 
     fn pass(&self, ms: u64) {
@@ -112,8 +112,8 @@ fn is_accepted(verdict: &Verdict) -> bool {
 
 #[tokio::test]
 async fn apps_of_a_team_share_a_token_and_a_connection() {
-    let (desk, mut apple) = (Desk::new(), StandIn::answering((0..3).map(|_| (200, String::new()))).await);
-    let office = desk.office(&Config { apns: vec![desk.apns("one", &apple), desk.apns("two", &apple)], ..Config::default() });
+    let (desk, mut apple) = (PoolPush::new(), StandIn::answering((0..3).map(|_| (200, String::new()))).await);
+    let office = desk.office(&PushConfig { apns: vec![desk.apns("one", &apple), desk.apns("two", &apple)], ..PushConfig::default() });
     let sent = office.send(&phone(), "one", &wake()).await;
     let one = apple.next().await;
     assert_eq!(sent, Verdict::Accepted { id: Some(one.headers()["apns-id"].to_str().expect("a text").to_owned()) });
@@ -131,8 +131,8 @@ async fn apps_of_a_team_share_a_token_and_a_connection() {
 #[tokio::test]
 async fn an_expired_provider_token_is_renewed_once() {
     let expired = || (403, reason("ExpiredProviderToken"));
-    let (desk, mut apple) = (Desk::new(), StandIn::answering([(200, String::new()), expired(), (200, String::new()), expired()]).await);
-    let office = desk.office(&Config { apns: vec![desk.apns("one", &apple)], ..Config::default() });
+    let (desk, mut apple) = (PoolPush::new(), StandIn::answering([(200, String::new()), expired(), (200, String::new()), expired()]).await);
+    let office = desk.office(&PushConfig { apns: vec![desk.apns("one", &apple)], ..PushConfig::default() });
     assert!(is_accepted(&office.send(&phone(), "one", &wake()).await));
     desk.pass(30 * MINUTE_MS);
     assert!(is_accepted(&office.send(&phone(), "one", &wake()).await));
@@ -148,8 +148,8 @@ async fn an_expired_provider_token_is_renewed_once() {
 #[tokio::test]
 async fn what_is_too_large_is_sent_once_more_with_the_least() {
     let large = || (413, reason("PayloadTooLarge"));
-    let (desk, mut apple) = (Desk::new(), StandIn::answering([large(), (200, String::new()), large(), large()]).await);
-    let office = desk.office(&Config { apns: vec![desk.apns("one", &apple)], ..Config::default() });
+    let (desk, mut apple) = (PoolPush::new(), StandIn::answering([large(), (200, String::new()), large(), large()]).await);
+    let office = desk.office(&PushConfig { apns: vec![desk.apns("one", &apple)], ..PushConfig::default() });
     assert!(is_accepted(&office.send(&phone(), "one", &wake()).await));
     let (whole, least) = (apple.next().await, apple.next().await);
     assert_eq!(body(&whole)["data"]["dataset"], "settings");
@@ -160,12 +160,13 @@ async fn what_is_too_large_is_sent_once_more_with_the_least() {
 
 #[tokio::test]
 async fn with_a_certificate_no_token_is_sent() {
-    let (desk, mut apple) = (Desk::new(), StandIn::answering([(410, json!({"reason": "Unregistered", "timestamp": 5}).to_string())]).await);
+    let (desk, mut apple) =
+        (PoolPush::new(), StandIn::answering([(410, json!({"reason": "Unregistered", "timestamp": 5}).to_string())]).await);
     let key = rcgen::KeyPair::generate().expect("a key");
     let certificate = rcgen::CertificateParams::new(["one".to_owned()]).expect("a name").self_signed(&key).expect("a certificate");
     let file = desk.file("push.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()));
     let app = ApnsConfig { key_file: None, key_id: None, team_id: None, certificate_file: Some(file), ..desk.apns("one", &apple) };
-    let office = desk.office(&Config { apns: vec![app], ..Config::default() });
+    let office = desk.office(&PushConfig { apns: vec![app], ..PushConfig::default() });
     let dead = Verdict::Dead { reason: "Unregistered".to_owned(), since_ms: Some(5) };
     assert_eq!(office.send(&phone(), "one", &wake()).await, dead);
     assert!(!apple.next().await.headers().contains_key("authorization"));
@@ -173,9 +174,9 @@ async fn with_a_certificate_no_token_is_sent() {
 
 #[tokio::test]
 async fn a_gateway_that_never_answers_is_not_waited_for() {
-    let (desk, apple) = (Desk::new(), StandIn::answering([]).await);
-    let config = Config { apns: vec![desk.apns("one", &apple)], ..Config::default() };
-    let office = Office::with(&config, Arc::new(|| NOW_MS), Duration::from_millis(50)).expect("an office");
+    let (desk, apple) = (PoolPush::new(), StandIn::answering([]).await);
+    let config = PushConfig { apns: vec![desk.apns("one", &apple)], ..PushConfig::default() };
+    let office = PushGateways::with(&config, Arc::new(|| NOW_MS), Duration::from_millis(50)).expect("an office");
     assert_eq!(office.send(&phone(), "one", &wake()).await, Verdict::later("no_answer_in_time", Whom::App));
 }
 
@@ -186,8 +187,8 @@ async fn google_is_asked_with_a_token_that_is_renewed_once_when_it_is_not_taken(
     let no = || (401, json!({"error": {"code": 401, "status": "UNAUTHENTICATED"}}).to_string());
     let taken = (200, json!({"name": "projects/notes-1/messages/1"}).to_string());
     let (desk, mut google, tokens) =
-        (Desk::new(), StandIn::answering([no(), taken, no(), no()]).await, TokenEndpoint::answering(TOKENS).await);
-    let office = desk.office(&Config { fcm: vec![desk.fcm(&google, &tokens)], cognito: true, ..Config::default() });
+        (PoolPush::new(), StandIn::answering([no(), taken, no(), no()]).await, TokenEndpoint::answering(TOKENS).await);
+    let office = desk.office(&PushConfig { fcm: vec![desk.fcm(&google, &tokens)], cognito: true, ..PushConfig::default() });
     let target = PushTarget::Fcm("a:b".to_owned());
     let taken = Verdict::Accepted { id: Some("projects/notes-1/messages/1".to_owned()) };
     assert_eq!(office.send(&target, "notes", &wake()).await, taken);
@@ -205,8 +206,8 @@ async fn google_is_asked_with_a_token_that_is_renewed_once_when_it_is_not_taken(
 #[tokio::test]
 async fn an_account_that_gets_no_token_stops_its_app() {
     const GONE: &[(u16, &str)] = &[(400, r#"{"error": "invalid_grant"}"#)];
-    let (desk, mut google, tokens) = (Desk::new(), StandIn::answering([]).await, TokenEndpoint::answering(GONE).await);
-    let office = desk.office(&Config { fcm: vec![desk.fcm(&google, &tokens)], ..Config::default() });
+    let (desk, mut google, tokens) = (PoolPush::new(), StandIn::answering([]).await, TokenEndpoint::answering(GONE).await);
+    let office = desk.office(&PushConfig { fcm: vec![desk.fcm(&google, &tokens)], ..PushConfig::default() });
     let sent = office.send(&PushTarget::Fcm("a:b".to_owned()), "notes", &wake()).await;
     assert_eq!(sent, Verdict::refused("service_account_refused", Fault::App));
     assert!(google.asked.try_recv().is_err());
@@ -215,9 +216,12 @@ async fn an_account_that_gets_no_token_stops_its_app() {
 #[tokio::test]
 async fn a_browser_is_woken_by_what_only_it_can_read() {
     let mut service = PushService::answering("HTTP/1.1 201 Created\r\nlocation: /m/1\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
-    let (desk, receiver) = (Desk::new(), Receiver::of_rfc_8291());
-    let office =
-        desk.office(&Config { webpush: vec![desk.webpush(&service.authority, true)], hide_key: Some("x".repeat(16)), ..Config::default() });
+    let (desk, receiver) = (PoolPush::new(), Receiver::of_rfc_8291());
+    let office = desk.office(&PushConfig {
+        webpush: vec![desk.webpush(&service.authority, true)],
+        hide_key: Some("x".repeat(16)),
+        ..PushConfig::default()
+    });
     let target = PushTarget::Webpush(receiver.subscription(&format!("https://localhost:{}/push/1", service.port)));
     assert_eq!(office.check(&target, "web"), Ok(()));
     assert_eq!(office.send(&target, "web", &wake()).await, Verdict::Accepted { id: None });
@@ -230,8 +234,8 @@ async fn a_browser_is_woken_by_what_only_it_can_read() {
 #[tokio::test]
 async fn a_subscription_in_ones_own_network_is_dead() {
     let mut service = PushService::answering("HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n".to_owned()).await;
-    let (desk, receiver) = (Desk::new(), Receiver::of_rfc_8291());
-    let office = desk.office(&Config { webpush: vec![desk.webpush(&service.authority, false)], ..Config::default() });
+    let (desk, receiver) = (PoolPush::new(), Receiver::of_rfc_8291());
+    let office = desk.office(&PushConfig { webpush: vec![desk.webpush(&service.authority, false)], ..PushConfig::default() });
     for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
         let target = PushTarget::Webpush(receiver.subscription(&format!("https://{host}:{}/1", service.port)));
         assert_eq!(office.send(&target, "web", &wake()).await, Verdict::dead("address_refused"), "{host}");
@@ -241,9 +245,9 @@ async fn a_subscription_in_ones_own_network_is_dead() {
 
 #[tokio::test]
 async fn what_cannot_be_sent_to_is_not_registered() {
-    let (desk, receiver) = (Desk::new(), Receiver::of_rfc_8291());
+    let (desk, receiver) = (PoolPush::new(), Receiver::of_rfc_8291());
     let root = std::fs::read_to_string(desk.authority()).expect("a root");
-    let office = desk.office(&Config { webpush: vec![desk.webpush(&root, false)], ..Config::default() });
+    let office = desk.office(&PushConfig { webpush: vec![desk.webpush(&root, false)], ..PushConfig::default() });
     let good = receiver.subscription("https://push.example/1");
     let check = |subscription, app| office.check(&PushTarget::Webpush(subscription), app);
     assert_eq!(check(good.clone(), "web"), Ok(()));
@@ -258,20 +262,23 @@ async fn what_cannot_be_sent_to_is_not_registered() {
 
 #[tokio::test]
 async fn a_credential_that_does_not_parse_is_refused_with_its_files_name() {
-    let (desk, apple) = (Desk::new(), StandIn::answering([]).await);
+    let (desk, apple) = (PoolPush::new(), StandIn::answering([]).await);
     let bad = desk.file("bad.pem", "hush");
     let good = desk.apns("one", &apple);
-    let refused = |config: Config| Office::new(&config).expect_err("refused").to_string();
-    let apns = |app: ApnsConfig| refused(Config { apns: vec![app], ..Config::default() });
+    let refused = |config: PushConfig| PushGateways::new(&config).expect_err("refused").to_string();
+    let apns = |app: ApnsConfig| refused(PushConfig { apns: vec![app], ..PushConfig::default() });
     let said = [
         apns(ApnsConfig { key_file: Some(bad.clone()), ..good.clone() }),
         apns(ApnsConfig { authority_file: Some(bad.clone()), ..good.clone() }),
         apns(ApnsConfig { key_file: None, key_id: None, team_id: None, certificate_file: Some(bad.clone()), ..good.clone() }),
-        refused(Config {
+        refused(PushConfig {
             fcm: vec![FcmConfig { app: "a".to_owned(), service_account_file: bad.clone(), ..FcmConfig::default() }],
-            ..Config::default()
+            ..PushConfig::default()
         }),
-        refused(Config { webpush: vec![WebpushConfig { vapid_key_file: bad.clone(), ..desk.webpush("", false) }], ..Config::default() }),
+        refused(PushConfig {
+            webpush: vec![WebpushConfig { vapid_key_file: bad.clone(), ..desk.webpush("", false) }],
+            ..PushConfig::default()
+        }),
     ];
     for said in said {
         assert!(said.contains("bad.pem") && !said.contains("hush"), "{said}");
@@ -279,5 +286,5 @@ async fn a_credential_that_does_not_parse_is_refused_with_its_files_name() {
     assert!(apns(ApnsConfig { certificate_file: Some(bad), ..good.clone() }).contains("certificate_file alone"));
     assert!(apns(ApnsConfig { key_id: None, ..good }).contains("together"));
     let nobody = WebpushConfig { contact: "push@example.com".to_owned(), ..desk.webpush("", false) };
-    assert!(refused(Config { webpush: vec![nobody], ..Config::default() }).contains("contact"));
+    assert!(refused(PushConfig { webpush: vec![nobody], ..PushConfig::default() }).contains("contact"));
 }

@@ -8,8 +8,10 @@ use std::time::Duration;
 use http::Uri;
 
 use super::bearer::Bearer;
-use super::config::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, Config, FCM_SERVER, FcmConfig, WebpushConfig, is_this_machine, server};
-use super::config_error::ConfigError;
+use super::config::{
+    APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig, is_this_machine, server,
+};
+use super::config_error::PushConfigError;
 use super::connect;
 use super::credentials::{Certificate, ServiceAccount, SigningKey};
 use super::endpoint::Reach;
@@ -23,7 +25,7 @@ use super::tls::Trust;
 use super::vapid::Vapid;
 
 /// Opens an office.
-pub(super) fn open(config: &Config, now_ms: Now, timeout: Duration) -> Result<Inner, ConfigError> {
+pub(super) fn open(config: &PushConfig, now_ms: Now, timeout: Duration) -> Result<Inner, PushConfigError> {
     config.check()?;
     let mut opening = Opening { trust: Trust::of_this_machine(), lanes: HashMap::new(), tokens: HashMap::new(), strangers: HashMap::new() };
     let mut inner = Inner {
@@ -77,13 +79,13 @@ struct Key {
 }
 
 impl Opening {
-    fn apns(&mut self, app: &ApnsConfig) -> Result<ApnsApp, ConfigError> {
+    fn apns(&mut self, app: &ApnsConfig) -> Result<ApnsApp, PushConfigError> {
         let (who, tokens) = match (&app.key_file, &app.key_id, &app.team_id, &app.certificate_file) {
             (Some(file), Some(key_id), Some(team_id), None) => (Who::Team(team_id.clone()), Some(self.tokens(file, key_id, team_id)?)),
             (None, None, None, Some(certificate)) => (Who::Certificate(certificate.clone()), None),
             _ => {
                 let why = format!("apns {}: needs key_file, key_id and team_id together, or certificate_file alone", app.app);
-                return Err(ConfigError::setting(why));
+                return Err(PushConfigError::setting(why));
             }
         };
         let production = server(app.server.as_deref(), APNS_SERVER)?;
@@ -92,7 +94,7 @@ impl Opening {
         Ok(ApnsApp { production: self.gateway(production, authority, &who)?, sandbox: self.gateway(sandbox, authority, &who)?, tokens })
     }
 
-    fn tokens(&mut self, file: &Path, key_id: &str, team_id: &str) -> Result<Arc<ProviderTokens>, ConfigError> {
+    fn tokens(&mut self, file: &Path, key_id: &str, team_id: &str) -> Result<Arc<ProviderTokens>, PushConfigError> {
         let key = Key { file: file.to_owned(), key_id: key_id.to_owned(), team_id: team_id.to_owned() };
         if let Some(tokens) = self.tokens.get(&key) {
             return Ok(tokens.clone());
@@ -101,23 +103,23 @@ impl Opening {
         Ok(self.tokens.entry(key).or_insert(tokens).clone())
     }
 
-    fn fcm(&mut self, app: &FcmConfig) -> Result<FcmApp, ConfigError> {
+    fn fcm(&mut self, app: &FcmConfig) -> Result<FcmApp, PushConfigError> {
         let file = &app.service_account_file;
         let account = ServiceAccount::read(file)?;
         let uri: Option<Uri> = account.token_uri.parse().ok();
         match uri.as_ref().map(|uri| (uri.scheme_str(), uri.host())) {
             Some((Some("https"), Some(_))) => {}
             Some((Some("http"), Some(host))) if is_this_machine(host) => {}
-            _ => return Err(ConfigError::file(file, "token_uri must be an https address (http on this machine only)")),
+            _ => return Err(PushConfigError::file(file, "token_uri must be an https address (http on this machine only)")),
         }
         let authority = app.authority_file.as_deref();
         let gateway = self.gateway(server(app.server.as_deref(), FCM_SERVER)?, authority, &Who::Account(file.clone()))?;
         Ok(FcmApp { gateway, bearer: Bearer::new(account, self.trust.config(authority, None)?) })
     }
 
-    fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, ConfigError> {
+    fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, PushConfigError> {
         if !app.contact.starts_with("mailto:") && !app.contact.starts_with("https://") {
-            return Err(ConfigError::setting(format!(
+            return Err(PushConfigError::setting(format!(
                 "webpush {}: contact must be a mailto: or https: address (RFC 8292 section 2.1)",
                 app.app
             )));
@@ -135,7 +137,7 @@ impl Opening {
         Ok(WebpushApp { strangers, reach, vapid })
     }
 
-    fn gateway(&mut self, server: Uri, authority: Option<&Path>, who: &Who) -> Result<Gateway, ConfigError> {
+    fn gateway(&mut self, server: Uri, authority: Option<&Path>, who: &Who) -> Result<Gateway, PushConfigError> {
         let way = Way { server: server.to_string(), authority: authority.map(Path::to_owned), who: who.clone() };
         if let Some(lanes) = self.lanes.get(&way) {
             return Ok(Gateway { server, lanes: lanes.clone() });

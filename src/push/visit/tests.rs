@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::push::Whom;
 use crate::push::wakes::{FURTHEST_MS, Step, decide};
-use crate::store::{Config, Decision, Identity, LoginKey, Patch, Rules, Store};
+use crate::store::{DatasetRules, Decision, EngineConfig, Identity, LoginKey, Patch, Store};
 
 const DEVICES: [&str; 4] = ["phone", "tablet", "laptop", "watch"];
 const DATASETS: [&str; 2] = ["settings", "notes"];
@@ -46,7 +46,7 @@ fn device(name: &str) -> DeviceId {
 }
 
 fn open(folder: &TempDir) -> Store {
-    Store::open(folder.path(), &Config::cached(16), &Epoch::new("first").expect("an epoch")).expect("opens")
+    Store::open(folder.path(), &EngineConfig::cached(16), &Epoch::new("first").expect("an epoch")).expect("opens")
 }
 
 impl Run {
@@ -101,7 +101,7 @@ impl Run {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text(format!("{writer} {id}")));
         let patch = Patch { identity: identity(), device: device(writer), dataset: dataset(set), id: *id, changes: vec![change] };
         let mut group = self.store.group();
-        let decision = group.write(patch, &Rules::default(), self.now_ms).expect("decides");
+        let decision = group.write(patch, &DatasetRules::default(), self.now_ms).expect("decides");
         group.commit().expect("commits");
         let Decision::Written { version, .. } = decision else { panic!("{decision:?}") };
         self.heads.insert(set, version);

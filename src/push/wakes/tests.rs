@@ -4,7 +4,7 @@ use driftless_protocol::{DeviceId, PushTarget};
 
 use super::*;
 use crate::push::Whom;
-use crate::store::{Dead, Identity};
+use crate::store::{DeadToken, Identity};
 
 /// A moment of 2026.
 const START_MS: u64 = 1_790_000_000_000;
@@ -13,7 +13,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 
 struct World {
     now_ms: u64,
-    round: Round,
+    round: WakeRound,
     settings: WakeSettings,
     held: Option<Held>,
     sent: Vec<(String, Sending)>,
@@ -30,7 +30,7 @@ fn device(text: &str) -> DeviceId {
 impl World {
     /// An identity with these registered devices, of a provider.
     fn of(provider: Provider, devices: &[&str]) -> World {
-        let sleeper = |id: &&str| Sleeper {
+        let sleeper = |id: &&str| WakeTarget {
             device: device(id),
             provider,
             target: Some(PushTarget::Fcm((*id).to_owned())),
@@ -42,9 +42,9 @@ impl World {
             seen_ms: START_MS - DAY_MS,
             acknowledged: Vec::new(),
             woken: Vec::new(),
-            purse: Purse::default(),
+            purse: PushBudget::default(),
         };
-        let round = Round {
+        let round = WakeRound {
             identity: Identity::from("local:1"),
             pool: "demo".to_owned(),
             owed: Vec::new(),
@@ -70,7 +70,7 @@ impl World {
             }
             None => {
                 let (dataset, writer) = (name(dataset), device(writer));
-                self.round.owed.push(Owed { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
+                self.round.owed.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
                 self.round.sleepers.iter_mut().for_each(|sleeper| {
                     sleeper.acknowledged.push(0);
                     sleeper.woken.push(0);
@@ -80,7 +80,7 @@ impl World {
         self
     }
 
-    fn sleeper(&mut self, id: &str) -> &mut Sleeper {
+    fn sleeper(&mut self, id: &str) -> &mut WakeTarget {
         self.round.sleepers.iter_mut().find(|sleeper| sleeper.device == device(id)).expect("a device")
     }
 
@@ -115,8 +115,8 @@ impl World {
                 let at = self.round.owed.iter().position(|owed| owed.dataset == dataset).expect("owed");
                 known.woken[at] = version;
             }
-            if let Fate::Died { reason, .. } = settled.fate {
-                (known.target, known.dead) = (None, Some(Dead { at_ms: self.now_ms, reason }));
+            if let TokenDisposition::Died { reason, .. } = settled.fate {
+                (known.target, known.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason }));
             }
             self.sent.push((sleeper.device.to_string(), sending));
         }
@@ -249,7 +249,7 @@ fn after_the_silent_wakes_an_app_that_allows_it_shows_one() {
 #[test]
 fn buckets_are_full_again_and_no_fuller() {
     let budget = Budget { per_hour: 3, burst: 2 };
-    let taken = budget.take(budget.take(Bucket::default(), START_MS), START_MS);
+    let taken = budget.take(budget.take(TokenBucket::default(), START_MS), START_MS);
     assert_eq!(budget.next_ms(taken, START_MS), Some(START_MS + 20 * MINUTE_MS));
     let again = budget.take(taken, START_MS + 10 * HOUR_MS);
     assert_eq!(again.missing_micro, WAKE);
@@ -261,7 +261,7 @@ fn a_device_that_is_stale_dead_or_registered_for_others_holds_nobody_up() {
     let mut world = World::of(Provider::Fcm, &["stale", "dead", "other"]);
     world.sleeper("stale").seen_ms = START_MS - 31 * DAY_MS;
     world.sleeper("dead").target = None;
-    world.sleeper("dead").dead = Some(Dead { at_ms: START_MS, reason: "UNREGISTERED".to_owned() });
+    world.sleeper("dead").dead = Some(DeadToken { at_ms: START_MS, reason: "UNREGISTERED".to_owned() });
     world.sleeper("other").datasets = Some(vec![name("notes")]);
     world.write("settings", "laptop").pass(3_000);
     assert_eq!(world.reason("stale"), Reason::Stale);
@@ -336,7 +336,7 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         let mut world = World::of(Provider::Apns, &["phone"]);
         world.write("settings", "laptop").pass(3_000);
         assert_eq!(world.visit(&verdict), 1);
-        let Sleeper { woken, target, purse, .. } = world.sleeper("phone").clone();
+        let WakeTarget { woken, target, purse, .. } = world.sleeper("phone").clone();
         assert_eq!((woken[0] == 1, target.is_none(), purse.silent.missing_micro > 0), (pays, dies, takes));
     }
 }
@@ -351,7 +351,7 @@ fn clocks_that_jump_neither_lose_a_wake_nor_hold_it_up_for_long() {
     world.accepted();
     world.sleeper("phone").purse.not_before_ms = START_MS + 3 * DAY_MS;
     world.sleeper("phone").seen_ms = START_MS + DAY_MS;
-    world.sleeper("phone").purse.silent = Bucket { missing_micro: WAKE, at_ms: START_MS + 300 * DAY_MS };
+    world.sleeper("phone").purse.silent = TokenBucket { missing_micro: WAKE, at_ms: START_MS + 300 * DAY_MS };
     world.write("settings", "laptop").pass(HOUR_MS);
     assert!(matches!(world.step("phone"), Step::Send(_)));
 }

@@ -48,7 +48,7 @@ struct End {
 
 /// What is in a whole backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Summary {
+pub struct BackupSummary {
     /// The epoch of the store that it is of.
     pub epoch: Epoch,
     /// When it was made, in milliseconds since 1970 (UTC).
@@ -63,7 +63,7 @@ pub struct Summary {
 
 /// What is wrong with a backup, and where.
 #[derive(Debug)]
-pub enum Damage {
+pub enum BackupDamage {
     /// It is none.
     NoBackup,
     /// It is of a newer format.
@@ -81,20 +81,22 @@ pub enum Damage {
     Io(std::io::Error),
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for BackupDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Damage::NoBackup => f.write_str("this is no backup of driftless: it does not begin with the line that a backup begins with"),
-            Damage::Newer => f.write_str("this backup was made by a newer driftless: restore it with that one"),
-            Damage::Block { number, at, what } => {
+            BackupDamage::NoBackup => {
+                f.write_str("this is no backup of driftless: it does not begin with the line that a backup begins with")
+            }
+            BackupDamage::Newer => f.write_str("this backup was made by a newer driftless: restore it with that one"),
+            BackupDamage::Block { number, at, what } => {
                 write!(f, "the backup is damaged in block {number}, at byte {at}: {what}; take another copy of it, or an older backup")
             }
-            Damage::Io(error) => write!(f, "the backup cannot be read: {error}"),
+            BackupDamage::Io(error) => write!(f, "the backup cannot be read: {error}"),
         }
     }
 }
 
-impl std::error::Error for Damage {}
+impl std::error::Error for BackupDamage {}
 
 /// Makes the bytes of a file.
 #[derive(Default)]
@@ -149,7 +151,7 @@ impl Writer {
 }
 
 /// Reads a file block by block, and believes nothing of it that its checksums do not say.
-pub struct Checker<R> {
+pub struct BackupChecker<R> {
     file: R,
     at: u64,
     number: u64,
@@ -157,14 +159,14 @@ pub struct Checker<R> {
     rows: u64,
 }
 
-impl<R: Read> Checker<R> {
+impl<R: Read> BackupChecker<R> {
     /// Reads the first line and the first block.
-    pub fn begin(file: R) -> Result<Checker<R>, Damage> {
-        let mut checker = Checker { file, at: 0, number: 0, head: None, rows: 0 };
+    pub fn begin(file: R) -> Result<BackupChecker<R>, BackupDamage> {
+        let mut checker = BackupChecker { file, at: 0, number: 0, head: None, rows: 0 };
         let mut line = [0; MAGIC.len()];
-        checker.file.read_exact(&mut line).map_err(|_| Damage::NoBackup)?;
+        checker.file.read_exact(&mut line).map_err(|_| BackupDamage::NoBackup)?;
         if line != *MAGIC {
-            return Err(if line.starts_with(FAMILY) { Damage::Newer } else { Damage::NoBackup });
+            return Err(if line.starts_with(FAMILY) { BackupDamage::Newer } else { BackupDamage::NoBackup });
         }
         checker.at = line.len() as u64;
         let (kind, content) = checker.block()?;
@@ -174,7 +176,7 @@ impl<R: Read> Checker<R> {
     }
 
     /// Reads to the end, and hands the rows of each block to somebody.
-    pub(super) fn each<E: From<Damage>>(mut self, mut take: impl FnMut(Vec<Row>) -> Result<(), E>) -> Result<Summary, E> {
+    pub(super) fn each<E: From<BackupDamage>>(mut self, mut take: impl FnMut(Vec<Row>) -> Result<(), E>) -> Result<BackupSummary, E> {
         loop {
             match self.block()? {
                 (b'R', content) => {
@@ -189,26 +191,26 @@ impl<R: Read> Checker<R> {
     }
 
     /// Reads to the end, and says what is in the file.
-    pub fn check(self) -> Result<Summary, Damage> {
-        self.each(|_| Ok::<(), Damage>(()))
+    pub fn check(self) -> Result<BackupSummary, BackupDamage> {
+        self.each(|_| Ok::<(), BackupDamage>(()))
     }
 
-    fn finish(mut self, content: &[u8]) -> Result<Summary, Damage> {
+    fn finish(mut self, content: &[u8]) -> Result<BackupSummary, BackupDamage> {
         let end: Option<End> = serde_json::from_slice(content).ok();
         if end.is_none_or(|end| end.rows != self.rows) {
             return Err(self.damaged("it does not count the rows that came before it"));
         }
         let (bytes, mut rest) = (self.at, [0]);
-        if self.file.read(&mut rest).map_err(Damage::Io)? > 0 {
-            return Err(Damage::Block { number: self.number, at: bytes, what: "something follows the last block" });
+        if self.file.read(&mut rest).map_err(BackupDamage::Io)? > 0 {
+            return Err(BackupDamage::Block { number: self.number, at: bytes, what: "something follows the last block" });
         }
         match self.head {
-            Some(Head { store_format, epoch, made_ms }) => Ok(Summary { epoch, made_ms, store_format, rows: self.rows, bytes }),
-            None => Err(Damage::NoBackup),
+            Some(Head { store_format, epoch, made_ms }) => Ok(BackupSummary { epoch, made_ms, store_format, rows: self.rows, bytes }),
+            None => Err(BackupDamage::NoBackup),
         }
     }
 
-    fn block(&mut self) -> Result<(u8, Vec<u8>), Damage> {
+    fn block(&mut self) -> Result<(u8, Vec<u8>), BackupDamage> {
         let mut head = [0; BLOCK_HEAD];
         self.fill(&mut head)?;
         let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = head;
@@ -226,21 +228,21 @@ impl<R: Read> Checker<R> {
         Ok((kind, content))
     }
 
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Damage> {
+    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), BackupDamage> {
         match self.file.read_exact(buffer) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.damaged_here("the file ends in it")),
-            Err(error) => Err(Damage::Io(error)),
+            Err(error) => Err(BackupDamage::Io(error)),
         }
     }
 
-    fn damaged_here(&self, what: &'static str) -> Damage {
-        Damage::Block { number: self.number, at: self.at, what }
+    fn damaged_here(&self, what: &'static str) -> BackupDamage {
+        BackupDamage::Block { number: self.number, at: self.at, what }
     }
 
     /// Of the block that was read last.
-    fn damaged(&self, what: &'static str) -> Damage {
-        Damage::Block { number: self.number.saturating_sub(1), at: self.at, what }
+    fn damaged(&self, what: &'static str) -> BackupDamage {
+        BackupDamage::Block { number: self.number.saturating_sub(1), at: self.at, what }
     }
 }
 
@@ -292,8 +294,8 @@ mod tests {
         bytes
     }
 
-    fn check(file: &[u8]) -> Result<Summary, Damage> {
-        Checker::begin(file)?.check()
+    fn check(file: &[u8]) -> Result<BackupSummary, BackupDamage> {
+        BackupChecker::begin(file)?.check()
     }
 
     #[test]
@@ -302,11 +304,11 @@ mod tests {
         let summary = check(&bytes).expect("whole");
         assert_eq!((summary.rows, summary.bytes, summary.epoch.as_str()), (3, bytes.len() as u64, "e"));
         let mut read = Vec::new();
-        let checker = Checker::begin(bytes.as_slice()).expect("begins");
+        let checker = BackupChecker::begin(bytes.as_slice()).expect("begins");
         checker
             .each(|rows| {
                 read.extend(rows);
-                Ok::<(), Damage>(())
+                Ok::<(), BackupDamage>(())
             })
             .expect("whole");
         assert_eq!(read[1], (b"b".to_vec(), None));
@@ -320,7 +322,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let error = check(&flipped).expect_err("a flipped bit");
-            let Damage::Block { at, .. } = error else {
+            let BackupDamage::Block { at, .. } = error else {
                 assert!(bit / 8 < MAGIC.len(), "bit {bit}: {error}");
                 continue;
             };
@@ -332,7 +334,7 @@ mod tests {
         let longer = [bytes.as_slice(), b"x"].concat();
         assert!(check(&longer).is_err(), "something behind it");
         let newer = [b"driftless backup 2\n", &bytes[MAGIC.len()..]].concat();
-        assert!(matches!(check(&newer), Err(Damage::Newer)));
+        assert!(matches!(check(&newer), Err(BackupDamage::Newer)));
     }
 
     #[test]

@@ -9,7 +9,7 @@ mod restore;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-pub use blocks::{Checker, Damage, Summary};
+pub use blocks::{BackupChecker, BackupDamage, BackupSummary};
 pub use restore::{RestoreError, restore};
 
 use super::commit::Group;
@@ -42,11 +42,11 @@ struct Copy {
 
 /// The right to ask for a copy's steps. Dropping it ends the copy.
 #[derive(Clone, Debug)]
-pub struct Ticket(Arc<()>);
+pub struct BackupTicket(Arc<()>);
 
 /// Why there is no copy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoCopy {
+pub enum BackupRefused {
     /// Another one is under way.
     Busy,
     /// Its reader was too slow for the rate of writes, or the store failed meanwhile.
@@ -55,7 +55,7 @@ pub enum NoCopy {
 
 /// Some of a copy.
 #[derive(Debug)]
-pub struct Part {
+pub struct BackupPart {
     /// Bytes of the file.
     pub bytes: Vec<u8>,
     /// Rows in it.
@@ -97,26 +97,26 @@ impl Tap {
 
 impl Group<'_> {
     /// Begins a copy: the first part of the file, and the right to ask for more.
-    pub fn begin_backup(&mut self, now_ms: u64) -> Result<Result<(Ticket, Part), NoCopy>, StoreError> {
+    pub fn begin_backup(&mut self, now_ms: u64) -> Result<Result<(BackupTicket, BackupPart), BackupRefused>, StoreError> {
         let mut copy = self.store.tap.lock();
         if copy.as_ref().is_some_and(|copy| copy.asker.strong_count() > 0) {
-            return Ok(Err(NoCopy::Busy));
+            return Ok(Err(BackupRefused::Busy));
         }
-        let ticket = Ticket(Arc::new(()));
+        let ticket = BackupTicket(Arc::new(()));
         let mut writer = Writer::default();
         let head = Head { store_format: migrate::FORMAT, epoch: self.store.epoch.clone(), made_ms: now_ms };
         let bytes = writer.begin(&head)?;
         *copy = Some(Copy { asker: Arc::downgrade(&ticket.0), cursor: Bytes::new(), noted: Vec::new(), noted_bytes: 0, writer });
-        Ok(Ok((ticket, Part { bytes, rows: 0, last: false })))
+        Ok(Ok((ticket, BackupPart { bytes, rows: 0, last: false })))
     }
 
     /// The next part of a copy: first what changed behind its point, then rows from there on.
     ///
     /// What this group has decided so far is not on disk yet: it is noted when it is.
-    pub fn continue_backup(&mut self, ticket: &Ticket) -> Result<Result<Part, NoCopy>, StoreError> {
+    pub fn continue_backup(&mut self, ticket: &BackupTicket) -> Result<Result<BackupPart, BackupRefused>, StoreError> {
         let mut tap = self.store.tap.lock();
         let Some(copy) = tap.as_mut().filter(|copy| std::ptr::eq(copy.asker.as_ptr(), Arc::as_ptr(&ticket.0))) else {
-            return Ok(Err(NoCopy::TooSlow));
+            return Ok(Err(BackupRefused::TooSlow));
         };
         let mut rows = std::mem::take(&mut copy.noted);
         copy.noted_bytes = 0;
@@ -130,7 +130,7 @@ impl Group<'_> {
             bytes.extend(copy.writer.end()?);
             *tap = None;
         }
-        Ok(Ok(Part { bytes, rows: rows.len() as u64, last: at_end }))
+        Ok(Ok(BackupPart { bytes, rows: rows.len() as u64, last: at_end }))
     }
 }
 

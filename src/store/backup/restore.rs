@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use driftless_protocol::Epoch;
 
-use super::blocks::{Checker, Damage, Summary};
+use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
 use crate::store::engine::{Batch, Handle};
 use crate::store::keys::{self, Kind};
 use crate::store::rows::{self, HeadRow, LineageRow};
-use crate::store::{Config, Store, StoreError, migrate};
+use crate::store::{EngineConfig, Store, StoreError, migrate};
 
 /// Earlier epochs that a store remembers. A device that was away over more restores than these gets everything anew.
 const EPOCHS: usize = 16;
@@ -29,7 +29,7 @@ const ENGINE_MARK: &str = "engine";
 #[derive(Debug)]
 pub enum RestoreError {
     /// The file.
-    Damaged(Damage),
+    Damaged(BackupDamage),
     /// The folder holds something.
     NotEmpty(PathBuf),
     /// The store.
@@ -54,8 +54,8 @@ impl fmt::Display for RestoreError {
 
 impl std::error::Error for RestoreError {}
 
-impl From<Damage> for RestoreError {
-    fn from(damage: Damage) -> RestoreError {
+impl From<BackupDamage> for RestoreError {
+    fn from(damage: BackupDamage) -> RestoreError {
         RestoreError::Damaged(damage)
     }
 }
@@ -70,10 +70,10 @@ impl From<StoreError> for RestoreError {
 pub fn restore(
     file: &Path,
     folder: &Path,
-    config: &Config,
+    config: &EngineConfig,
     fresh_epoch: &Epoch,
     mut progress: impl FnMut(u64, u64),
-) -> Result<Summary, RestoreError> {
+) -> Result<BackupSummary, RestoreError> {
     let io = |path: &Path| {
         let path = path.to_owned();
         move |error| RestoreError::Io(path, error)
@@ -84,9 +84,9 @@ pub fn restore(
     if std::fs::read_dir(folder).is_ok_and(|entries| entries.into_iter().any(is_other)) {
         return Err(RestoreError::NotEmpty(folder.to_owned()));
     }
-    let summary = Checker::begin(open()?)?.check()?;
+    let summary = BackupChecker::begin(open()?)?.check()?;
     if summary.store_format > migrate::FORMAT {
-        return Err(Damage::Newer.into());
+        return Err(BackupDamage::Newer.into());
     }
     if beside.exists() {
         // What an earlier attempt left.
@@ -94,7 +94,7 @@ pub fn restore(
     }
     let engine = Handle::open(&beside, config)?;
     let mut done = 0;
-    Checker::begin(open()?)?.each(|rows| {
+    BackupChecker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;
         engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
         progress(done, summary.rows);
@@ -142,7 +142,7 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
 mod tests {
     use super::super::blocks::{Head, Writer};
     use super::*;
-    use crate::store::Start;
+    use crate::store::ReadStart;
     use crate::store::support::{CONFIG, FORMAT_1, FORMAT_2, all, dataset, epoch, me, rows_of};
     use driftless_protocol::Position;
 
@@ -164,7 +164,7 @@ mod tests {
             assert_eq!(all(&store).len(), live);
             // A device that was at the old epoch is told how far its history is this one.
             let before = Position { epoch: epoch("first"), version: 2 };
-            assert!(matches!(store.start(&me(), &dataset(), Some(&before.into())), Ok(Start::Reset { shared: Some(2..), .. })));
+            assert!(matches!(store.start(&me(), &dataset(), Some(&before.into())), Ok(ReadStart::Reset { shared: Some(2..), .. })));
         }
     }
 }

@@ -9,7 +9,7 @@ fn a_group_sees_what_it_decided_and_commits_it_whole() {
     let store = store(folder.path());
     let mut group = store.group();
     for id in 1..=100 {
-        let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &Rules::default(), 7).expect("decides");
+        let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &DatasetRules::default(), 7).expect("decides");
         assert!(matches!(decision, Decision::Written { version, .. } if version == id));
     }
     assert!(all(&store).is_empty(), "nothing before the commit");
@@ -246,7 +246,7 @@ fn a_conflict_is_one_for_good_even_when_nothing_differs_any_more() {
 fn a_dataset_that_was_one_too_many_stays_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let none = Rules { limits: Limits { datasets: 0, ..Limits::default() }, ..Rules::default() };
+    let none = DatasetRules { limits: Limits { datasets: 0, ..Limits::default() }, ..DatasetRules::default() };
     let first = patch(1, "phone", &[("a", Op::Put, "1")]);
     assert!(matches!(write_at(&store, &first, &none, 0), Decision::Refused(RefusalCode::TooManyDatasets, _)));
     write(&store, &patch(2, "phone", &[("a", Op::Put, "2")]));

@@ -20,7 +20,7 @@ use super::redb_engine::Redb;
 use super::sled_engine::{SEGMENT_BYTES, Sled};
 use super::space::Space;
 use super::tree::Tree;
-use super::{Batch, Bytes, Committed, Config, EngineError, Kind, ROW_BYTES, guarded, sled_log};
+use super::{Batch, Bytes, Committed, EngineConfig, EngineError, Kind, ROW_BYTES, guarded, sled_log};
 
 type Opened = Result<Box<dyn Engine>, EngineError>;
 
@@ -43,7 +43,7 @@ enum Storage {
     Disk {
         folder: Folder,
         space: Arc<Space>,
-        config: Config,
+        config: EngineConfig,
         sizes: Sizes,
         /// Whether the tree has panicked while rows were moved into it.
         panicked: Arc<AtomicBool>,
@@ -68,13 +68,13 @@ struct Sizes {
 impl Handle {
     /// Opens or makes the store in a folder. Fails if another process holds it, if it is another engine's, if the disk does, or if its files
     /// are damaged.
-    pub fn open(folder: &Path, config: &Config) -> Result<Handle, EngineError> {
+    pub fn open(folder: &Path, config: &EngineConfig) -> Result<Handle, EngineError> {
         let sizes = Sizes { segment_bytes: SEGMENT_BYTES, long_log: LONG_LOG, journal: Bounds::of(config.journal_mib) };
         Handle::open_with(folder, config, sizes)
     }
 
     /// The same with other sizes; a folder keeps that of its segments.
-    fn open_with(folder: &Path, config: &Config, sizes: Sizes) -> Result<Handle, EngineError> {
+    fn open_with(folder: &Path, config: &EngineConfig, sizes: Sizes) -> Result<Handle, EngineError> {
         let space = Arc::new(Space::new(folder, config.reserve_mib));
         let folder = Folder::take(folder, config.engine, &config.address)?;
         let commits = Commits::noted(folder.path())?;

@@ -48,7 +48,7 @@ pub type Bytes = Vec<u8>;
 
 /// How the store keeps its rows.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub struct EngineConfig {
     /// Which engine. A folder keeps the one that it was made with.
     pub engine: Kind,
     /// The engine's page cache, in MiB of pages as they are on disk; in memory sled takes two to three times as much.
@@ -62,17 +62,17 @@ pub struct Config {
     pub address: String,
 }
 
-impl Config {
+impl EngineConfig {
     /// The default, with this much cache.
-    pub const fn cached(cache_mib: u64) -> Config {
+    pub const fn cached(cache_mib: u64) -> EngineConfig {
         // The reserve holds several of sled's segments (8 MiB) and of the committer's groups (16 MiB): opening again must be possible.
-        Config { engine: Kind::Sled, cache_mib, journal_mib: 8, reserve_mib: 64, address: String::new() }
+        EngineConfig { engine: Kind::Sled, cache_mib, journal_mib: 8, reserve_mib: 64, address: String::new() }
     }
 }
 
-impl Default for Config {
-    fn default() -> Config {
-        Config::cached(256)
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig::cached(256)
     }
 }
 

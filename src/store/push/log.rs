@@ -9,11 +9,11 @@ use super::super::{Identity, Store, StoreError, keys, rows};
 use super::{LogRow, PurseRow};
 
 /// Entries of a device's log: a week of a phone that is woken three times a day, and a good look at one that is in trouble.
-pub const LOG_ENTRIES: u64 = 64;
+pub const DELIVERY_LOG_ENTRIES: u64 = 64;
 
 /// An entry. Several of the same kind in a row are one, with a count.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogEntry {
+pub struct DeliveryLogEntry {
     /// When the first of them was, in milliseconds since 1970 (UTC).
     pub first_ms: u64,
     /// When the last of them was.
@@ -23,12 +23,12 @@ pub struct LogEntry {
     /// The dataset that the last one was about, and its version.
     pub about: Option<(DatasetName, u64)>,
     /// What happened.
-    pub told: Told,
+    pub told: DeliveryStatus,
 }
 
 /// What happened to a wake.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Told {
+pub enum DeliveryStatus {
     /// The gateway took it: silent or shown, with its id for it.
     Accepted {
         /// Whether it is shown.
@@ -48,24 +48,24 @@ pub enum Told {
     Changed(String),
 }
 
-impl LogEntry {
+impl DeliveryLogEntry {
     /// A single one.
-    pub fn now(now_ms: u64, about: Option<(DatasetName, u64)>, told: Told) -> LogEntry {
-        LogEntry { first_ms: now_ms, at_ms: now_ms, count: 1, about, told }
+    pub fn now(now_ms: u64, about: Option<(DatasetName, u64)>, told: DeliveryStatus) -> DeliveryLogEntry {
+        DeliveryLogEntry { first_ms: now_ms, at_ms: now_ms, count: 1, about, told }
     }
 }
 
-impl Told {
+impl DeliveryStatus {
     /// Whether two in a row are told as one: only what did not happen repeats itself without end.
-    fn repeats(&self, before: &Told) -> bool {
-        matches!((before, self), (Told::None(one), Told::None(other)) if one == other)
-            || matches!((before, self), (Told::Later(one, _), Told::Later(other, _)) if one == other)
+    fn repeats(&self, before: &DeliveryStatus) -> bool {
+        matches!((before, self), (DeliveryStatus::None(one), DeliveryStatus::None(other)) if one == other)
+            || matches!((before, self), (DeliveryStatus::Later(one, _), DeliveryStatus::Later(other, _)) if one == other)
     }
 }
 
 impl Store {
     /// The log of a device, the newest first.
-    pub fn push_log(&self, identity: &Identity, device: &DeviceId) -> Result<Vec<LogEntry>, StoreError> {
+    pub fn push_log(&self, identity: &Identity, device: &DeviceId) -> Result<Vec<DeliveryLogEntry>, StoreError> {
         let prefix = keys::wake_log(identity, device);
         let mut found = Vec::new();
         for (_, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
@@ -78,7 +78,7 @@ impl Store {
 
 impl Group<'_> {
     /// Adds to a device's log.
-    pub fn log_wake(&mut self, identity: &Identity, device: &DeviceId, entry: LogEntry) -> Result<(), StoreError> {
+    pub fn log_wake(&mut self, identity: &Identity, device: &DeviceId, entry: DeliveryLogEntry) -> Result<(), StoreError> {
         let mut purse = self.purse(identity, device)?;
         let last = match purse.entries {
             0 => None,
@@ -87,7 +87,7 @@ impl Group<'_> {
         let last = last.map(|row| rows::decode::<LogRow>(&row)).transpose()?.filter(|row| row.number == purse.entries);
         let row = match last {
             Some(LogRow { number, entry: before }) if entry.told.repeats(&before.told) => {
-                LogRow { number, entry: LogEntry { first_ms: before.first_ms, count: before.count + 1, ..entry } }
+                LogRow { number, entry: DeliveryLogEntry { first_ms: before.first_ms, count: before.count + 1, ..entry } }
             }
             _ => {
                 purse.entries += 1;
@@ -107,5 +107,5 @@ impl Group<'_> {
 }
 
 fn slot(number: u64) -> u16 {
-    (number % LOG_ENTRIES) as u16
+    (number % DELIVERY_LOG_ENTRIES) as u16
 }

@@ -13,11 +13,11 @@ mod registrations;
 mod round;
 mod rows;
 
-pub use log::{LOG_ENTRIES, LogEntry, Told};
-pub use owed::Owed;
-pub use registrations::{Registering, Seen as SeenDevice};
-pub use round::{Fate, Round, Settled, Sleeper, Visit};
-pub use rows::{Bucket, Dead, Purse};
+pub use log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
+pub use owed::Debt;
+pub use registrations::{LastSeen, RegisterOutcome};
+pub use round::{DueIdentity, TokenDisposition, WakeResult, WakeRound, WakeTarget};
+pub use rows::{DeadToken, PushBudget, TokenBucket};
 
 pub(super) use registrations::bindings;
 pub(super) use round::unwoken;

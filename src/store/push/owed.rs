@@ -9,7 +9,7 @@ use super::OwedRow;
 
 /// A version of a dataset that somebody may be owed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct Debt {
     /// Which dataset.
     pub dataset: DatasetName,
     /// Its newest version.
@@ -24,10 +24,10 @@ pub struct Owed {
     pub changed_ms: u64,
 }
 
-impl Owed {
-    pub(super) fn of(dataset: DatasetName, row: OwedRow) -> Owed {
+impl Debt {
+    pub(super) fn of(dataset: DatasetName, row: OwedRow) -> Debt {
         let OwedRow { version, writer, others_version, at_ms: _, first_ms, changed_ms } = row;
-        Owed { dataset, version, writer, others_version, first_ms, changed_ms }
+        Debt { dataset, version, writer, others_version, first_ms, changed_ms }
     }
 
     /// The newest version that a device did not write itself.
@@ -106,7 +106,7 @@ impl Group<'_> {
 
     /// Ends all that is owed to an identity's devices: they are another's now.
     pub(in crate::store) fn forget_owed(&self, identity: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        let prefix = keys::owned(keys::Kind::Owed, identity);
+        let prefix = keys::owned(keys::Kind::Debt, identity);
         for (key, row) in self.view.scan(&prefix)? {
             let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
             let row: OwedRow = rows::decode(&row)?;

@@ -7,11 +7,11 @@ use super::super::commit::Group;
 use super::super::engine::{Batch, Bytes};
 use super::super::keys::Kind;
 use super::super::{Identity, Store, StoreError, keys, rows};
-use super::{LogEntry, PushRow, Told};
+use super::{DeliveryLogEntry, DeliveryStatus, PushRow};
 
 /// What became of the wish to register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Registering {
+pub enum RegisterOutcome {
     /// It stands.
     Done,
     /// There is no such identity.
@@ -20,7 +20,7 @@ pub enum Registering {
 
 /// A registered device, and when it was last seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct LastSeen {
     /// Whose.
     pub identity: Identity,
     /// Which device.
@@ -60,19 +60,19 @@ impl Store {
         if row.seen_ms.saturating_add(after_ms) <= now_ms {
             return Ok(true);
         }
-        let prefix = keys::owned(Kind::Owed, identity);
+        let prefix = keys::owned(Kind::Debt, identity);
         Ok(!self.engine.scan(&prefix, &keys::after(&prefix), 1)?.is_empty())
     }
 
     /// Registered devices after one of them, in the order of the store: up to `limit`.
-    pub fn registrations(&self, after: Option<&Seen>, limit: usize) -> Result<Vec<Seen>, StoreError> {
+    pub fn registrations(&self, after: Option<&LastSeen>, limit: usize) -> Result<Vec<LastSeen>, StoreError> {
         let prefix = keys::kind(Kind::Push);
         let start = after.map_or(prefix.clone(), |last| keys::after(&keys::push(&last.identity, &last.device)));
         let rows = self.engine.scan(&start, &keys::after(&prefix), limit)?;
         let one = |(key, row): &(Bytes, Bytes)| {
             let mut parts = keys::Parts::after(key, &prefix)?;
             let (identity, device) = (Identity::from(parts.name()?), parts.device()?);
-            Ok(Seen { identity, device, at_ms: rows::decode::<PushRow>(row)?.seen_ms })
+            Ok(LastSeen { identity, device, at_ms: rows::decode::<PushRow>(row)?.seen_ms })
         };
         rows.iter().map(one).collect()
     }
@@ -86,13 +86,13 @@ impl Group<'_> {
         device: &DeviceId,
         registration: &Registration,
         now_ms: u64,
-    ) -> Result<Registering, StoreError> {
+    ) -> Result<RegisterOutcome, StoreError> {
         let Some(pool) = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
-            return Ok(Registering::NoIdentity);
+            return Ok(RegisterOutcome::NoIdentity);
         };
         // It may have been revoked after it was let in. Its session is about to be told.
         if self.is_revoked(identity, device)? {
-            return Ok(Registering::NoIdentity);
+            return Ok(RegisterOutcome::NoIdentity);
         }
         let Registration { target, app, datasets, shown } = registration.clone();
         let bound = binding(&pool, &target);
@@ -101,8 +101,8 @@ impl Group<'_> {
             let owner = Identity::from(owner.as_str());
             if (&owner, &other) != (identity, device) {
                 self.unregister(&owner, &other)?;
-                let told = Told::Changed("the token was registered by another device, and moved there".to_owned());
-                self.log_wake(&owner, &other, LogEntry::now(now_ms, None, told))?;
+                let told = DeliveryStatus::Changed("the token was registered by another device, and moved there".to_owned());
+                self.log_wake(&owner, &other, DeliveryLogEntry::now(now_ms, None, told))?;
             }
         }
         let before = self.registration(identity, device)?;
@@ -123,8 +123,12 @@ impl Group<'_> {
         ];
         self.view.decide(Batch { guards: Vec::new(), rows });
         self.count_pushes(identity, 1)?;
-        self.log_wake(identity, device, LogEntry::now(now_ms, None, Told::Changed(format!("registered with {provider}"))))?;
-        Ok(Registering::Done)
+        self.log_wake(
+            identity,
+            device,
+            DeliveryLogEntry::now(now_ms, None, DeliveryStatus::Changed(format!("registered with {provider}"))),
+        )?;
+        Ok(RegisterOutcome::Done)
     }
 
     /// Takes a device's registration away, and its token from it. What it was woken for, and its log, stay.
@@ -155,8 +159,8 @@ impl Group<'_> {
             return Ok(false);
         }
         self.unregister(identity, device)?;
-        let told = Told::Changed("the registration was dropped: the device was not seen for too long".to_owned());
-        self.log_wake(identity, device, LogEntry::now(now_ms, None, told))?;
+        let told = DeliveryStatus::Changed("the registration was dropped: the device was not seen for too long".to_owned());
+        self.log_wake(identity, device, DeliveryLogEntry::now(now_ms, None, told))?;
         Ok(true)
     }
 
@@ -168,7 +172,7 @@ impl Group<'_> {
         device: &DeviceId,
         failed: &PushTarget,
         since_ms: Option<u64>,
-        dead: super::Dead,
+        dead: super::DeadToken,
     ) -> Result<bool, StoreError> {
         let key = keys::push(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(false) };

@@ -10,24 +10,24 @@ use super::super::keys::{self, Kind};
 use super::super::rows::{self, AckRow, IdentityRow};
 use super::super::view::View;
 use super::super::{Identity, Store, StoreError};
-use super::{Dead, LogEntry, Owed, OwedRow, Purse, PurseRow, PushRow};
+use super::{DeadToken, Debt, DeliveryLogEntry, OwedRow, PurseRow, PushBudget, PushRow};
 
 /// An identity to which something may be owed.
 #[derive(Clone, Debug)]
-pub struct Round {
+pub struct WakeRound {
     /// Whose.
     pub identity: Identity,
     /// Of which pool.
     pub pool: String,
     /// What may be owed.
-    pub owed: Vec<Owed>,
+    pub owed: Vec<Debt>,
     /// To whom.
-    pub sleepers: Vec<Sleeper>,
+    pub sleepers: Vec<WakeTarget>,
 }
 
 /// A device with a registration.
 #[derive(Clone, Debug)]
-pub struct Sleeper {
+pub struct WakeTarget {
     /// Which.
     pub device: DeviceId,
     /// Who wakes it.
@@ -35,7 +35,7 @@ pub struct Sleeper {
     /// Where it is reached; `None`: its token is dead.
     pub target: Option<PushTarget>,
     /// Since when and why it is dead.
-    pub dead: Option<Dead>,
+    pub dead: Option<DeadToken>,
     /// For which app.
     pub app: String,
     /// Of which datasets a change wakes it; `None`: of all.
@@ -51,12 +51,12 @@ pub struct Sleeper {
     /// What it was woken for, for each of them.
     pub woken: Vec<u64>,
     /// What it may be sent.
-    pub purse: Purse,
+    pub purse: PushBudget,
 }
 
 /// An identity that is due, and where the next visit goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Visit {
+pub struct DueIdentity {
     /// Whose.
     pub identity: Identity,
     /// Of the date, in milliseconds since 1970 (UTC).
@@ -66,22 +66,22 @@ pub struct Visit {
 
 /// What became of a device in a visit.
 #[derive(Clone, Debug)]
-pub struct Settled {
+pub struct WakeResult {
     /// Which.
     pub device: DeviceId,
     /// Versions that it needs not be woken for any more.
     pub woken: Vec<(DatasetName, u64)>,
     /// What it may be sent from now on.
-    pub purse: Purse,
+    pub purse: PushBudget,
     /// What happened to its token.
-    pub fate: Fate,
+    pub fate: TokenDisposition,
     /// For its log.
-    pub entry: LogEntry,
+    pub entry: DeliveryLogEntry,
 }
 
 /// What a wake means for the token that it went to.
 #[derive(Clone, Debug)]
-pub enum Fate {
+pub enum TokenDisposition {
     /// Nothing.
     Stands,
     /// It is of the provider's other environment.
@@ -124,11 +124,11 @@ impl Rows for Handle {
 }
 
 /// `None`: nobody is owed anything.
-fn round(rows: &impl Rows, identity: &Identity) -> Result<Option<Round>, StoreError> {
-    let prefix = keys::owned(Kind::Owed, identity);
+fn round(rows: &impl Rows, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
+    let prefix = keys::owned(Kind::Debt, identity);
     let mut owed = Vec::new();
     for (key, row) in rows.rows(&prefix)? {
-        owed.push(Owed::of(keys::Parts::after(&key, &prefix)?.dataset()?, rows::decode::<OwedRow>(&row)?));
+        owed.push(Debt::of(keys::Parts::after(&key, &prefix)?.dataset()?, rows::decode::<OwedRow>(&row)?));
     }
     if owed.is_empty() {
         return Ok(None);
@@ -136,10 +136,10 @@ fn round(rows: &impl Rows, identity: &Identity) -> Result<Option<Round>, StoreEr
     let row = rows.row(&keys::identity(identity))?.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
     let pool = row.map_or_else(String::new, |row| row.pool);
     let sleepers = sleepers(rows, identity, &owed)?;
-    Ok(Some(Round { identity: identity.clone(), pool, owed, sleepers }))
+    Ok(Some(WakeRound { identity: identity.clone(), pool, owed, sleepers }))
 }
 
-fn sleepers(rows: &impl Rows, identity: &Identity, owed: &[Owed]) -> Result<Vec<Sleeper>, StoreError> {
+fn sleepers(rows: &impl Rows, identity: &Identity, owed: &[Debt]) -> Result<Vec<WakeTarget>, StoreError> {
     let prefix = keys::owned(Kind::Push, identity);
     let mut sleepers = Vec::new();
     for (key, row) in rows.rows(&prefix)? {
@@ -153,14 +153,27 @@ fn sleepers(rows: &impl Rows, identity: &Identity, owed: &[Owed]) -> Result<Vec<
             woken.push(purse.paid.iter().find(|(dataset, _)| *dataset == one.dataset).map_or(0, |(_, version)| *version));
         }
         let purse = purse.purse;
-        sleepers.push(Sleeper { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, acknowledged, woken, purse });
+        sleepers.push(WakeTarget {
+            device,
+            provider,
+            target,
+            dead,
+            app,
+            datasets,
+            shown,
+            registered_ms,
+            seen_ms,
+            acknowledged,
+            woken,
+            purse,
+        });
     }
     Ok(sleepers)
 }
 
 impl Store {
     /// Identities that are due by a date, after a visit: up to `limit` dates of datasets, so one may be named more than once.
-    pub fn wakes_due(&self, after: Option<&Visit>, until_ms: u64, limit: usize) -> Result<Vec<Visit>, StoreError> {
+    pub fn wakes_due(&self, after: Option<&DueIdentity>, until_ms: u64, limit: usize) -> Result<Vec<DueIdentity>, StoreError> {
         let prefix = keys::kind(Kind::WakeDue);
         let start = after.map_or(prefix.clone(), |last| [last.at.as_slice(), &[0]].concat());
         let end = keys::wake_due_until(until_ms);
@@ -172,43 +185,43 @@ impl Store {
     }
 
     /// Identities with a date from a moment on: up to `limit` dates.
-    pub fn wakes_from(&self, at_ms: u64, limit: usize) -> Result<Vec<Visit>, StoreError> {
+    pub fn wakes_from(&self, at_ms: u64, limit: usize) -> Result<Vec<DueIdentity>, StoreError> {
         let prefix = keys::kind(Kind::WakeDue);
         let rows = self.engine.scan(&keys::wake_due_until(at_ms), &keys::after(&prefix), limit)?;
         rows.into_iter().map(|(key, _)| visit(&prefix, key)).collect()
     }
 
     /// What is owed to an identity's devices; `None`: nothing.
-    pub fn round(&self, identity: &Identity) -> Result<Option<Round>, StoreError> {
+    pub fn round(&self, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
         round(&*self.engine, identity)
     }
 
     /// The registered devices of an identity, whether anything is owed to them or not.
-    pub fn sleepers(&self, identity: &Identity) -> Result<Vec<Sleeper>, StoreError> {
+    pub fn sleepers(&self, identity: &Identity) -> Result<Vec<WakeTarget>, StoreError> {
         sleepers(&*self.engine, identity, &[])
     }
 }
 
-fn visit(prefix: &[u8], key: Bytes) -> Result<Visit, StoreError> {
+fn visit(prefix: &[u8], key: Bytes) -> Result<DueIdentity, StoreError> {
     let mut parts = keys::Parts::after(&key, prefix)?;
     let (at_ms, identity) = (parts.version()?, Identity::from(parts.name()?));
-    Ok(Visit { identity, at_ms, at: key })
+    Ok(DueIdentity { identity, at_ms, at: key })
 }
 
 impl Group<'_> {
     /// What is owed to an identity's devices, as the group sees it.
-    pub fn round(&self, identity: &Identity) -> Result<Option<Round>, StoreError> {
+    pub fn round(&self, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
         round(&self.view, identity)
     }
 
     /// Keeps what became of a device in a visit.
-    pub fn settle(&mut self, identity: &Identity, settled: Settled, now_ms: u64) -> Result<(), StoreError> {
-        let Settled { device, woken, purse, fate, entry } = settled;
+    pub fn settle(&mut self, identity: &Identity, settled: WakeResult, now_ms: u64) -> Result<(), StoreError> {
+        let WakeResult { device, woken, purse, fate, entry } = settled;
         match fate {
-            Fate::Stands => {}
-            Fate::Turned(target) => self.turn(identity, &device, &target)?,
-            Fate::Died { failed, since_ms, reason } => {
-                self.bury(identity, &device, &failed, since_ms, Dead { at_ms: now_ms, reason })?;
+            TokenDisposition::Stands => {}
+            TokenDisposition::Turned(target) => self.turn(identity, &device, &target)?,
+            TokenDisposition::Died { failed, since_ms, reason } => {
+                self.bury(identity, &device, &failed, since_ms, DeadToken { at_ms: now_ms, reason })?;
             }
         }
         let mut row = self.purse(identity, &device)?;
@@ -225,7 +238,7 @@ impl Group<'_> {
     }
 
     /// Ends a visit: each dataset that it saw at a version gets its next date, or nothing of it is owed any more.
-    pub fn end_visit(&mut self, identity: &Identity, seen: &[Owed], dates: &[(DatasetName, Option<u64>)]) -> Result<(), StoreError> {
+    pub fn end_visit(&mut self, identity: &Identity, seen: &[Debt], dates: &[(DatasetName, Option<u64>)]) -> Result<(), StoreError> {
         for owed in seen {
             self.visited(identity, &owed.dataset, owed.version)?;
         }
@@ -238,7 +251,7 @@ impl Group<'_> {
 
     /// What devices were woken for of datasets of which nothing is owed is not needed any more.
     fn forget_woken(&mut self, identity: &Identity, ended: &HashSet<&DatasetName>) -> Result<(), StoreError> {
-        let prefix = keys::owned(Kind::Purse, identity);
+        let prefix = keys::owned(Kind::PushBudget, identity);
         let mut batch = Batch::default();
         for (key, row) in self.view.scan(&prefix)? {
             let mut row: PurseRow = rows::decode(&row)?;

@@ -16,12 +16,12 @@ pub(in crate::store) struct PushRow {
     pub shown: bool,
     pub registered_ms: u64,
     pub seen_ms: u64,
-    pub dead: Option<Dead>,
+    pub dead: Option<DeadToken>,
 }
 
 /// A token that its provider calls dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Dead {
+pub struct DeadToken {
     /// Since when it is not used, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
     /// What the provider said.
@@ -46,18 +46,18 @@ pub(in crate::store) struct OwedRow {
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub(in crate::store) struct PurseRow {
     pub paid: Vec<(DatasetName, u64)>,
-    pub purse: Purse,
+    pub purse: PushBudget,
     /// Entries of its log that were ever made.
     pub entries: u64,
 }
 
 /// What a device may still be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Purse {
+pub struct PushBudget {
     /// Silent wakes.
-    pub silent: Bucket,
+    pub silent: TokenBucket,
     /// Wakes that are shown.
-    pub shown: Bucket,
+    pub shown: TokenBucket,
     /// Failures in a row.
     pub failures: u32,
     /// Nothing before this moment, in milliseconds since 1970 (UTC).
@@ -66,7 +66,7 @@ pub struct Purse {
 
 /// A token bucket: how much was taken of it, in millionths, as of when.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Bucket {
+pub struct TokenBucket {
     /// Millionths of a wake that are missing.
     pub missing_micro: u64,
     /// When, in milliseconds since 1970 (UTC).
@@ -77,5 +77,5 @@ pub struct Bucket {
 #[derive(Clone, Serialize, Deserialize)]
 pub(in crate::store) struct LogRow {
     pub number: u64,
-    pub entry: super::LogEntry,
+    pub entry: super::DeliveryLogEntry,
 }

@@ -5,7 +5,7 @@ use driftless_protocol::{Epoch, Op, Position};
 use super::erasing::{fill, work};
 use crate::store::keys::Kind;
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
-use crate::store::{Damage, NoCopy, RestoreError, Start, Store, Ticket, restore};
+use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
 
 /// A copy that is made while somebody does something between its steps.
 fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
@@ -23,7 +23,7 @@ fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
     bytes
 }
 
-fn begin(store: &Store) -> (Ticket, Vec<u8>) {
+fn begin(store: &Store) -> (BackupTicket, Vec<u8>) {
     let mut group = store.group();
     let (ticket, part) = group.begin_backup(7).expect("begins").expect("is alone");
     group.commit().expect("commits");
@@ -87,7 +87,7 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
         .start(&me(), &dataset(), Some(&Position { epoch: epoch.clone(), version }.into()))
         .expect("reads")
     {
-        Start::Reset { shared, .. } => shared,
+        ReadStart::Reset { shared, .. } => shared,
         other => panic!("{other:?}"),
     };
     assert_eq!(shared(&copy, &epoch("first"), 3), Some(2), "the device has seen 3, here is 2");
@@ -109,7 +109,7 @@ fn a_damaged_backup_makes_no_store_and_says_where() {
     let at = bytes.len() / 2;
     flipped[at] ^= 1;
     let error = restored(folder.path(), &flipped, "flipped").err().expect("is refused");
-    assert!(matches!(error, RestoreError::Damaged(Damage::Block { .. })), "{error}");
+    assert!(matches!(error, RestoreError::Damaged(BackupDamage::Block { .. })), "{error}");
     assert!(error.to_string().contains("at byte"), "{error}");
     assert!(restored(folder.path(), &bytes[..bytes.len() - 1], "cut").is_err());
     assert!(!folder.path().join("flipped").exists() && !folder.path().join("cut").exists());
@@ -124,13 +124,13 @@ fn there_is_one_copy_at_a_time_and_who_goes_makes_room() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let (ticket, _) = begin(&store);
-    assert_eq!(store.group().begin_backup(7).expect("reads").err(), Some(NoCopy::Busy));
+    assert_eq!(store.group().begin_backup(7).expect("reads").err(), Some(BackupRefused::Busy));
     drop(ticket);
     let (second, _) = begin(&store);
     let mut group = store.group();
     assert!(group.continue_backup(&second).expect("reads").expect("goes on").last);
     group.commit().expect("commits");
-    assert_eq!(store.group().continue_backup(&second).expect("reads").err(), Some(NoCopy::TooSlow), "it has ended");
+    assert_eq!(store.group().continue_backup(&second).expect("reads").err(), Some(BackupRefused::TooSlow), "it has ended");
 }
 
 #[test]

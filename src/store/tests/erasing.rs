@@ -1,7 +1,7 @@
 use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
-use crate::store::{Decision, Erasing, Exported, Identity, LoginKey, Store, Worked, keys};
+use crate::store::{Decision, EraseStart, Exported, Identity, JobProgress, LoginKey, Store, keys};
 
 /// An identity with a row of every kind that it can own.
 pub(super) fn fill(store: &Store) {
@@ -30,7 +30,7 @@ pub(super) fn work(store: &Store, identity: &Identity) -> usize {
         let mut group = store.group();
         let worked = group.work(identity, &Default::default(), 9).expect("decides");
         group.commit().expect("commits");
-        if worked == Worked::Done {
+        if worked == JobProgress::Done {
             return step;
         }
     }
@@ -60,7 +60,7 @@ fn every_kind_of_row_is_there_to_be_erased() {
     let store = store(folder.path());
     fill(&store);
     let mut group = store.group();
-    assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
+    assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
     // Taken after the act began, so that the note of it is there, too.
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
@@ -82,7 +82,7 @@ fn an_erased_identity_leaves_no_trace_and_nobody_else_notices() {
     theirs.identity = other.clone();
     write(&store, &theirs);
     let mut group = store.group();
-    assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
+    assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
     // From the first batch on nobody comes in and nothing is written.
     assert_eq!(store.merged(&me()).expect("reads"), None);
@@ -96,7 +96,7 @@ fn an_erased_identity_leaves_no_trace_and_nobody_else_notices() {
     assert_eq!(store.works(9).expect("reads"), []);
     assert_eq!(export(&store, &other)["records"][0]["value"], 1);
     let mut group = store.group();
-    assert_eq!(group.erase(&me()).expect("decides"), Erasing::NoIdentity);
+    assert_eq!(group.erase(&me()).expect("decides"), EraseStart::NoIdentity);
 }
 
 #[test]
@@ -112,7 +112,7 @@ fn an_erasure_goes_in_bounded_steps_and_on_after_a_restart() {
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
     let mut group = opened.group();
-    assert_eq!(group.work(&me(), &Default::default(), 9).expect("decides"), Worked::Some);
+    assert_eq!(group.work(&me(), &Default::default(), 9).expect("decides"), JobProgress::Some);
     assert!(group.bytes() < 200_000, "one step of many");
     group.commit().expect("commits");
     drop(opened);

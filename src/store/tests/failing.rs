@@ -2,7 +2,7 @@ use driftless_protocol::Op;
 
 use crate::store::memory::{Call, Memory};
 use crate::store::support::{all, epoch, me, patch, sign_in};
-use crate::store::{Rules, Store, StoreError};
+use crate::store::{DatasetRules, Store, StoreError};
 
 #[test]
 fn a_store_whose_write_failed_is_closed_until_it_recovers() {
@@ -11,7 +11,7 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     sign_in(&store, "alice", &me());
     memory.fail_nth(Call::Flush, 1);
     let mut group = store.group();
-    group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &Rules::default(), 7).expect("is decided");
+    group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));
     assert!(store.is_failed());
     store.recover().expect("recovers");
@@ -29,7 +29,7 @@ fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();
-        group.write(patch(id, "phone", &[("a", Op::Put, "1")]), &Rules::default(), 7).expect("is decided");
+        group.write(patch(id, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
         assert!(group.commit().is_err());
         if store.is_failed() {
             store.recover().expect("recovers");

@@ -4,7 +4,7 @@ use driftless_protocol::Op;
 
 use super::reaping::reap;
 use crate::store::support::{all, dataset, device, me, patch, store};
-use crate::store::{Decision, Keeping, Rules, Store};
+use crate::store::{DatasetRules, Decision, RetentionPolicy, Store};
 
 /// What a store may take on disk that holds next to nothing: a few of the engine's segments of 8 MiB, which it writes anew in turn.
 const DISK_BYTES: u64 = 64 * 1024 * 1024;
@@ -18,8 +18,8 @@ fn rows(store: &Store) -> usize {
 fn rounds_of_create_and_remove_leave_a_small_constant() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let keep = Keeping { history_versions: 10, ..Keeping::default() };
-    let rules = Rules { keep, ..Rules::default() };
+    let keep = RetentionPolicy { history_versions: 10, ..RetentionPolicy::default() };
+    let rules = DatasetRules { keep, ..DatasetRules::default() };
     let mut now_ms = 1_790_000_000_000;
     let mut id = 0;
     let mut rounds = |count: u64| {

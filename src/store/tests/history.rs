@@ -2,10 +2,10 @@ use driftless_protocol::{Content, Op, Record, Value};
 
 use super::reaping::reap;
 use crate::store::support::{all, dataset, me, patch, store, write_at};
-use crate::store::{Decision, Identity, Keeping, NotKept, Rewound, Rules, Store, What};
+use crate::store::{DatasetRules, Decision, Identity, RetentionPolicy, RewindOutcome, Store, VersionNotKept, VersionOrigin};
 
 fn write(store: &Store, id: u64, name: &str, changes: &[(&str, Op, &str)]) {
-    let decision = write_at(store, &patch(id, name, changes), &Rules::default(), 1000 * id);
+    let decision = write_at(store, &patch(id, name, changes), &DatasetRules::default(), 1000 * id);
     assert!(matches!(decision, Decision::Written { .. }), "{decision:?}");
 }
 
@@ -21,13 +21,13 @@ fn said(records: &[Record]) -> Vec<String> {
     said
 }
 
-fn at(store: &Store, version: u64) -> Result<Vec<String>, NotKept> {
+fn at(store: &Store, version: u64) -> Result<Vec<String>, VersionNotKept> {
     store.at(&me(), &dataset(), version).expect("reads").map(|records| said(&records))
 }
 
-fn rewind(store: &Store, to: u64) -> Rewound {
+fn rewind(store: &Store, to: u64) -> RewindOutcome {
     let mut group = store.group();
-    let rewound = group.rewind(&me(), &dataset(), to, &Keeping::default(), 99).expect("decides");
+    let rewound = group.rewind(&me(), &dataset(), to, &RetentionPolicy::default(), 99).expect("decides");
     group.commit().expect("commits");
     rewound
 }
@@ -51,12 +51,12 @@ fn each_version_can_be_seen_listed_and_compared() {
     for (version, state) in STATES.iter().enumerate() {
         assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}");
     }
-    assert_eq!(at(&store, 6), Err(NotKept { oldest: 0, newest: 5 }));
+    assert_eq!(at(&store, 6), Err(VersionNotKept { oldest: 0, newest: 5 }));
 
     let history = store.history(&me(), &dataset(), None, 3).expect("reads");
     assert_eq!((history.version, history.oldest, history.steps.len()), (5, 0, 3));
     let [five, four, three] = &history.steps[..] else { panic!("three") };
-    assert_eq!((five.version, five.at_ms, five.device.as_str(), &five.what), (5, 5000, "phone", &What::Patch));
+    assert_eq!((five.version, five.at_ms, five.device.as_str(), &five.what), (5, 5000, "phone", &VersionOrigin::Patch));
     assert_eq!((four.touched[0].0.as_str(), four.touched[0].1), ("a", false));
     assert_eq!(three.touched.len(), 2);
     let earlier = store.history(&me(), &dataset(), Some(3), 9).expect("reads");
@@ -76,21 +76,21 @@ fn a_restore_is_a_version_like_any_other_and_can_be_taken_back() {
     story(&store);
     for version in [1, 0, 3, 5] {
         let before = store.version(&me(), &dataset()).expect("reads");
-        let Rewound::Written { version: made, .. } = rewind(&store, version) else { panic!("not restored to {version}") };
+        let RewindOutcome::Written { version: made, .. } = rewind(&store, version) else { panic!("not restored to {version}") };
         assert_eq!(made, before + 1);
         assert_eq!(at(&store, made).expect("kept"), STATES[version as usize]);
         let live: Vec<_> = all(&store).into_iter().filter(|record| record.content != Content::Removed).collect();
         assert_eq!(said(&live), STATES[version as usize], "what a device gets");
         let step = store.history(&me(), &dataset(), None, 1).expect("reads").steps.remove(0);
-        assert_eq!((step.device.as_str(), step.what), ("~operator", What::Restored(version)));
+        assert_eq!((step.device.as_str(), step.what), ("~operator", VersionOrigin::Restored(version)));
     }
     for (version, state) in STATES.iter().enumerate() {
         assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}, after all that");
     }
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.records, head.version), (2, 9));
-    assert_eq!(rewind(&store, 5), Rewound::Same);
-    assert!(matches!(rewind(&store, 99), Rewound::NotKept(NotKept { oldest: 0, newest: 9 })));
+    assert_eq!(rewind(&store, 5), RewindOutcome::Same);
+    assert!(matches!(rewind(&store, 99), RewindOutcome::VersionNotKept(VersionNotKept { oldest: 0, newest: 9 })));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_write_on_what_was_before_a_restore_conflicts() {
     let mut late = patch(6, "phone", &[("a", Op::Put, "6")]);
     late.changes[0].base = Some(5);
     assert!(
-        matches!(write_at(&store, &late, &Rules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1)))
+        matches!(write_at(&store, &late, &DatasetRules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1)))
     );
 }
 
@@ -110,14 +110,19 @@ fn a_write_on_what_was_before_a_restore_conflicts() {
 fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let keep = |versions, ms, bytes| Keeping { history_versions: versions, history_ms: ms, history_bytes: bytes, ..Keeping::default() };
+    let keep = |versions, ms, bytes| RetentionPolicy {
+        history_versions: versions,
+        history_ms: ms,
+        history_bytes: bytes,
+        ..RetentionPolicy::default()
+    };
     let large = format!("\"{}\"", "x".repeat(100_000));
     for id in 1..=20 {
         write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
     }
     let floor = || store.head(&me(), &dataset()).expect("reads").floor;
     let all_due = u64::MAX / 4;
-    let step = |keep: Keeping, now_ms| {
+    let step = |keep: RetentionPolicy, now_ms| {
         // The date is moved by hand: this story is about what goes, not when.
         let due = store.due(u64::MAX - 1, 1).expect("reads").remove(0);
         let mut group = store.group();
@@ -131,7 +136,7 @@ fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
     step(keep(15, 10_000, 550_000), 20_000);
     assert_eq!(floor(), 15, "550 kB of 100 kB each");
     assert_eq!(at(&store, 15).expect("kept")[1], "n=15");
-    assert_eq!(at(&store, 14), Err(NotKept { oldest: 15, newest: 20 }));
+    assert_eq!(at(&store, 14), Err(VersionNotKept { oldest: 15, newest: 20 }));
     reap(&store, &keep(0, 0, 0), u64::MAX / 2);
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.floor, head.history_bytes, head.due_ms), (20, 0, 0));
@@ -142,13 +147,13 @@ fn without_history_nothing_is_kept_and_turning_it_on_again_begins_anew() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     write(&store, 1, "phone", &[("a", Op::Put, "1")]);
-    let off = Rules { keep: Keeping { history_versions: 0, ..Keeping::default() }, ..Rules::default() };
+    let off = DatasetRules { keep: RetentionPolicy { history_versions: 0, ..RetentionPolicy::default() }, ..DatasetRules::default() };
     write_at(&store, &patch(2, "phone", &[("a", Op::Put, "2")]), &off, 2000);
-    assert_eq!(at(&store, 1), Err(NotKept { oldest: 2, newest: 2 }), "there is no way back over a version without history");
+    assert_eq!(at(&store, 1), Err(VersionNotKept { oldest: 2, newest: 2 }), "there is no way back over a version without history");
     write(&store, 3, "phone", &[("a", Op::Put, "3")]);
     assert_eq!(at(&store, 2).expect("kept"), ["a=2"]);
     assert_eq!(store.history(&me(), &dataset(), None, 9).expect("reads").steps.len(), 1);
-    reap(&store, &Keeping::default(), 3_600_000);
+    reap(&store, &RetentionPolicy::default(), 3_600_000);
     assert_eq!(at(&store, 2).expect("kept"), ["a=2"], "only what no one can see went");
 }
 
@@ -157,23 +162,23 @@ fn nobody_winds_back_what_is_not_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut group = store.group();
-    let rewound = group.rewind(&Identity::from("local:none"), &dataset(), 0, &Keeping::default(), 1).expect("decides");
-    assert_eq!(rewound, Rewound::NoIdentity);
+    let rewound = group.rewind(&Identity::from("local:none"), &dataset(), 0, &RetentionPolicy::default(), 1).expect("decides");
+    assert_eq!(rewound, RewindOutcome::NoIdentity);
 }
 
 #[test]
 fn a_restore_of_more_records_than_a_version_can_number_loses_none() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let rules = Rules { limits: driftless_protocol::Limits { records: 1 << 16, ..Default::default() }, ..Rules::default() };
+    let rules = DatasetRules { limits: driftless_protocol::Limits { records: 1 << 16, ..Default::default() }, ..DatasetRules::default() };
     for id in 1..=40 {
         let names: Vec<String> = (0..1000).map(|n| format!("k{id}.{n}")).collect();
         let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Put, "1")).collect();
         write_at(&store, &patch(id, "phone", &changes), &rules, 1000 * id);
     }
-    assert!(matches!(rewind(&store, 0), Rewound::Written { version: 42, records: 40_000 }), "two versions");
+    assert!(matches!(rewind(&store, 0), RewindOutcome::Written { version: 42, records: 40_000 }), "two versions");
     assert_eq!(all(&store).iter().filter(|record| record.content != Content::Removed).count(), 0);
-    assert!(matches!(rewind(&store, 40), Rewound::Written { version: 44, records: 40_000 }));
+    assert!(matches!(rewind(&store, 40), RewindOutcome::Written { version: 44, records: 40_000 }));
     let live = all(&store);
     assert_eq!(live.len(), 40_000);
     let places: std::collections::BTreeSet<_> = live.iter().map(|record| record.key.clone()).collect();

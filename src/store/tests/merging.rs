@@ -3,7 +3,9 @@ use driftless_protocol::{Content, DatasetName, Op, Value, limits};
 use super::erasing::work;
 use crate::merge::Policy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
-use crate::store::{Decision, Erasing, Identity, Linked, LoginKey, Merging, Patch, Policies, Rules, Store, What};
+use crate::store::{
+    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
+};
 
 fn guest() -> Identity {
     Identity::from("local:guest")
@@ -16,7 +18,7 @@ fn as_guest(patch: Patch) -> Patch {
 /// The user has theme, shared and only.user; the guest theme, shared, only.guest, and a dataset of its own.
 fn story(store: &Store) {
     sign_in(store, "guest", &guest());
-    let rules = Rules::default();
+    let rules = DatasetRules::default();
     write_at(store, &patch(1, "laptop", &[("theme", Op::Put, "\"user\""), ("shared", Op::Put, "1"), ("u", Op::Put, "1")]), &rules, 100);
     let theirs = patch(1, "phone", &[("theme", Op::Put, "\"guest\""), ("shared", Op::Put, "1"), ("g", Op::Put, "1"), ("r", Op::Put, "1")]);
     write_at(store, &as_guest(theirs), &rules, 200);
@@ -32,8 +34,8 @@ fn story(store: &Store) {
 
 fn merge(store: &Store, policy: Policy) {
     let mut group = store.group();
-    let policies = Policies { policy, datasets: Vec::new() };
-    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), Merging::Begun);
+    let policies = MergePolicies { policy, datasets: Vec::new() };
+    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), MergeStart::Begun);
     group.commit().expect("commits");
     work(store, &guest());
 }
@@ -54,7 +56,7 @@ fn a_guest_becomes_a_user_and_nothing_is_lost() {
         assert_eq!((value(&store, "u"), value(&store, "g"), value(&store, "r")), (Some(Value::from(1)), Some(Value::from(1)), None));
         let history = store.history(&me(), &dataset(), None, 1).expect("reads");
         let step = &history.steps[0];
-        assert_eq!((step.version, &step.what), (2, &What::Merged("local:guest".to_owned())));
+        assert_eq!((step.version, &step.what), (2, &VersionOrigin::Merged("local:guest".to_owned())));
         // The record that did not get its place is kept: as not taken, or as what was before.
         let before = store.at(&me(), &dataset(), 1).expect("reads").expect("kept");
         let kept = step.lost.iter().chain(&before).any(|record| record.content == Content::Value(Value::from(met)));
@@ -85,9 +87,9 @@ fn a_write_to_the_guest_after_it_began_is_not_taken_and_its_retry_is_applied_onc
     let count = |identity: Identity, id| Patch { identity, ..patch(id, "phone", &[("count", Op::Add, "1")]) };
     assert!(matches!(write(&store, &count(guest(), 4)), Decision::Written { .. }), "applied; its reply gets lost");
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
+    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
     // In the same group, behind it.
-    assert_eq!(group.write(count(guest(), 5), &Rules::default(), 300).expect("decides"), Decision::NoIdentity);
+    assert_eq!(group.write(count(guest(), 5), &DatasetRules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
     assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }), "even before its dataset came over");
     work(&store, &guest());
@@ -102,7 +104,7 @@ fn a_write_to_the_user_in_the_middle_meets_the_guests_records_or_comes_before_th
     let store = store(folder.path());
     story(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
+    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
     group.commit().expect("commits");
     assert!(matches!(write(&store, &patch(2, "laptop", &[("g", Op::Put, "\"user\"")])), Decision::Written { version: 2, .. }));
     work(&store, &guest());
@@ -116,12 +118,12 @@ fn what_cannot_be_merged_is_said() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut group = store.group();
-    let policies = Policies::default();
-    assert_eq!(group.merge(&me(), &me(), &policies).expect("decides"), Merging::Same);
-    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), Merging::NoIdentity(guest()));
+    let policies = MergePolicies::default();
+    assert_eq!(group.merge(&me(), &me(), &policies).expect("decides"), MergeStart::Same);
+    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), MergeStart::NoIdentity(guest()));
     let elsewhere = Identity::from("local:9");
     group.identity(LoginKey { pool: "other", issuer: "i", subject: "s" }, &elsewhere, 1).expect("decides");
-    assert_eq!(group.merge(&elsewhere, &me(), &policies).expect("decides"), Merging::OtherPool);
+    assert_eq!(group.merge(&elsewhere, &me(), &policies).expect("decides"), MergeStart::OtherPool);
 }
 
 #[test]
@@ -130,8 +132,8 @@ fn a_user_who_is_erased_while_a_guest_comes_in_takes_it_along() {
     let store = store(folder.path());
     story(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &Policies::default()).expect("decides");
-    assert_eq!(group.erase(&me()).expect("decides"), Erasing::Begun);
+    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
+    assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
     work(&store, &me());
     work(&store, &guest());
@@ -151,11 +153,11 @@ fn a_second_login_leads_to_the_same_identity() {
     sign_in(&store, "bob", &Identity::from("local:2"));
     let login = |subject| LoginKey { pool: "demo", issuer: "other", subject };
     let mut group = store.group();
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), Linked::Here);
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), Linked::Here, "again");
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here);
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here, "again");
     let bob = LoginKey { pool: "demo", issuer: "issuer", subject: "bob" };
-    assert_eq!(group.link(bob, &me()).expect("decides"), Linked::Elsewhere(Identity::from("local:2")));
-    assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), Linked::NoIdentity);
+    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::Elsewhere(Identity::from("local:2")));
+    assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), LinkResult::NoIdentity);
     group.commit().expect("commits");
     assert_eq!(store.identity(login("alice@other")).expect("reads"), Some(me()));
     let found = store.logins("demo", "alice@other", 9).expect("reads");
@@ -171,7 +173,7 @@ fn only_the_newest_merges_are_named() {
         let guest = Identity::from(format!("local:g{n}").as_str());
         sign_in(&store, &format!("g{n}"), &guest);
         let mut group = store.group();
-        assert_eq!(group.merge(&guest, &me(), &Policies::default()).expect("decides"), Merging::Begun);
+        assert_eq!(group.merge(&guest, &me(), &MergePolicies::default()).expect("decides"), MergeStart::Begun);
         group.commit().expect("commits");
         work(&store, &guest);
     }
@@ -190,7 +192,7 @@ fn a_chain_of_merges_brings_everything_to_its_end_whatever_step_comes_first() {
         sign_in(&store, "end", &end);
         for (from, into) in [(guest(), me()), (me(), end.clone())] {
             let mut group = store.group();
-            assert_eq!(group.merge(&from, &into, &Policies::default()).expect("decides"), Merging::Begun);
+            assert_eq!(group.merge(&from, &into, &MergePolicies::default()).expect("decides"), MergeStart::Begun);
             group.commit().expect("commits");
         }
         work(&store, &first);
@@ -210,7 +212,7 @@ fn every_kind_that_an_identity_owns_has_its_way_in_a_merge() {
         let goes_along = match owned.kind {
             // With the first batch.
             Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
-            Kind::Push | Kind::Purse | Kind::WakeLog | Kind::Owed => true,
+            Kind::Push | Kind::PushBudget | Kind::WakeLog | Kind::Debt => true,
             // With its dataset.
             Kind::Head | Kind::Ack => true,
             kind => crate::store::moving::PARTS.contains(&kind),

@@ -8,7 +8,7 @@ use crate::store::engine::memory::{Call, Memory};
 use crate::store::engine::{Batch, Handle};
 use crate::store::keys::Kind;
 use crate::store::support::{CONFIG, FORMAT_1, FORMAT_2, all, dataset, device, epoch, me, patch, rows_of, write};
-use crate::store::{Decision, Identity, Keeping, LoginKey, Start, Store, keys, migrate, rows};
+use crate::store::{Decision, Identity, LoginKey, ReadStart, RetentionPolicy, Store, keys, migrate, rows};
 
 fn old_store(folder: &std::path::Path, rows: &str) {
     fill(&Handle::open(folder, &CONFIG).expect("opens"), rows);
@@ -27,7 +27,7 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.version, head.tombstones, head.floor, head.horizon), (4, 2, 4, 0));
     let after = Position { epoch: epoch("first"), version: 1 };
-    assert!(matches!(store.start(&me(), &dataset(), Some(&after.into())), Ok(Start::After(_))));
+    assert!(matches!(store.start(&me(), &dataset(), Some(&after.into())), Ok(ReadStart::After(_))));
     let mut live: Vec<_> = all(&store).iter().map(|record| record.key.to_string()).collect();
     live.sort();
     assert_eq!(live, ["profile", "tags", "theme", "visits"]);
@@ -39,7 +39,10 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
     // And with what is new: history, tombstones that go, an identity that can be erased with its logins.
     assert_eq!(store.at(&me(), &dataset(), 4).expect("reads").expect("kept").len(), 4);
     assert_eq!(
-        reap(&store, &Keeping { tombstone_ms: 1, ..Keeping::default() }, 1_800_000_000_000).iter().map(|one| one.tombstones).sum::<u64>(),
+        reap(&store, &RetentionPolicy { tombstone_ms: 1, ..RetentionPolicy::default() }, 1_800_000_000_000)
+            .iter()
+            .map(|one| one.tombstones)
+            .sum::<u64>(),
         2
     );
     let mut group = store.group();

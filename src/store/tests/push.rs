@@ -3,7 +3,10 @@ use driftless_protocol::{Op, PushTarget, Registration};
 use super::erasing::work;
 use crate::merge::Policy;
 use crate::store::support::{dataset, device, me, patch, sign_in, store, write_at};
-use crate::store::{Admission, Dead, Fate, Identity, LogEntry, Merging, Patch, Policies, Purse, Registering, Rules, Settled, Store, Told};
+use crate::store::{
+    Admission, DatasetRules, DeadToken, DeliveryLogEntry, DeliveryStatus, Identity, MergePolicies, MergeStart, Patch, PushBudget,
+    RegisterOutcome, Store, TokenDisposition, WakeResult,
+};
 
 fn other() -> Identity {
     Identity::from("local:2")
@@ -16,7 +19,7 @@ fn registration(token: &str) -> Registration {
 fn register(store: &Store, identity: &Identity, name: &str, token: &str, now_ms: u64) {
     let mut group = store.group();
     group.admit(identity, &device(name), 10, 1).expect("decides");
-    assert_eq!(group.register(identity, &device(name), &registration(token), now_ms), Ok(Registering::Done));
+    assert_eq!(group.register(identity, &device(name), &registration(token), now_ms), Ok(RegisterOutcome::Done));
     group.commit().expect("commits");
 }
 
@@ -29,21 +32,21 @@ fn act<T>(store: &Store, act: impl FnOnce(&mut crate::store::Group<'_>) -> T) ->
 
 fn put(store: &Store, identity: &Identity, id: u64, name: &str, now_ms: u64) {
     let patch = Patch { identity: identity.clone(), ..patch(id, name, &[("k", Op::Put, &id.to_string())]) };
-    write_at(store, &patch, &Rules::default(), now_ms);
+    write_at(store, &patch, &DatasetRules::default(), now_ms);
 }
 
-fn said(store: &Store, identity: &Identity, name: &str) -> Vec<Told> {
+fn said(store: &Store, identity: &Identity, name: &str) -> Vec<DeliveryStatus> {
     store.push_log(identity, &device(name)).expect("reads").into_iter().map(|entry| entry.told).collect()
 }
 
-fn died(token: &str, since_ms: Option<u64>) -> Settled {
+fn died(token: &str, since_ms: Option<u64>) -> WakeResult {
     let failed = PushTarget::Fcm(token.to_owned());
-    Settled {
+    WakeResult {
         device: device("phone"),
         woken: Vec::new(),
-        purse: Purse::default(),
-        fate: Fate::Died { failed, since_ms, reason: "UNREGISTERED".to_owned() },
-        entry: LogEntry::now(9, None, Told::Dead("UNREGISTERED".to_owned())),
+        purse: PushBudget::default(),
+        fate: TokenDisposition::Died { failed, since_ms, reason: "UNREGISTERED".to_owned() },
+        entry: DeliveryLogEntry::now(9, None, DeliveryStatus::Dead("UNREGISTERED".to_owned())),
     }
 }
 
@@ -78,12 +81,12 @@ fn what_is_owed_is_there_after_a_restart_and_ends_only_by_a_visit() {
     drop(store_);
     let store = Store::open(folder.path(), &crate::store::support::CONFIG, &crate::store::support::epoch("first")).expect("opens");
     let round = store.round(&me()).expect("reads").expect("something is owed");
-    let paid = Settled {
+    let paid = WakeResult {
         device: device("phone"),
         woken: vec![(dataset(), 1)],
-        purse: Purse::default(),
-        fate: Fate::Stands,
-        entry: LogEntry::now(300, Some((dataset(), 1)), Told::Accepted { shown: false, id: None }),
+        purse: PushBudget::default(),
+        fate: TokenDisposition::Stands,
+        entry: DeliveryLogEntry::now(300, Some((dataset(), 1)), DeliveryStatus::Accepted { shown: false, id: None }),
     };
     // Something is written while the wake is on its way.
     put(&store, &me(), 2, "laptop", 250);
@@ -110,7 +113,7 @@ fn a_token_stands_with_one_device_and_moves_at_once() {
     assert!(store.registered(&other(), &device("phone-of-bob")).expect("reads").is_some());
     put(&store, &me(), 1, "laptop", 10);
     assert!(store.round(&me()).expect("reads").is_none(), "whoever has nobody to wake owes nothing");
-    assert!(matches!(&said(&store, &me(), "phone")[0], Told::Changed(why) if why.contains("another device")));
+    assert!(matches!(&said(&store, &me(), "phone")[0], DeliveryStatus::Changed(why) if why.contains("another device")));
     // Whoever has it now gives it back by another one, and both stand.
     register(&store, &other(), "phone-of-bob", "token-2", 3);
     register(&store, &me(), "phone", "token", 4);
@@ -132,7 +135,7 @@ fn a_token_goes_only_if_it_is_still_the_one_that_failed_and_was_not_registered_s
     settle(died("new", Some(100)));
     assert_eq!(store.registered(&me(), &device("phone")), Ok(None));
     let sleepers = store.sleepers(&me()).expect("reads");
-    assert_eq!(sleepers[0].dead, Some(Dead { at_ms: 200, reason: "UNREGISTERED".to_owned() }), "it can be seen");
+    assert_eq!(sleepers[0].dead, Some(DeadToken { at_ms: 200, reason: "UNREGISTERED".to_owned() }), "it can be seen");
     register(&store, &me(), "phone", "new", 300);
     assert!(store.registered(&me(), &device("phone")).expect("reads").is_some(), "registered again means fresh");
 }
@@ -147,7 +150,7 @@ fn a_revoked_device_comes_in_no_more_and_its_token_is_free() {
     assert_eq!(store.knows(&me(), &device("phone")), Ok(Some(Admission::Revoked)));
     assert_eq!(act(&store, |group| group.admit(&me(), &device("phone"), 10, 1)), Ok(Admission::Revoked));
     let again = act(&store, |group| group.register(&me(), &device("phone"), &registration("token"), 6));
-    assert_eq!(again, Ok(Registering::NoIdentity), "a request that was let in before");
+    assert_eq!(again, Ok(RegisterOutcome::NoIdentity), "a request that was let in before");
     assert_eq!(store.registered(&me(), &device("phone")), Ok(None));
     assert!(act(&store, |group| group.revoke(&me(), &device("phone"), None).expect("decides")));
     assert_eq!(store.knows(&me(), &device("phone")), Ok(Some(Admission::Admitted)));
@@ -175,18 +178,18 @@ fn a_device_that_was_not_seen_for_too_long_loses_its_registration() {
 fn the_log_is_bounded_and_repeats_itself_in_one_entry() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let log = |told: Told, at_ms| {
-        act(&store, |group| group.log_wake(&me(), &device("phone"), LogEntry::now(at_ms, None, told)).expect("decides"))
+    let log = |told: DeliveryStatus, at_ms| {
+        act(&store, |group| group.log_wake(&me(), &device("phone"), DeliveryLogEntry::now(at_ms, None, told)).expect("decides"))
     };
-    (0..5).for_each(|at| log(Told::None("budget".to_owned()), at));
-    (0..2).for_each(|at| log(Told::Accepted { shown: false, id: None }, 10 + at));
+    (0..5).for_each(|at| log(DeliveryStatus::None("budget".to_owned()), at));
+    (0..2).for_each(|at| log(DeliveryStatus::Accepted { shown: false, id: None }, 10 + at));
     let entries = store.push_log(&me(), &device("phone")).expect("reads");
     assert_eq!(entries.len(), 3, "what was sent is told one by one");
     assert_eq!((entries[2].count, entries[2].first_ms, entries[2].at_ms), (5, 0, 4));
-    (0..200).for_each(|at| log(Told::Dead(at.to_string()), at));
+    (0..200).for_each(|at| log(DeliveryStatus::Dead(at.to_string()), at));
     let entries = store.push_log(&me(), &device("phone")).expect("reads");
-    assert_eq!(entries.len() as u64, crate::store::LOG_ENTRIES);
-    assert_eq!(entries[0].told, Told::Dead("199".to_owned()));
+    assert_eq!(entries.len() as u64, crate::store::DELIVERY_LOG_ENTRIES);
+    assert_eq!(entries[0].told, DeliveryStatus::Dead("199".to_owned()));
 }
 
 #[test]
@@ -198,8 +201,8 @@ fn the_devices_of_a_merged_identity_are_woken_as_the_other_ones() {
     put(&store, &other(), 1, "tablet", 10);
     put(&store, &me(), 1, "laptop", 10);
     act(&store, |group| {
-        let policies = Policies { policy: Policy::Reject, datasets: Vec::new() };
-        assert_eq!(group.merge(&other(), &me(), &policies).expect("decides"), Merging::Begun);
+        let policies = MergePolicies { policy: Policy::Reject, datasets: Vec::new() };
+        assert_eq!(group.merge(&other(), &me(), &policies).expect("decides"), MergeStart::Begun);
     });
     work(&store, &other());
     assert!(store.round(&other()).expect("reads").is_none());
@@ -222,9 +225,11 @@ fn of_two_registrations_of_a_merged_device_the_one_that_can_be_woken_stays() {
         let (whose, token) = if dead_here { (me(), "mine") } else { (other(), "theirs") };
         act(&store, |group| group.settle(&whose, died(token, None), 200).expect("decides"));
         put(&store, &other(), 1, "tablet", 10);
-        let woken = Settled { woken: vec![(dataset(), 50)], fate: Fate::Stands, ..died("", None) };
+        let woken = WakeResult { woken: vec![(dataset(), 50)], fate: TokenDisposition::Stands, ..died("", None) };
         act(&store, |group| group.settle(&other(), woken, 200).expect("decides"));
-        act(&store, |group| group.merge(&other(), &me(), &Policies { policy: Policy::Reject, datasets: Vec::new() }).expect("decides"));
+        act(&store, |group| {
+            group.merge(&other(), &me(), &MergePolicies { policy: Policy::Reject, datasets: Vec::new() }).expect("decides")
+        });
         work(&store, &other());
         let round = store.round(&me()).expect("reads").expect("the merge is owed");
         let stays = round.sleepers[0].target.as_ref().map(|target| target.address().to_owned());

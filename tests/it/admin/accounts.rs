@@ -1,6 +1,6 @@
 //! All that belongs to a person: exported, erased.
 
-use driftless::store::{Config, Identity, Store};
+use driftless::store::{EngineConfig, Identity, Store};
 use driftless_protocol::{CloseCode, Epoch};
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ async fn an_erased_person_is_gone_at_once_and_for_good() {
 
     drop((again, bystander));
     server.stop().await;
-    let store = Store::open(&server.folder().join("store"), &Config::default(), &Epoch::new("unused").unwrap()).unwrap();
+    let store = Store::open(&server.folder().join("store"), &EngineConfig::default(), &Epoch::new("unused").unwrap()).unwrap();
     assert_eq!(store.works(10).unwrap(), []);
     let (document, rest) = store.export(&Identity::from(alice.as_str()), Default::default()).unwrap();
     assert!(rest.is_none());

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use driftless::store::Checker;
+use driftless::store::BackupChecker;
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
@@ -125,7 +125,7 @@ async fn there_is_one_backup_at_a_time_and_one_that_nobody_reads_makes_room() {
     // Whoever reads on gets all of it.
     let rest = operator::read(first).await;
     assert!(rest.whole, "{} bytes", rest.body.len());
-    assert!(Checker::begin(rest.body.as_slice()).unwrap().check().unwrap().bytes > 15_000_000);
+    assert!(BackupChecker::begin(rest.body.as_slice()).unwrap().check().unwrap().bytes > 15_000_000);
 
     let first = operator.begin("GET", "/backup", "").await;
     drop(first);

@@ -10,7 +10,7 @@ use driftless::auth::{MintClaims, mint};
 use driftless::clock::Clock;
 use driftless::config::{self, Config, Flags};
 use driftless::dev;
-use driftless::push::Post;
+use driftless::push::PushService;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -32,7 +32,7 @@ pub struct Server {
     pool: TestPool,
     ahead_ms: u64,
     address: SocketAddr,
-    post: Post,
+    post: PushService,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), AppError>>,
 }
@@ -111,7 +111,7 @@ impl Server {
     }
 
     /// Where it wakes devices: to put other credentials in place.
-    pub fn post(&self) -> &Post {
+    pub fn post(&self) -> &PushService {
         &self.post
     }
 
@@ -145,7 +145,7 @@ impl Server {
 /// A server that was just started.
 struct Started {
     address: SocketAddr,
-    post: Post,
+    post: PushService,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), AppError>>,
 }

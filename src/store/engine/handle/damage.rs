@@ -62,8 +62,8 @@ enum Damage {
     Cut(usize),
 }
 
-fn config(engine: Kind) -> Config {
-    Config { engine, cache_mib: 1, reserve_mib: 0, ..Config::default() }
+fn config(engine: Kind) -> EngineConfig {
+    EngineConfig { engine, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }
 }
 
 fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {

@@ -72,8 +72,8 @@ impl Drop for Disk {
     }
 }
 
-fn config(engine: Kind, reserve_mib: u64) -> Config {
-    Config { engine, cache_mib: 16, reserve_mib, ..Config::default() }
+fn config(engine: Kind, reserve_mib: u64) -> EngineConfig {
+    EngineConfig { engine, cache_mib: 16, reserve_mib, ..EngineConfig::default() }
 }
 
 fn key(n: u32, row: u32) -> Bytes {

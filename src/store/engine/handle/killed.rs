@@ -20,7 +20,7 @@ const ROUNDS: usize = 25;
 const KEYS: u64 = 150;
 
 fn open(folder: &Path, engine: Kind) -> Result<Handle, EngineError> {
-    Handle::open_with(folder, &Config { engine, cache_mib: 1, reserve_mib: 0, ..Config::default() }, SIZES)
+    Handle::open_with(folder, &EngineConfig { engine, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }, SIZES)
 }
 
 /// Numbers that look random and are the same in every process.

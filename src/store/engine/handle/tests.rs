@@ -3,7 +3,7 @@ use std::path::Path;
 use super::super::memory::{Call, Memory};
 use super::*;
 
-const CONFIG: Config = Config::cached(16);
+const CONFIG: EngineConfig = EngineConfig::cached(16);
 
 fn put(key: &str, value: &str) -> Batch {
     Batch { guards: Vec::new(), rows: vec![(key.into(), Some(value.into()))] }
@@ -157,7 +157,7 @@ fn a_row_over_the_bound_is_refused_and_fails_nothing() {
 fn each_engine_keeps_a_folder_and_opens_it_again() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
-        let config = Config { engine, ..CONFIG };
+        let config = EngineConfig { engine, ..CONFIG };
         let handle = Handle::open(folder.path(), &config).expect("opens");
         handle.commit(vec![put("a", "1")]).expect("commits");
         let second = Handle::open(folder.path(), &config).err().expect("is held").to_string();
@@ -165,7 +165,7 @@ fn each_engine_keeps_a_folder_and_opens_it_again() {
         drop(handle);
         assert_eq!(kept(&Handle::open(folder.path(), &config).expect("opens again"), "a").as_deref(), Some("1"));
         let other = if engine == Kind::Sled { Kind::Redb } else { Kind::Sled };
-        let refused = Handle::open(folder.path(), &Config { engine: other, ..CONFIG }).err().expect("is refused").to_string();
+        let refused = Handle::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
         assert!(refused.contains(&format!("set store.engine to \"{}\"", engine.name())), "{refused}");
     }
 }
@@ -175,7 +175,7 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let older = tempfile::tempdir().expect("folder");
-        let config = Config { engine, ..CONFIG };
+        let config = EngineConfig { engine, ..CONFIG };
         let open = || Handle::open(folder.path(), &config);
         let fill = |rows: std::ops::Range<u8>| {
             let handle = open().expect("opens");
@@ -199,7 +199,7 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
 fn a_folder_from_before_the_journal_gets_one() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
-        let config = Config { engine, ..CONFIG };
+        let config = EngineConfig { engine, ..CONFIG };
         Handle::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         super::super::journal::FILES.iter().for_each(|name| std::fs::remove_file(folder.path().join(name)).expect("is removed"));
         let mark = folder.path().join("engine");
@@ -221,7 +221,7 @@ fn a_folder_from_before_the_journal_gets_one() {
 fn a_folder_whose_data_is_gone_is_not_taken_for_a_new_one() {
     for engine in [Kind::Sled, Kind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
-        let config = Config { engine, ..CONFIG };
+        let config = EngineConfig { engine, ..CONFIG };
         Handle::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         std::fs::remove_file(folder.path().join(engine.data_file())).expect("is removed");
         let refused = Handle::open(folder.path(), &config).err().expect("is refused").to_string();
