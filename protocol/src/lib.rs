@@ -9,6 +9,8 @@
 //! `PROTOCOL.md` beside this crate is the normative text; a test holds the two together.
 //! This crate imports no other crate of the house and does no I/O.
 
+#![warn(missing_docs)]
+
 mod close;
 mod codec;
 pub mod limits;
