@@ -16,7 +16,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use driftless::dev;
-use driftless_client::{Connection, Settings, Tokens};
+use driftless_client::{Connection, Settings, TokenSource};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, ServerMessage, Value};
 
 const ROUNDS: usize = 2_000;
@@ -70,7 +70,7 @@ impl Server {
 
     async fn device(&self, person: &str, device: &str) -> Connection {
         let token = dev::token(person, 3600).unwrap();
-        let settings = Settings::new(&self.url, DeviceId::new(device).unwrap(), Tokens::fixed("")).unwrap();
+        let settings = Settings::new(&self.url, DeviceId::new(device).unwrap(), TokenSource::fixed("")).unwrap();
         Connection::connect(&settings, token).await.unwrap().0
     }
 }

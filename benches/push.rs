@@ -19,7 +19,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use driftless::auth::{MintClaims, mint};
 use driftless::dev::gateway::{Environment, Gateway};
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
-use driftless_client::{Connection, Settings, Tokens};
+use driftless_client::{Connection, Settings, TokenSource};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
 use tokio::runtime::Runtime;
 
@@ -158,7 +158,7 @@ impl Server {
     async fn device(&self, person: &str, device: &str) -> Connection {
         let now_s = unix_ms() / 1000;
         let claims = MintClaims { issuer: "bench", audience: "app", subject: person, issued_s: now_s, expires_s: now_s + 3600 };
-        let settings = Settings::new(&self.url, DeviceId::new(device).unwrap(), Tokens::fixed("")).unwrap();
+        let settings = Settings::new(&self.url, DeviceId::new(device).unwrap(), TokenSource::fixed("")).unwrap();
         Connection::connect(&settings, mint(SECRET, &claims).unwrap()).await.unwrap().0
     }
 

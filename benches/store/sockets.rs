@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use driftless::dev;
-use driftless_client::{Connection, Settings, Tokens};
+use driftless_client::{Connection, Settings, TokenSource};
 use driftless_protocol::{Change, ClientMessage, DeviceId, Key, Op, ServerMessage, Value};
 use tokio::runtime::Runtime;
 
@@ -95,7 +95,7 @@ impl Server {
 
     async fn device(&self, person: &str) -> Connection {
         let token = dev::token(person, 3600).unwrap();
-        let settings = Settings::new(&self.url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();
+        let settings = Settings::new(&self.url, DeviceId::new("phone").unwrap(), TokenSource::fixed("")).unwrap();
         Connection::connect(&settings, token).await.unwrap().0
     }
 

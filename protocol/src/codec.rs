@@ -11,11 +11,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::outline::Outline;
-use crate::text::{Names, Text};
+use crate::partial::PartialRequest;
+use crate::text::{StrictText, TextKeys};
 use crate::{
-    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Subscription,
-    limits,
+    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage,
+    WebPushSubscription, limits,
 };
 
 /// How messages become bytes, chosen by the WebSocket subprotocol.
@@ -23,7 +23,7 @@ use crate::{
 pub enum Codec {
     /// Binary frames: MessagePack, structs as maps with names.
     MsgPack,
-    /// Text frames: JSON.
+    /// StrictText frames: JSON.
     Json,
 }
 
@@ -92,10 +92,12 @@ impl Codec {
 
     /// Reads what a device said.
     pub fn decode_client(self, bytes: &[u8]) -> Result<ClientMessage, DecodeError> {
-        match self.decode::<Named<Flat>>(bytes) {
-            Ok(Named(flat)) => flat.message(),
-            Err(why) => match self.decode::<Outline>(bytes) {
-                Ok(Outline { id, dataset }) => Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) }),
+        match self.decode::<NamedMap<ClientFields>>(bytes) {
+            Ok(NamedMap(flat)) => flat.message(),
+            Err(why) => match self.decode::<PartialRequest>(bytes) {
+                Ok(PartialRequest { id, dataset }) => {
+                    Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) })
+                }
                 Err(why) => Err(DecodeError::Broken(unquoted(&why))),
             },
         }
@@ -106,18 +108,26 @@ impl Codec {
         #[derive(Deserialize)]
         struct Body {
             id: Option<u64>,
-            changes: Option<Vec<Named<Change>>>,
+            changes: Option<Vec<NamedMap<Change>>>,
             offer: Option<bool>,
             version: Option<u64>,
         }
-        let body: Named<Body> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
+        let body: NamedMap<Body> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
             id: None,
             dataset: Some(dataset.as_str().to_owned()),
             code: code_of(&why),
             message: unquoted(&why),
         })?;
         let Body { id, changes, offer, version } = body.0;
-        let flat = Flat { r#type: Text(kind.to_owned()), dataset: Some(dataset.clone()), id, changes, offer, version, ..Flat::default() };
+        let flat = ClientFields {
+            r#type: StrictText(kind.to_owned()),
+            dataset: Some(dataset.clone()),
+            id,
+            changes,
+            offer,
+            version,
+            ..ClientFields::default()
+        };
         flat.message()
     }
 
@@ -126,17 +136,17 @@ impl Codec {
         #[derive(Deserialize)]
         struct Body {
             provider: Option<Provider>,
-            app: Option<Text>,
-            token: Option<Text>,
-            subscription: Option<Named<Subscribed>>,
+            app: Option<StrictText>,
+            token: Option<StrictText>,
+            subscription: Option<NamedMap<SubscriptionFields>>,
             datasets: Option<Vec<DatasetName>>,
             shown: Option<bool>,
         }
         let refused = |code, message| DecodeError::Refused { id: None, dataset: None, code, message };
-        let body: Named<Body> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
+        let body: NamedMap<Body> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
         let Body { provider, app, token, subscription, datasets, shown } = body.0;
-        let flat = Flat { provider, app, token, subscription, datasets, shown, ..Flat::default() };
-        flat.registration().map_err(|Wrong(code, message)| refused(code, message))
+        let flat = ClientFields { provider, app, token, subscription, datasets, shown, ..ClientFields::default() };
+        flat.registration().map_err(|FieldError(code, message)| refused(code, message))
     }
 
     /// Reads what a server said.
@@ -163,36 +173,36 @@ impl Codec {
 
 /// Every field that a device's message may have.
 #[derive(Deserialize, Default)]
-struct Flat {
-    r#type: Text,
-    token: Option<Text>,
+struct ClientFields {
+    r#type: StrictText,
+    token: Option<StrictText>,
     device: Option<DeviceId>,
-    client: Option<Text>,
+    client: Option<StrictText>,
     dataset: Option<DatasetName>,
-    position: Option<Named<Position>>,
+    position: Option<NamedMap<Position>>,
     id: Option<u64>,
-    changes: Option<Vec<Named<Change>>>,
+    changes: Option<Vec<NamedMap<Change>>>,
     offer: Option<bool>,
     version: Option<u64>,
     provider: Option<Provider>,
-    app: Option<Text>,
-    subscription: Option<Named<Subscribed>>,
+    app: Option<StrictText>,
+    subscription: Option<NamedMap<SubscriptionFields>>,
     datasets: Option<Vec<DatasetName>>,
     shown: Option<bool>,
 }
 
 /// A subscription as it comes.
 #[derive(Deserialize)]
-struct Subscribed {
-    endpoint: Text,
-    p256dh: Text,
-    auth: Text,
+struct SubscriptionFields {
+    endpoint: StrictText,
+    p256dh: StrictText,
+    auth: StrictText,
 }
 
-impl Flat {
+impl ClientFields {
     fn message(self) -> Result<ClientMessage, DecodeError> {
         let (id, dataset) = (self.id, self.dataset.clone());
-        self.build().map_err(|Wrong(code, message)| DecodeError::Refused {
+        self.build().map_err(|FieldError(code, message)| DecodeError::Refused {
             id,
             dataset: dataset.map(|name| name.as_str().to_owned()),
             code,
@@ -200,12 +210,12 @@ impl Flat {
         })
     }
 
-    fn build(self) -> Result<ClientMessage, Wrong> {
+    fn build(self) -> Result<ClientMessage, FieldError> {
         match self.r#type.0.as_str() {
             "hello" => {
                 let client = needed(self.client, "hello", "client")?.0;
                 if client.len() > limits::CLIENT_BYTES {
-                    return Err(Wrong::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
+                    return Err(FieldError::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
                 }
                 let token = needed(self.token, "hello", "token")?.0;
                 Ok(ClientMessage::Hello { token, device: needed(self.device, "hello", "device")?, client })
@@ -219,7 +229,7 @@ impl Flat {
             "write" => {
                 let id = counted(needed(self.id, "write", "id")?, "id")?;
                 if id == 0 {
-                    return Err(Wrong::request("id counts from 1".to_owned()));
+                    return Err(FieldError::request("id counts from 1".to_owned()));
                 }
                 let changes = needed(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
                 let offer = self.offer.unwrap_or_default();
@@ -232,41 +242,41 @@ impl Flat {
             "register" => self.registration().map(ClientMessage::Register),
             "unregister" => Ok(ClientMessage::Unregister),
             "ping" => Ok(ClientMessage::Ping),
-            unknown => Err(Wrong(RefusalCode::UnknownType, format!("unknown type {unknown:.40}"))),
+            unknown => Err(FieldError(RefusalCode::UnknownType, format!("unknown type {unknown:.40}"))),
         }
     }
 }
 
-impl Flat {
-    fn registration(self) -> Result<Registration, Wrong> {
+impl ClientFields {
+    fn registration(self) -> Result<Registration, FieldError> {
         let provider = needed(self.provider, "register", "provider")?;
         let app = needed(self.app, "register", "app")?.0;
-        let subscription = self.subscription.map(|Named(one)| {
-            let Subscribed { endpoint: Text(endpoint), p256dh: Text(p256dh), auth: Text(auth) } = one;
-            Subscription { endpoint, p256dh, auth }
+        let subscription = self.subscription.map(|NamedMap(one)| {
+            let SubscriptionFields { endpoint: StrictText(endpoint), p256dh: StrictText(p256dh), auth: StrictText(auth) } = one;
+            WebPushSubscription { endpoint, p256dh, auth }
         });
-        let token = self.token.map(|Text(token)| token);
-        let target =
-            PushTarget::new(provider, token.as_deref(), subscription).map_err(|why| Wrong(RefusalCode::BadPushToken, why.to_owned()))?;
-        Registration::new(target, app, self.datasets, self.shown.unwrap_or_default()).map_err(|why| Wrong::request(why.to_owned()))
+        let token = self.token.map(|StrictText(token)| token);
+        let target = PushTarget::new(provider, token.as_deref(), subscription)
+            .map_err(|why| FieldError(RefusalCode::BadPushToken, why.to_owned()))?;
+        Registration::new(target, app, self.datasets, self.shown.unwrap_or_default()).map_err(|why| FieldError::request(why.to_owned()))
     }
 }
 
 /// Why fields make no message.
-struct Wrong(RefusalCode, String);
+struct FieldError(RefusalCode, String);
 
-impl Wrong {
-    fn request(why: String) -> Wrong {
-        Wrong(RefusalCode::BadRequest, why)
+impl FieldError {
+    fn request(why: String) -> FieldError {
+        FieldError(RefusalCode::BadRequest, why)
     }
 }
 
-fn needed<T>(field: Option<T>, message: &str, name: &str) -> Result<T, Wrong> {
-    field.ok_or_else(|| Wrong::request(format!("{message} needs the field {name}")))
+fn needed<T>(field: Option<T>, message: &str, name: &str) -> Result<T, FieldError> {
+    field.ok_or_else(|| FieldError::request(format!("{message} needs the field {name}")))
 }
 
-fn counted(number: u64, name: &str) -> Result<u64, Wrong> {
-    if number < limits::NUMBER_END { Ok(number) } else { Err(Wrong::request(format!("{name} must be below 2^53"))) }
+fn counted(number: u64, name: &str) -> Result<u64, FieldError> {
+    if number < limits::NUMBER_BOUND { Ok(number) } else { Err(FieldError::request(format!("{name} must be below 2^53"))) }
 }
 
 /// The names say of themselves which rule they break.
@@ -283,21 +293,21 @@ fn unquoted(why: &str) -> String {
 }
 
 /// A struct that travels as a map with names. Derived code would read a list as well, by the order of the fields.
-struct Named<T>(T);
+struct NamedMap<T>(T);
 
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMap<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Map<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Map<T> {
-            type Value = Named<T>;
+        struct NamedMapVisitor<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedMapVisitor<T> {
+            type Value = NamedMap<T>;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map with names")
             }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Named<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(Names(map))).map(Named)
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NamedMap<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(TextKeys(map))).map(NamedMap)
             }
         }
-        deserializer.deserialize_map(Map(PhantomData))
+        deserializer.deserialize_map(NamedMapVisitor(PhantomData))
     }
 }
 

@@ -25,16 +25,16 @@ pub const VALUE_JSON_BYTES: usize = MESSAGE_BYTES - 8 * PAGE_BYTES;
 pub const CHANGES_PER_PATCH: usize = 1024;
 
 /// Live records of a dataset.
-pub const RECORDS: u64 = 10_000;
+pub const RECORDS_PER_DATASET: u64 = 10_000;
 
 /// Bytes of all live keys and values of a dataset.
 pub const DATASET_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Datasets of an identity, and so also datasets that one session may have open.
-pub const DATASETS: usize = 200;
+pub const DATASETS_PER_IDENTITY: usize = 200;
 
 /// Devices of an identity.
-pub const DEVICES: usize = 100;
+pub const DEVICES_PER_IDENTITY: usize = 100;
 
 /// Patches of a device whose results are remembered, and so how many may be on their way at once.
 pub const PATCH_WINDOW: u64 = 64;
@@ -58,13 +58,13 @@ pub const EPOCH_BYTES: usize = 64;
 pub const CLIENT_BYTES: usize = 128;
 
 /// Patch numbers and versions stay below 2^53, so that JavaScript counts them exactly.
-pub const NUMBER_END: u64 = 1 << 53;
+pub const NUMBER_BOUND: u64 = 1 << 53;
 
 /// What ids of the server's own writers begin with, such as `~operator`, who winds a dataset back. No device may come in under such an id.
-pub const RESERVED_DEVICE: char = '~';
+pub const RESERVED_DEVICE_PREFIX: char = '~';
 
 /// Identities that `welcome` names as merged into this one: the newest. A guest becomes a user once on each of a person's devices.
-pub const MERGED: usize = 64;
+pub const MERGED_IDENTITIES: usize = 64;
 
 /// Bytes of a push token: as long as the longest that are known, and what Google promises not to exceed.
 pub const PUSH_TOKEN_BYTES: usize = 4096;

@@ -251,10 +251,10 @@ impl Default for Limits {
             key_bytes: limits::KEY_BYTES,
             value_bytes: limits::VALUE_BYTES,
             changes_per_patch: limits::CHANGES_PER_PATCH,
-            records: limits::RECORDS,
+            records: limits::RECORDS_PER_DATASET,
             dataset_bytes: limits::DATASET_BYTES,
-            datasets: limits::DATASETS,
-            devices: limits::DEVICES,
+            datasets: limits::DATASETS_PER_IDENTITY,
+            devices: limits::DEVICES_PER_IDENTITY,
         }
     }
 }

@@ -51,12 +51,12 @@ pub enum PushTarget {
     /// A registration token of Google's.
     Fcm(String),
     /// A subscription of a browser or of a UnifiedPush distributor.
-    Webpush(Subscription),
+    Webpush(WebPushSubscription),
 }
 
 /// A push subscription, as `PushSubscription.toJSON()` names its parts (Push API, W3C).
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Subscription {
+pub struct WebPushSubscription {
     /// An `https` address.
     pub endpoint: String,
     /// The receiver's public key on P-256, uncompressed, in base64url without padding (RFC 8291 section 3.1).
@@ -82,13 +82,13 @@ pub struct Registration {
 impl Serialize for Registration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
-        struct Fields<'a> {
+        struct RegistrationFields<'a> {
             provider: Provider,
             app: &'a str,
             #[serde(skip_serializing_if = "Option::is_none")]
             token: Option<&'a str>,
             #[serde(skip_serializing_if = "Option::is_none")]
-            subscription: Option<&'a Subscription>,
+            subscription: Option<&'a WebPushSubscription>,
             #[serde(skip_serializing_if = "Option::is_none")]
             datasets: Option<&'a [DatasetName]>,
             #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -99,7 +99,7 @@ impl Serialize for Registration {
             PushTarget::Webpush(subscription) => (None, Some(subscription)),
         };
         let (provider, datasets) = (self.target.provider(), self.datasets.as_deref());
-        Fields { provider, app: &self.app, token, subscription, datasets, shown: self.shown }.serialize(serializer)
+        RegistrationFields { provider, app: &self.app, token, subscription, datasets, shown: self.shown }.serialize(serializer)
     }
 }
 
@@ -111,7 +111,9 @@ impl Registration {
         }
         match &datasets {
             Some(names) if names.is_empty() => Err("datasets must name one at least; without it all wake the device"),
-            Some(names) if names.len() > limits::DATASETS => Err("datasets must name 200 at most; without it all wake the device"),
+            Some(names) if names.len() > limits::DATASETS_PER_IDENTITY => {
+                Err("datasets must name 200 at most; without it all wake the device")
+            }
             _ => Ok(Registration { target, app, datasets, shown }),
         }
     }
@@ -137,7 +139,7 @@ impl PushTarget {
     }
 
     /// Checks what an app sent.
-    pub fn new(provider: Provider, token: Option<&str>, subscription: Option<Subscription>) -> Result<PushTarget, &'static str> {
+    pub fn new(provider: Provider, token: Option<&str>, subscription: Option<WebPushSubscription>) -> Result<PushTarget, &'static str> {
         match (provider, token, subscription) {
             (Provider::Apns, Some(token), None) => Ok(PushTarget::Apns(apns(token)?)),
             (Provider::ApnsSandbox, Some(token), None) => Ok(PushTarget::ApnsSandbox(apns(token)?)),
@@ -165,15 +167,15 @@ fn fcm(token: &str) -> Result<String, &'static str> {
     }
 }
 
-impl Subscription {
-    fn checked(self) -> Result<Subscription, &'static str> {
-        let Subscription { endpoint, p256dh, auth } = self;
+impl WebPushSubscription {
+    fn checked(self) -> Result<WebPushSubscription, &'static str> {
+        let WebPushSubscription { endpoint, p256dh, auth } = self;
         if endpoint.len() > limits::ENDPOINT_BYTES || !endpoint.starts_with("https://") || !endpoint.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("a subscription's endpoint is an https address of at most 2048 ASCII characters");
         }
         let p256dh = base64url(&p256dh, 87).ok_or("a subscription's p256dh is 65 bytes in base64url")?;
         let auth = base64url(&auth, 22).ok_or("a subscription's auth is 16 bytes in base64url")?;
-        Ok(Subscription { endpoint, p256dh, auth })
+        Ok(WebPushSubscription { endpoint, p256dh, auth })
     }
 }
 
@@ -190,7 +192,7 @@ impl fmt::Debug for PushTarget {
     }
 }
 
-impl fmt::Debug for Subscription {
+impl fmt::Debug for WebPushSubscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("subscription")
     }
@@ -200,8 +202,8 @@ impl fmt::Debug for Subscription {
 mod tests {
     use super::*;
 
-    fn subscription(endpoint: &str, p256dh: &str, auth: &str) -> Option<Subscription> {
-        Some(Subscription { endpoint: endpoint.to_owned(), p256dh: p256dh.to_owned(), auth: auth.to_owned() })
+    fn subscription(endpoint: &str, p256dh: &str, auth: &str) -> Option<WebPushSubscription> {
+        Some(WebPushSubscription { endpoint: endpoint.to_owned(), p256dh: p256dh.to_owned(), auth: auth.to_owned() })
     }
 
     #[test]

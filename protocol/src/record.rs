@@ -4,7 +4,7 @@ use serde::de::Error;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::text::Text;
+use crate::text::StrictText;
 use crate::{DeviceId, Key, Value};
 
 /// What a change does to its record.
@@ -28,7 +28,7 @@ pub enum Op {
 /// By name only: derived code would also read the number of a variant.
 impl<'de> Deserialize<'de> for Op {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
-        match Text::deserialize(deserializer)?.0.as_str() {
+        match StrictText::deserialize(deserializer)?.0.as_str() {
             "put" => Ok(Op::Put),
             "remove" => Ok(Op::Remove),
             "add" => Ok(Op::Add),

@@ -1,4 +1,4 @@
-//! Text that was text on the wire. Derived code also takes MessagePack's binary type for text, and the number of a field for its name.
+//! StrictText that was text on the wire. Derived code also takes MessagePack's binary type for text, and the number of a field for its name.
 
 use std::fmt;
 
@@ -7,22 +7,22 @@ use serde::{Deserialize, Deserializer};
 
 /// A text.
 #[derive(Default)]
-pub(crate) struct Text(pub String);
+pub(crate) struct StrictText(pub String);
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-        deserializer.deserialize_string(Strict(std::marker::PhantomData::<String>)).map(Text)
+impl<'de> Deserialize<'de> for StrictText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrictText, D::Error> {
+        deserializer.deserialize_string(StrictTextSeed(std::marker::PhantomData::<String>)).map(StrictText)
     }
 }
 
 /// A map whose names are texts.
-pub(crate) struct Names<A>(pub A);
+pub(crate) struct TextKeys<A>(pub A);
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Names<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextKeys<A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        self.0.next_key_seed(Strict(seed))
+        self.0.next_key_seed(StrictTextSeed(seed))
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
@@ -35,9 +35,9 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Names<A> {
 }
 
 /// Hands a text on to the seed, and nothing else.
-struct Strict<S>(S);
+struct StrictTextSeed<S>(S);
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for StrictTextSeed<S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
@@ -45,7 +45,7 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for Strict<S> {
+impl<'de, S: DeserializeSeed<'de>> Visitor<'de> for StrictTextSeed<S> {
     type Value = S::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

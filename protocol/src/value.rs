@@ -12,7 +12,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits;
-use crate::text::Text;
+use crate::text::StrictText;
 
 /// A value as JSON knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -127,14 +127,14 @@ impl Value {
     /// Whether its JSON text is within [`limits::VALUE_JSON_BYTES`].
     pub fn fits_json(&self) -> bool {
         // A control character or `false`, one byte in MessagePack, has at most six in JSON: most values need not be written to know.
-        self.packed_bytes() <= limits::VALUE_JSON_BYTES / 6 || serde_json::to_writer(Room(limits::VALUE_JSON_BYTES), self).is_ok()
+        self.packed_bytes() <= limits::VALUE_JSON_BYTES / 6 || serde_json::to_writer(ByteBudget(limits::VALUE_JSON_BYTES), self).is_ok()
     }
 }
 
 /// Takes so many bytes and keeps none.
-struct Room(usize);
+struct ByteBudget(usize);
 
-impl std::io::Write for Room {
+impl std::io::Write for ByteBudget {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0 = self.0.checked_sub(bytes.len()).ok_or(std::io::ErrorKind::StorageFull)?;
         Ok(bytes.len())
@@ -232,24 +232,24 @@ impl Serialize for Value {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        Depth(limits::VALUE_DEPTH).deserialize(deserializer)
+        ValueSeed(limits::VALUE_DEPTH).deserialize(deserializer)
     }
 }
 
 /// Reads a value that may nest this many levels more.
 #[derive(Clone, Copy)]
-struct Depth(usize);
+struct ValueSeed(usize);
 
-impl Depth {
-    fn inside<E: Error>(self) -> Result<Depth, E> {
+impl ValueSeed {
+    fn inside<E: Error>(self) -> Result<ValueSeed, E> {
         match self.0.checked_sub(1) {
-            Some(left) => Ok(Depth(left)),
+            Some(left) => Ok(ValueSeed(left)),
             None => Err(E::custom(format_args!("a value nests more than {} levels", limits::VALUE_DEPTH))),
         }
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Depth {
+impl<'de> DeserializeSeed<'de> for ValueSeed {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -257,7 +257,7 @@ impl<'de> DeserializeSeed<'de> for Depth {
     }
 }
 
-impl<'de> Visitor<'de> for Depth {
+impl<'de> Visitor<'de> for ValueSeed {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -308,7 +308,7 @@ impl<'de> Visitor<'de> for Depth {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let inside = self.inside()?;
         let mut members = BTreeMap::new();
-        while let Some(Text(name)) = map.next_key()? {
+        while let Some(StrictText(name)) = map.next_key()? {
             let value = map.next_value_seed(inside)?;
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a map names a member twice"));

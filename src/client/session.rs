@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use driftless_client::{Device, End, Event, Events, Outcome, Settings};
+use driftless_client::{Device, DisconnectReason, Event, Events, WriteOutcome, Settings};
 use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
 
 use super::Failure;
@@ -64,18 +64,18 @@ impl Session {
             Event::Refused { dataset: Some(_), code, message } => {
                 return Err(Failure::Refused { code: *code, message: message.clone() });
             }
-            Event::Restored { dataset, offered, .. } => note(&format!(
+            Event::StoreRestored { dataset, offered, .. } => note(&format!(
                 "{dataset} was restored from a backup; {} that the backup does not have written again",
                 render::count(*offered, "record")
             )),
-            Event::Moved { from, to } => note(&format!("{} is now {}", printable(from), printable(to))),
-            Event::OfferConflict { dataset, ours, .. } => {
+            Event::IdentityMerged { from, to } => note(&format!("{} is now {}", printable(from), printable(to))),
+            Event::ReofferConflict { dataset, ours, .. } => {
                 note(&format!("{dataset}: not written again, because another device wrote them since: {}", keys(ours)));
             }
-            Event::OfferRefused { dataset, ours, code, message } => {
+            Event::ReofferRefused { dataset, ours, code, message } => {
                 note(&format!("{dataset}: not written again ({code}: {}): {}", printable(message), keys(ours)));
             }
-            Event::Changed { .. } | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered | Event::Missed { .. } => {}
+            Event::Changed { .. } | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered | Event::Dropped { .. } => {}
         }
         Ok(())
     }
@@ -99,17 +99,17 @@ impl Session {
         self.device.shutdown().await;
     }
 
-    fn no_session(&self, why: End) -> Failure {
+    fn no_session(&self, why: DisconnectReason) -> Failure {
         Failure::NoSession { url: self.url.clone(), why }
     }
 }
 
 /// The version that a patch made, and the results that came with it.
-pub(super) fn written(outcome: Outcome) -> Result<(u64, Vec<Record>), Failure> {
+pub(super) fn written(outcome: WriteOutcome) -> Result<(u64, Vec<Record>), Failure> {
     match outcome {
-        Outcome::Written { version, records } => Ok((version, records)),
-        Outcome::Conflict { records } => Err(Failure::Conflict { records }),
-        Outcome::Refused { code, message } => Err(Failure::Refused { code, message }),
+        WriteOutcome::Written { version, records } => Ok((version, records)),
+        WriteOutcome::Conflict { records } => Err(Failure::Conflict { records }),
+        WriteOutcome::Refused { code, message } => Err(Failure::Refused { code, message }),
     }
 }
 

@@ -24,19 +24,19 @@ pub(super) async fn run(session: &mut Session, dataset: &DatasetName, output: &m
                 let records = session.device.records(dataset).await?.unwrap_or_default().len();
                 note(&format!("{dataset} is up to date at version {version} with {}", render::count(records, "record")));
             }
-            Event::Missed { .. } => {
+            Event::Dropped { .. } => {
                 note("too many changes at once: some were not shown, this is everything");
                 let records: Vec<Record> = session.device.records(dataset).await?.unwrap_or_default().into_values().collect();
                 show(&records, output)?;
             }
             event @ (Event::Connected(_)
             | Event::Disconnected { .. }
-            | Event::Restored { .. }
-            | Event::Moved { .. }
+            | Event::StoreRestored { .. }
+            | Event::IdentityMerged { .. }
             | Event::Registered { .. }
             | Event::Unregistered
-            | Event::OfferConflict { .. }
-            | Event::OfferRefused { .. }
+            | Event::ReofferConflict { .. }
+            | Event::ReofferRefused { .. }
             | Event::Refused { .. }
             | Event::Closed { .. }) => session.connection(&event)?,
         }

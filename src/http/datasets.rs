@@ -168,7 +168,7 @@ pub(super) async fn enter(rooms: &HttpState, headers: &HeaderMap) -> Result<Auth
     let token = bearer(headers).ok_or(Error::Anonymous("send the token as: Authorization: Bearer <token>"))?;
     let device = headers.get(DEVICE).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Such ids are the server's own writers'.
-    let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE));
+    let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(Error::NoDevice)?;
     let entry = rooms.door.enter(token, device).await?;
     // What it has and wants to write belongs to somebody that it is no longer.

@@ -42,7 +42,7 @@ pub(super) async fn hello<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, sock
     };
     drop(bytes);
     // Such ids are the server's own writers'.
-    if device.as_str().starts_with(limits::RESERVED_DEVICE) {
+    if device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX) {
         return Err(Turned::Away(CloseCode::BadMessage));
     }
     let entered = inner.door.enter(&token, device.clone()).await;

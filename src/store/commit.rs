@@ -69,7 +69,7 @@ impl Default for RetentionPolicy {
     fn default() -> RetentionPolicy {
         RetentionPolicy {
             tombstone_ms: 30 * DAY_MS,
-            tombstones: limits::RECORDS,
+            tombstones: limits::RECORDS_PER_DATASET,
             history_ms: 7 * DAY_MS,
             history_versions: 1000,
             history_bytes: limits::DATASET_BYTES,

@@ -218,7 +218,7 @@ impl Group<'_> {
 pub(super) fn with_merged(mut into: IdentityRow, from: &Identity, row: IdentityRow) -> IdentityRow {
     into.merged.extend(row.merged);
     into.merged.push(from.as_str().to_owned());
-    into.merged.drain(..into.merged.len().saturating_sub(limits::MERGED));
+    into.merged.drain(..into.merged.len().saturating_sub(limits::MERGED_IDENTITIES));
     into
 }
 

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use driftless_client::{Device, Outcome, Settings, Tokens};
+use driftless_client::{Device, WriteOutcome, Settings, TokenSource};
 use driftless_protocol::{DeviceId, RefusalCode};
 use tempfile::TempDir;
 
@@ -30,7 +30,7 @@ async fn on_a_full_disk_reading_goes_on_and_a_write_waits_for_room() {
     assert_eq!(http.get("/health/ready").await.status, 200, "who only reads is served");
     drop(phone);
     // The client library keeps the write, over the restart too.
-    let settings = Settings::new(&url, DeviceId::new("laptop").unwrap(), Tokens::fixed(token("alice"))).unwrap();
+    let settings = Settings::new(&url, DeviceId::new("laptop").unwrap(), TokenSource::fixed(token("alice"))).unwrap();
     server.kill().await;
     let server = Binary::start(data.path(), &listen, &[]).await;
     let (laptop, mut events) = Device::connect(settings);
@@ -53,7 +53,7 @@ async fn on_a_full_disk_reading_goes_on_and_a_write_waits_for_room() {
     server.kill().await;
     let server = Binary::start(data.path(), &listen, &[]).await;
     laptop.go_online().await.unwrap();
-    assert!(matches!(soon("the write", writing).await.unwrap(), Ok(Outcome::Written { version: 2, .. })));
+    assert!(matches!(soon("the write", writing).await.unwrap(), Ok(WriteOutcome::Written { version: 2, .. })));
     server.kill().await;
 }
 

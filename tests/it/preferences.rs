@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use driftless_client::{Device, Event, Settings, Tokens};
+use driftless_client::{Device, Event, Settings, TokenSource};
 use driftless_protocol::DeviceId;
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -32,7 +32,7 @@ async fn a_browsers_settings_travel_and_come_back_equal() {
     let file = folder.path().join("Preferences.json");
     std::fs::write(&file, &text).unwrap();
 
-    let settings = Settings::new(&server.url, DeviceId::new("laptop").unwrap(), Tokens::fixed(token("alice"))).unwrap();
+    let settings = Settings::new(&server.url, DeviceId::new("laptop").unwrap(), TokenSource::fixed(token("alice"))).unwrap();
     let (laptop, mut events) = Device::connect(settings);
     laptop.open(&name("settings")).await.unwrap();
     client(&server.url, &["--device", "phone", "import", "settings", file.to_str().unwrap()]).await;
@@ -40,7 +40,7 @@ async fn a_browsers_settings_travel_and_come_back_equal() {
     assert!(imported.records > 100, "{} settings are no real file", imported.records);
     soon("every key on the laptop", async {
         while laptop.position(&name("settings")).await.unwrap().is_none_or(|position| position.version < imported.version) {
-            assert!(events.find(|event| matches!(event, Event::Synced { .. } | Event::Missed { .. })).await.is_some());
+            assert!(events.find(|event| matches!(event, Event::Synced { .. } | Event::Dropped { .. })).await.is_some());
         }
     })
     .await;

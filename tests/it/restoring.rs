@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use driftless_client::{Device, Event, Events, Outcome, Settings, Tokens};
+use driftless_client::{Device, Event, Events, WriteOutcome, Settings, TokenSource};
 use driftless_protocol::{ClientMessage, Content, DeviceId, ServerMessage, Value};
 use tempfile::TempDir;
 
@@ -14,7 +14,7 @@ fn device(url: &str, id: &str) -> (Device, Events) {
 }
 
 fn device_of(person: &str, url: &str, id: &str) -> (Device, Events) {
-    let settings = Settings::new(url, DeviceId::new(id).unwrap(), Tokens::fixed(token(person))).unwrap();
+    let settings = Settings::new(url, DeviceId::new(id).unwrap(), TokenSource::fixed(token(person))).unwrap();
     Device::connect(settings)
 }
 
@@ -27,7 +27,7 @@ async fn operate(arguments: &[&str]) -> String {
 
 async fn write(device: &Device, text: &str) -> u64 {
     match soon(text, device.write(&name("d"), vec![change(text)])).await.unwrap() {
-        Outcome::Written { version, .. } => version,
+        WriteOutcome::Written { version, .. } => version,
         other => panic!("{text}: {other:?}"),
     }
 }
@@ -88,7 +88,7 @@ async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_
     write(&phone, "remove removed").await;
     phone.go_offline().await.unwrap();
     // Written offline, in view of what the server is about to lose.
-    let based = phone.put_based(&name("d"), key("changed"), Value::from(3)).await.unwrap().unwrap();
+    let based = phone.put_if_unchanged(&name("d"), key("changed"), Value::from(3)).await.unwrap().unwrap();
     let unsent = tokio::spawn({
         let phone = phone.clone();
         async move { phone.write(&name("d"), vec![based, change("put offline 1")]).await }
@@ -97,10 +97,10 @@ async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_
 
     let server = restored(&file, &second, &listen).await;
     phone.go_online().await.unwrap();
-    let event = until(&mut phone_events, "the restore", |event| matches!(event, Event::Restored { .. })).await;
+    let event = until(&mut phone_events, "the restore", |event| matches!(event, Event::StoreRestored { .. })).await;
     // new, count, and the removals of removed and comes-and-goes; changed is named by the write that was not sent yet.
-    assert_eq!(event, Event::Restored { dataset: name("d"), shared: Some(6), offered: 4 });
-    assert!(matches!(soon("the unsent write", unsent).await.unwrap(), Ok(Outcome::Written { .. })), "applied, and no conflict with itself");
+    assert_eq!(event, Event::StoreRestored { dataset: name("d"), shared: Some(6), reoffered: 4 });
+    assert!(matches!(soon("the unsent write", unsent).await.unwrap(), Ok(WriteOutcome::Written { .. })), "applied, and no conflict with itself");
     let last = write(&phone, "put end 1").await;
     reaches(&phone, &mut phone_events, last).await;
     let expected: Vec<(String, Value)> = [("changed", 3), ("count", 6), ("end", 1), ("kept", 1), ("new", 1), ("offline", 1)]
@@ -110,8 +110,8 @@ async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_
 
     // The laptop missed a removal, and a newer value. What it has does not come back unnoticed: its app is asked.
     laptop.go_online().await.unwrap();
-    let conflict = until(&mut laptop_events, "the conflict", |event| matches!(event, Event::OfferConflict { .. })).await;
-    let Event::OfferConflict { ours, records, .. } = conflict else { unreachable!() };
+    let conflict = until(&mut laptop_events, "the conflict", |event| matches!(event, Event::ReofferConflict { .. })).await;
+    let Event::ReofferConflict { ours, records, .. } = conflict else { unreachable!() };
     assert_eq!(ours.iter().map(|change| change.key.as_str()).collect::<Vec<_>>(), ["changed", "comes-and-goes"]);
     let now: Vec<_> = records.iter().map(|record| (record.key.as_str(), record.content.value().cloned())).collect();
     assert_eq!(now, [("changed", Some(Value::from(3))), ("comes-and-goes", None)]);
@@ -144,8 +144,8 @@ async fn who_signed_up_after_the_backup_is_at_home_on_the_restored_server_all_th
 
     let server = restored(&file, &second, &listen).await;
     phone.go_online().await.unwrap();
-    let event = until(&mut events, "the restore", |event| matches!(event, Event::Restored { .. })).await;
-    assert_eq!(event, Event::Restored { dataset: name("d"), shared: Some(0), offered: 2 });
+    let event = until(&mut events, "the restore", |event| matches!(event, Event::StoreRestored { .. })).await;
+    assert_eq!(event, Event::StoreRestored { dataset: name("d"), shared: Some(0), reoffered: 2 });
     let last = write(&phone, "add visits 1").await;
     reaches(&phone, &mut events, last).await;
     let (laptop, _laptop_events) = device_of("bob", &url, "laptop");

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
-use driftless_client::{Connection, Settings, Tls, Tokens};
+use driftless_client::{Connection, Settings, TlsTrust, TokenSource};
 use driftless_protocol::{ClientMessage, CloseCode, DeviceId, ServerMessage};
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
@@ -101,11 +101,11 @@ async fn with_a_certificate_everything_is_encrypted() {
     roots.add(CertificateDer::from(made.cert.der().to_vec())).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let trusting = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let trusting = Tls::Custom(Arc::new(trusting.with_root_certificates(roots).with_no_client_auth()));
+    let trusting = TlsTrust::Custom(Arc::new(trusting.with_root_certificates(roots).with_no_client_auth()));
     let url = format!("https://localhost:{}", server.address().port());
     let settings = |device: &str| Settings {
         tls: trusting.clone(),
-        ..Settings::new(&url, DeviceId::new(device).unwrap(), Tokens::fixed("")).unwrap()
+        ..Settings::new(&url, DeviceId::new(device).unwrap(), TokenSource::fixed("")).unwrap()
     };
     let (phone, laptop) = (settings("phone"), settings("laptop"));
     let (mut phone, _) = soon("a welcome", Connection::connect(&phone, token("alice"))).await.unwrap();
@@ -125,7 +125,7 @@ async fn with_a_certificate_everything_is_encrypted() {
     assert_eq!(untrusted.status.code(), Some(5), "{untrusted:?}");
 
     // Whoever does not trust the certificate, or speaks in the clear, does not come in.
-    let strict = Settings::new(&url, DeviceId::new("phone").unwrap(), Tokens::fixed("")).unwrap();
+    let strict = Settings::new(&url, DeviceId::new("phone").unwrap(), TokenSource::fixed("")).unwrap();
     assert!(soon("a refusal", Connection::connect(&strict, token("alice"))).await.is_err());
     assert_eq!(server.http("alice", "phone").get("/health/live").await.status, 0);
 }

@@ -51,11 +51,11 @@ async fn change(chance: &mut Chance, device: &Device, dataset: &DatasetName, uni
         }
         45..62 => {
             let key = shared(chance);
-            let based = device.put_based(dataset, key.clone(), Value::Text(unique.to_owned())).await;
+            let based = device.put_if_unchanged(dataset, key.clone(), Value::Text(unique.to_owned())).await;
             based.unwrap().expect("the dataset is open")
         }
         62..68 => Change::new(shared(chance), Op::Remove, None),
-        68..76 => device.remove_based(dataset, shared(chance)).await.unwrap().expect("the dataset is open"),
+        68..76 => device.remove_if_unchanged(dataset, shared(chance)).await.unwrap().expect("the dataset is open"),
         76..94 => Change::new(name(format!("count/{}", chance.below(COUNTS))), Op::Add, Value::from(1 + chance.below(9) as i64)),
         _ => {
             let bytes = LARGE_BYTES + chance.below(LARGE_SPREAD_BYTES);

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
 
-use driftless_client::{Connection, End};
+use driftless_client::{Connection, DisconnectReason};
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch, Key, Position, Record, RefusalCode, ServerMessage};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -103,15 +103,15 @@ impl Watcher {
         while up.wait_for(|up| *up).await.is_ok() {
             match self.session().await {
                 // The server died.
-                End::Unreachable(_) | End::Lost(_) | End::Silent => {}
-                End::Closed { code: 1006.., .. } => {}
+                DisconnectReason::Unreachable(_) | DisconnectReason::Lost(_) | DisconnectReason::HeartbeatTimeout => {}
+                DisconnectReason::Closed { code: 1006.., .. } => {}
                 end => self.fault(format!("its session ended: {end}")),
             }
             tokio::task::yield_now().await;
         }
     }
 
-    async fn session(&self) -> End {
+    async fn session(&self) -> DisconnectReason {
         let settings = settings(&self.url, self.id.as_str(), Codec::MsgPack);
         let (mut connection, welcome) = match Connection::connect(&settings, token(self.person)).await {
             Ok(session) => session,
@@ -143,7 +143,7 @@ impl Watcher {
                     }
                 }
                 // The disk failed under it.
-                Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return End::Silent,
+                Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return DisconnectReason::HeartbeatTimeout,
                 Ok(ServerMessage::Renew { .. } | ServerMessage::Bye { .. }) => {}
                 Ok(other) => self.fault(format!("it was sent {other:?}")),
                 Err(end) => return end,
@@ -229,9 +229,9 @@ impl Replica {
     }
 }
 
-async fn say(connection: &mut Connection, message: ClientMessage) -> Result<(), End> {
+async fn say(connection: &mut Connection, message: ClientMessage) -> Result<(), DisconnectReason> {
     connection.send(&message).await.map_err(|why| match why {
-        driftless_client::SendError::Ended(end) => end,
+        driftless_client::SendError::Disconnected(end) => end,
         driftless_client::SendError::TooLarge { .. } => panic!("{why}"),
     })
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use driftless_client::{Device, Event, Events, Outcome, Settings, Tokens};
+use driftless_client::{Device, Event, Events, WriteOutcome, Settings, TokenSource};
 use driftless_protocol::{Codec, DatasetName, DeviceId, Key};
 use tokio::sync::watch;
 
@@ -26,7 +26,7 @@ impl Writer {
     pub async fn start(url: &str, who: (&'static str, String), codec: Codec, ledger: &Arc<Ledger>, up: watch::Receiver<bool>) -> Writer {
         let (person, id) = (who.0, DeviceId::new(&who.1).unwrap());
         // A token for each connection: a long run outlives them.
-        let tokens = Tokens::new(move || std::future::ready(Ok(token(person))));
+        let tokens = TokenSource::new(move || std::future::ready(Ok(token(person))));
         let settings = Settings { codec, ..Settings::new(url, id.clone(), tokens).unwrap() };
         let (device, events) = Device::connect(settings);
         for dataset in super::DATASETS {
@@ -50,11 +50,11 @@ impl Writer {
             };
             let place = (self.person, dataset.clone());
             match self.device.write(&dataset, changes.clone()).await.unwrap() {
-                Outcome::Written { version, records } => {
+                WriteOutcome::Written { version, records } => {
                     self.ledger.written(&place, version, Entry { device: self.id.clone(), changes, results: records });
                 }
-                Outcome::Conflict { records } => self.ledger.conflict(&place, &self.id, &changes, &records),
-                Outcome::Refused { code, message } => panic!("{} was refused: {code}, {message}", self.id),
+                WriteOutcome::Conflict { records } => self.ledger.conflict(&place, &self.id, &changes, &records),
+                WriteOutcome::Refused { code, message } => panic!("{} was refused: {code}, {message}", self.id),
             }
         }
     }
@@ -103,12 +103,12 @@ async fn listen(writer: Writer, mut events: Events, mut up: watch::Receiver<bool
             }
             Event::Refused { .. }
             | Event::Closed { .. }
-            | Event::Restored { .. }
-            | Event::Moved { .. }
-            | Event::OfferConflict { .. }
-            | Event::OfferRefused { .. } => ledger.fault(format!("{id} of {person}: {event:?}")),
+            | Event::StoreRestored { .. }
+            | Event::IdentityMerged { .. }
+            | Event::ReofferConflict { .. }
+            | Event::ReofferRefused { .. } => ledger.fault(format!("{id} of {person}: {event:?}")),
             // A busy machine: what was missed may have been pages.
-            Event::Missed { .. } => versions.clear(),
+            Event::Dropped { .. } => versions.clear(),
             Event::Connected(_) | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered => {}
         }
         told.send_modify(|count| *count += 1);

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use driftless_client::{Connection, End, Outbox, Page, Patch, Replica, Taken};
+use driftless_client::{ApplyResult, ChangesPage, Connection, DisconnectReason, Outbox, PendingPatch, Replica};
 use driftless_protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Op, Record, RefusalCode, ServerMessage};
 
 use crate::reference::{Answer, Begin, Seen, seen};
@@ -142,12 +142,12 @@ impl Device {
     pub fn write(&mut self, dataset: usize, edits: &[Edit], insists: bool) {
         let replica = &self.replicas[dataset];
         let change = |Edit { key, op, value, based }: &Edit| match (op, value, based) {
-            (Op::Put, Some(value), true) => replica.put_based(key.clone(), value.clone()),
-            (Op::Remove, _, true) => replica.remove_based(key.clone()),
+            (Op::Put, Some(value), true) => replica.put_if_unchanged(key.clone(), value.clone()),
+            (Op::Remove, _, true) => replica.remove_if_unchanged(key.clone()),
             (op, value, _) => Change::new(key.clone(), *op, value.clone()),
         };
         let changes = edits.iter().map(change).collect();
-        self.outbox.push(Patch { dataset: name(DATASETS[dataset]), changes, ticket: Intent { insists, offer: false } });
+        self.outbox.push(PendingPatch { dataset: name(DATASETS[dataset]), changes, context: Intent { insists, offer: false } });
     }
 
     /// The next patch that may go; it has its number from now on. On a socket none goes to a dataset before it is known which history it has.
@@ -157,7 +157,7 @@ impl Device {
             |dataset: &DatasetName| line.and_then(|line| line.streams[place(dataset)].as_ref()).is_none_or(|stream| !stream.first);
         match self.outbox.next_write(is_ready)? {
             ClientMessage::Write { id, dataset, changes, .. } => {
-                let offer = self.outbox.ticket(id).is_some_and(|intent| intent.offer);
+                let offer = self.outbox.context(id).is_some_and(|intent| intent.offer);
                 Some(Sent { id, dataset: place(&dataset), changes, offer })
             }
             other => panic!("not a write: {other:?}"),
@@ -197,7 +197,7 @@ impl Device {
     }
 
     /// Hears one message. `to_the_app`: pages reach the replica; else they are lost on the way.
-    pub async fn hear(&mut self, epoch: &mut Option<Epoch>, to_the_app: bool) -> Result<Heard, End> {
+    pub async fn hear(&mut self, epoch: &mut Option<Epoch>, to_the_app: bool) -> Result<Heard, DisconnectReason> {
         let line = self.line.as_mut().unwrap();
         match soon("a message", line.connection.recv()).await? {
             ServerMessage::Written { id, version, records } => {
@@ -213,7 +213,7 @@ impl Device {
             ServerMessage::Changes { dataset, epoch: of, from, to, reset, shared, more, fresh_until, records } => {
                 assert_eq!(fresh_until, None, "a session remembers");
                 assert_eq!(*epoch.get_or_insert_with(|| of.clone()), of, "one history");
-                let page = Page { epoch: of, from, to, reset, records };
+                let page = ChangesPage { epoch: of, from, to, reset, records };
                 self.page(place(&dataset), page, shared, more, to_the_app).await;
                 Ok(Heard::Page)
             }
@@ -224,7 +224,7 @@ impl Device {
     }
 
     /// Pages follow each other, in the order of the versions, and nothing comes twice (I3).
-    async fn page(&mut self, dataset: usize, page: Page, shared: Option<u64>, more: bool, to_the_app: bool) {
+    async fn page(&mut self, dataset: usize, page: ChangesPage, shared: Option<u64>, more: bool, to_the_app: bool) {
         let line = self.line.as_mut().unwrap();
         let stream = line.streams[dataset].as_mut().unwrap_or_else(|| panic!("{} does not follow {}", self.name, DATASETS[dataset]));
         let expected = if let (Begin::Reset { shared }, true) = (stream.begin, stream.first) { (true, shared) } else { (false, None) };
@@ -248,7 +248,7 @@ impl Device {
             self.restored(dataset, shared);
         }
         let to = page.to;
-        assert!(matches!(self.replicas[dataset].take(page), Taken::Applied(_)), "no gap");
+        assert!(matches!(self.replicas[dataset].apply(page), ApplyResult::Applied(_)), "no gap");
         if !more {
             self.offer_again(dataset);
             self.ack(dataset, to).await;
@@ -257,7 +257,7 @@ impl Device {
 
     /// The store was restored: the bases of what was not answered are lowered, and what the replica had is kept aside (`PROTOCOL.md` §8).
     fn restored(&mut self, dataset: usize, shared: Option<u64>) {
-        self.outbox.lower(&name(DATASETS[dataset]), shared.unwrap_or(0));
+        self.outbox.lower_bases(&name(DATASETS[dataset]), shared.unwrap_or(0));
         let had = std::mem::take(&mut self.replicas[dataset]);
         // What a second restore cuts short is not worth more than what was there before the first.
         let Former { had, shared: before } = self.formers[dataset].take().unwrap_or(Former { had, shared });
@@ -268,7 +268,7 @@ impl Device {
     fn offer_again(&mut self, dataset: usize) {
         let Some(Former { had, shared: Some(shared) }) = self.formers[dataset].take() else { return };
         let (to, now) = (name(DATASETS[dataset]), &self.replicas[dataset]);
-        let named = self.outbox.keys(&to);
+        let named = self.outbox.pending_keys(&to);
         for (key, record) in had.into_records() {
             let is_there = now.get(&key).is_some_and(|now| now.content == record.content);
             if record.version > shared && !is_there && !named.contains(&key) {
@@ -277,7 +277,7 @@ impl Device {
                     Content::Removed => Change::new(key, Op::Remove, None),
                 };
                 let changes = vec![change.with_base(shared)];
-                self.outbox.push(Patch { dataset: to.clone(), changes, ticket: Intent { insists: false, offer: true } });
+                self.outbox.push(PendingPatch { dataset: to.clone(), changes, context: Intent { insists: false, offer: true } });
             }
         }
     }
@@ -285,27 +285,27 @@ impl Device {
     /// A patch was answered: the outbox and the replica learn of it, and what conflicts may be written again.
     pub async fn answered(&mut self, way: Way, sent: &Sent, answer: &Answer, records: Vec<Record>) {
         // The bases of a patch that was applied before a restore may have been lowered since: it is asked for as it was.
-        if *answer == Answer::Refused(RefusalCode::PatchReused) && self.outbox.reused(sent.id) {
+        if *answer == Answer::Refused(RefusalCode::PatchReused) && self.outbox.retry_with_earlier_bases(sent.id) {
             return;
         }
-        let Some(Patch { dataset, changes, ticket }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
+        let Some(PendingPatch { dataset, changes, context }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
         self.past.push(sent.clone());
         match answer {
             Answer::Written { version, .. } => {
                 let before = self.replicas[sent.dataset].version();
-                self.replicas[sent.dataset].written(*version, &changes, records, &self.name, 0);
+                self.replicas[sent.dataset].apply_own_write(*version, &changes, records, &self.name, 0);
                 // A session takes acknowledgements of what it sent or answered, and of nothing else.
                 if self.replicas[sent.dataset].version() != before && way == Way::Socket {
                     self.ack(sent.dataset, *version).await;
                 }
             }
-            Answer::Conflict(current) if ticket.insists => {
+            Answer::Conflict(current) if context.insists => {
                 let rebased = |change: Change| match current.iter().find(|record| record.0 == change.key) {
                     Some(record) if change.base.is_some() => change.with_base(record.2),
                     _ => change,
                 };
                 let changes = changes.into_iter().map(rebased).collect();
-                self.outbox.push(Patch { dataset, changes, ticket });
+                self.outbox.push(PendingPatch { dataset, changes, context });
             }
             Answer::Conflict(_) | Answer::Refused(_) => {}
         }

@@ -263,7 +263,7 @@ impl World {
         let device = &self.devices[at];
         let is = self.reference.dataset(person, dataset);
         assert_eq!(device.replicas[dataset].version(), version, "the version of {} in {}", device.name, DATASETS[dataset]);
-        let live = sorted(device.replicas[dataset].live().map(seen).collect());
+        let live = sorted(device.replicas[dataset].live_records().map(seen).collect());
         assert_eq!(live, sorted(is.live()), "the records of {} in {}", device.name, DATASETS[dataset]);
         let stream = device.line.as_ref().and_then(|line| line.streams[dataset].as_ref()).unwrap();
         // What was written since it asked may have come with the answer or after it.

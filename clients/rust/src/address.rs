@@ -1,24 +1,24 @@
-//! Where a server is.
+//! The address of a server.
 
 use std::fmt;
 
-/// The path of the socket, below whatever path the address has.
+/// The path of the socket, below the path that the address has.
 const SYNC_PATH: &str = "/v1/sync";
 
-/// The socket of a server, read from an address as people write it.
+/// The URL of a server's socket, parsed from an address as people write it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     url: String,
 }
 
-/// Why a text is no address.
+/// Why a text is not a server's address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AddressError {
-    /// It begins with none of http, https, ws and wss.
+    /// Its scheme is none of http, https, ws and wss.
     Scheme,
-    /// It has no host.
+    /// It names no host.
     Host,
-    /// It has a user, a query or a fragment; a token travels only in `hello`.
+    /// It has a user, a query or a fragment. A token is sent only in `hello`, never in the address.
     Extra,
 }
 
@@ -27,7 +27,7 @@ impl fmt::Display for AddressError {
         f.write_str(match self {
             AddressError::Scheme => "an address begins with http://, https://, ws:// or wss://",
             AddressError::Host => "an address names a host, as in http://127.0.0.1:7400",
-            AddressError::Extra => "an address has no user, query or fragment: the token travels in the first message",
+            AddressError::Extra => "an address has no user, query or fragment: the token is sent in the first message",
         })
     }
 }
@@ -35,7 +35,7 @@ impl fmt::Display for AddressError {
 impl std::error::Error for AddressError {}
 
 impl Address {
-    /// Reads `http`, `https`, `ws` or `wss`, a host, and optionally a port and the path that the server is mounted under.
+    /// Parses a scheme (`http`, `https`, `ws` or `wss`), a host, and optionally a port and the path that the server is mounted under.
     pub fn parse(text: &str) -> Result<Address, AddressError> {
         let (scheme, rest) = text.trim().split_once("://").ok_or(AddressError::Scheme)?;
         let scheme = match scheme.to_ascii_lowercase().as_str() {
@@ -54,12 +54,12 @@ impl Address {
         Ok(Address { url: format!("{scheme}://{host}{}{SYNC_PATH}", path.strip_suffix(SYNC_PATH).unwrap_or(path)) })
     }
 
-    /// The address of the socket, `ws://` or `wss://`.
+    /// The URL of the socket, `ws://` or `wss://`.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// True if the connection is encrypted.
+    /// Whether the connection uses TLS.
     pub fn is_encrypted(&self) -> bool {
         self.url.starts_with("wss:")
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_read_as_people_write_them() {
+    fn addresses_are_parsed_as_people_write_them() {
         for (text, url) in [
             ("http://127.0.0.1:7400", "ws://127.0.0.1:7400/v1/sync"),
             ("https://sync.example.com/", "wss://sync.example.com/v1/sync"),
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_refused() {
+    fn invalid_addresses_are_rejected() {
         assert_eq!(Address::parse("127.0.0.1:7400"), Err(AddressError::Scheme));
         assert_eq!(Address::parse("ftp://host"), Err(AddressError::Scheme));
         assert_eq!(Address::parse("http://:7400"), Err(AddressError::Host));

@@ -1,61 +1,61 @@
-//! When a quiet session asks for a sign of life, and when it is given up for lost.
+//! When an idle session sends a ping, and when an unanswered ping ends it.
 //!
-//! A server must hear something every `heartbeat_s`; a device must notice a server that is gone. So a ping is due when
-//! either side has been quiet for one heartbeat. Time is an argument: milliseconds on any clock that only goes forward.
+//! The server must receive something every `heartbeat_s`, and the device must notice a server that is gone. So a ping is due when
+//! either side has sent nothing for one heartbeat. Time is an argument: milliseconds on any monotonic clock.
 
-/// A ping that is not answered in this many milliseconds means a lost connection (`PROTOCOL.md` §2, `ping`).
-const ANSWER_MS: u64 = 15_000;
+/// How long a ping may be unanswered, in milliseconds, before the connection counts as lost (`PROTOCOL.md` §2, `ping`).
+const PONG_TIMEOUT_MS: u64 = 15_000;
 
-/// What is due.
+/// What the caller of [`Heartbeat::check`] must do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
-    /// Nothing before this moment, in milliseconds.
-    At(u64),
-    /// Send a ping, then tell [`Heartbeat::pinged`].
-    Ping,
-    /// The connection is lost.
-    Lost,
+pub enum HeartbeatAction {
+    /// Nothing before this time, in milliseconds on the heartbeat's clock.
+    WaitUntil(u64),
+    /// Send a ping, then call [`Heartbeat::ping_sent`].
+    SendPing,
+    /// Close the connection: the ping was not answered in 15 s.
+    TimedOut,
 }
 
-/// The signs of life of one session.
+/// The heartbeat of one session.
 #[derive(Clone, Debug)]
 pub struct Heartbeat {
-    every_ms: u64,
-    said_ms: u64,
-    heard_ms: u64,
-    pinged_ms: Option<u64>,
+    interval_ms: u64,
+    sent_ms: u64,
+    received_ms: u64,
+    ping_sent_ms: Option<u64>,
 }
 
 impl Heartbeat {
-    /// A session that was welcomed just now, with the `heartbeat_s` of its `welcome`; 0 counts as 1.
+    /// The heartbeat of a session that was welcomed at `now_ms`, with the `heartbeat_s` of its `welcome`; 0 counts as 1.
     pub fn new(heartbeat_s: u64, now_ms: u64) -> Heartbeat {
-        Heartbeat { every_ms: heartbeat_s.max(1).saturating_mul(1_000), said_ms: now_ms, heard_ms: now_ms, pinged_ms: None }
+        Heartbeat { interval_ms: heartbeat_s.max(1).saturating_mul(1_000), sent_ms: now_ms, received_ms: now_ms, ping_sent_ms: None }
     }
 
-    /// Something has left for the server.
-    pub fn said(&mut self, now_ms: u64) {
-        self.said_ms = now_ms;
+    /// The device has sent something.
+    pub fn sent(&mut self, now_ms: u64) {
+        self.sent_ms = now_ms;
     }
 
-    /// A message came from the server; any message answers a ping.
-    pub fn heard(&mut self, now_ms: u64) {
-        self.heard_ms = now_ms;
-        self.pinged_ms = None;
+    /// The device has received a message; any message answers a ping.
+    pub fn received(&mut self, now_ms: u64) {
+        self.received_ms = now_ms;
+        self.ping_sent_ms = None;
     }
 
-    /// The ping that was due is on its way.
-    pub fn pinged(&mut self, now_ms: u64) {
-        self.said_ms = now_ms;
-        self.pinged_ms = Some(now_ms);
+    /// The device has sent the ping that was due.
+    pub fn ping_sent(&mut self, now_ms: u64) {
+        self.sent_ms = now_ms;
+        self.ping_sent_ms = Some(now_ms);
     }
 
-    /// What is due now.
-    pub fn due(&self, now_ms: u64) -> Beat {
-        let (at_ms, then) = match self.pinged_ms {
-            Some(pinged_ms) => (pinged_ms.saturating_add(ANSWER_MS), Beat::Lost),
-            None => (self.said_ms.min(self.heard_ms).saturating_add(self.every_ms), Beat::Ping),
+    /// What is due at `now_ms`.
+    pub fn check(&self, now_ms: u64) -> HeartbeatAction {
+        let (at_ms, then) = match self.ping_sent_ms {
+            Some(ping_sent_ms) => (ping_sent_ms.saturating_add(PONG_TIMEOUT_MS), HeartbeatAction::TimedOut),
+            None => (self.sent_ms.min(self.received_ms).saturating_add(self.interval_ms), HeartbeatAction::SendPing),
         };
-        if now_ms < at_ms { Beat::At(at_ms) } else { then }
+        if now_ms < at_ms { HeartbeatAction::WaitUntil(at_ms) } else { then }
     }
 }
 
@@ -64,31 +64,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_quiet_session_pings_and_the_answer_starts_it_over() {
-        let mut heart = Heartbeat::new(60, 0);
-        assert_eq!(heart.due(59_999), Beat::At(60_000));
-        assert_eq!(heart.due(60_000), Beat::Ping);
-        heart.pinged(60_000);
-        assert_eq!(heart.due(74_999), Beat::At(75_000));
-        heart.heard(70_000);
-        assert_eq!(heart.due(75_000), Beat::At(120_000));
+    fn an_idle_session_pings_and_the_answer_restarts_the_interval() {
+        let mut heartbeat = Heartbeat::new(60, 0);
+        assert_eq!(heartbeat.check(59_999), HeartbeatAction::WaitUntil(60_000));
+        assert_eq!(heartbeat.check(60_000), HeartbeatAction::SendPing);
+        heartbeat.ping_sent(60_000);
+        assert_eq!(heartbeat.check(74_999), HeartbeatAction::WaitUntil(75_000));
+        heartbeat.received(70_000);
+        assert_eq!(heartbeat.check(75_000), HeartbeatAction::WaitUntil(120_000));
     }
 
     #[test]
     fn no_answer_in_15_seconds_is_a_lost_connection() {
-        let mut heart = Heartbeat::new(60, 0);
-        heart.pinged(60_000);
-        heart.said(70_000);
-        assert_eq!(heart.due(75_000), Beat::Lost, "saying more does not help");
+        let mut heartbeat = Heartbeat::new(60, 0);
+        heartbeat.ping_sent(60_000);
+        heartbeat.sent(70_000);
+        assert_eq!(heartbeat.check(75_000), HeartbeatAction::TimedOut, "sending more does not help");
     }
 
     #[test]
-    fn whoever_only_talks_or_only_listens_pings_too() {
-        let mut talks = Heartbeat::new(10, 0);
-        talks.said(9_000);
-        assert_eq!(talks.due(10_000), Beat::Ping);
-        let mut listens = Heartbeat::new(10, 0);
-        listens.heard(9_000);
-        assert_eq!(listens.due(10_000), Beat::Ping);
+    fn a_session_that_only_sends_or_only_receives_pings_too() {
+        let mut sends = Heartbeat::new(10, 0);
+        sends.sent(9_000);
+        assert_eq!(sends.check(10_000), HeartbeatAction::SendPing);
+        let mut receives = Heartbeat::new(10, 0);
+        receives.received(9_000);
+        assert_eq!(receives.check(10_000), HeartbeatAction::SendPing);
     }
 }

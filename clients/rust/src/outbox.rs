@@ -1,212 +1,219 @@
-//! Patches that were not answered yet.
+//! The patches that the server has not answered yet.
 //!
-//! - A patch gets its number when it is first handed out, never before the server has said which numbers it knows.
-//! - Numbers increase; a patch keeps its number and its changes until it is answered, over any number of connections.
-//! - The numbers on their way lie within [`limits::PATCH_WINDOW`] of each other, as the server forgets results beyond it.
-//! - Patches to one dataset go in their order: behind one that is held, none of its dataset goes.
+//! - A patch gets its number when it is first sent, never before the server has said which numbers it knows.
+//! - Numbers increase. A patch keeps its number and its changes until it is answered, over any number of connections.
+//! - Unanswered numbers lie within [`limits::PATCH_WINDOW`] of each other, because the server forgets results beyond it.
+//! - Patches to one dataset are sent in order: while one is deferred, no other patch to its dataset is sent.
 //!
-//! When the history changes (`PROTOCOL.md` §8) the bases of unanswered patches are lowered, and a number stands for other changes than
-//! before: the server that applied the patch earlier and whose answer was lost says `patch_reused`. It hardly can after a restored backup:
-//! a patch whose base is above `shared` was written after its device had seen that version, so it was applied above `shared`, which the
-//! backup does not have, or never; the others are not lowered. After a merge, and after a second restore from another backup, it can.
-//! So the bases as they were are kept, and after `patch_reused` the patch is sent with them, under the same number. That is safe: the
-//! server has just said that it has decided a patch of this number, so it applies nothing under it. It either repeats what became of exactly
-//! these changes, which may be a conflict as well, or says `patch_reused` again. No write is lost unnoticed and none is applied twice.
+//! When the history changes (`PROTOCOL.md` §8) the bases of unanswered patches are lowered, so a number stands for other changes than before.
+//! A server that applied the patch before, and whose answer was lost, then refuses it with `patch_reused`. That can hardly happen after a
+//! restore: only bases above `shared` are lowered; a patch with such a base was written after its device had received that version, so it was
+//! applied above `shared`, which the backup does not have, or never. It can happen after a merge, and after a second restore from another backup.
+//! So the outbox keeps the earlier bases, and after `patch_reused` sends the patch with them under the same number. That is safe: the server
+//! has just said that it has decided a patch with this number, so it applies nothing under it. It either repeats its answer to exactly these
+//! changes, which may be a conflict, or refuses with `patch_reused` again. No write is lost unnoticed, and none is applied twice.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use driftless_protocol::{Change, ClientMessage, DatasetName, Key, limits};
 
-/// Times that the bases of one patch are kept as they were before. Histories change rarely, and a patch waits for seconds, or for as long as
-/// its device is away; of one that lived through more changes the oldest bases go.
-const EARLIER: usize = 8;
+/// How many sets of earlier bases a patch keeps; the oldest is dropped first. Histories change rarely, and a patch waits for seconds, or for
+/// as long as its device is offline.
+const MAX_EARLIER_BASES: usize = 8;
 
-/// A patch and what its owner wants back with the answer.
+/// A patch that the server has not answered.
 #[derive(Debug)]
-pub struct Patch<T> {
-    /// Where to.
+pub struct PendingPatch<T> {
+    /// The dataset that the patch writes to.
     pub dataset: DatasetName,
-    /// Applied in order, all or none.
+    /// The changes, which the server applies in order, all or none.
     pub changes: Vec<Change>,
-    /// Handed back with the answer.
-    pub ticket: T,
+    /// Any value of the caller, returned with the answer.
+    pub context: T,
 }
 
-/// What a device still has to write. Unbounded by itself: who adds patches bounds them.
+/// The patches that a device still has to send, or that are unanswered. The outbox has no bound: the caller must bound what it adds.
 #[derive(Debug)]
 pub struct Outbox<T> {
-    waiting: VecDeque<Patch<T>>,
-    numbered: BTreeMap<u64, Numbered<T>>,
+    unnumbered: VecDeque<PendingPatch<T>>,
+    numbered: BTreeMap<u64, NumberedPatch<T>>,
     unsent: BTreeSet<u64>,
-    held: BTreeSet<u64>,
-    next: u64,
+    deferred: BTreeSet<u64>,
+    next_number: u64,
 }
 
-/// A patch that was handed out at least once.
+/// A patch that was sent at least once.
 #[derive(Debug)]
-struct Numbered<T> {
-    patch: Patch<T>,
+struct NumberedPatch<T> {
+    patch: PendingPatch<T>,
     /// The bases of its changes before each lowering, the newest last.
-    earlier: VecDeque<Vec<Option<u64>>>,
-    /// How many of those this connection's server was asked for, beginning with the newest.
-    asked: usize,
+    earlier_bases: VecDeque<Vec<Option<u64>>>,
+    /// How many of those were tried on this connection, beginning with the newest.
+    tried_bases: usize,
 }
 
 impl<T> Default for Outbox<T> {
     fn default() -> Outbox<T> {
-        Outbox { waiting: VecDeque::new(), numbered: BTreeMap::new(), unsent: BTreeSet::new(), held: BTreeSet::new(), next: 1 }
+        Outbox {
+            unnumbered: VecDeque::new(),
+            numbered: BTreeMap::new(),
+            unsent: BTreeSet::new(),
+            deferred: BTreeSet::new(),
+            next_number: 1,
+        }
     }
 }
 
 impl<T> Outbox<T> {
-    /// Nothing to write.
+    /// An empty outbox.
     pub fn new() -> Outbox<T> {
         Outbox::default()
     }
 
-    /// Adds a patch behind all others.
-    pub fn push(&mut self, patch: Patch<T>) {
-        self.waiting.push_back(patch);
+    /// Appends a patch; it has no number yet.
+    pub fn push(&mut self, patch: PendingPatch<T>) {
+        self.unnumbered.push_back(patch);
     }
 
-    /// A connection was welcomed by a server that knows this device's patches up to `known`: everything that has
-    /// a number is sent again with it, and new numbers begin after both sides' highest.
+    /// A session began with a server that knows this device's patches up to the number `known`: all numbered patches are sent again with
+    /// their numbers, and new numbers begin above the highest number that either side knows.
     pub fn connected(&mut self, known: u64) {
-        self.next = self.next.max(known.saturating_add(1));
-        self.held.clear();
+        self.next_number = self.next_number.max(known.saturating_add(1));
+        self.deferred.clear();
         self.unsent = self.numbered.keys().copied().collect();
-        // It may be another server's store by now, which is asked for the patch as it should be first.
-        self.numbered.values_mut().for_each(|numbered| numbered.asked = 0);
+        // The server's store may have been restored in the meantime, so the patch is first sent with its present bases.
+        self.numbered.values_mut().for_each(|numbered| numbered.tried_bases = 0);
     }
 
-    /// The next `write` to send on this connection, if there is one that may go now: to a dataset that is `ready` and has nothing held.
-    pub fn next_write(&mut self, ready: impl Fn(&DatasetName) -> bool) -> Option<ClientMessage> {
-        let held: BTreeSet<&DatasetName> = self.held.iter().filter_map(|id| Some(&self.numbered.get(id)?.patch.dataset)).collect();
-        let may_go = |patch: &Patch<T>| !held.contains(&patch.dataset) && ready(&patch.dataset);
-        let again = self.unsent.iter().copied().find(|id| self.numbered.get(id).is_some_and(|numbered| may_go(&numbered.patch)));
-        if let Some(id) = again {
+    /// The next `write` to send on this connection; `None` if no patch may be sent now. A patch may be sent if `is_ready` accepts its dataset and no
+    /// patch to the dataset is deferred.
+    pub fn next_write(&mut self, is_ready: impl Fn(&DatasetName) -> bool) -> Option<ClientMessage> {
+        let deferred: BTreeSet<&DatasetName> = self.deferred.iter().filter_map(|id| Some(&self.numbered.get(id)?.patch.dataset)).collect();
+        let may_send = |patch: &PendingPatch<T>| !deferred.contains(&patch.dataset) && is_ready(&patch.dataset);
+        let resend = self.unsent.iter().copied().find(|id| self.numbered.get(id).is_some_and(|numbered| may_send(&numbered.patch)));
+        if let Some(id) = resend {
             self.unsent.remove(&id);
             return self.message(id);
         }
-        let oldest = self.numbered.first_key_value().map_or(self.next, |(id, _)| *id);
-        if self.next.saturating_sub(oldest) >= limits::PATCH_WINDOW {
+        let oldest = self.numbered.first_key_value().map_or(self.next_number, |(id, _)| *id);
+        if self.next_number.saturating_sub(oldest) >= limits::PATCH_WINDOW {
             return None;
         }
-        let at = self.waiting.iter().position(may_go)?;
-        let patch = self.waiting.remove(at)?;
-        let id = self.next;
-        self.next += 1;
-        self.numbered.insert(id, Numbered { patch, earlier: VecDeque::new(), asked: 0 });
+        let at = self.unnumbered.iter().position(may_send)?;
+        let patch = self.unnumbered.remove(at)?;
+        let id = self.next_number;
+        self.next_number += 1;
+        self.numbered.insert(id, NumberedPatch { patch, earlier_bases: VecDeque::new(), tried_bases: 0 });
         self.message(id)
     }
 
-    /// Takes out the patch that was answered; `None` if no such patch is waited for.
-    pub fn answered(&mut self, id: u64) -> Option<Patch<T>> {
+    /// Removes and returns the patch that was answered; `None` if no patch with this number is unanswered.
+    pub fn answered(&mut self, id: u64) -> Option<PendingPatch<T>> {
         self.unsent.remove(&id);
-        self.held.remove(&id);
+        self.deferred.remove(&id);
         Some(self.numbered.remove(&id)?.patch)
     }
 
-    /// The server cannot take this patch now: it stays, and is sent again after [`Outbox::release`]. False if it is not waited for.
-    pub fn hold(&mut self, id: u64) -> bool {
-        self.numbered.contains_key(&id) && self.held.insert(id)
+    /// The server cannot take this patch now: it is sent again after [`Outbox::retry_deferred`]. False if no patch with this number is unanswered.
+    pub fn defer(&mut self, id: u64) -> bool {
+        self.numbered.contains_key(&id) && self.deferred.insert(id)
     }
 
-    /// Sends what was held again, with the same numbers.
-    pub fn release(&mut self) {
-        self.unsent.append(&mut self.held);
+    /// Lets deferred patches be sent again, with the same numbers.
+    pub fn retry_deferred(&mut self) {
+        self.unsent.append(&mut self.deferred);
     }
 
-    /// The server knows this number with other changes. True if the patch had other bases before: then it is sent with those, to learn
-    /// whether it was applied so.
-    pub fn reused(&mut self, id: u64) -> bool {
+    /// The server refused the patch with `patch_reused`. True if the patch had other bases before that were not tried on this connection: then
+    /// it is sent with those, to learn the server's answer to them. False if there are none left; then the refusal is the patch's answer.
+    pub fn retry_with_earlier_bases(&mut self, id: u64) -> bool {
         let Some(numbered) = self.numbered.get_mut(&id) else { return false };
-        let more = numbered.asked < numbered.earlier.len();
-        if more {
-            numbered.asked += 1;
+        let has_more = numbered.tried_bases < numbered.earlier_bases.len();
+        if has_more {
+            numbered.tried_bases += 1;
             self.unsent.insert(id);
         }
-        more
+        has_more
     }
 
-    /// The dataset's history is another one: it has what this device saw up to version `shared`, and nothing that it saw after it.
-    pub fn lower(&mut self, dataset: &DatasetName, shared: u64) {
+    /// The dataset's history changed: it has the versions that this device has received up to `shared`, and none after it.
+    pub fn lower_bases(&mut self, dataset: &DatasetName, shared: u64) {
         self.lower_where(|patch| patch.dataset == *dataset, shared);
     }
 
-    /// Nothing that this device saw is in the history of any dataset.
-    pub fn lower_all(&mut self) {
+    /// The histories of all datasets changed: none has a version that this device has received.
+    pub fn lower_all_bases(&mut self) {
         self.lower_where(|_| true, 0);
     }
 
     /// The keys that unanswered patches to a dataset name.
-    pub fn keys(&self, dataset: &DatasetName) -> BTreeSet<Key> {
-        let patches = self.waiting.iter().chain(self.numbered.values().map(|numbered| &numbered.patch));
+    pub fn pending_keys(&self, dataset: &DatasetName) -> BTreeSet<Key> {
+        let patches = self.unnumbered.iter().chain(self.numbered.values().map(|numbered| &numbered.patch));
         patches.filter(|patch| patch.dataset == *dataset).flat_map(|patch| &patch.changes).map(|change| change.key.clone()).collect()
     }
 
-    /// Numbers that were handed out and not answered.
-    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+    /// The numbers of patches that were sent and not answered.
+    pub fn unanswered_numbers(&self) -> impl Iterator<Item = u64> {
         self.numbered.keys().copied()
     }
 
-    /// The tickets of all patches, with what they belong to.
-    pub fn tickets_mut(&mut self) -> impl Iterator<Item = (&DatasetName, &[Change], &mut T)> {
-        let patches = self.numbered.values_mut().map(|numbered| &mut numbered.patch).chain(&mut self.waiting);
-        patches.map(|patch| (&patch.dataset, patch.changes.as_slice(), &mut patch.ticket))
+    /// The contexts of all patches, each with the patch's dataset and changes.
+    pub fn contexts_mut(&mut self) -> impl Iterator<Item = (&DatasetName, &[Change], &mut T)> {
+        let patches = self.numbered.values_mut().map(|numbered| &mut numbered.patch).chain(&mut self.unnumbered);
+        patches.map(|patch| (&patch.dataset, patch.changes.as_slice(), &mut patch.context))
     }
 
-    /// Looks at each patch that has no number yet, which may still be changed; drops it if that left it without changes.
-    pub fn revise_waiting(&mut self, mut revise: impl FnMut(&mut Patch<T>)) {
-        self.waiting.retain_mut(|patch| {
+    /// Calls `revise` with each patch that has no number yet and so may still be changed. Drops a patch that `revise` leaves without changes.
+    pub fn revise_unnumbered(&mut self, mut revise: impl FnMut(&mut PendingPatch<T>)) {
+        self.unnumbered.retain_mut(|patch| {
             let before = patch.changes.len();
             revise(patch);
             before == 0 || !patch.changes.is_empty()
         });
     }
 
-    /// What the owner of a patch that is on its way wants back.
-    pub fn ticket(&self, id: u64) -> Option<&T> {
-        self.numbered.get(&id).map(|numbered| &numbered.patch.ticket)
+    /// The context of a patch that was sent and not answered.
+    pub fn context(&self, id: u64) -> Option<&T> {
+        self.numbered.get(&id).map(|numbered| &numbered.patch.context)
     }
 
-    /// Patches that were not answered yet.
+    /// How many patches are unanswered, including those that were not sent yet.
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.numbered.len()
+        self.unnumbered.len() + self.numbered.len()
     }
 
-    /// True if everything is answered.
+    /// Whether all patches are answered.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    fn lower_where(&mut self, meant: impl Fn(&Patch<T>) -> bool, shared: u64) {
-        for patch in self.waiting.iter_mut().filter(|patch| meant(patch)) {
-            lower(&mut patch.changes, shared);
+    fn lower_where(&mut self, is_affected: impl Fn(&PendingPatch<T>) -> bool, shared: u64) {
+        for patch in self.unnumbered.iter_mut().filter(|patch| is_affected(patch)) {
+            lower_bases(&mut patch.changes, shared);
         }
-        for numbered in self.numbered.values_mut().filter(|numbered| meant(&numbered.patch)) {
+        for numbered in self.numbered.values_mut().filter(|numbered| is_affected(&numbered.patch)) {
             let before = numbered.patch.changes.iter().map(|change| change.base).collect();
-            if lower(&mut numbered.patch.changes, shared) {
-                numbered.earlier.push_back(before);
+            if lower_bases(&mut numbered.patch.changes, shared) {
+                numbered.earlier_bases.push_back(before);
             }
-            if numbered.earlier.len() > EARLIER {
-                numbered.earlier.pop_front();
+            if numbered.earlier_bases.len() > MAX_EARLIER_BASES {
+                numbered.earlier_bases.pop_front();
             }
         }
     }
 
     fn message(&self, id: u64) -> Option<ClientMessage> {
-        let Numbered { patch, earlier, asked } = self.numbered.get(&id)?;
+        let NumberedPatch { patch, earlier_bases, tried_bases } = self.numbered.get(&id)?;
         let mut changes = patch.changes.clone();
-        if let Some(bases) = earlier.len().checked_sub(*asked).and_then(|at| earlier.get(at)) {
+        if let Some(bases) = earlier_bases.len().checked_sub(*tried_bases).and_then(|at| earlier_bases.get(at)) {
             changes.iter_mut().zip(bases).for_each(|(change, base)| change.base = *base);
         }
         Some(ClientMessage::Write { id, dataset: patch.dataset.clone(), changes, offer: false })
     }
 }
 
-/// Lowers the bases that are higher; false if none is.
-pub(crate) fn lower(changes: &mut [Change], shared: u64) -> bool {
+/// Lowers the bases above `shared` to it; false if there is none.
+pub(crate) fn lower_bases(changes: &mut [Change], shared: u64) -> bool {
     let mut lowered = false;
     for base in changes.iter_mut().filter_map(|change| change.base.as_mut()).filter(|base| **base > shared) {
         *base = shared;
@@ -221,12 +228,12 @@ mod tests {
 
     use super::*;
 
-    fn patch(ticket: u64) -> Patch<u64> {
-        let change = Change::new(Key::new("k").expect("a key"), Op::Put, driftless_protocol::Value::from(ticket as i64));
-        Patch { dataset: DatasetName::new("d").expect("a name"), changes: vec![change], ticket }
+    fn patch(context: u64) -> PendingPatch<u64> {
+        let change = Change::new(Key::new("k").expect("a key"), Op::Put, driftless_protocol::Value::from(context as i64));
+        PendingPatch { dataset: DatasetName::new("d").expect("a name"), changes: vec![change], context }
     }
 
-    /// The numbers of everything that may go now.
+    /// The numbers of all patches that may be sent now.
     fn sent(outbox: &mut Outbox<u64>) -> Vec<u64> {
         std::iter::from_fn(|| match outbox.next_write(|_| true) {
             Some(ClientMessage::Write { id, .. }) => Some(id),
@@ -253,46 +260,46 @@ mod tests {
         (0..3).for_each(|n| outbox.push(patch(n)));
         outbox.connected(0);
         assert_eq!(sent(&mut outbox), [1, 2, 3]);
-        assert_eq!(outbox.answered(2).map(|patch| patch.ticket), Some(1));
+        assert_eq!(outbox.answered(2).map(|patch| patch.context), Some(1));
         outbox.push(patch(3));
         outbox.connected(3);
         let Some(ClientMessage::Write { id: 1, changes, .. }) = outbox.next_write(|_| true) else { panic!("1 is first") };
         assert_eq!(changes, patch(0).changes);
         assert_eq!(sent(&mut outbox), [3, 4]);
-        assert!(outbox.answered(2).is_none(), "a second answer is nobody's");
+        assert!(outbox.answered(2).is_none(), "a second answer finds no patch");
     }
 
     #[test]
-    fn the_numbers_on_their_way_stay_within_the_window() {
+    fn unanswered_numbers_stay_within_the_window() {
         let mut outbox = Outbox::new();
         (0..200).for_each(|n| outbox.push(patch(n)));
         outbox.connected(0);
         assert_eq!(sent(&mut outbox), (1..=64).collect::<Vec<_>>());
         (2..=64).for_each(|id| assert!(outbox.answered(id).is_some()));
-        assert_eq!(sent(&mut outbox), [0; 0], "1 is still out: 65 would push its result out of the server's memory");
+        assert_eq!(sent(&mut outbox), [0; 0], "1 is unanswered: after 65 the server would forget its result");
         outbox.answered(1);
         assert_eq!(sent(&mut outbox), (65..=128).collect::<Vec<_>>());
     }
 
     #[test]
-    fn what_the_server_cannot_take_now_is_held_and_goes_again_with_its_number() {
+    fn a_deferred_patch_is_sent_again_with_its_number() {
         let mut outbox = Outbox::new();
         (0..2).for_each(|n| outbox.push(patch(n)));
         outbox.connected(0);
         assert_eq!(sent(&mut outbox), [1, 2]);
-        assert!(outbox.hold(1));
+        assert!(outbox.defer(1));
         assert_eq!(sent(&mut outbox), [0; 0]);
-        outbox.release();
+        outbox.retry_deferred();
         assert_eq!(sent(&mut outbox), [1]);
-        assert!(!outbox.hold(9));
+        assert!(!outbox.defer(9));
     }
 
-    fn based(key: &str, dataset: &str, base: u64) -> Patch<u64> {
+    fn based(key: &str, dataset: &str, base: u64) -> PendingPatch<u64> {
         let change = Change::new(Key::new(key).expect("a key"), Op::Put, driftless_protocol::Value::from(1)).with_base(base);
-        Patch { dataset: DatasetName::new(dataset).expect("a name"), changes: vec![change], ticket: base }
+        PendingPatch { dataset: DatasetName::new(dataset).expect("a name"), changes: vec![change], context: base }
     }
 
-    /// The number and the bases of the next patch that may go.
+    /// The number and the bases of the next patch that may be sent.
     fn next(outbox: &mut Outbox<u64>) -> Option<(u64, Vec<Option<u64>>)> {
         match outbox.next_write(|_| true)? {
             ClientMessage::Write { id, changes, .. } => Some((id, changes.into_iter().map(|change| change.base).collect())),
@@ -301,20 +308,20 @@ mod tests {
     }
 
     #[test]
-    fn a_held_patch_holds_up_its_dataset_and_no_other() {
+    fn a_deferred_patch_delays_its_dataset_and_no_other() {
         let mut outbox = Outbox::new();
         [("d", 1), ("d", 2), ("other", 3)].iter().for_each(|(dataset, base)| outbox.push(based("k", dataset, *base)));
         outbox.connected(0);
         assert_eq!(next(&mut outbox), Some((1, vec![Some(1)])));
-        outbox.hold(1);
-        assert_eq!(next(&mut outbox), Some((2, vec![Some(3)])), "the later write of the same key must not come first");
+        outbox.defer(1);
+        assert_eq!(next(&mut outbox), Some((2, vec![Some(3)])), "the later write of the same key must not be sent first");
         assert_eq!(next(&mut outbox), None);
-        outbox.release();
+        outbox.retry_deferred();
         assert_eq!(sent(&mut outbox), [1, 3]);
     }
 
     #[test]
-    fn a_dataset_that_is_not_ready_waits_and_others_go() {
+    fn a_dataset_that_is_not_ready_delays_no_other() {
         let mut outbox = Outbox::new();
         outbox.push(based("k", "d", 1));
         outbox.connected(0);
@@ -328,49 +335,49 @@ mod tests {
     }
 
     #[test]
-    fn bases_are_lowered_to_what_both_histories_have_and_never_raised() {
+    fn bases_are_lowered_to_the_last_shared_version_and_never_raised() {
         let mut outbox = Outbox::new();
         [("a", "d", 9), ("b", "d", 2), ("c", "other", 9)].iter().for_each(|(key, dataset, base)| outbox.push(based(key, dataset, *base)));
         outbox.connected(0);
         next(&mut outbox);
-        outbox.lower(&DatasetName::new("d").expect("a name"), 4);
+        outbox.lower_bases(&DatasetName::new("d").expect("a name"), 4);
         outbox.connected(0);
         let bases = std::iter::from_fn(|| next(&mut outbox)).collect::<Vec<_>>();
         assert_eq!(bases, [(1, vec![Some(4)]), (2, vec![Some(2)]), (3, vec![Some(9)])]);
-        outbox.lower_all();
+        outbox.lower_all_bases();
         outbox.connected(0);
         assert_eq!(next(&mut outbox), Some((1, vec![Some(0)])));
     }
 
     #[test]
-    fn a_number_that_is_known_is_asked_for_with_each_of_its_earlier_bases() {
+    fn a_reused_number_is_retried_with_each_of_its_earlier_bases() {
         let mut outbox = Outbox::new();
         outbox.push(based("k", "d", 9));
         outbox.connected(0);
         next(&mut outbox);
-        assert!(!outbox.reused(1), "it never was anything else");
-        outbox.lower(&DatasetName::new("d").expect("a name"), 4);
-        outbox.lower(&DatasetName::new("d").expect("a name"), 7);
-        outbox.lower_all();
-        let asked = |outbox: &mut Outbox<u64>| outbox.reused(1).then(|| next(outbox)).flatten();
-        assert_eq!(asked(&mut outbox), Some((1, vec![Some(4)])));
-        assert_eq!(asked(&mut outbox), Some((1, vec![Some(9)])));
-        assert_eq!(asked(&mut outbox), None, "then it is another patch");
+        assert!(!outbox.retry_with_earlier_bases(1), "it never had other bases");
+        outbox.lower_bases(&DatasetName::new("d").expect("a name"), 4);
+        outbox.lower_bases(&DatasetName::new("d").expect("a name"), 7);
+        outbox.lower_all_bases();
+        let retried = |outbox: &mut Outbox<u64>| outbox.retry_with_earlier_bases(1).then(|| next(outbox)).flatten();
+        assert_eq!(retried(&mut outbox), Some((1, vec![Some(4)])));
+        assert_eq!(retried(&mut outbox), Some((1, vec![Some(9)])));
+        assert_eq!(retried(&mut outbox), None, "then the number belongs to another patch");
 
         outbox.connected(1);
-        assert_eq!(next(&mut outbox), Some((1, vec![Some(0)])), "the next server may not know it at all");
-        assert_eq!(asked(&mut outbox), Some((1, vec![Some(4)])));
+        assert_eq!(next(&mut outbox), Some((1, vec![Some(0)])), "the next server may not know the patch at all");
+        assert_eq!(retried(&mut outbox), Some((1, vec![Some(4)])));
     }
 
     #[test]
-    fn what_waits_may_be_revised_and_goes_when_nothing_is_left_of_it() {
+    fn an_unnumbered_patch_may_be_revised_and_is_dropped_when_no_change_is_left() {
         let mut outbox = Outbox::new();
         outbox.push(based("a", "d", 1));
         outbox.push(based("b", "d", 2));
-        outbox.push(Patch { changes: Vec::new(), ..based("c", "d", 3) });
-        outbox.revise_waiting(|patch| patch.changes.retain(|change| change.key.as_str() != "a"));
+        outbox.push(PendingPatch { changes: Vec::new(), ..based("c", "d", 3) });
+        outbox.revise_unnumbered(|patch| patch.changes.retain(|change| change.key.as_str() != "a"));
         outbox.connected(0);
         assert_eq!(next(&mut outbox), Some((1, vec![Some(2)])));
-        assert_eq!(next(&mut outbox), Some((2, Vec::new())), "an empty patch of the app is the server's to answer");
+        assert_eq!(next(&mut outbox), Some((2, Vec::new())), "an empty patch of the app is sent: the server answers it");
     }
 }

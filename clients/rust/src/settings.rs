@@ -1,4 +1,4 @@
-//! What a device must be told before it can connect.
+//! The settings that a device needs before it can connect.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,80 +8,80 @@ use futures_util::future::BoxFuture;
 
 use crate::{Address, AddressError};
 
-/// How a device reaches its server and who it is there.
+/// How a device reaches its server, and how it identifies itself there.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where the server is.
+    /// The server's address.
     pub address: Address,
-    /// This installation's id, chosen once and kept.
+    /// The id of this installation of the app, chosen once and kept.
     pub device: DeviceId,
-    /// Where its tokens come from.
-    pub tokens: Tokens,
-    /// How messages are encoded.
+    /// The source of the device's tokens.
+    pub tokens: TokenSource,
+    /// The encoding of messages.
     pub codec: Codec,
-    /// Name and version of the app or library, at most 128 bytes; for the server's log only.
+    /// Name and version of the app or library, at most 128 bytes of UTF-8; for the server's log only.
     pub client: String,
-    /// Whose certificates are trusted.
-    pub tls: Tls,
+    /// The certificate authorities that the device trusts.
+    pub tls: TlsTrust,
 }
 
 impl Settings {
-    /// Settings with MessagePack, this library's name and the usual certificate authorities.
-    pub fn new(url: &str, device: DeviceId, tokens: Tokens) -> Result<Settings, AddressError> {
+    /// Settings with MessagePack, this library's name and the usual certificate authorities. Fails if `url` is not a server's address.
+    pub fn new(url: &str, device: DeviceId, tokens: TokenSource) -> Result<Settings, AddressError> {
         let client = concat!("driftless-rust/", env!("CARGO_PKG_VERSION")).to_owned();
-        Ok(Settings { address: Address::parse(url)?, device, tokens, codec: Codec::MsgPack, client, tls: Tls::Roots })
+        Ok(Settings { address: Address::parse(url)?, device, tokens, codec: Codec::MsgPack, client, tls: TlsTrust::Roots })
     }
 }
 
-/// Whose certificates are trusted when the address is encrypted.
+/// The certificate authorities that the device trusts when the address has the scheme `https` or `wss`.
 #[derive(Clone)]
-pub enum Tls {
-    /// Those of the system's authorities and of the usual public ones.
+pub enum TlsTrust {
+    /// The system's authorities and the bundled public ones.
     Roots,
-    /// As this configuration says, for instance for a private authority.
+    /// The authorities of this configuration, for instance a private one.
     Custom(Arc<rustls::ClientConfig>),
 }
 
-impl fmt::Debug for Tls {
+impl fmt::Debug for TlsTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Tls::Roots => "Roots",
-            Tls::Custom(_) => "Custom",
+            TlsTrust::Roots => "Roots",
+            TlsTrust::Custom(_) => "Custom",
         })
     }
 }
 
-type Source = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
+type TokenFn = dyn Fn() -> BoxFuture<'static, Result<String, String>> + Send + Sync;
 
-/// Gives a token whenever one is needed: before each connection, and when the server says that the old one expires soon.
+/// Supplies tokens: the device asks for one before each connection, and when the server says that the present one expires soon.
 #[derive(Clone)]
-pub struct Tokens(Arc<Source>);
+pub struct TokenSource(Arc<TokenFn>);
 
-impl Tokens {
-    /// Tokens from a function, for instance one that asks the app's own server. An error is text for people and is tried again later.
-    pub fn new<F, R>(source: F) -> Tokens
+impl TokenSource {
+    /// A source that calls a function, for instance one that asks the app's own server. An error is text for people; the device asks again later.
+    pub fn new<F, R>(source: F) -> TokenSource
     where
         F: Fn() -> R + Send + Sync + 'static,
         R: Future<Output = Result<String, String>> + Send + 'static,
     {
-        Tokens(Arc::new(move || Box::pin(source())))
+        TokenSource(Arc::new(move || Box::pin(source())))
     }
 
-    /// Always the same token: the device is out when it expires.
-    pub fn fixed(token: impl Into<String>) -> Tokens {
+    /// A source that always returns the same token: the device cannot connect any more when the token has expired.
+    pub fn fixed(token: impl Into<String>) -> TokenSource {
         let token = token.into();
-        Tokens::new(move || std::future::ready(Ok(token.clone())))
+        TokenSource::new(move || std::future::ready(Ok(token.clone())))
     }
 
-    /// Asks for a token.
+    /// Asks for a token. The error is the source's, as text for people.
     pub fn get(&self) -> BoxFuture<'static, Result<String, String>> {
         (self.0)()
     }
 }
 
-/// Prints no token.
-impl fmt::Debug for Tokens {
+/// Never prints a token.
+impl fmt::Debug for TokenSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Tokens")
+        f.write_str("TokenSource")
     }
 }

@@ -2,7 +2,7 @@
 
 use driftless_protocol::{
     Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider, PushTarget,
-    Record, RefusalCode, Registration, ServerMessage, Subscription, Value,
+    Record, RefusalCode, Registration, ServerMessage, Value, WebPushSubscription,
 };
 
 fn dataset() -> DatasetName {
@@ -77,7 +77,7 @@ pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
         (
             "register with webpush",
             ClientMessage::Register(Registration {
-                target: PushTarget::Webpush(Subscription {
+                target: PushTarget::Webpush(WebPushSubscription {
                     endpoint: "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV".to_owned(),
                     p256dh: format!("B{}", "A".repeat(86)),
                     auth: "BTBZMqHH6r4Tts7J_aSIgg".to_owned(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use driftless_protocol::{Provider, Subscription};
+use driftless_protocol::{Provider, WebPushSubscription};
 use rcgen::PublicKeyData;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -166,15 +166,15 @@ impl Gateway {
     }
 
     /// A new subscription, whose messages the gateway opens.
-    pub fn subscription(&self) -> Subscription {
+    pub fn subscription(&self) -> WebPushSubscription {
         let keys = Keys::new(chance()).expect("a key on P-256 is made");
         let [p256dh, auth] = [keys.public.as_slice(), &keys.auth].map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
-        Subscription { endpoint: self.endpoint(Some(Arc::new(keys))), p256dh, auth }
+        WebPushSubscription { endpoint: self.endpoint(Some(Arc::new(keys))), p256dh, auth }
     }
 
     /// A new subscription with keys that are elsewhere (both in base64url): its messages stay sealed.
-    pub fn subscribe(&self, p256dh: &str, auth: &str) -> Subscription {
-        Subscription { endpoint: self.endpoint(None), p256dh: p256dh.to_owned(), auth: auth.to_owned() }
+    pub fn subscribe(&self, p256dh: &str, auth: &str) -> WebPushSubscription {
+        WebPushSubscription { endpoint: self.endpoint(None), p256dh: p256dh.to_owned(), auth: auth.to_owned() }
     }
 
     fn endpoint(&self, keys: Option<Arc<Keys>>) -> String {

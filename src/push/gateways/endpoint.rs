@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use driftless_protocol::Subscription;
+use driftless_protocol::WebPushSubscription;
 use http::Uri;
 use web_push_native::p256::PublicKey;
 use web_push_native::{Auth, encrypt};
@@ -76,7 +76,7 @@ impl Unusable {
 
 impl Endpoint {
     /// Reads a subscription. A host that is a number is judged here, for no resolver will see it.
-    pub(super) fn new(subscription: &Subscription, reach: Reach) -> Result<Endpoint, Unusable> {
+    pub(super) fn new(subscription: &WebPushSubscription, reach: Reach) -> Result<Endpoint, Unusable> {
         let uri: Uri = subscription.endpoint.parse().map_err(|_| Unusable::Address)?;
         let authority = uri.authority().ok_or(Unusable::Address)?;
         let host = authority.host().to_ascii_lowercase();
@@ -116,7 +116,7 @@ mod tests {
     use super::super::sealed::Receiver;
     use super::*;
 
-    fn unusable(subscription: Subscription) -> Option<Unusable> {
+    fn unusable(subscription: WebPushSubscription) -> Option<Unusable> {
         Endpoint::new(&subscription, Reach::Public).err()
     }
 
@@ -163,10 +163,10 @@ mod tests {
         let good = Receiver::of_rfc_8291().subscription("https://push.example/1");
         let off = format!("BA{}", "A".repeat(85));
         for p256dh in ["", "AA", off.as_str()] {
-            assert_eq!(unusable(Subscription { p256dh: p256dh.to_owned(), ..good.clone() }), Some(Unusable::Key));
+            assert_eq!(unusable(WebPushSubscription { p256dh: p256dh.to_owned(), ..good.clone() }), Some(Unusable::Key));
         }
         for auth in ["", "AAAA", &"A".repeat(43)] {
-            assert_eq!(unusable(Subscription { auth: auth.to_owned(), ..good.clone() }), Some(Unusable::Secret));
+            assert_eq!(unusable(WebPushSubscription { auth: auth.to_owned(), ..good.clone() }), Some(Unusable::Secret));
         }
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use driftless_protocol::{Provider, PushTarget, Subscription};
+use driftless_protocol::{Provider, PushTarget, WebPushSubscription};
 use http::Uri;
 
 use super::answer::Lost;
@@ -205,7 +205,7 @@ impl Inner {
         }
     }
 
-    async fn webpush(&self, app: &WebpushApp, subscription: &Subscription, notice: &Notice<'_>) -> Sent {
+    async fn webpush(&self, app: &WebpushApp, subscription: &WebPushSubscription, notice: &Notice<'_>) -> Sent {
         let dead = |why: Unusable| Verdict::dead(why.as_str());
         let endpoint = Endpoint::new(subscription, app.reach).map_err(dead)?;
         let now_ms = self.now_ms();

@@ -5,7 +5,7 @@ use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use driftless_protocol::Subscription;
+use driftless_protocol::WebPushSubscription;
 
 /// A browser.
 pub(super) struct Receiver {
@@ -37,9 +37,9 @@ impl Receiver {
     }
 
     /// What it registers.
-    pub(super) fn subscription(&self, endpoint: &str) -> Subscription {
+    pub(super) fn subscription(&self, endpoint: &str) -> WebPushSubscription {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
-        Subscription { endpoint: endpoint.to_owned(), p256dh: encode(&self.public), auth: encode(&self.auth) }
+        WebPushSubscription { endpoint: endpoint.to_owned(), p256dh: encode(&self.public), auth: encode(&self.auth) }
     }
 
     /// Opens a message of one record.

@@ -169,7 +169,7 @@ fn a_second_login_leads_to_the_same_identity() {
 fn only_the_newest_merges_are_named() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    for n in 0..limits::MERGED + 5 {
+    for n in 0..limits::MERGED_IDENTITIES + 5 {
         let guest = Identity::from(format!("local:g{n}").as_str());
         sign_in(&store, &format!("g{n}"), &guest);
         let mut group = store.group();
@@ -178,7 +178,7 @@ fn only_the_newest_merges_are_named() {
         work(&store, &guest);
     }
     let merged = store.merged(&me()).expect("reads").expect("there");
-    assert_eq!((merged.len(), merged[0].as_str()), (limits::MERGED, "local:g5"));
+    assert_eq!((merged.len(), merged[0].as_str()), (limits::MERGED_IDENTITIES, "local:g5"));
 }
 
 #[test]

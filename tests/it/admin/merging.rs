@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use driftless_client::{Device, Outcome, Settings, Tokens};
+use driftless_client::{Device, WriteOutcome, Settings, TokenSource};
 use driftless_protocol::{CloseCode, DeviceId};
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ async fn keep_writing(device: Device, id: &'static str, acknowledged: Arc<Mutex<
     for n in 1.. {
         let at = format!("{id}.{n}");
         match device.write(&name("d"), vec![change(&format!("put {at} {n}")), change("add count 1")]).await {
-            Ok(Outcome::Written { .. }) => acknowledged.lock().unwrap().push(at),
+            Ok(WriteOutcome::Written { .. }) => acknowledged.lock().unwrap().push(at),
             Ok(other) => panic!("{at}: {other:?}"),
             Err(_) => return,
         }
@@ -89,7 +89,7 @@ async fn writes_to_either_side_of_a_merge_are_not_lost() {
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let (mut devices, mut writers, mut events) = (Vec::new(), Vec::new(), Vec::new());
     for (person, id) in [("user", "laptop"), ("guest", "phone")] {
-        let settings = Settings::new(&server.url(), DeviceId::new(id).unwrap(), Tokens::fixed(token(person))).unwrap();
+        let settings = Settings::new(&server.url(), DeviceId::new(id).unwrap(), TokenSource::fixed(token(person))).unwrap();
         let (device, heard) = Device::connect(settings);
         device.open(&name("d")).await.unwrap();
         writers.push(tokio::spawn(keep_writing(device.clone(), id, Arc::clone(&acknowledged))));
@@ -118,7 +118,7 @@ async fn writes_to_either_side_of_a_merge_are_not_lost() {
     writers.iter().for_each(tokio::task::JoinHandle::abort);
     // A device's patches are answered in order: after this one nothing of it is on its way.
     for device in &devices {
-        assert!(matches!(soon("the last write", device.write(&name("d"), vec![change("put end 1")])).await, Ok(Outcome::Written { .. })));
+        assert!(matches!(soon("the last write", device.write(&name("d"), vec![change("put end 1")])).await, Ok(WriteOutcome::Written { .. })));
     }
     let (records, _) = Phone::welcomed(&server.url(), &token("guest"), "tablet").await.open("d").await;
     let known = acknowledged.lock().unwrap();

@@ -13,7 +13,7 @@ use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use driftless::dev::gateway::Gateway;
-use driftless_protocol::Subscription;
+use driftless_protocol::WebPushSubscription;
 use futures_util::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -183,11 +183,11 @@ async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
     firefox.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let _firefox = firefox.spawn().expect("firefox-esr is installed: apt-get install firefox-esr");
 
-    let subscription: Subscription = match soon("a subscription", hears.recv()).await.unwrap() {
+    let subscription: WebPushSubscription = match soon("a subscription", hears.recv()).await.unwrap() {
         Told::Subscribed(subscription) => {
             let part = |value: &Value| value.as_str().unwrap().to_owned();
             let (keys, endpoint) = (&subscription["keys"], part(&subscription["endpoint"]));
-            Subscription { endpoint, p256dh: part(&keys["p256dh"]), auth: part(&keys["auth"]) }
+            WebPushSubscription { endpoint, p256dh: part(&keys["p256dh"]), auth: part(&keys["auth"]) }
         }
         Told::Failed(why) => panic!("{why}"),
         other => panic!("{other:?}"),

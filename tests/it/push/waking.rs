@@ -200,11 +200,11 @@ async fn a_phone_that_registered_for_a_dataset_is_woken_for_no_other() {
 
 #[tokio::test]
 async fn a_registration_reaches_the_server_through_the_client_library_and_is_said_again() {
-    use driftless_client::{Device, Event, Settings, Tokens};
+    use driftless_client::{Device, Event, Settings, TokenSource};
     use driftless_protocol::DeviceId;
     let gateway = Gateway::start().await.unwrap();
     let mut server = server(&gateway).await;
-    let tokens = Tokens::fixed(crate::support::token("alice"));
+    let tokens = TokenSource::fixed(crate::support::token("alice"));
     let settings = Settings::new(&server.url(), DeviceId::new("phone").unwrap(), tokens).unwrap();
     let (device, mut events) = Device::connect(settings);
     let target = fcm(&gateway);

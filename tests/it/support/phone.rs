@@ -1,6 +1,6 @@
 //! A device that does one step at a time: what it says, what it hears.
 
-use driftless_client::{Connection, End, Settings, Tokens, Welcome};
+use driftless_client::{Connection, DisconnectReason, Settings, TokenSource, Welcome};
 use driftless_protocol::{
     Change, ClientMessage, CloseCode, Codec, DatasetName, DeviceId, Key, Op, Position, Record, RefusalCode, ServerMessage, Value,
 };
@@ -44,7 +44,7 @@ pub fn change(text: &str) -> Change {
 
 /// How a device of a codec is set up.
 pub fn settings(url: &str, device: &str, codec: Codec) -> Settings {
-    let settings = Settings::new(url, DeviceId::new(device).unwrap(), Tokens::fixed("unused")).unwrap();
+    let settings = Settings::new(url, DeviceId::new(device).unwrap(), TokenSource::fixed("unused")).unwrap();
     Settings { codec, ..settings }
 }
 
@@ -63,7 +63,7 @@ impl Phone {
     }
 
     /// Tries to connect, and says how that ended.
-    pub async fn refused(url: &str, token: &str, device: &str) -> End {
+    pub async fn refused(url: &str, token: &str, device: &str) -> DisconnectReason {
         let settings = settings(url, device, Codec::MsgPack);
         let connecting = Connection::connect(&settings, token.to_owned());
         soon("an end", connecting).await.map(|_| ()).unwrap_err()

@@ -1,22 +1,22 @@
-//! How a session begins.
+//! The server's answer to `hello`.
 
 use driftless_protocol::Limits;
 
-/// What the server said about a session when it began: the fields of `welcome`.
+/// The fields of `welcome`, with which the server begins a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Welcome {
-    /// Whose data this is, `region:uuid`.
+    /// The identity that the token leads to, `region:uuid`.
     pub identity: String,
-    /// This session's id in the server's log.
+    /// The id of this session in the server's log.
     pub session: String,
-    /// The highest patch number that the server knows of this device.
+    /// The highest patch number of this device that the server knows; 0 if none.
     pub patch: u64,
-    /// The device says something at least this often, in seconds.
+    /// The longest time between two messages of the device, in seconds.
     pub heartbeat_s: u64,
-    /// How long the token holds from then, in seconds.
+    /// How long the token was valid when the session began, in seconds.
     pub token_expires_in_s: u64,
-    /// The pool's bounds.
+    /// The bounds of the identity's pool.
     pub limits: Limits,
-    /// Identities that were merged into this one.
+    /// Identities that were merged into this one, at most the 64 newest.
     pub merged: Vec<String>,
 }

@@ -1,12 +1,12 @@
-//! What a device tells its app.
+//! What a device reports to its app.
 
 use driftless_protocol::{Change, DatasetName, Provider, Record, RefusalCode};
 use tokio::sync::mpsc;
 
-use crate::{End, Welcome};
+use crate::{DisconnectReason, Welcome};
 
-/// Events that wait for the app: at 64 KiB a page, 16 MiB at most.
-const EVENTS: usize = 256;
+/// Events that wait for the app: with pages of 64 KiB at most 16 MiB.
+const EVENT_CAPACITY: usize = 256;
 
 /// Something that happened to a device.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,116 +15,116 @@ pub enum Event {
     Connected(Welcome),
     /// A session, or an attempt to begin one, ended; the device tries again.
     Disconnected {
-        /// Why.
-        why: End,
-        /// When it tries again, in milliseconds from now.
+        /// Why it ended.
+        why: DisconnectReason,
+        /// When the device tries again, in milliseconds from now.
         retry_in_ms: u64,
     },
     /// A replica changed, by the server's changes or by an own patch that was written.
     Changed {
-        /// Which dataset.
+        /// The dataset whose replica changed.
         dataset: DatasetName,
         /// The replica's version before.
         from: u64,
-        /// Its version after; the same if more is needed to complete the next one.
+        /// The replica's version after; equal to `from` if further changes are needed to complete the next version.
         to: u64,
-        /// Everything that was there before is forgotten.
+        /// Whether the replica forgot all of its records first.
         reset: bool,
-        /// The records that changed, each as it is now.
+        /// The records that changed, each in its current state.
         records: Vec<Record>,
     },
-    /// A replica has everything that the server had when it was asked: after `open` and after each reconnect.
+    /// A replica has everything that the server had when the device asked for it: after `open` and after each reconnect.
     Synced {
-        /// Which dataset.
+        /// The dataset whose replica is complete.
         dataset: DatasetName,
         /// The replica's version.
         version: u64,
     },
-    /// The server's store was restored from a backup, and the replica follows it. What the app saw before may be gone, and a change
-    /// that it has made from what it saw and not written yet is to be made again.
-    Restored {
-        /// Which dataset.
+    /// The server's store was restored from a backup, and the replica follows it. Records that the app has seen before may be missing. The app
+    /// must make each change again that it has computed from them and not written yet.
+    StoreRestored {
+        /// The dataset whose history changed.
         dataset: DatasetName,
-        /// The version up to which nothing was lost; absent if the two stores have nothing in common.
+        /// The last version that both histories have; absent if they have none in common.
         shared: Option<u64>,
-        /// How many records the device writes again because the restored store does not have them as they were seen here.
-        offered: usize,
+        /// How many records the device writes again because the restored store does not have them as this device received them.
+        reoffered: usize,
     },
-    /// The identity was merged into another one, and this device with it: its replicas begin anew, its unanswered patches are kept.
-    Moved {
-        /// The identity before.
+    /// The device's identity was merged into another one. Its replicas start over; its unanswered patches are kept.
+    IdentityMerged {
+        /// The former identity, `region:uuid`.
         from: String,
-        /// The identity now.
+        /// The identity from now on, `region:uuid`.
         to: String,
     },
-    /// What the device wrote again after [`Event::Restored`] or [`Event::Moved`] met a newer write. Nothing of `ours` is applied; the app
-    /// resolves as after [`super::Outcome::Conflict`], or leaves it.
-    OfferConflict {
-        /// Which dataset.
+    /// Changes that the device wrote again after [`Event::StoreRestored`] or [`Event::IdentityMerged`] conflict with a newer write. None of
+    /// `ours` is applied; the app resolves the conflict as after [`super::WriteOutcome::Conflict`], or accepts the server's records.
+    ReofferConflict {
+        /// The dataset that the changes are of.
         dataset: DatasetName,
-        /// What this device had.
+        /// The changes that this device had.
         ours: Vec<Change>,
-        /// The server's current records; not of a key that the app has computed on since.
+        /// The server's current records. Lacks the record of a key that the app itself has modified since.
         records: Vec<Record>,
     },
-    /// What the device wrote again cannot be granted. Nothing of `ours` is applied.
-    OfferRefused {
-        /// Which dataset.
+    /// The server refused changes that the device wrote again. None of `ours` is applied.
+    ReofferRefused {
+        /// The dataset that the changes are of.
         dataset: DatasetName,
-        /// What this device had.
+        /// The changes that this device had.
         ours: Vec<Change>,
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
-    /// The server refused something that was not a patch.
+    /// The server refused a request other than a patch.
     Refused {
-        /// The dataset that it was about, if any.
+        /// The dataset that the request named, if any.
         dataset: Option<String>,
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
-    /// The device will be woken by pushes while it is away.
+    /// The server has this installation's registration on disk and wakes it by pushes from now on.
     Registered {
-        /// Who wakes it.
+        /// The push provider.
         provider: Provider,
-        /// For which app.
+        /// The app that is registered.
         app: String,
     },
-    /// The device is not woken by pushes any more.
+    /// The server no longer wakes this installation by pushes.
     Unregistered,
-    /// The device gave up. Unanswered patches are kept; `go_online` tries again.
+    /// The device gave up and does not reconnect by itself. Unanswered patches are kept; [`super::Device::go_online`] tries again.
     Closed {
-        /// Why; `why.code()` is the close code.
-        why: End,
+        /// Why it gave up; `why.code()` is the close code.
+        why: DisconnectReason,
     },
-    /// The app did not listen and this many events were dropped: look at the records instead.
-    Missed {
-        /// How many.
+    /// The app did not receive events fast enough, and the device dropped some: the app should read the records instead.
+    Dropped {
+        /// How many events were dropped.
         count: u64,
     },
 }
 
-/// The receiving end. An app that does not listen holds nothing up: when 256 events wait, further ones are dropped and counted,
-/// and [`Event::Missed`] comes as soon as there is room. Dropping this is fine too.
+/// The receiving end of a device's events. A slow app delays nothing: while 256 events wait, further ones are dropped and counted, and
+/// [`Event::Dropped`] comes as soon as there is room. The app may drop the receiver.
 #[derive(Debug)]
 pub struct Events(mpsc::Receiver<Event>);
 
 impl Events {
-    /// The next event; `None` when the device has ended. May be dropped and called again without loss.
+    /// The next event; `None` when the device has ended. Cancel safe: dropping the future loses no event.
     pub async fn recv(&mut self) -> Option<Event> {
         self.0.recv().await
     }
 
-    /// The next event if one is there already.
+    /// The next event if one is queued already.
     pub fn try_recv(&mut self) -> Option<Event> {
         self.0.try_recv().ok()
     }
 
-    /// The first event that is wanted, dropping those before it; `None` when the device has ended.
+    /// The first event that `wanted` accepts, discarding those before it; `None` when the device has ended.
     pub async fn find(&mut self, mut wanted: impl FnMut(&Event) -> bool) -> Option<Event> {
         loop {
             let event = self.recv().await?;
@@ -135,37 +135,37 @@ impl Events {
     }
 }
 
-/// The sending end. Never waits.
+/// The sending end. It never waits for the app.
 #[derive(Debug)]
-pub(crate) struct Sink {
+pub(crate) struct EventSender {
     events: mpsc::Sender<Event>,
-    missed: u64,
+    dropped: u64,
 }
 
-pub(crate) fn channel() -> (Sink, Events) {
-    let (events, receiver) = mpsc::channel(EVENTS);
-    (Sink { events, missed: 0 }, Events(receiver))
+pub(crate) fn channel() -> (EventSender, Events) {
+    let (events, receiver) = mpsc::channel(EVENT_CAPACITY);
+    (EventSender { events, dropped: 0 }, Events(receiver))
 }
 
-impl Sink {
-    /// Tells the app, or counts the event as missed. After a missed one everything is, until [`Sink::catch_up`].
+impl EventSender {
+    /// Queues an event, or drops and counts it. Once one is dropped all are, until [`EventSender::report_dropped`] has run.
     pub(crate) fn send(&mut self, event: Event) {
-        if self.missed > 0 {
-            self.missed += 1;
+        if self.dropped > 0 {
+            self.dropped += 1;
         } else if let Err(mpsc::error::TrySendError::Full(_)) = self.events.try_send(event) {
-            self.missed = 1;
+            self.dropped = 1;
         }
     }
 
-    /// Waits for room and says how many events were missed; waits for ever if none was. May be dropped and called again.
-    pub(crate) async fn catch_up(&mut self) {
-        if self.missed == 0 {
+    /// Waits for room and reports how many events were dropped; waits for ever if none was. Cancel safe.
+    pub(crate) async fn report_dropped(&mut self) {
+        if self.dropped == 0 {
             std::future::pending::<()>().await;
         }
-        if let Ok(room) = self.events.reserve().await {
-            room.send(Event::Missed { count: self.missed });
+        if let Ok(permit) = self.events.reserve().await {
+            permit.send(Event::Dropped { count: self.dropped });
         }
-        self.missed = 0;
+        self.dropped = 0;
     }
 }
 
@@ -174,20 +174,20 @@ mod tests {
     use super::*;
 
     fn event() -> Event {
-        Event::Missed { count: 0 }
+        Event::Dropped { count: 0 }
     }
 
     #[tokio::test]
-    async fn what_did_not_fit_is_counted_and_told() {
-        let (mut sink, mut events) = channel();
-        (0..EVENTS + 3).for_each(|_| sink.send(event()));
-        for _ in 0..EVENTS {
+    async fn events_that_do_not_fit_are_counted_and_reported() {
+        let (mut sender, mut events) = channel();
+        (0..EVENT_CAPACITY + 3).for_each(|_| sender.send(event()));
+        for _ in 0..EVENT_CAPACITY {
             assert_eq!(events.recv().await, Some(event()));
-            sink.send(event());
+            sender.send(event());
         }
-        sink.catch_up().await;
-        assert_eq!(events.recv().await, Some(Event::Missed { count: 3 + EVENTS as u64 }));
-        sink.send(event());
+        sender.report_dropped().await;
+        assert_eq!(events.recv().await, Some(Event::Dropped { count: 3 + EVENT_CAPACITY as u64 }));
+        sender.send(event());
         assert_eq!(events.recv().await, Some(event()));
     }
 }

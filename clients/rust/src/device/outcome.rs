@@ -1,56 +1,56 @@
-//! Answers to what an app asks of its device.
+//! Answers to the requests of an app.
 
 use std::fmt;
 
 use driftless_protocol::{Record, RefusalCode};
 
-/// What became of a patch.
+/// The server's answer to a patch.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Outcome {
-    /// It is applied and on the server's disk.
+pub enum WriteOutcome {
+    /// The patch is applied and on the server's disk.
     Written {
-        /// The dataset's version that it made.
+        /// The version of the dataset that the patch made.
         version: u64,
-        /// The results that only the server could work out: of `add`, `merge`, `insert` and `discard`. If a reply was lost, large ones may be
-        /// missing that were written since; the changes of the dataset bring them.
+        /// The results that only the server can compute: those of `add`, `merge`, `insert` and `discard`. If a reply was lost, large records
+        /// that were written since may be missing; the changes of the dataset bring them.
         records: Vec<Record>,
     },
-    /// Another device had written first; nothing of it was applied.
+    /// Another device had written first; nothing of the patch was applied.
     Conflict {
         /// The current state of the records in conflict.
         records: Vec<Record>,
     },
-    /// It cannot be granted; nothing of it was applied.
+    /// The server refused the patch; nothing of it was applied.
     Refused {
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
 }
 
-/// The device was shut down.
+/// The error of every method of a [`super::Device`] that was shut down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Gone;
+pub struct DeviceShutDown;
 
-impl fmt::Display for Gone {
+impl fmt::Display for DeviceShutDown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the device was shut down")
     }
 }
 
-impl std::error::Error for Gone {}
+impl std::error::Error for DeviceShutDown {}
 
-/// Why there is no list of datasets.
+/// Why the device could not list the datasets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListError {
     /// The device was shut down.
-    Gone,
-    /// The server cannot give it.
+    ShutDown,
+    /// The server refused the request.
     Refused {
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
 }
@@ -58,7 +58,7 @@ pub enum ListError {
 impl fmt::Display for ListError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ListError::Gone => Gone.fmt(f),
+            ListError::ShutDown => DeviceShutDown.fmt(f),
             ListError::Refused { code, message } => write!(f, "{code}: {message}"),
         }
     }

@@ -1,13 +1,13 @@
-//! A server that says only what its test tells it to.
+//! A server that sends only what its test tells it to.
 
-// Each story uses what it needs.
+// Each test program uses a part of these items.
 #![allow(dead_code)]
 
 use std::task::Poll;
 
 use driftless_client::protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position};
 use driftless_client::protocol::{Record, RefusalCode, ServerMessage, Value};
-use driftless_client::{Device, Event, Events, Gone, Outcome, Settings, Tokens};
+use driftless_client::{Device, DeviceShutDown, Event, Events, Settings, TokenSource, WriteOutcome};
 use futures_util::future::{BoxFuture, FutureExt, poll_fn};
 use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
@@ -32,18 +32,18 @@ pub(crate) fn put(name: &str, value: i64) -> Change {
     Change::new(key(name), Op::Put, Value::from(value))
 }
 
-/// Writes while the test goes on.
-pub(crate) fn write(device: &Device, change: Change) -> JoinHandle<Result<Outcome, Gone>> {
+/// Writes in a task of its own, while the test continues.
+pub(crate) fn write(device: &Device, change: Change) -> JoinHandle<Result<WriteOutcome, DeviceShutDown>> {
     let device = device.clone();
     tokio::spawn(async move { device.write(&settings(), vec![change]).await })
 }
 
-/// Writes, and returns when the device has the patch; what comes back is its answer.
-pub(crate) async fn hand_over(device: &Device, change: Change) -> BoxFuture<'static, Result<Outcome, Gone>> {
+/// Writes, and returns when the device's task has the patch. The future that it returns resolves to the answer.
+pub(crate) async fn submit(device: &Device, change: Change) -> BoxFuture<'static, Result<WriteOutcome, DeviceShutDown>> {
     let device = device.clone();
     let mut answer = async move { device.write(&settings(), vec![change]).await }.boxed();
-    // There is room, so the first step goes up to the wait for the answer.
-    assert!(poll_fn(|cx| Poll::Ready(answer.poll_unpin(cx).is_pending())).await, "nobody has answered yet");
+    // A permit and a place in the channel are free, so the first poll runs up to the wait for the answer.
+    assert!(poll_fn(|cx| Poll::Ready(answer.poll_unpin(cx).is_pending())).await, "the server has not answered yet");
     answer
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn changes(epoch: &str, from: u64, to: u64, records: Vec<Record>) -> 
     ServerMessage::Changes { dataset: settings(), epoch, from, to, reset: false, shared: None, more: false, fresh_until: None, records }
 }
 
-/// What a store says that begins anew: after a restored backup with `shared`, or because the device was away for too long.
+/// The first page of a reset: after a restored backup, with `shared`; or because the device was offline beyond the tombstone horizon.
 pub(crate) fn reset(page: ServerMessage, shared: Option<u64>, more: bool) -> ServerMessage {
     let ServerMessage::Changes { dataset, epoch, from, to, records, .. } = page else { panic!("not changes: {page:?}") };
     ServerMessage::Changes { dataset, epoch, from, to, reset: true, shared, more, fresh_until: None, records }
@@ -91,52 +91,51 @@ pub(crate) fn renew(expires_in_s: u64) -> ServerMessage {
     ServerMessage::Renew { expires_in_s }
 }
 
-/// From here on time jumps to the next moment that somebody waits for, whenever all wait.
+/// Pauses time: whenever all tasks wait, it jumps to the next timer.
 pub(crate) fn pause_time() -> Instant {
     tokio::time::pause();
     Instant::now()
 }
 
-/// The time since then, to the nearest second.
+/// The time since `began`, in seconds, rounded.
 pub(crate) fn seconds(began: Instant) -> u64 {
     (began.elapsed().as_millis() as u64 + 500) / 1_000
 }
 
-/// Where devices connect to.
-pub(crate) struct Fake {
+pub(crate) struct ScriptedServer {
     listener: TcpListener,
     codec: Codec,
 }
 
-impl Fake {
-    pub(crate) async fn start(codec: Codec) -> Fake {
-        Fake { listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"), codec }
+impl ScriptedServer {
+    pub(crate) async fn start(codec: Codec) -> ScriptedServer {
+        ScriptedServer { listener: TcpListener::bind("127.0.0.1:0").await.expect("a port"), codec }
     }
 
-    /// A device of this server, with tokens `token-0`, `token-1`, ...
+    /// A device that connects to this server with the tokens `token-0`, `token-1`, ...
     pub(crate) fn device(&self) -> (Device, Events) {
         let asked = std::sync::atomic::AtomicU64::new(0);
-        let tokens = Tokens::new(move || {
+        let tokens = TokenSource::new(move || {
             let n = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             std::future::ready(Ok(format!("token-{n}")))
         });
         Device::connect(self.settings(tokens))
     }
 
-    pub(crate) fn settings(&self, tokens: Tokens) -> Settings {
+    pub(crate) fn settings(&self, tokens: TokenSource) -> Settings {
         let url = format!("http://{}", self.listener.local_addr().expect("an address"));
         let device = DeviceId::new("phone").expect("a device");
         Settings { codec: self.codec, ..Settings::new(&url, device, tokens).expect("settings") }
     }
 
-    /// Accepts a connection and says something that is not TLS.
-    pub(crate) async fn answers_in_plain_text(&self) {
+    /// Accepts a connection and answers with bytes that are not TLS.
+    pub(crate) async fn answer_in_plain_text(&self) {
         let (mut stream, _) = self.listener.accept().await.expect("a connection");
         stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\n\r\n").await.expect("written");
     }
 
-    /// The next socket, before its hello.
-    pub(crate) async fn accept(&self) -> Peer {
+    /// Accepts the next socket, before its `hello`.
+    pub(crate) async fn accept(&self) -> ScriptedSession {
         let (stream, _) = self.listener.accept().await.expect("a connection");
         let expected = self.codec.subprotocol();
         #[expect(clippy::result_large_err, reason = "the signature of the callback")]
@@ -147,23 +146,23 @@ impl Fake {
             Ok(response)
         };
         let socket = accept_hdr_async(stream, choose).await.expect("a WebSocket");
-        Peer { socket, codec: self.codec }
+        ScriptedSession { socket, codec: self.codec }
     }
 
-    /// The next socket, welcomed by a server that knows this device's patches up to `patch`.
-    pub(crate) async fn welcome(&self, patch: u64) -> Peer {
-        let mut peer = self.accept().await;
-        assert!(matches!(peer.hears().await, ClientMessage::Hello { .. }));
-        peer.welcomes("local:alice", patch).await;
-        peer
+    /// Accepts the next socket and welcomes the device; the server knows its patches up to the number `patch`.
+    pub(crate) async fn welcome(&self, patch: u64) -> ScriptedSession {
+        let mut session = self.accept().await;
+        assert!(matches!(session.recv().await, ClientMessage::Hello { .. }));
+        session.send_welcome("local:alice", patch).await;
+        session
     }
 
-    /// The next socket, welcomed as another identity, into which these were merged.
-    pub(crate) async fn welcome_as(&self, identity: &str, merged: &[&str], patch: u64) -> Peer {
-        let mut peer = self.accept().await;
-        assert!(matches!(peer.hears().await, ClientMessage::Hello { .. }));
-        peer.welcomes_merged(identity, merged, patch).await;
-        peer
+    /// Accepts the next socket and welcomes the device as `identity`, into which the identities `merged` were merged.
+    pub(crate) async fn welcome_as(&self, identity: &str, merged: &[&str], patch: u64) -> ScriptedSession {
+        let mut session = self.accept().await;
+        assert!(matches!(session.recv().await, ClientMessage::Hello { .. }));
+        session.send_welcome_merged(identity, merged, patch).await;
+        session
     }
 }
 
@@ -175,23 +174,23 @@ fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {
 }
 
 /// The server's end of one socket.
-pub(crate) struct Peer {
+pub(crate) struct ScriptedSession {
     socket: WebSocketStream<TcpStream>,
     codec: Codec,
 }
 
-impl Peer {
-    pub(crate) async fn welcomes(&mut self, identity: &str, patch: u64) {
-        self.welcomes_merged(identity, &[], patch).await;
+impl ScriptedSession {
+    pub(crate) async fn send_welcome(&mut self, identity: &str, patch: u64) {
+        self.send_welcome_merged(identity, &[], patch).await;
     }
 
-    async fn welcomes_merged(&mut self, identity: &str, merged: &[&str], patch: u64) {
+    async fn send_welcome_merged(&mut self, identity: &str, merged: &[&str], patch: u64) {
         let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
-        let merged = merged.iter().map(|former| (*former).to_owned()).collect();
-        self.says(ServerMessage::Welcome { identity, session, patch, heartbeat_s: 60, token_expires_in_s: 3_600, limits, merged }).await;
+        let merged = merged.iter().map(|identity| (*identity).to_owned()).collect();
+        self.send(ServerMessage::Welcome { identity, session, patch, heartbeat_s: 60, token_expires_in_s: 3_600, limits, merged }).await;
     }
 
-    pub(crate) async fn says(&mut self, message: ServerMessage) {
+    pub(crate) async fn send(&mut self, message: ServerMessage) {
         let bytes = self.codec.encode(&message);
         let frame = match self.codec {
             Codec::MsgPack => Message::Binary(bytes.into()),
@@ -200,17 +199,17 @@ impl Peer {
         self.socket.send(frame).await.expect("sent");
     }
 
-    pub(crate) async fn says_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.socket.send(Message::text(text)).await.expect("sent");
     }
 
-    /// The next frame as it came.
-    pub(crate) async fn hears_raw(&mut self) -> Message {
+    /// The next frame, undecoded.
+    pub(crate) async fn recv_frame(&mut self) -> Message {
         self.socket.next().await.expect("a frame and not the end").expect("a frame")
     }
 
     /// The next message; panics at the end.
-    pub(crate) async fn hears(&mut self) -> ClientMessage {
+    pub(crate) async fn recv(&mut self) -> ClientMessage {
         self.next().await.expect("a message and not the end")
     }
 
@@ -226,42 +225,42 @@ impl Peer {
         }
     }
 
-    pub(crate) async fn hears_open(&mut self, from: Option<Position>) {
-        assert_eq!(self.hears().await, ClientMessage::Open { dataset: settings(), position: from });
+    pub(crate) async fn expect_open(&mut self, from: Option<Position>) {
+        assert_eq!(self.recv().await, ClientMessage::Open { dataset: settings(), position: from });
     }
 
-    pub(crate) async fn hears_ack(&mut self, version: u64) {
-        assert_eq!(self.hears().await, ClientMessage::Ack { dataset: settings(), version });
+    pub(crate) async fn expect_ack(&mut self, version: u64) {
+        assert_eq!(self.recv().await, ClientMessage::Ack { dataset: settings(), version });
     }
 
-    pub(crate) async fn hears_write(&mut self) -> (u64, Vec<Change>) {
-        as_write(self.hears().await)
+    pub(crate) async fn expect_write(&mut self) -> (u64, Vec<Change>) {
+        as_write(self.recv().await)
     }
 
-    /// A write that the store could not take, when the device asks again.
-    pub(crate) async fn hears_write_later(&mut self) -> (u64, Vec<Change>) {
-        as_write(self.hears_later().await)
+    /// The write that the device sends when it retries deferred requests.
+    pub(crate) async fn expect_write_after_retry(&mut self) -> (u64, Vec<Change>) {
+        as_write(self.recv_after_retry().await)
     }
 
-    /// The device has nothing else to say: it asks for the list when the test does, and for nothing before.
-    pub(crate) async fn hears_nothing_but_a_list(&mut self, device: &Device) {
+    /// Checks that the device sends nothing by itself: the next message is the `list` that the test asks for.
+    pub(crate) async fn expect_idle(&mut self, device: &Device) {
         let (list, ()) = tokio::join!(device.list(), async {
-            assert_eq!(self.hears().await, ClientMessage::List);
-            self.says(ServerMessage::Datasets { datasets: Vec::new() }).await;
+            assert_eq!(self.recv().await, ClientMessage::List);
+            self.send(ServerMessage::Datasets { datasets: Vec::new() }).await;
         });
         assert_eq!(list, Ok(Vec::new()));
     }
 
-    /// The next message, after whatever time the device takes before it asks again. It must have heard all that was said to it: time jumps at once.
-    pub(crate) async fn hears_later(&mut self) -> ClientMessage {
+    /// The message that the device sends when it retries deferred requests. It must have received all messages before: time jumps at once.
+    pub(crate) async fn recv_after_retry(&mut self) -> ClientMessage {
         tokio::time::pause();
-        let message = self.hears().await;
+        let message = self.recv().await;
         tokio::time::resume();
         message
     }
 
-    pub(crate) async fn bye(mut self, code: u16, reason: &str, reconnect_after_ms: Option<u64>) {
-        self.says(ServerMessage::Bye { code, reason: reason.to_owned(), reconnect_after_ms }).await;
+    pub(crate) async fn close_with_bye(mut self, code: u16, reason: &str, reconnect_after_ms: Option<u64>) {
+        self.send(ServerMessage::Bye { code, reason: reason.to_owned(), reconnect_after_ms }).await;
         self.close(code, reason).await;
     }
 
@@ -271,7 +270,7 @@ impl Peer {
     }
 }
 
-/// The next event of a kind that is told by its name.
+/// The next event that `kind` accepts.
 pub(crate) async fn event(events: &mut Events, kind: fn(&Event) -> bool) -> Event {
     events.find(kind).await.expect("the device lives")
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use driftless_protocol::Subscription;
+use driftless_protocol::WebPushSubscription;
 use http::Method;
 use serde_json::{Value, json};
 use web_push_native::p256::PublicKey;
@@ -12,7 +12,7 @@ use super::support::{APP, Client, Sent, es256, http1, now_s, tls};
 use crate::dev::gateway::{Environment, Gateway};
 
 /// A gateway, a connection to it, a subscription, and a message to it in order.
-async fn start() -> (Gateway, Client, Subscription, Sent) {
+async fn start() -> (Gateway, Client, WebPushSubscription, Sent) {
     let gateway = Gateway::start().await.unwrap();
     let client = Client::connect(&gateway, &gateway.url()).await;
     let subscription = gateway.subscription();
@@ -23,7 +23,7 @@ async fn start() -> (Gateway, Client, Subscription, Sent) {
     (gateway, client, subscription, message)
 }
 
-fn sealed(subscription: &Subscription, text: &str) -> Vec<u8> {
+fn sealed(subscription: &WebPushSubscription, text: &str) -> Vec<u8> {
     let [key, auth] = [&subscription.p256dh, &subscription.auth].map(|text| URL_SAFE_NO_PAD.decode(text).unwrap());
     let auth = Auth::from(*auth.first_chunk::<16>().unwrap());
     encrypt(text.into(), &PublicKey::from_sec1_bytes(&key).unwrap(), &auth).unwrap()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use driftless_client::{End, Gone, ListError};
+use driftless_client::{DisconnectReason, Gone, ListError};
 use driftless_protocol::{CloseCode, DatasetName, Key, Record, RefusalCode};
 
 use super::render::printable;
@@ -19,7 +19,7 @@ pub enum Failure {
         /// The server's socket.
         url: String,
         /// Why.
-        why: End,
+        why: DisconnectReason,
     },
     /// The server refused the request.
     Refused {
@@ -98,13 +98,13 @@ impl From<ListError> for Failure {
 }
 
 /// What a person can do about a session that did not come about, on a line of its own.
-fn hint(why: &End) -> &'static str {
+fn hint(why: &DisconnectReason) -> &'static str {
     match why {
-        End::Unreachable(_) => "\nis the server running? start one with: driftless dev",
-        End::Declined(_) => "\nis it a driftless server? look at --url",
-        End::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",
-        End::OtherIdentity | End::Lost(_) | End::Silent | End::NotUnderstood(_) => "",
-        End::Closed { .. } => match why.code() {
+        DisconnectReason::Unreachable(_) => "\nis the server running? start one with: driftless dev",
+        DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? look at --url",
+        DisconnectReason::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",
+        DisconnectReason::OtherIdentity | DisconnectReason::Lost(_) | DisconnectReason::HeartbeatTimeout | DisconnectReason::ProtocolError(_) => "",
+        DisconnectReason::Closed { .. } => match why.code() {
             Some(CloseCode::TokenRefused | CloseCode::TokenExpired) => {
                 "\ngive a token that this server takes with --token or DRIFTLESS_TOKEN; without one, a development token is made, \
                  which only a server started with driftless dev takes"

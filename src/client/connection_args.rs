@@ -3,7 +3,7 @@
 use std::env;
 
 use clap::ValueEnum;
-use driftless_client::{Settings, Tokens};
+use driftless_client::{Settings, TokenSource};
 use driftless_protocol::{Codec, DeviceId};
 
 use super::Failure;
@@ -46,8 +46,8 @@ impl Target {
         let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| URL.to_owned());
         let device = self.device.map_or_else(|| DeviceId::new(device), Ok).map_err(|why| Failure::Input(why.to_string()))?;
         let tokens = match self.token.or_else(|| variable("DRIFTLESS_TOKEN")) {
-            Some(token) => Tokens::fixed(token),
-            None => Tokens::new(move || std::future::ready(mint(&self.subject))),
+            Some(token) => TokenSource::fixed(token),
+            None => TokenSource::new(move || std::future::ready(mint(&self.subject))),
         };
         let settings = Settings::new(&url, device, tokens).map_err(|why| Failure::Input(format!("--url {url}: {why}")))?;
         let codec = match self.codec {
