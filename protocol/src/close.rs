@@ -1,21 +1,21 @@
-//! Why a socket ended, and what the device does next.
+//! Why the server closes a socket, and what the device does next.
 
 use std::fmt;
 
-/// What a device does after a close.
+/// What a device does after its socket was closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Advice {
-    /// Connect again, after `reconnect_after_ms` if `bye` gave one, else with back-off and jitter.
+    /// Reconnect: after `reconnect_after_ms` if `bye` had it, otherwise with back-off and jitter.
     Reconnect,
-    /// Get a fresh token first, then connect again.
+    /// Get a fresh token, then reconnect.
     RenewToken,
-    /// Do not connect again by itself: the app, its user or its developer must act.
+    /// Do not reconnect automatically: the app, its user or its developer must act.
     GiveUp,
 }
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $reason:literal, $advice:ident;)*) => {
-        /// The code of a WebSocket close frame (RFC 6455 §7.4.2 leaves 4000 to 4999 to applications), also in `bye`.
+        /// The code of a WebSocket close frame (RFC 6455 §7.4.2 reserves 4000 to 4999 for applications), also sent in `bye`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u16)]
         pub enum CloseCode {
@@ -26,7 +26,7 @@ macro_rules! codes {
             /// Every code, in the order of `PROTOCOL.md`.
             pub const ALL: &'static [CloseCode] = &[$(CloseCode::$variant,)*];
 
-            /// The reason that goes with the code on the wire.
+            /// The reason that belongs to the code on the wire.
             pub fn reason(self) -> &'static str {
                 match self { $(CloseCode::$variant => $reason,)* }
             }
@@ -40,37 +40,37 @@ macro_rules! codes {
 }
 
 codes! {
-    /// A frame was no message of the chosen codec.
+    /// A frame could not be decoded as a message of the selected codec.
     BadMessage = 4000, "bad_message", GiveUp;
-    /// No hello came in time.
+    /// The server did not receive `hello` in time.
     HelloTimeout = 4001, "hello_timeout", Reconnect;
-    /// The first message was not hello.
+    /// The first message was not `hello`.
     HelloExpected = 4002, "hello_expected", GiveUp;
-    /// The token of the hello was refused.
+    /// The token of `hello` was rejected.
     TokenRefused = 4003, "token_refused", RenewToken;
-    /// The token expired on the open socket.
+    /// The session's token expired.
     TokenExpired = 4004, "token_expired", RenewToken;
     /// The identity has as many devices as its pool allows.
     TooManyDevices = 4005, "too_many_devices", GiveUp;
-    /// A newer socket of the same device took this one's place.
+    /// A newer socket of the same device replaced this one.
     Replaced = 4006, "replaced", GiveUp;
     /// A message was larger than the protocol allows.
     TooLarge = 4007, "too_large", GiveUp;
-    /// The device did not read what it was sent.
+    /// The device did not read from its socket for too long.
     Stalled = 4008, "stalled", Reconnect;
-    /// Nothing was heard for more than two heartbeats.
+    /// The server received nothing for more than two heartbeats.
     Silent = 4009, "silent", Reconnect;
-    /// The server failed; what it had not acknowledged is sent again.
+    /// The server failed; the device sends unanswered requests again.
     ServerError = 4011, "server_error", Reconnect;
     /// The server restarts.
     Restarting = 4012, "restarting", Reconnect;
-    /// The server has no room for another session, or cannot check tokens just now.
+    /// The server has no capacity for another session, or cannot verify tokens now.
     Overloaded = 4013, "overloaded", Reconnect;
-    /// The identity and all that it owned was erased.
+    /// The identity and all of its data were erased.
     Erased = 4014, "erased", GiveUp;
     /// The identity was merged into another one, to which its logins lead from now on.
     Moved = 4015, "moved", Reconnect;
-    /// The device was revoked: it may not come in any more.
+    /// The device was revoked: the server no longer accepts it.
     Revoked = 4016, "revoked", GiveUp;
 }
 
@@ -80,7 +80,7 @@ impl CloseCode {
         self as u16
     }
 
-    /// The code of a number from the wire; `None` for codes of others, after which a device reconnects.
+    /// The code with this number; `None` for a number that the protocol does not define, after which a device reconnects.
     pub fn from_code(code: u16) -> Option<CloseCode> {
         CloseCode::ALL.iter().copied().find(|known| known.code() == code)
     }

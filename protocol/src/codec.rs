@@ -1,8 +1,8 @@
-//! Bytes to messages and back, in the two codecs.
+//! Encodes and decodes messages, in the two codecs.
 //!
-//! A message from a device is read in one pass into one flat set of fields and only then becomes a [`ClientMessage`]: nothing is
-//! buffered to find its `type` first. When that pass fails, a second, lenient one tells a frame that is broken (the socket
-//! cannot go on) from a request that is wrong (it is refused, by its number).
+//! A device's message is decoded in one pass into one flat set of fields, from which a [`ClientMessage`] is built: nothing is
+//! buffered to find its `type` first. If that pass fails, a second, lenient one distinguishes a broken frame (the socket
+//! is closed) from an invalid request (it is refused, by its number).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,29 +18,29 @@ use crate::{
     WebPushSubscription, limits,
 };
 
-/// How messages become bytes, chosen by the WebSocket subprotocol.
+/// The encoding of messages, selected by the WebSocket subprotocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
-    /// Binary frames: MessagePack, structs as maps with names.
+    /// Binary frames with MessagePack; structs are maps with field names.
     MsgPack,
-    /// StrictText frames: JSON.
+    /// Text frames with JSON.
     Json,
 }
 
-/// Why bytes are no message of a device.
+/// Why bytes could not be decoded as a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DecodeError {
-    /// Not of this codec at all: the socket closes with `bad_message`.
+    /// The bytes are not a message of this codec: the server closes the socket with `bad_message`.
     Broken(String),
-    /// A wrong request: it alone is refused.
+    /// The request is invalid: the server refuses it, and the socket stays open.
     Refused {
-        /// Its patch number, if it could be read.
+        /// The request's patch number, if it could be decoded.
         id: Option<u64>,
-        /// Its dataset, if it could be read.
+        /// The request's dataset, if it could be decoded.
         dataset: Option<String>,
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
 }
@@ -57,10 +57,10 @@ impl fmt::Display for DecodeError {
 impl std::error::Error for DecodeError {}
 
 impl Codec {
-    /// Both, the one that a server prefers first.
+    /// Both codecs; a server prefers the first.
     pub const ALL: [Codec; 2] = [Codec::MsgPack, Codec::Json];
 
-    /// The WebSocket subprotocol that stands for it.
+    /// The name of the codec's WebSocket subprotocol.
     pub fn subprotocol(self) -> &'static str {
         match self {
             Codec::MsgPack => "driftless.v1.msgpack",
@@ -68,32 +68,32 @@ impl Codec {
         }
     }
 
-    /// The codec of a `Sec-WebSocket-Protocol` header: the first name in it that is known.
+    /// Selects the codec from a `Sec-WebSocket-Protocol` header: the first name in it that is known, `None` if none is.
     pub fn choose(offered: &str) -> Option<Codec> {
         offered.split(',').map(str::trim).find_map(|name| Codec::ALL.into_iter().find(|codec| codec.subprotocol() == name))
     }
 
-    /// Appends a message to a buffer.
+    /// Encodes a message and appends it to a buffer.
     pub fn encode_into<T: Serialize>(self, message: &T, buffer: &mut Vec<u8>) {
         let done = match self {
             Codec::MsgPack => rmp_serde::encode::write_named(buffer, message).map_err(|e| e.to_string()),
             Codec::Json => serde_json::to_writer(buffer, message).map_err(|e| e.to_string()),
         };
-        // Our own messages hold no map without string names and no failing writer: there is nothing else that can fail.
+        // Encoding fails only on a map with keys that are not strings, which no message has, or if the writer fails, which a buffer never does.
         debug_assert!(done.is_ok(), "{done:?}");
     }
 
-    /// A message as bytes.
+    /// Encodes a message.
     pub fn encode<T: Serialize>(self, message: &T) -> Vec<u8> {
         let mut buffer = Vec::with_capacity(128);
         self.encode_into(message, &mut buffer);
         buffer
     }
 
-    /// Reads what a device said.
+    /// Decodes a device's message.
     pub fn decode_client(self, bytes: &[u8]) -> Result<ClientMessage, DecodeError> {
         match self.decode::<NamedMap<ClientFields>>(bytes) {
-            Ok(NamedMap(flat)) => flat.message(),
+            Ok(NamedMap(fields)) => fields.message(),
             Err(why) => match self.decode::<PartialRequest>(bytes) {
                 Ok(PartialRequest { id, dataset }) => {
                     Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) })
@@ -103,23 +103,23 @@ impl Codec {
         }
     }
 
-    /// Reads what a device said in a request whose path has named the type and the dataset already; the body's own are ignored.
+    /// Decodes the body of an HTTP request as a device's message. The request's path has named the type (`kind`) and the dataset; the body's own are ignored.
     pub fn decode_client_as(self, bytes: &[u8], kind: &str, dataset: &DatasetName) -> Result<ClientMessage, DecodeError> {
         #[derive(Deserialize)]
-        struct Body {
+        struct WriteBody {
             id: Option<u64>,
             changes: Option<Vec<NamedMap<Change>>>,
             offer: Option<bool>,
             version: Option<u64>,
         }
-        let body: NamedMap<Body> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
+        let body: NamedMap<WriteBody> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
             id: None,
             dataset: Some(dataset.as_str().to_owned()),
             code: code_of(&why),
             message: unquoted(&why),
         })?;
-        let Body { id, changes, offer, version } = body.0;
-        let flat = ClientFields {
+        let WriteBody { id, changes, offer, version } = body.0;
+        let fields = ClientFields {
             r#type: StrictText(kind.to_owned()),
             dataset: Some(dataset.clone()),
             id,
@@ -128,13 +128,13 @@ impl Codec {
             version,
             ..ClientFields::default()
         };
-        flat.message()
+        fields.message()
     }
 
-    /// Reads a registration whose type the path has named already.
+    /// Decodes the body of an HTTP request as a registration; the request's path has named the type.
     pub fn decode_registration(self, bytes: &[u8]) -> Result<Registration, DecodeError> {
         #[derive(Deserialize)]
-        struct Body {
+        struct RegistrationBody {
             provider: Option<Provider>,
             app: Option<StrictText>,
             token: Option<StrictText>,
@@ -143,18 +143,19 @@ impl Codec {
             shown: Option<bool>,
         }
         let refused = |code, message| DecodeError::Refused { id: None, dataset: None, code, message };
-        let body: NamedMap<Body> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
-        let Body { provider, app, token, subscription, datasets, shown } = body.0;
-        let flat = ClientFields { provider, app, token, subscription, datasets, shown, ..ClientFields::default() };
-        flat.registration().map_err(|FieldError(code, message)| refused(code, message))
+        let body: NamedMap<RegistrationBody> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
+        let RegistrationBody { provider, app, token, subscription, datasets, shown } = body.0;
+        let fields = ClientFields { provider, app, token, subscription, datasets, shown, ..ClientFields::default() };
+        fields.registration().map_err(|FieldError(code, message)| refused(code, message))
     }
 
-    /// Reads what a server said.
+    /// Decodes a server's message. Every error is [`DecodeError::Broken`].
     pub fn decode_server(self, bytes: &[u8]) -> Result<ServerMessage, DecodeError> {
         self.decode(bytes).map_err(DecodeError::Broken)
     }
 
-    /// Reads one value that fills the bytes to their end, within [`limits::MESSAGE_DEPTH`].
+    /// Decodes one value that takes all of the bytes, nested at most [`limits::MESSAGE_DEPTH`] levels. The error is the decoder's text, which may
+    /// quote the input.
     pub fn decode<T: DeserializeOwned>(self, bytes: &[u8]) -> Result<T, String> {
         match self {
             Codec::Json => serde_json::from_slice(bytes).map_err(|e| e.to_string()),
@@ -191,7 +192,7 @@ struct ClientFields {
     shown: Option<bool>,
 }
 
-/// A subscription as it comes.
+/// A subscription on the wire, not checked yet.
 #[derive(Deserialize)]
 struct SubscriptionFields {
     endpoint: StrictText,
@@ -213,31 +214,32 @@ impl ClientFields {
     fn build(self) -> Result<ClientMessage, FieldError> {
         match self.r#type.0.as_str() {
             "hello" => {
-                let client = needed(self.client, "hello", "client")?.0;
+                let client = required(self.client, "hello", "client")?.0;
                 if client.len() > limits::CLIENT_BYTES {
                     return Err(FieldError::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
                 }
-                let token = needed(self.token, "hello", "token")?.0;
-                Ok(ClientMessage::Hello { token, device: needed(self.device, "hello", "device")?, client })
+                let token = required(self.token, "hello", "token")?.0;
+                Ok(ClientMessage::Hello { token, device: required(self.device, "hello", "device")?, client })
             }
-            "renew" => Ok(ClientMessage::Renew { token: needed(self.token, "renew", "token")?.0 }),
-            "open" => {
-                Ok(ClientMessage::Open { dataset: needed(self.dataset, "open", "dataset")?, position: self.position.map(|named| named.0) })
-            }
-            "close" => Ok(ClientMessage::Close { dataset: needed(self.dataset, "close", "dataset")? }),
+            "renew" => Ok(ClientMessage::Renew { token: required(self.token, "renew", "token")?.0 }),
+            "open" => Ok(ClientMessage::Open {
+                dataset: required(self.dataset, "open", "dataset")?,
+                position: self.position.map(|named| named.0),
+            }),
+            "close" => Ok(ClientMessage::Close { dataset: required(self.dataset, "close", "dataset")? }),
             "list" => Ok(ClientMessage::List),
             "write" => {
-                let id = counted(needed(self.id, "write", "id")?, "id")?;
+                let id = checked_number(required(self.id, "write", "id")?, "id")?;
                 if id == 0 {
                     return Err(FieldError::request("id counts from 1".to_owned()));
                 }
-                let changes = needed(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
+                let changes = required(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
                 let offer = self.offer.unwrap_or_default();
-                Ok(ClientMessage::Write { id, dataset: needed(self.dataset, "write", "dataset")?, changes, offer })
+                Ok(ClientMessage::Write { id, dataset: required(self.dataset, "write", "dataset")?, changes, offer })
             }
             "ack" => {
-                let version = counted(needed(self.version, "ack", "version")?, "version")?;
-                Ok(ClientMessage::Ack { dataset: needed(self.dataset, "ack", "dataset")?, version })
+                let version = checked_number(required(self.version, "ack", "version")?, "version")?;
+                Ok(ClientMessage::Ack { dataset: required(self.dataset, "ack", "dataset")?, version })
             }
             "register" => self.registration().map(ClientMessage::Register),
             "unregister" => Ok(ClientMessage::Unregister),
@@ -249,8 +251,8 @@ impl ClientFields {
 
 impl ClientFields {
     fn registration(self) -> Result<Registration, FieldError> {
-        let provider = needed(self.provider, "register", "provider")?;
-        let app = needed(self.app, "register", "app")?.0;
+        let provider = required(self.provider, "register", "provider")?;
+        let app = required(self.app, "register", "app")?.0;
         let subscription = self.subscription.map(|NamedMap(one)| {
             let SubscriptionFields { endpoint: StrictText(endpoint), p256dh: StrictText(p256dh), auth: StrictText(auth) } = one;
             WebPushSubscription { endpoint, p256dh, auth }
@@ -262,7 +264,7 @@ impl ClientFields {
     }
 }
 
-/// Why fields make no message.
+/// Why no message could be built from the fields.
 struct FieldError(RefusalCode, String);
 
 impl FieldError {
@@ -271,20 +273,20 @@ impl FieldError {
     }
 }
 
-fn needed<T>(field: Option<T>, message: &str, name: &str) -> Result<T, FieldError> {
+fn required<T>(field: Option<T>, message: &str, name: &str) -> Result<T, FieldError> {
     field.ok_or_else(|| FieldError::request(format!("{message} needs the field {name}")))
 }
 
-fn counted(number: u64, name: &str) -> Result<u64, FieldError> {
+fn checked_number(number: u64, name: &str) -> Result<u64, FieldError> {
     if number < limits::NUMBER_BOUND { Ok(number) } else { Err(FieldError::request(format!("{name} must be below 2^53"))) }
 }
 
-/// The names say of themselves which rule they break.
+/// Recognizes the error of an invalid name by its text.
 fn code_of(why: &str) -> RefusalCode {
     if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest }
 }
 
-/// What a decoder says, without what it quotes of the message: that can be long, and a secret.
+/// A decoder's error without its quotations of the message, which can be long and secret.
 fn unquoted(why: &str) -> String {
     match (why.find('"'), why.rfind('"')) {
         (Some(start), Some(end)) if start < end => format!("{}...{}", &why[..start], &why[end + 1..]),
@@ -292,7 +294,7 @@ fn unquoted(why: &str) -> String {
     }
 }
 
-/// A struct that travels as a map with names. Derived code would read a list as well, by the order of the fields.
+/// A struct that must be a map with names on the wire: derived code would also accept a list, by the order of the fields.
 struct NamedMap<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMap<T> {
@@ -323,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_request_is_refused_by_its_number() {
+    fn an_invalid_request_is_refused_by_its_number() {
         assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a b","changes":[]}"#), (Some(7), RefusalCode::BadName));
         assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a","changes":3}"#), (Some(7), RefusalCode::BadRequest));
         assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a"}"#), (Some(7), RefusalCode::BadRequest));

@@ -1,13 +1,13 @@
-//! What a Driftless server and its devices agree on.
+//! The wire protocol between a Driftless server and its devices.
 //!
-//! - A device sends [`ClientMessage`]s and is sent [`ServerMessage`]s, one WebSocket message each.
-//! - The same messages travel as MessagePack (maps with names) or as JSON: a [`Codec`] is chosen by the subprotocol.
-//! - A request that the server cannot grant is answered with a [`RefusalCode`]; the socket lives on.
-//! - A socket that ends says why with a [`CloseCode`], and each code tells the device what to do next.
-//! - Every name is parsed once into a type that cannot hold a bad one, every bound stands in [`limits`].
+//! - A device sends [`ClientMessage`]s and receives [`ServerMessage`]s, one in each WebSocket message.
+//! - Messages are encoded as MessagePack (structs as maps with field names) or as JSON; the WebSocket subprotocol selects the [`Codec`].
+//! - The server answers a request that it does not grant with a [`RefusalCode`]; the socket stays open.
+//! - The server closes a socket with a [`CloseCode`], and each code says what the device does next.
+//! - Every name is parsed once into a type that cannot hold an invalid one; every bound is a constant in [`limits`].
 //!
-//! `PROTOCOL.md` beside this crate is the normative text; a test holds the two together.
-//! This crate imports no other crate of the house and does no I/O.
+//! `PROTOCOL.md` beside this crate is the normative text; a test compares it with this code.
+//! This crate depends on no other crate of the workspace and does no I/O.
 
 #![warn(missing_docs)]
 

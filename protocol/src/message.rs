@@ -1,75 +1,76 @@
-//! The messages of the wire.
+//! The messages of the protocol; `PROTOCOL.md` §2 and §3 say when each is sent.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Change, DatasetName, DeviceId, Epoch, Provider, Record, RefusalCode, Registration, limits};
 
-/// What a device has seen of a dataset.
+/// How far a device has received a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The store's history that the version belongs to.
+    /// The epoch of the store's history that the version belongs to.
     pub epoch: Epoch,
-    /// Everything up to and with this version was seen.
+    /// The device has received everything up to this version, inclusive.
     pub version: u64,
 }
 
-/// What a device says.
+/// A message of a device. Its `Debug` prints no token and no value.
 #[derive(Clone, PartialEq, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// The first message: who this is.
+    /// The first message of a session: authenticates the device.
     Hello {
         /// A JSON Web Token of one of the pool's issuers.
         token: String,
-        /// This installation of the app.
+        /// The id of this installation of the app.
         device: DeviceId,
-        /// Name and version of the client library, for the server's log only.
+        /// Name and version of the client library, at most [`limits::CLIENT_BYTES`]; for the server's log only.
         client: String,
     },
-    /// A fresh token for the open session.
+    /// Replaces the token of the open session.
     Renew {
-        /// As in hello; it must lead to the same identity.
+        /// A token as in `hello`; it must lead to the same identity.
         token: String,
     },
-    /// Ask for a dataset's changes, now and from now on.
+    /// Asks for a dataset's changes since a position, and subscribes to later ones.
     Open {
-        /// Which one; it need not exist yet.
+        /// The dataset to open; it need not exist yet.
         dataset: DatasetName,
-        /// What the device has; absent: nothing.
+        /// The device's position; absent if it has nothing of the dataset.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
     },
-    /// Ask for no more changes of a dataset.
+    /// Ends the subscription to a dataset.
     Close {
-        /// Which one.
+        /// The dataset to close.
         dataset: DatasetName,
     },
-    /// Ask which datasets there are.
+    /// Asks which datasets the identity has.
     List,
-    /// A patch.
+    /// Writes a patch to a dataset.
     Write {
-        /// The device's own increasing patch number, from 1.
+        /// The patch number: the device's own, increasing, from 1 and below [`limits::NUMBER_BOUND`].
         id: u64,
-        /// Where to.
+        /// The dataset to write to.
         dataset: DatasetName,
-        /// Applied in order, all or none.
+        /// The changes, applied in order, all or none.
         changes: Vec<Change>,
-        /// It was written before, and lost by a restored backup or left out by a merge: it conflicts whatever the dataset's policy says.
+        /// Set if the device writes changes again that a restored backup lost or a merge left out. Such a patch conflicts with newer writes
+        /// even if the dataset's policy is that the last writer wins.
         #[serde(skip_serializing_if = "is_false")]
         offer: bool,
     },
-    /// The device has applied everything up to a version, durably if it can.
+    /// Acknowledges that the device has applied everything up to a version, durably if it can.
     Ack {
-        /// Of which dataset.
+        /// The dataset that is acknowledged.
         dataset: DatasetName,
-        /// The version.
+        /// The version, inclusive.
         version: u64,
     },
-    /// Where this installation is woken while it sleeps; replaces what it registered before.
+    /// Registers this installation for pushes while it is disconnected; replaces its registration before.
     Register(Registration),
-    /// It is not to be woken any more.
+    /// Ends this installation's registration for pushes.
     Unregister,
-    /// Asks for a pong.
+    /// Asks the server for a `pong`.
     Ping,
 }
 
@@ -77,7 +78,6 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Prints no token and no value.
 impl std::fmt::Debug for ClientMessage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -99,77 +99,79 @@ impl std::fmt::Debug for ClientMessage {
     }
 }
 
-/// What the server says.
+/// A message of the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage {
-    /// The answer to hello.
+    /// The answer to `hello`: the session begins.
     Welcome {
-        /// Whose data this is, `region:uuid`.
+        /// The identity that the token leads to, `region:uuid`.
         identity: String,
-        /// This session's id, as it stands in the server's log.
+        /// The session's id in the server's log.
         session: String,
-        /// The highest patch number that the server knows of this device; the next one is larger.
+        /// The highest patch number of this device that the server knows, 0 if none; the next one must be higher.
         patch: u64,
-        /// The device says something at least this often, in seconds.
+        /// The longest time between two messages of the device, in seconds.
         heartbeat_s: u64,
-        /// How long the token holds from now, in seconds.
+        /// How long the token is still valid, in seconds.
         token_expires_in_s: u64,
-        /// The pool's bounds.
+        /// The bounds of the identity's pool.
         limits: Limits,
-        /// Identities that were merged into this one: a device that was one of them is at home here, with unsent writes and without positions.
+        /// Identities that were merged into this one, the newest of them up to [`limits::MERGED_IDENTITIES`]. A device that had one of them keeps its
+        /// unanswered patches and discards its positions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         merged: Vec<String>,
     },
-    /// Records that changed after a position.
+    /// A page of records that changed after a position.
     Changes {
-        /// Of which dataset.
+        /// The dataset that the records belong to.
         dataset: DatasetName,
-        /// The store's history.
+        /// The epoch of the store's history.
         epoch: Epoch,
-        /// Where this page begins: the device's version before it.
+        /// The device's version before this page.
         from: u64,
-        /// The device's version after it.
+        /// The device's version after this page.
         to: u64,
-        /// The device forgets what it had of the dataset first, except its unsent writes.
+        /// Whether the device first forgets all records of the dataset, but not its unanswered patches.
         reset: bool,
-        /// With `reset`, after the store was restored from a backup: the version up to which the history of the device's position is
-        /// also this one's. What the device has seen after it is not known here.
+        /// With `reset`, after the store was restored from a backup: the last version that the history of the device's position and this
+        /// history have in common. The store does not have what the device received after it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         shared: Option<u64>,
-        /// Another page follows.
+        /// Whether another page follows.
         more: bool,
-        /// Over HTTP, on the way from nothing: what the device passes back to go on. It needs no tombstones up to this version.
+        /// Over HTTP, in the pages for a device that began with nothing: the device sends it with its next request. Such a device needs no tombstones
+        /// up to this version.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fresh_until: Option<u64>,
         /// The latest state of each record that changed.
         records: Vec<Record>,
     },
-    /// The answer to list.
+    /// The answer to `list`.
     Datasets {
-        /// All of the identity's.
+        /// All datasets of the identity.
         datasets: Vec<DatasetInfo>,
     },
-    /// A patch is applied and on disk.
+    /// The patch is applied and on disk.
     Written {
         /// The patch number.
         id: u64,
-        /// The dataset's version that it made.
+        /// The dataset's version that the patch made.
         version: u64,
-        /// Results that the writer cannot know: of add, merge, insert and discard.
+        /// The results that the device cannot compute: those of `add`, `merge`, `insert` and `discard`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         records: Vec<Record>,
     },
-    /// A patch met changes of another device; nothing of it was applied.
+    /// The patch conflicts with writes of another device; nothing of it was applied.
     Conflict {
         /// The patch number.
         id: u64,
-        /// Where.
+        /// The dataset of the patch.
         dataset: DatasetName,
         /// The current state of the records in conflict.
         records: Vec<Record>,
     },
-    /// A request was not granted. Concerns that request only.
+    /// The server refuses a request; the session continues.
     Refused {
         /// The patch number, if the request had one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -177,71 +179,71 @@ pub enum ServerMessage {
         /// The dataset, if the request named one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         dataset: Option<String>,
-        /// Why, for programs.
+        /// The reason, for programs.
         code: RefusalCode,
-        /// Why, for people.
+        /// The reason, for people.
         message: String,
     },
-    /// The token expires soon: send a fresh one. Also the answer to a renewal.
+    /// The token expires soon, and the device should send a fresh one; also confirms a token that the device sent.
     Renew {
-        /// In seconds.
+        /// How long the token is still valid, in seconds.
         expires_in_s: u64,
     },
-    /// The answer to register: it is on disk.
+    /// The answer to `register`: the registration is on disk.
     Registered {
-        /// Who wakes it.
+        /// The push provider.
         provider: Provider,
-        /// For which app.
+        /// The app that is registered.
         app: String,
     },
-    /// The answer to unregister: nothing wakes this device any more.
+    /// The answer to `unregister`: the server no longer wakes this installation.
     Unregistered,
-    /// The answer to ping.
+    /// The answer to `ping`.
     Pong,
-    /// The last message before the socket closes.
+    /// The last message before the server closes the socket.
     Bye {
-        /// The close code.
+        /// The close code, as in the close frame; see [`crate::CloseCode`].
         code: u16,
-        /// Its reason.
+        /// The reason that belongs to the code.
         reason: String,
-        /// When to connect again, in milliseconds; absent: with back-off, if the code says reconnect.
+        /// After how many milliseconds to reconnect; if absent, with back-off. Of use only if the code says to reconnect.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reconnect_after_ms: Option<u64>,
     },
 }
 
-/// One dataset in a list.
+/// One dataset in the answer to `list`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatasetInfo {
-    /// Its name.
+    /// The dataset's name.
     pub dataset: DatasetName,
-    /// The store's history.
+    /// The epoch of the store's history.
     pub epoch: Epoch,
-    /// Its version.
+    /// The dataset's version.
     pub version: u64,
-    /// Live records.
+    /// How many live records it has.
     pub records: u64,
-    /// Bytes of their keys and values.
+    /// Bytes of the keys and values of its live records, values in MessagePack.
     pub bytes: u64,
 }
 
-/// The bounds of a pool, as a client must keep them.
+/// The bounds of a pool, which the server sends in `welcome`. Defaults are the constants of [`limits`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
-    /// Bytes of UTF-8 in a key.
+    /// The most bytes of UTF-8 in a key.
     pub key_bytes: usize,
-    /// Bytes of a value in MessagePack.
+    /// The most bytes of a value in MessagePack.
     pub value_bytes: usize,
-    /// Changes in a patch.
+    /// The most changes in a patch.
     pub changes_per_patch: usize,
-    /// Live records in a dataset.
+    /// The most live records in a dataset.
     pub records: u64,
-    /// Bytes of keys and values in a dataset.
+    /// The most bytes of live keys and values in a dataset.
     pub dataset_bytes: u64,
-    /// Datasets of an identity.
+    /// The most datasets of an identity.
     pub datasets: usize,
-    /// Devices of an identity.
+    /// The most devices of an identity.
     pub devices: usize,
 }
 

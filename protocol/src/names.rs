@@ -1,4 +1,4 @@
-//! Names as types: whoever holds one knows that it is well formed.
+//! Names as types: a value of such a type is always a valid name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits;
 
-/// Why a text is not a name.
+/// Why a text is not a valid name; its `Display` is the rule that the text breaks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameError {
     what: &'static str,
@@ -30,7 +30,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            /// Checks a text and keeps it.
+            /// Checks a text against the rule of this kind of name.
             pub fn new(text: &str) -> Result<Self, NameError> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) {
@@ -83,7 +83,7 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a dataset, unique within its identity. Cognito's `DatasetName`.
+    /// The name of a dataset, unique within its identity: 1 to 128 of `a-z A-Z 0-9 _ . : -`, as Cognito's `DatasetName`.
     DatasetName,
     "a dataset's name",
     "1 to 128 of a-z A-Z 0-9 _ . : -",
@@ -92,7 +92,7 @@ name!(
 );
 
 name!(
-    /// The key of a record: any text, compared byte by byte.
+    /// The key of a record: any text of 1 to 1,024 bytes, compared byte by byte.
     Key,
     "a key",
     "1 to 1024 bytes of UTF-8",
@@ -100,7 +100,7 @@ name!(
 );
 
 name!(
-    /// One installation of the app, named by an id that the client chose once and keeps.
+    /// The id of one installation of the app, which the client chooses once and keeps: 1 to 256 printable ASCII characters without spaces.
     DeviceId,
     "a device's id",
     "1 to 256 printable ASCII characters without spaces",
@@ -108,7 +108,7 @@ name!(
 );
 
 name!(
-    /// The random id of a store's history. Positions of different epochs cannot be compared.
+    /// The random id of a store's history: 1 to 64 printable ASCII characters without spaces. Positions of different epochs cannot be compared.
     Epoch,
     "an epoch",
     "1 to 64 printable ASCII characters without spaces",
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_held_to_their_bounds() {
+    fn names_outside_of_their_bounds_are_rejected() {
         for good in ["a", "settings", "Az09_.:-", &"x".repeat(128)] {
             assert!(DatasetName::new(good).is_ok(), "{good}");
         }
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_the_rule() {
+    fn an_error_names_the_rule() {
         let said = DatasetName::new("a b").expect_err("a space").to_string();
         assert_eq!(said, "a dataset's name must be 1 to 128 of a-z A-Z 0-9 _ . : -");
     }

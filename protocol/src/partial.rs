@@ -1,4 +1,4 @@
-//! A second, lenient look at a message whose fields are wrong: which request it was. It keeps nothing of what it passes over.
+//! A second, lenient decoding of a message with invalid fields: it finds only the request's patch number and dataset, and allocates nothing else.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::limits;
 
-/// What can still be said of a request whose fields are wrong.
+/// The fields by which a request with other, invalid fields can be refused.
 #[derive(Default)]
 pub(crate) struct PartialRequest {
     pub id: Option<u64>,
@@ -38,7 +38,7 @@ impl<'de> Deserialize<'de> for PartialRequest {
     }
 }
 
-/// Something of any type, of which nothing is kept but what can be an id or a name.
+/// A value of any type; only what can be an id or a name is kept.
 enum LenientValue {
     Number(u64),
     Text(String),

@@ -1,4 +1,4 @@
-//! Where a sleeping device is woken: what an app registers with the server.
+//! Push registrations: how a device that is not connected is woken.
 
 use std::fmt;
 
@@ -6,25 +6,25 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{DatasetName, limits};
 
-/// Who carries a wake to the device.
+/// The service that delivers a push to the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
-    /// Apple's push notification service.
+    /// Apple Push Notification service (APNs).
     Apns,
-    /// Its sandbox, for builds that a developer signed.
+    /// The sandbox environment of APNs, for development builds.
     ApnsSandbox,
-    /// Google's Firebase Cloud Messaging.
+    /// Google's Firebase Cloud Messaging (FCM).
     Fcm,
     /// Web Push (RFC 8030): browsers, and UnifiedPush.
     Webpush,
 }
 
 impl Provider {
-    /// All of them.
+    /// All providers.
     pub const ALL: [Provider; 4] = [Provider::Apns, Provider::ApnsSandbox, Provider::Fcm, Provider::Webpush];
 
-    /// As it travels.
+    /// The provider's name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {
             Provider::Apns => "apns",
@@ -41,23 +41,23 @@ impl fmt::Display for Provider {
     }
 }
 
-/// Where one installation is reached. Its `Debug` shows no token: whoever has one can send.
+/// The address of one installation at its push provider. Its `Debug` prints no token, because a token suffices to send pushes.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PushTarget {
-    /// A device token of Apple's, in lower-case hexadecimal digits.
+    /// An APNs device token, in lower-case hexadecimal digits.
     Apns(String),
-    /// The same, of the sandbox.
+    /// A device token of the APNs sandbox, in lower-case hexadecimal digits.
     ApnsSandbox(String),
-    /// A registration token of Google's.
+    /// An FCM registration token.
     Fcm(String),
-    /// A subscription of a browser or of a UnifiedPush distributor.
+    /// A Web Push subscription of a browser or of a UnifiedPush distributor.
     Webpush(WebPushSubscription),
 }
 
-/// A push subscription, as `PushSubscription.toJSON()` names its parts (Push API, W3C).
+/// A Web Push subscription; fields as in `PushSubscription.toJSON()` (Push API, W3C). Its `Debug` prints none of them.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WebPushSubscription {
-    /// An `https` address.
+    /// The push endpoint: an `https` URL of at most [`limits::ENDPOINT_BYTES`] ASCII characters.
     pub endpoint: String,
     /// The receiver's public key on P-256, uncompressed, in base64url without padding (RFC 8291 section 3.1).
     pub p256dh: String,
@@ -65,20 +65,20 @@ pub struct WebPushSubscription {
     pub auth: String,
 }
 
-/// What an app registers for its installation.
+/// The registration of one installation for pushes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Where it is reached.
+    /// The installation's address at its push provider.
     pub target: PushTarget,
-    /// The app: APNs' topic, or the name that the pool gives its FCM project or its Web Push key.
+    /// The app: the APNs topic, or the name that the pool's configuration gives to an FCM project or a Web Push key.
     pub app: String,
-    /// Of which datasets a change wakes it; `None`: of all.
+    /// The datasets whose changes wake the installation; `None` means all.
     pub datasets: Option<Vec<DatasetName>>,
-    /// Whether a wake may be shown to the user when no silent one is left.
+    /// Whether the server may send a push that is shown to the user when the budget of silent pushes is used up.
     pub shown: bool,
 }
 
-/// As it travels: `provider` and what goes with it stand beside the other fields.
+/// On the wire `provider` and its `token` or `subscription` are fields beside the others.
 impl Serialize for Registration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -104,7 +104,8 @@ impl Serialize for Registration {
 }
 
 impl Registration {
-    /// Checks what an app sent.
+    /// Checks a registration; the error is a sentence for a refusal. `app` has 1 to [`limits::APP_BYTES`] printable ASCII characters without spaces;
+    /// `datasets` names 1 to [`limits::DATASETS_PER_IDENTITY`] datasets, or is absent.
     pub fn new(target: PushTarget, app: String, datasets: Option<Vec<DatasetName>>, shown: bool) -> Result<Registration, &'static str> {
         if !(1..=limits::APP_BYTES).contains(&app.len()) || !app.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("app must be 1 to 256 printable ASCII characters without spaces");
@@ -120,7 +121,7 @@ impl Registration {
 }
 
 impl PushTarget {
-    /// Who carries it.
+    /// The provider that the target belongs to.
     pub fn provider(&self) -> Provider {
         match self {
             PushTarget::Apns(_) => Provider::Apns,
@@ -130,7 +131,7 @@ impl PushTarget {
         }
     }
 
-    /// What is unique to the installation: its token, or its subscription's endpoint.
+    /// The part that is unique to the installation: its token, or its subscription's endpoint.
     pub fn address(&self) -> &str {
         match self {
             PushTarget::Apns(token) | PushTarget::ApnsSandbox(token) | PushTarget::Fcm(token) => token,
@@ -138,7 +139,8 @@ impl PushTarget {
         }
     }
 
-    /// Checks what an app sent.
+    /// Checks the token or the subscription of a provider, and normalizes it; the error is a sentence for a refusal. Web Push needs a subscription and no
+    /// token, the other providers a token and no subscription.
     pub fn new(provider: Provider, token: Option<&str>, subscription: Option<WebPushSubscription>) -> Result<PushTarget, &'static str> {
         match (provider, token, subscription) {
             (Provider::Apns, Some(token), None) => Ok(PushTarget::Apns(apns(token)?)),
@@ -151,7 +153,7 @@ impl PushTarget {
     }
 }
 
-/// Apple says that the length of a device token may change; it has been 32 bytes for years.
+/// Apple's documentation says that the length of a device token may change; it has been 32 bytes for years.
 fn apns(token: &str) -> Result<String, &'static str> {
     let bytes = token.len() / 2;
     match (8..=limits::APNS_TOKEN_BYTES).contains(&bytes) && token.len().is_multiple_of(2) && token.bytes().all(|b| b.is_ascii_hexdigit()) {
@@ -179,7 +181,7 @@ impl WebPushSubscription {
     }
 }
 
-/// A text of so many base64url digits, its padding taken off.
+/// The text without its padding, if it has exactly this many base64url digits.
 fn base64url(text: &str, digits: usize) -> Option<String> {
     let text = text.trim_end_matches('=');
     let fits = text.len() == digits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
@@ -231,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn an_apple_token_is_one_however_it_is_written() {
+    fn tokens_and_keys_are_normalized() {
         let of = |token: &str| PushTarget::new(Provider::Apns, Some(token), None).map(|target| target.address().to_owned());
         assert_eq!(of("00FFAA00FFAA00FF"), of("00ffaa00ffaa00ff"));
         let padded = subscription("https://push.example/1", &format!("{}=", "B".repeat(87)), &format!("{}==", "a".repeat(22)));

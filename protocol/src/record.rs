@@ -1,4 +1,4 @@
-//! Records as they travel, and the changes that make them.
+//! Records, and the changes that write them.
 
 use serde::de::Error;
 use serde::ser::SerializeStruct;
@@ -7,25 +7,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::text::StrictText;
 use crate::{DeviceId, Key, Value};
 
-/// What a change does to its record.
+/// The operation of a change on its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Op {
-    /// Sets the value. May carry a base.
+    /// Sets the record's value. May have a base.
     Put,
-    /// Takes the record away. May carry a base, never a value.
+    /// Removes the record. May have a base, never a value.
     Remove,
-    /// Adds a number to the record's number; an absent record counts as 0.
+    /// Adds a number to the record's number; an absent record counts as 0. Never has a base, as the operations below.
     Add,
-    /// Merges a JSON merge patch (RFC 7396) into the record's value.
+    /// Applies a JSON merge patch (RFC 7396) to the record's value.
     Merge,
-    /// Puts the elements of a list into the record's set, each at most once.
+    /// Adds the elements of a list to the record's set, a list without duplicates.
     Insert,
-    /// Takes the elements of a list out of the record's set.
+    /// Removes the elements of a list from the record's set.
     Discard,
 }
 
-/// By name only: derived code would also read the number of a variant.
+/// Accepts names only: derived code would also accept the index of a variant.
 impl<'de> Deserialize<'de> for Op {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
         match StrictText::deserialize(deserializer)?.0.as_str() {
@@ -40,60 +40,61 @@ impl<'de> Deserialize<'de> for Op {
     }
 }
 
-/// One change of a patch.
+/// One change of a patch: an operation on one record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Change {
-    /// Which record.
+    /// The key of the record.
     pub key: Key,
-    /// What to do to it.
+    /// The operation.
     pub op: Op,
-    /// The operand; absent only for [`Op::Remove`].
+    /// The operand; absent for [`Op::Remove`] and for no other operation.
     #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
     pub value: Option<Value>,
-    /// The record's version when the device last saw it, 0 if it saw none; absent: this write wins.
+    /// The record's version when the device last received it, 0 if it received none. The change conflicts if another device wrote the record
+    /// after it with another result. A change without a base never conflicts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<u64>,
 }
 
 impl Change {
-    /// A change without a base.
+    /// A change without a base. The operand is not checked here: the server refuses one that does not fit the operation.
     pub fn new(key: Key, op: Op, value: impl Into<Option<Value>>) -> Change {
         Change { key, op, value: value.into(), base: None }
     }
 
-    /// The same change, made in view of a version of the record.
+    /// The same change with a base.
     pub fn with_base(self, base: u64) -> Change {
         Change { base: Some(base), ..self }
     }
 }
 
-/// A record at a version. On the wire a removed one has `"removed":true` and no `value`.
+/// A record, or its tombstone, at a version. On the wire a tombstone has `"removed":true` instead of `value`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "WireRecord")]
 pub struct Record {
-    /// Its key.
+    /// The record's key, unique within its dataset.
     pub key: Key,
-    /// Its value, or that it was removed.
+    /// The record's value, or that it was removed.
     pub content: Content,
-    /// The version of the dataset that last wrote it.
+    /// The dataset's version that last wrote the record.
     pub version: u64,
     /// When the server accepted that write, in milliseconds since 1970 (UTC).
     pub modified_ms: u64,
-    /// The device that wrote it.
+    /// The device that wrote it; an id that begins with [`crate::limits::RESERVED_DEVICE_PREFIX`] is a writer of the server.
     pub device: DeviceId,
 }
 
 /// A record's value, or its tombstone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {
-    /// The record lives.
+    /// The value of a live record.
     Value(Value),
-    /// The record was removed.
+    /// The record was removed: this is a tombstone.
     Removed,
 }
 
 impl Content {
-    /// The value, if the record lives.
+    /// The value; `None` for a tombstone.
     pub fn value(&self) -> Option<&Value> {
         match self {
             Content::Value(value) => Some(value),
@@ -142,7 +143,7 @@ impl TryFrom<WireRecord> for Record {
     }
 }
 
-/// Tells a member that is `null` from one that is not there.
+/// Distinguishes a member that is `null` from an absent one.
 pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
     Value::deserialize(deserializer).map(Some)
 }

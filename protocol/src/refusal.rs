@@ -1,4 +1,4 @@
-//! Why a request was not granted. The socket lives on.
+//! Why the server refuses a request. The socket stays open.
 
 use std::fmt;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 macro_rules! refusals {
     ($($(#[$doc:meta])* $variant:ident = $text:literal,)*) => {
-        /// The `code` of a `refused` message; what a client does on each stands in `PROTOCOL.md`.
+        /// The `code` of a `refused` message; `PROTOCOL.md` §4 says what a client does after each.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum RefusalCode {
             $($(#[$doc])* #[serde(rename = $text)] $variant,)*
-            /// A code of a newer server: its `message` says what happened.
+            /// A code of a newer server, unknown to this library; the refusal's `message` says what happened.
             #[serde(other, rename = "unknown_code")]
             Unknown,
         }
@@ -19,7 +19,7 @@ macro_rules! refusals {
             /// Every code of this version, in the order of `PROTOCOL.md`.
             pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$variant,)*];
 
-            /// The code as it travels.
+            /// The code on the wire.
             pub fn as_str(self) -> &'static str {
                 match self { $(RefusalCode::$variant => $text,)* RefusalCode::Unknown => "unknown_code" }
             }
@@ -28,19 +28,19 @@ macro_rules! refusals {
 }
 
 refusals! {
-    /// The message's `type` is none that this server knows.
+    /// The server does not know the message's `type`.
     UnknownType = "unknown_type",
     /// A field is missing, of the wrong type, or out of its range.
     BadRequest = "bad_request",
-    /// A dataset, key or device is not named as names must be.
+    /// The name of a dataset, a key or a device's id is invalid.
     BadName = "bad_name",
-    /// A second hello on a session.
+    /// The session has received `hello` already.
     HelloAgain = "hello_again",
     /// The dataset is not open in this session.
     NotOpen = "not_open",
-    /// A value is larger than the pool allows.
+    /// A key or a value is larger than the pool allows.
     TooLarge = "too_large",
-    /// The patch has no change or more changes than the pool allows.
+    /// The patch has no change, or more changes than the pool allows.
     TooManyChanges = "too_many_changes",
     /// The dataset would hold more records than the pool allows.
     TooManyRecords = "too_many_records",
@@ -48,25 +48,25 @@ refusals! {
     DatasetFull = "dataset_full",
     /// The identity would have, or the session would open, more datasets than the pool allows.
     TooManyDatasets = "too_many_datasets",
-    /// The operation does not fit the record's value, or its operand does not fit the operation.
+    /// The operation does not fit the record's value, or the operand does not fit the operation.
     WrongType = "wrong_type",
-    /// The patch number was used for another patch.
+    /// The patch number belongs to another patch.
     PatchReused = "patch_reused",
-    /// The patch number is so old that its result is no longer known.
+    /// The patch number is so old that the server has forgotten its result.
     PatchExpired = "patch_expired",
-    /// The renewed token was refused; the old one holds until it expires.
+    /// The token of a renewal was rejected; the session's present token stays valid until it expires.
     TokenRefused = "token_refused",
-    /// The renewed token leads to another identity.
+    /// The token of a renewal leads to another identity.
     OtherIdentity = "other_identity",
-    /// An acknowledgement of a version that does not exist.
+    /// The acknowledged version does not exist.
     AheadOfServer = "ahead_of_server",
-    /// What is registered for push is no token or subscription of its provider.
+    /// The registration has no valid token or subscription of its provider.
     BadPushToken = "bad_push_token",
-    /// The pool has no credential for this app and provider.
+    /// The pool has no push credential for this provider and app.
     UnknownApp = "unknown_app",
-    /// The store cannot take or give it now. It may be sent again, with the same patch number.
+    /// The store cannot handle the request now. The device may send it again, with the same patch number.
     Unavailable = "unavailable",
-    /// The store takes no writes now: its disk is full or fails. It may be sent again, with the same patch number.
+    /// The store is read-only now: its disk is full or fails. The device may send the request again, with the same patch number.
     ReadOnly = "read_only",
 }
 

@@ -1,11 +1,11 @@
-//! StrictText that was text on the wire. Derived code also takes MessagePack's binary type for text, and the number of a field for its name.
+//! Text that must be text on the wire: code derived by serde would also accept MessagePack's binary type as text, and a field's index as its name.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A text.
+/// A string that was a text on the wire.
 #[derive(Default)]
 pub(crate) struct StrictText(pub String);
 
@@ -15,7 +15,7 @@ impl<'de> Deserialize<'de> for StrictText {
     }
 }
 
-/// A map whose names are texts.
+/// A map whose keys must be texts.
 pub(crate) struct TextKeys<A>(pub A);
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextKeys<A> {
@@ -34,7 +34,7 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextKeys<A> {
     }
 }
 
-/// Hands a text on to the seed, and nothing else.
+/// Passes a text on to the seed; any other type is an error.
 struct StrictTextSeed<S>(S);
 
 impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for StrictTextSeed<S> {

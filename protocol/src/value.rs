@@ -1,8 +1,8 @@
-//! A record's value: what JSON can say, held to its bounds while it is read.
+//! The value of a record: any JSON value within bounds that are checked while it is decoded.
 //!
-//! Refused while reading, in either codec: lists and maps nested deeper than [`limits::VALUE_DEPTH`], a map that names a member
-//! twice, numbers that are not finite, MessagePack's binary and extension types. Members of a map are kept in the order
-//! of their names, so equal values have equal bytes.
+//! In either codec decoding fails on lists and maps nested deeper than [`limits::VALUE_DEPTH`], on a map that has a member
+//! twice, on numbers that are not finite, and on MessagePack's binary and extension types. A map keeps its members in the order
+//! of their names, so equal values have equal encodings.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,24 +14,24 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::limits;
 use crate::text::StrictText;
 
-/// A value as JSON knows it.
+/// A JSON value. [`limits::VALUE_BYTES`] bounds its size, [`limits::VALUE_DEPTH`] its nesting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Value {
-    /// Nothing; not the same as a record that was removed.
+    /// The JSON value `null`. A record with this value is not removed.
     Null,
-    /// True or false.
+    /// `true` or `false`.
     Bool(bool),
     /// A finite number.
     Number(Number),
-    /// UTF-8 text.
+    /// A string of UTF-8 text.
     Text(String),
-    /// A list.
+    /// A list of values.
     List(Vec<Value>),
-    /// A map; no name stands twice.
+    /// A map from names to values.
     Map(BTreeMap<String, Value>),
 }
 
-/// A number, kept exactly as it was written: whole numbers in 64 bits, others as IEEE 754 doubles.
+/// A finite number, kept exactly as it was decoded: whole numbers in 64 bits, others as IEEE 754 doubles.
 #[derive(Clone, Copy, Debug)]
 pub enum Number {
     /// A whole number from -2^63 to 2^63 - 1.
@@ -43,7 +43,7 @@ pub enum Number {
 }
 
 impl Number {
-    /// The number as a double, rounded to the nearest.
+    /// The number as a double; a whole number of more than 53 bits is rounded to the nearest.
     pub fn as_f64(self) -> f64 {
         match self {
             Number::Int(n) => n as f64,
@@ -52,7 +52,7 @@ impl Number {
         }
     }
 
-    /// The sum; `None` if it is not finite. Whole numbers stay whole as long as the sum fits 64 bits.
+    /// The sum of two numbers; `None` if it is not finite. The sum of whole numbers is whole as long as it fits 64 bits.
     pub fn sum(self, other: Number) -> Option<Number> {
         if let (Some(a), Some(b)) = (self.whole(), other.whole()) {
             let sum = a + b;
@@ -76,7 +76,7 @@ impl Number {
     }
 }
 
-/// Numbers are equal when they mean the same: JavaScript writes `1.0` as `1`.
+/// Numbers are equal if their values are: JavaScript writes `1.0` as `1`.
 impl PartialEq for Number {
     fn eq(&self, other: &Number) -> bool {
         match (self.whole(), other.whole()) {
@@ -86,18 +86,18 @@ impl PartialEq for Number {
     }
 }
 
-/// No number is NaN, so each equals itself.
+/// No number is NaN, so equality is reflexive.
 impl Eq for Number {}
 
 impl std::hash::Hash for Number {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // Adding 0 makes -0 and 0, which are equal, the same bits.
+        // -0 and 0 are equal; adding 0 gives both the same bits.
         (self.as_f64() + 0.0).to_bits().hash(state);
     }
 }
 
 impl Value {
-    /// The size of this value in MessagePack, in bytes; what limits are measured by.
+    /// The size of this value in MessagePack, in bytes. Limits of values and datasets are in these bytes, whichever codec is used.
     pub fn packed_bytes(&self) -> usize {
         match self {
             Value::Null | Value::Bool(_) => 1,
@@ -113,7 +113,7 @@ impl Value {
 }
 
 impl Value {
-    /// About what this value takes in memory, in bytes: up to 32 times its size on the wire.
+    /// About how much memory this value takes, in bytes: up to 32 times its size in MessagePack.
     pub fn memory_bytes(&self) -> usize {
         let inside = match self {
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
@@ -124,14 +124,14 @@ impl Value {
         size_of::<Value>() + inside
     }
 
-    /// Whether its JSON text is within [`limits::VALUE_JSON_BYTES`].
+    /// Whether the value's JSON text is within [`limits::VALUE_JSON_BYTES`].
     pub fn fits_json(&self) -> bool {
-        // A control character or `false`, one byte in MessagePack, has at most six in JSON: most values need not be written to know.
+        // One byte of MessagePack is at most six bytes of JSON (a control character, `false`), so most values need not be encoded to decide.
         self.packed_bytes() <= limits::VALUE_JSON_BYTES / 6 || serde_json::to_writer(ByteBudget(limits::VALUE_JSON_BYTES), self).is_ok()
     }
 }
 
-/// Takes so many bytes and keeps none.
+/// A writer that discards what it is given, and fails after this many bytes.
 struct ByteBudget(usize);
 
 impl std::io::Write for ByteBudget {
@@ -236,7 +236,7 @@ impl<'de> Deserialize<'de> for Value {
     }
 }
 
-/// Reads a value that may nest this many levels more.
+/// Decodes a value that may nest this many levels more.
 #[derive(Clone, Copy)]
 struct ValueSeed(usize);
 
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_those_of_the_encoding() {
+    fn packed_bytes_is_the_size_of_the_encoding() {
         let long = format!("[{}]", vec!["1"; 70_000].join(","));
         let wide = format!("{{{}}}", (0..300).map(|n| format!("\"{n}\":{n}")).collect::<Vec<_>>().join(","));
         let texts = [0, 31, 32, 255, 256, 65_535, 65_536].map(|n| format!("\"{}\"", "x".repeat(n)));
@@ -340,22 +340,22 @@ mod tests {
     }
 
     #[test]
-    fn what_unfolds_in_json_is_noticed() {
+    fn a_value_whose_json_is_too_large_is_detected() {
         let fits = |value: Value| (value.fits_json(), serde_json::to_vec(&value).expect("encodes").len() <= limits::VALUE_JSON_BYTES);
         for length in [0, 262_142, 262_144, 314_572, 314_573] {
             for value in [Value::Bool(false), Value::Null, Value::from(-32), Value::from(""), Value::Number(Number::Float(-1e-300 / 3.0))] {
-                let (said, is) = fits(Value::List(vec![value.clone(); length]));
-                assert_eq!(said, is, "{length} times {value}");
+                let (fits_json, is_within) = fits(Value::List(vec![value.clone(); length]));
+                assert_eq!(fits_json, is_within, "{length} times {value}");
             }
             for text in ["\u{1}", "\"", "ü"] {
-                let (said, is) = fits(Value::Text(text.repeat(length)));
-                assert_eq!(said, is, "{length} times {text:?}");
+                let (fits_json, is_within) = fits(Value::Text(text.repeat(length)));
+                assert_eq!(fits_json, is_within, "{length} times {text:?}");
             }
         }
     }
 
     #[test]
-    fn depth_is_bounded_before_the_stack_is() {
+    fn depth_is_bounded_before_the_stack_overflows() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(read(&nested(limits::VALUE_DEPTH)).is_ok());
         assert!(read(&nested(limits::VALUE_DEPTH + 1)).is_err());
@@ -363,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn what_json_cannot_say_is_refused() {
+    fn values_outside_of_json_are_rejected() {
         assert!(read("{\"a\":1,\"a\":2}").is_err(), "a member twice");
         for packed in [&[0xc4, 1, 0][..], &[0xd4, 1, 0], &[0xcb, 0x7f, 0xf0, 0, 0, 0, 0, 0, 0], &[0xca, 0x7f, 0xc0, 0, 0], &[0xa1, 0xff]] {
             assert!(rmp_serde::from_slice::<Value>(packed).is_err(), "{packed:x?}");
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_mean_what_they_say() {
+    fn numbers_compare_and_add_by_value() {
         assert_eq!(read("1").expect("1"), read("1.0").expect("1.0"));
         assert_ne!(read("9007199254740993").expect("odd"), read("9007199254740992").expect("even"));
         assert_eq!(Number::Int(i64::MAX).sum(Number::Int(1)), Some(Number::Big(1 << 63)));

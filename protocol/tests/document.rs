@@ -1,7 +1,7 @@
-//! `PROTOCOL.md` and the code say the same: neither changes alone.
+//! Checks that `PROTOCOL.md` and the code agree, so that neither changes alone.
 //!
-//! The fields of each message are named here by patterns without `..`, so a new field does not compile before it is named, and what is
-//! named must stand in the document's table under the message's heading. Codes and bounds are compared value by value.
+//! The patterns here name the fields of each message without `..`, so a new field does not compile until it is named, and each named
+//! field must be in the document's table under the message's heading. Codes and bounds are compared value by value.
 
 #![allow(clippy::unwrap_used)]
 
@@ -14,7 +14,7 @@ use samples::{client_samples, server_samples};
 
 const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
-/// Name and fields of a message.
+/// The name and the fields of a message.
 fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static str]) {
     match message {
         ClientMessage::Hello { token: _, device: _, client: _ } => ("hello", &["token", "device", "client"]),
@@ -82,7 +82,7 @@ fn headings(text: &str) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_message_of_the_device_stands_in_the_document_with_its_fields() {
+fn the_document_has_every_message_of_the_device_with_its_fields() {
     let part = section(DOCUMENT, "## 2. Messages of the device");
     let known: BTreeMap<_, _> = client_samples().iter().map(|(_, message)| client_fields(message)).collect();
     assert_eq!(headings(part), known.keys().copied().collect(), "messages");
@@ -97,7 +97,7 @@ fn every_message_of_the_device_stands_in_the_document_with_its_fields() {
 }
 
 #[test]
-fn every_message_of_the_server_stands_in_the_document_with_its_fields() {
+fn the_document_has_every_message_of_the_server_with_its_fields() {
     let part = section(DOCUMENT, "## 3. Messages of the server");
     let known: BTreeMap<_, _> = server_samples().iter().map(|(_, message)| server_fields(message)).collect();
     assert_eq!(headings(part), known.keys().copied().collect(), "messages");
@@ -109,7 +109,7 @@ fn every_message_of_the_server_stands_in_the_document_with_its_fields() {
         ServerMessage::Conflict { records, .. } => records.into_iter().next(),
         _ => None,
     });
-    // `content` travels as either `value` or `removed`.
+    // On the wire `content` is either `value` or `removed`.
     let Record { key: _, content: _, version: _, modified_ms: _, device: _ } = sample.unwrap();
     let listed: Vec<_> = rows(section(part, "### `changes`"), "field").into_iter().map(|row| row[0]).collect();
     assert_eq!(listed[9..], ["key", "value", "removed", "version", "modified_ms", "device"], "fields of a record");
@@ -124,13 +124,13 @@ fn every_message_has_a_vector() {
 }
 
 #[test]
-fn refusal_codes_are_those_of_the_document() {
+fn the_document_lists_the_refusal_codes() {
     let listed: Vec<_> = rows(section(DOCUMENT, "## 4. Refusal codes"), "code").into_iter().map(|row| row[0].trim_matches('`')).collect();
     assert_eq!(listed, RefusalCode::ALL.iter().map(|code| code.as_str()).collect::<Vec<_>>());
 }
 
 #[test]
-fn close_codes_are_those_of_the_document() {
+fn the_document_lists_the_close_codes_with_their_advice() {
     let listed: Vec<_> = rows(section(DOCUMENT, "## 6. Close codes"), "code")
         .into_iter()
         .map(|row| (row[0].parse::<u16>().unwrap(), row[1].trim_matches('`').to_owned(), row[3].to_owned()))
@@ -145,17 +145,17 @@ fn close_codes_are_those_of_the_document() {
 }
 
 #[test]
-fn bounds_are_those_of_the_document() {
+fn the_document_lists_the_bounds() {
     let part = section(DOCUMENT, "## 5. Bounds");
     let listed: BTreeMap<_, _> = rows(part, "limit").into_iter().map(|row| (row[0].to_owned(), row[1].parse::<u64>().unwrap())).collect();
     let known: BTreeMap<String, u64> = serde_json::from_value(serde_json::to_value(Limits::default()).unwrap()).unwrap();
     assert_eq!(listed, known);
-    for said in [
+    for sentence in [
         format!("a message is at most {}", thousands(limits::MESSAGE_BYTES)),
         format!("the first one {};", thousands(limits::HELLO_BYTES)),
         format!("nest at most {} levels", limits::VALUE_DEPTH),
     ] {
-        assert!(part.contains(&said), "{said}");
+        assert!(part.contains(&sentence), "{sentence}");
     }
     assert!(DOCUMENT.contains(&format!("the last {} patch numbers", limits::PATCH_WINDOW)));
     assert!(DOCUMENT.contains(&format!("cut at about {} KiB", limits::PAGE_BYTES / 1024)));

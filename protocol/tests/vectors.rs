@@ -1,6 +1,6 @@
-//! Golden vectors: each message of the wire as a value, as JSON text and as MessagePack, byte by byte.
+//! Golden vectors: each message as a value, as JSON text and as MessagePack, byte by byte.
 //!
-//! `vectors/*.json` hold for every client in every language. `UPDATE_VECTORS=1 cargo test -p driftless-protocol` writes them anew: then
+//! Clients in every language test against `vectors/*.json`. `UPDATE_VECTORS=1 cargo test -p driftless-protocol` rewrites the files: then
 //! the protocol has changed, and the diff shows how.
 
 #![allow(clippy::unwrap_used)]
@@ -37,13 +37,13 @@ fn check(name: &str, now: &[Json]) {
     }
     let kept: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(file(name)).unwrap()).unwrap();
     for (kept, now) in kept.iter().zip(now) {
-        assert_eq!(kept, now, "{name}: a message is encoded otherwise than it was");
+        assert_eq!(kept, now, "{name}: the encoding of a message has changed");
     }
-    assert_eq!(kept.len(), now.len(), "{name}: UPDATE_VECTORS=1 writes the new ones");
+    assert_eq!(kept.len(), now.len(), "{name}: UPDATE_VECTORS=1 writes new vectors");
 }
 
 #[test]
-fn messages_of_the_device_are_encoded_as_they_were() {
+fn the_encoding_of_the_devices_messages_has_not_changed() {
     let encoded = |codec: Codec, message| codec.encode(message);
     let now: Vec<Json> = client_samples()
         .iter()
@@ -53,14 +53,14 @@ fn messages_of_the_device_are_encoded_as_they_were() {
 }
 
 #[test]
-fn messages_of_the_server_are_encoded_as_they_were() {
+fn the_encoding_of_the_servers_messages_has_not_changed() {
     let now: Vec<Json> =
         server_samples().iter().map(|(name, message)| vector(name, Codec::Json.encode(message), Codec::MsgPack.encode(message))).collect();
     check("server", &now);
 }
 
 #[test]
-fn every_vector_is_read_back_as_its_message() {
+fn every_vector_decodes_to_its_message() {
     let bytes = |name: &str| -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(file(name)).unwrap()).unwrap();
         kept.iter().map(|v| (v["json"].as_str().unwrap().as_bytes().to_vec(), unhex(v["msgpack"].as_str().unwrap()))).collect()
@@ -76,20 +76,20 @@ fn every_vector_is_read_back_as_its_message() {
 }
 
 #[test]
-fn no_message_cut_short_or_followed_by_more_is_read() {
+fn a_truncated_message_or_one_with_trailing_bytes_is_rejected() {
     for (name, message) in client_samples() {
         for codec in Codec::ALL {
             let whole = codec.encode(&message);
             for length in 0..whole.len() {
                 assert!(codec.decode_client(&whole[..length]).is_err(), "{name}, {length} bytes");
             }
-            assert!(codec.decode_client(&[&whole[..], b"\x01"].concat()).is_err(), "{name}, one more");
+            assert!(codec.decode_client(&[&whole[..], b"\x01"].concat()).is_err(), "{name}, one byte more");
         }
     }
 }
 
 #[test]
-fn a_refusal_of_a_newer_server_is_still_read() {
+fn a_refusal_of_a_newer_server_decodes() {
     let text = br#"{"type":"refused","code":"from_the_future","message":"m","more":[1]}"#;
     assert!(matches!(Codec::Json.decode_server(text), Ok(ServerMessage::Refused { .. })));
 }

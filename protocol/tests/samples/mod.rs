@@ -1,4 +1,4 @@
-//! One message of every kind, and of every shape that its optional fields give it.
+//! One message of every type, and one for each combination of optional fields that changes its shape.
 
 use driftless_protocol::{
     Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider, PushTarget,
