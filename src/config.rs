@@ -336,7 +336,7 @@ impl Config {
                 "there is no pool to serve; name a file with one by --config FILE (what it may hold: driftless config)",
             ));
         }
-        if self.operator().is_some_and(|key| key.opens(DEVELOPMENT_KEY)) {
+        if self.operator().is_some_and(|key| key.matches(DEVELOPMENT_KEY)) {
             return Err(ConfigError::wrong("admin.key is the development key, which everybody knows; serve needs one of its own"));
         }
         for (name, pool) in &self.pools {

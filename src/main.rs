@@ -67,9 +67,9 @@ enum Command {
         flags: StoreFlags,
     },
     #[command(flatten)]
-    Operator(operator::Command),
+    Operator(operator::OperatorCommand),
     /// A device on the command line: watch, put, get, list, import, export, ...
-    Client(client::Args),
+    Client(client::ClientArgs),
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -133,7 +133,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn ended(result: Result<(), operator::Failure>) -> ExitCode {
+fn ended(result: Result<(), operator::OperatorError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -183,7 +183,7 @@ fn serve(
         let app = App::start(&config, extra).await?;
         if let Surroundings::Development(gateway) = &surroundings {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
-            let is_public = config.operator().is_some_and(|key| key.opens(admin::DEVELOPMENT_KEY));
+            let is_public = config.operator().is_some_and(|key| key.matches(admin::DEVELOPMENT_KEY));
             let key = if is_public { dev::Operator::Public(admin::DEVELOPMENT_KEY) } else { dev::Operator::Configured };
             print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }

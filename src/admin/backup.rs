@@ -1,11 +1,11 @@
-//! A copy of the whole store, pulled part by part while it is written to.
+//! A backup of the whole store, read part by part while the server runs.
 
 use super::Admin;
 use crate::committer::{Committer, Unavailable};
 use crate::store::{BackupPart, BackupRefused, BackupTicket};
 
-/// A copy under way. Dropping it ends the copy.
-pub struct Backup {
+/// A backup in progress. Dropping it ends the backup.
+pub struct BackupStream {
     committer: Committer,
     ticket: BackupTicket,
     first: Option<BackupPart>,
@@ -13,14 +13,14 @@ pub struct Backup {
 }
 
 impl Admin {
-    /// Begins a copy. There is one at a time.
-    pub async fn backup(&self) -> Result<Result<Backup, BackupRefused>, Unavailable> {
+    /// Begins a backup. Only one runs at a time.
+    pub async fn backup(&self) -> Result<Result<BackupStream, BackupRefused>, Unavailable> {
         let begun = self.committer.act(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
-        Ok(begun.map(|(ticket, part)| Backup { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
+        Ok(begun.map(|(ticket, part)| BackupStream { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
     }
 }
 
-impl Backup {
+impl BackupStream {
     /// The next part; `None` after the last one.
     pub async fn next(&mut self) -> Result<Result<Option<BackupPart>, BackupRefused>, Unavailable> {
         if let Some(first) = self.first.take() {

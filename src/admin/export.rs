@@ -1,11 +1,11 @@
-//! All that belongs to an identity as one document, part by part.
+//! Everything that belongs to an identity as one JSON document, part by part.
 
-use super::{Admin, AdminResult, NotFound, is_there};
+use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::{Reader, Unavailable};
 use crate::store::{Exported, Identity, Store};
 
-/// A document under way: what was read of it, and how to go on.
-pub struct Export {
+/// An export in progress.
+pub struct ExportStream {
     reader: Reader,
     identity: Identity,
     first: Option<String>,
@@ -14,35 +14,35 @@ pub struct Export {
 
 impl Admin {
     /// Begins to export an identity.
-    pub async fn export(&self, identity: Identity) -> AdminResult<Export> {
+    pub async fn export(&self, identity: Identity) -> AdminResult<ExportStream> {
         let reader = self.reader.clone();
-        let (first, rest) = match part(&reader, &identity, Exported::default()).await? {
+        let (first, rest) = match read_part(&reader, &identity, Exported::default()).await? {
             Ok(part) => part,
             Err(missing) => return Ok(Err(missing)),
         };
-        Ok(Ok(Export { reader, identity, first: Some(first), rest }))
+        Ok(Ok(ExportStream { reader, identity, first: Some(first), rest }))
     }
 }
 
-impl Export {
-    /// The next part; `None` after the last one. An identity that goes meanwhile ends it with an error: half a document is none.
+impl ExportStream {
+    /// The next part; `None` after the last one. Fails if the identity is erased or merged meanwhile, because a part of a document is of no use.
     pub async fn next(&mut self) -> Result<Option<String>, Unavailable> {
         if let Some(first) = self.first.take() {
             return Ok(Some(first));
         }
         let Some(at) = self.rest.take() else { return Ok(None) };
-        let (text, rest) = part(&self.reader, &self.identity, at).await?.map_err(|_| Unavailable::Now)?;
+        let (text, rest) = read_part(&self.reader, &self.identity, at).await?.map_err(|_| Unavailable::Now)?;
         self.rest = rest;
         Ok(Some(text))
     }
 }
 
-async fn part(reader: &Reader, identity: &Identity, at: Exported) -> AdminResult<(String, Option<Exported>)> {
+async fn read_part(reader: &Reader, identity: &Identity, at: Exported) -> AdminResult<(String, Option<Exported>)> {
     let identity = identity.clone();
     let read = move |store: &Store| {
         let part = store.export(&identity, at)?;
-        // Asked afterwards: whatever goes while it is read makes the part void.
-        Ok(if is_there(store, &identity)? { Ok(part) } else { Err(NotFound::Identity) })
+        // Checked after the read: if the identity was erased meanwhile, the part is incomplete.
+        Ok(if exists(store, &identity)? { Ok(part) } else { Err(NotFound::Identity) })
     };
     reader.read(read).await
 }

@@ -1,40 +1,40 @@
-//! A dataset's past: what changed, how it was, what differs, and back to it.
+//! A dataset's history: its versions, its records at a version, differences, conflicts, and restoring a version.
 
 use driftless_protocol::{DatasetName, Record};
 
-use super::{Admin, AdminResult, NotFound, is_there};
+use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
 use crate::store::{Conflict, History, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
 impl Admin {
-    /// Up to `limit` versions below `below`, newest first; `below` absent: from the newest on.
+    /// Up to `limit` versions below `below`, newest first; without `below` from the newest version.
     pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<History> {
-        self.look(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
+        self.read_dataset(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
     /// The dataset's records as they were at a version.
-    pub async fn at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
-        self.look(identity, dataset, move |store, identity, dataset| store.at(identity, dataset, version)).await
+    pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
+        self.read_dataset(identity, dataset, move |store, identity, dataset| store.at(identity, dataset, version)).await
     }
 
-    /// What differs between two versions.
+    /// The records that differ between two versions.
     pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> AdminResult<Vec<RecordDiff>> {
-        self.look(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
+        self.read_dataset(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
     }
 
-    /// The newest conflicts, the newest first.
+    /// The conflicts in the dataset's bounded log, newest first.
     pub async fn conflicts(&self, identity: Identity, dataset: DatasetName) -> AdminResult<Vec<Conflict>> {
-        self.look(identity, dataset, move |store, identity, dataset| Ok(Ok(store.conflicts(identity, dataset)?))).await
+        self.read_dataset(identity, dataset, move |store, identity, dataset| Ok(Ok(store.conflicts(identity, dataset)?))).await
     }
 
-    /// Restores a dataset to a version, as a new one that reaches all devices like any write; the new version and how many records
-    /// changed, or `None` if it is as it was then already.
+    /// Restores a dataset to a version by writing a new version, which all devices receive like any write. Returns the new version and
+    /// how many records changed; `None` if no record differs.
     pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> AdminResult<Option<(u64, usize)>> {
-        let keep = match self.rules(&identity).await? {
+        let keep = match self.pool_policies(&identity).await? {
             Ok((keep, _)) => keep,
             Err(missing) => return Ok(Err(missing)),
         };
-        let exists = self.look(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await?;
+        let exists = self.read_dataset(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await?;
         if let Err(missing) = exists {
             return Ok(Err(missing));
         }
@@ -54,21 +54,21 @@ impl Admin {
         })
     }
 
-    /// Reads something of a dataset that is there.
-    async fn look<T, F>(&self, identity: Identity, dataset: DatasetName, look: F) -> AdminResult<T>
+    /// Runs a read of a dataset, if the dataset exists.
+    async fn read_dataset<T, F>(&self, identity: Identity, dataset: DatasetName, read: F) -> AdminResult<T>
     where
         T: Send + 'static,
         F: FnOnce(&Store, &Identity, &DatasetName) -> Result<Result<T, VersionNotKept>, StoreError> + Send + 'static,
     {
-        let read = move |store: &Store| {
-            if !is_there(store, &identity)? {
+        let checked_read = move |store: &Store| {
+            if !exists(store, &identity)? {
                 return Ok(Err(NotFound::Identity));
             }
             if store.version(&identity, &dataset)? == 0 {
                 return Ok(Err(NotFound::Dataset));
             }
-            Ok(look(store, &identity, &dataset)?.map_err(NotFound::Version))
+            Ok(read(store, &identity, &dataset)?.map_err(NotFound::Version))
         };
-        self.reader.read(read).await
+        self.reader.read(checked_read).await
     }
 }

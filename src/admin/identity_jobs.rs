@@ -1,6 +1,6 @@
-//! What is done to a whole identity: it is erased, or merged into another one.
+//! Erasing an identity, and merging it into another one.
 //!
-//! Once it has begun it will be done: what is left after a crash, or of an act that took long, goes on in the background.
+//! A job that has begun is always completed: the reaper continues it in the background after a crash, or when it takes long.
 
 use std::time::Duration;
 
@@ -12,38 +12,34 @@ use crate::committer::{SessionNotice, Unavailable};
 use crate::hub::Mark;
 use crate::store::{EraseStart, Identity, JobProgress, MergeStart, RetentionPolicy};
 
-/// How long whoever asked waits for the steps. What is left then goes on without them.
-const STEPS_TIME: Duration = Duration::from_secs(30);
+/// How long a caller waits for the job. The reaper does the rest.
+const JOB_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An identity that is erased: nobody comes in as it, and nothing of it can be read.
+/// The identity is erased: no device can sign in to it, and none of its data can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Erased {
-    /// Whether all its rows are gone.
+pub struct EraseResult {
+    /// Whether all of its rows are deleted.
     pub finished: bool,
 }
 
-/// What became of the wish to merge an identity into another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Merged {
-    /// Its logins and devices lead to the other one.
-    Done {
-        /// Datasets that it had.
+pub enum IdentityMergeOutcome {
+    /// The logins and devices of the merged identity lead to the other one.
+    Merged {
+        /// How many datasets the merged identity had.
         datasets: usize,
-        /// Whether all of them have moved.
+        /// Whether all of them are merged.
         finished: bool,
     },
-    /// There is no such identity.
     NoIdentity(Identity),
-    /// It is the same one.
-    Same,
-    /// They belong to different pools.
+    SameIdentity,
     OtherPool,
 }
 
 impl Admin {
-    /// Erases an identity and all that it owns. Its sessions end at once.
-    pub async fn erase(&self, identity: Identity) -> AdminResult<Erased> {
-        let keep = match self.rules(&identity).await? {
+    /// Erases an identity and everything that it owns. Its sessions end at once.
+    pub async fn erase(&self, identity: Identity) -> AdminResult<EraseResult> {
+        let keep = match self.pool_policies(&identity).await? {
             Ok((keep, _)) => keep,
             Err(missing) => return Ok(Err(missing)),
         };
@@ -56,18 +52,18 @@ impl Admin {
         match begun.await? {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
-                let finished = self.steps(&identity, keep).await;
-                info!(%identity, finished, "an identity was erased");
-                Ok(Ok(Erased { finished }))
+                let finished = self.run_job(&identity, keep).await;
+                info!(%identity, finished, "identity erased");
+                Ok(Ok(EraseResult { finished }))
             }
         }
     }
 
-    /// Merges an identity into another one of its pool. Sessions of the former end at once, those of the latter hear what comes in.
-    pub async fn merge(&self, from: Identity, into: Identity) -> Result<Merged, Unavailable> {
-        let Ok((keep, policies)) = self.rules(&from).await? else { return Ok(Merged::NoIdentity(from)) };
-        let Ok(account) = self.account(from.clone()).await? else { return Ok(Merged::NoIdentity(from)) };
-        let datasets = account.datasets.len();
+    /// Merges the identity `from` into another one of its pool. Sessions of `from` end at once; sessions of `into` receive the merged records.
+    pub async fn merge(&self, from: Identity, into: Identity) -> Result<IdentityMergeOutcome, Unavailable> {
+        let Ok((keep, policies)) = self.pool_policies(&from).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
+        let Ok(summary) = self.summary(from.clone()).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
+        let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
         let begun = self.committer.act(move |group, _| {
             let merging = group.merge(&of, &to, &policies)?;
@@ -76,25 +72,25 @@ impl Admin {
         });
         Ok(match begun.await? {
             MergeStart::Begun => {
-                let finished = self.steps(&from, keep).await;
-                info!(%from, %into, datasets, finished, "an identity was merged into another");
-                Merged::Done { datasets, finished }
+                let finished = self.run_job(&from, keep).await;
+                info!(%from, %into, datasets, finished, "identity merged");
+                IdentityMergeOutcome::Merged { datasets, finished }
             }
-            MergeStart::NoIdentity(which) => Merged::NoIdentity(which),
-            MergeStart::Same => Merged::Same,
-            MergeStart::OtherPool => Merged::OtherPool,
+            MergeStart::NoIdentity(which) => IdentityMergeOutcome::NoIdentity(which),
+            MergeStart::Same => IdentityMergeOutcome::SameIdentity,
+            MergeStart::OtherPool => IdentityMergeOutcome::OtherPool,
         })
     }
 
-    /// Goes on with the work on an identity; whether all is done.
-    async fn steps(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
-        let end = Instant::now() + STEPS_TIME;
+    /// Runs the steps of the identity's job until the timeout; returns whether the job is complete.
+    async fn run_job(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
+        let end = Instant::now() + JOB_TIMEOUT;
         while Instant::now() < end {
             match self.committer.work(identity.clone(), keep).await {
                 Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {
-                    warn!(?why, %identity, "the work on an identity goes on later");
+                    warn!(?why, %identity, "identity job deferred");
                     return false;
                 }
             }

@@ -1,30 +1,30 @@
-//! What an operator may ask of a running server: look at an identity and its history, wind a dataset back, export, erase, link, merge, back up.
+//! The operations of an administrator on a running server: find and inspect identities, restore versions, export, erase, link, merge, back up.
 //!
-//! - Whoever calls has proven to be an operator; here nobody is asked again, and every identity can be named.
-//! - What changes something goes through the committer, and live sessions hear of it. What reads passes the gate like any other reader.
-//! - That something is not there is an answer ([`NotFound`]), no error.
+//! - The caller has authenticated the operator; nothing here checks again, and every identity can be named.
+//! - Changes go through the committer, which notifies live sessions. Reads pass the durability gate like any other reader.
+//! - A missing identity, dataset or device is a result ([`NotFound`]), not an error.
 //!
-//! No HTTP here: commands and pages come in through the same functions.
+//! There is no HTTP here: the HTTP routes call these functions.
 
 mod backup;
 mod export;
 mod history;
-mod key;
-mod login;
+mod identity_jobs;
+mod logins;
+mod operator_key;
 mod push;
-mod work;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use driftless_protocol::DatasetInfo;
 
-pub use backup::Backup;
-pub use export::Export;
-pub use key::{BadKey, DEVELOPMENT_KEY, OperatorKey};
-pub use login::{LinkOutcome, Signed};
-pub use push::{Awake, Now, Revoke, Tried};
-pub use work::{Erased, Merged};
+pub use backup::BackupStream;
+pub use export::ExportStream;
+pub use identity_jobs::{EraseResult, IdentityMergeOutcome};
+pub use logins::{LinkOutcome, SecondSignIn};
+pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
+pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
@@ -32,85 +32,77 @@ use crate::push::PushService;
 use crate::store::{Identity, LoginInfo, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
 use crate::sync::Pool;
 
-/// Logins that a search finds at most: a person has one at each issuer.
-const LOGINS: usize = 64;
+/// The most logins that a search returns: a person has one at each issuer.
+const MAX_LOGINS: usize = 64;
 
-/// The longest identity: a region of 18 characters, a colon, and a UUID.
-const IDENTITY_BYTES: usize = 18 + 1 + 36;
+/// The length of the longest identity: a region of 18 characters, a colon, and a UUID.
+const MAX_IDENTITY_BYTES: usize = 18 + 1 + 36;
 
-/// What was asked about and is not there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFound {
-    /// There is no such identity: there never was, it was erased, or it was merged into another one.
+    /// The identity never existed, was erased, or was merged into another one.
     Identity,
-    /// The identity has no such dataset.
     Dataset,
-    /// The identity has no such device.
     Device,
-    /// The dataset's version cannot be seen.
+    /// The dataset's history does not have the version.
     Version(VersionNotKept),
 }
 
-/// An answer, unless what was asked about is not there, or the store cannot be asked.
+/// The outer error means that the store cannot be used now.
 pub type AdminResult<T> = Result<Result<T, NotFound>, Unavailable>;
 
-/// An identity at a glance.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Account {
-    /// Its pool.
+pub struct IdentitySummary {
     pub pool: String,
-    /// Identities that were merged into it, the newest last.
+    /// Identities that were merged into this one, newest last.
     pub merged: Vec<String>,
-    /// Its datasets, by name.
+    /// In the order of their names.
     pub datasets: Vec<DatasetInfo>,
 }
 
-/// What an operator may ask; cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
     reader: Reader,
     committer: Committer,
     pools: Arc<HashMap<Arc<str>, (RetentionPolicy, MergePolicies)>>,
-    post: PushService,
+    push: PushService,
     clock: Clock,
 }
 
 impl Admin {
-    /// Over a reader, its committer, what the pools say of their data, and where their devices are woken.
-    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, post: PushService, clock: Clock) -> Admin {
+    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, push: PushService, clock: Clock) -> Admin {
         let pools = pools.into_iter().map(|Pool { name, policy, datasets, keep, .. }| (name, (keep, MergePolicies { policy, datasets })));
-        Admin { reader, committer, pools: Arc::new(pools.collect()), post, clock }
+        Admin { reader, committer, pools: Arc::new(pools.collect()), push, clock }
     }
 
-    /// The logins of a pool with this subject, whoever their issuer is.
-    pub async fn logins(&self, pool: String, subject: String) -> Result<Vec<LoginInfo>, Unavailable> {
-        self.reader.read(move |store| store.logins(&pool, &subject, LOGINS)).await
+    /// The logins of a pool with this subject, of all issuers.
+    pub async fn find_logins(&self, pool: String, subject: String) -> Result<Vec<LoginInfo>, Unavailable> {
+        self.reader.read(move |store| store.logins(&pool, &subject, MAX_LOGINS)).await
     }
 
-    /// An identity at a glance.
-    pub async fn account(&self, identity: Identity) -> AdminResult<Account> {
+    pub async fn summary(&self, identity: Identity) -> AdminResult<IdentitySummary> {
         let read = move |store: &Store| {
             let (Some(merged), Some(pool)) = (store.merged(&identity)?, store.pool(&identity)?) else { return Ok(Err(NotFound::Identity)) };
-            Ok(Ok(Account { pool, merged, datasets: store.datasets(&identity)? }))
+            Ok(Ok(IdentitySummary { pool, merged, datasets: store.datasets(&identity)? }))
         };
         self.reader.read(read).await
     }
 
-    /// What an identity's pool says of its data. A pool that is not configured any more has all defaults.
-    async fn rules(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
+    /// The policies of an identity's pool; the defaults if the pool is no longer configured.
+    async fn pool_policies(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
         let of = identity.clone();
-        let pool = self.reader.read(move |store| if is_there(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
+        let pool = self.reader.read(move |store| if exists(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
         Ok(pool.ok_or(NotFound::Identity).map(|pool| self.pools.get(pool.as_str()).cloned().unwrap_or_default()))
     }
 }
 
-fn is_there(store: &Store, identity: &Identity) -> Result<bool, StoreError> {
+fn exists(store: &Store, identity: &Identity) -> Result<bool, StoreError> {
     Ok(store.merged(identity)?.is_some())
 }
 
-/// Reads an identity as it is written, `region:uuid`; `None` if it cannot be one.
-pub fn identity(text: &str) -> Option<Identity> {
+/// Parses an identity, `region:uuid`; `None` if the text cannot be one.
+pub fn parse_identity(text: &str) -> Option<Identity> {
     let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     let (region, rest) = text.split_once(':')?;
-    (text.len() <= IDENTITY_BYTES && !region.is_empty() && is_plain(region) && is_plain(rest)).then(|| Identity::from(text))
+    (text.len() <= MAX_IDENTITY_BYTES && !region.is_empty() && is_plain(region) && is_plain(rest)).then(|| Identity::from(text))
 }

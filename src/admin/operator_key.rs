@@ -1,45 +1,44 @@
-//! The operator key: who has it may ask everything that an operator may ask.
+//! The operator key. A request with this key has all rights of an operator.
 
 use std::fmt;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
 
-/// The key of `driftless dev`. Everyone knows it: **never use it in production**.
+/// The key of `driftless dev`. It is public: **never use it in production**.
 pub const DEVELOPMENT_KEY: &str = "driftless-development-operator-key-not-for-production";
 
-/// The shortest key, in bytes: as long as the hash by which it is compared, so that guessing it is out of reach.
-const SHORTEST: usize = 32;
+/// The least length of a key, in bytes: the length of the hash by which keys are compared, so that it cannot be guessed.
+const MIN_BYTES: usize = 32;
 
-/// The longest, in bytes: it travels in a header.
-const LONGEST: usize = 1024;
+/// The greatest length of a key, in bytes: it is sent in a header.
+const MAX_BYTES: usize = 1024;
 
-/// Compares keys. It holds only a hash, and comparing takes as long whatever was given.
+/// Compares keys in constant time. Holds only the key's hash.
 #[derive(Clone)]
 pub struct OperatorKey(Digest);
 
-/// A key that cannot be one.
+/// The key has a wrong length or characters that cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BadKey;
+pub struct InvalidOperatorKey;
 
-impl fmt::Display for BadKey {
+impl fmt::Display for InvalidOperatorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "it must be {SHORTEST} to {LONGEST} printable ASCII characters without spaces; make one with: openssl rand -hex 32")
+        write!(f, "it must be {MIN_BYTES} to {MAX_BYTES} printable ASCII characters without spaces; make one with: openssl rand -hex 32")
     }
 }
 
-impl std::error::Error for BadKey {}
+impl std::error::Error for InvalidOperatorKey {}
 
 impl OperatorKey {
-    /// Of a key of 32 to 1,024 printable ASCII characters without spaces.
-    pub fn new(key: &str) -> Result<OperatorKey, BadKey> {
-        let is_fit = (SHORTEST..=LONGEST).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-        if is_fit { Ok(OperatorKey(hashed(key))) } else { Err(BadKey) }
+    /// A key has 32 to 1,024 printable ASCII characters without spaces.
+    pub fn new(key: &str) -> Result<OperatorKey, InvalidOperatorKey> {
+        let is_valid = (MIN_BYTES..=MAX_BYTES).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+        if is_valid { Ok(OperatorKey(hash(key))) } else { Err(InvalidOperatorKey) }
     }
 
-    /// Whether what was given is the key.
-    pub fn opens(&self, given: &str) -> bool {
-        verify_slices_are_equal(self.0.as_ref(), hashed(given).as_ref()).is_ok()
+    pub fn matches(&self, given: &str) -> bool {
+        verify_slices_are_equal(self.0.as_ref(), hash(given).as_ref()).is_ok()
     }
 }
 
@@ -49,7 +48,7 @@ impl fmt::Debug for OperatorKey {
     }
 }
 
-fn hashed(key: &str) -> Digest {
+fn hash(key: &str) -> Digest {
     digest(&SHA256, key.as_bytes())
 }
 
@@ -58,20 +57,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_key_opens() {
+    fn only_the_key_matches() {
         let key = OperatorKey::new(DEVELOPMENT_KEY).expect("a key");
-        assert!(key.opens(DEVELOPMENT_KEY));
+        assert!(key.matches(DEVELOPMENT_KEY));
         let longer = format!("{DEVELOPMENT_KEY} ");
         for given in ["", "driftless", &DEVELOPMENT_KEY[1..], &longer, &DEVELOPMENT_KEY.to_uppercase()] {
-            assert!(!key.opens(given), "{given}");
+            assert!(!key.matches(given), "{given}");
         }
         assert!(!format!("{key:?}").contains("driftless"));
     }
 
     #[test]
-    fn what_cannot_travel_or_is_short_is_no_key() {
+    fn keys_that_are_short_long_or_not_printable_are_rejected() {
         for bad in ["", &"k".repeat(31), &"k".repeat(1025), &format!("{} ", "k".repeat(40)), &"ä".repeat(40)] {
-            assert_eq!(OperatorKey::new(bad).map(|_| ()), Err(BadKey), "{bad}");
+            assert_eq!(OperatorKey::new(bad).map(|_| ()), Err(InvalidOperatorKey), "{bad}");
         }
         assert!(OperatorKey::new(&"k".repeat(32)).is_ok() && OperatorKey::new(&"k".repeat(1024)).is_ok());
     }

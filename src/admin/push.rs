@@ -1,196 +1,191 @@
-//! Why did this phone not wake? An identity's devices, what is owed to them, what became of their wakes; and a wake to try it out.
+//! Why was this device not woken? An identity's devices with their registrations, their next wake and its reason, their delivery logs; and test wakes.
 
 use driftless_protocol::{DatasetName, DeviceId, Provider};
 use tracing::info;
 
-use super::{Admin, AdminResult, NotFound, is_there};
+use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
 use crate::push::wakes::{self, Reason, Step};
 use crate::push::{AppKey, StoppedApp, Verdict, Wake};
 use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
 
-/// How long a wake that tries it out may wait for its device, in seconds.
-const TEST_S: u64 = 3600;
+/// How long the push gateway may keep a test wake for its device, in seconds.
+const TEST_WAKE_TTL_S: u64 = 3600;
 
-/// The dataset that such a wake names.
-const TEST_DATASET: &str = "driftless.test";
+/// The dataset that a test wake names.
+const TEST_WAKE_DATASET: &str = "driftless.test";
 
-/// A device, and how it is woken.
+/// Why no device of a pool is woken that has no push settings.
+const NO_PUSH: &str = "the pool has no push in its configuration";
+
+/// A device, its registration for pushes, and whether it is to be woken.
 #[derive(Clone, Debug)]
-pub struct Awake {
-    /// The device.
+pub struct DeviceWakeState {
     pub device: DeviceInfo,
-    /// Its registration, if it has one.
-    pub sleeper: Option<WakeTarget>,
-    /// What is to be done for it now.
-    pub now: Now,
+    pub target: Option<WakeTarget>,
+    pub wake: WakeState,
 }
 
-/// What is to be done for a device now.
+/// Whether the server is to wake a device now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Now {
-    /// It has no registration.
+pub enum WakeState {
     NotRegistered,
-    /// Nothing is owed to any device of the identity.
-    Nothing,
-    /// Nothing will be sent, and why.
-    Rests(String),
-    /// A wake waits until then, in milliseconds since 1970 (UTC), and why.
-    Waits(u64, String),
-    /// A wake is on its way, for this version of a dataset.
+    /// The identity has no debts.
+    NoDebts,
+    /// The server will not wake the device, for this reason.
+    NotWoken(String),
+    /// The next wake is not before this time, in milliseconds since 1970 (UTC), for this reason.
+    Waiting(u64, String),
+    /// The courier sends a wake for this version of a dataset.
     Due(DatasetName, u64),
 }
 
-/// What became of a wake that tried it out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Tried {
-    /// The device has no registration, or its token is dead: why.
+pub enum TestWakeResult {
+    /// The device cannot be woken, for this reason: it has no registration, or its token is dead.
     NoToken(String),
-    /// What the gateway said.
-    Said {
-        /// Who carried it.
+    /// The push gateway answered.
+    Answered {
         provider: Provider,
-        /// The app that it was for.
         app: String,
         /// `accepted`, `dead`, `later` or `refused`.
         outcome: &'static str,
-        /// The gateway's reason, or its id for the wake.
+        /// The gateway's reason, or its id of the push.
         detail: String,
-        /// How long it took, in milliseconds.
         took_ms: u64,
     },
 }
 
 impl Admin {
-    /// The devices of an identity, by their ids.
-    pub async fn devices(&self, identity: Identity) -> AdminResult<Vec<Awake>> {
+    /// The devices of an identity, in the order of their ids.
+    pub async fn devices(&self, identity: Identity) -> AdminResult<Vec<DeviceWakeState>> {
         let of = identity.clone();
         let read = move |store: &Store| {
-            if !is_there(store, &of)? {
+            if !exists(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
             Ok(Ok((store.devices(&of)?, store.round(&of)?, store.sleepers(&of)?)))
         };
-        let (devices, round, sleepers) = match self.reader.read(read).await? {
+        let (devices, round, targets) = match self.reader.read(read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
-        let one = |device: DeviceInfo| {
-            let known = round.as_ref().map_or(&sleepers, |round| &round.sleepers);
-            let sleeper = known.iter().find(|sleeper| sleeper.device == device.device).cloned();
-            let now = self.now(round.as_ref(), sleeper.as_ref());
-            Awake { device, sleeper, now }
+        let with_state = |device: DeviceInfo| {
+            let known = round.as_ref().map_or(&targets, |round| &round.sleepers);
+            let target = known.iter().find(|target| target.device == device.device).cloned();
+            let wake = self.wake_state(round.as_ref(), target.as_ref());
+            DeviceWakeState { device, target, wake }
         };
-        Ok(Ok(devices.into_iter().map(one).collect()))
+        Ok(Ok(devices.into_iter().map(with_state).collect()))
     }
 
-    fn now(&self, round: Option<&WakeRound>, sleeper: Option<&WakeTarget>) -> Now {
-        let Some(sleeper) = sleeper else { return Now::NotRegistered };
-        if let Some(reason) = Reason::no_token(sleeper) {
-            return Now::Rests(reason.to_string());
+    fn wake_state(&self, round: Option<&WakeRound>, target: Option<&WakeTarget>) -> WakeState {
+        let Some(target) = target else { return WakeState::NotRegistered };
+        if let Some(reason) = Reason::no_token(target) {
+            return WakeState::NotWoken(reason.to_string());
         }
-        let Some(round) = round else { return Now::Nothing };
-        let Some(desk) = self.post.desk(&round.pool) else { return Now::Rests("the pool has no push in its configuration".to_owned()) };
+        let Some(round) = round else { return WakeState::NoDebts };
+        let Some(pool) = self.push.desk(&round.pool) else { return WakeState::NotWoken(NO_PUSH.to_owned()) };
         let now_ms = self.clock.unix_ms();
-        let app = AppKey { pool: round.pool.clone(), provider: sleeper.provider, app: sleeper.app.clone() };
-        let held = self.post.held(&app, &desk, now_ms);
-        match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), now_ms) {
-            Step::Rest(reason) => Now::Rests(reason.to_string()),
-            Step::Wait(until_ms, reason) => Now::Waits(until_ms, reason.to_string()),
-            Step::Send(sending) => Now::Due(sending.dataset, sending.version),
+        let app = AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() };
+        let hold = self.push.held(&app, &pool, now_ms);
+        match wakes::decide(round, target, &pool.wakes, hold.as_ref(), now_ms) {
+            Step::Rest(reason) => WakeState::NotWoken(reason.to_string()),
+            Step::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
+            Step::Send(sending) => WakeState::Due(sending.dataset, sending.version),
         }
     }
 
-    /// A device and its log, the newest first.
-    pub async fn push_log(&self, identity: Identity, device: DeviceId) -> AdminResult<(Awake, Vec<DeliveryLogEntry>)> {
+    /// A device and its delivery log, newest first.
+    pub async fn push_log(&self, identity: Identity, device: DeviceId) -> AdminResult<(DeviceWakeState, Vec<DeliveryLogEntry>)> {
         let devices = match self.devices(identity.clone()).await? {
             Ok(devices) => devices,
             Err(missing) => return Ok(Err(missing)),
         };
-        let Some(awake) = devices.into_iter().find(|awake| awake.device.device == device) else { return Ok(Err(NotFound::Device)) };
+        let Some(state) = devices.into_iter().find(|state| state.device.device == device) else { return Ok(Err(NotFound::Device)) };
         let log = self.reader.read(move |store| store.push_log(&identity, &device)).await?;
-        Ok(Ok((awake, log)))
+        Ok(Ok((state, log)))
     }
 
-    /// Wakes a device now, whatever it is owed, and says what its gateway said. It comes out of no budget, and no token is taken away for it.
-    pub async fn push_test(&self, identity: Identity, device: DeviceId, shown: bool) -> AdminResult<Tried> {
+    /// Wakes a device now, also without a debt, and returns the push gateway's answer. A test wake uses no push budget, and its answer never marks a
+    /// token dead.
+    pub async fn push_test(&self, identity: Identity, device: DeviceId, shown: bool) -> AdminResult<TestWakeResult> {
         let (of, name) = (identity.clone(), device.clone());
         let read = move |store: &Store| {
-            if !is_there(store, &of)? {
+            if !exists(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
-            let sleeper = store.sleepers(&of)?.into_iter().find(|sleeper| sleeper.device == name);
-            Ok(Ok((store.pool(&of)?.unwrap_or_default(), sleeper)))
+            let target = store.sleepers(&of)?.into_iter().find(|target| target.device == name);
+            Ok(Ok((store.pool(&of)?.unwrap_or_default(), target)))
         };
-        let (pool, sleeper) = match self.reader.read(read).await? {
+        let (pool_name, target) = match self.reader.read(read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
-        let Some(sleeper) = sleeper else { return Ok(Ok(Tried::NoToken("the device has not registered".to_owned()))) };
-        let Some(target) = &sleeper.target else {
-            let why = sleeper.dead.map_or_else(String::new, |dead| dead.reason);
-            return Ok(Ok(Tried::NoToken(format!("its token is dead: {why}"))));
+        let Some(target) = target else { return Ok(Ok(TestWakeResult::NoToken("the device has not registered".to_owned()))) };
+        let Some(address) = &target.target else {
+            let why = target.dead.map_or_else(String::new, |dead| dead.reason);
+            return Ok(Ok(TestWakeResult::NoToken(format!("its token is dead: {why}"))));
         };
-        let Some(desk) = self.post.desk(&pool) else {
-            return Ok(Ok(Tried::NoToken("the pool has no push in its configuration".to_owned())));
-        };
-        let Ok(dataset) = DatasetName::new(TEST_DATASET) else { return Ok(Err(NotFound::Dataset)) };
-        let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_S);
-        let shown = shown.then(|| desk.shown.clone());
-        let wake = Wake { pool, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
-        let (verdict, _) = desk.wake(target, &sleeper.app, &wake).await;
+        let Some(pool) = self.push.desk(&pool_name) else { return Ok(Ok(TestWakeResult::NoToken(NO_PUSH.to_owned()))) };
+        let Ok(dataset) = DatasetName::new(TEST_WAKE_DATASET) else { return Ok(Err(NotFound::Dataset)) };
+        let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_WAKE_TTL_S);
+        let shown = shown.then(|| pool.shown.clone());
+        let wake =
+            Wake { pool: pool_name, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
+        let (verdict, _) = pool.wake(address, &target.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
-        let (outcome, detail) = said(&verdict);
-        let told = DeliveryStatus::Changed(format!("tried out by an operator: {outcome} {detail}"));
+        let (outcome, detail) = outcome_and_detail(&verdict);
+        let status = DeliveryStatus::Changed(format!("test wake by an operator: {outcome} {detail}"));
         self.committer
             .act(move |group, now_ms| {
                 if group.has(&identity)? {
-                    group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, told))?;
+                    group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, status))?;
                 }
                 Ok(((), Vec::new()))
             })
             .await?;
-        Ok(Ok(Tried::Said { provider: target.provider(), app: sleeper.app, outcome, detail, took_ms }))
+        Ok(Ok(TestWakeResult::Answered { provider: address.provider(), app: target.app, outcome, detail, took_ms }))
     }
 
-    /// Revokes a device: its session ends, its token is taken away, and it comes in no more; all in one act. Or lets it in again.
-    pub async fn revoke(&self, identity: Identity, device: DeviceId, revoke: Revoke) -> AdminResult<()> {
+    /// Revokes a device in one batch: its session ends, its push token is deleted, and the server no longer accepts it. Or allows it again.
+    pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<()> {
         let (of, name) = (identity.clone(), device.clone());
         let act = move |group: &mut Group<'_>, now_ms| {
-            let known = group.revoke(&of, &name, (revoke == Revoke::Yes).then_some(now_ms))?;
-            let notices = if known && revoke == Revoke::Yes { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
+            let known = group.revoke(&of, &name, (access == DeviceAccess::Revoked).then_some(now_ms))?;
+            let notices = if known && access == DeviceAccess::Revoked { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
         let known = self.committer.act(act).await?;
         if known {
-            info!(%identity, %device, ?revoke, "an operator changed whether a device may come in");
+            match access {
+                DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),
+                DeviceAccess::Allowed => info!(%identity, %device, "device allowed"),
+            }
         }
         Ok(if known { Ok(()) } else { Err(NotFound::Device) })
     }
 
-    /// Apps whose wakes are stopped because their gateway refuses them.
+    /// Apps to which the server sends no pushes, because their push gateway refused them.
     pub fn push_stopped(&self) -> Vec<StoppedApp> {
-        self.post.halts().stopped()
+        self.push.halts().stopped()
     }
 
-    /// Lets all of them go on.
+    /// Resumes pushes to all stopped apps, and returns these apps.
     pub fn push_resume(&self) -> Vec<StoppedApp> {
-        let stopped = self.post.halts().stopped();
-        self.post.halts().resume();
+        let stopped = self.push.halts().stopped();
+        self.push.halts().resume();
         stopped
     }
 }
 
-/// Whether a device is to be revoked, or let in again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Revoke {
-    /// It is revoked.
-    Yes,
-    /// It is let in again.
-    Back,
+pub enum DeviceAccess {
+    Allowed,
+    Revoked,
 }
 
-fn said(verdict: &Verdict) -> (&'static str, String) {
+fn outcome_and_detail(verdict: &Verdict) -> (&'static str, String) {
     match verdict {
         Verdict::Accepted { id } => ("accepted", id.clone().unwrap_or_default()),
         Verdict::Dead { reason, .. } | Verdict::OtherEnvironment { reason } => ("dead", reason.clone()),

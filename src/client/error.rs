@@ -1,118 +1,110 @@
-//! Why a command did not do what it was asked, and what to do about it.
+//! Why a command of `driftless client` failed, with a hint on what to do, and the exit code.
 
 use std::fmt;
 
-use driftless_client::{DisconnectReason, Gone, ListError};
+use driftless_client::{DeviceShutDown, DisconnectReason, ListError};
 use driftless_protocol::{CloseCode, DatasetName, Key, Record, RefusalCode};
 
 use super::render::printable;
 
-/// The end of a command that failed.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Failure {
-    /// An argument or a file is not what it must be; nothing was sent.
+pub enum ClientError {
+    /// An argument or the contents of a file are invalid; nothing was sent.
     Input(String),
     /// A file could not be read or written.
     File(String),
-    /// There is no session and there will be none.
+    /// The device has no session, and does not try again.
     NoSession {
-        /// The server's socket.
         url: String,
-        /// Why.
         why: DisconnectReason,
     },
     /// The server refused the request.
     Refused {
-        /// Why, for programs.
         code: RefusalCode,
-        /// Why, for people.
         message: String,
     },
-    /// Another device had written first; nothing was applied.
+    /// Another device had written first; nothing was applied. Holds the current records.
     Conflict {
-        /// The records as they are.
         records: Vec<Record>,
     },
-    /// There is no such record.
     NoRecord {
-        /// Where.
         dataset: DatasetName,
-        /// Which.
         key: Key,
     },
     /// The dataset cannot be written as nested JSON.
     NotNested(String),
-    /// The device ended by itself, which is a bug.
-    Gone,
-    /// Nobody reads stdout any more.
-    NobodyReads,
+    /// The device ended although the command still uses it: a bug.
+    DeviceEnded,
+    /// The reader of stdout has closed the pipe.
+    OutputClosed,
 }
 
-impl Failure {
-    /// The exit code of the process: 1 no such record or a broken file, 2 bad input, 3 refused, 4 conflict, 5 no session.
+impl ClientError {
+    /// The exit code of the process: 0 if stdout was closed, 1 no such record or file error, 2 invalid input, 3 refused, 4 conflict, 5 no session.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::NobodyReads => 0,
-            Failure::File(_) | Failure::NoRecord { .. } | Failure::NotNested(_) | Failure::Gone => 1,
-            Failure::Input(_) => 2,
-            Failure::Refused { .. } => 3,
-            Failure::Conflict { .. } => 4,
-            Failure::NoSession { .. } => 5,
+            ClientError::OutputClosed => 0,
+            ClientError::File(_) | ClientError::NoRecord { .. } | ClientError::NotNested(_) | ClientError::DeviceEnded => 1,
+            ClientError::Input(_) => 2,
+            ClientError::Refused { .. } => 3,
+            ClientError::Conflict { .. } => 4,
+            ClientError::NoSession { .. } => 5,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Input(why) | Failure::File(why) | Failure::NotNested(why) => f.write_str(why),
-            Failure::NoSession { url, why } => write!(f, "{url}: {}{}", printable(&why.to_string()), hint(why)),
-            Failure::Refused { code, message } => write!(f, "refused ({code}): {}", printable(message)),
-            Failure::Conflict { records } => {
-                f.write_str("another device wrote first, and nothing was changed; now there is")?;
+            ClientError::Input(why) | ClientError::File(why) | ClientError::NotNested(why) => f.write_str(why),
+            ClientError::NoSession { url, why } => write!(f, "{url}: {}{}", printable(&why.to_string()), hint(why)),
+            ClientError::Refused { code, message } => write!(f, "refused ({code}): {}", printable(message)),
+            ClientError::Conflict { records } => {
+                f.write_str("conflict: another device wrote first, nothing was changed; the current records are")?;
                 records.iter().try_for_each(|record| write!(f, "\n  {}", super::render::brief(record)))?;
-                f.write_str("\nwrite again with --base and the version that you saw, or without --base to win")
+                f.write_str("\nto overwrite them, write again without --base, or with --base and the current version")
             }
-            Failure::NoRecord { dataset, key } => write!(f, "{dataset} has no record {}", printable(key.as_str())),
-            Failure::Gone => f.write_str("the client ended by itself; this is a bug"),
-            Failure::NobodyReads => f.write_str("nobody reads the output"),
+            ClientError::NoRecord { dataset, key } => write!(f, "{dataset} has no record {}", printable(key.as_str())),
+            ClientError::DeviceEnded => f.write_str("the client ended unexpectedly; this is a bug"),
+            ClientError::OutputClosed => f.write_str("stdout was closed"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for ClientError {}
 
-impl From<Gone> for Failure {
-    fn from(Gone: Gone) -> Failure {
-        Failure::Gone
+impl From<DeviceShutDown> for ClientError {
+    fn from(DeviceShutDown: DeviceShutDown) -> ClientError {
+        ClientError::DeviceEnded
     }
 }
 
-impl From<ListError> for Failure {
-    fn from(why: ListError) -> Failure {
+impl From<ListError> for ClientError {
+    fn from(why: ListError) -> ClientError {
         match why {
-            ListError::Gone => Failure::Gone,
-            ListError::Refused { code, message } => Failure::Refused { code, message },
+            ListError::ShutDown => ClientError::DeviceEnded,
+            ListError::Refused { code, message } => ClientError::Refused { code, message },
         }
     }
 }
 
-/// What a person can do about a session that did not come about, on a line of its own.
+/// What the user can do about a failed session, on a line of its own.
 fn hint(why: &DisconnectReason) -> &'static str {
     match why {
         DisconnectReason::Unreachable(_) => "\nis the server running? start one with: driftless dev",
-        DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? look at --url",
+        DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? check --url",
         DisconnectReason::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",
-        DisconnectReason::OtherIdentity | DisconnectReason::Lost(_) | DisconnectReason::HeartbeatTimeout | DisconnectReason::ProtocolError(_) => "",
+        DisconnectReason::OtherIdentity
+        | DisconnectReason::Lost(_)
+        | DisconnectReason::HeartbeatTimeout
+        | DisconnectReason::ProtocolError(_) => "",
         DisconnectReason::Closed { .. } => match why.code() {
             Some(CloseCode::TokenRefused | CloseCode::TokenExpired) => {
-                "\ngive a token that this server takes with --token or DRIFTLESS_TOKEN; without one, a development token is made, \
-                 which only a server started with driftless dev takes"
+                "\ngive a token that this server accepts with --token or DRIFTLESS_TOKEN; without one the command makes a development token, \
+                 which only a server started with driftless dev accepts"
             }
-            Some(CloseCode::Replaced) => "\nanother client has the same device id: give each its own with --device",
-            Some(CloseCode::TooManyDevices) => {
-                "\nuse a device id that is known already with --device, or have the pool's limits.devices raised"
-            }
+            Some(CloseCode::Replaced) => "\nanother client uses the same device id: give each its own with --device",
+            Some(CloseCode::TooManyDevices) => "\nuse the id of a known device with --device, or raise the pool's limits.devices",
             Some(CloseCode::Overloaded | CloseCode::Restarting | CloseCode::ServerError) => "\ntry again in a moment",
             _ => "",
         },

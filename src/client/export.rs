@@ -1,4 +1,4 @@
-//! A dataset into a file.
+//! The command `export`: writes a dataset to a file.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,36 +6,43 @@ use std::path::Path;
 
 use driftless_protocol::{DatasetName, Value};
 
+use super::error::ClientError;
+use super::output::CommandOutput;
 use super::output::note;
-use super::session::Session;
-use super::{Failure, Output, nested, render};
+use super::session::CliSession;
+use super::{nested, render};
 
 /// Writes the records as one JSON object with sorted names.
 pub(super) async fn run(
-    session: &mut Session,
+    session: &mut CliSession,
     dataset: &DatasetName,
     file: Option<&Path>,
     flat: bool,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let held = session.records(dataset).await?;
+    output: &mut CommandOutput,
+) -> Result<(), ClientError> {
+    let current = session.records(dataset).await?;
     let records: BTreeMap<String, Value> =
-        held.into_iter().filter_map(|(key, record)| Some((key.to_string(), record.content.value()?.clone()))).collect();
+        current.into_iter().filter_map(|(key, record)| Some((key.to_string(), record.content.value()?.clone()))).collect();
     let (count, objects) = (records.len(), records.values().filter(|value| is_object(value)).count());
-    let members =
-        if flat { records } else { nested::unflatten(records).map_err(|why| Failure::NotNested(format!("{why}; export with --flat")))? };
-    let text = serde_json::to_string_pretty(&members).map_err(|why| Failure::File(why.to_string()))?;
+    let members = if flat {
+        records
+    } else {
+        nested::unflatten(records).map_err(|why| ClientError::NotNested(format!("{why}; export with --flat")))?
+    };
+    let text = serde_json::to_string_pretty(&members).map_err(|why| ClientError::File(why.to_string()))?;
     match file {
         None => output.line(&text)?,
         Some(path) => {
-            let cannot = |why| Failure::File(format!("cannot write {}: {why}", path.display()));
+            let cannot = |why| ClientError::File(format!("cannot write {}: {why}", path.display()));
             fs::write(path, text + "\n").map_err(cannot)?;
-            note(&format!("{} of {dataset} in {}", render::count(count, "record"), path.display()));
+            note(&format!("{} of {dataset} exported to {}", render::count(count, "record"), path.display()));
         }
     }
     if !flat && objects > 0 {
         let records = render::count(objects, "record");
-        note(&format!("{records} with an object for a value: an import makes a record of each member, unless both are --flat"));
+        note(&format!(
+            "{records} with an object as value: an import makes one record of each member, unless both export and import are --flat"
+        ));
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! A server in a hundred lines for the tests of the command: one identity, no disk, and only what the command uses.
+//! A small server for the tests of the command: one identity, in memory, and only the messages that the command uses.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -15,29 +15,28 @@ use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
 type Datasets = BTreeMap<DatasetName, (u64, BTreeMap<Key, Record>)>;
 
-/// The store, and a signal that it moved.
 #[derive(Clone)]
-pub(super) struct Fake {
+pub(super) struct FakeServer {
     pub(super) url: String,
     datasets: Arc<Mutex<Datasets>>,
-    moved: watch::Sender<u64>,
+    changed: watch::Sender<u64>,
 }
 
-impl Fake {
-    pub(super) async fn start() -> Fake {
+impl FakeServer {
+    pub(super) async fn start() -> FakeServer {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let fake = Fake { url, datasets: Arc::default(), moved: watch::Sender::new(0) };
-        let serving = fake.clone();
+        let fake = FakeServer { url, datasets: Arc::default(), changed: watch::Sender::new(0) };
+        let server = fake.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serving.clone().serve(stream));
+                tokio::spawn(server.clone().serve(stream));
             }
         });
         fake
     }
 
-    /// How many versions a dataset has had: one for each patch.
+    /// The version of a dataset: how many patches it has had.
     pub(super) fn version(&self, dataset: &DatasetName) -> u64 {
         self.lock().get(dataset).map_or(0, |(version, _)| *version)
     }
@@ -54,7 +53,7 @@ impl Fake {
         let mut socket = accept_hdr_async(stream, choose).await.expect("a WebSocket");
         let mut device = DeviceId::new("nobody").expect("a device");
         let mut cursors: BTreeMap<DatasetName, u64> = BTreeMap::new();
-        let mut moved = self.moved.subscribe();
+        let mut changed = self.changed.subscribe();
         loop {
             let answers = tokio::select! {
                 frame = socket.next() => match frame {
@@ -63,10 +62,10 @@ impl Fake {
                     Some(Ok(_)) => Vec::new(),
                     Some(Err(_)) | None => return,
                 },
-                _ = moved.changed() => cursors.iter_mut().filter_map(|(dataset, cursor)| self.changes(dataset, cursor, true)).collect(),
+                _ = changed.changed() => cursors.iter_mut().filter_map(|(dataset, cursor)| self.changes(dataset, cursor, true)).collect(),
             };
             for answer in answers {
-                if say(&mut socket, codec, &answer).await.is_none() {
+                if send(&mut socket, codec, &answer).await.is_none() {
                     return;
                 }
             }
@@ -117,7 +116,7 @@ impl Fake {
         }
     }
 
-    /// What changed after a cursor; to a session that is live, only if something did.
+    /// The changes after a cursor. `None` for a live session whose dataset has not changed.
     fn changes(&self, dataset: &DatasetName, cursor: &mut u64, live: bool) -> Option<ServerMessage> {
         let (to, records) = self.lock().get(dataset).cloned().unwrap_or_default();
         if live && to == *cursor {
@@ -141,13 +140,14 @@ impl Fake {
     fn write(&self, id: u64, dataset: DatasetName, changes: Vec<Change>, device: &DeviceId) -> ServerMessage {
         let mut datasets = self.lock();
         let (version, records) = datasets.entry(dataset.clone()).or_default();
-        let newer = |change: &&Change| change.base.is_some_and(|base| records.get(&change.key).is_some_and(|held| held.version > base));
-        let conflicts: Vec<Record> = changes.iter().filter(newer).map(|change| records[&change.key].clone()).collect();
+        let is_conflict =
+            |change: &&Change| change.base.is_some_and(|base| records.get(&change.key).is_some_and(|record| record.version > base));
+        let conflicts: Vec<Record> = changes.iter().filter(is_conflict).map(|change| records[&change.key].clone()).collect();
         if !conflicts.is_empty() {
             return ServerMessage::Conflict { id, dataset, records: conflicts };
         }
         if changes.iter().any(|change| change.key.as_str() == "forbidden") {
-            let (code, message) = (RefusalCode::DatasetFull, "no room".to_owned());
+            let (code, message) = (RefusalCode::DatasetFull, "full".to_owned());
             return ServerMessage::Refused { id: Some(id), dataset: None, code, message };
         }
         *version += 1;
@@ -155,7 +155,9 @@ impl Fake {
         for Change { key, op, value, .. } in changes {
             let content = match (op, value, records.get(&key).and_then(|record| record.content.value())) {
                 (Op::Remove, ..) => Content::Removed,
-                (Op::Add, Some(Value::Number(n)), Some(Value::Number(held))) => Content::Value(Value::Number(held.sum(n).expect("finite"))),
+                (Op::Add, Some(Value::Number(n)), Some(Value::Number(current))) => {
+                    Content::Value(Value::Number(current.sum(n).expect("finite")))
+                }
                 (_, value, _) => Content::Value(value.expect("an operand")),
             };
             let record =
@@ -165,7 +167,7 @@ impl Fake {
             }
             records.insert(key, record);
         }
-        self.moved.send_modify(|moves| *moves += 1);
+        self.changed.send_modify(|count| *count += 1);
         ServerMessage::Written { id, version: *version, records: results }
     }
 
@@ -178,7 +180,7 @@ fn epoch() -> Epoch {
     Epoch::new("e").expect("an epoch")
 }
 
-async fn say(socket: &mut WebSocketStream<TcpStream>, codec: Codec, message: &ServerMessage) -> Option<()> {
+async fn send(socket: &mut WebSocketStream<TcpStream>, codec: Codec, message: &ServerMessage) -> Option<()> {
     let bytes = codec.encode(message);
     let frame = match codec {
         Codec::MsgPack => Message::Binary(bytes.into()),

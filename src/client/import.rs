@@ -1,4 +1,4 @@
-//! A file into a dataset.
+//! The command `import`: writes a file's records to a dataset.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,46 +7,49 @@ use std::path::Path;
 use driftless_protocol::{Codec, DatasetName, Value};
 use futures_util::{StreamExt, stream};
 
-use super::output::Progress;
-use super::plan::{Others, Plan, plan};
-use super::session::{Session, written};
-use super::{Failure, Output, nested, render};
+use super::error::ClientError;
+use super::output::CommandOutput;
+use super::output::ProgressLine;
+use super::plan::{ImportPlan, UnlistedRecords, plan};
+use super::session::{CliSession, written};
+use super::{nested, render};
 
-/// The largest file, in bytes: a full dataset holds 16 MiB, and this is that with room for indentation and escapes.
-const FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// The largest file, in bytes: a full dataset of 16 MiB, with room for indentation and escapes.
+const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
-/// Patches on their way at once: enough to keep the server's disk busy, and 8 MiB in flight.
-const AT_ONCE: usize = 8;
+/// How many patches may be unanswered: enough to keep the server's disk busy, and at most 8 MiB in flight.
+const PATCHES_IN_FLIGHT: usize = 8;
 
-/// Reads the records of a file. A flat file's members are records as they are.
-pub(super) fn read(file: &Path, flat: bool) -> Result<BTreeMap<String, Value>, Failure> {
-    let cannot = |why: std::io::Error| Failure::File(format!("cannot read {}: {why}", file.display()));
+/// Reads the records of a file. With `flat` each member of the file's object is one record, whatever its value.
+pub(super) fn read(file: &Path, flat: bool) -> Result<BTreeMap<String, Value>, ClientError> {
+    let cannot = |why: std::io::Error| ClientError::File(format!("cannot read {}: {why}", file.display()));
     let bytes = fs::metadata(file).map_err(cannot)?.len();
-    if bytes > FILE_BYTES {
-        return Err(Failure::Input(format!("{} has {bytes} bytes; {FILE_BYTES} is the most", file.display())));
+    if bytes > MAX_FILE_BYTES {
+        return Err(ClientError::Input(format!("{} has {bytes} bytes, more than the limit of {MAX_FILE_BYTES}", file.display())));
     }
     let text = fs::read(file).map_err(cannot)?;
     match Codec::Json.decode(&text) {
         Ok(Value::Map(members)) if flat => Ok(members),
         Ok(Value::Map(members)) => Ok(nested::flatten(members)),
-        Ok(_) => Err(Failure::Input(format!("{} holds no JSON object", file.display()))),
-        Err(why) => Err(Failure::Input(format!("{} is not JSON: {why}", file.display()))),
+        Ok(_) => Err(ClientError::Input(format!("{} contains no JSON object", file.display()))),
+        Err(why) => Err(ClientError::Input(format!("{} is not JSON: {why}", file.display()))),
     }
 }
 
-/// Writes what differs.
+/// Writes the records that differ from the dataset's.
 pub(super) async fn run(
-    session: &mut Session,
+    session: &mut CliSession,
     dataset: &DatasetName,
     wanted: BTreeMap<String, Value>,
     mirror: bool,
-    output: &mut Output,
-) -> Result<(), Failure> {
-    let held = session.records(dataset).await?;
-    let others = if mirror { Others::Remove } else { Others::Keep };
-    let Plan { patches, puts, removes, unchanged } = plan(wanted, &held, others, &session.limits, session.codec).map_err(Failure::Input)?;
+    output: &mut CommandOutput,
+) -> Result<(), ClientError> {
+    let current = session.records(dataset).await?;
+    let unlisted = if mirror { UnlistedRecords::Remove } else { UnlistedRecords::Keep };
+    let ImportPlan { patches, puts, removes, unchanged } =
+        plan(wanted, &current, unlisted, &session.limits, session.codec).map_err(ClientError::Input)?;
     let all = puts + removes;
-    let progress = Progress::start();
+    let progress = ProgressLine::start();
     let mut done = 0;
     let device = session.device.clone();
     let writes = patches.into_iter().map(|patch| {
@@ -54,10 +57,10 @@ pub(super) async fn run(
         let write = device.write(dataset, patch);
         async move { (changes, write.await) }
     });
-    let mut answers = stream::iter(writes).buffered(AT_ONCE);
-    while let Some((changes, answer)) = session.during(answers.next()).await? {
-        if let Err(why) = answer.map_err(Failure::from).and_then(written) {
-            progress.end(&format!("stopped after {done} of {}; import again to go on", render::count(all, "change")));
+    let mut answers = stream::iter(writes).buffered(PATCHES_IN_FLIGHT);
+    while let Some((changes, answer)) = session.run(answers.next()).await? {
+        if let Err(why) = answer.map_err(ClientError::from).and_then(written) {
+            progress.end(&format!("stopped after {done} of {}; import again to continue", render::count(all, "change")));
             return Err(why);
         }
         done += changes;

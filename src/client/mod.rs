@@ -1,11 +1,12 @@
 //! `driftless client`: a device on the command line.
 //!
-//! It speaks the protocol through the client library and knows nothing else of the server: who wants a token for
-//! development passes in how one is made. What was asked for goes to stdout, line by line; how it goes, to stderr.
+//! It uses the protocol through the client library, and nothing else of the server: the caller passes a function that makes development
+//! tokens. Results go to stdout, line by line, progress and hints to stderr.
 
+mod connection_args;
 mod edit;
+mod error;
 mod export;
-mod failure;
 mod import;
 mod nested;
 mod output;
@@ -13,152 +14,152 @@ mod plan;
 mod read;
 mod render;
 mod session;
-mod target;
 mod watch;
 
 use std::path::PathBuf;
 
 use driftless_protocol::{DatasetName, Key};
 
-use edit::Pair;
-pub use failure::Failure;
-use output::Output;
-pub use output::{Progress, note};
+use connection_args::ConnectionArgs;
+use edit::KeyValue;
+pub use error::ClientError;
+use output::CommandOutput;
+pub use output::{ProgressLine, note};
 pub use render::{count, printable};
-use session::Session;
-use target::Target;
+use session::CliSession;
 
-/// The arguments of `driftless client`.
 #[derive(Debug, clap::Args)]
-pub struct Args {
+pub struct ClientArgs {
     #[command(flatten)]
-    target: Target,
+    connection: ConnectionArgs,
     #[command(subcommand)]
-    act: Act,
+    command: ClientCommand,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Act {
-    /// Show a dataset, then each change the moment it arrives
+enum ClientCommand {
+    /// Print a dataset, then each change as it arrives
     Watch {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
     },
-    /// Set records: KEY=VALUE, where VALUE is JSON or else text
+    /// Set records: KEY=VALUE; a VALUE that is not JSON is taken as text
     Put {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// What to set
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = edit::value)]
-        pairs: Vec<Pair>,
-        /// Only if no other device wrote them after this version (0: only if they do not exist)
+        /// The records to set
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = edit::parse_value)]
+        pairs: Vec<KeyValue>,
+        /// Fail if another device wrote one of them after this version (0: fail if one exists)
         #[arg(long, value_name = "VERSION")]
         base: Option<u64>,
     },
     /// Print a record's value as JSON
     Get {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// Which record
+        /// The record's key
         #[arg(value_parser = Key::new)]
         key: Key,
     },
     /// List the datasets, or the records of one
     List {
-        /// Which dataset; without it: all datasets
+        /// The dataset; without it the datasets are listed
         #[arg(value_parser = DatasetName::new)]
         dataset: Option<DatasetName>,
     },
     /// Remove records
     Remove {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// Which records
+        /// The records' keys
         #[arg(value_name = "KEY", required = true, value_parser = Key::new)]
         keys: Vec<Key>,
-        /// Only if no other device wrote them after this version
+        /// Fail if another device wrote one of them after this version
         #[arg(long, value_name = "VERSION")]
         base: Option<u64>,
     },
     /// Add numbers to records: KEY=NUMBER
     Add {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// What to add
-        #[arg(value_name = "KEY=NUMBER", required = true, value_parser = edit::number)]
-        pairs: Vec<Pair>,
+        /// The numbers to add
+        #[arg(value_name = "KEY=NUMBER", required = true, value_parser = edit::parse_number)]
+        pairs: Vec<KeyValue>,
     },
-    /// Put what a JSON file holds: nested objects become dotted keys
+    /// Set the records of a JSON file; nested objects become keys with dots
     Import {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// A JSON file that holds an object
+        /// A JSON file that contains an object
         file: PathBuf,
-        /// Remove the records that the file does not hold
+        /// Remove the records that are not in the file
         #[arg(long)]
         mirror: bool,
-        /// Take each member of the file as one record, whatever its value
+        /// Make one record of each member of the file's object, whatever its value
         #[arg(long)]
         flat: bool,
     },
-    /// Write a dataset as nested, sorted JSON, so that import can read it
+    /// Write a dataset as nested, sorted JSON that import can read
     Export {
-        /// Which dataset
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// Where to; without it: stdout
+        /// The file to write; without it stdout
         file: Option<PathBuf>,
-        /// One member for each record, keys as they are
+        /// Write one member for each record, with its key as name
         #[arg(long)]
         flat: bool,
     },
 }
 
-/// Runs the command. `mint` makes a development token for a subject; its error is text for people. It is asked
-/// only if there is no `--token`.
-pub async fn run<M>(args: Args, mint: M) -> Result<(), Failure>
+/// Runs the command. `mint` makes a development token for a subject; its error is text for people. It is called
+/// only if neither an argument nor the environment has a token.
+pub async fn run<M>(args: ClientArgs, mint: M) -> Result<(), ClientError>
 where
     M: Fn(&str) -> Result<String, String> + Send + Sync + 'static,
 {
-    match act(args, mint, &mut Output::standard()).await {
-        // Whoever read our output has seen enough, as `head` does.
-        Err(Failure::NobodyReads) => Ok(()),
+    match execute(args, mint, &mut CommandOutput::standard()).await {
+        // The reader of stdout has read enough, as `head` does.
+        Err(ClientError::OutputClosed) => Ok(()),
         other => other,
     }
 }
 
-async fn act<M>(args: Args, mint: M, output: &mut Output) -> Result<(), Failure>
+async fn execute<M>(args: ClientArgs, mint: M, output: &mut CommandOutput) -> Result<(), ClientError>
 where
     M: Fn(&str) -> Result<String, String> + Send + Sync + 'static,
 {
-    let Args { target, act } = args;
-    // A watching device has its own name: it would be replaced by the next command otherwise.
-    let device = if let Act::Watch { .. } = act { "cli-watch" } else { "cli" };
-    // Bad input is found before anybody is bothered.
-    let file = if let Act::Import { file, flat, .. } = &act { Some(import::read(file, *flat)?) } else { None };
-    let mut session = Session::start(target.settings(device, mint)?).await?;
-    match act {
-        Act::Watch { dataset } => watch::run(&mut session, &dataset, output).await?,
-        Act::Put { dataset, pairs, base } => edit::put(&mut session, &dataset, pairs, base, output).await?,
-        Act::Get { dataset, key } => read::get(&mut session, &dataset, &key, output).await?,
-        Act::List { dataset: None } => read::datasets(&mut session, output).await?,
-        Act::List { dataset: Some(dataset) } => read::records(&mut session, &dataset, output).await?,
-        Act::Remove { dataset, keys, base } => edit::remove(&mut session, &dataset, keys, base, output).await?,
-        Act::Add { dataset, pairs } => edit::add(&mut session, &dataset, pairs, output).await?,
-        Act::Import { dataset, mirror, .. } => import::run(&mut session, &dataset, file.unwrap_or_default(), mirror, output).await?,
-        Act::Export { dataset, file, flat } => export::run(&mut session, &dataset, file.as_deref(), flat, output).await?,
+    let ClientArgs { connection, command } = args;
+    // A watching device has an id of its own; otherwise the next command would replace its session.
+    let device = if let ClientCommand::Watch { .. } = command { "cli-watch" } else { "cli" };
+    // The file is checked before the device connects.
+    let file = if let ClientCommand::Import { file, flat, .. } = &command { Some(import::read(file, *flat)?) } else { None };
+    let mut session = CliSession::start(connection.settings(device, mint)?).await?;
+    match command {
+        ClientCommand::Watch { dataset } => watch::run(&mut session, &dataset, output).await?,
+        ClientCommand::Put { dataset, pairs, base } => edit::put(&mut session, &dataset, pairs, base, output).await?,
+        ClientCommand::Get { dataset, key } => read::get(&mut session, &dataset, &key, output).await?,
+        ClientCommand::List { dataset: None } => read::datasets(&mut session, output).await?,
+        ClientCommand::List { dataset: Some(dataset) } => read::records(&mut session, &dataset, output).await?,
+        ClientCommand::Remove { dataset, keys, base } => edit::remove(&mut session, &dataset, keys, base, output).await?,
+        ClientCommand::Add { dataset, pairs } => edit::add(&mut session, &dataset, pairs, output).await?,
+        ClientCommand::Import { dataset, mirror, .. } => {
+            import::run(&mut session, &dataset, file.unwrap_or_default(), mirror, output).await?
+        }
+        ClientCommand::Export { dataset, file, flat } => export::run(&mut session, &dataset, file.as_deref(), flat, output).await?,
     }
-    session.end().await;
+    session.close().await;
     Ok(())
 }
 
 #[cfg(test)]
-mod fake;
+mod fake_server;
 #[cfg(test)]
 mod tests;

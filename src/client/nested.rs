@@ -1,7 +1,7 @@
-//! Nested JSON to flat records and back, without loss.
+//! Converts nested JSON to flat records and back, without loss.
 //!
-//! A key is the path to a value, its segments joined by `.`; in a segment `.` and `\` are escaped with `\`, and an empty segment is
-//! `\e`. Lists are values, and so is an object that is empty, as it has no path through it.
+//! A record's key is the path to its value: segments joined by `.`. In a segment `.` and `\` are escaped with `\`, and an empty segment is
+//! written `\e`. A list is a value, and so is an empty object, because no path leads through it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,35 +10,30 @@ use driftless_protocol::{Value, limits};
 
 use super::render::printable;
 
-/// Why records do not make an object that leads back to them.
+/// Why records cannot be converted to a nested object that converts back to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum NestError {
-    /// Both are records, but one would lie inside the other.
-    Inside {
-        /// The key that ends where the other goes on.
-        outer: String,
-        /// The key that goes on.
-        inner: String,
-    },
-    /// The key is no path: an empty segment, or a `\` before something else than `.`, `\` and `e`.
-    NoPath(String),
-    /// With the value that it leads to, it nests deeper than a file may.
+pub(super) enum UnflattenError {
+    /// Both keys are records, but the path of `inner` leads through the value of `outer`.
+    Inside { outer: String, inner: String },
+    /// The key has an empty segment, or a `\` before another character than `.`, `\` and `e`.
+    InvalidPath(String),
+    /// The key's path and its value together nest deeper than a JSON file may.
     TooDeep(String),
 }
 
-impl fmt::Display for NestError {
+impl fmt::Display for UnflattenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NestError::Inside { outer, inner } => {
+            UnflattenError::Inside { outer, inner } => {
                 write!(f, "{} and {} are both records, and in nested JSON one is inside the other", printable(outer), printable(inner))
             }
-            NestError::NoPath(key) => write!(f, "the key {} is no path of segments joined by dots", printable(key)),
-            NestError::TooDeep(key) => write!(f, "the key {} leads deeper than {} levels", printable(key), limits::VALUE_DEPTH),
+            UnflattenError::InvalidPath(key) => write!(f, "the key {} is not a path of segments joined by dots", printable(key)),
+            UnflattenError::TooDeep(key) => write!(f, "the key {} leads deeper than {} levels", printable(key), limits::VALUE_DEPTH),
         }
     }
 }
 
-/// The records of an object's members, by key.
+/// Converts the members of an object to records, by key.
 pub(super) fn flatten(object: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     let mut records = BTreeMap::new();
     object.into_iter().for_each(|(name, value)| walk(escape(&name), value, &mut records));
@@ -56,55 +51,56 @@ fn walk(path: String, value: Value, records: &mut BTreeMap<String, Value>) {
     }
 }
 
-/// The object whose members are these records. Undoes [`flatten`]; it cannot tell a record that holds an object from the records of its members.
-pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, NestError> {
+/// Converts records to the members of a nested object: the inverse of [`flatten`]. A record whose value is an object and records of its members
+/// give the same result.
+pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, UnflattenError> {
     let mut root = BTreeMap::new();
     for (key, value) in records {
-        let path = segments(&key).ok_or_else(|| NestError::NoPath(key.clone()))?;
+        let path = split_segments(&key).ok_or_else(|| UnflattenError::InvalidPath(key.clone()))?;
         if path.len() + depth(&value) > limits::VALUE_DEPTH {
-            return Err(NestError::TooDeep(key));
+            return Err(UnflattenError::TooDeep(key));
         }
-        place(&mut root, path, key, value)?;
+        insert(&mut root, path, key, value)?;
     }
     Ok(root.into_iter().map(|(name, node)| (name, node.value())).collect())
 }
 
-enum Node {
+enum JsonNode {
     /// A record, with its key.
     Leaf(String, Value),
-    Branch(BTreeMap<String, Node>),
+    Branch(BTreeMap<String, JsonNode>),
 }
 
-impl Node {
+impl JsonNode {
     fn value(self) -> Value {
         match self {
-            Node::Leaf(_, value) => value,
-            Node::Branch(members) => Value::Map(members.into_iter().map(|(name, node)| (name, node.value())).collect()),
+            JsonNode::Leaf(_, value) => value,
+            JsonNode::Branch(members) => Value::Map(members.into_iter().map(|(name, node)| (name, node.value())).collect()),
         }
     }
 
-    /// The key of some record in it.
+    /// The key of a record in this node.
     fn any_key(&self) -> String {
         match self {
-            Node::Leaf(key, _) => key.clone(),
-            Node::Branch(members) => members.values().next().map(Node::any_key).unwrap_or_default(),
+            JsonNode::Leaf(key, _) => key.clone(),
+            JsonNode::Branch(members) => members.values().next().map(JsonNode::any_key).unwrap_or_default(),
         }
     }
 }
 
-fn place(root: &mut BTreeMap<String, Node>, mut path: Vec<String>, key: String, value: Value) -> Result<(), NestError> {
-    let Some(last) = path.pop() else { return Err(NestError::NoPath(key)) };
+fn insert(root: &mut BTreeMap<String, JsonNode>, mut path: Vec<String>, key: String, value: Value) -> Result<(), UnflattenError> {
+    let Some(last) = path.pop() else { return Err(UnflattenError::InvalidPath(key)) };
     let mut branch = root;
     for segment in path {
-        match branch.entry(segment).or_insert_with(|| Node::Branch(BTreeMap::new())) {
-            Node::Branch(members) => branch = members,
-            Node::Leaf(outer, _) => return Err(NestError::Inside { outer: outer.clone(), inner: key }),
+        match branch.entry(segment).or_insert_with(|| JsonNode::Branch(BTreeMap::new())) {
+            JsonNode::Branch(members) => branch = members,
+            JsonNode::Leaf(outer, _) => return Err(UnflattenError::Inside { outer: outer.clone(), inner: key }),
         }
     }
     match branch.get(&last) {
-        Some(node) => Err(NestError::Inside { outer: key, inner: node.any_key() }),
+        Some(node) => Err(UnflattenError::Inside { outer: key, inner: node.any_key() }),
         None => {
-            branch.insert(last, Node::Leaf(key, value));
+            branch.insert(last, JsonNode::Leaf(key, value));
             Ok(())
         }
     }
@@ -117,8 +113,8 @@ fn escape(segment: &str) -> String {
     segment.replace('\\', "\\\\").replace('.', "\\.")
 }
 
-/// The segments of a key; `None` if [`escape`] would not have written it so.
-fn segments(key: &str) -> Option<Vec<String>> {
+/// Splits a key into its segments; `None` if [`escape`] cannot have produced it.
+fn split_segments(key: &str) -> Option<Vec<String>> {
     let mut done = Vec::new();
     let mut segment = String::new();
     let mut empty = false;
@@ -131,7 +127,7 @@ fn segments(key: &str) -> Option<Vec<String>> {
                 _ => return None,
             },
             end @ (Some('.') | None) => {
-                // Exactly one of both: a segment has text, or it says that it is empty.
+                // A segment either has text or is the escape of the empty segment.
                 if empty != segment.is_empty() {
                     return None;
                 }
@@ -146,7 +142,7 @@ fn segments(key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// Levels of lists and maps in a value.
+/// The levels of lists and maps in a value.
 fn depth(value: &Value) -> usize {
     match value {
         Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
@@ -169,7 +165,7 @@ mod tests {
         flatten(object(text)).into_iter().map(|(key, value)| format!("{key}={value}")).collect()
     }
 
-    fn nested(text: &str) -> Result<String, NestError> {
+    fn nested(text: &str) -> Result<String, UnflattenError> {
         unflatten(object(text)).map(|members| Value::Map(members).to_string())
     }
 
@@ -181,29 +177,29 @@ mod tests {
     }
 
     #[test]
-    fn a_record_inside_another_is_named() {
-        let inside = |outer: &str, inner: &str| Err(NestError::Inside { outer: outer.to_owned(), inner: inner.to_owned() });
+    fn a_record_inside_another_is_named_in_the_error() {
+        let inside = |outer: &str, inner: &str| Err(UnflattenError::Inside { outer: outer.to_owned(), inner: inner.to_owned() });
         assert_eq!(nested(r#"{"a":1,"a.b":2}"#), inside("a", "a.b"));
         assert_eq!(nested(r#"{"a":{},"a.b.c":2}"#), inside("a", "a.b.c"));
         // '-' sorts before '.', so the longer key may come first.
         assert_eq!(nested(r#"{"a.b.c":1,"a.b":2,"a-":3}"#), inside("a.b", "a.b.c"));
-        assert_eq!(nested(r#"{"a":{"b":1}}"#), Ok(r#"{"a":{"b":1}}"#.to_owned()), "a record may hold an object");
+        assert_eq!(nested(r#"{"a":{"b":1}}"#), Ok(r#"{"a":{"b":1}}"#.to_owned()), "the value of a record may be an object");
     }
 
     #[test]
-    fn keys_that_no_path_leads_to_are_named() {
+    fn a_key_that_is_not_a_path_is_named_in_the_error() {
         for key in ["", "a..b", ".a", "a.", "a\\", "\\x", "a\\e", "\\ea", "\\e\\e"] {
             let records = BTreeMap::from([(key.to_owned(), Value::Null)]);
-            assert_eq!(unflatten(records), Err(NestError::NoPath(key.to_owned())));
+            assert_eq!(unflatten(records), Err(UnflattenError::InvalidPath(key.to_owned())));
         }
         let deep = vec!["a"; limits::VALUE_DEPTH + 1].join(".");
-        assert!(matches!(nested(&format!("{{\"{deep}\":1}}")), Err(NestError::TooDeep(_))));
+        assert!(matches!(nested(&format!("{{\"{deep}\":1}}")), Err(UnflattenError::TooDeep(_))));
     }
 
-    /// Xorshift, by G. Marsaglia (2003): enough chance for a test, and the same each time.
-    struct Chance(u64);
+    /// A xorshift generator (G. Marsaglia, 2003): random enough for a test, and reproducible.
+    struct XorShift(u64);
 
-    impl Chance {
+    impl XorShift {
         fn below(&mut self, n: usize) -> usize {
             self.0 ^= self.0 << 13;
             self.0 ^= self.0 >> 7;
@@ -232,20 +228,20 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_flattened_comes_back() {
-        let mut chance = Chance(7);
+    fn unflatten_is_the_inverse_of_flatten() {
+        let mut random = XorShift(7);
         for _ in 0..20_000 {
-            let object = chance.members(5);
+            let object = random.members(5);
             assert_eq!(unflatten(flatten(object.clone())), Ok(object));
         }
     }
 
     #[test]
-    fn whatever_can_be_nested_comes_back_too() {
-        let mut chance = Chance(11);
+    fn flatten_is_the_inverse_of_unflatten() {
+        let mut random = XorShift(11);
         let mut nested = 0;
         for _ in 0..20_000 {
-            let records: BTreeMap<String, Value> = (0..chance.below(4)).map(|_| (chance.text(), Value::Null)).collect();
+            let records: BTreeMap<String, Value> = (0..random.below(4)).map(|_| (random.text(), Value::Null)).collect();
             if let Ok(object) = unflatten(records.clone()) {
                 assert_eq!(flatten(object), records);
                 nested += 1;

@@ -1,4 +1,4 @@
-//! What an import has to write, decided before anything is sent.
+//! Decides which patches an import writes, before anything is sent. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,64 +6,59 @@ use driftless_protocol::{Change, Codec, Key, Limits, Op, Record, Value, limits};
 
 use super::render::printable;
 
-/// Changes are gathered into patches of about this many bytes: half a message, so that one more value at its bound still fits.
+/// The size of a patch at which the next one begins, in bytes: half a message, so that a value of the maximal size still fits.
 const PATCH_BYTES: usize = limits::MESSAGE_BYTES / 2;
 
-/// Room for what a message has around its changes.
+/// Bytes of a message besides its changes.
 const ENVELOPE_BYTES: usize = 512;
 
-/// How much of a key an error shows.
-const SHOWN_CHARS: usize = 80;
+/// How many characters of a key an error shows.
+const MAX_SHOWN_CHARS: usize = 80;
 
-/// Patches, removals first so that a full dataset has room for the rest.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Plan {
-    /// Each within the pool's and the protocol's bounds.
+pub(super) struct ImportPlan {
+    /// Each within the pool's and the protocol's bounds; removals first so that a full dataset has room for the rest.
     pub(super) patches: Vec<Vec<Change>>,
-    /// Records to put.
     pub(super) puts: usize,
-    /// Records to remove.
     pub(super) removes: usize,
-    /// Records that have their value already.
+    /// Records that have the wanted value already.
     pub(super) unchanged: usize,
 }
 
-/// Whether records that are not wanted stay.
+/// What happens to records of the dataset that are not in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Others {
-    /// They stay.
+pub(super) enum UnlistedRecords {
     Keep,
-    /// They are removed.
     Remove,
 }
 
-/// Compares what is wanted with what is there. An error is text for people and names the key.
+/// Compares the wanted records with the current ones. The error is text for people and names the key.
 pub(super) fn plan(
     wanted: BTreeMap<String, Value>,
-    held: &BTreeMap<Key, Record>,
-    others: Others,
+    current: &BTreeMap<Key, Record>,
+    unlisted: UnlistedRecords,
     bounds: &Limits,
     codec: Codec,
-) -> Result<Plan, String> {
+) -> Result<ImportPlan, String> {
     let wanted = wanted.into_iter().map(|(key, value)| checked(key, value, bounds)).collect::<Result<BTreeMap<Key, Value>, _>>()?;
-    let removed: Vec<Change> = match others {
-        Others::Keep => Vec::new(),
-        Others::Remove => {
-            held.keys().filter(|key| !wanted.contains_key(*key)).map(|key| Change::new(key.clone(), Op::Remove, None)).collect()
+    let removed: Vec<Change> = match unlisted {
+        UnlistedRecords::Keep => Vec::new(),
+        UnlistedRecords::Remove => {
+            current.keys().filter(|key| !wanted.contains_key(*key)).map(|key| Change::new(key.clone(), Op::Remove, None)).collect()
         }
     };
-    let new = wanted.keys().filter(|key| !held.contains_key(*key)).count();
-    let after = held.len() + new - removed.len();
+    let new = wanted.keys().filter(|key| !current.contains_key(*key)).count();
+    let after = current.len() + new - removed.len();
     if after as u64 > bounds.records && new > 0 {
-        return Err(format!("the dataset would hold {after} records, and this server allows {}", bounds.records));
+        return Err(format!("the dataset would have {after} records, and this server allows {}", bounds.records));
     }
     let all = wanted.len();
-    let has = |key: &Key, value: &Value| held.get(key).and_then(|record| record.content.value()) == Some(value);
+    let has = |key: &Key, value: &Value| current.get(key).and_then(|record| record.content.value()) == Some(value);
     let puts: Vec<Change> =
         wanted.into_iter().filter(|(key, value)| !has(key, value)).map(|(key, value)| Change::new(key, Op::Put, value)).collect();
     let (put, removes) = (puts.len(), removed.len());
     let patches = split(removed.into_iter().chain(puts), bounds, codec)?;
-    Ok(Plan { patches, puts: put, removes, unchanged: all - put })
+    Ok(ImportPlan { patches, puts: put, removes, unchanged: all - put })
 }
 
 fn checked(key: String, value: Value, bounds: &Limits) -> Result<(Key, Value), String> {
@@ -83,7 +78,7 @@ fn split(changes: impl Iterator<Item = Change>, bounds: &Limits, codec: Codec) -
     for change in changes {
         let bytes = codec.encode(&change).len() + 1;
         if bytes + ENVELOPE_BYTES > limits::MESSAGE_BYTES {
-            return Err(format!("the value of {} has {bytes} bytes on the wire, more than a message holds", shown(change.key.as_str())));
+            return Err(format!("the value of {} has {bytes} bytes on the wire, more than fits in a message", shown(change.key.as_str())));
         }
         match patches.last_mut() {
             Some(patch) if patch.len() < bounds.changes_per_patch && patch_bytes + bytes <= PATCH_BYTES => {
@@ -100,7 +95,7 @@ fn split(changes: impl Iterator<Item = Change>, bounds: &Limits, codec: Codec) -
 }
 
 fn shown(key: &str) -> String {
-    let start: String = key.chars().take(SHOWN_CHARS).collect();
+    let start: String = key.chars().take(MAX_SHOWN_CHARS).collect();
     if start.len() < key.len() { format!("{}...", printable(&start)) } else { printable(&start) }
 }
 
@@ -110,7 +105,7 @@ mod tests {
 
     use super::*;
 
-    fn held(records: &[(&str, i64)]) -> BTreeMap<Key, Record> {
+    fn current(records: &[(&str, i64)]) -> BTreeMap<Key, Record> {
         let device = DeviceId::new("d").expect("a device");
         let record = |key: &Key, value: i64| Record {
             key: key.clone(),
@@ -126,16 +121,16 @@ mod tests {
         records.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect()
     }
 
-    fn keys(plan: &Plan) -> Vec<Vec<&str>> {
+    fn keys(plan: &ImportPlan) -> Vec<Vec<&str>> {
         plan.patches.iter().map(|patch| patch.iter().map(|change| change.key.as_str()).collect()).collect()
     }
 
     #[test]
-    fn only_what_differs_is_written_and_removals_come_first() {
-        let (wanted, held) = (wanted(&[("a", 1), ("b", 2), ("c", 3)]), held(&[("a", 1), ("b", 9), ("x", 1)]));
-        let kept = plan(wanted.clone(), &held, Others::Keep, &Limits::default(), Codec::MsgPack).expect("a plan");
+    fn only_differing_records_are_written_and_removals_come_first() {
+        let (wanted, current) = (wanted(&[("a", 1), ("b", 2), ("c", 3)]), current(&[("a", 1), ("b", 9), ("x", 1)]));
+        let kept = plan(wanted.clone(), &current, UnlistedRecords::Keep, &Limits::default(), Codec::MsgPack).expect("a plan");
         assert_eq!((keys(&kept), kept.puts, kept.removes, kept.unchanged), (vec![vec!["b", "c"]], 2, 0, 1));
-        let mirrored = plan(wanted, &held, Others::Remove, &Limits::default(), Codec::MsgPack).expect("a plan");
+        let mirrored = plan(wanted, &current, UnlistedRecords::Remove, &Limits::default(), Codec::MsgPack).expect("a plan");
         assert_eq!((keys(&mirrored), mirrored.removes), (vec![vec!["x", "b", "c"]], 1));
     }
 
@@ -143,27 +138,27 @@ mod tests {
     fn patches_stay_within_their_bounds() {
         let many: BTreeMap<String, Value> = (0..10).map(|n| (format!("k{n}"), Value::from(n))).collect();
         let bounds = Limits { changes_per_patch: 4, ..Limits::default() };
-        let plan_of = |wanted, codec| plan(wanted, &BTreeMap::new(), Others::Keep, &bounds, codec).expect("a plan");
+        let plan_of = |wanted, codec| plan(wanted, &BTreeMap::new(), UnlistedRecords::Keep, &bounds, codec).expect("a plan");
         assert_eq!(plan_of(many, Codec::MsgPack).patches.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 2]);
         let large: BTreeMap<String, Value> = (0..4).map(|n| (format!("k{n}"), "x".repeat(400_000).as_str().into())).collect();
         assert_eq!(plan_of(large, Codec::Json).patches.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
     }
 
     #[test]
-    fn what_the_server_would_refuse_is_named_before_anything_is_sent() {
-        let said = |key: &str, value: Value| {
-            plan(BTreeMap::from([(key.to_owned(), value)]), &BTreeMap::new(), Others::Keep, &Limits::default(), Codec::Json)
+    fn records_that_the_server_would_refuse_are_named_before_anything_is_sent() {
+        let error = |key: &str, value: Value| {
+            plan(BTreeMap::from([(key.to_owned(), value)]), &BTreeMap::new(), UnlistedRecords::Keep, &Limits::default(), Codec::Json)
                 .expect_err("over a bound")
         };
         assert_eq!(
-            said(&"k".repeat(1_025), Value::Null),
+            error(&"k".repeat(1_025), Value::Null),
             format!("the key {}... has 1025 bytes, and this server allows 1024", "k".repeat(80))
         );
-        let large = said("big", "x".repeat(1 << 20).as_str().into());
+        let large = error("big", "x".repeat(1 << 20).as_str().into());
         assert_eq!(large, "the value of big has 1048581 bytes, and this server allows 1048576");
-        let escaped = said("ctl", "\u{1}".repeat(400_000).as_str().into());
-        assert_eq!(escaped, "the value of ctl has 2400036 bytes on the wire, more than a message holds");
+        let escaped = error("ctl", "\u{1}".repeat(400_000).as_str().into());
+        assert_eq!(escaped, "the value of ctl has 2400036 bytes on the wire, more than fits in a message");
         let few = Limits { records: 1, ..Limits::default() };
-        assert!(plan(wanted(&[("a", 1), ("b", 1)]), &BTreeMap::new(), Others::Keep, &few, Codec::Json).is_err());
+        assert!(plan(wanted(&[("a", 1), ("b", 1)]), &BTreeMap::new(), UnlistedRecords::Keep, &few, Codec::Json).is_err());
     }
 }

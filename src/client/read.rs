@@ -1,31 +1,33 @@
-//! What there is.
+//! The commands `get` and `list`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftless_protocol::{DatasetInfo, DatasetName, Key};
 
-use super::session::Session;
-use super::{Failure, Output, render};
+use super::error::ClientError;
+use super::output::CommandOutput;
+use super::render;
+use super::session::CliSession;
 
 /// Prints one record's value as JSON.
-pub(super) async fn get(session: &mut Session, dataset: &DatasetName, key: &Key, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn get(session: &mut CliSession, dataset: &DatasetName, key: &Key, output: &mut CommandOutput) -> Result<(), ClientError> {
     let records = session.records(dataset).await?;
     match records.get(key).and_then(|record| record.content.value()) {
         Some(value) => output.line(&value.to_string()),
-        None => Err(Failure::NoRecord { dataset: dataset.clone(), key: key.clone() }),
+        None => Err(ClientError::NoRecord { dataset: dataset.clone(), key: key.clone() }),
     }
 }
 
 /// Prints a dataset's records, one a line.
-pub(super) async fn records(session: &mut Session, dataset: &DatasetName, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn records(session: &mut CliSession, dataset: &DatasetName, output: &mut CommandOutput) -> Result<(), ClientError> {
     let (records, now_ms) = (session.records(dataset).await?, now_ms());
     records.values().try_for_each(|record| output.line(&render::line(record, now_ms, output.style)))
 }
 
 /// Prints the datasets, one a line.
-pub(super) async fn datasets(session: &mut Session, output: &mut Output) -> Result<(), Failure> {
+pub(super) async fn datasets(session: &mut CliSession, output: &mut CommandOutput) -> Result<(), ClientError> {
     let device = session.device.clone();
-    let mut datasets = session.during(device.list()).await??;
+    let mut datasets = session.run(device.list()).await??;
     datasets.sort_by(|a, b| a.dataset.cmp(&b.dataset));
     table(&datasets).iter().try_for_each(|line| output.line(line))
 }

@@ -1,15 +1,13 @@
-//! How records look on a line. Nothing in a key or a value reaches the terminal as a control character.
+//! Formats records as lines. Control characters in keys and values are escaped before they reach the terminal.
 
 use std::fmt::Write;
 
 use driftless_protocol::{Content, Record};
 
-/// Whether lines have colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Style {
-    /// Text only.
     Plain,
-    /// With ANSI colours (ECMA-48 §8.3.117).
+    /// With the escape sequence SGR (ECMA-48 §8.3.117).
     Colour,
 }
 
@@ -26,7 +24,7 @@ impl Style {
     }
 }
 
-/// A record with where it comes from, as of `now_ms` since 1970 UTC.
+/// A record with the version, device and age of its last write. `now_ms` is the time in milliseconds since 1970 (UTC).
 pub(super) fn line(record: &Record, now_ms: u64, style: Style) -> String {
     let key = style.paint(BOLD, &printable(record.key.as_str()));
     let content = match &record.content {
@@ -47,7 +45,7 @@ pub(super) fn brief(record: &Record) -> String {
     }
 }
 
-/// Text without control characters: they are written as JSON would write them.
+/// Escapes control characters as JSON does.
 pub fn printable(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut line, c| {
         if c.is_control() {
@@ -65,7 +63,7 @@ pub fn count(n: usize, what: &str) -> String {
     format!("{n} {what}{}", if n == 1 { "" } else { "s" })
 }
 
-/// A time that has passed, in the unit that a person would use.
+/// A duration in a readable unit.
 fn age(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{}.{} s ago", ms / 1_000, ms % 1_000 / 100),
@@ -98,13 +96,13 @@ mod tests {
     }
 
     #[test]
-    fn nothing_in_a_record_moves_the_cursor() {
+    fn control_characters_of_a_record_are_escaped() {
         let evil = record("a\x1b[2Jb", Content::Value("x\u{9b}31m\ny".into()));
         assert_eq!(brief(&evil), "a\\u001b[2Jb = \"x\\u009b31m\\ny\"   version 12");
     }
 
     #[test]
-    fn ages_have_the_unit_that_fits() {
+    fn ages_are_in_readable_units() {
         let ages = [12_000, 3_599_999, 7_200_000, 172_800_000].map(age);
         assert_eq!(ages, ["12 s ago", "59 min ago", "2 h ago", "2 days ago"]);
     }

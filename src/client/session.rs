@@ -1,20 +1,20 @@
-//! A device for the length of a command.
+//! The device of a command, connected while the command runs.
 
 use std::collections::BTreeMap;
 use std::future::Future;
 
-use driftless_client::{Device, DisconnectReason, Event, Events, WriteOutcome, Settings};
+use driftless_client::{Device, DisconnectReason, Event, Events, Settings, WriteOutcome};
 use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
 
-use super::Failure;
+use super::error::ClientError;
 use super::output::note;
 use super::render::{self, printable};
 
-/// A note names at most this many keys.
-const SHOWN_KEYS: usize = 10;
+/// The most keys that a note names.
+const MAX_SHOWN_KEYS: usize = 10;
 
-/// A connected device. The first connection must come about; later ones may be lost and found again.
-pub(super) struct Session {
+/// A connected device. The first connection must succeed; after that the device reconnects by itself.
+pub(super) struct CliSession {
     pub(super) device: Device,
     pub(super) events: Events,
     pub(super) codec: Codec,
@@ -22,55 +22,55 @@ pub(super) struct Session {
     url: String,
 }
 
-impl Session {
-    /// Connects once.
-    pub(super) async fn start(settings: Settings) -> Result<Session, Failure> {
+impl CliSession {
+    /// Connects; fails if the first attempt does.
+    pub(super) async fn start(settings: Settings) -> Result<CliSession, ClientError> {
         let (url, codec) = (settings.address.url().to_owned(), settings.codec);
         let (device, mut events) = Device::connect(settings);
         loop {
             match events.recv().await {
-                Some(Event::Connected(welcome)) => return Ok(Session { device, events, codec, limits: welcome.limits, url }),
-                Some(Event::Disconnected { why, .. } | Event::Closed { why }) => return Err(Failure::NoSession { url, why }),
+                Some(Event::Connected(welcome)) => return Ok(CliSession { device, events, codec, limits: welcome.limits, url }),
+                Some(Event::Disconnected { why, .. } | Event::Closed { why }) => return Err(ClientError::NoSession { url, why }),
                 Some(_) => {}
-                None => return Err(Failure::Gone),
+                None => return Err(ClientError::DeviceEnded),
             }
         }
     }
 
-    /// Waits for work that needs the connection; says on stderr how that goes. Fails when the device gives up.
-    pub(super) async fn during<T>(&mut self, work: impl Future<Output = T>) -> Result<T, Failure> {
-        tokio::pin!(work);
+    /// Runs a future that needs the connection, and reports the device's events on stderr meanwhile. Fails when the device gives up.
+    pub(super) async fn run<T>(&mut self, future: impl Future<Output = T>) -> Result<T, ClientError> {
+        tokio::pin!(future);
         loop {
             tokio::select! {
                 biased;
-                done = &mut work => return Ok(done),
+                done = &mut future => return Ok(done),
                 event = self.events.recv() => match event {
-                    Some(event) => self.connection(&event)?,
-                    None => return Err(Failure::Gone),
+                    Some(event) => self.report(&event)?,
+                    None => return Err(ClientError::DeviceEnded),
                 },
             }
         }
     }
 
-    /// What an event says about the connection: a note on stderr, or the end of the command.
-    pub(super) fn connection(&self, event: &Event) -> Result<(), Failure> {
+    /// Reports an event as a note on stderr. Fails if the event ends the command.
+    pub(super) fn report(&self, event: &Event) -> Result<(), ClientError> {
         match event {
-            Event::Connected(_) => note("connected again"),
-            Event::Disconnected { why, retry_in_ms } if why.code().is_none_or(|code| !hopeless(code)) => {
-                note(&format!("{}; trying again in {}.{} s", printable(&why.to_string()), retry_in_ms / 1_000, retry_in_ms % 1_000 / 100));
+            Event::Connected(_) => note("reconnected"),
+            Event::Disconnected { why, retry_in_ms } if why.code().is_none_or(|code| !is_permanent(code)) => {
+                note(&format!("{}; reconnecting in {}.{} s", printable(&why.to_string()), retry_in_ms / 1_000, retry_in_ms % 1_000 / 100));
             }
             Event::Disconnected { why, .. } | Event::Closed { why } => return Err(self.no_session(why.clone())),
             Event::Refused { dataset: None, code, message } => note(&format!("refused ({code}): {}", printable(message))),
             Event::Refused { dataset: Some(_), code, message } => {
-                return Err(Failure::Refused { code: *code, message: message.clone() });
+                return Err(ClientError::Refused { code: *code, message: message.clone() });
             }
-            Event::StoreRestored { dataset, offered, .. } => note(&format!(
+            Event::StoreRestored { dataset, reoffered, .. } => note(&format!(
                 "{dataset} was restored from a backup; {} that the backup does not have written again",
-                render::count(*offered, "record")
+                render::count(*reoffered, "record")
             )),
-            Event::IdentityMerged { from, to } => note(&format!("{} is now {}", printable(from), printable(to))),
+            Event::IdentityMerged { from, to } => note(&format!("the identity {} was merged into {}", printable(from), printable(to))),
             Event::ReofferConflict { dataset, ours, .. } => {
-                note(&format!("{dataset}: not written again, because another device wrote them since: {}", keys(ours)));
+                note(&format!("{dataset}: not written again because of newer writes by another device: {}", keys(ours)));
             }
             Event::ReofferRefused { dataset, ours, code, message } => {
                 note(&format!("{dataset}: not written again ({code}: {}): {}", printable(message), keys(ours)));
@@ -81,46 +81,45 @@ impl Session {
     }
 
     /// The records of a dataset as they are now.
-    pub(super) async fn records(&mut self, dataset: &DatasetName) -> Result<BTreeMap<Key, Record>, Failure> {
+    pub(super) async fn records(&mut self, dataset: &DatasetName) -> Result<BTreeMap<Key, Record>, ClientError> {
         self.device.open(dataset).await?;
         let device = self.device.clone();
-        self.during(device.synced(dataset)).await??;
+        self.run(device.synced(dataset)).await??;
         Ok(device.records(dataset).await?.unwrap_or_default())
     }
 
-    /// Writes a patch; anything but success is a failure.
-    pub(super) async fn write(&mut self, dataset: &DatasetName, changes: Vec<Change>) -> Result<(u64, Vec<Record>), Failure> {
+    /// Writes a patch; a conflict and a refusal are errors.
+    pub(super) async fn write(&mut self, dataset: &DatasetName, changes: Vec<Change>) -> Result<(u64, Vec<Record>), ClientError> {
         let device = self.device.clone();
-        written(self.during(device.write(dataset, changes)).await??)
+        written(self.run(device.write(dataset, changes)).await??)
     }
 
-    /// Closes the socket.
-    pub(super) async fn end(self) {
+    pub(super) async fn close(self) {
         self.device.shutdown().await;
     }
 
-    fn no_session(&self, why: DisconnectReason) -> Failure {
-        Failure::NoSession { url: self.url.clone(), why }
+    fn no_session(&self, why: DisconnectReason) -> ClientError {
+        ClientError::NoSession { url: self.url.clone(), why }
     }
 }
 
-/// The version that a patch made, and the results that came with it.
-pub(super) fn written(outcome: WriteOutcome) -> Result<(u64, Vec<Record>), Failure> {
+/// The version that a patch made, and the results that only the server can compute.
+pub(super) fn written(outcome: WriteOutcome) -> Result<(u64, Vec<Record>), ClientError> {
     match outcome {
         WriteOutcome::Written { version, records } => Ok((version, records)),
-        WriteOutcome::Conflict { records } => Err(Failure::Conflict { records }),
-        WriteOutcome::Refused { code, message } => Err(Failure::Refused { code, message }),
+        WriteOutcome::Conflict { records } => Err(ClientError::Conflict { records }),
+        WriteOutcome::Refused { code, message } => Err(ClientError::Refused { code, message }),
     }
 }
 
-/// The keys of changes, for people.
+/// The keys of changes as text for people.
 fn keys(changes: &[Change]) -> String {
-    let shown: Vec<String> = changes.iter().take(SHOWN_KEYS).map(|change| printable(change.key.as_str())).collect();
+    let shown: Vec<String> = changes.iter().take(MAX_SHOWN_KEYS).map(|change| printable(change.key.as_str())).collect();
     let more = changes.len() - shown.len();
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
-/// A token that was given once will not get better.
-fn hopeless(code: driftless_protocol::CloseCode) -> bool {
+/// A rejected token will be rejected again: a command has only one.
+fn is_permanent(code: driftless_protocol::CloseCode) -> bool {
     code == driftless_protocol::CloseCode::TokenRefused
 }

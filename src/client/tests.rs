@@ -1,4 +1,4 @@
-//! The command from its arguments to its output, against a small server.
+//! Runs the command from its arguments to its output, against a small server.
 
 use std::io;
 
@@ -6,19 +6,21 @@ use clap::Parser;
 use driftless_protocol::DatasetName;
 use tokio::sync::mpsc;
 
-use super::fake::Fake;
-use super::{Args, Failure, Output, act};
+use super::error::ClientError;
+use super::fake_server::FakeServer;
+use super::output::CommandOutput;
+use super::{ClientArgs, execute};
 
 #[derive(clap::Parser)]
-struct Command {
+struct TestCli {
     #[command(flatten)]
-    args: Args,
+    args: ClientArgs,
 }
 
-/// Lines as they are printed, each with its end.
-struct Lines(mpsc::UnboundedSender<String>);
+/// Sends each write to a channel.
+struct ChannelWriter(mpsc::UnboundedSender<String>);
 
-impl io::Write for Lines {
+impl io::Write for ChannelWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8(bytes.to_vec()).expect("UTF-8");
         self.0.send(text).map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -29,19 +31,19 @@ impl io::Write for Lines {
     }
 }
 
-fn parse(url: &str, line: &str) -> Args {
+fn parse(url: &str, line: &str) -> ClientArgs {
     let words = ["client", "--url", url].into_iter().chain(line.split(' '));
-    Command::try_parse_from(words).map(|command| command.args).expect(line)
+    TestCli::try_parse_from(words).map(|command| command.args).expect(line)
 }
 
 fn mint(subject: &str) -> Result<String, String> {
     Ok(format!("token of {subject}"))
 }
 
-/// What a command prints.
-async fn run(server: &Fake, line: &str) -> Result<String, Failure> {
+/// Runs a command and returns its output.
+async fn run(server: &FakeServer, line: &str) -> Result<String, ClientError> {
     let (lines, mut printed) = mpsc::unbounded_channel();
-    act(parse(&server.url, line), mint, &mut Output::to(Box::new(Lines(lines)))).await?;
+    execute(parse(&server.url, line), mint, &mut CommandOutput::to(Box::new(ChannelWriter(lines)))).await?;
     let mut text = String::new();
     while let Some(part) = printed.recv().await {
         text += &part;
@@ -49,13 +51,13 @@ async fn run(server: &Fake, line: &str) -> Result<String, Failure> {
     Ok(text.trim_end().to_owned())
 }
 
-fn exit(result: Result<String, Failure>) -> u8 {
+fn exit(result: Result<String, ClientError>) -> u8 {
     result.expect_err("a failure").exit_code()
 }
 
 #[tokio::test]
 async fn records_are_put_read_added_to_and_removed() {
-    let server = Fake::start().await;
+    let server = FakeServer::start().await;
     let said = run(&server, "put settings theme=dark visits=1").await;
     assert_eq!(said.as_deref(), Ok("settings is at version 1"));
     assert_eq!(run(&server, "get settings theme --codec json").await.as_deref(), Ok("\"dark\""));
@@ -70,8 +72,8 @@ async fn records_are_put_read_added_to_and_removed() {
 }
 
 #[tokio::test]
-async fn failures_have_a_code_and_say_what_to_do() {
-    let server = Fake::start().await;
+async fn an_error_has_an_exit_code_and_a_hint() {
+    let server = FakeServer::start().await;
     run(&server, "put settings theme=dark").await.expect("written");
     let conflict = run(&server, "put settings theme=light --base 0 --device other").await;
     assert!(conflict.clone().expect_err("a conflict").to_string().contains("theme = \"dark\"   version 1"));
@@ -86,12 +88,12 @@ async fn failures_have_a_code_and_say_what_to_do() {
 }
 
 #[tokio::test]
-async fn a_watcher_sees_the_state_and_then_each_change() {
-    let server = Fake::start().await;
+async fn watch_prints_the_records_and_then_each_change() {
+    let server = FakeServer::start().await;
     run(&server, "put settings theme=dark").await.expect("written");
     let (lines, mut printed) = mpsc::unbounded_channel();
     let args = parse(&server.url, "watch settings");
-    let watcher = tokio::spawn(async move { act(args, mint, &mut Output::to(Box::new(Lines(lines)))).await });
+    let watcher = tokio::spawn(async move { execute(args, mint, &mut CommandOutput::to(Box::new(ChannelWriter(lines)))).await });
     let mut seen = async |starts: &str| {
         let mut line = String::new();
         while !line.ends_with('\n') {
@@ -106,12 +108,12 @@ async fn a_watcher_sees_the_state_and_then_each_change() {
     seen("theme removed   version 3   from phone   0.").await;
     drop(printed);
     run(&server, "put settings theme=dark").await.expect("written");
-    assert_eq!(watcher.await.expect("no panic"), Err(Failure::NobodyReads));
+    assert_eq!(watcher.await.expect("no panic"), Err(ClientError::OutputClosed));
 }
 
 #[tokio::test]
-async fn a_file_goes_in_and_comes_out_again() {
-    let server = Fake::start().await;
+async fn an_imported_file_is_exported_unchanged() {
+    let server = FakeServer::start().await;
     let folder = tempfile::tempdir().expect("a folder");
     let (from, to) = (folder.path().join("in.json"), folder.path().join("out.json"));
     let (from_text, to_text) = (from.to_str().expect("UTF-8"), to.to_str().expect("UTF-8"));
@@ -139,14 +141,14 @@ async fn a_file_goes_in_and_comes_out_again() {
 }
 
 #[tokio::test]
-async fn a_bad_file_is_named_before_anybody_is_asked() {
-    let server = Fake::start().await;
+async fn an_invalid_file_is_named_before_the_command_connects() {
+    let server = FakeServer::start().await;
     assert_eq!(exit(run(&server, "import settings /nowhere.json").await), 1);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("bad.json");
     std::fs::write(&file, "[1]").expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a list");
-    assert!(why.to_string().ends_with("bad.json holds no JSON object"), "{why}");
+    assert!(why.to_string().ends_with("bad.json contains no JSON object"), "{why}");
     std::fs::write(&file, format!("{{\"{}\":1}}", "k".repeat(1_025))).expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a long key");
     assert!(why.to_string().contains("has 1025 bytes"), "{why}");

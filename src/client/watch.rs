@@ -1,33 +1,35 @@
-//! A dataset as it is, then every change as it comes.
+//! The command `watch`: prints a dataset, then each change as it arrives.
 
 use driftless_client::Event;
 use driftless_protocol::{DatasetName, Record};
 
+use super::error::ClientError;
+use super::output::CommandOutput;
 use super::output::note;
 use super::read::now_ms;
-use super::session::Session;
-use super::{Failure, Output, render};
+use super::render;
+use super::session::CliSession;
 
-/// Prints until the process is stopped, nobody reads, or the device gives up.
-pub(super) async fn run(session: &mut Session, dataset: &DatasetName, output: &mut Output) -> Result<(), Failure> {
+/// Runs until the process is stopped, stdout is closed, or the device gives up.
+pub(super) async fn run(session: &mut CliSession, dataset: &DatasetName, output: &mut CommandOutput) -> Result<(), ClientError> {
     session.device.open(dataset).await?;
     loop {
-        let Some(event) = session.events.recv().await else { return Err(Failure::Gone) };
+        let Some(event) = session.events.recv().await else { return Err(ClientError::DeviceEnded) };
         match event {
             Event::Changed { from, reset, records, .. } => {
                 if reset && from > 0 {
-                    note(&format!("{dataset} starts over: what was shown before may be gone"));
+                    note(&format!("{dataset} was reset: records that were printed before may no longer exist"));
                 }
-                show(&records, output)?;
+                print(&records, output)?;
             }
             Event::Synced { version, .. } => {
                 let records = session.device.records(dataset).await?.unwrap_or_default().len();
                 note(&format!("{dataset} is up to date at version {version} with {}", render::count(records, "record")));
             }
             Event::Dropped { .. } => {
-                note("too many changes at once: some were not shown, this is everything");
+                note("too many changes at once: some were not printed; these are all records");
                 let records: Vec<Record> = session.device.records(dataset).await?.unwrap_or_default().into_values().collect();
-                show(&records, output)?;
+                print(&records, output)?;
             }
             event @ (Event::Connected(_)
             | Event::Disconnected { .. }
@@ -38,12 +40,12 @@ pub(super) async fn run(session: &mut Session, dataset: &DatasetName, output: &m
             | Event::ReofferConflict { .. }
             | Event::ReofferRefused { .. }
             | Event::Refused { .. }
-            | Event::Closed { .. }) => session.connection(&event)?,
+            | Event::Closed { .. }) => session.report(&event)?,
         }
     }
 }
 
-fn show(records: &[Record], output: &mut Output) -> Result<(), Failure> {
+fn print(records: &[Record], output: &mut CommandOutput) -> Result<(), ClientError> {
     let now_ms = now_ms();
     records.iter().try_for_each(|record| output.line(&render::line(record, now_ms, output.style)))
 }

@@ -17,7 +17,7 @@ use super::datasets::{bearer, read};
 use super::error::{self, Error, granted};
 use super::stream::{self, BrokenOff, Line, Source};
 use super::{HttpState, devices};
-use crate::admin::{self, Backup, Export, LinkOutcome, Merged};
+use crate::admin::{self, BackupStream, ExportStream, IdentityMergeOutcome, LinkOutcome};
 use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, Step, VersionOrigin};
 
 /// Versions of one answer at most: as many as are kept by default.
@@ -50,7 +50,7 @@ pub(super) fn routes(rooms: HttpState) -> Router<HttpState> {
 
 async fn only_operators(State(rooms): State<HttpState>, request: Request, next: Next) -> Result<Response, Error> {
     let key = rooms.operator.as_ref().ok_or(Error::NoOperators)?;
-    match bearer(request.headers()).is_some_and(|given| key.opens(given)) {
+    match bearer(request.headers()).is_some_and(|given| key.matches(given)) {
         true => Ok(next.run(request).await),
         false => Err(Error::NoOperator),
     }
@@ -68,13 +68,13 @@ async fn find(State(rooms): State<HttpState>, find: Asks<Find>) -> Result<Respon
     let Find { pool, subject } = asked(find)?;
     bounded(&[&pool, &subject])?;
     let one = |login: LoginInfo| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
-    let found: Vec<Value> = rooms.admin.logins(pool, subject).await?.into_iter().map(one).collect();
+    let found: Vec<Value> = rooms.admin.find_logins(pool, subject).await?.into_iter().map(one).collect();
     Ok(granted(&json!({ "logins": found })))
 }
 
 async fn account(State(rooms): State<HttpState>, Path(identity): Path<String>) -> Result<Response, Error> {
     let identity = identified(&identity)?;
-    let account = rooms.admin.account(identity.clone()).await??;
+    let account = rooms.admin.summary(identity.clone()).await??;
     Ok(granted(&json!({
         "identity": identity.as_str(), "pool": account.pool, "merged": account.merged, "datasets": account.datasets,
     })))
@@ -91,9 +91,9 @@ async fn export(State(rooms): State<HttpState>, Path(identity): Path<String>, li
     Ok(stream::answer("application/json", line, export))
 }
 
-impl Source for Export {
+impl Source for ExportStream {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        match Export::next(self).await {
+        match ExportStream::next(self).await {
             Ok(part) => Ok(part.map(Bytes::from)),
             Err(_) => Err("the identity went, or the store cannot be read"),
         }
@@ -111,8 +111,8 @@ async fn link(State(rooms): State<HttpState>, Path(identity): Path<String>, body
     let LinkTo { issuer, subject } = said(body).await?;
     bounded(&[&issuer, &subject])?;
     match rooms.admin.link_login(identity.clone(), issuer, subject).await?? {
-        LinkOutcome::Here => Ok(granted(&json!({ "identity": identity.as_str() }))),
-        LinkOutcome::Elsewhere(other) => {
+        LinkOutcome::Linked => Ok(granted(&json!({ "identity": identity.as_str() }))),
+        LinkOutcome::LeadsElsewhere(other) => {
             Err(Error::Stands(format!("this login leads to {other} already; merge that one, or {identity}, into the other")))
         }
     }
@@ -127,14 +127,14 @@ async fn merge(State(rooms): State<HttpState>, Path(identity): Path<String>, bod
     let from = identified(&identity)?;
     let into = identified(&said::<MergeInto>(body).await?.into)?;
     match rooms.admin.merge(from.clone(), into.clone()).await? {
-        Merged::Done { datasets, finished } => {
+        IdentityMergeOutcome::Merged { datasets, finished } => {
             Ok(granted(&json!({ "merged": from.as_str(), "into": into.as_str(), "datasets": datasets, "finished": finished })))
         }
-        Merged::NoIdentity(which) => {
+        IdentityMergeOutcome::NoIdentity(which) => {
             Err(Error::Unknown(format!("there is no identity {which}: there never was, it was erased, or it was merged into another one")))
         }
-        Merged::Same => Err(Error::Stands("an identity cannot be merged into itself".to_owned())),
-        Merged::OtherPool => Err(Error::Stands("the two identities belong to different pools, which never meet".to_owned())),
+        IdentityMergeOutcome::SameIdentity => Err(Error::Stands("an identity cannot be merged into itself".to_owned())),
+        IdentityMergeOutcome::OtherPool => Err(Error::Stands("the two identities belong to different pools, which never meet".to_owned())),
     }
 }
 
@@ -169,7 +169,7 @@ fn step(step: Step) -> Value {
 
 async fn at(State(rooms): State<HttpState>, Path((identity, dataset, version)): Path<(String, String, String)>) -> Result<Response, Error> {
     let version = version.parse().map_err(|_| Error::Unclear("a version is a whole number".to_owned()))?;
-    let records = rooms.admin.at(identified(&identity)?, named(&dataset)?, version).await??;
+    let records = rooms.admin.records_at(identified(&identity)?, named(&dataset)?, version).await??;
     Ok(granted(&json!({ "dataset": dataset, "version": version, "records": records })))
 }
 
@@ -222,9 +222,9 @@ async fn backup(State(rooms): State<HttpState>, line: Line) -> Result<Response, 
     }
 }
 
-impl Source for Backup {
+impl Source for BackupStream {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        match Backup::next(self).await {
+        match BackupStream::next(self).await {
             Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
             Ok(Err(BackupRefused::TooSlow | BackupRefused::Busy)) => Err("its reader is slower than the writes, or the store failed"),
             Err(_) => Err("the store cannot be read"),
@@ -233,7 +233,7 @@ impl Source for Backup {
 }
 
 pub(super) fn identified(text: &str) -> Result<Identity, Error> {
-    admin::identity(text).ok_or(Error::NotFound(admin::NotFound::Identity))
+    admin::parse_identity(text).ok_or(Error::NotFound(admin::NotFound::Identity))
 }
 
 fn named(dataset: &str) -> Result<DatasetName, Error> {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::HttpState;
 use super::admin::{identified, said};
 use super::error::{Error, granted};
-use crate::admin::{Awake, NotFound, Now, Revoke, Tried};
+use crate::admin::{DeviceAccess, DeviceWakeState, NotFound, TestWakeResult, WakeState};
 use crate::push::StoppedApp;
 use crate::store::{DeliveryLogEntry, DeliveryStatus};
 
@@ -38,15 +38,15 @@ async fn log(State(rooms): State<HttpState>, Path((identity, device)): Path<(Str
 }
 
 /// Never its token: whoever has it can send.
-fn told(awake: &Awake) -> Value {
-    let now = match &awake.now {
-        Now::NotRegistered => json!({ "state": "not registered" }),
-        Now::Nothing => json!({ "state": "nothing owed" }),
-        Now::Rests(why) => json!({ "state": "not woken", "why": why }),
-        Now::Waits(until_ms, why) => json!({ "state": "waits", "why": why, "until_ms": until_ms }),
-        Now::Due(dataset, version) => json!({ "state": "due", "dataset": dataset, "version": version }),
+fn told(awake: &DeviceWakeState) -> Value {
+    let now = match &awake.wake {
+        WakeState::NotRegistered => json!({ "state": "not registered" }),
+        WakeState::NoDebts => json!({ "state": "nothing owed" }),
+        WakeState::NotWoken(why) => json!({ "state": "not woken", "why": why }),
+        WakeState::Waiting(until_ms, why) => json!({ "state": "waits", "why": why, "until_ms": until_ms }),
+        WakeState::Due(dataset, version) => json!({ "state": "due", "dataset": dataset, "version": version }),
     };
-    let push = awake.sleeper.as_ref().map(|sleeper| {
+    let push = awake.target.as_ref().map(|sleeper| {
         json!({
             "provider": sleeper.provider, "app": sleeper.app, "datasets": sleeper.datasets, "shown": sleeper.shown, "dead": sleeper.dead,
             "registered_ms": sleeper.registered_ms, "seen_ms": sleeper.seen_ms, "failures": sleeper.purse.failures,
@@ -83,20 +83,20 @@ struct TryIt {
 async fn test(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>, body: Body) -> Result<Response, Error> {
     let shown = said::<TryIt>(body).await?.shown;
     match rooms.admin.push_test(identified(&identity)?, named(&device)?, shown).await?? {
-        Tried::NoToken(why) => Err(Error::Stands(why)),
-        Tried::Said { provider, app, outcome, detail, took_ms } => Ok(granted(&json!({
+        TestWakeResult::NoToken(why) => Err(Error::Stands(why)),
+        TestWakeResult::Answered { provider, app, outcome, detail, took_ms } => Ok(granted(&json!({
             "provider": provider, "app": app, "outcome": outcome, "detail": detail, "took_ms": took_ms,
         }))),
     }
 }
 
 async fn revoke(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
-    rooms.admin.revoke(identified(&identity)?, named(&device)?, Revoke::Yes).await??;
+    rooms.admin.set_device_access(identified(&identity)?, named(&device)?, DeviceAccess::Revoked).await??;
     Ok(granted(&json!({ "device": device, "revoked": true })))
 }
 
 async fn allow(State(rooms): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, Error> {
-    rooms.admin.revoke(identified(&identity)?, named(&device)?, Revoke::Back).await??;
+    rooms.admin.set_device_access(identified(&identity)?, named(&device)?, DeviceAccess::Allowed).await??;
     Ok(granted(&json!({ "device": device, "revoked": false })))
 }
 

@@ -29,7 +29,7 @@ pub(super) async fn link(State(rooms): State<HttpState>, headers: HeaderMap, bod
         let (id, dataset, message) = (None, None, "the second login is of another pool".to_owned());
         return Err(Error::Refused { id, dataset, code: RefusalCode::OtherIdentity, message });
     }
-    let signed = rooms.admin.sign_in_as_well(who.identity, login.issuer.to_string(), login.subject).await?;
+    let signed = rooms.admin.link_or_merge(who.identity, login.issuer.to_string(), login.subject).await?;
     // An identity that went between the two looks: whoever asks again meets things as they are.
     let signed = signed.map_err(|_| Unavailable::Now)?;
     Ok(granted(&serde_json::json!({ "identity": signed.identity.as_str(), "merged": signed.merged })))

@@ -1,4 +1,4 @@
-//! The running server, as the commands speak to it: HTTP or HTTPS, with the operator key.
+//! A client of the server's `/admin/api`, over HTTP or HTTPS, with the operator key.
 
 use std::env;
 use std::error::Error;
@@ -18,39 +18,37 @@ use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Failure;
+use super::error::OperatorError;
 
-/// Where `driftless dev` listens.
-const URL: &str = "http://127.0.0.1:7400";
+/// The address of `driftless dev`.
+const DEFAULT_URL: &str = "http://127.0.0.1:7400";
 
-/// How long the server may say nothing. Longer than it takes for an erasure or a merge before it answers that the rest goes on by itself.
-const SILENCE: Duration = Duration::from_secs(60);
+/// How long the server may send nothing. Longer than the time after which it answers an erasure or a merge that continues in the background.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// The largest answer that is read as a whole: a dataset at its bounds in JSON, several times over.
-const ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// The largest response that is read into memory: several times a dataset of the maximal size in JSON.
+const MAX_RESPONSE_BYTES: usize = 256 * 1024 * 1024;
 
-/// Which server, and with which key.
 #[derive(clap::Args)]
-pub struct Target {
-    /// Where the server is, http or https [env: DRIFTLESS_URL] [default: http://127.0.0.1:7400]
+pub struct ServerArgs {
+    /// The server's address, http or https [env: DRIFTLESS_URL] [default: http://127.0.0.1:7400]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The server's admin.key; better kept in the environment, where other users cannot see it [env: DRIFTLESS_ADMIN_KEY] [default: that of driftless dev]
+    /// The server's admin.key; in the environment other users cannot see it [env: DRIFTLESS_ADMIN_KEY] [default: that of driftless dev]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
 }
 
-impl Target {
-    /// The server that is meant.
-    pub(super) fn server(self, development_key: &str) -> Result<Server, Failure> {
-        let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| URL.to_owned());
+impl ServerArgs {
+    pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
+        let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let key = self.key.or_else(|| variable("DRIFTLESS_ADMIN_KEY")).unwrap_or_else(|| development_key.to_owned());
         let url = url.trim_end_matches('/').to_owned();
         let scheme = url.parse::<Uri>().ok().filter(|uri| uri.path() == "/" && uri.query().is_none());
         match scheme.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => Ok(Server { client: client(roots()?), url, key }),
-            Some("http") => Ok(Server { client: client(trusting_nobody()?), url, key }),
-            _ => Err(Failure::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://sync.example.com"))),
+            Some("https") => Ok(AdminClient { http: http_client(native_roots()?), url, key }),
+            Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key }),
+            _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://sync.example.com"))),
         }
     }
 }
@@ -59,86 +57,83 @@ fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// A server.
-pub(super) struct Server {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+pub(super) struct AdminClient {
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
     key: String,
 }
 
-/// An answer that is read as it comes.
-pub(super) struct Stream(Incoming);
+/// The body of a response that may be larger than memory.
+pub(super) struct BodyStream(Incoming);
 
-/// Part of a path or a query, as it travels.
-pub(super) fn part(text: &str) -> String {
+/// A segment of a path, or a value of a query.
+pub(super) fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-impl Server {
-    /// Asks for something.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+impl AdminClient {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, OperatorError> {
         self.read(self.send(Method::GET, path, None).await?).await
     }
 
-    /// Asks for something to be done.
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, Failure> {
+    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, OperatorError> {
         self.read(self.send(Method::POST, path, Some(body)).await?).await
     }
 
-    /// Asks for something to go.
-    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, OperatorError> {
         self.read(self.send(Method::DELETE, path, None).await?).await
     }
 
-    /// Asks for something that may be larger than memory.
-    pub(super) async fn stream(&self, path: &str) -> Result<Stream, Failure> {
-        Ok(Stream(self.send(Method::GET, path, None).await?.into_body()))
+    /// Gets a response that may be larger than memory.
+    pub(super) async fn stream(&self, path: &str) -> Result<BodyStream, OperatorError> {
+        Ok(BodyStream(self.send(Method::GET, path, None).await?.into_body()))
     }
 
-    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, Failure> {
+    async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, OperatorError> {
         let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/admin/api/{path}", self.url))
             .header(header::AUTHORIZATION, format!("Bearer {}", self.key))
             .body(Full::new(body))
-            .map_err(|_| Failure::Input("the key must be printable ASCII without spaces: give the server's admin.key".to_owned()))?;
-        let response = tokio::time::timeout(SILENCE, self.client.request(request)).await;
-        let response = response.map_err(|_| self.gone("no answer within a minute"))?.map_err(|error| self.gone(&with_causes(&error)))?;
+            .map_err(|_| OperatorError::Input("the key must be printable ASCII without spaces: give the server's admin.key".to_owned()))?;
+        let response = tokio::time::timeout(RESPONSE_TIMEOUT, self.http.request(request)).await;
+        let response =
+            response.map_err(|_| self.no_server("no answer within a minute"))?.map_err(|error| self.no_server(&with_causes(&error)))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
         }
-        let why = self.whole(response).await?;
-        Err(Failure::Refused { status: status.as_u16(), why: said(&why) })
+        let body = self.read_body(response).await?;
+        Err(OperatorError::Refused { status: status.as_u16(), why: message_of(&body) })
     }
 
-    async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, Failure> {
-        let body = self.whole(response).await?;
+    async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, OperatorError> {
+        let body = self.read_body(response).await?;
         serde_json::from_slice(&body)
-            .map_err(|error| self.gone(&format!("its answer is not understood, is it of another version? ({error})")))
+            .map_err(|error| self.no_server(&format!("unexpected answer, is the server of another version? ({error})")))
     }
 
-    async fn whole(&self, response: Response<Incoming>) -> Result<Bytes, Failure> {
-        let whole = tokio::time::timeout(SILENCE, Limited::new(response.into_body(), ANSWER_BYTES).collect()).await;
-        let whole = whole.map_err(|_| self.gone("its answer did not come within a minute"))?;
-        Ok(whole.map_err(|error| self.gone(&with_causes(&*error)))?.to_bytes())
+    async fn read_body(&self, response: Response<Incoming>) -> Result<Bytes, OperatorError> {
+        let whole = tokio::time::timeout(RESPONSE_TIMEOUT, Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect()).await;
+        let whole = whole.map_err(|_| self.no_server("the answer was not complete within a minute"))?;
+        Ok(whole.map_err(|error| self.no_server(&with_causes(&*error)))?.to_bytes())
     }
 
-    fn gone(&self, why: &str) -> Failure {
-        Failure::NoServer { url: self.url.clone(), why: why.to_owned() }
+    fn no_server(&self, why: &str) -> OperatorError {
+        OperatorError::NoServer { url: self.url.clone(), why: why.to_owned() }
     }
 }
 
-impl Stream {
-    /// The next part; `None` at the end; an error, in words, if it broke off.
+impl BodyStream {
+    /// The next part; `None` at the end; an error as text for people if the connection fails.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
         loop {
-            let frame = tokio::time::timeout(SILENCE, self.0.frame()).await.map_err(|_| "nothing more came for a minute".to_owned())?;
+            let frame = tokio::time::timeout(RESPONSE_TIMEOUT, self.0.frame()).await.map_err(|_| "no data for a minute".to_owned())?;
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(with_causes(&error)),
-                // Trailers say nothing here.
+                // Trailers are ignored.
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data() {
                         return Ok(Some(data));
@@ -149,36 +144,36 @@ impl Stream {
     }
 }
 
-/// A refusal in words: plain text, or a message of the protocol.
-fn said(body: &[u8]) -> String {
-    let message = serde_json::from_slice::<Value>(body).ok().and_then(|refused| Some(refused.get("message")?.as_str()?.to_owned()));
+/// The text of an error response: the `message` of a refusal in JSON, or the body as plain text.
+fn message_of(body: &[u8]) -> String {
+    let message = serde_json::from_slice::<Value>(body).ok().and_then(|refusal| Some(refusal.get("message")?.as_str()?.to_owned()));
     message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
 }
 
-fn client(tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
+fn http_client(tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
     Client::builder(TokioExecutor::new()).build(connector)
 }
 
-/// TLS that trusts the roots of this machine, or those of the file in `SSL_CERT_FILE`.
-fn roots() -> Result<ClientConfig, Failure> {
+/// TLS that trusts this machine's root certificates, or those of the file in `SSL_CERT_FILE`.
+fn native_roots() -> Result<ClientConfig, OperatorError> {
     use hyper_rustls::ConfigBuilderExt;
-    let unusable = |why: String| Failure::File(format!("this machine's root certificates cannot be used: {why}"));
+    let unusable = |why: String| OperatorError::File(format!("cannot use this machine's root certificates: {why}"));
     let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
         .map_err(|error| unusable(error.to_string()))?;
     Ok(config.with_native_roots().map_err(|error| unusable(error.to_string()))?.with_no_client_auth())
 }
 
-/// For plain HTTP: the machine's roots are not read.
-fn trusting_nobody() -> Result<ClientConfig, Failure> {
+/// TLS without root certificates, for plain HTTP: the machine's are not read.
+fn no_roots() -> Result<ClientConfig, OperatorError> {
     let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::File(error.to_string()))?;
+        .map_err(|error| OperatorError::File(error.to_string()))?;
     Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// An error with what caused it: the client's own text says only in which step it failed.
+/// An error with its causes: the HTTP client's own text names only the step that failed.
 fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

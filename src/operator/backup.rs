@@ -1,4 +1,4 @@
-//! A copy of a running server's store in a file: complete and checked, or not there.
+//! `driftless backup`: writes a backup of a running server's store to a file. The file appears only when it is complete and checked.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -6,69 +6,72 @@ use std::io::{BufReader, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+use super::admin_client::AdminClient;
+use super::error::OperatorError;
 use super::output::{line, size, utc};
-use super::server::Server;
-use crate::client::Progress;
+use crate::client::ProgressLine;
 use crate::store::{BackupChecker, BackupSummary};
 
-/// Writes a backup.
-pub(super) async fn run(server: &Server, path: &Path, force: bool) -> Result<(), Failure> {
+pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Result<(), OperatorError> {
     if path.exists() && !force {
-        return Err(Failure::file(path, "there is something already; name another file, or replace it with --force"));
+        return Err(OperatorError::file(path, "the file exists; name another one, or replace it with --force"));
     }
-    let beside = beside(path);
-    let summary = match take(server, &beside).await.and_then(|()| checked(&beside)) {
+    let partial = partial_path(path);
+    let summary = match download(server, &partial).await.and_then(|()| check(&partial)) {
         Ok(summary) => summary,
         Err(failure) => {
-            // Half a backup is none.
-            let _ = fs::remove_file(&beside);
+            // An incomplete backup cannot be restored.
+            let _ = fs::remove_file(&partial);
             return Err(failure);
         }
     };
-    fs::rename(&beside, path).and_then(|()| File::open(folder(path))?.sync_all()).map_err(|why| Failure::file(path, why))?;
+    fs::rename(&partial, path).and_then(|()| File::open(parent_folder(path))?.sync_all()).map_err(|why| OperatorError::file(path, why))?;
     let BackupSummary { epoch, made_ms, rows, bytes, .. } = summary;
-    line(&format!("{}: {rows} rows, {}, begun {} UTC, epoch {epoch}; every checksum holds", path.display(), size(bytes), utc(made_ms)))?;
-    line(&format!("a store from it: driftless restore {} --data NEW-FOLDER", path.display()))
+    line(&format!(
+        "{}: {rows} rows, {}, begun {} UTC, epoch {epoch}; all checksums are correct",
+        path.display(),
+        size(bytes),
+        utc(made_ms)
+    ))?;
+    line(&format!("to restore it: driftless restore {} --data NEW-FOLDER", path.display()))
 }
 
-fn beside(path: &Path) -> PathBuf {
+fn partial_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(".part");
     PathBuf::from(name)
 }
 
-/// The folder that a file is in.
-fn folder(path: &Path) -> &Path {
+fn parent_folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-async fn take(server: &Server, path: &Path) -> Result<(), Failure> {
+async fn download(server: &AdminClient, path: &Path) -> Result<(), OperatorError> {
     let mut stream = server.stream("backup").await?;
-    // It holds what every user has: nobody else on this machine may read it.
+    // The file holds the data of all users: no other account on this machine may read it.
     let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|why| Failure::file(path, why))?;
-    let (progress, mut bytes) = (Progress::start(), 0);
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|why| OperatorError::file(path, why))?;
+    let (progress, mut bytes) = (ProgressLine::start(), 0);
     loop {
         let next = stream.next().await.map_err(|why| {
-            Failure::File(format!(
-                "the server broke the copy off after {}: {why}; its log says why: it stops, its store fails, or writes come faster than they \
-                 are copied; nothing was kept, try again",
+            OperatorError::File(format!(
+                "the server ended the backup after {}: {why}; see the server's log: it shuts down, its store fails, or the backup is slower than \
+                 the writes; the incomplete file was deleted, try again",
                 size(bytes)
             ))
         });
         let Some(part) = next? else { break };
-        file.write_all(&part).map_err(|why| Failure::file(path, why))?;
+        file.write_all(&part).map_err(|why| OperatorError::file(path, why))?;
         bytes += part.len() as u64;
         progress.show(&format!("copied {}", size(bytes)));
     }
-    file.sync_all().map_err(|why| Failure::file(path, why))?;
+    file.sync_all().map_err(|why| OperatorError::file(path, why))?;
     progress.end(&format!("copied {}, checking it", size(bytes)));
     Ok(())
 }
 
-/// Reads it back: what was written is what can be restored.
-fn checked(path: &Path) -> Result<BackupSummary, Failure> {
-    let file = File::open(path).map_err(|why| Failure::file(path, why))?;
-    BackupChecker::begin(BufReader::new(file)).and_then(BackupChecker::check).map_err(|damage| Failure::file(path, damage))
+/// Reads the file back and checks it as a restore does.
+fn check(path: &Path) -> Result<BackupSummary, OperatorError> {
+    let file = File::open(path).map_err(|why| OperatorError::file(path, why))?;
+    BackupChecker::begin(BufReader::new(file)).and_then(BackupChecker::check).map_err(|damage| OperatorError::file(path, damage))
 }

@@ -1,32 +1,33 @@
-//! What differs between two versions of a dataset.
+//! `driftless compare`: prints the records that differ between two versions of a dataset.
 
 use driftless_protocol::{DatasetName, Record};
 use serde::Deserialize;
 
-use super::Failure;
-use super::history::{of, shown};
+use super::admin_client::AdminClient;
+use super::error::OperatorError;
+use super::history::{dataset_path, record_line};
 use super::output::line;
-use super::server::Server;
 use crate::client::{count, note};
 
 #[derive(Deserialize)]
-struct Differences {
-    differences: Vec<Difference>,
+struct CompareResponse {
+    differences: Vec<RecordDifference>,
 }
 
 #[derive(Deserialize)]
-struct Difference {
+struct RecordDifference {
     before: Option<Record>,
     after: Option<Record>,
 }
 
-/// Prints each record that differs: as it was after a minus, as it is after a plus.
-pub(super) async fn run(server: &Server, identity: &str, dataset: &DatasetName, first: u64, second: u64) -> Result<(), Failure> {
-    let Differences { differences } = server.get(&format!("{}/compare?first={first}&second={second}", of(identity, dataset))).await?;
-    for Difference { before, after } in &differences {
+/// Prints each record in the first version after a minus, in the second after a plus.
+pub(super) async fn run(server: &AdminClient, identity: &str, dataset: &DatasetName, first: u64, second: u64) -> Result<(), OperatorError> {
+    let CompareResponse { differences } =
+        server.get(&format!("{}/compare?first={first}&second={second}", dataset_path(identity, dataset))).await?;
+    for RecordDifference { before, after } in &differences {
         for (sign, record) in [("-", before), ("+", after)] {
             if let Some(record) = record {
-                line(&format!("{sign} {}", shown(record)))?;
+                line(&format!("{sign} {}", record_line(record)))?;
             }
         }
     }

@@ -1,43 +1,43 @@
-//! An identity's devices: which there are, how they are woken, why one was not; and to revoke one.
+//! The commands about an identity's devices and their pushes.
 
 use serde::Deserialize;
 
-use super::Failure;
+use super::admin_client::{AdminClient, percent_encoded};
+use super::error::OperatorError;
 use super::output::{line, utc as when};
-use super::server::{Server, part};
 use crate::client::printable;
 
 #[derive(Deserialize)]
-struct Devices {
-    devices: Vec<Device>,
+struct DevicesResponse {
+    devices: Vec<DeviceEntry>,
 }
 
 #[derive(Deserialize)]
-struct Device {
+struct DeviceEntry {
     device: String,
     first_seen_ms: u64,
     revoked_ms: Option<u64>,
-    push: Option<Push>,
-    now: Now,
+    push: Option<RegistrationInfo>,
+    now: WakeInfo,
 }
 
 #[derive(Deserialize)]
-struct Push {
+struct RegistrationInfo {
     provider: String,
     app: String,
     seen_ms: u64,
     registered_ms: u64,
-    dead: Option<Dead>,
+    dead: Option<DeadTokenInfo>,
 }
 
 #[derive(Deserialize)]
-struct Dead {
+struct DeadTokenInfo {
     at_ms: u64,
     reason: String,
 }
 
 #[derive(Deserialize)]
-struct Now {
+struct WakeInfo {
     state: String,
     why: Option<String>,
     until_ms: Option<u64>,
@@ -46,13 +46,13 @@ struct Now {
 }
 
 #[derive(Deserialize)]
-struct Log {
-    device: Device,
-    log: Vec<Entry>,
+struct PushLogResponse {
+    device: DeviceEntry,
+    log: Vec<PushLogEntry>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct PushLogEntry {
     first_ms: u64,
     at_ms: u64,
     count: u64,
@@ -63,7 +63,7 @@ struct Entry {
 }
 
 #[derive(Deserialize)]
-struct Tried {
+struct TestWakeResponse {
     provider: String,
     app: String,
     outcome: String,
@@ -72,13 +72,13 @@ struct Tried {
 }
 
 #[derive(Deserialize)]
-struct Halted {
+struct StoppedAppsResponse {
     #[serde(alias = "resumed")]
-    stopped: Vec<App>,
+    stopped: Vec<StoppedAppEntry>,
 }
 
 #[derive(Deserialize)]
-struct App {
+struct StoppedAppEntry {
     pool: String,
     provider: String,
     app: String,
@@ -86,35 +86,35 @@ struct App {
     since_ms: u64,
 }
 
-/// Lists the devices of an identity.
-pub(super) async fn list(server: &Server, identity: &str) -> Result<(), Failure> {
-    let found: Devices = server.get(&format!("identities/{}/devices", part(identity))).await?;
-    for device in &found.devices {
-        line(&format!("{}   since {}{}", printable(&device.device), when(device.first_seen_ms), state(device)))?;
+pub(super) async fn list(server: &AdminClient, identity: &str) -> Result<(), OperatorError> {
+    let response: DevicesResponse = server.get(&format!("identities/{}/devices", percent_encoded(identity))).await?;
+    for device in &response.devices {
+        line(&format!("{}   since {}{}", printable(&device.device), when(device.first_seen_ms), device_state(device)))?;
     }
     Ok(())
 }
 
-fn state(device: &Device) -> String {
+fn device_state(device: &DeviceEntry) -> String {
     let revoked = device.revoked_ms.map(|at_ms| format!("   revoked {}", when(at_ms))).unwrap_or_default();
     let push = match &device.push {
         None => "   no push".to_owned(),
-        Some(Push { dead: Some(Dead { at_ms, reason }), provider, .. }) => {
+        Some(RegistrationInfo { dead: Some(DeadTokenInfo { at_ms, reason }), provider, .. }) => {
             format!("   {provider}, token dead since {}: {}", when(*at_ms), printable(reason))
         }
-        Some(Push { provider, app, seen_ms, .. }) => format!("   {provider} {}, last seen {}", printable(app), when(*seen_ms)),
+        Some(RegistrationInfo { provider, app, seen_ms, .. }) => format!("   {provider} {}, last seen {}", printable(app), when(*seen_ms)),
     };
     format!("{push}{revoked}")
 }
 
-/// Shows why a device was woken, or was not.
-pub(super) async fn log(server: &Server, identity: &str, device: &str) -> Result<(), Failure> {
-    let Log { device, log } = server.get(&format!("identities/{}/devices/{}/push", part(identity), part(device))).await?;
-    line(&format!("{}{}", printable(&device.device), state(&device)))?;
+/// Prints the delivery log of a device.
+pub(super) async fn log(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
+    let PushLogResponse { device, log } =
+        server.get(&format!("identities/{}/devices/{}/push", percent_encoded(identity), percent_encoded(device))).await?;
+    line(&format!("{}{}", printable(&device.device), device_state(&device)))?;
     if let Some(push) = &device.push {
         line(&format!("registered {}", when(push.registered_ms)))?;
     }
-    line(&format!("now: {}\n", now(&device.now)))?;
+    line(&format!("now: {}\n", wake_state(&device.now)))?;
     for entry in &log {
         let about = match (&entry.dataset, entry.version) {
             (Some(dataset), Some(version)) => format!("{} version {version}", printable(dataset)),
@@ -126,8 +126,8 @@ pub(super) async fn log(server: &Server, identity: &str, device: &str) -> Result
     Ok(())
 }
 
-fn now(now: &Now) -> String {
-    let Now { state, why, until_ms, dataset, version } = now;
+fn wake_state(now: &WakeInfo) -> String {
+    let WakeInfo { state, why, until_ms, dataset, version } = now;
     let why = why.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
     let until = until_ms.map(|at_ms| format!(", until {}", when(at_ms))).unwrap_or_default();
     let about = match (dataset, version) {
@@ -137,42 +137,42 @@ fn now(now: &Now) -> String {
     format!("{state}{why}{until}{about}")
 }
 
-/// Wakes a device, and says what its gateway said.
-pub(super) async fn test(server: &Server, identity: &str, device: &str, shown: bool) -> Result<(), Failure> {
-    let path = format!("identities/{}/devices/{}/push/test", part(identity), part(device));
-    let Tried { provider, app, outcome, detail, took_ms } = server.post(&path, &serde_json::json!({ "shown": shown })).await?;
-    let said = format!("{provider} {}: {outcome} {} in {took_ms} ms", printable(&app), printable(&detail));
-    if outcome == "accepted" { line(&said) } else { Err(Failure::Input(format!("the device was not woken; {said}"))) }
+/// Wakes a device, and prints the answer of its push gateway.
+pub(super) async fn test(server: &AdminClient, identity: &str, device: &str, shown: bool) -> Result<(), OperatorError> {
+    let path = format!("identities/{}/devices/{}/push/test", percent_encoded(identity), percent_encoded(device));
+    let TestWakeResponse { provider, app, outcome, detail, took_ms } = server.post(&path, &serde_json::json!({ "shown": shown })).await?;
+    let answer = format!("{provider} {}: {outcome} {} in {took_ms} ms", printable(&app), printable(&detail));
+    if outcome == "accepted" { line(&answer) } else { Err(OperatorError::Input(format!("the device was not woken; {answer}"))) }
 }
 
-/// Says which apps are stopped.
-pub(super) async fn status(server: &Server) -> Result<(), Failure> {
-    let Halted { stopped } = server.get("push").await?;
+/// Prints the stopped apps.
+pub(super) async fn status(server: &AdminClient) -> Result<(), OperatorError> {
+    let StoppedAppsResponse { stopped } = server.get("push").await?;
     if stopped.is_empty() {
-        return line("wakes of all apps go out");
+        return line("no app is stopped");
     }
     stopped.iter().try_for_each(stopped_line)?;
-    line("mend the credential or the topic, then send SIGHUP to the server, or run: driftless push resume")
+    line("correct the credential or the topic, then send SIGHUP to the server, or run: driftless push resume")
 }
 
-/// Lets stopped apps go on.
-pub(super) async fn resume(server: &Server) -> Result<(), Failure> {
-    let Halted { stopped } = server.post("push/resume", &serde_json::json!({})).await?;
+/// Resumes pushes to stopped apps.
+pub(super) async fn resume(server: &AdminClient) -> Result<(), OperatorError> {
+    let StoppedAppsResponse { stopped } = server.post("push/resume", &serde_json::json!({})).await?;
     stopped.iter().try_for_each(stopped_line)?;
-    line(if stopped.is_empty() { "nothing was stopped" } else { "these go on" })
+    line(if stopped.is_empty() { "no app was stopped" } else { "resumed" })
 }
 
-fn stopped_line(app: &App) -> Result<(), Failure> {
-    let App { pool, provider, app, why, since_ms } = app;
+fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
+    let StoppedAppEntry { pool, provider, app, why, since_ms } = app;
     line(&format!("{} {provider} {}   stopped since {}: {}", printable(pool), printable(app), when(*since_ms), printable(why)))
 }
 
-/// Revokes a device, or lets it in again.
-pub(super) async fn revoke(server: &Server, identity: &str, device: &str, what: &str) -> Result<(), Failure> {
-    let path = format!("identities/{}/devices/{}/{what}", part(identity), part(device));
+/// Revokes a device, or allows a revoked one again. `action` is the last segment of the path.
+pub(super) async fn set_access(server: &AdminClient, identity: &str, device: &str, action: &str) -> Result<(), OperatorError> {
+    let path = format!("identities/{}/devices/{}/{action}", percent_encoded(identity), percent_encoded(device));
     let _: serde_json::Value = server.post(&path, &serde_json::json!({})).await?;
-    line(match what {
-        "revoke" => "revoked: its session is closed, its push token is forgotten, and it comes in no more",
-        _ => "it may come in again",
+    line(match action {
+        "revoke" => "revoked: its session is closed, its push token is deleted, and the server no longer accepts it",
+        _ => "allowed: the server accepts the device again",
     })
 }

@@ -1,70 +1,59 @@
-//! Why a command did not do what it was asked, and what to do about it.
+//! Why an operator's command failed, with a hint on what to do, and the exit code.
 
 use std::fmt;
 use std::path::Path;
 
 use crate::client::printable;
 
-/// The end of a command that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// An argument is not what it must be, or does not say enough; nothing was done.
+pub enum OperatorError {
+    /// An argument is invalid or missing; nothing was done.
     Input(String),
-    /// A file.
+    /// A file could not be read or written, or its contents are invalid.
     File(String),
-    /// The server cannot be reached, or does not answer as one.
-    NoServer {
-        /// Where it should be.
-        url: String,
-        /// Why.
-        why: String,
-    },
-    /// The server did not do it.
-    Refused {
-        /// The HTTP status.
-        status: u16,
-        /// Why, in its words.
-        why: String,
-    },
-    /// Nobody reads stdout any more.
-    NobodyReads,
+    /// The server could not be reached, or its answer was not understood.
+    NoServer { url: String, why: String },
+    /// The server answered with an HTTP error status; `why` is its text.
+    Refused { status: u16, why: String },
+    /// The reader of stdout has closed the pipe.
+    OutputClosed,
 }
 
-impl Failure {
-    pub(super) fn file(path: &Path, why: impl fmt::Display) -> Failure {
-        Failure::File(format!("{}: {why}", path.display()))
+impl OperatorError {
+    pub(super) fn file(path: &Path, why: impl fmt::Display) -> OperatorError {
+        OperatorError::File(format!("{}: {why}", path.display()))
     }
 
-    /// The exit code of the process: 1 a file or what was read from it, 2 bad input, 3 refused, 5 no server.
+    /// The exit code of the process: 0 if stdout was closed, 1 file error, 2 invalid argument, 3 refused by the server, 5 server not reached.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Failure::NobodyReads => 0,
-            Failure::File(_) => 1,
-            Failure::Input(_) => 2,
-            Failure::Refused { .. } => 3,
-            Failure::NoServer { .. } => 5,
+            OperatorError::OutputClosed => 0,
+            OperatorError::File(_) => 1,
+            OperatorError::Input(_) => 2,
+            OperatorError::Refused { .. } => 3,
+            OperatorError::NoServer { .. } => 5,
         }
     }
 }
 
-impl fmt::Display for Failure {
+impl fmt::Display for OperatorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Input(why) | Failure::File(why) => f.write_str(why),
-            Failure::NoServer { url, why } => {
-                write!(f, "{url}: {}\nis the server running there? name another place with --url or DRIFTLESS_URL", printable(why))
+            OperatorError::Input(why) | OperatorError::File(why) => f.write_str(why),
+            OperatorError::NoServer { url, why } => {
+                write!(f, "{url}: {}\nis the server running there? give another address with --url or DRIFTLESS_URL", printable(why))
             }
-            Failure::Refused { status, why } => {
+            OperatorError::Refused { status, why } => {
                 write!(f, "{}", printable(why))?;
                 match status {
                     401 => f.write_str("\ngive the server's admin.key with --key or DRIFTLESS_ADMIN_KEY"),
-                    503 => f.write_str("\nits store is busy or failing; see its log, and try again in a moment"),
+                    503 => f.write_str("\nthe server's store is busy or failing; see its log, and try again in a moment"),
                     _ => Ok(()),
                 }
             }
-            Failure::NobodyReads => f.write_str("nobody reads the output"),
+            OperatorError::OutputClosed => f.write_str("stdout was closed"),
         }
     }
 }
 
-impl std::error::Error for Failure {}
+impl std::error::Error for OperatorError {}

@@ -1,26 +1,27 @@
-//! An identity becomes part of another one.
+//! `driftless merge-identities`.
 
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Failure;
+use super::admin_client::{AdminClient, percent_encoded};
+use super::error::OperatorError;
 use super::output::line;
-use super::server::{Server, part};
 use crate::client::count;
 
 #[derive(Deserialize)]
-struct Merged {
+struct MergeResponse {
     datasets: usize,
     finished: bool,
 }
 
-/// Merges one identity into another.
-pub(super) async fn run(server: &Server, from: &str, into: &str) -> Result<(), Failure> {
-    let merged: Merged = server.post(&format!("identities/{}/merge", part(from)), &json!({ "into": into })).await?;
+pub(super) async fn run(server: &AdminClient, from: &str, into: &str) -> Result<(), OperatorError> {
+    let merged: MergeResponse = server.post(&format!("identities/{}/merge", percent_encoded(from)), &json!({ "into": into })).await?;
     let datasets = count(merged.datasets, "dataset");
-    line(&format!("{from} was merged into {into}: its logins and devices lead there, {datasets} went over"))?;
+    line(&format!("{from} was merged into {into}: its logins and devices lead there, {datasets} merged"))?;
     if !merged.finished {
-        line("the server is still moving some of them; nothing more is to be done")?;
+        line("the server still merges some of them in the background")?;
     }
-    line("where both had a record of the same key, the one that was not taken is in the dataset's history (export-identity: not_taken)")
+    line(
+        "if both identities had a record of the same key, the record that was not taken is in the dataset's history (export-identity: not_taken)",
+    )
 }

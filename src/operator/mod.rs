@@ -1,315 +1,283 @@
-//! The operator's commands: they speak to a running server over `/admin/api`, with the operator key. Only `restore` works on a folder.
+//! The operator's commands. They call a running server's `/admin/api` with the operator key; only `restore` works on a folder.
 //!
-//! What was asked for goes to stdout, how it goes to stderr. Times are in UTC. Nothing in a key, a value or a name reaches the terminal as a
-//! control character.
+//! Results go to stdout, progress and hints to stderr. Times are in UTC. Keys, values and names are printed without control characters.
 
+mod admin_client;
 mod backup;
 mod compare;
 mod devices;
 mod erase;
+mod error;
 mod export;
-mod failure;
 mod history;
 mod identities;
+mod identity_args;
 mod merge;
 mod output;
 mod restore;
-mod server;
-mod who;
 
 use std::path::PathBuf;
 
 use driftless_protocol::{DatasetName, DeviceId};
 
-pub use failure::Failure;
+pub use error::OperatorError;
 pub use restore::restore;
 
-use server::Target;
-use who::Who;
+use admin_client::ServerArgs;
+use identity_args::{DEFAULT_POOL, IdentityArgs};
 
-/// What an operator can do from the command line.
 #[derive(clap::Subcommand)]
-pub enum Command {
-    /// Makes a consistent copy of a running server's store.
+pub enum OperatorCommand {
+    /// Writes a consistent backup of a running server's store to a file.
     Backup {
-        /// Where to.
+        /// The file to write
         file: PathBuf,
-        /// Replace a file that is there.
+        /// Replace the file if it exists
         #[arg(long)]
         force: bool,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Lists what changed in a dataset, by which device, when: the newest first.
+    /// Lists the versions of a dataset, newest first: when, which device, which keys.
     History {
-        /// Which dataset.
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// How many versions, at most 1000.
+        identity: IdentityArgs,
+        /// How many versions, at most 1000
         #[arg(long, default_value_t = 20)]
         limit: u64,
-        /// Only versions below this one.
+        /// Only versions below this one
         #[arg(long, value_name = "VERSION")]
         below: Option<u64>,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Shows a dataset as it was at a version.
+    /// Prints the records of a dataset at a version.
     Show {
-        /// Which dataset.
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// As of which version.
+        /// The version
         version: u64,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Shows what differs between two versions of a dataset.
+    /// Prints the records that differ between two versions of a dataset.
     Compare {
-        /// Which dataset.
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// From this version ...
+        /// The version to compare from
         first: u64,
-        /// ... to this one.
+        /// The version to compare to
         second: u64,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Restores a dataset to a version: as a new version, which reaches all devices like any write.
+    /// Restores a dataset to a version, by writing a new version that all devices receive like any write.
     RestoreVersion {
-        /// Which dataset.
+        /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// To which version.
+        /// The version to restore
         version: u64,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Finds the identities that the logins of a person lead to.
+    /// Finds the identities that a person's logins lead to.
     Identities {
-        /// The person: the `sub` of their tokens.
+        /// The person's login: the `sub` of their tokens
         #[arg(long)]
         subject: String,
-        /// Their pool.
-        #[arg(long, default_value = who::POOL)]
+        /// The pool of that login
+        #[arg(long, default_value = DEFAULT_POOL)]
         pool: String,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Writes all that belongs to an identity as one JSON document.
+    /// Writes everything that belongs to an identity as one JSON document.
     ExportIdentity {
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Where to; without it: stdout.
+        identity: IdentityArgs,
+        /// The file to write, which must not exist; without it stdout
         #[arg(long, short, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Erases an identity and all that it owns, for good.
+    /// Erases an identity and everything that it owns, for good.
     EraseIdentity {
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Do it; without this it is only said what would be erased.
+        identity: IdentityArgs,
+        /// Erase; without it the command only prints what would be erased
         #[arg(long)]
         yes: bool,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Lets another login of its pool lead to an identity.
+    /// Links another login of the pool to an identity.
     LinkLogin {
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// The login's issuer: the `iss` of its tokens.
+        identity: IdentityArgs,
+        /// The login's issuer: the `iss` of its tokens
         #[arg(long)]
         issuer: String,
-        /// The login's subject: the `sub` of its tokens.
+        /// The login's subject: the `sub` of its tokens
         #[arg(long, value_name = "SUBJECT")]
         login: String,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Lists the devices of an identity, and how they are woken.
+    /// Lists the devices of an identity with their push registrations.
     Devices {
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Revokes a device: its session ends, its push token is forgotten, and it comes in no more.
+    /// Revokes a device: the server ends its session, deletes its push token, and no longer accepts it.
     RevokeDevice {
-        /// Which.
+        /// The device's id
         #[arg(long, value_parser = DeviceId::new)]
         device: DeviceId,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Lets a revoked device in again.
+    /// Allows a revoked device again.
     AllowDevice {
-        /// Which.
+        /// The device's id
         #[arg(long, value_parser = DeviceId::new)]
         device: DeviceId,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Why did this phone not wake? Its log, a wake to try it out, apps that are stopped.
+    /// Finds out why a device was not woken: its delivery log, a test wake, stopped apps.
     #[command(subcommand)]
-    Push(Push),
-    /// Merges an identity into another one: its datasets, devices and logins go over.
+    Push(PushCommand),
+    /// Merges an identity, with its datasets, devices and logins, into another one.
     MergeIdentities {
-        /// The one that goes, `region:uuid`.
+        /// The identity that is merged and ceases to exist, `region:uuid`
         from: String,
-        /// The one that stays, `region:uuid`.
+        /// The identity that it is merged into, `region:uuid`
         into: String,
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
 }
 
-/// What can be asked about pushes.
 #[derive(clap::Subcommand)]
-pub enum Push {
-    /// Shows each wake of a device with what became of it, or why none was sent; the newest first.
+pub enum PushCommand {
+    /// Prints the delivery log of a device, newest first: each wake with its outcome, or why none was sent.
     Log {
-        /// Which device.
+        /// The device's id
         #[arg(long, value_parser = DeviceId::new)]
         device: DeviceId,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Wakes a device now, and prints what its gateway said.
+    /// Wakes a device now, and prints the push gateway's answer.
     Test {
-        /// Which device.
+        /// The device's id
         #[arg(long, value_parser = DeviceId::new)]
         device: DeviceId,
-        /// A wake that is shown to the user.
+        /// Send a push that is shown to the user
         #[arg(long)]
         shown: bool,
-        /// Whose.
         #[command(flatten)]
-        who: Who,
-        /// Of which server.
+        identity: IdentityArgs,
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Says which apps are stopped because their gateway refuses them.
+    /// Lists the apps that are stopped because their push gateway refused them.
     Status {
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
-    /// Lets stopped apps go on, after their topic or credential was mended at the provider.
+    /// Resumes stopped apps, after their topic or credential was corrected.
     Resume {
-        /// Of which server.
         #[command(flatten)]
-        target: Target,
+        server: ServerArgs,
     },
 }
 
-/// Runs a command. `development_key` is taken if no other key is given.
-pub async fn run(command: Command, development_key: &str) -> Result<(), Failure> {
-    match act(command, development_key).await {
-        // Whoever read our output has seen enough, as `head` does.
-        Err(Failure::NobodyReads) => Ok(()),
+/// Runs a command. `development_key` is the operator key if neither an argument nor the environment names one.
+pub async fn run(command: OperatorCommand, development_key: &str) -> Result<(), OperatorError> {
+    match execute(command, development_key).await {
+        // The reader of stdout has read enough, as `head` does.
+        Err(OperatorError::OutputClosed) => Ok(()),
         other => other,
     }
 }
 
-async fn act(command: Command, development_key: &str) -> Result<(), Failure> {
-    let server = |target: Target| target.server(development_key);
+async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), OperatorError> {
+    let client = |args: ServerArgs| args.client(development_key);
     match command {
-        Command::Backup { file, force, target } => backup::run(&server(target)?, &file, force).await,
-        Command::History { dataset, who, limit, below, target } => {
-            let server = server(target)?;
-            history::list(&server, &who.identity(&server).await?, &dataset, below, limit).await
+        OperatorCommand::Backup { file, force, server } => backup::run(&client(server)?, &file, force).await,
+        OperatorCommand::History { dataset, identity, limit, below, server } => {
+            let client = client(server)?;
+            history::list(&client, &identity.resolve(&client).await?, &dataset, below, limit).await
         }
-        Command::Show { dataset, version, who, target } => {
-            let server = server(target)?;
-            history::show(&server, &who.identity(&server).await?, &dataset, version).await
+        OperatorCommand::Show { dataset, version, identity, server } => {
+            let client = client(server)?;
+            history::show(&client, &identity.resolve(&client).await?, &dataset, version).await
         }
-        Command::Compare { dataset, first, second, who, target } => {
-            let server = server(target)?;
-            compare::run(&server, &who.identity(&server).await?, &dataset, first, second).await
+        OperatorCommand::Compare { dataset, first, second, identity, server } => {
+            let client = client(server)?;
+            compare::run(&client, &identity.resolve(&client).await?, &dataset, first, second).await
         }
-        Command::RestoreVersion { dataset, version, who, target } => {
-            let server = server(target)?;
-            history::restore(&server, &who.identity(&server).await?, &dataset, version).await
+        OperatorCommand::RestoreVersion { dataset, version, identity, server } => {
+            let client = client(server)?;
+            history::restore(&client, &identity.resolve(&client).await?, &dataset, version).await
         }
-        Command::Identities { subject, pool, target } => identities::find(&server(target)?, &pool, &subject).await,
-        Command::ExportIdentity { who, out, target } => {
-            let server = server(target)?;
-            export::run(&server, &who.identity(&server).await?, out.as_deref()).await
+        OperatorCommand::Identities { subject, pool, server } => identities::find(&client(server)?, &pool, &subject).await,
+        OperatorCommand::ExportIdentity { identity, out, server } => {
+            let client = client(server)?;
+            export::run(&client, &identity.resolve(&client).await?, out.as_deref()).await
         }
-        Command::EraseIdentity { who, yes, target } => {
-            let server = server(target)?;
-            erase::run(&server, &who.identity(&server).await?, yes).await
+        OperatorCommand::EraseIdentity { identity, yes, server } => {
+            let client = client(server)?;
+            erase::run(&client, &identity.resolve(&client).await?, yes).await
         }
-        Command::LinkLogin { who, issuer, login, target } => {
-            let server = server(target)?;
-            identities::link(&server, &who.identity(&server).await?, &issuer, &login).await
+        OperatorCommand::LinkLogin { identity, issuer, login, server } => {
+            let client = client(server)?;
+            identities::link(&client, &identity.resolve(&client).await?, &issuer, &login).await
         }
-        Command::Devices { who, target } => {
-            let server = server(target)?;
-            devices::list(&server, &who.identity(&server).await?).await
+        OperatorCommand::Devices { identity, server } => {
+            let client = client(server)?;
+            devices::list(&client, &identity.resolve(&client).await?).await
         }
-        Command::RevokeDevice { device, who, target } => {
-            let server = server(target)?;
-            devices::revoke(&server, &who.identity(&server).await?, device.as_str(), "revoke").await
+        OperatorCommand::RevokeDevice { device, identity, server } => {
+            let client = client(server)?;
+            devices::set_access(&client, &identity.resolve(&client).await?, device.as_str(), "revoke").await
         }
-        Command::AllowDevice { device, who, target } => {
-            let server = server(target)?;
-            devices::revoke(&server, &who.identity(&server).await?, device.as_str(), "allow").await
+        OperatorCommand::AllowDevice { device, identity, server } => {
+            let client = client(server)?;
+            devices::set_access(&client, &identity.resolve(&client).await?, device.as_str(), "allow").await
         }
-        Command::Push(Push::Log { device, who, target }) => {
-            let server = server(target)?;
-            devices::log(&server, &who.identity(&server).await?, device.as_str()).await
+        OperatorCommand::Push(PushCommand::Log { device, identity, server }) => {
+            let client = client(server)?;
+            devices::log(&client, &identity.resolve(&client).await?, device.as_str()).await
         }
-        Command::Push(Push::Test { device, shown, who, target }) => {
-            let server = server(target)?;
-            devices::test(&server, &who.identity(&server).await?, device.as_str(), shown).await
+        OperatorCommand::Push(PushCommand::Test { device, shown, identity, server }) => {
+            let client = client(server)?;
+            devices::test(&client, &identity.resolve(&client).await?, device.as_str(), shown).await
         }
-        Command::Push(Push::Status { target }) => devices::status(&server(target)?).await,
-        Command::Push(Push::Resume { target }) => devices::resume(&server(target)?).await,
-        Command::MergeIdentities { from, into, target } => merge::run(&server(target)?, &from, &into).await,
+        OperatorCommand::Push(PushCommand::Status { server }) => devices::status(&client(server)?).await,
+        OperatorCommand::Push(PushCommand::Resume { server }) => devices::resume(&client(server)?).await,
+        OperatorCommand::MergeIdentities { from, into, server } => merge::run(&client(server)?, &from, &into).await,
     }
 }

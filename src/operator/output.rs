@@ -1,27 +1,27 @@
-//! What is printed: lines, tables, times, sizes.
+//! Prints results to stdout: lines, tables, times, sizes.
 
 use std::io::{self, ErrorKind, Write};
 
-use super::Failure;
+use super::error::OperatorError;
 use crate::client::printable;
 
 const MIB: u64 = 1024 * 1024;
 
 /// Prints a line of the result.
-pub(super) fn line(line: &str) -> Result<(), Failure> {
+pub(super) fn line(line: &str) -> Result<(), OperatorError> {
     text(format!("{line}\n").as_bytes())
 }
 
-/// Prints a part of the result as it is.
-pub(super) fn text(text: &[u8]) -> Result<(), Failure> {
+/// Prints bytes of the result unchanged.
+pub(super) fn text(text: &[u8]) -> Result<(), OperatorError> {
     let mut out = io::stdout().lock();
     out.write_all(text).and_then(|()| out.flush()).map_err(|why| match why.kind() {
-        ErrorKind::BrokenPipe => Failure::NobodyReads,
-        _ => Failure::File(format!("cannot write to stdout: {why}")),
+        ErrorKind::BrokenPipe => OperatorError::OutputClosed,
+        _ => OperatorError::File(format!("cannot write to stdout: {why}")),
     })
 }
 
-/// Lines of cells under each other; the first row is the heading. The last column is as wide as it comes.
+/// Aligns cells in columns; the first row is the heading. The last column is not padded.
 pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     let rows: Vec<[String; N]> = rows.iter().map(|row| row.each_ref().map(|cell| printable(cell))).collect();
     let width = |at: usize| rows.iter().map(|row| row[at].chars().count()).max().unwrap_or(0);
@@ -51,7 +51,7 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// Bytes in the unit that a person would use.
+/// A number of bytes in a readable unit.
 pub(super) fn size(bytes: u64) -> String {
     match bytes {
         0..1024 => format!("{bytes} bytes"),
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_those_of_the_calendar() {
+    fn times_are_calendar_dates() {
         for (s, text) in [
             (0, "1970-01-01 00:00:00"),
             (951_782_399, "2000-02-28 23:59:59"),
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_stand_under_each_other_and_nothing_moves_the_cursor() {
+    fn columns_are_aligned_and_control_characters_escaped() {
         let rows = [["version", "keys"].map(str::to_owned), ["7", "a\x1b[2J"].map(str::to_owned)];
         assert_eq!(table(&rows), "version  keys\n7        a\\u001b[2J");
         assert_eq!([size(7), size(1536), size(3 * MIB)], ["7 bytes", "1.5 KiB", "3.0 MiB"]);

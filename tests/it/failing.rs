@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use driftless_client::{Device, WriteOutcome, Settings, TokenSource};
+use driftless_client::{Device, Settings, TokenSource, WriteOutcome};
 use driftless_protocol::{DeviceId, RefusalCode};
 use tempfile::TempDir;
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use driftless_client::{Device, Event, Events, WriteOutcome, Settings, TokenSource};
+use driftless_client::{Device, Event, Events, Settings, TokenSource, WriteOutcome};
 use driftless_protocol::{ClientMessage, Content, DeviceId, ServerMessage, Value};
 use tempfile::TempDir;
 
@@ -100,7 +100,10 @@ async fn a_restored_server_gets_back_what_its_devices_have_and_nothing_that_was_
     let event = until(&mut phone_events, "the restore", |event| matches!(event, Event::StoreRestored { .. })).await;
     // new, count, and the removals of removed and comes-and-goes; changed is named by the write that was not sent yet.
     assert_eq!(event, Event::StoreRestored { dataset: name("d"), shared: Some(6), reoffered: 4 });
-    assert!(matches!(soon("the unsent write", unsent).await.unwrap(), Ok(WriteOutcome::Written { .. })), "applied, and no conflict with itself");
+    assert!(
+        matches!(soon("the unsent write", unsent).await.unwrap(), Ok(WriteOutcome::Written { .. })),
+        "applied, and no conflict with itself"
+    );
     let last = write(&phone, "put end 1").await;
     reaches(&phone, &mut phone_events, last).await;
     let expected: Vec<(String, Value)> = [("changed", 3), ("count", 6), ("end", 1), ("kept", 1), ("new", 1), ("offline", 1)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use driftless_client::{Device, Event, Events, WriteOutcome, Settings, TokenSource};
+use driftless_client::{Device, Event, Events, Settings, TokenSource, WriteOutcome};
 use driftless_protocol::{Codec, DatasetName, DeviceId, Key};
 use tokio::sync::watch;
 

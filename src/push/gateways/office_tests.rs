@@ -253,7 +253,7 @@ async fn what_cannot_be_sent_to_is_not_registered() {
     assert_eq!(check(good.clone(), "web"), Ok(()));
     assert!(check(good.clone(), "other").is_err());
     assert!(check(receiver.subscription("https://10.0.0.1/1"), "web").is_err_and(|why| why.contains("public")));
-    let off = Subscription { p256dh: format!("BA{}", "A".repeat(85)), ..good };
+    let off = WebPushSubscription { p256dh: format!("BA{}", "A".repeat(85)), ..good };
     assert!(check(off, "web").is_err_and(|why| why.contains("curve")));
     assert!(office.check(&phone(), "web").is_err());
     assert!(office.knows(Provider::Webpush, "web") && !office.knows(Provider::Fcm, "web"));

@@ -42,7 +42,7 @@ async fn a_backup_of_a_busy_server_becomes_a_server() {
     .await;
     let acknowledged = *known.lock().unwrap();
     let said = commanded(&server.url(), &["backup", file.to_str().unwrap()]).await;
-    assert!(said.contains("every checksum holds") && said.contains("driftless restore"), "{said}");
+    assert!(said.contains("all checksums are correct") && said.contains("driftless restore"), "{said}");
     is_over.store(1, Ordering::SeqCst);
     soon("the writer's end", writer).await.unwrap();
 

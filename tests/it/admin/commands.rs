@@ -49,7 +49,7 @@ async fn accounts_are_found_exported_linked_merged_and_erased() {
     let found = commanded(&url, &["identities", "--subject", "user"]).await;
     assert!(found.contains(&into) && found.contains("driftless-dev") && found.contains("notes"), "{found}");
     let merged = commanded(&url, &["merge-identities", &from, &into]).await;
-    assert!(merged.contains("1 dataset went over"), "{merged}");
+    assert!(merged.contains("1 dataset merged"), "{merged}");
     let found = commanded(&url, &["identities", "--subject", "guest"]).await;
     assert!(found.contains(&into) && found.contains(&format!("{from} was merged into it")) && found.contains("drafts"), "{found}");
     let linked = commanded(&url, &["link-login", &into, "--issuer", "https://accounts.test", "--login", "u-1"]).await;

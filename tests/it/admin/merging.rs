@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
-use driftless_client::{Device, WriteOutcome, Settings, TokenSource};
+use driftless_client::{Device, Settings, TokenSource, WriteOutcome};
 use driftless_protocol::{CloseCode, DeviceId};
 use serde_json::{Value, json};
 
@@ -118,7 +118,10 @@ async fn writes_to_either_side_of_a_merge_are_not_lost() {
     writers.iter().for_each(tokio::task::JoinHandle::abort);
     // A device's patches are answered in order: after this one nothing of it is on its way.
     for device in &devices {
-        assert!(matches!(soon("the last write", device.write(&name("d"), vec![change("put end 1")])).await, Ok(WriteOutcome::Written { .. })));
+        assert!(matches!(
+            soon("the last write", device.write(&name("d"), vec![change("put end 1")])).await,
+            Ok(WriteOutcome::Written { .. })
+        ));
     }
     let (records, _) = Phone::welcomed(&server.url(), &token("guest"), "tablet").await.open("d").await;
     let known = acknowledged.lock().unwrap();

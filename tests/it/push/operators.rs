@@ -54,8 +54,8 @@ async fn an_operator_wakes_a_phone_and_is_told_what_the_gateway_said() {
     let nobody = command(&url, &["push", "test", "--device", "laptop", "--subject", "alice"]).await;
     let why = String::from_utf8_lossy(&nobody.stderr);
     assert!(!nobody.status.success() && why.contains("has not registered"), "{why}");
-    assert!(commanded(&url, &["push", "status"]).await.contains("all apps go out"));
-    assert!(commanded(&url, &["push", "resume"]).await.contains("nothing was stopped"));
+    assert!(commanded(&url, &["push", "status"]).await.contains("no app is stopped"));
+    assert!(commanded(&url, &["push", "resume"]).await.contains("no app was stopped"));
     commanded(&url, &["revoke-device", "--device", "phone", "--subject", "alice"]).await;
     assert!(commanded(&url, &["devices", "--subject", "alice"]).await.contains("revoked"));
     commanded(&url, &["allow-device", "--device", "phone", "--subject", "alice"]).await;
