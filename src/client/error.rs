@@ -94,10 +94,7 @@ fn hint(why: &DisconnectReason) -> &'static str {
         DisconnectReason::Unreachable(_) => "\nis the server running? start one with: driftless dev",
         DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? check --url",
         DisconnectReason::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",
-        DisconnectReason::OtherIdentity
-        | DisconnectReason::Lost(_)
-        | DisconnectReason::HeartbeatTimeout
-        | DisconnectReason::ProtocolError(_) => "",
+        DisconnectReason::OtherIdentity | DisconnectReason::Lost(_) | DisconnectReason::Timeout | DisconnectReason::ProtocolError(_) => "",
         DisconnectReason::Closed { .. } => match why.code() {
             Some(CloseCode::TokenRefused | CloseCode::TokenExpired) => {
                 "\ngive a token that this server accepts with --token or DRIFTLESS_TOKEN; without one the command makes a development token, \

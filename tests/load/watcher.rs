@@ -103,7 +103,7 @@ impl Watcher {
         while up.wait_for(|up| *up).await.is_ok() {
             match self.session().await {
                 // The server died.
-                DisconnectReason::Unreachable(_) | DisconnectReason::Lost(_) | DisconnectReason::HeartbeatTimeout => {}
+                DisconnectReason::Unreachable(_) | DisconnectReason::Lost(_) | DisconnectReason::Timeout => {}
                 DisconnectReason::Closed { code: 1006.., .. } => {}
                 end => self.fault(format!("its session ended: {end}")),
             }
@@ -143,7 +143,7 @@ impl Watcher {
                     }
                 }
                 // The disk failed under it.
-                Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return DisconnectReason::HeartbeatTimeout,
+                Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return DisconnectReason::Timeout,
                 Ok(ServerMessage::Renew { .. } | ServerMessage::Bye { .. }) => {}
                 Ok(other) => self.fault(format!("it was sent {other:?}")),
                 Err(end) => return end,

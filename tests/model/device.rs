@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use driftless_client::{ApplyResult, ChangesPage, Connection, DisconnectReason, Outbox, PendingPatch, Replica};
+use driftless_client::{ApplyResult, ChangesPage, Connection, DisconnectReason, Outbox, OutboxPatch, Replica};
 use driftless_protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Op, Record, RefusalCode, ServerMessage};
 
 use crate::reference::{Answer, Begin, Seen, seen};
@@ -147,7 +147,7 @@ impl Device {
             (op, value, _) => Change::new(key.clone(), *op, value.clone()),
         };
         let changes = edits.iter().map(change).collect();
-        self.outbox.push(PendingPatch { dataset: name(DATASETS[dataset]), changes, context: Intent { insists, offer: false } });
+        self.outbox.push(OutboxPatch { dataset: name(DATASETS[dataset]), changes, context: Intent { insists, offer: false } });
     }
 
     /// The next patch that may go; it has its number from now on. On a socket none goes to a dataset before it is known which history it has.
@@ -277,7 +277,7 @@ impl Device {
                     Content::Removed => Change::new(key, Op::Remove, None),
                 };
                 let changes = vec![change.with_base(shared)];
-                self.outbox.push(PendingPatch { dataset: to.clone(), changes, context: Intent { insists: false, offer: true } });
+                self.outbox.push(OutboxPatch { dataset: to.clone(), changes, context: Intent { insists: false, offer: true } });
             }
         }
     }
@@ -288,7 +288,7 @@ impl Device {
         if *answer == Answer::Refused(RefusalCode::PatchReused) && self.outbox.retry_with_earlier_bases(sent.id) {
             return;
         }
-        let Some(PendingPatch { dataset, changes, context }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
+        let Some(OutboxPatch { dataset, changes, context }) = self.outbox.answered(sent.id) else { panic!("{sent:?} was not waited for") };
         self.past.push(sent.clone());
         match answer {
             Answer::Written { version, .. } => {
@@ -305,7 +305,7 @@ impl Device {
                     _ => change,
                 };
                 let changes = changes.into_iter().map(rebased).collect();
-                self.outbox.push(PendingPatch { dataset, changes, context });
+                self.outbox.push(OutboxPatch { dataset, changes, context });
             }
             Answer::Conflict(_) | Answer::Refused(_) => {}
         }

@@ -25,7 +25,7 @@ pub enum DisconnectReason {
     /// The socket ended without a close frame.
     Lost(String),
     /// The server did not answer a ping, or did not welcome the device, in 15 s.
-    HeartbeatTimeout,
+    Timeout,
     /// The server sent something that violates the protocol.
     ProtocolError(String),
     /// The token of this connection leads to another identity than the one before; the two identities' data must not be mixed.
@@ -42,7 +42,7 @@ impl DisconnectReason {
             | DisconnectReason::Unreachable(_)
             | DisconnectReason::UpgradeRejected(_)
             | DisconnectReason::Lost(_)
-            | DisconnectReason::HeartbeatTimeout
+            | DisconnectReason::Timeout
             | DisconnectReason::ProtocolError(_) => Advice::Reconnect,
         }
     }
@@ -72,7 +72,7 @@ impl fmt::Display for DisconnectReason {
             DisconnectReason::UpgradeRejected(status) => write!(f, "websocket upgrade rejected with http status {status}"),
             DisconnectReason::Closed { code, reason, .. } => write!(f, "the server closed the socket: {code} {reason}"),
             DisconnectReason::Lost(why) => write!(f, "the connection was lost: {why}"),
-            DisconnectReason::HeartbeatTimeout => write!(f, "the server does not answer"),
+            DisconnectReason::Timeout => write!(f, "the server does not answer"),
             DisconnectReason::ProtocolError(why) => write!(f, "protocol error: {why}"),
             DisconnectReason::OtherIdentity => write!(f, "the token leads to another identity than before"),
         }
@@ -101,7 +101,7 @@ mod tests {
         for reason in [
             closed(1006),
             closed(4999),
-            DisconnectReason::HeartbeatTimeout,
+            DisconnectReason::Timeout,
             DisconnectReason::Lost(String::new()),
             DisconnectReason::UpgradeRejected(502),
         ] {

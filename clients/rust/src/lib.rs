@@ -49,7 +49,7 @@ pub use connection::{Connection, SendError, Welcome};
 pub use device::{Device, DeviceShutDown, Event, Events, ListError, WriteOutcome};
 pub use disconnect::DisconnectReason;
 pub use heartbeat::{Heartbeat, HeartbeatAction};
-pub use outbox::{Outbox, PendingPatch};
+pub use outbox::{Outbox, OutboxPatch};
 pub use replica::{ApplyResult, ChangesPage, Replica};
 pub use settings::{Settings, TlsTrust, TokenSource};
 

@@ -23,7 +23,7 @@ const MAX_EARLIER_BASES: usize = 8;
 
 /// A patch that the server has not answered.
 #[derive(Debug)]
-pub struct PendingPatch<T> {
+pub struct OutboxPatch<T> {
     /// The dataset that the patch writes to.
     pub dataset: DatasetName,
     /// The changes, which the server applies in order, all or none.
@@ -35,7 +35,7 @@ pub struct PendingPatch<T> {
 /// The patches that a device still has to send, or that are unanswered. The outbox has no bound: the caller must bound what it adds.
 #[derive(Debug)]
 pub struct Outbox<T> {
-    unnumbered: VecDeque<PendingPatch<T>>,
+    unnumbered: VecDeque<OutboxPatch<T>>,
     numbered: BTreeMap<u64, NumberedPatch<T>>,
     unsent: BTreeSet<u64>,
     deferred: BTreeSet<u64>,
@@ -45,7 +45,7 @@ pub struct Outbox<T> {
 /// A patch that was sent at least once.
 #[derive(Debug)]
 struct NumberedPatch<T> {
-    patch: PendingPatch<T>,
+    patch: OutboxPatch<T>,
     /// The bases of its changes before each lowering, the newest last.
     earlier_bases: VecDeque<Vec<Option<u64>>>,
     /// How many of those were tried on this connection, beginning with the newest.
@@ -71,7 +71,7 @@ impl<T> Outbox<T> {
     }
 
     /// Appends a patch; it has no number yet.
-    pub fn push(&mut self, patch: PendingPatch<T>) {
+    pub fn push(&mut self, patch: OutboxPatch<T>) {
         self.unnumbered.push_back(patch);
     }
 
@@ -89,7 +89,7 @@ impl<T> Outbox<T> {
     /// patch to the dataset is deferred.
     pub fn next_write(&mut self, is_ready: impl Fn(&DatasetName) -> bool) -> Option<ClientMessage> {
         let deferred: BTreeSet<&DatasetName> = self.deferred.iter().filter_map(|id| Some(&self.numbered.get(id)?.patch.dataset)).collect();
-        let may_send = |patch: &PendingPatch<T>| !deferred.contains(&patch.dataset) && is_ready(&patch.dataset);
+        let may_send = |patch: &OutboxPatch<T>| !deferred.contains(&patch.dataset) && is_ready(&patch.dataset);
         let resend = self.unsent.iter().copied().find(|id| self.numbered.get(id).is_some_and(|numbered| may_send(&numbered.patch)));
         if let Some(id) = resend {
             self.unsent.remove(&id);
@@ -108,7 +108,7 @@ impl<T> Outbox<T> {
     }
 
     /// Removes and returns the patch that was answered; `None` if no patch with this number is unanswered.
-    pub fn answered(&mut self, id: u64) -> Option<PendingPatch<T>> {
+    pub fn answered(&mut self, id: u64) -> Option<OutboxPatch<T>> {
         self.unsent.remove(&id);
         self.deferred.remove(&id);
         Some(self.numbered.remove(&id)?.patch)
@@ -164,7 +164,7 @@ impl<T> Outbox<T> {
     }
 
     /// Calls `revise` with each patch that has no number yet and so may still be changed. Drops a patch that `revise` leaves without changes.
-    pub fn revise_unnumbered(&mut self, mut revise: impl FnMut(&mut PendingPatch<T>)) {
+    pub fn revise_unnumbered(&mut self, mut revise: impl FnMut(&mut OutboxPatch<T>)) {
         self.unnumbered.retain_mut(|patch| {
             let before = patch.changes.len();
             revise(patch);
@@ -187,7 +187,7 @@ impl<T> Outbox<T> {
         self.len() == 0
     }
 
-    fn lower_where(&mut self, is_affected: impl Fn(&PendingPatch<T>) -> bool, shared: u64) {
+    fn lower_where(&mut self, is_affected: impl Fn(&OutboxPatch<T>) -> bool, shared: u64) {
         for patch in self.unnumbered.iter_mut().filter(|patch| is_affected(patch)) {
             lower_bases(&mut patch.changes, shared);
         }
@@ -228,9 +228,9 @@ mod tests {
 
     use super::*;
 
-    fn patch(context: u64) -> PendingPatch<u64> {
+    fn patch(context: u64) -> OutboxPatch<u64> {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, driftless_protocol::Value::from(context as i64));
-        PendingPatch { dataset: DatasetName::new("d").expect("a name"), changes: vec![change], context }
+        OutboxPatch { dataset: DatasetName::new("d").expect("a name"), changes: vec![change], context }
     }
 
     /// The numbers of all patches that may be sent now.
@@ -294,9 +294,9 @@ mod tests {
         assert!(!outbox.defer(9));
     }
 
-    fn based(key: &str, dataset: &str, base: u64) -> PendingPatch<u64> {
+    fn based(key: &str, dataset: &str, base: u64) -> OutboxPatch<u64> {
         let change = Change::new(Key::new(key).expect("a key"), Op::Put, driftless_protocol::Value::from(1)).with_base(base);
-        PendingPatch { dataset: DatasetName::new(dataset).expect("a name"), changes: vec![change], context: base }
+        OutboxPatch { dataset: DatasetName::new(dataset).expect("a name"), changes: vec![change], context: base }
     }
 
     /// The number and the bases of the next patch that may be sent.
@@ -374,7 +374,7 @@ mod tests {
         let mut outbox = Outbox::new();
         outbox.push(based("a", "d", 1));
         outbox.push(based("b", "d", 2));
-        outbox.push(PendingPatch { changes: Vec::new(), ..based("c", "d", 3) });
+        outbox.push(OutboxPatch { changes: Vec::new(), ..based("c", "d", 3) });
         outbox.revise_unnumbered(|patch| patch.changes.retain(|change| change.key.as_str() != "a"));
         outbox.connected(0);
         assert_eq!(next(&mut outbox), Some((1, vec![Some(2)])));

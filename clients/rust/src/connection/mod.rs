@@ -70,7 +70,7 @@ impl Connection {
             SendError::Disconnected(reason) => reason,
             SendError::TooLarge { .. } => DisconnectReason::NoToken(why.to_string()),
         })?;
-        let welcome = timeout(WELCOME_TIMEOUT, connection.recv_welcome()).await.map_err(|_| DisconnectReason::HeartbeatTimeout)??;
+        let welcome = timeout(WELCOME_TIMEOUT, connection.recv_welcome()).await.map_err(|_| DisconnectReason::Timeout)??;
         Ok((connection, welcome))
     }
 

@@ -5,7 +5,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::outcome::{ListError, WriteOutcome};
 use super::reoffer::AppWrites;
-use crate::{PendingPatch, Replica};
+use crate::{OutboxPatch, Replica};
 
 /// Where a patch comes from.
 pub(crate) enum PatchOrigin {
@@ -26,7 +26,7 @@ pub(crate) enum DeviceCommand {
     Close(DatasetName),
     List(ListReply),
     /// The generation is the one in which the app made the changes.
-    Write(PendingPatch<PatchOrigin>, u64),
+    Write(OutboxPatch<PatchOrigin>, u64),
     Synced(DatasetName, oneshot::Sender<Option<u64>>),
     Read(DatasetName, ReplicaReader),
     /// Registers for pushes; `None` unregisters.

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use driftless_protocol::{Change, DatasetInfo, DatasetName, Key, Position, Record, Registration, Value};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use crate::{PendingPatch, Replica, Settings};
+use crate::{OutboxPatch, Replica, Settings};
 use command::{DeviceCommand, PatchOrigin};
 pub use event::{Event, Events};
 use generation::HistoryGeneration;
@@ -96,7 +96,7 @@ impl Device {
         let generation = self.generation.current();
         let permit = self.permits.clone().acquire_owned().await.map_err(|_| DeviceShutDown)?;
         let (reply, answer) = oneshot::channel();
-        let patch = PendingPatch { dataset: dataset.clone(), changes, context: PatchOrigin::App { reply, _permit: permit } };
+        let patch = OutboxPatch { dataset: dataset.clone(), changes, context: PatchOrigin::App { reply, _permit: permit } };
         self.send(DeviceCommand::Write(patch, generation)).await?;
         answer.await.map_err(|_| DeviceShutDown)
     }

@@ -20,7 +20,7 @@ use super::open_dataset::{HistoryStatus, OpenDataset, SyncStatus};
 use super::outcome::{ListError, WriteOutcome};
 use super::send_queue::SendQueue;
 use crate::replica::ChangesPage;
-use crate::{ApplyResult, DisconnectReason, Outbox, PendingPatch, Welcome};
+use crate::{ApplyResult, DisconnectReason, Outbox, OutboxPatch, Welcome};
 
 pub(crate) struct DeviceState {
     device: DeviceId,
@@ -135,7 +135,7 @@ impl DeviceState {
     }
 
     /// The app writes a patch whose changes it made in this generation.
-    pub(crate) fn write(&mut self, mut patch: PendingPatch<PatchOrigin>, generation: u64) {
+    pub(crate) fn write(&mut self, mut patch: OutboxPatch<PatchOrigin>, generation: u64) {
         self.history_changes.lower_bases(generation, &patch.dataset, &mut patch.changes);
         self.supersede_reoffers(&patch.dataset, &patch.changes);
         self.outbox.push(patch);
@@ -277,7 +277,7 @@ impl DeviceState {
 
     fn written(&mut self, id: u64, version: u64, results: Vec<Record>, now_ms: u64) {
         let ambiguous = self.ambiguous.remove(&id);
-        let Some(PendingPatch { dataset, changes, context }) = self.outbox.answered(id) else { return };
+        let Some(OutboxPatch { dataset, changes, context }) = self.outbox.answered(id) else { return };
         if ambiguous {
             self.ambiguous_answered(&dataset);
         } else if let Some(open) = self.open.get_mut(&dataset) {
@@ -291,7 +291,7 @@ impl DeviceState {
                 self.events.push(Event::Changed { dataset: dataset.clone(), from, to, reset: false, records });
             }
         }
-        self.deliver(PendingPatch { dataset, changes, context }, WriteOutcome::Written { version, records: results });
+        self.deliver(OutboxPatch { dataset, changes, context }, WriteOutcome::Written { version, records: results });
     }
 
     fn refused_patch(&mut self, id: u64, code: RefusalCode, message: String) {
@@ -309,7 +309,7 @@ impl DeviceState {
         }
     }
 
-    fn deliver(&mut self, patch: PendingPatch<PatchOrigin>, outcome: WriteOutcome) {
+    fn deliver(&mut self, patch: OutboxPatch<PatchOrigin>, outcome: WriteOutcome) {
         match patch.context {
             PatchOrigin::App { reply, .. } => {
                 // The caller may have dropped its future; the send error is ignored.
@@ -352,10 +352,10 @@ impl DeviceState {
         }
     }
 
-    fn reopen(&mut self, dataset: DatasetName, answer: SyncStatus) {
+    fn reopen(&mut self, dataset: DatasetName, status: SyncStatus) {
         let Some(open) = self.open.get_mut(&dataset) else { return };
-        open.status = answer;
-        if answer == SyncStatus::Deferred {
+        open.status = status;
+        if status == SyncStatus::Deferred {
             self.retry = true;
         } else {
             let message = open.open_message(&dataset);

@@ -144,7 +144,7 @@ impl DeviceTask {
             }
             let heartbeat_at_ms = match heartbeat.check(now_ms()) {
                 HeartbeatAction::WaitUntil(ms) => ms,
-                HeartbeatAction::TimedOut => break DisconnectReason::HeartbeatTimeout,
+                HeartbeatAction::TimedOut => break DisconnectReason::Timeout,
                 HeartbeatAction::SendPing => {
                     heartbeat.ping_sent(now_ms());
                     self.state.ping();
@@ -271,7 +271,7 @@ fn confirm(phase: ConnectionPhase, reply: Option<oneshot::Sender<()>>) -> Connec
 }
 
 fn random() -> u32 {
-    // Without randomness half the ceiling: devices still back off, but all at the same time.
+    // Without randomness half the ceiling: devices still back off, but their reconnects are not spread.
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
 

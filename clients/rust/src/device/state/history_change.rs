@@ -12,7 +12,7 @@ use crate::device::event::Event;
 use crate::device::open_dataset::SyncStatus;
 use crate::device::outcome::WriteOutcome;
 use crate::device::reoffer::{self, AppWrites, SplitReoffer};
-use crate::{DisconnectReason, PendingPatch, Welcome};
+use crate::{DisconnectReason, OutboxPatch, Welcome};
 
 impl DeviceState {
     /// Checks the identity of a session. Returns the former identity if it was merged into this one; any other identity than the former is an error.
@@ -112,7 +112,7 @@ impl DeviceState {
     fn push_reoffers(&mut self, dataset: &DatasetName, patches: Vec<Vec<Change>>) {
         for changes in patches {
             let context = PatchOrigin::Reoffer(AppWrites::default());
-            self.outbox.push(PendingPatch { dataset: dataset.clone(), changes, context });
+            self.outbox.push(OutboxPatch { dataset: dataset.clone(), changes, context });
         }
     }
 
