@@ -171,7 +171,7 @@ impl Sync {
 
     /// Has a device woken by pushes from now on; returns when that is durable.
     pub async fn register(&self, who: &Principal, registration: Registration) -> Result<(), RegisterError> {
-        self.post.check(&who.pool.name, &registration).map_err(RegisterError::RegistrationRejected)?;
+        self.post.check_registration(&who.pool.name, &registration).map_err(RegisterError::RegistrationRejected)?;
         let (identity, device) = (who.identity.clone(), who.device.clone());
         let act = self.committer.act(move |group, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new())));
         match act.await {

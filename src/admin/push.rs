@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, is_there};
 use crate::committer::SessionNotice;
-use crate::push::wakes::{self, Reason, Step};
+use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, StoppedApp, Verdict, Wake};
 use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
 
@@ -86,18 +86,18 @@ impl Admin {
 
     fn now(&self, round: Option<&WakeRound>, sleeper: Option<&WakeTarget>) -> Now {
         let Some(sleeper) = sleeper else { return Now::NotRegistered };
-        if let Some(reason) = Reason::no_token(sleeper) {
+        if let Some(reason) = NoWakeReason::no_token(sleeper) {
             return Now::Rests(reason.to_string());
         }
         let Some(round) = round else { return Now::Nothing };
-        let Some(desk) = self.post.desk(&round.pool) else { return Now::Rests("the pool has no push in its configuration".to_owned()) };
+        let Some(desk) = self.post.pool(&round.pool) else { return Now::Rests("the pool has no push in its configuration".to_owned()) };
         let now_ms = self.clock.unix_ms();
         let app = AppKey { pool: round.pool.clone(), provider: sleeper.provider, app: sleeper.app.clone() };
-        let held = self.post.held(&app, &desk, now_ms);
+        let held = self.post.hold(&app, &desk, now_ms);
         match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), now_ms) {
-            Step::Rest(reason) => Now::Rests(reason.to_string()),
-            Step::Wait(until_ms, reason) => Now::Waits(until_ms, reason.to_string()),
-            Step::Send(sending) => Now::Due(sending.dataset, sending.version),
+            WakeDecision::Skip(reason) => Now::Rests(reason.to_string()),
+            WakeDecision::Wait(until_ms, reason) => Now::Waits(until_ms, reason.to_string()),
+            WakeDecision::Send(sending) => Now::Due(sending.dataset, sending.version),
         }
     }
 
@@ -131,13 +131,13 @@ impl Admin {
             let why = sleeper.dead.map_or_else(String::new, |dead| dead.reason);
             return Ok(Ok(Tried::NoToken(format!("its token is dead: {why}"))));
         };
-        let Some(desk) = self.post.desk(&pool) else {
+        let Some(desk) = self.post.pool(&pool) else {
             return Ok(Ok(Tried::NoToken("the pool has no push in its configuration".to_owned())));
         };
         let Ok(dataset) = DatasetName::new(TEST_DATASET) else { return Ok(Err(NotFound::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_S);
-        let shown = shown.then(|| desk.shown.clone());
-        let wake = Wake { pool, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
+        let alert = shown.then(|| desk.alert.clone());
+        let wake = Wake { pool, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, alert, expires_unix_s };
         let (verdict, _) = desk.wake(target, &sleeper.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = said(&verdict);
@@ -170,13 +170,13 @@ impl Admin {
 
     /// Apps whose wakes are stopped because their gateway refuses them.
     pub fn push_stopped(&self) -> Vec<StoppedApp> {
-        self.post.halts().stopped()
+        self.post.breakers().stopped()
     }
 
     /// Lets all of them go on.
     pub fn push_resume(&self) -> Vec<StoppedApp> {
-        let stopped = self.post.halts().stopped();
-        self.post.halts().resume();
+        let stopped = self.post.breakers().stopped();
+        self.post.breakers().resume();
         stopped
     }
 }

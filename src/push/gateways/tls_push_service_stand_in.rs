@@ -1,4 +1,4 @@
-//! A push service for tests: HTTP/1.1 over TLS, with a certificate of its own authority, answering every request with one text.
+//! Test only: a push service that speaks HTTP/1.1 over TLS with a self-signed certificate, and answers every request with one text.
 
 use std::sync::Arc;
 
@@ -11,43 +11,41 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
-/// A push service.
-pub(super) struct PushService {
-    /// Where it listens.
+pub(super) struct TlsPushServiceStandIn {
     pub(super) port: u16,
-    /// PEM: whom to trust.
+    /// Its root certificate, in PEM.
     pub(super) authority: String,
-    /// What it was asked: the head of each request, and its body.
-    pub(super) asked: mpsc::UnboundedReceiver<(String, Vec<u8>)>,
+    /// The head and the body of each request.
+    pub(super) requests: mpsc::UnboundedReceiver<(String, Vec<u8>)>,
 }
 
-impl PushService {
-    /// On this machine, for `localhost` and 127.0.0.1; answers with this text.
-    pub(super) async fn answering(answer: String) -> PushService {
-        let (acceptor, authority) = acceptor(&[]);
+impl TlsPushServiceStandIn {
+    /// Listens on this machine; `response` is a whole HTTP response.
+    pub(super) async fn answering(response: String) -> TlsPushServiceStandIn {
+        let (acceptor, authority) = tls_acceptor(&[]);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
-        let (told, asked) = mpsc::unbounded_channel();
+        let (recorder, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                let (acceptor, told, answer) = (acceptor.clone(), told.clone(), answer.clone());
+                let (acceptor, recorder, response) = (acceptor.clone(), recorder.clone(), response.clone());
                 tokio::spawn(async move {
                     let mut stream = acceptor.accept(socket).await.ok()?;
-                    while let Some(request) = read(&mut stream).await {
-                        told.send(request).ok()?;
-                        stream.write_all(answer.as_bytes()).await.ok()?;
+                    while let Some(request) = read_request(&mut stream).await {
+                        recorder.send(request).ok()?;
+                        stream.write_all(response.as_bytes()).await.ok()?;
                         stream.flush().await.ok()?;
                     }
                     Some(())
                 });
             }
         });
-        PushService { port, authority, asked }
+        TlsPushServiceStandIn { port, authority, requests }
     }
 }
 
-/// TLS for `localhost` and 127.0.0.1 that agrees to these protocols, and in PEM whom to trust for it.
-pub(super) fn acceptor(protocols: &[&str]) -> (TlsAcceptor, String) {
+/// TLS for `localhost` and 127.0.0.1 that negotiates these protocols, and its root certificate in PEM.
+pub(super) fn tls_acceptor(protocols: &[&str]) -> (TlsAcceptor, String) {
     let key = rcgen::KeyPair::generate().expect("a key");
     let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
     let certificate = params.self_signed(&key).expect("a certificate");
@@ -61,8 +59,8 @@ pub(super) fn acceptor(protocols: &[&str]) -> (TlsAcceptor, String) {
     (TlsAcceptor::from(Arc::new(tls)), certificate.pem())
 }
 
-/// Trusts this authority alone.
-pub(super) fn trusting(authority: &str) -> ClientConfig {
+/// TLS that trusts this root certificate alone.
+pub(super) fn tls_with_root(authority: &str) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).expect("PEM")).expect("a root");
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -72,7 +70,7 @@ pub(super) fn trusting(authority: &str) -> ClientConfig {
         .with_no_client_auth()
 }
 
-async fn read(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Vec<u8>)> {
+async fn read_request(stream: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut bytes = Vec::new();
     let head = loop {
         if let Some(end) = bytes.windows(4).position(|part| part == b"\r\n\r\n") {

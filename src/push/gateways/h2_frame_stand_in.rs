@@ -1,4 +1,4 @@
-//! A gateway for tests that speaks HTTP/2 frame by frame (RFC 9113 section 6), so that a test says exactly what is answered, refused or left out.
+//! Test only: a gateway that speaks HTTP/2 frame by frame (RFC 9113 section 6), so that a test decides exactly which frames are sent.
 
 use std::io;
 use std::sync::Arc;
@@ -9,34 +9,33 @@ use tokio::sync::mpsc;
 
 use super::connect::{Connect, Duplex};
 
-/// The connections that are made, in their order.
-pub(super) type Arrivals = mpsc::UnboundedReceiver<DuplexStream>;
+/// The gateway's ends of the connections, in the order in which they were opened.
+pub(super) type AcceptedConnections = mpsc::UnboundedReceiver<DuplexStream>;
 
-/// A way to connect that leads into the test.
-pub(super) fn into_test() -> (Connect, Arrivals) {
-    let (arrive, arrivals) = mpsc::unbounded_channel();
+/// A `Connect` whose connections the test accepts.
+pub(super) fn connect_to_test() -> (Connect, AcceptedConnections) {
+    let (accept, accepted) = mpsc::unbounded_channel();
     let connect: Connect = Arc::new(move || {
         let (ours, theirs) = duplex(1 << 16);
-        let arrived = arrive.send(theirs).map_err(|_| io::ErrorKind::ConnectionRefused.into());
-        Box::pin(async move { arrived.map(|()| Box::new(ours) as Box<dyn Duplex>) })
+        let connected = accept.send(theirs).map_err(|_| io::ErrorKind::ConnectionRefused.into());
+        Box::pin(async move { connected.map(|()| Box::new(ours) as Box<dyn Duplex>) })
     });
-    (connect, arrivals)
+    (connect, accepted)
 }
 
-/// What a test waits for; one that waits in vain fails instead of hanging.
-pub(super) async fn soon<T>(what: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), what).await.expect("what the test waits for")
+/// Waits with a bound, so that a test that waits in vain fails instead of hanging.
+pub(super) async fn within_bound<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future).await.expect("the future ends within 30 s")
 }
 
-/// One connection, from the gateway's end.
-pub(super) struct Peer {
+/// The gateway's end of one connection.
+pub(super) struct H2FramePeer {
     io: DuplexStream,
-    /// Whether it answers pings.
-    pub(super) pongs: bool,
+    pub(super) answers_pings: bool,
 }
 
-/// A request: its stream, and its body.
-pub(super) type Asked = (u32, String);
+/// A request's stream id and body.
+pub(super) type ReceivedRequest = (u32, String);
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -48,23 +47,23 @@ const END_STREAM: u8 = 1;
 const ACK: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-impl Peer {
-    /// Takes the next connection, and allows this many streams on it.
-    pub(super) async fn next(arrivals: &mut Arrivals, streams: u32) -> Peer {
-        let mut io = soon(arrivals.recv()).await.expect("a connection");
+impl H2FramePeer {
+    /// Accepts the next connection, with this limit of streams.
+    pub(super) async fn accept(accepted: &mut AcceptedConnections, streams: u32) -> H2FramePeer {
+        let mut io = within_bound(accepted.recv()).await.expect("a connection");
         let mut preface = [0; 24];
         io.read_exact(&mut preface).await.expect("a preface");
-        let mut peer = Peer { io, pongs: true };
-        peer.limit(streams).await;
+        let mut peer = H2FramePeer { io, answers_pings: true };
+        peer.set_limit(streams).await;
         peer
     }
 
-    /// The next request; `None` when the connection ends.
-    pub(super) async fn request(&mut self) -> Option<Asked> {
-        soon(self.read()).await
+    /// Waits for the next request; `None` when the connection ends.
+    pub(super) async fn request(&mut self) -> Option<ReceivedRequest> {
+        within_bound(self.read()).await
     }
 
-    async fn read(&mut self) -> Option<Asked> {
+    async fn read(&mut self) -> Option<ReceivedRequest> {
         loop {
             let mut head = [0; 9];
             self.io.read_exact(&mut head).await.ok()?;
@@ -74,15 +73,15 @@ impl Peer {
             let stream = u32::from_be_bytes(rest);
             match kind {
                 SETTINGS if flags & ACK == 0 => self.send(SETTINGS, ACK, 0, &[]).await,
-                PING if flags & ACK == 0 && self.pongs => self.send(PING, ACK, 0, &payload).await,
+                PING if flags & ACK == 0 && self.answers_pings => self.send(PING, ACK, 0, &payload).await,
                 DATA if flags & END_STREAM != 0 => return Some((stream, String::from_utf8(payload).expect("a text"))),
                 _ => {}
             }
         }
     }
 
-    /// The next request, if one comes without anything else happening.
-    pub(super) async fn request_soon(&mut self) -> Option<Asked> {
+    /// The next request, if one arrives within 30 ms.
+    pub(super) async fn request_soon(&mut self) -> Option<ReceivedRequest> {
         tokio::time::timeout(Duration::from_millis(30), self.read()).await.ok().flatten()
     }
 
@@ -93,25 +92,25 @@ impl Peer {
         self.send(DATA, END_STREAM, stream, body.as_bytes()).await;
     }
 
-    /// Says which stream was the last to be processed.
+    /// Sends GOAWAY: `last` is the last stream that was processed.
     pub(super) async fn go_away(&mut self, last: u32) {
         self.send(GO_AWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()).await;
     }
 
-    /// Resets a stream with this code.
+    /// Resets a stream with this error code.
     pub(super) async fn reset(&mut self, stream: u32, code: u32) {
         self.send(RST_STREAM, 0, stream, &code.to_be_bytes()).await;
     }
 
-    /// Allows this many streams from now on.
-    pub(super) async fn limit(&mut self, streams: u32) {
+    /// Sets the limit of concurrent streams.
+    pub(super) async fn set_limit(&mut self, streams: u32) {
         self.send(SETTINGS, 0, 0, &[[0, 3].as_slice(), &streams.to_be_bytes()].concat()).await;
     }
 
     async fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
         let [_, a, b, c] = (payload.len() as u32).to_be_bytes();
         let frame = [[a, b, c, kind, flags].as_slice(), &stream.to_be_bytes(), payload].concat();
-        // Who has gone away is not told.
+        // The client may have closed the connection already.
         let _ = self.io.write_all(&frame).await;
     }
 }

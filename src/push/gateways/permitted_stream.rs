@@ -1,4 +1,4 @@
-//! A connection that holds its place among those that may be open, until it is dropped.
+//! A connection that holds one of the permits for open connections until it is dropped.
 
 use std::io;
 use std::pin::Pin;
@@ -8,31 +8,31 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use tokio::sync::OwnedSemaphorePermit;
 
-/// The connection and its place. Everything else passes through.
-pub(super) struct Held<S> {
+/// Delegates everything to the inner stream.
+pub(super) struct PermittedStream<S> {
     stream: S,
-    _place: OwnedSemaphorePermit,
+    _permit: OwnedSemaphorePermit,
 }
 
-impl<S> Held<S> {
-    pub(super) fn new(stream: S, place: OwnedSemaphorePermit) -> Held<S> {
-        Held { stream, _place: place }
+impl<S> PermittedStream<S> {
+    pub(super) fn new(stream: S, permit: OwnedSemaphorePermit) -> PermittedStream<S> {
+        PermittedStream { stream, _permit: permit }
     }
 }
 
-impl<S: Connection> Connection for Held<S> {
+impl<S: Connection> Connection for PermittedStream<S> {
     fn connected(&self) -> Connected {
         self.stream.connected()
     }
 }
 
-impl<S: Read + Unpin> Read for Held<S> {
+impl<S: Read + Unpin> Read for PermittedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: Write + Unpin> Write for Held<S> {
+impl<S: Write + Unpin> Write for PermittedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

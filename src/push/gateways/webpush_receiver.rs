@@ -1,4 +1,4 @@
-//! The receiver of a Web Push message, for tests: opens what was sealed for it, written against RFC 8291 and RFC 8188 alone.
+//! Test only: the receiver of a Web Push message. It decrypts by RFC 8291 and RFC 8188, independently of the code that encrypts.
 
 use aws_lc_rs::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use driftless_protocol::Subscription;
 
-/// A browser.
-pub(super) struct Receiver {
+/// A browser's keys.
+pub(super) struct WebpushReceiver {
     private: PrivateKey,
     public: Vec<u8>,
     auth: Vec<u8>,
@@ -27,23 +27,23 @@ fn hkdf(salt: &[u8], secret: &[u8], info: &[u8], bytes: usize) -> Vec<u8> {
     hmac(&hmac(salt, secret), &[info, &[1]].concat())[..bytes].to_vec()
 }
 
-impl Receiver {
+impl WebpushReceiver {
     /// With the keys of RFC 8291's appendix A.
-    pub(super) fn of_rfc_8291() -> Receiver {
+    pub(super) fn of_rfc_8291() -> WebpushReceiver {
         let private = decode("q1dXpw3UpT5VOmu_cf_v6ih07Aems3njxI-JWgLcM94");
         let private = PrivateKey::from_private_key(&ECDH_P256, &private).expect("a key");
         let public = private.compute_public_key().expect("a key").as_ref().to_vec();
-        Receiver { private, public, auth: decode("BTBZMqHH6r4Tts7J_aSIgg") }
+        WebpushReceiver { private, public, auth: decode("BTBZMqHH6r4Tts7J_aSIgg") }
     }
 
-    /// What it registers.
+    /// The subscription that it registers.
     pub(super) fn subscription(&self, endpoint: &str) -> Subscription {
         let encode = |bytes: &[u8]| BASE64_URL_SAFE_NO_PAD.encode(bytes);
         Subscription { endpoint: endpoint.to_owned(), p256dh: encode(&self.public), auth: encode(&self.auth) }
     }
 
-    /// Opens a message of one record.
-    pub(super) fn open(&self, body: &[u8]) -> Vec<u8> {
+    /// Decrypts a message of one record.
+    pub(super) fn decrypt(&self, body: &[u8]) -> Vec<u8> {
         let (header, rest) = body.split_at(21);
         let (salt, key_bytes) = (&header[..16], usize::from(header[20]));
         let (sender, record) = rest.split_at(key_bytes);
@@ -65,7 +65,7 @@ impl Receiver {
 }
 
 #[test]
-fn the_receiver_opens_the_message_of_rfc_8291() {
+fn the_receiver_decrypts_the_message_of_rfc_8291() {
     let body = "DGv6ra1nlYgDCS1FRnbzlwAAEABBBP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIgDll6e3vCYLocInmYWAmS6TlzAC8wEqKK6PBru3jl7A_yl95bQpu6cVPTpK4Mqgkf1CXztLVBSt2Ks3oZwbuwXPXLWyouBWLVWGNWQexSgSxsj_Qulcy4a-fN";
-    assert_eq!(Receiver::of_rfc_8291().open(&decode(body)), b"When I grow up, I want to be a watermelon");
+    assert_eq!(WebpushReceiver::of_rfc_8291().decrypt(&decode(body)), b"When I grow up, I want to be a watermelon");
 }
