@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 
 /// A status and a body.
-pub(super) type ScriptedResponse = (u16, String);
+pub(super) type ScriptedH2Response = (u16, String);
 
 pub(super) struct H2GatewayStandIn {
     /// Its address, `http://127.0.0.1:port`.
@@ -22,7 +22,7 @@ pub(super) struct H2GatewayStandIn {
 
 impl H2GatewayStandIn {
     /// Answers each request with the next response; requests after the last one are never answered.
-    pub(super) async fn answering(responses: impl IntoIterator<Item = ScriptedResponse>) -> H2GatewayStandIn {
+    pub(super) async fn answering(responses: impl IntoIterator<Item = ScriptedH2Response>) -> H2GatewayStandIn {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let server = format!("http://{}", listener.local_addr().expect("an address"));
         let responses = Arc::new(Mutex::new(responses.into_iter().collect::<VecDeque<_>>()));
@@ -44,7 +44,7 @@ impl H2GatewayStandIn {
     }
 }
 
-async fn serve(socket: TcpStream, responses: Arc<Mutex<VecDeque<ScriptedResponse>>>, recorder: mpsc::UnboundedSender<Request<Bytes>>) {
+async fn serve(socket: TcpStream, responses: Arc<Mutex<VecDeque<ScriptedH2Response>>>, recorder: mpsc::UnboundedSender<Request<Bytes>>) {
     let mut connection = h2::server::handshake(socket).await.expect("HTTP/2");
     while let Some(Ok((request, respond))) = connection.accept().await {
         tokio::spawn(respond_once(request, respond, responses.clone(), recorder.clone()));
@@ -54,7 +54,7 @@ async fn serve(socket: TcpStream, responses: Arc<Mutex<VecDeque<ScriptedResponse
 async fn respond_once(
     request: Request<h2::RecvStream>,
     mut respond: h2::server::SendResponse<Bytes>,
-    responses: Arc<Mutex<VecDeque<ScriptedResponse>>>,
+    responses: Arc<Mutex<VecDeque<ScriptedH2Response>>>,
     recorder: mpsc::UnboundedSender<Request<Bytes>>,
 ) {
     let (parts, mut stream) = request.into_parts();
