@@ -232,7 +232,7 @@ impl Config {
             limits: pool.limits,
             policy: pool.conflicts,
             datasets: pool.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
-            keep: pool.keep.keeping(pool.limits),
+            retention: pool.keep.keeping(pool.limits),
         };
         self.pools.iter().map(one).collect()
     }

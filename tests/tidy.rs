@@ -166,7 +166,7 @@ fn the_protocol_knows_no_other_crate_of_ours() {
 
 #[test]
 fn merge_and_the_machine_are_pure() {
-    for name in ["src/merge.rs", "src/session/machine.rs", "src/session/following.rs"] {
+    for name in ["src/merge.rs", "src/session/timers.rs", "src/session/subscription.rs"] {
         let code = code(Path::new(name));
         for impure in ["tokio", "SystemTime", "Instant", "std::fs", "std::net", "async fn", "random"] {
             assert!(!code.contains(impure), "{name} names {impure}");

@@ -38,10 +38,10 @@ impl Admin {
         if let Err(missing) = exists {
             return Ok(Err(missing));
         }
-        let rewound = self.committer.act(move |group, now_ms| {
+        let rewound = self.committer.transact(move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &keep, now_ms)?;
             let notices = match rewound {
-                RewindOutcome::Written { version, .. } => vec![SessionNotice::Jumped(identity, dataset, version)],
+                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],
                 RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
             };
             Ok((rewound, notices))

@@ -29,7 +29,7 @@ impl Admin {
             Ok(account) => account,
             Err(missing) => return Ok(Err(missing)),
         };
-        let linked = self.committer.act(move |group, _| {
+        let linked = self.committer.transact(move |group, _| {
             let login = LoginKey { pool: &account.pool, issuer: &issuer, subject: &subject };
             Ok((group.link(login, &identity)?, Vec::new()))
         });

@@ -143,7 +143,7 @@ impl Admin {
         let (outcome, detail) = said(&verdict);
         let told = DeliveryStatus::Changed(format!("tried out by an operator: {outcome} {detail}"));
         self.committer
-            .act(move |group, now_ms| {
+            .transact(move |group, now_ms| {
                 if group.has(&identity)? {
                     group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, told))?;
                 }
@@ -161,7 +161,7 @@ impl Admin {
             let notices = if known && revoke == Revoke::Yes { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
-        let known = self.committer.act(act).await?;
+        let known = self.committer.transact(act).await?;
         if known {
             info!(%identity, %device, ?revoke, "an operator changed whether a device may come in");
         }

@@ -66,7 +66,7 @@ pub(super) async fn changes(
     let dataset = named(&dataset)?;
     let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
     // A wake that is not put off is one too many, no loss.
-    let _ = rooms.sync.greet(&who).await;
+    let _ = rooms.sync.mark_seen(&who).await;
     let (start, first) = rooms.sync.open(&who, &dataset, seen).await?;
     let (mut start, mut reset, shared) = match start {
         ReadStart::After(cursor) | ReadStart::Fresh(cursor) => (cursor, false, None),
@@ -170,7 +170,7 @@ pub(super) async fn enter(rooms: &HttpState, headers: &HeaderMap) -> Result<Auth
     // Such ids are the server's own writers'.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE));
     let device = device.ok_or(Error::NoDevice)?;
-    let entry = rooms.door.enter(token, device).await?;
+    let entry = rooms.door.authenticate(token, device).await?;
     // What it has and wants to write belongs to somebody that it is no longer.
     let was = headers.get(IDENTITY).filter(|was| was.as_bytes() != entry.principal.identity.as_str().as_bytes());
     match was {

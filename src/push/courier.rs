@@ -102,7 +102,7 @@ impl Courier {
                 due.into_iter().chain(strays).filter(|visit| !under_way.identities.contains(&visit.identity)).collect();
             if !fresh.is_empty() {
                 // What was acknowledged in time counts. An error is met again by whoever keeps something.
-                let _ = self.committer.release_acknowledgements().await;
+                let _ = self.committer.flush_acks().await;
             }
             for DueIdentity { identity, .. } in fresh {
                 if under_way.identities.insert(identity.clone()) {
@@ -130,7 +130,7 @@ impl Courier {
         let after = after.cloned();
         let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
         if let Some(first) = due.first() {
-            self.metrics.push_late(until_ms.saturating_sub(first.at_ms) / 1000);
+            self.metrics.push_lag(until_ms.saturating_sub(first.at_ms) / 1000);
         }
         due
     }
@@ -143,7 +143,7 @@ impl Courier {
 
     /// How long until somebody is due.
     async fn rest(&self, visiting: bool) -> Duration {
-        self.metrics.push_stopped(self.post.halts().stopped().len());
+        self.metrics.stopped_apps(self.post.halts().stopped().len());
         let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.post.shortest_grace_ms()));
         // The dates of those that are visited have passed.
@@ -174,7 +174,7 @@ impl Courier {
         let held = self.post.held(&app_of(round, sleeper), desk, self.clock.unix_ms());
         match wakes::decide(round, sleeper, &desk.wakes, held.as_ref(), self.clock.unix_ms()) {
             Step::Rest(reason) | Step::Wait(_, reason) => {
-                self.metrics.push(sleeper.provider.as_str(), "none", reason.label());
+                self.metrics.wake(sleeper.provider.as_str(), "none", reason.label());
                 Did::Not(sleeper.device.clone(), reason)
             }
             Step::Send(sending) => {
@@ -197,7 +197,7 @@ impl Courier {
         };
         let (verdict, turned) = desk.wake(target, &sleeper.app, &wake).await;
         let (outcome, reason) = counted(&verdict);
-        self.metrics.push(sleeper.provider.as_str(), outcome, reason);
+        self.metrics.wake(sleeper.provider.as_str(), outcome, reason);
         self.note(app_of(round, sleeper), &verdict, sending);
         (verdict, turned)
     }
@@ -207,7 +207,7 @@ impl Courier {
         let now_ms = self.clock.unix_ms();
         match verdict {
             Verdict::Accepted { .. } => {
-                self.metrics.push_accepted(now_ms.saturating_sub(sending.since_ms) as f64 / 1000.0);
+                self.metrics.wake_accepted(now_ms.saturating_sub(sending.since_ms) as f64 / 1000.0);
                 self.post.halts().flows(&app);
             }
             Verdict::Later { reason, after_ms, whom: Whom::App } => self.post.halts().pause(app, reason, *after_ms, now_ms, chance()),
@@ -241,7 +241,7 @@ impl Courier {
             let wakes = desk.as_ref().map(|desk| desk.wakes).unwrap_or_default();
             Ok((visit::conclude(group, &round, done, &wakes, held, post.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
-        self.committer.act(act).await
+        self.committer.transact(act).await
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.
@@ -275,7 +275,7 @@ impl Courier {
         }
         let act = move |group: &mut Group<'_>, now_ms| Ok((group.drop_unseen(&identity, &device, since_ms, now_ms)?, Vec::new()));
         // What fails is met again.
-        let _ = self.committer.act(act).await;
+        let _ = self.committer.transact(act).await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Token and device in, principal out: the one way in, for sockets and for HTTP.
+//! Takes a token and a device, and returns a principal: the one way in, for sockets and for HTTP.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,39 +10,36 @@ use crate::clock::Clock;
 use crate::identity::{Identities, LoginRequest, SignInResult};
 use crate::sync::{Pool, Principal};
 
-/// Who came in.
 #[derive(Clone, Debug)]
 pub struct AuthenticatedDevice {
-    /// Who it is.
     pub principal: Principal,
-    /// Until when the token is accepted, in seconds since 1970: its `exp` and the leeway.
+    /// Until when the token is accepted, in seconds since 1970: its `exp` plus the leeway.
     pub expires_s: u64,
 }
 
-/// Why somebody did not.
+/// Why a device was not authenticated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthError {
-    /// The token is no good.
     Token(TokenRefusal),
-    /// The identity has as many devices as its pool allows.
+    /// The device is new, and the identity has as many devices as its pool allows.
     TooManyDevices,
     /// The device was revoked.
     Revoked,
-    /// The store cannot.
+    /// The store is not available.
     Unavailable,
 }
 
-/// The result of a renewal.
+/// The result of a renewal with a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenewalOutcome {
-    /// The token is good until then, in seconds since 1970.
+    /// The token is accepted until then, in seconds since 1970.
     Until(u64),
-    /// It leads to another identity.
+    /// The token leads to another identity.
     OtherIdentity,
 }
 
 impl AuthError {
-    /// What a socket closes with.
+    /// The code that a socket is closed with.
     pub fn close_code(&self) -> CloseCode {
         match self {
             AuthError::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
@@ -53,7 +50,7 @@ impl AuthError {
         }
     }
 
-    /// For counting.
+    /// The label in metrics.
     pub fn code(&self) -> &'static str {
         match self {
             AuthError::Token(refusal) => refusal.code(),
@@ -69,13 +66,13 @@ impl std::fmt::Display for AuthError {
         match self {
             AuthError::Token(refusal) => write!(f, "{refusal}"),
             AuthError::TooManyDevices => f.write_str("this identity has as many devices as its pool allows"),
-            AuthError::Revoked => f.write_str("this device was revoked; an operator can let it in again"),
-            AuthError::Unavailable => f.write_str("the store cannot be asked now"),
+            AuthError::Revoked => f.write_str("this device was revoked; an operator can readmit it"),
+            AuthError::Unavailable => f.write_str("the store is not available now"),
         }
     }
 }
 
-/// The door; cheap to clone.
+/// Authenticates devices. Clones share everything.
 #[derive(Clone)]
 pub struct Authenticator {
     verifier: Verifier,
@@ -85,19 +82,18 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// A door to some pools.
     pub fn new(verifier: Verifier, identities: Identities, pools: impl IntoIterator<Item = Pool>, clock: Clock) -> Authenticator {
         let pools = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
         Authenticator { verifier, identities, pools: Arc::new(pools), clock }
     }
 
-    /// Lets a device in. A login or a device that is new is stored before this returns.
-    pub async fn enter(&self, token: &str, device: DeviceId) -> Result<AuthenticatedDevice, AuthError> {
-        let login = self.check(token).await?;
+    /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
+    pub async fn authenticate(&self, token: &str, device: DeviceId) -> Result<AuthenticatedDevice, AuthError> {
+        let login = self.verify(token).await?;
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
-        match self.identities.arrive(visitor(pool, login, device.clone())).await {
-            Ok(SignInResult::Welcome(identity)) => {
+        match self.identities.sign_in(login_request(pool, login, device.clone())).await {
+            Ok(SignInResult::SignedIn(identity)) => {
                 Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, expires_s })
             }
             Ok(SignInResult::TooManyDevices) => Err(AuthError::TooManyDevices),
@@ -106,33 +102,33 @@ impl Authenticator {
         }
     }
 
-    /// Checks a fresh token of somebody who is in.
+    /// Verifies a fresh token of an authenticated device.
     pub async fn renew(&self, token: &str, who: &Principal) -> Result<RenewalOutcome, AuthError> {
-        let login = self.check(token).await?;
+        let login = self.verify(token).await?;
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
         if login.pool != who.pool.name {
             return Ok(RenewalOutcome::OtherIdentity);
         }
-        match self.identities.find(visitor(&who.pool, login, who.device.clone())).await {
+        match self.identities.find(login_request(&who.pool, login, who.device.clone())).await {
             Ok(Some(identity)) if identity == who.identity => Ok(RenewalOutcome::Until(expires_s)),
             Ok(_) => Ok(RenewalOutcome::OtherIdentity),
             Err(_) => Err(AuthError::Unavailable),
         }
     }
 
-    /// Who a token is about, without letting anybody in.
-    pub async fn check(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
+    /// The login of a token, without signing it in.
+    pub async fn verify(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
         self.verifier.verify(token, self.clock.unix_ms() / 1000).await.map_err(AuthError::Token)
     }
 }
 
-fn visitor(pool: &Pool, login: VerifiedLogin, device: DeviceId) -> LoginRequest {
+fn login_request(pool: &Pool, login: VerifiedLogin, device: DeviceId) -> LoginRequest {
     LoginRequest {
         pool: Arc::clone(&pool.name),
         region: Arc::clone(&pool.region),
         issuer: login.issuer,
         subject: login.subject,
         device,
-        most_devices: pool.limits.devices,
+        max_devices: pool.limits.devices,
     }
 }
