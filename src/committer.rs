@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::store::{Admission, DatasetRules, Decision, Group, Identity, JobProgress, Patch, RetentionPolicy, Store, StoreError};
-use writer::Writer;
+use writer::GroupWriter;
 
 /// Jobs that may be queued.
 const QUEUE_JOBS: usize = 4096;
@@ -56,7 +56,7 @@ impl Committer {
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let (control, gate) = gate::gate();
-        let writer = Writer::new(store, hub, metrics, clock, control, queue);
+        let writer = GroupWriter::new(store, hub, metrics, clock, control, queue);
         let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
         Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
     }
