@@ -4,8 +4,8 @@
 //! - Success is answered only after the flush that covers it (I2), and after the change was published.
 //! - The queue is bounded in number ([`QUEUE_JOBS`]) and in bytes ([`QUEUE_KIB`]). When it is full the caller waits, and a session reads no
 //!   further from its socket.
-//! - Acknowledgements from sockets are held back for a second and written together with other jobs. If a crash loses one, the device is sent
-//!   again what it already has, and nothing worse.
+//! - Acknowledgements from sockets are held back for up to a second and written together with other jobs. If a crash loses one, the server
+//!   sends the device changes that it already has, and nothing worse happens.
 //! - When the disk is full, writes are rejected and reads go on. When the store fails, the outcome of a group is unknown: reads and writes are
 //!   rejected until the store was reopened, which is retried until it succeeds (`recovery`).
 

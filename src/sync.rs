@@ -1,4 +1,4 @@
-//! What a [`Principal`] may ask of its datasets: write, acknowledge, read changes, list. Sockets and HTTP both go through here, and only here.
+//! The requests that a [`Principal`] may make on its datasets: write, acknowledge, read changes, list. Sockets and HTTP both go through here, and only here.
 //!
 //! Invariant: a principal can reach no identity but its own, because no method takes another one as an argument.
 
@@ -55,7 +55,7 @@ pub struct WriteRequest {
     pub offer: bool,
 }
 
-/// What a device learns when its session starts.
+/// The facts that a device needs when its session starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionStart {
     /// The device's highest decided patch number.
@@ -124,7 +124,7 @@ impl SyncService {
         self.committer.write(patch, rules, session).await
     }
 
-    /// What a device learns when its session starts. `None` if its identity no longer exists, or the device was revoked. Marks the device as
+    /// The facts that a device needs when its session starts. `None` if its identity no longer exists, or the device was revoked. Marks the device as
     /// seen.
     pub async fn start_session(&self, who: &Principal) -> Result<Option<SessionStart>, Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());

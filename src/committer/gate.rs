@@ -1,7 +1,7 @@
-//! Rows are visible in the engine shortly before they are durable. A read that may have met such rows is held at this gate.
+//! Rows are visible in the engine shortly before they are durable. A read that may have seen such rows waits at this gate.
 //!
-//! Invariant: whoever passes with a ticket has read only durable rows. While the store fails nobody passes, and a ticket from before a failure
-//! never passes, because the rows that were read with it may be gone.
+//! Invariant: a reader that passes with its ticket has read only durable rows. No reader passes while the store fails, and no ticket from before
+//! a failure ever passes, because the rows that were read with it may be gone.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::primitives::{AtomicU64, Ordering};
 use super::unavailable::Unavailable;
 
-/// Lets reads through whose rows are durable.
+/// Lets a read pass once its rows are durable. Clones share the gate.
 #[derive(Clone)]
 pub struct DurabilityGate {
     /// Groups whose rows may be visible.
@@ -47,7 +47,7 @@ pub(super) fn gate() -> (GateControl, DurabilityGate) {
 }
 
 impl GateControl {
-    /// From now on readers may meet rows of a new group.
+    /// From now on readers may see rows of a new group.
     pub(super) fn begin_group(&self) {
         self.applied.fetch_add(1, Ordering::SeqCst);
     }
@@ -58,7 +58,7 @@ impl GateControl {
         self.state.send_modify(|state| *state = GateState { durable, is_failed: false, ..*state });
     }
 
-    /// Rows that can be read may be gone after the store is reopened: nobody passes until [`GateControl::set_durable`].
+    /// Rows that can be read may be gone after the store is reopened: no reader passes until [`GateControl::set_durable`].
     pub(super) fn set_failed(&self) {
         self.applied.fetch_add(1, Ordering::SeqCst);
         self.state.send_modify(|state| *state = GateState { is_failed: true, failures: state.failures + 1, ..*state });

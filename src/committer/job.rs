@@ -30,7 +30,7 @@ pub struct SignInRequest {
     pub max_devices: usize,
 }
 
-/// What an acknowledgement is about. Of several versions for the same key only the highest counts.
+/// The key of an acknowledgement. Of several versions for the same key only the highest counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct AckKey {
     pub identity: Identity,
@@ -62,7 +62,7 @@ pub(super) enum CommitterJob {
 /// Decides something within a group, at a time in Unix milliseconds. Returns `None` if that failed; it has replied to the caller then.
 pub(super) type Transaction = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<DecidedTransaction> + Send>;
 
-/// What follows once a transaction is durable, or once it is known not to be.
+/// The notices and the reply of a decided transaction. They are sent once it is durable; if it fails, only the reply is.
 pub(super) struct DecidedTransaction {
     pub(super) notices: Vec<SessionNotice>,
     pub(super) reply: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,

@@ -1,4 +1,4 @@
-//! Reads beside the committer: on a thread that may block, and held back until the rows that were read are durable.
+//! Reads beside the committer: on a thread that may block. A result is returned only when the rows that were read are durable.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ impl Reader {
         Ok(Reader { store, gate, pool: Arc::new(ReaderPool::start(threads)?) })
     }
 
-    /// The store itself, for what never changes and needs neither thread nor gate.
+    /// The store itself, for constants of the store (its epoch) that need neither thread nor gate.
     pub fn store(&self) -> &Store {
         &self.store
     }

@@ -1,9 +1,9 @@
 //! What the writer does after a failed commit.
 //!
 //! - Disk full: nothing of the group was applied. The writer rejects the group, and every later one until there is space; reads go on.
-//! - Any other failure of the engine: the group may turn out to be durable or not, and reads may meet rows that never become durable. So
-//!   reads are held at the gate and writes are rejected until the store was reopened. What the store contains then is the truth; sessions are
-//!   sent to the store for every dataset where it may differ from what they have.
+//! - Any other failure of the engine: the group may turn out to be durable or not, and reads may see rows that never become durable. So
+//!   the gate rejects reads and the writer rejects jobs until the store is reopened. The reopened store is authoritative: sessions reread every
+//!   dataset that the failed group wrote to.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;

@@ -1,7 +1,7 @@
 //! One dataset's newest changes, shared by all sessions that subscribed to it.
 //!
-//! Invariants: versions in the ring have no gap; publishing never waits for a session; a session that the ring cannot serve is told to read
-//! the store, so nothing is lost when the ring drops a change.
+//! Invariants: versions in the ring have no gap; publishing never waits for a session; a session that the ring cannot serve reads the store, so
+//! nothing is lost when the ring drops a change.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};

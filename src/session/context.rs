@@ -1,4 +1,4 @@
-//! Everything of a session but its socket and its subscriptions: who it is, its timers, its signals, and what they have changed.
+//! Everything of a session but its socket and its subscriptions: its principal, its timers, its signals, and the state that signals change.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const IDLE_MS: u64 = 2_000;
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// The server closes it with this code, which the device is told.
+    /// The server closes it and sends the device this code.
     Close(CloseCode),
     /// The device disconnected.
     Disconnected,
@@ -194,7 +194,7 @@ impl<'a> SessionContext<'a> {
         };
     }
 
-    /// What the timers have due, if a tick was raised since the last call.
+    /// The timers' next action, if a tick was raised since the last call.
     pub(super) fn check_deadlines(&mut self) -> TimerAction {
         match std::mem::replace(&mut self.tick, Tick::None) {
             Tick::None => TimerAction::Wait,

@@ -9,7 +9,7 @@ use super::subscription::{NextSend, PageHeader};
 use crate::hub::RING_CHANGES;
 use crate::store::{Cursor, ReadResult};
 
-/// How far one turn has brought a subscription.
+/// The state of a subscription after one turn.
 pub(super) enum DeliveryProgress {
     UpToDate,
     MorePending,

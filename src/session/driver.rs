@@ -130,7 +130,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
 
     /// Runs the session until it is closed.
     ///
-    /// This future exists as long as the session, asleep or not. What is large and short-lived is boxed, so that a sleeping session is small.
+    /// This future lives as long as the session, asleep or not. Large short-lived futures are boxed, so that a sleeping session is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = loop {
             let event = poll_fn(|context| self.poll_event(context)).await;

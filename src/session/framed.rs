@@ -79,7 +79,7 @@ impl<S: AsyncRead + Unpin> FramedStream<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> FramedStream<S> {
-    /// Shuts the sending side down, and reads to the end what the peer still sends. The operating system resets a socket that is dropped with
+    /// Shuts the sending side down, and reads the peer's bytes to their end. The operating system resets a socket that is dropped with
     /// unread bytes in it, and the peer may then lose the last message.
     pub(super) async fn finish(&mut self) -> io::Result<()> {
         self.io.shutdown().await?;

@@ -1,7 +1,8 @@
 //! A device's open socket, from its first message to its close.
 //!
-//! `handshake` turns an unauthenticated socket into one with a [`Principal`](crate::sync::Principal). Only then is there a [`OpenSession`],
-//! whose `driver` moves bytes and asks pure parts what to do: `timers` (what is due when) and `subscription` (what to send of a dataset).
+//! `handshake` turns an unauthenticated socket into one with a [`Principal`](crate::sync::Principal). Only then is there an [`OpenSession`].
+//! Its `driver` moves bytes and leaves decisions to two pure parts: `timers` (which deadline is due) and `subscription` (which change or page of
+//! a dataset is next).
 //!
 //! - A sleeping session owns no buffer, no timer, no queue and no thread: only a socket, its signals and its cursors.
 //! - A request that fails is refused by itself. Only a frame that is no message closes the socket, always with a code that says why.

@@ -14,7 +14,7 @@ use super::subscription::DatasetSubscription;
 use crate::committer::Unavailable;
 use crate::sync::{RegisterError, WriteRequest};
 
-/// What a patch takes of the patch window if its reply can be large.
+/// A patch's share of the patch window if its reply can be large.
 const LARGE_REPLY_LOAD: usize = 8;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
@@ -159,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     }
 }
 
-/// What a patch takes of its session's window of 64 patches. The reply to a patch that can conflict or compute something can be large. Only a
+/// A patch's share of its session's window of 64 patches. The reply to a patch that can conflict or compute something can be large. Only a
 /// few such patches are submitted at once, because a peer that does not read would otherwise make the server hold dozens of large replies.
 fn patch_load(changes: &[Change]) -> usize {
     let has_small_reply = |change: &Change| matches!(change.op, Op::Put | Op::Remove) && change.base.is_none();

@@ -13,7 +13,7 @@ use crate::sync::SyncService;
 pub struct SessionConfig {
     /// The interval of a device's heartbeats, in seconds; at most [`LONGEST_HEARTBEAT_S`](super::LONGEST_HEARTBEAT_S).
     pub heartbeat_s: u32,
-    /// The window over which devices are told to reconnect after a restart, in milliseconds.
+    /// The window over which the reconnects of all devices are spread after a restart, in milliseconds.
     pub reconnect_spread_ms: u64,
 }
 

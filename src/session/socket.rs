@@ -23,7 +23,7 @@ const READ_BYTES: usize = 4 * 1024;
 /// Bytes of messages that are buffered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// Bytes of messages that may wait for the peer to read: the largest message, and what was buffered before it.
+/// Bytes of messages that may wait for the peer to read: the largest message, and messages that were buffered before it.
 const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
 /// What the peer sent.
@@ -153,7 +153,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
         }
     }
 
-    /// Sends a close frame and waits until the peer closes. What the peer still sends is discarded.
+    /// Sends a close frame and waits until the peer closes. Bytes that the peer still sends are discarded.
     pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), PeerGone> {
         let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
         let web = self.wake().ok_or(PeerGone)?;

@@ -1,6 +1,6 @@
 //! A dataset that a session has open: a cursor, never a queue. Pure.
 //!
-//! Invariants: what is sent continues what was sent before (I3); a change that this session wrote is not sent back to it while its `written`
+//! Invariants: each message continues where the one before it ended (I3); a change that this session wrote is not sent back to it while its `written`
 //! reply moves the device's position; an open is always answered, even if there is nothing to send.
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::store::{Cursor, Page, ReadStart};
 #[derive(Debug)]
 pub(super) enum NextSend {
     Nothing,
-    /// A change of the ring, which continues what was sent.
+    /// A change of the ring, of the version after the cursor.
     Change(Arc<PublishedChange>),
     /// A page of the store, after this cursor.
     Page(Cursor),
@@ -41,7 +41,7 @@ pub(super) struct DatasetSubscription {
     topic: Arc<Topic>,
     cursor: Cursor,
     state: SubscriptionState,
-    /// The newest version that this session wrote and the device was told of.
+    /// The newest version that this session wrote and whose `written` reply was sent.
     written: u64,
 }
 
