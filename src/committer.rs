@@ -186,10 +186,10 @@ impl Committer {
     /// One step of the work on an identity. Live sessions hear of a dataset that moved.
     pub async fn work(&self, identity: Identity, keep: RetentionPolicy) -> Result<JobProgress, Unavailable> {
         let step = move |group: &mut Group<'_>, now_ms| {
-            let worked = group.work(&identity, &keep, now_ms)?;
+            let worked = group.run_job_step(&identity, &keep, now_ms)?;
             let notices = match &worked {
                 JobProgress::Moved(into, dataset, version) => vec![SessionNotice::Jumped(into.clone(), dataset.clone(), *version)],
-                JobProgress::Some | JobProgress::Done => Vec::new(),
+                JobProgress::Unfinished | JobProgress::Done => Vec::new(),
             };
             Ok((worked, notices))
         };

@@ -57,19 +57,21 @@ impl Reaper {
     }
 
     async fn turn(&self) -> Result<Turn, Unavailable> {
-        let works = self.reader.read(|store| store.works(WORKS)).await?;
+        let works = self.reader.read(|store| store.background_jobs(WORKS)).await?;
         let mut done = true;
         for identity in &works {
             // One that cannot be worked on holds up nobody else.
             done &= self.work(identity.clone()).await.is_ok();
         }
         let now_ms = self.clock.unix_ms();
-        let due = self.reader.read(move |store| store.due(now_ms, TOGETHER)).await?;
+        let due = self.reader.read(move |store| store.due_datasets(now_ms, TOGETHER)).await?;
         self.metrics.reaper_late(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
         let idle = works.is_empty() && due.is_empty();
         for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
             match reaped {
-                Ok(ReapResult { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
+                Ok(ReapResult { tombstones, versions, has_moved_horizon, has_more: _ }) => {
+                    self.metrics.reaped(tombstones, versions, has_moved_horizon)
+                }
                 // Others wait behind it.
                 Err(_) => done &= self.committer.act(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await.is_ok(),
             }

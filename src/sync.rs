@@ -8,7 +8,7 @@ use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limi
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Answer, Committer, Reader, Unavailable};
-use crate::merge::Policy;
+use crate::merge::ConflictPolicy;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
     Admission, Cursor, DatasetRules, Decision, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome, RetentionPolicy,
@@ -25,9 +25,9 @@ pub struct Pool {
     /// Its bounds.
     pub limits: Limits,
     /// What happens on a conflict, where the dataset does not say.
-    pub policy: Policy,
+    pub policy: ConflictPolicy,
     /// What happens on a conflict, by dataset.
-    pub datasets: Vec<(DatasetName, Policy)>,
+    pub datasets: Vec<(DatasetName, ConflictPolicy)>,
     /// How long what is of the past is kept.
     pub keep: RetentionPolicy,
 }
@@ -35,7 +35,7 @@ pub struct Pool {
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, keep: self.keep }
+        DatasetRules { limits: self.limits, policy, retention: self.keep }
     }
 }
 
@@ -128,7 +128,7 @@ impl Sync {
         let mut rules = who.pool.rules(&dataset);
         if offer {
             // What a device had before a restore or a merge is not the last word.
-            rules.policy = Policy::Reject;
+            rules.policy = ConflictPolicy::Reject;
         }
         let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
         self.committer.write(patch, rules, session).await

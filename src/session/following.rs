@@ -8,7 +8,7 @@ use std::sync::Arc;
 use driftless_protocol::DatasetName;
 
 use crate::hub::{Change, Feed, Taken};
-use crate::store::{Cursor, Page, ReadStart};
+use crate::store::{Cursor, ReadStart, RecordPage};
 
 /// What a session sends next of a dataset.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Following {
     }
 
     /// A page was read; `None` if there is nothing in it to send.
-    pub(super) fn read(&mut self, page: &Page) -> Option<Cut> {
+    pub(super) fn read(&mut self, page: &RecordPage) -> Option<Cut> {
         let (answers_open, reset) = match self.state {
             State::Opened { reset } => (true, reset),
             State::Reading | State::Live => (false, None),

@@ -71,7 +71,7 @@ impl Store {
             return Ok(Some((key, row)));
         }
         key.truncate(key.len() - pieces::NUMBER_BYTES);
-        match self.whole(&key)? {
+        match self.joined(&key)? {
             Some(content) => Ok(Some((key, content.to_vec()))),
             // It was moved meanwhile.
             None => self.next_content(&keys::after(&key), end, is_cut),

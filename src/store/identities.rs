@@ -116,7 +116,7 @@ impl Group<'_> {
             (keys::identity(fresh), Some(rows::encode(&identity)?)),
         ];
         self.view.decide(Batch { guards, rows });
-        self.there.insert(fresh.clone(), Some(0));
+        self.identities.insert(fresh.clone(), Some(0));
         Ok(fresh.clone())
     }
 
@@ -166,11 +166,11 @@ impl Group<'_> {
     }
 
     fn looked_up(&mut self, identity: &Identity) -> Result<Option<u32>, StoreError> {
-        if let Some(known) = self.there.get(identity) {
+        if let Some(known) = self.identities.get(identity) {
             return Ok(*known);
         }
         let found = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pushes);
-        self.there.insert(identity.clone(), found);
+        self.identities.insert(identity.clone(), found);
         Ok(found)
     }
 
@@ -179,7 +179,7 @@ impl Group<'_> {
         let Some(mut row) = self.identity_row(identity)? else { return Ok(()) };
         row.pushes = row.pushes.saturating_add_signed(change);
         if row.moved_to.is_none() {
-            self.there.insert(identity.clone(), Some(row.pushes));
+            self.identities.insert(identity.clone(), Some(row.pushes));
         }
         self.view.decide(Batch { guards: Vec::new(), rows: vec![(keys::identity(identity), Some(rows::encode(&row)?))] });
         Ok(())

@@ -9,26 +9,33 @@
 
 mod backup;
 mod commit;
+mod cursor;
 mod datasets;
 mod devices;
 mod engine;
+mod erase;
 mod export;
 mod history;
+mod history_row;
 mod identities;
+mod jobs;
 mod keys;
+mod merge_dataset;
+mod merge_identity;
 mod migrate;
-mod moving;
 mod owned;
+mod page;
 mod pieces;
 mod push;
 mod reap;
+mod retention;
 mod rewind;
 mod rows;
 #[cfg(test)]
 mod support;
 mod version;
 mod view;
-mod work;
+mod whole_versions;
 
 use std::fmt;
 use std::path::Path;
@@ -37,21 +44,27 @@ use std::sync::Arc;
 use driftless_protocol::Epoch;
 
 pub use backup::{BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore};
-pub use commit::{DatasetRules, Decision, Group, Patch, RetentionPolicy};
-pub use datasets::{Cursor, Page, ReadPosition, ReadResult, ReadStart};
+pub use commit::{DatasetRules, Decision, Group, Patch};
+pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceInfo};
 pub use engine::{EngineConfig, EngineError as StoreError, Kind as EngineKind};
+pub use erase::EraseStart;
 pub use export::Exported;
-pub use history::{History, RecordDiff, Step, VersionNotKept, VersionOrigin};
+pub use history::{DatasetHistory, RecordDiff, VersionEntry, VersionNotKept};
+pub use history_row::VersionOrigin;
 pub use identities::{LinkResult, LoginInfo, LoginKey};
+pub use jobs::JobProgress;
+pub use merge_identity::{MergePolicies, MergeStart};
+pub use page::{ReadResult, RecordPage};
 pub use push::{
     DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
     TokenBucket, TokenDisposition, WakeResult, WakeRound, WakeTarget,
 };
 pub use reap::{DueDataset, ReapResult};
+pub use retention::RetentionPolicy;
 pub use rewind::RewindOutcome;
 pub use rows::ConflictRow as Conflict;
-pub use work::{EraseStart, JobProgress, MergePolicies, MergeStart};
+pub use whole_versions::{VersionsPage, VersionsRead, WholeVersions};
 
 #[cfg(test)]
 pub(crate) use engine::memory;

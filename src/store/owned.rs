@@ -5,7 +5,7 @@ use driftless_protocol::Record;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::history::OwnedHistoryRow;
+use super::history_row::OwnedHistoryRow;
 use super::keys::{Kind, Parts};
 use super::push::{self, LogRow, OwedRow, PushRow};
 use super::rows::{self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, PatchRow};
@@ -106,14 +106,14 @@ fn record(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 
 fn version(key: &mut Parts<'_>, row: &[u8]) -> Result<Value, StoreError> {
     let (dataset, version) = (key.name()?.to_owned(), key.version()?);
-    let (at_ms, row) = OwnedHistoryRow::read(row)?;
+    let (at_ms, row) = OwnedHistoryRow::decode(row)?;
     let mut replaced = Vec::with_capacity(row.entries.len());
     for entry in &row.entries {
         let before = entry.before.as_ref().map(|row| Ok::<_, StoreError>(rows::stored(&row.0)?.record)).transpose()?;
-        replaced.push(json!({ "key": entry.key, "lives": entry.lives, "before": before }));
+        replaced.push(json!({ "key": entry.key, "lives": entry.is_live, "before": before }));
     }
-    let lost = row.lost.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<Vec<Record>, StoreError>>()?;
-    let what = json!(row.what);
+    let lost = row.not_taken.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<Vec<Record>, StoreError>>()?;
+    let what = json!(row.origin);
     Ok(json!({
         "dataset": dataset, "version": version, "at_ms": at_ms, "device": row.device, "what": what, "replaced": replaced, "not_taken": lost,
     }))

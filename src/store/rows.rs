@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
-use super::pieces::Whole;
-use crate::merge::{self, Policy, Stored};
+use super::pieces::RowContent;
+use crate::merge::{self, ConflictPolicy, StoredRecord};
 
 /// `h`: a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,14 +34,14 @@ pub(super) struct HeadRow {
 }
 
 impl HeadRow {
-    pub(super) fn head(&self) -> merge::Head {
+    pub(super) fn head(&self) -> merge::DatasetHead {
         let HeadRow { version, records, bytes, tombstones, horizon, .. } = *self;
-        merge::Head { version, records, bytes, tombstones, horizon }
+        merge::DatasetHead { version, records, bytes, tombstones, horizon }
     }
 
     /// The row after a write: as `merge` left the dataset.
-    pub(super) fn after(self, head: merge::Head, now_ms: u64) -> HeadRow {
-        let merge::Head { version, records, bytes, tombstones, horizon } = head;
+    pub(super) fn after(self, head: merge::DatasetHead, now_ms: u64) -> HeadRow {
+        let merge::DatasetHead { version, records, bytes, tombstones, horizon } = head;
         HeadRow { version, records, bytes, tombstones, horizon, modified_ms: now_ms, ..self }
     }
 }
@@ -78,7 +78,7 @@ struct OwnedRecordRow {
 }
 
 impl<'a> RecordRow<'a> {
-    pub(super) fn of(stored: &'a Stored) -> Self {
+    pub(super) fn of(stored: &'a StoredRecord) -> Self {
         let record = &stored.record;
         let value = record.content.value();
         RecordRow {
@@ -93,10 +93,10 @@ impl<'a> RecordRow<'a> {
     }
 
     /// The row, to be cut into pieces.
-    pub(super) fn content(&self) -> Result<Whole, EngineError> {
+    pub(super) fn content(&self) -> Result<RowContent, EngineError> {
         let names = self.key.as_str().len() + self.device.as_str().len();
-        let mut content = Whole::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
-        encode_onto(content.end(), self)?;
+        let mut content = RowContent::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
+        encode_onto(content.buffer(), self)?;
         Ok(content)
     }
 }
@@ -104,7 +104,7 @@ impl<'a> RecordRow<'a> {
 /// What a record's row takes beside its value and its names, at most: three numbers, a flag, and what says that they come.
 const NUMBERS_BYTES: usize = 40;
 
-pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
+pub(super) fn stored(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
     let row: OwnedRecordRow = decode(bytes)?;
     let record = Record {
         key: row.key,
@@ -113,7 +113,7 @@ pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
         modified_ms: row.modified_ms,
         device: row.device,
     };
-    Ok(Stored { record, others_version: row.others_version })
+    Ok(StoredRecord { record, others_version: row.others_version })
 }
 
 /// `p`: what became of a patch, in the slot of its number.
@@ -163,7 +163,7 @@ pub(super) enum WorkRow {
     /// All that it owns goes.
     Erase,
     /// Its datasets move into another identity, with these policies on records of both sides.
-    Merge { into: String, policy: Policy, datasets: Vec<(DatasetName, Policy)> },
+    Merge { into: String, policy: ConflictPolicy, datasets: Vec<(DatasetName, ConflictPolicy)> },
 }
 
 /// `g`: a tombstone.

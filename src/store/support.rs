@@ -4,7 +4,7 @@ use std::path::Path;
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Record, Value};
 
-use super::{Cursor, DatasetRules, Decision, EngineConfig, Identity, LoginKey, Page, Patch, ReadResult, ReadStart, Store};
+use super::{Cursor, DatasetRules, Decision, EngineConfig, Identity, LoginKey, Patch, ReadResult, ReadStart, RecordPage, Store};
 
 pub const CONFIG: EngineConfig = EngineConfig::cached(16);
 
@@ -77,7 +77,7 @@ pub fn write_at(store: &Store, patch: &Patch, rules: &DatasetRules, now_ms: u64)
     decision
 }
 
-pub fn page(store: &Store, identity: &Identity, cursor: Cursor) -> Page {
+pub fn page(store: &Store, identity: &Identity, cursor: Cursor) -> RecordPage {
     match store.changes(identity, &dataset(), cursor).expect("reads") {
         ReadResult::Page(page) => page,
         ReadResult::Behind(again) => panic!("behind: {again:?}"),

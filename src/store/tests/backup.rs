@@ -2,7 +2,7 @@ use std::path::Path;
 
 use driftless_protocol::{Epoch, Op, Position};
 
-use super::erasing::{fill, work};
+use super::erasing::{fill, finish_job};
 use crate::store::keys::Kind;
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
 use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
@@ -142,7 +142,7 @@ fn what_was_under_way_goes_on_in_the_restored_store() {
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
     let copy = restored(folder.path(), &backup(&store, |_| {}), "copy").expect("restores");
-    assert_eq!(copy.works(9).expect("reads"), [me()]);
-    work(&copy, &me());
+    assert_eq!(copy.background_jobs(9).expect("reads"), [me()]);
+    finish_job(&copy, &me());
     assert_eq!(rows(&copy), []);
 }

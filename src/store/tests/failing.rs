@@ -1,3 +1,5 @@
+//! Failing writes: a store whose write failed is closed until it recovers, and a backup does not miss its rows.
+
 use driftless_protocol::Op;
 
 use crate::store::memory::{Call, Memory};
@@ -21,11 +23,11 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
 }
 
 #[test]
-fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
+fn a_backup_ends_with_a_write_of_unknown_outcome() {
     let memory = Memory::default();
     let store = Store::over(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    for (id, call, outlives) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
+    for (id, call, continues) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();
@@ -35,7 +37,7 @@ fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
             store.recover().expect("recovers");
         }
         let next = store.group().continue_backup(&ticket).expect("reads");
-        // What was written may be found later, and would not be in the copy.
-        assert_eq!(next.is_ok(), outlives, "{call:?}");
+        // The rows of the failed write may be found later, and would be missing from the backup.
+        assert_eq!(next.is_ok(), continues, "{call:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use driftless_protocol::{Content, Op, Position};
 
-use super::erasing::work;
+use super::erasing::finish_job;
 use super::reaping::reap;
 use crate::store::engine::memory::{Call, Memory};
 use crate::store::engine::{Batch, Handle};
@@ -37,7 +37,7 @@ fn a_store_of_format_1_opens_with_all_that_it_held() {
     assert!(matches!(write(&store, &patch(3, "phone", &[("gone", Op::Remove, "")])), Decision::Repeated { version: 4, .. }));
     assert!(matches!(write(&store, &patch(4, "phone", &[("theme", Op::Put, "1")])), Decision::Written { version: 5, .. }));
     // And with what is new: history, tombstones that go, an identity that can be erased with its logins.
-    assert_eq!(store.at(&me(), &dataset(), 4).expect("reads").expect("kept").len(), 4);
+    assert_eq!(store.records_at(&me(), &dataset(), 4).expect("reads").expect("kept").len(), 4);
     assert_eq!(
         reap(&store, &RetentionPolicy { tombstone_ms: 1, ..RetentionPolicy::default() }, 1_800_000_000_000)
             .iter()
@@ -62,7 +62,7 @@ fn a_store_of_format_2_opens_with_all_that_it_held() {
     let value = |json: &str| Content::Value(serde_json::from_str(json).expect("json"));
     let expected = [("n", 1, value("1")), ("a", 2, value("\"two\""))];
     assert_eq!(records, expected.map(|(key, version, content)| (key.to_owned(), version, content)));
-    assert_eq!(store.at(&me(), &dataset(), 1).expect("reads").expect("kept").len(), 3, "its history, too");
+    assert_eq!(store.records_at(&me(), &dataset(), 1).expect("reads").expect("kept").len(), 3, "its history, too");
     assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1);
     assert_eq!(store.newest_patch(&me(), &device("phone")).expect("reads"), 2);
     assert!(matches!(write(&store, &patch(2, "phone", &[("b", Op::Remove, ""), ("a", Op::Put, "\"two\"")])), Decision::Repeated { .. }));
@@ -72,8 +72,8 @@ fn a_store_of_format_2_opens_with_all_that_it_held() {
     assert_eq!((round.owed[0].version, round.sleepers[0].acknowledged.as_slice()), (2, &[2][..]));
     // What was under way goes on, and no row is left where it was.
     let erased = Identity::from("local:2");
-    assert_eq!(store.works(9).expect("reads"), std::slice::from_ref(&erased));
-    work(&store, &erased);
+    assert_eq!(store.background_jobs(9).expect("reads"), std::slice::from_ref(&erased));
+    finish_job(&store, &erased);
     let rows = store.engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
     assert!(rows.iter().all(|(key, _)| !key.windows(7).any(|part| part == b"local:2")));
     let moved = Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity());

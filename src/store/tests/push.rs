@@ -1,7 +1,7 @@
 use driftless_protocol::{Op, PushTarget, Registration};
 
-use super::erasing::work;
-use crate::merge::Policy;
+use super::erasing::finish_job;
+use crate::merge::ConflictPolicy;
 use crate::store::support::{dataset, device, me, patch, sign_in, store, write_at};
 use crate::store::{
     Admission, DatasetRules, DeadToken, DeliveryLogEntry, DeliveryStatus, Identity, MergePolicies, MergeStart, Patch, PushBudget,
@@ -201,10 +201,10 @@ fn the_devices_of_a_merged_identity_are_woken_as_the_other_ones() {
     put(&store, &other(), 1, "tablet", 10);
     put(&store, &me(), 1, "laptop", 10);
     act(&store, |group| {
-        let policies = MergePolicies { policy: Policy::Reject, datasets: Vec::new() };
+        let policies = MergePolicies { policy: ConflictPolicy::Reject, datasets: Vec::new() };
         assert_eq!(group.merge(&other(), &me(), &policies).expect("decides"), MergeStart::Begun);
     });
-    work(&store, &other());
+    finish_job(&store, &other());
     assert!(store.round(&other()).expect("reads").is_none());
     let round = store.round(&me()).expect("reads").expect("the merge itself is owed");
     assert_eq!((round.sleepers.len(), round.owed[0].foreign_to(&device("phone"))), (1, round.owed[0].version));
@@ -228,9 +228,9 @@ fn of_two_registrations_of_a_merged_device_the_one_that_can_be_woken_stays() {
         let woken = WakeResult { woken: vec![(dataset(), 50)], fate: TokenDisposition::Stands, ..died("", None) };
         act(&store, |group| group.settle(&other(), woken, 200).expect("decides"));
         act(&store, |group| {
-            group.merge(&other(), &me(), &MergePolicies { policy: Policy::Reject, datasets: Vec::new() }).expect("decides")
+            group.merge(&other(), &me(), &MergePolicies { policy: ConflictPolicy::Reject, datasets: Vec::new() }).expect("decides")
         });
-        work(&store, &other());
+        finish_job(&store, &other());
         let round = store.round(&me()).expect("reads").expect("the merge is owed");
         let stays = round.sleepers[0].target.as_ref().map(|target| target.address().to_owned());
         assert_eq!(stays.as_deref(), Some(if dead_here { "theirs" } else { "mine" }));
