@@ -29,7 +29,7 @@ use operation::compute;
 /// wait meanwhile: a small patch of many operations on one large record would hold up every other write.
 const OPERAND_BYTES: usize = 8 * protocol_limits::VALUE_BYTES;
 
-/// Who writes, when, and under which rules.
+/// The writing device, the time, and the rules of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeTerms<'a> {
     /// The writing device.
@@ -40,7 +40,7 @@ pub struct MergeTerms<'a> {
     pub limits: &'a Limits,
 }
 
-/// What becomes of a patch.
+/// The outcome of a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MergeOutcome {
     Applied(AppliedPatch),

@@ -1,4 +1,4 @@
-//! When a change conflicts with another device's write, and what the writing device gets to see of the conflict.
+//! Conflicts: when a change conflicts with another device's write, and which records the reply to the writing device holds.
 
 use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, NameError, Op, Record, Value};

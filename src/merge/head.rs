@@ -1,4 +1,4 @@
-//! A dataset's head: its version, what its live records count, and how far back its tombstones reach.
+//! A dataset's head: its version, the number and bytes of its live records, and how far back its tombstones reach.
 
 use driftless_protocol::{Content, Key, Value};
 

@@ -1,4 +1,4 @@
-//! What each operation computes from a record's current value and the operand of a change.
+//! Computes a record's new value from its current value and the operand of a change.
 //!
 //! Errors are texts for the device's developer; the caller names the key.
 

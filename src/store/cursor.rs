@@ -26,7 +26,8 @@ impl Cursor {
         Cursor { version: 0, next: None, fresh_until: head }
     }
 
-    /// What its reader has to send beside a version to continue from there; `None` if nothing: it is past all tombstones that it does not need.
+    /// The value that the reader must send beside a version to continue from there; `None` if none is needed: the reader is past all tombstones
+    /// that it does not need.
     pub fn fresh_until(&self, version: u64) -> Option<u64> {
         Some(self.fresh_until).filter(|fresh_until| *fresh_until > version)
     }
@@ -46,8 +47,8 @@ impl Cursor {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReadPosition {
     pub position: Position,
-    /// For a reader that began with nothing and has not read to the end yet: what [`Cursor::fresh_until`] said; otherwise 0. A reader that sends
-    /// anything else misses tombstones, at its own cost only.
+    /// For a reader that began with nothing and has not read to the end yet, the value of [`Cursor::fresh_until`]; otherwise 0. A reader that
+    /// sends another value misses tombstones; no other reader is affected.
     pub fresh_until: u64,
 }
 
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(
             (cursor.fresh_until(3), cursor.fresh_until(9)),
             (Some(9), None),
-            "what the reader has to send before the end, and at it"
+            "the reader must send a value before the end, and none at the end"
         );
         assert_eq!(
             start(unfinished("now", 3, 9)),

@@ -10,7 +10,7 @@ use super::{Identity, StoreError, keys, owned};
 /// Rows that one step deletes.
 const STEP_ROWS: usize = 1024;
 
-/// What became of a request to erase an identity.
+/// The outcome of a request to erase an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EraseStart {
     /// The identity no longer exists; its rows are deleted step by step.
@@ -36,7 +36,7 @@ impl Group<'_> {
         Ok(EraseStart::Begun)
     }
 
-    /// Deletes some of what an identity owns; when nothing is left, also the row of its job.
+    /// Deletes some of the rows that an identity owns; when none is left, also the row of its job.
     pub(super) fn delete_some(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
         let mut batch = Batch::default();
         for owned in owned::OWNED.iter().filter(|owned| owned.kind != Kind::Work) {

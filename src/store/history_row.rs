@@ -27,7 +27,7 @@ pub enum VersionOrigin {
     Merged(String),
 }
 
-/// `u`: what a version replaced.
+/// `u`: the records that a version replaced.
 #[derive(Serialize)]
 pub(super) struct HistoryRow<'a> {
     pub device: &'a DeviceId,

@@ -1,7 +1,7 @@
 //! Background jobs on a whole identity: erasing it, or merging it into another one.
 //!
 //! A job begins with one atomic batch (`erase`, `merge_identity`). After it no device signs in as that identity and nothing is written to it, and
-//! a row says what is to be done (`w`). The rest follows in bounded steps; a step that was committed may be run again after a crash. When the row
+//! a row (`w`) holds the job. The rest follows in bounded steps; a step that was committed may be run again after a crash. When the row
 //! is gone, the job is done.
 
 use driftless_protocol::DatasetName;
@@ -12,7 +12,7 @@ use super::merge_identity::MergePolicies;
 use super::rows::{self, WorkRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, keys};
 
-/// What one step of a job did.
+/// The result of one step of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobProgress {
     /// There are more steps.

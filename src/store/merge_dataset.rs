@@ -30,7 +30,7 @@ pub(super) struct DatasetMerge<'a> {
     pub now_ms: u64,
 }
 
-/// What a merge makes of the source's records.
+/// The source's records, divided by a merge.
 #[derive(Default)]
 struct MergedRecords {
     /// The target's head after the merge.

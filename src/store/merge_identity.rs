@@ -11,7 +11,7 @@ use super::rows::{self, IdentityRow, PatchRow, WorkRow};
 use super::{Identity, RetentionPolicy, StoreError, keys, push};
 use crate::merge::ConflictPolicy;
 
-/// What became of a request to merge an identity into another one.
+/// The outcome of a request to merge an identity into another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeStart {
     /// The identity's logins and devices lead to the other one; its datasets follow step by step.
@@ -94,7 +94,7 @@ impl Group<'_> {
                     there => there.is_some(),
                 };
                 if !stays {
-                    // The versions that the device was woken for are those of the source's datasets.
+                    // The versions for which the device was woken count the source's datasets; the target's have other versions.
                     let row = if kind == Kind::PushBudget { push::unwoken(&row)? } else { row };
                     batch.rows.push((moved, Some(row)));
                 }

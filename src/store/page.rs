@@ -1,8 +1,8 @@
-//! Reads what changed in a dataset after a cursor, page by page, while writes go on.
+//! Reads the changes of a dataset after a cursor, page by page, while writes go on.
 //!
 //! A record stands under the version that last wrote it. A write moves it to the end, together with all that the write touched. So a
-//! scan in the order of the versions that runs to the end meets every record at least once, however much moves
-//! meanwhile, and what it has met then is the dataset's state at the last version it met. It needs no snapshot of the engine.
+//! scan in the order of the versions that runs to the end meets every record at least once, however many move
+//! meanwhile, and the newest states that it has met are the dataset at the last version it met. It needs no snapshot of the engine.
 
 use driftless_protocol::{Content, DatasetName, Record, limits};
 
@@ -13,7 +13,7 @@ use super::{Identity, Store, StoreError, keys, pieces};
 /// Rows read at a time: 1.5 MiB of the largest.
 const CHUNK_ROWS: usize = 32;
 
-/// What a read after a cursor finds.
+/// The result of a read after a cursor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReadResult {
     Page(RecordPage),
@@ -21,7 +21,7 @@ pub enum ReadResult {
     Behind(Cursor),
 }
 
-/// Some of what changed after a cursor, in the order of the versions.
+/// Some of the changes after a cursor, in the order of their versions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RecordPage {
     /// The latest state of each record.

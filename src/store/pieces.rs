@@ -23,7 +23,7 @@ impl RowContent {
         RowContent(row)
     }
 
-    /// The buffer to append the content to. What stands in it already must stay.
+    /// The buffer to append the content to. The bytes in it already must stay.
     pub(super) fn buffer(&mut self) -> &mut Bytes {
         &mut self.0
     }

@@ -35,7 +35,7 @@ pub struct DueDataset {
     pub dataset: DatasetName,
 }
 
-/// What one step deleted.
+/// How much one step deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReapResult {
     pub tombstones: u64,
@@ -61,12 +61,12 @@ fn due_dataset(key: &[u8], prefix: &[u8]) -> Result<DueDataset, StoreError> {
     Ok(DueDataset { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
 }
 
-/// What a step deleted of one kind, and what remains of it.
+/// How much a step deleted of tombstones or of history, and what remains.
 #[derive(Default)]
 struct Remaining {
     deleted: u64,
     has_more: bool,
-    /// When the oldest of what remains was made.
+    /// When the oldest one that remains was made, in milliseconds since 1970.
     oldest_ms: Option<u64>,
 }
 
@@ -130,8 +130,8 @@ impl Group<'_> {
             let row: GoneRow = rows::decode(row)?;
             tombstones.push(Tombstone { key, version, row });
         }
-        // A tombstone is at least as old as any later one, whatever the clock said when it was made: the last one that may go takes along all
-        // those before it.
+        // Tombstones are in the order of their versions, so each is at least as old as any later one, even if the clock was wrong when it was
+        // made: with the last one that may go all earlier ones go.
         let may_go =
             |(at, tombstone): (usize, &Tombstone<'_>)| (at as u64) < excess || step.retention.lets_go(tombstone, acknowledged, step.now_ms);
         let end = tombstones.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(limit);
@@ -156,8 +156,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// The version that every device has acknowledged that acknowledged anything of the dataset; `None`: no device has, so it is not known
-    /// what they need.
+    /// The version that every device has acknowledged that acknowledged anything of the dataset; `None`: no device has, so the store does
+    /// not know which tombstones they need.
     fn oldest_acknowledged(&self, identity: &Identity, dataset: &DatasetName) -> Result<Option<u64>, StoreError> {
         let prefix = keys::devices(identity);
         let mut oldest = None;

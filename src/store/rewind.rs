@@ -14,7 +14,7 @@ use crate::merge::{DatasetHead, StoredRecord};
 /// The device that writes the version that a restore makes.
 pub const OPERATOR_DEVICE: &str = "~operator";
 
-/// What became of a request to restore a dataset.
+/// The outcome of a request to restore a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RewindOutcome {
     Written {
@@ -30,7 +30,7 @@ pub enum RewindOutcome {
 }
 
 /// The records that a restore changes.
-struct Restored {
+struct RewoundRecords {
     head: DatasetHead,
     records: Vec<StoredRecord>,
     current: CurrentRecords,
@@ -58,7 +58,7 @@ impl Group<'_> {
             Err(not_kept) => return Ok(RewindOutcome::VersionNotKept(not_kept)),
         };
         let device = DeviceId::new(OPERATOR_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
-        let Restored { head: after, records, current } = self.restore_records(identity, dataset, &device, &head, undo, now_ms)?;
+        let RewoundRecords { head: after, records, current } = self.restore_records(identity, dataset, &device, &head, undo, now_ms)?;
         if records.is_empty() {
             return Ok(RewindOutcome::Same);
         }
@@ -79,7 +79,7 @@ impl Group<'_> {
         head: &HeadRow,
         undo: Undo,
         now_ms: u64,
-    ) -> Result<Restored, StoreError> {
+    ) -> Result<RewoundRecords, StoreError> {
         let mut after = DatasetHead { version: head.version + 1, ..head.head() };
         let (mut records, mut current) = (Vec::new(), CurrentRecords::new());
         for (key, then) in undo {
@@ -95,6 +95,6 @@ impl Group<'_> {
             records.push(StoredRecord { record, others_version });
             current.extend(now.map(|now| (key, now)));
         }
-        Ok(Restored { head: after, records, current })
+        Ok(RewoundRecords { head: after, records, current })
     }
 }

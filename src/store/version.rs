@@ -1,4 +1,4 @@
-//! A new version of a dataset, as rows: its records, what it replaced, the head, and the date when the reaper visits the dataset.
+//! A new version of a dataset, as rows: its records, their state before it, the head, and the date when the reaper visits the dataset.
 //!
 //! Everything that makes a version goes through [`NewVersion::write`]: a patch, a restore to an earlier version, a merge of two identities.
 
@@ -35,7 +35,7 @@ pub(super) struct CurrentRecord {
 /// The records that a version may touch, as they are before it.
 pub(super) type CurrentRecords = HashMap<Key, CurrentRecord>;
 
-/// Who makes a version of which dataset, when, and why.
+/// A version to be written: of which dataset, by which device, when, and why.
 pub(super) struct NewVersion<'a> {
     pub identity: &'a Identity,
     pub dataset: &'a DatasetName,

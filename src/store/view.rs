@@ -1,4 +1,4 @@
-//! The store as a group of writes sees it: what is on disk, under what the group has decided so far.
+//! The store as a group of writes sees it: the rows on disk, overlaid with the rows that the group has decided so far.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::engine::{Batch, Bytes, EngineError, Handle};
 use super::keys;
 use super::pieces::{self, RowContent};
 
-/// Reads the group's own rows first, then the engine's; collects what the group writes.
+/// Reads the group's own rows first, then the engine's; collects the rows that the group writes.
 pub(super) struct View<'a> {
     engine: &'a Handle,
     decided: BTreeMap<Bytes, Option<Bytes>>,

@@ -1,6 +1,6 @@
-//! Pages that end where a version does, for readers that keep no place inside a version: those of plain HTTP requests.
+//! Pages that end at the end of a version, for readers over plain HTTP requests: they keep no place inside a version.
 //!
-//! A version that a page cuts is read to its end, and what comes after that version is left out.
+//! A version that a page cuts is read to its end, and the records after that version are left out.
 
 use driftless_protocol::Record;
 
@@ -20,18 +20,18 @@ pub struct VersionsPage {
     pub shared: Option<u64>,
     /// Whether there is more behind the page.
     pub more: bool,
-    /// What the reader has to send beside `to` to continue from there; see [`Cursor::fresh_until`].
+    /// The value that the reader must send beside `to` to continue from there; see [`Cursor::fresh_until`].
     pub fresh_until: Option<u64>,
     /// The latest state of each record.
     pub records: Vec<Record>,
 }
 
-/// What [`WholeVersions::add`] needs next.
+/// The state of a page after [`WholeVersions::add`].
 #[derive(Debug, PartialEq)]
 pub enum VersionsRead {
     /// The page is complete.
     Done(VersionsPage),
-    /// The changes after this cursor.
+    /// The page needs the changes after this cursor, too.
     Continue(Cursor),
 }
 
@@ -54,7 +54,7 @@ impl WholeVersions {
         WholeVersions { start: start.cursor(), reset, shared, records: Vec::new(), cut_version: None }
     }
 
-    /// Adds what was read after the start, or after the cursor of the last [`VersionsRead::Continue`].
+    /// Adds the result of a read after the start, or after the cursor of the last [`VersionsRead::Continue`].
     pub fn add(&mut self, read: ReadResult) -> VersionsRead {
         let RecordPage { records, cursor, more } = match read {
             ReadResult::Page(page) => page,

@@ -1,4 +1,4 @@
-//! A patch as a device writes it, and what the store decided about it.
+//! A patch as a device writes it, and the store's decision about it.
 
 use std::hash::Hash;
 
@@ -19,7 +19,7 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// A checksum of what the patch means, not of its encoding: a retry may come in the other codec.
+    /// A checksum of the patch's meaning, not of its encoding: a retry may come in the other codec.
     pub(super) fn digest(&self) -> u32 {
         let mut hasher = crc32fast::Hasher::new();
         self.dataset.hash(&mut hasher);
@@ -28,7 +28,7 @@ impl Patch {
     }
 }
 
-/// What became of a patch.
+/// The store's decision about a patch.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// The patch is applied.

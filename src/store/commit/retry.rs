@@ -12,8 +12,8 @@ use super::super::{StoreError, keys};
 use super::{Decision, Group, Patch};
 use crate::merge::{self, ConflictingRecords, StoredRecord};
 
-/// Bytes of results that a slot keeps for a retry. A patch with larger results is answered with those of its records that nobody has written
-/// since. Of a conflict as many bytes of keys are kept.
+/// Bytes of results that a slot keeps for a retry. If a patch has larger results, its retry gets the records that nobody has written since. Of a
+/// conflict as many bytes of keys are kept.
 const RESULT_BYTES: usize = 16 * 1024;
 
 /// The slot of a patch's number.

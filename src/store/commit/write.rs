@@ -28,7 +28,7 @@ struct MergedPatch<'a> {
 }
 
 impl Group<'_> {
-    /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
+    /// Decides a patch on top of the group's earlier decisions. An error concerns this patch only.
     pub fn write(&mut self, patch: Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
         if !self.is_there(&patch.identity)? {
             return Ok(Decision::NoIdentity);
@@ -90,7 +90,7 @@ impl Group<'_> {
         Ok(Decision::Conflict(conflicting))
     }
 
-    /// Applies a patch: a new version, what it overruled, and the debt to the other devices.
+    /// Applies a patch: a new version, the conflicts that it overruled, and the debt to the other devices.
     fn apply(
         &mut self,
         merged: MergedPatch<'_>,
