@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -127,6 +129,26 @@ fn arrows_point_down() {
             assert!(import == room || allowed.contains(&import.as_str()), "{} imports {import}", path.display());
         }
     }
+}
+
+#[test]
+fn no_files_form_a_circle() {
+    let roots = [
+        "src/lib.rs",
+        "src/main.rs",
+        "standin/src/lib.rs",
+        "protocol/src/lib.rs",
+        "clients/rust/src/lib.rs",
+        "loadtest/src/main.rs",
+        "tests/it/main.rs",
+        "tests/crash/main.rs",
+        "tests/powercut/main.rs",
+        "tests/model/main.rs",
+        "tests/interleavings/lib.rs",
+        "benches/store/main.rs",
+    ];
+    let found: Vec<_> = roots.iter().filter(|f| root().join(f).exists()).flat_map(|file| circles::circles(&root().join(file))).collect();
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 #[test]
