@@ -171,7 +171,7 @@ impl Group<'_> {
         let Patch { identity, device, dataset, id, changes } = patch;
         let current: Vec<_> = changes.iter().map(|change| known.get(&change.key).map(|old| &old.stored)).collect();
         let terms = Terms { device: &device, now_ms, policy: rules.policy, limits: &rules.limits };
-        let mut batch = Batch { guards: vec![(head_key.clone(), head_row)], rows: Vec::new() };
+        let mut batch = Batch { preconditions: vec![(head_key.clone(), head_row)], rows: Vec::new() };
         match merge::merge(head.head(), &current, changes, terms) {
             Outcome::Refused(code, message) => self.refuse(slot_key, id, digest, code, message),
             Outcome::Conflict(met) => {
@@ -213,7 +213,7 @@ impl Group<'_> {
     /// Refuses a patch, and remembers it.
     fn refuse(&mut self, slot_key: Bytes, id: u64, digest: u32, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
         let kept = PatchRow { id, digest, version: 0, results: None, verdict: Some(Verdict::Refused(code, message.clone())) };
-        self.view.decide(Batch { guards: Vec::new(), rows: vec![(slot_key, Some(rows::encode(&kept)?))] });
+        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(slot_key, Some(rows::encode(&kept)?))] });
         Ok(Decision::Refused(code, message))
     }
 
@@ -226,7 +226,7 @@ impl Group<'_> {
         let before = self.view.get(&key)?.map(|row| rows::decode::<rows::AckRow>(&row)).transpose()?;
         if before.is_none_or(|before| before.version < version) {
             let row = rows::encode(&rows::AckRow { version })?;
-            self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         }
         Ok(())
     }

@@ -82,7 +82,7 @@ impl Group<'_> {
         let DueDataset { at_ms, identity, dataset } = due;
         let head_key = keys::head(identity, dataset);
         let head_row = self.view.get(&head_key)?;
-        let mut batch = Batch { guards: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
+        let mut batch = Batch { preconditions: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
         let Some(head_row) = head_row else {
             batch.rows.push((keys::due(*at_ms, identity, dataset), None));
             self.view.decide(batch);

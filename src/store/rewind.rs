@@ -71,7 +71,7 @@ impl Group<'_> {
         if records.is_empty() {
             return Ok(RewindOutcome::Same);
         }
-        let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
+        let mut batch = Batch { preconditions: vec![(head_key, head_row)], rows: Vec::new() };
         let making = Making { identity, dataset, device: &device, what: VersionOrigin::Restored(to), keep, now_ms };
         let version = making.write(&mut batch, head, after, &records, &known, Vec::new())?.version;
         self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, EngineError, Handle};
+use super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
 use super::keys;
 use super::pieces::{self, Whole};
 
 /// Reads through to the engine, collects writes.
 pub(super) struct View<'a> {
-    engine: &'a Handle,
+    engine: &'a SupervisedEngine,
     decided: BTreeMap<Bytes, Option<Bytes>>,
     /// Rows that something was decided on, as they are on disk.
     guards: BTreeMap<Bytes, Option<Bytes>>,
@@ -16,7 +16,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a Handle) -> View<'a> {
+    pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
         View { engine, decided: BTreeMap::new(), guards: BTreeMap::new(), bytes: 0 }
     }
 
@@ -65,7 +65,7 @@ impl<'a> View<'a> {
 
     /// Adds a batch: later reads of this view see it.
     pub(super) fn decide(&mut self, batch: Batch) {
-        for (key, row) in batch.guards {
+        for (key, row) in batch.preconditions {
             // What the group itself has decided needs no guard: nobody else sees it.
             if !self.decided.contains_key(&key) {
                 self.guards.entry(key).or_insert(row);
@@ -84,6 +84,6 @@ impl<'a> View<'a> {
 
     /// All that was decided, as one batch: what the group wrote several times stands in it once.
     pub(super) fn into_batch(self) -> Batch {
-        Batch { guards: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
+        Batch { preconditions: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
     }
 }

@@ -1,6 +1,6 @@
 use driftless_protocol::Op;
 
-use crate::store::memory::{Call, Memory};
+use crate::store::memory::{FaultPoint, Memory};
 use crate::store::support::{all, epoch, me, patch, sign_in};
 use crate::store::{DatasetRules, Store, StoreError};
 
@@ -9,7 +9,7 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     let memory = Memory::default();
     let store = Store::over(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    memory.fail_nth(Call::Flush, 1);
+    memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
     group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));
@@ -25,7 +25,7 @@ fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
     let memory = Memory::default();
     let store = Store::over(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    for (id, call, outlives) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
+    for (id, call, outlives) in [(1, FaultPoint::Flush, false), (2, FaultPoint::Answer, false), (3, FaultPoint::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();

@@ -1,71 +1,72 @@
-//! What the contract says, as tests, for every engine that there is.
+//! The contract as tests, run against every engine.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::batch::{Batch, Bytes, Committed, ROW_BYTES};
 use super::contract::Engine;
-use super::journaled::{Bounds, Journaled, Setting};
+use super::error::EngineError;
+use super::journaled::{FlushThresholds, JournalOptions, JournaledEngine};
 use super::memory::Memory;
-use super::redb_engine::Redb;
-use super::sled_engine::{SEGMENT_BYTES, Sled};
+use super::redb_tree::RedbTree;
+use super::sled_tree::{SEGMENT_BYTES, SledTree};
 use super::tree::Tree;
-use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES};
 
 /// Pairs of rows that are committed while another thread reads them.
 const PAIRS: u8 = 150;
 
-/// Something that an engine can be opened on, again and again.
-trait Ground {
+/// Storage on which an engine can be opened again and again.
+trait TestStorage {
     fn new() -> Self;
     fn open(&self) -> Box<dyn Engine>;
 }
 
-struct OnSled(tempfile::TempDir);
-struct OnRedb(tempfile::TempDir);
-/// Its rows are moved from the journal into the tree all the time.
-struct OnBusySled(tempfile::TempDir);
+struct SledStorage(tempfile::TempDir);
+struct RedbStorage(tempfile::TempDir);
+/// Flushes after every commit.
+struct FlushingSledStorage(tempfile::TempDir);
 
-impl Ground for OnSled {
-    fn new() -> OnSled {
-        OnSled(tempfile::tempdir().expect("folder"))
+impl TestStorage for SledStorage {
+    fn new() -> SledStorage {
+        SledStorage(tempfile::tempdir().expect("folder"))
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), sled(self.0.path()), Bounds::of(8))
+        journaled(self.0.path(), sled(self.0.path()), FlushThresholds::from_mib(8))
     }
 }
 
-impl Ground for OnBusySled {
-    fn new() -> OnBusySled {
-        OnBusySled(tempfile::tempdir().expect("folder"))
+impl TestStorage for FlushingSledStorage {
+    fn new() -> FlushingSledStorage {
+        FlushingSledStorage(tempfile::tempdir().expect("folder"))
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), sled(self.0.path()), Bounds { layer_bytes: 1, journal_bytes: 1 })
+        journaled(self.0.path(), sled(self.0.path()), FlushThresholds { memtable_bytes: 1, journal_bytes: 1 })
     }
 }
 
 fn sled(folder: &Path) -> Box<dyn Tree> {
-    Box::new(Sled::open(folder, 16, SEGMENT_BYTES).expect("opens"))
+    Box::new(SledTree::open(folder, 16, SEGMENT_BYTES).expect("opens"))
 }
 
-fn journaled(folder: &Path, tree: Box<dyn Tree>, bounds: Bounds) -> Box<dyn Engine> {
-    let setting = Setting { bounds, room: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
-    Box::new(Journaled::open(folder, tree, setting, |_| Ok(())).expect("opens"))
+fn journaled(folder: &Path, tree: Box<dyn Tree>, thresholds: FlushThresholds) -> Box<dyn Engine> {
+    let options = JournalOptions { thresholds, check_space: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
+    Box::new(JournaledEngine::open(folder, tree, options, |_| Ok(())).expect("opens"))
 }
 
-impl Ground for OnRedb {
-    fn new() -> OnRedb {
-        OnRedb(tempfile::tempdir().expect("folder"))
+impl TestStorage for RedbStorage {
+    fn new() -> RedbStorage {
+        RedbStorage(tempfile::tempdir().expect("folder"))
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), Box::new(Redb::open(self.0.path(), 16).expect("opens")), Bounds::of(8))
+        journaled(self.0.path(), Box::new(RedbTree::open(self.0.path(), 16).expect("opens")), FlushThresholds::from_mib(8))
     }
 }
 
-impl Ground for Memory {
+impl TestStorage for Memory {
     fn new() -> Memory {
         Memory::default()
     }
@@ -75,17 +76,17 @@ impl Ground for Memory {
     }
 }
 
-/// A batch of rows, `-` before a key deletes it.
+/// A batch of rows; `-` before a key deletes the row.
 fn rows(rows: &[(&[u8], &[u8])]) -> Batch {
     let row = |(key, value): &(&[u8], &[u8])| match key.strip_prefix(b"-") {
         Some(key) => (key.to_vec(), None),
         None => (key.to_vec(), Some(value.to_vec())),
     };
-    Batch { guards: Vec::new(), rows: rows.iter().map(row).collect() }
+    Batch { preconditions: Vec::new(), rows: rows.iter().map(row).collect() }
 }
 
-fn guarded(key: &[u8], expected: Option<&[u8]>, batch: Batch) -> Batch {
-    Batch { guards: vec![(key.to_vec(), expected.map(<[u8]>::to_vec))], ..batch }
+fn conditional(key: &[u8], expected: Option<&[u8]>, batch: Batch) -> Batch {
+    Batch { preconditions: vec![(key.to_vec(), expected.map(<[u8]>::to_vec))], ..batch }
 }
 
 fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Committed> {
@@ -100,13 +101,13 @@ fn keys(engine: &dyn Engine, start: &[u8], end: &[u8], limit: usize) -> Vec<Byte
     engine.scan(start, end, limit).expect("scans").into_iter().map(|(key, _)| key).collect()
 }
 
-fn what_was_committed_is_there_after_opening_again<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn committed_rows_are_there_after_reopening<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     let done = commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")]), rows(&[(b"-a", b""), (b"c", b"")])]);
     assert_eq!(done, [Committed::Applied, Committed::Applied]);
     drop(engine);
     for _ in 0..2 {
-        let engine = ground.open();
+        let engine = storage.open();
         assert_eq!(
             ["a", "b", "c", "b"].map(|key| get(&*engine, key.as_bytes())),
             [None, Some(b"2".to_vec()), Some(vec![]), Some(b"2".to_vec())]
@@ -115,42 +116,42 @@ fn what_was_committed_is_there_after_opening_again<G: Ground>(ground: &G) {
     }
 }
 
-fn a_stale_batch_leaves_nothing<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn a_stale_batch_changes_nothing<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     commit(&*engine, &[rows(&[(b"head", b"1"), (b"kept", b"1")])]);
     let stale = [
-        guarded(b"head", None, rows(&[(b"head", b"x"), (b"other", b"x")])),
-        guarded(b"head", Some(b"2"), rows(&[(b"-kept", b"")])),
-        guarded(b"none", Some(b""), rows(&[(b"other", b"x")])),
+        conditional(b"head", None, rows(&[(b"head", b"x"), (b"other", b"x")])),
+        conditional(b"head", Some(b"2"), rows(&[(b"-kept", b"")])),
+        conditional(b"none", Some(b""), rows(&[(b"other", b"x")])),
     ];
     assert_eq!(commit(&*engine, &stale), [Committed::Stale; 3]);
-    let mut two = guarded(b"head", Some(b"1"), rows(&[(b"other", b"x")]));
-    two.guards.push((b"kept".to_vec(), Some(b"2".to_vec())));
-    assert_eq!(commit(&*engine, &[two]), [Committed::Stale], "one guard that broke is enough");
+    let mut two = conditional(b"head", Some(b"1"), rows(&[(b"other", b"x")]));
+    two.preconditions.push((b"kept".to_vec(), Some(b"2".to_vec())));
+    assert_eq!(commit(&*engine, &[two]), [Committed::Stale], "one broken precondition is enough");
     assert_eq!(["head", "kept", "other"].map(|key| get(&*engine, key.as_bytes())), [Some(b"1".to_vec()), Some(b"1".to_vec()), None]);
 }
 
-fn guards_see_the_earlier_batches_of_their_call<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn preconditions_see_the_earlier_batches_of_their_call<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     let batches = [
-        guarded(b"head", None, rows(&[(b"head", b"1")])),
-        guarded(b"head", None, rows(&[(b"head", b"x"), (b"lost", b"x")])),
-        guarded(b"head", Some(b"1"), rows(&[(b"-head", b"")])),
-        guarded(b"head", None, rows(&[(b"head", b"2")])),
-        guarded(b"lost", None, rows(&[(b"last", b"2")])),
+        conditional(b"head", None, rows(&[(b"head", b"1")])),
+        conditional(b"head", None, rows(&[(b"head", b"x"), (b"lost", b"x")])),
+        conditional(b"head", Some(b"1"), rows(&[(b"-head", b"")])),
+        conditional(b"head", None, rows(&[(b"head", b"2")])),
+        conditional(b"lost", None, rows(&[(b"last", b"2")])),
     ];
     let done = commit(&*engine, &batches);
     assert_eq!(done, [Committed::Applied, Committed::Stale, Committed::Applied, Committed::Applied, Committed::Applied]);
     assert_eq!(["head", "lost", "last"].map(|key| get(&*engine, key.as_bytes())), [Some(b"2".to_vec()), None, Some(b"2".to_vec())]);
 }
 
-fn many_batches_are_one_commit<G: Ground>(ground: &G) {
+fn many_batches_are_one_commit<S: TestStorage>(storage: &S) {
     let number = |n: u32| n.to_be_bytes().to_vec();
     let batch = |n: u32| Batch {
-        guards: vec![(b"count".to_vec(), n.checked_sub(1).map(number))],
+        preconditions: vec![(b"count".to_vec(), n.checked_sub(1).map(number))],
         rows: vec![(b"count".to_vec(), Some(number(n))), (number(n), Some(number(n)))],
     };
-    let engine = ground.open();
+    let engine = storage.open();
     let done = commit(&*engine, &(0..1024).map(batch).collect::<Vec<_>>());
     assert_eq!(done, vec![Committed::Applied; 1024]);
     assert_eq!(get(&*engine, b"count"), Some(number(1023)));
@@ -158,10 +159,10 @@ fn many_batches_are_one_commit<G: Ground>(ground: &G) {
     assert!(commit(&*engine, &[]).is_empty());
 }
 
-fn a_scan_is_in_order_and_within_its_bounds<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn a_scan_is_in_order_and_within_its_bounds<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     commit(&*engine, &[rows(&[(b"k3", b"3"), (b"k1", b"1"), (b"l", b""), (b"k2", b"2"), (b"k", b"0"), (b"k1\0", b"4"), (b"j\xff", b"")])]);
-    assert_eq!(keys(&*engine, b"k", b"l", 9), [&b"k"[..], b"k1", b"k1\0", b"k2", b"k3"], "the start is in it, the end is not");
+    assert_eq!(keys(&*engine, b"k", b"l", 9), [&b"k"[..], b"k1", b"k1\0", b"k2", b"k3"], "the start is included, the end is not");
     assert_eq!(keys(&*engine, b"k1", b"k3", 2), [&b"k1"[..], b"k1\0"]);
     assert_eq!(keys(&*engine, b"k", b"l", 0), [b""; 0]);
     assert_eq!(keys(&*engine, b"k1", b"k1", 9), [b""; 0]);
@@ -171,10 +172,10 @@ fn a_scan_is_in_order_and_within_its_bounds<G: Ground>(ground: &G) {
     assert_eq!(engine.scan(b"k1", b"k2", 9).expect("scans")[0], (b"k1".to_vec(), b"1".to_vec()));
 }
 
-fn keys_of_any_bytes_keep_their_order<G: Ground>(ground: &G) {
+fn keys_of_any_bytes_keep_their_order<S: TestStorage>(storage: &S) {
     let mut all: Vec<Bytes> = vec![vec![0], vec![0, 0], vec![0, 255], vec![1, 0], vec![255, 0], vec![255, 255, 255], vec![7; 1_500]];
-    let engine = ground.open();
-    let batch = Batch { guards: Vec::new(), rows: all.iter().rev().map(|key| (key.clone(), Some(key.clone()))).collect() };
+    let engine = storage.open();
+    let batch = Batch { preconditions: Vec::new(), rows: all.iter().rev().map(|key| (key.clone(), Some(key.clone()))).collect() };
     commit(&*engine, &[batch]);
     all.sort();
     assert_eq!(keys(&*engine, b"", &[255; 9], usize::MAX), all);
@@ -184,34 +185,34 @@ fn keys_of_any_bytes_keep_their_order<G: Ground>(ground: &G) {
     }
 }
 
-fn rows_may_be_empty_and_as_large_as_the_bound<G: Ground>(ground: &G) {
+fn rows_may_be_empty_and_as_large_as_the_bound<S: TestStorage>(storage: &S) {
     let large: Bytes = (0..ROW_BYTES).map(|n| (n % 251) as u8).collect();
-    let engine = ground.open();
+    let engine = storage.open();
     commit(&*engine, &[rows(&[(b"empty", b""), (b"large", &large)])]);
     let over = rows(&[(b"before", b"x"), (b"over", &vec![0; ROW_BYTES + 1])]);
     assert!(matches!(engine.commit(vec![over]), Err(EngineError::Io(_))), "a row over the bound is refused");
     drop(engine);
-    let engine = ground.open();
+    let engine = storage.open();
     assert_eq!(["empty", "large", "before"].map(|key| get(&*engine, key.as_bytes())), [Some(vec![]), Some(large), None]);
 }
 
-fn a_deleted_row_is_gone<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn a_deleted_row_is_gone<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"1")])]);
     commit(&*engine, &[rows(&[(b"-a", b""), (b"-never", b"")])]);
     assert_eq!(["a", "never"].map(|key| get(&*engine, key.as_bytes())), [None, None]);
     commit(&*engine, &[rows(&[(b"a", b"2"), (b"-b", b"")]), rows(&[(b"b", b"2"), (b"-a", b"")])]);
     drop(engine);
-    assert_eq!(ground.open().scan(b"", b"z", 9).expect("scans"), [(b"b".to_vec(), b"2".to_vec())]);
+    assert_eq!(storage.open().scan(b"", b"z", 9).expect("scans"), [(b"b".to_vec(), b"2".to_vec())]);
 }
 
-/// Rows far apart are always committed together: whoever reads them in one call must find the same in all.
-fn a_call_sees_all_of_a_batch_or_nothing<G: Ground>(ground: &G) {
-    let engine = ground.open();
+/// Distant rows are always committed together: a scan must find the same value in all of them.
+fn a_scan_sees_all_of_a_batch_or_nothing<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     let pair = |n: u8| {
         let filling = (0..64u8).map(|m| (vec![b'm', m], Some(vec![n; 64])));
         let ends = [(b"a".to_vec(), Some(vec![n])), (b"z".to_vec(), Some(vec![n]))];
-        Batch { guards: Vec::new(), rows: ends.into_iter().chain(filling).collect() }
+        Batch { preconditions: Vec::new(), rows: ends.into_iter().chain(filling).collect() }
     };
     commit(&*engine, &[pair(0)]);
     let (done, engine) = (AtomicBool::new(false), &*engine);
@@ -224,47 +225,47 @@ fn a_call_sees_all_of_a_batch_or_nothing<G: Ground>(ground: &G) {
         while !done.load(Ordering::SeqCst) {
             let all = engine.scan(b"a", b"zz", usize::MAX).expect("scans");
             assert!(all.iter().all(|(_, value)| value[0] == all[0].1[0]), "scan");
-            assert!(all[0].1[0] >= seen, "what was seen is not unseen");
+            assert!(all[0].1[0] >= seen, "a scan does not go back");
             seen = get(engine, b"z").expect("is there")[0];
-            assert!(seen >= all[0].1[0], "nor by a single row");
+            assert!(seen >= all[0].1[0], "nor does a read of one row");
         }
     });
     assert_eq!(get(engine, b"z"), Some(vec![PAIRS]));
 }
 
-/// Pages split and merge while neighbours come and go: a row that nobody touches is always there.
-fn rows_that_stay_are_always_found<G: Ground>(ground: &G) {
-    let stays = |n: u32| format!("k{n:03}").into_bytes();
-    let engine = ground.open();
-    commit(&*engine, &[Batch { guards: Vec::new(), rows: (0..100).map(|n| (stays(n), Some(stays(n)))).collect() }]);
-    // Whatever was committed is out of the layers from the next opening on.
+/// Pages split and merge while neighbours are set and deleted: a row that no commit touches is always there.
+fn untouched_rows_are_always_found<S: TestStorage>(storage: &S) {
+    let untouched = |n: u32| format!("k{n:03}").into_bytes();
+    let engine = storage.open();
+    commit(&*engine, &[Batch { preconditions: Vec::new(), rows: (0..100).map(|n| (untouched(n), Some(untouched(n)))).collect() }]);
+    // Closing the engine flushes the memtables.
     drop(engine);
-    let (done, engine) = (AtomicBool::new(false), ground.open());
+    let (done, engine) = (AtomicBool::new(false), storage.open());
     let engine = &*engine;
     std::thread::scope(|threads| {
         threads.spawn(|| {
             for round in 0..40u32 {
                 let neighbour =
                     |n: u32| (format!("k{:03}.{}", n % 100, n / 100).into_bytes(), round.is_multiple_of(2).then(|| vec![7; 60]));
-                commit(engine, &[Batch { guards: Vec::new(), rows: (0..600).map(neighbour).collect() }]);
+                commit(engine, &[Batch { preconditions: Vec::new(), rows: (0..600).map(neighbour).collect() }]);
             }
             done.store(true, Ordering::SeqCst);
         });
         while !done.load(Ordering::SeqCst) {
-            (0..100).for_each(|n| assert_eq!(get(engine, &stays(n)), Some(stays(n))));
+            (0..100).for_each(|n| assert_eq!(get(engine, &untouched(n)), Some(untouched(n))));
             let all = keys(engine, b"k", b"l", usize::MAX);
             assert_eq!(all.iter().filter(|key| key.len() == 4).count(), 100);
         }
     });
 }
 
-fn commits_of_several_threads_are_one_after_the_other<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn commits_of_several_threads_are_serialized<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     let add = |engine: &dyn Engine| {
         loop {
             let count = get(engine, b"count");
             let next = vec![count.as_ref().map_or(0, |count| count[0]) + 1];
-            let batch = Batch { guards: vec![(b"count".to_vec(), count)], rows: vec![(b"count".to_vec(), Some(next))] };
+            let batch = Batch { preconditions: vec![(b"count".to_vec(), count)], rows: vec![(b"count".to_vec(), Some(next))] };
             if commit(engine, &[batch]) == [Committed::Applied] {
                 return;
             }
@@ -276,58 +277,58 @@ fn commits_of_several_threads_are_one_after_the_other<G: Ground>(ground: &G) {
             threads.spawn(|| (0..20).for_each(|_| add(engine)));
         }
     });
-    assert_eq!(get(engine, b"count"), Some(vec![60]), "no guard held twice");
+    assert_eq!(get(engine, b"count"), Some(vec![60]), "no precondition held twice");
 }
 
-fn what_it_takes_on_disk_is_known<G: Ground>(ground: &G) {
-    let engine = ground.open();
+fn the_bytes_on_disk_are_known<S: TestStorage>(storage: &S) {
+    let engine = storage.open();
     commit(&*engine, &[rows(&[(b"a", &[7; 4096])])]);
     assert!(engine.bytes_on_disk().expect("is known") >= 4096);
 }
 
 macro_rules! every_engine {
-    ($($story:ident)*) => {
-        mod sled { $(#[test] fn $story() { super::$story(&<super::OnSled as super::Ground>::new()); })* }
-        mod busy_sled { $(#[test] fn $story() { super::$story(&<super::OnBusySled as super::Ground>::new()); })* }
-        mod redb { $(#[test] fn $story() { super::$story(&<super::OnRedb as super::Ground>::new()); })* }
-        mod memory { $(#[test] fn $story() { super::$story(&<super::Memory as super::Ground>::new()); })* }
+    ($($test:ident)*) => {
+        mod sled { $(#[test] fn $test() { super::$test(&<super::SledStorage as super::TestStorage>::new()); })* }
+        mod flushing_sled { $(#[test] fn $test() { super::$test(&<super::FlushingSledStorage as super::TestStorage>::new()); })* }
+        mod redb { $(#[test] fn $test() { super::$test(&<super::RedbStorage as super::TestStorage>::new()); })* }
+        mod memory { $(#[test] fn $test() { super::$test(&<super::Memory as super::TestStorage>::new()); })* }
     };
 }
 
 every_engine! {
-    what_was_committed_is_there_after_opening_again
-    a_stale_batch_leaves_nothing
-    guards_see_the_earlier_batches_of_their_call
+    committed_rows_are_there_after_reopening
+    a_stale_batch_changes_nothing
+    preconditions_see_the_earlier_batches_of_their_call
     many_batches_are_one_commit
     a_scan_is_in_order_and_within_its_bounds
     keys_of_any_bytes_keep_their_order
     rows_may_be_empty_and_as_large_as_the_bound
     a_deleted_row_is_gone
-    a_call_sees_all_of_a_batch_or_nothing
-    rows_that_stay_are_always_found
-    commits_of_several_threads_are_one_after_the_other
-    what_it_takes_on_disk_is_known
+    a_scan_sees_all_of_a_batch_or_nothing
+    untouched_rows_are_always_found
+    commits_of_several_threads_are_serialized
+    the_bytes_on_disk_are_known
 }
 
 #[test]
-fn a_damaged_row_costs_only_who_reads_it() {
+fn a_damaged_row_fails_only_calls_that_read_it() {
     let memory = Memory::default();
     let engine = memory.open().expect("opens");
     commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")])]);
     assert!(memory.damage(b"a"));
     assert!(matches!(engine.get(b"a"), Err(EngineError::Damaged(_))));
     assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()));
-    assert!(matches!(engine.commit(vec![guarded(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
+    assert!(matches!(engine.commit(vec![conditional(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
     assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()), "nothing was applied");
 }
 
 #[test]
-fn an_engine_makes_only_its_own_files() {
+fn an_engine_creates_only_its_own_files() {
     let files = |folder: &Path| {
         let names = std::fs::read_dir(folder).expect("reads").map(|file| file.expect("a file").file_name().into_string().expect("a name"));
         names.filter(|name| !name.starts_with("snap.")).collect::<std::collections::BTreeSet<_>>()
     };
-    let (sled, redb) = (OnSled::new(), OnRedb::new());
+    let (sled, redb) = (SledStorage::new(), RedbStorage::new());
     drop((sled.open(), redb.open()));
     assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "conf", "db", "journal.0", "journal.1"]);
     assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["journal.0", "journal.1", "rows.redb"]);
