@@ -1,8 +1,8 @@
 //! Counts commits, so that a missing commit that was acknowledged is detected.
 //!
-//! An engine can take a damaged byte for the end of its log and open without what followed it. So every commit writes its number to a row of
-//! its own, and once it is durable, to a small file beside the store. That file is not synced: it survives the death of the process, and after
-//! a loss of power it may be older. It is a lower bound of what the store must hold.
+//! An engine can take a damaged byte for the end of its log and open without what followed it. So every commit writes its number to a row
+//! of its own, and once it is durable, to a small file beside the store. That file is not synced: it survives the death of the process, and
+//! after a loss of power it may be older. It is a lower bound of what the store must hold.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

@@ -8,8 +8,9 @@ pub struct EngineConfig {
     pub engine: EngineKind,
     /// The engine's page cache, in MiB of pages as they are on disk; in memory sled takes two to three times as much.
     pub cache_mib: u64,
-    /// How much is committed to the journal, in MiB, before it is flushed to the engine's tree; 0: each commit is flushed at once. The memtable
-    /// has the same limit. While the tree is slow, journal and memtable grow to four times as much, beside as much again that is being flushed.
+    /// How much is committed to the journal, in MiB, before it is flushed to the engine's tree; 0: each commit is flushed at once. The
+    /// memtable has the same limit. While the tree is slow, journal and memtable grow to four times as much, beside as much again that is
+    /// being flushed.
     pub journal_mib: u64,
     /// Disk space that is kept free, in MiB: writes that would use it are refused.
     pub reserve_mib: u64,

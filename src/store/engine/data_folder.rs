@@ -151,12 +151,12 @@ fn other_format(path: &Path, format: u32) -> EngineError {
     })
 }
 
-/// A restore that was interrupted leaves such a folder, too: it moves this file last.
+/// A restore that was interrupted leaves such a folder, because it moves this file last.
 fn format_missing(path: &Path, engine: EngineKind) -> EngineError {
-    let (folder, name) = (path.display(), engine.name());
     EngineError::Damaged(format!(
-        "{folder} has rows of {name}, but its file \"{}\", which names the engine and the format, is missing (\"{name} {FORMAT}\", if a server \
-         of this version has used the folder)",
+        "{} has rows of {} and no file \"{}\", which names the engine and the format: a restore was interrupted, or the file was deleted",
+        path.display(),
+        engine.name(),
         layout::FORMAT
     ))
 }

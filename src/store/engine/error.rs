@@ -8,7 +8,8 @@ use std::path::Path;
 pub enum EngineError {
     /// The folder cannot be opened as a store. The text says what to do.
     Open(String),
-    /// Reading or writing failed. After a commit with this error its outcome is unknown, and the store refuses every call until it is recovered.
+    /// Reading or writing failed. After a commit with this error its outcome is unknown, and the store refuses every call until it is
+    /// recovered.
     Io(String),
     /// The disk has too little free space. Nothing was committed; an open store can still be read, and written once there is space again.
     Full(String),

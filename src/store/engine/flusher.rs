@@ -16,8 +16,8 @@ use super::shared_memtables::{FlushState, SharedMemtables};
 use super::tree::{RowChange, Tree};
 use super::{commit_counter, panics};
 
-/// Bytes of rows that are written before the tree is made durable: sled frees segments as it goes, and must not reuse one long before the rows
-/// that were in it are durable elsewhere.
+/// Bytes of rows that are written before the tree is made durable: sled frees segments as it goes, and must not reuse one long before the
+/// rows that were in it are durable elsewhere.
 const FLUSH_BYTES: usize = 1 << 20;
 
 /// How often a flusher that waits for disk space checks it.

@@ -1,7 +1,7 @@
 //! Keeps a reserve of disk space free: a write that would use it is refused before it reaches the engine.
 //!
-//! sled cannot be opened on a full disk, and a commit that meets one has an unknown outcome. A write that is refused here has a known outcome,
-//! and reads go on.
+//! sled cannot be opened on a full disk, and a commit that meets one has an unknown outcome. A write that is refused here has a known
+//! outcome, and reads go on.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -58,8 +58,8 @@ impl FreeSpace {
         Ok(())
     }
 
-    /// Fails if the flusher must not write to the tree. Flushing may use a quarter of the reserve; the rest is for deleting rows and for opening
-    /// the store.
+    /// Fails if the flusher must not write to the tree. Flushing may use a quarter of the reserve; the rest is for deleting rows and for
+    /// opening the store.
     pub(super) fn check_for_flush(&self) -> Result<(), EngineError> {
         let free = measure(&self.folder).filter(|free| *free < self.reserve_bytes - self.reserve_bytes / 4);
         free.map_or(Ok(()), |free| Err(self.full(free)))

@@ -14,12 +14,12 @@
 //! | 4 | CRC-32 of the record's position, length and rows |
 //! | n | rows: length of the key, key, length of the value or `u32::MAX` for a deleted row, value |
 //!
-//! Numbers are big-endian. A recycled file is overwritten in place: that needs no new space and, unlike growing a file, changes no metadata at
-//! each commit. Records left over from its earlier use have another salt.
+//! Numbers are big-endian. A recycled file is overwritten in place: that needs no new space and, unlike growing a file, changes no metadata
+//! at each commit. Records left over from its earlier use have another salt.
 //!
-//! A record that cannot be read and is followed by others is damage. The last one may be a write that a crash interrupted, which was never
-//! acknowledged. If it was acknowledged, the commit counts show it: the other file, the tree or the count beside the store has a later commit
-//! (`journaled`, `commit_counter`).
+//! A record that cannot be read and is followed by others is damage. The last one may be a write that a crash interrupted before it was
+//! acknowledged. If it had been acknowledged, the commit counts would show it: the other file, the tree or the count beside the store would
+//! have a later commit (`journaled`, `commit_counter`).
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -61,7 +61,8 @@ pub(super) struct Journal {
     end: u64,
     /// Bytes of the file: records, and space for later ones.
     size: u64,
-    /// The disk was full when the file should have grown. It is not grown again until it is recycled: the space that is left is for records.
+    /// The disk was full when the file should have grown. It is not grown again until it is recycled: the space that is left is for
+    /// records.
     growth_failed: bool,
     buffer: Bytes,
 }
@@ -76,7 +77,8 @@ pub(super) struct JournalContents {
 }
 
 impl Journal {
-    /// Opens a file and reads its records. A missing file is created, without records and with generation 0; it must be recycled before use.
+    /// Opens a file and reads its records. A missing file is created, without records and with generation 0; it must be recycled before
+    /// use.
     pub(super) fn open(path: PathBuf) -> Result<(Journal, JournalContents), EngineError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|error| open_error(&path, &error))?;
@@ -159,8 +161,8 @@ impl Journal {
         Ok(())
     }
 
-    /// Adds zeros after a record that ends at `end`, if it is the first to reach so far. If the disk has no space for them, the file is not grown
-    /// again until it is recycled.
+    /// Adds zeros after a record that ends at `end`, if it is the first to reach so far. If the disk has no space for them, the file is not
+    /// grown again until it is recycled.
     fn grow(&mut self, end: u64) {
         if end <= self.size {
             return;
@@ -326,7 +328,8 @@ mod tests {
         assert!(path.metadata().expect("is there").len() > HEADER_BYTES as u64);
     }
 
-    /// Flips each byte in turn: only damage in the last record is taken for a torn write, and drops that record; anywhere else it is refused.
+    /// Flips each byte in turn: only damage in the last record is taken for a torn write, and drops that record; anywhere else it is
+    /// refused.
     #[test]
     fn no_damaged_byte_is_ignored() {
         let folder = tempfile::tempdir().expect("folder");

@@ -1,15 +1,17 @@
 //! A tree with a journal before it is an engine: durable in one write and one wait for the disk, and all or nothing.
 //!
-//! - A commit is appended to the journal and synced; then its rows are put into the active memtable and become visible. The tree is not touched.
-//! - When the memtable or the journal's file has grown enough, the next commit rotates both: the active memtable becomes the immutable one, and
-//!   commits go to a new memtable and the other file. The flusher thread writes the immutable memtable's rows to the tree, in the order of their
-//!   keys, each once however often it was set; then it recycles their file.
+//! - A commit is appended to the journal and synced; then its rows are put into the active memtable and become visible. The tree is not
+//!   touched.
+//! - When the memtable or the journal's file has grown enough, the next commit rotates both: the active memtable becomes the immutable one,
+//!   and commits go to a new memtable and the other file. The flusher thread writes the immutable memtable's rows to the tree, in the order
+//!   of their keys, each once however often it was set; then it recycles their file.
 //! - Until that is done the immutable memtable hides the tree's rows, so readers never see a half-flushed tree.
-//! - After a crash both files are read back into memtables. A file is recycled only when all of its rows are durable in the tree, so nothing is
-//!   lost; flushing rows twice changes nothing.
+//! - After a crash both files are read back into memtables. A file is recycled only when all of its rows are durable in the tree, so
+//!   nothing is lost; flushing rows twice changes nothing.
 //!
-//! Memory and files are bounded: commits that arrive faster than the tree takes their rows wait. While the disk has too little space for the tree
-//! to grow nothing is flushed, and commits beyond the bounds are refused: an engine whose tree has met a full disk may not open any more.
+//! Memory and files are bounded: commits that arrive faster than the tree takes their rows wait. While the disk has too little space for
+//! the tree to grow nothing is flushed, and commits beyond the bounds are refused: an engine whose tree has met a full disk may not open
+//! any more.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -38,8 +40,8 @@ pub(super) struct FlushThresholds {
 }
 
 impl FlushThresholds {
-    /// The same limit for both. The default of 8 MiB is some thousand writes: a row that is set again and again is flushed once, and recovery after
-    /// a crash reads both files in a moment.
+    /// The same limit for both. The default of 8 MiB is some thousand writes: a row that is set again and again is flushed once, and
+    /// recovery after a crash reads both files in a moment.
     pub(super) fn from_mib(journal_mib: u64) -> FlushThresholds {
         let bytes = journal_mib.saturating_mul(1 << 20).max(1);
         FlushThresholds { memtable_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes }
@@ -76,8 +78,8 @@ pub(super) struct JournalOptions {
 }
 
 impl JournaledEngine {
-    /// Puts the journal of a folder before a tree. `accept` gets the row with the number of the newest commit; nothing is flushed or changed before
-    /// it agrees.
+    /// Puts the journal of a folder before a tree. `accept` gets the row with the number of the newest commit; nothing is flushed or
+    /// changed before it agrees.
     pub(super) fn open(
         folder: &Path,
         tree: Box<dyn Tree>,
@@ -123,8 +125,8 @@ impl JournaledEngine {
         Ok(JournaledEngine { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, flusher: Some(flusher) })
     }
 
-    /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog is too
-    /// large.
+    /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog
+    /// is too large.
     fn rotate_if_full(&self, journal: &mut Journal) -> Result<(), EngineError> {
         let memtable_bytes = self.shared.memtables().active.bytes;
         let is_over = |times: usize| {
@@ -224,8 +226,8 @@ fn check_generations(older: &Journal, newer: &(Journal, JournalContents)) -> Res
     Err(EngineError::Damaged(format!("{} is missing, or does not belong to {}", paths.0, paths.1)))
 }
 
-/// Checks that every commit up to the newest one found is in the tree or in one of the files: neither the tree nor the older file may have lost its
-/// end.
+/// Checks that every commit up to the newest one found is in the tree or in one of the files: neither the tree nor the older file may have
+/// lost its end.
 fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Result<(), EngineError> {
     let row = tree.get(commit_counter::COUNT_KEY)?;
     let mut held = row.as_deref().and_then(commit_counter::decode_count).unwrap_or(0);

@@ -1,7 +1,7 @@
 //! An engine in memory with fault injection, for tests of the code above it.
 //!
-//! A [`Memory`] is the storage: it can be shared, crashed, and opened again. The rows of a commit are visible at once; they survive a crash only
-//! if the commit's flush succeeded.
+//! A [`Memory`] is the storage: it can be shared, crashed, and opened again. The rows of a commit are visible at once; they survive a crash
+//! only if the commit's flush succeeded.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,51 +53,50 @@ struct MemoryState {
     durable: BTreeMap<Bytes, Bytes>,
     unflushed: Vec<(Bytes, Option<Bytes>)>,
     faults: BTreeMap<FaultPoint, FaultTrigger>,
-    /// Flushes wait.
-    is_held: bool,
+    holds_flushes: bool,
 }
 
 impl Memory {
     /// Makes the nth call from now on fail at this point, once; the next call is the first.
     pub(crate) fn fail_nth(&self, point: FaultPoint, nth: u64) {
-        self.inner().faults.insert(point, FaultTrigger::Nth(nth));
+        self.state().faults.insert(point, FaultTrigger::Nth(nth));
     }
 
     /// Makes every call fail at this point until [`Memory::clear_faults`].
     pub(crate) fn fail_always(&self, point: FaultPoint) {
-        self.inner().faults.insert(point, FaultTrigger::Always);
+        self.state().faults.insert(point, FaultTrigger::Always);
     }
 
     /// Makes the next call panic at this point.
     pub(crate) fn panic_next(&self, point: FaultPoint) {
-        self.inner().faults.insert(point, FaultTrigger::Panic);
+        self.state().faults.insert(point, FaultTrigger::Panic);
     }
 
     pub(crate) fn clear_faults(&self) {
-        self.inner().faults.clear();
+        self.state().faults.clear();
     }
 
     /// From now on the rows of a commit become visible, and its flush waits until [`Memory::release_flushes`].
     pub(crate) fn hold_flushes(&self) {
-        self.inner().is_held = true;
+        self.state().holds_flushes = true;
     }
 
     pub(crate) fn release_flushes(&self) {
-        self.inner().is_held = false;
+        self.state().holds_flushes = false;
         self.1.notify_all();
     }
 
     /// Drops all rows that were not flushed, as a loss of power does.
     pub(crate) fn crash(&self) {
-        let mut inner = self.inner();
-        inner.unflushed.clear();
-        inner.rows = inner.durable.clone();
+        let mut state = self.state();
+        state.unflushed.clear();
+        state.rows = state.durable.clone();
     }
 
     /// Flips a bit of a stored row. Returns whether the row exists.
     pub(crate) fn damage(&self, key: &[u8]) -> bool {
-        let mut inner = self.inner();
-        let MemoryState { rows, durable, .. } = &mut *inner;
+        let mut state = self.state();
+        let MemoryState { rows, durable, .. } = &mut *state;
         let flip = |row: &mut Bytes| row.last_mut().map(|byte| *byte ^= 1).is_some();
         let is_found = rows.get_mut(key).is_some_and(flip);
         durable.get_mut(key).is_some_and(flip) || is_found
@@ -106,17 +105,17 @@ impl Memory {
     /// All visible rows except the engine's own.
     pub(crate) fn rows(&self) -> BTreeMap<Bytes, Bytes> {
         let payload = |(key, row): (&Bytes, &Bytes)| Some((key.clone(), frame::decode(key, row).ok()?));
-        self.inner().rows.range(commit_counter::FIRST_STORE_KEY.to_vec()..).filter_map(payload).collect()
+        self.state().rows.range(commit_counter::FIRST_STORE_KEY.to_vec()..).filter_map(payload).collect()
     }
 
     /// Opens the storage as an engine, with the rows that are durable.
     pub(crate) fn open(&self) -> Result<Box<dyn Engine>, EngineError> {
-        self.inner().hit(FaultPoint::Open)?;
+        self.state().hit(FaultPoint::Open)?;
         self.crash();
         Ok(Box::new(self.clone()))
     }
 
-    fn inner(&self) -> MutexGuard<'_, MemoryState> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -167,40 +166,40 @@ impl MemoryState {
 
 impl Engine for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let mut inner = self.inner();
-        inner.hit(FaultPoint::Get)?;
-        inner.get_row(key)
+        let mut state = self.state();
+        state.hit(FaultPoint::Get)?;
+        state.get_row(key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        let mut inner = self.inner();
-        inner.hit(FaultPoint::Scan)?;
+        let mut state = self.state();
+        state.hit(FaultPoint::Scan)?;
         if start >= end {
             return Ok(Vec::new());
         }
-        let range = inner.rows.range(start.to_vec()..end.to_vec()).take(limit);
+        let range = state.rows.range(start.to_vec()..end.to_vec()).take(limit);
         range.map(|(key, row)| Ok((key.clone(), frame::decode(key, row)?))).collect()
     }
 
     fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
-        let mut inner = self.inner();
-        inner.hit(FaultPoint::Space)?;
-        inner.hit(FaultPoint::Commit)?;
-        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| inner.get_row(key))?;
+        let mut state = self.state();
+        state.hit(FaultPoint::Space)?;
+        state.hit(FaultPoint::Commit)?;
+        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| state.get_row(key))?;
         let encode = |(key, row): &(Bytes, Option<Bytes>)| row.as_ref().map(|row| frame::encode(key, row)).transpose();
         let encoded: Vec<Option<Bytes>> = rows.iter().map(encode).collect::<Result<_, _>>()?;
         for ((key, _), row) in rows.into_iter().zip(encoded) {
-            MemoryState::set(&mut inner.rows, key.clone(), row.clone());
-            inner.unflushed.push((key, row));
+            MemoryState::set(&mut state.rows, key.clone(), row.clone());
+            state.unflushed.push((key, row));
         }
-        inner = self.1.wait_while(inner, |inner| inner.is_held).unwrap_or_else(PoisonError::into_inner);
-        inner.hit(FaultPoint::Flush)?;
-        inner.flush();
-        inner.hit(FaultPoint::Answer)?;
+        state = self.1.wait_while(state, |state| state.holds_flushes).unwrap_or_else(PoisonError::into_inner);
+        state.hit(FaultPoint::Flush)?;
+        state.flush();
+        state.hit(FaultPoint::Answer)?;
         Ok(outcomes)
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        Ok(self.inner().durable.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
+        Ok(self.state().durable.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
     }
 }

@@ -57,8 +57,8 @@ impl Memtables {
         self.find(key).map_or_else(|| tree.get(key), |row| Ok(row.clone()))
     }
 
-    /// Up to `limit` rows of a range, in order, merged from both memtables and the tree; the newest value of each key wins. The tree is read in
-    /// chunks, because the memtables may hide many of its rows.
+    /// Up to `limit` rows of a range, in order, merged from both memtables and the tree; the newest value of each key wins. The tree is
+    /// read in chunks, because the memtables may hide many of its rows.
     pub(super) fn scan(&self, tree: &dyn Tree, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         let mut all = Vec::new();
         if start >= end {

@@ -3,8 +3,8 @@
 //! - `contract` states what an engine promises; `contract_tests` holds every engine to it.
 //! - The store uses a [`SupervisedEngine`]: it owns the data folder, checks free space, turns an engine's panics into errors, blocks access
 //!   after a failed commit until recovery, and detects missing commits.
-//! - A commit is durable once it is in the journal, a write-ahead log (`journaled`). The flusher thread writes its rows to the engine's tree
-//!   later, many commits at once.
+//! - A commit is durable once it is in the journal, a write-ahead log (`journaled`). The flusher thread writes its rows to the engine's
+//!   tree later, many commits at once.
 //! - The contract allows rows to be visible a little before they are durable. Before such rows leave the process, the reader waits for the
 //!   covering commit (see `committer::Gate`).
 //! - Every row in a tree is framed by a format byte and a CRC that covers its key too (`frame`).

@@ -1,7 +1,7 @@
 //! redb: a copy-on-write tree in one file. Each `write` is one transaction, durable when it returns.
 //!
-//! redb verifies its pages only on request. So every opening requests it, which reads the whole file; otherwise a damaged page could hide rows
-//! without an error.
+//! redb verifies its pages only on request. So every opening requests it, which reads the whole file; otherwise a damaged page could hide
+//! rows without an error.
 
 use std::path::Path;
 

@@ -1,15 +1,15 @@
 //! Reads sled's log before sled does, to find damage that sled would ignore.
 //!
-//! When sled opens it replays its log. A message that does not match its checksum ends the replay of its segment, and sled goes on with the next
-//! segment: the rows after the damage are missing from then on, without an error. Only in the tail, which a crash can tear, is the end of the
-//! messages the end of the log; there the commit count detects missing rows (`commit_counter`). So all segments before the tail are read here, as
-//! sled would read them.
+//! When sled opens it replays its log. A message that does not match its checksum ends the replay of its segment, and sled goes on with the
+//! next segment: the rows after the damage are missing from then on, without an error. Only in the tail, which a crash can tear, is the end
+//! of the messages the end of the log; there the commit count detects missing rows (`commit_counter`). So all segments before the tail are
+//! read here, as sled would read them.
 //!
-//! A segment may end early without damage in one case: it was free, and a crash interrupted sled while it was reusing the segment. Then it holds
-//! messages with a higher segment number.
+//! A segment may end early without damage in one case: it was free, and a crash interrupted sled while it was reusing the segment. Then it
+//! holds messages with a higher segment number.
 //!
-//! The format is that of sled 0.34.7 (`pagecache::{logger, iterator}`): segments of equal size, each with a header (checksum, its position in
-//! the log, the position up to which the log was stable), then messages (checksum, kind, length, segment number, page, content).
+//! The format is that of sled 0.34.7 (`pagecache::{logger, iterator}`): segments of equal size, each with a header (checksum, its position
+//! in the log, the position up to which the log was stable), then messages (checksum, kind, length, segment number, page, content).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

@@ -2,9 +2,10 @@
 //!
 //! - Rows that sled's `flush` wrote do not survive a power cut (it calls `sync_file_range`): after it, this module syncs the log itself.
 //! - `flush_async` deadlocks under concurrent tasks: it is never used, and sled's own background flush is off.
-//! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be empty.
-//! - An iterator of sled's is no snapshot: scans and writes share a lock of this module. Reads of single rows do not take it, because each of
-//!   them would wait for a chunk of rows to be written.
+//! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be
+//!   empty.
+//! - An iterator of sled's is no snapshot: scans and writes share a lock of this module. Reads of single rows do not take it, because each
+//!   of them would wait for a chunk of rows to be written.
 //! - Each of sled's batches costs a write of the file: rows are written one by one, and the journal (`journaled`) makes commits atomic.
 //! - Recovery panics on damaged files, or ignores the damage: the caller of `open` catches panics (`panics`) and checks the log first
 //!   (`sled_log`). sled does not open with a page table that a crash left unfinished, so such a file is removed.

@@ -91,8 +91,8 @@ impl EngineStorage {
         }
     }
 
-    /// sled replays its log, and writes a page table of it, only when it opens. After a close with a long log it is opened and closed once more here,
-    /// so that the next start does not wait for the replay. If that fails nothing is lost, and the next start reports why.
+    /// sled replays its log, and writes a page table of it, only when it opens. After a close with a long log it is opened and closed once
+    /// more here, so that the next start does not wait for the replay. If that fails nothing is lost, and the next start reports why.
     pub(super) fn shorten_next_replay(&self) {
         match self {
             EngineStorage::Disk { folder, config, sizes, .. } if config.engine == EngineKind::Sled => {

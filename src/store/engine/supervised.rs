@@ -36,8 +36,8 @@ struct EngineState {
 }
 
 impl SupervisedEngine {
-    /// Opens or creates the store in a folder. Fails if another process holds the folder, if another engine created it, if the disk fails, or if
-    /// the files are damaged.
+    /// Opens or creates the store in a folder. Fails if another process holds the folder, if another engine created it, if the disk fails,
+    /// or if the files are damaged.
     pub fn open(folder: &Path, config: &EngineConfig) -> Result<SupervisedEngine, EngineError> {
         SupervisedEngine::open_with(folder, config, EngineSizes::new(config))
     }
@@ -77,8 +77,8 @@ impl SupervisedEngine {
         self.call(|engine| engine.scan(&start, end, limit))
     }
 
-    /// Applies batches in order and makes them durable together. After [`EngineError::Io`] their outcome is unknown, and every call is refused until
-    /// [`SupervisedEngine::recover`] succeeds.
+    /// Applies batches in order and makes them durable together. After [`EngineError::Io`] their outcome is unknown, and every call is
+    /// refused until [`SupervisedEngine::recover`] succeeds.
     pub fn commit(&self, mut batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
         let mut counter = self.lock_counter();
         check_rows(&batches)?;

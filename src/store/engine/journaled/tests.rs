@@ -260,8 +260,8 @@ fn a_tree_that_panics_twice_is_damaged() {
     }
 }
 
-/// After a crash during a flush something is missing: the end of the older file, its contents, the whole file, or the end of the tree. Opening is
-/// refused and changes nothing, unless the operator accepts the loss.
+/// After a crash during a flush something is missing: the end of the older file, its contents, the whole file, or the end of the tree.
+/// Opening is refused and changes nothing, unless the operator accepts the loss.
 #[test]
 fn a_gap_between_the_files_and_the_tree_is_refused() {
     let fixture = JournaledFixture::new();

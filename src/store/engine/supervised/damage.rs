@@ -1,5 +1,5 @@
-//! Flips every byte of a small store, one at a time, and truncates its files: afterwards the store holds what was written, or an error says what to
-//! do.
+//! Flips every byte of a small store, one at a time, and truncates its files: afterwards the store holds what was written, or an error says
+//! what to do.
 //!
 //! Separate processes open the damaged stores, so that an abort or a hang is detected as such.
 
@@ -25,8 +25,8 @@ const SIZES: EngineSizes = EngineSizes {
 /// A process that prints nothing for this long counts as hung.
 const HANG_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Commits in each opening. When the store is opened again, sled's page table covers the log of the first opening, and the log of the second one is
-/// replayed.
+/// Commits in each opening. When the store is opened again, sled's page table covers the log of the first opening, and the log of the
+/// second one is replayed.
 fn commits(kind: EngineKind) -> [u32; 2] {
     match kind {
         EngineKind::Sled => [8, 140],
@@ -310,8 +310,8 @@ fn every_damage(kind: EngineKind, make: fn(&Path, EngineKind) -> BTreeMap<Bytes,
     assert!(counts.keys().any(|outcome| outcome.contains("reported")), "some damage was detected");
 }
 
-/// A damaged page of the tree holds only some rows. Rows that are written to it stay in the journal; then writes are refused, and the error says what to
-/// do. Reads go on, nothing acknowledged is lost, and the store does not fail again and again.
+/// A damaged page of the tree holds only some rows. Rows that are written to it stay in the journal; then writes are refused, and the error
+/// says what to do. Reads go on, nothing acknowledged is lost, and the store does not fail again and again.
 #[test]
 fn damage_in_one_page_refuses_writes_and_fails_nothing() {
     let scratch = tempfile::tempdir().expect("folder");

@@ -1,5 +1,5 @@
-//! Fills up a small file system: writes are refused or fail, reads go on where they can, nothing acknowledged is lost, and writes go on once
-//! there is space again.
+//! Fills up a small file system: writes are refused or fail, reads go on where they can, nothing acknowledged is lost, and writes go on
+//! once there is space again.
 //!
 //! Needs root and a loop device; without them the tests print that and do nothing.
 

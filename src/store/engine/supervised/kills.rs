@@ -1,5 +1,5 @@
-//! Kills a writing process at random, again and again: every acknowledged commit is there, each commit is there whole or not at all, and no check
-//! takes the traces of a crash for damage.
+//! Kills a writing process at random, again and again: every acknowledged commit is there, each commit is there whole or not at all, and no
+//! check takes the traces of a crash for damage.
 //!
 //! Segments and journal files are small, so that both are reused all the time.
 
@@ -81,7 +81,7 @@ fn writer() {
 
 fn kill_again_and_again(kind: EngineKind) {
     let rounds = std::env::var("ENGINE_KILLS").map_or(ROUNDS, |rounds| rounds.parse().expect("a number"));
-    // A kill loses no page of the kernel, so the folder may be in memory, where more commits fit in the same time.
+    // A kill loses nothing that the kernel was given, so the folder may be in memory, where more commits fit in the same time.
     let shared = Path::new("/dev/shm");
     let folder = if shared.is_dir() { tempfile::tempdir_in(shared) } else { tempfile::tempdir() }.expect("folder");
     let mut acknowledged = 0;
@@ -98,7 +98,8 @@ fn kill_again_and_again(kind: EngineKind) {
             .expect("starts");
         let lines = BufReader::new(child.stdout.take().expect("piped")).lines().map_while(Result::ok);
         let mut numbers = lines.filter_map(|line| line.strip_prefix("> ")?.parse::<u64>().ok());
-        // The first number is the newest commit that the process found. The kill follows a random number of commits later, at a random moment.
+        // The first number is the newest commit that the process found. The kill follows a random number of commits later, at a random
+        // moment.
         let commits = 1 + mixed(round) % 600;
         let printed: Vec<u64> = numbers.by_ref().take(commits as usize).collect();
         (0..mixed(round + 1) % 50_000).for_each(|_| std::hint::spin_loop());
