@@ -13,7 +13,7 @@ use super::error::EngineError;
 /// the state before it, the earlier batches of the same call included.
 ///
 /// **Order and durability.** The batches of a call are applied in order, and calls one after the other, whichever thread makes them. When
-/// `commit` returns success, all of it survives a crash of the process and a loss of power. A crash leaves a prefix of what was committed.
+/// `commit` returns success, all of it survives a crash of the process and a loss of power. A crash leaves a prefix of the commits.
 ///
 /// **Errors.** After [`EngineError::Damaged`] and [`EngineError::Full`] nothing of the call was applied, and the engine stays usable. After
 /// any other error of `commit` its outcome is unknown, and the engine may show rows that are not durable and never will be: the caller must

@@ -67,7 +67,6 @@ pub(super) struct Journal {
     buffer: Bytes,
 }
 
-/// What was read of a file.
 #[derive(Default)]
 pub(super) struct JournalContents {
     /// The rows of all records.
@@ -216,7 +215,7 @@ impl Journal {
     }
 
     fn damaged(&self, at: usize) -> EngineError {
-        EngineError::Damaged(format!("{} is not what was written, from byte {at} on", self.path.display()))
+        EngineError::Damaged(format!("{} is damaged from byte {at} on", self.path.display()))
     }
 }
 

@@ -235,7 +235,7 @@ fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Re
         let Some((first, last)) = contents.commits else { continue };
         if first > held + 1 {
             return Err(EngineError::Damaged(format!(
-                "{} begins with commit {first}, and what is before it ends with {held}",
+                "{} begins with commit {first}, but the commits before it end with {held}",
                 journal.path().display()
             )));
         }

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-
 use std::sync::{Condvar, MutexGuard};
 
 use super::*;
