@@ -7,7 +7,7 @@ use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 
 use super::*;
 use crate::hub::{Feed, Mailbox, Taken};
-use crate::store::memory::{Call, Memory};
+use crate::store::memory::{FaultPoint, Memory};
 use crate::store::{EngineConfig, LoginKey};
 
 struct Node {
@@ -68,7 +68,7 @@ impl Node {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_call_fails_a_patch_that_is_sent_again_is_applied_once() {
-    for call in [Call::Get, Call::Commit, Call::Flush, Call::Scan] {
+    for call in [FaultPoint::Get, FaultPoint::Commit, FaultPoint::Flush, FaultPoint::Scan] {
         for nth in 1..=6 {
             let memory = Memory::default();
             let node = over(&memory);
@@ -92,7 +92,7 @@ async fn a_write_that_failed_is_refused_as_read_only_and_what_was_acknowledged_s
     let memory = Memory::default();
     let node = over(&memory);
     assert!(matches!(node.write(1).await, Ok(Decision::Written { .. })));
-    memory.fail_nth(Call::Flush, 1);
+    memory.fail_nth(FaultPoint::Flush, 1);
     assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
     assert!(matches!(node.insist(2).await, Decision::Written { version: 2, .. } | Decision::Repeated { version: 2, .. }));
     // And after the machine went down, too.

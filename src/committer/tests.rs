@@ -362,7 +362,7 @@ fn nothing_is_told_or_shown_before_its_flush() {
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
         let reader = Reader::with(store.clone(), committer.gate().clone(), 1).expect("starts");
         let feed = hub.follow(identity.text(), &name, &Arc::new(Mailbox::new(1)));
-        memory.hold();
+        memory.hold_flushes();
         let mut answer = committer.write(patch(0, 1, 1), DatasetRules::default(), 0).await.expect("is taken");
         while store.version(&identity, &name).expect("reads") == 0 {
             tokio::task::yield_now().await;
@@ -377,7 +377,7 @@ fn nothing_is_told_or_shown_before_its_flush() {
         is_done.await.expect("the one thread has done what came before");
         assert_eq!((&mut reading).now_or_never(), None, "it is not durable yet");
         assert!((&mut answer).now_or_never().is_none() && feed.head() == 0, "and nobody was told");
-        memory.release();
+        memory.release_flushes();
         assert_eq!(reading.await, Ok(1));
         assert!(behind.await.is_ok_and(|read| read.is_ok()));
         assert!(matches!(answer.await, Ok(Ok(Decision::Written { version: 1, .. }))));

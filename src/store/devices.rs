@@ -74,7 +74,7 @@ impl Group<'_> {
             return Ok(Admission::TooMany);
         }
         let row = rows::encode(&DeviceRow { first_seen_ms: now_ms, revoked_ms: None })?;
-        self.view.decide(Batch { guards: vec![(key.clone(), None)], rows: vec![(key, Some(row))] });
+        self.view.decide(Batch { preconditions: vec![(key.clone(), None)], rows: vec![(key, Some(row))] });
         Ok(Admission::Admitted)
     }
 
@@ -89,7 +89,7 @@ impl Group<'_> {
         let key = keys::device(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(false) };
         let row = rows::encode(&DeviceRow { revoked_ms, ..rows::decode(&row)? })?;
-        self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         if revoked_ms.is_some() {
             self.unregister(identity, device)?;
         }

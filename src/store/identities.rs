@@ -109,7 +109,7 @@ impl Group<'_> {
             return read(&row);
         }
         let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new(), pushes: 0 };
-        let guards = vec![(key.clone(), None), (keys::identity(fresh), None)];
+        let preconditions = vec![(key.clone(), None), (keys::identity(fresh), None)];
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),
             (login.own_row(fresh), Some(Bytes::new())),
@@ -144,7 +144,7 @@ impl Group<'_> {
             Some(row) => Ok(LinkResult::Elsewhere(read(&row)?)),
             None => {
                 let rows = vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.own_row(identity), Some(Bytes::new()))];
-                self.view.decide(Batch { guards: vec![(key, None)], rows });
+                self.view.decide(Batch { preconditions: vec![(key, None)], rows });
                 Ok(LinkResult::Here)
             }
         }
@@ -181,7 +181,7 @@ impl Group<'_> {
         if row.moved_to.is_none() {
             self.identities.insert(identity.clone(), Some(row.pushes));
         }
-        self.view.decide(Batch { guards: Vec::new(), rows: vec![(keys::identity(identity), Some(rows::encode(&row)?))] });
+        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(keys::identity(identity), Some(rows::encode(&row)?))] });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use driftless_protocol::{Content, Record};
 use serde::Deserialize;
 use tracing::info;
 
-use super::engine::{Batch, Bytes, Handle};
+use super::engine::{Batch, Bytes, SupervisedEngine};
 use super::keys::{self, Kind, Parts};
 use super::rows::{self, GoneRow, HeadRow, IdentityRow};
 use super::version::move_due;
@@ -29,7 +29,7 @@ const UNFINISHED: &str = "unfinished";
 const TOLD_ROWS: u64 = 100_000;
 
 /// The format of an open store; `None`: it is new. If it was left on its way to another one, the format that it comes from.
-pub(super) fn format(engine: &Handle) -> Result<Option<u32>, StoreError> {
+pub(super) fn format(engine: &SupervisedEngine) -> Result<Option<u32>, StoreError> {
     let read = |name| engine.get(&keys::meta(name))?.map(|row| rows::decode::<u32>(&row)).transpose();
     let (format, unfinished) = (read("format")?, read(UNFINISHED)?);
     // A newer version may have left it halfway: what it was before says nothing then.
@@ -46,7 +46,7 @@ pub(super) fn format_row(format: u32) -> Result<(Bytes, Option<Bytes>), StoreErr
 }
 
 /// Brings a store to today's format. From the first step on only this version, or a later one, opens it.
-pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
+pub(super) fn run(engine: &SupervisedEngine, from: u32) -> Result<(), StoreError> {
     if from > FORMAT || from == 0 {
         return Err(StoreError::Open(format!(
             "its format is {from}, this driftless knows 1 to {FORMAT}: start the driftless that wrote it, or a newer one"
@@ -71,7 +71,7 @@ pub(super) fn run(engine: &Handle, from: u32) -> Result<(), StoreError> {
 }
 
 /// Reads what the steps will read: a row that says nothing is told while the older version still knows the store's format.
-fn look(engine: &Handle, from: u32) -> Result<(), StoreError> {
+fn look(engine: &SupervisedEngine, from: u32) -> Result<(), StoreError> {
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity() || *kind == Kind::Login) {
         let prefix = keys::kind(kind);
         each(engine, &prefix, CHUNK, |key, row, _| {
@@ -112,7 +112,7 @@ fn check(kind: Kind, mut key: Parts<'_>, row: &[u8], from: u32) -> Result<(), St
 }
 
 /// Format 3: rows that stood by kind stand with their identity.
-fn put_together(engine: &Handle) -> Result<(), StoreError> {
+fn put_together(engine: &SupervisedEngine) -> Result<(), StoreError> {
     let mut moved = 0;
     for kind in Kind::ALL.into_iter().filter(|kind| kind.is_with_its_identity()) {
         let prefix = keys::kind(kind);
@@ -131,14 +131,14 @@ fn put_together(engine: &Handle) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn commit(engine: &Handle, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
-    engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
+fn commit(engine: &SupervisedEngine, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError> {
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
     Ok(())
 }
 
 /// Goes over all rows with a prefix, a chunk at a time, and commits what becomes of each.
 pub(super) fn each(
-    engine: &Handle,
+    engine: &SupervisedEngine,
     prefix: &[u8],
     chunk: usize,
     mut change: impl FnMut(&[u8], &[u8], &mut Vec<(Bytes, Option<Bytes>)>) -> Result<(), StoreError>,
@@ -179,7 +179,7 @@ struct Identity1 {
 }
 
 /// Format 2, in today's places.
-fn fill_in(engine: &Handle) -> Result<(), StoreError> {
+fn fill_in(engine: &SupervisedEngine) -> Result<(), StoreError> {
     let logins = keys::kind(Kind::Login);
     each(engine, &logins, CHUNK, |key, row, changes| {
         let mut parts = Parts::after(key, &logins)?;
@@ -224,7 +224,7 @@ fn removed(row: &[u8]) -> Result<Option<Record>, StoreError> {
 
 /// Finds the tombstones among a dataset's records.
 fn find_tombstones(
-    engine: &Handle,
+    engine: &SupervisedEngine,
     prefix: &[u8],
     mut found: impl FnMut(u64, u16, GoneRow) -> Result<(), StoreError>,
 ) -> Result<u64, StoreError> {

@@ -106,7 +106,7 @@ impl fmt::Display for Identity {
 /// An open store; cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    engine: Arc<engine::Handle>,
+    engine: Arc<engine::SupervisedEngine>,
     epoch: Epoch,
     lineage: Arc<rows::LineageRow>,
     tap: backup::Tap,
@@ -115,22 +115,22 @@ pub struct Store {
 impl Store {
     /// Opens or makes the store in a folder. `fresh_epoch` becomes its epoch if it is new. A store of an older format is brought to today's.
     pub fn open(folder: &Path, config: &EngineConfig, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::on(engine::Handle::open(folder, config)?, fresh_epoch)
+        Store::on(engine::SupervisedEngine::open(folder, config)?, fresh_epoch)
     }
 
     /// The same over an engine in memory that fails when it is told to.
     #[cfg(test)]
     pub(crate) fn over(memory: &engine::memory::Memory, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::on(engine::Handle::over(memory)?, fresh_epoch)
+        Store::on(engine::SupervisedEngine::in_memory(memory)?, fresh_epoch)
     }
 
     /// The store of an open engine.
-    fn on(engine: engine::Handle, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+    fn on(engine: engine::SupervisedEngine, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
         match migrate::format(&engine)? {
             None => {
                 let epoch = keys::meta("epoch");
                 let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), migrate::format_row(migrate::FORMAT)?];
-                engine.commit(vec![engine::Batch { guards: vec![(epoch, None)], rows }])?;
+                engine.commit(vec![engine::Batch { preconditions: vec![(epoch, None)], rows }])?;
             }
             Some(migrate::FORMAT) => {}
             Some(format) => migrate::run(&engine, format)?,

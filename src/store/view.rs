@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, EngineError, Handle};
+use super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
 use super::keys;
 use super::pieces::{self, RowContent};
 
 /// Reads the group's own rows first, then the engine's; collects the rows that the group writes.
 pub(super) struct View<'a> {
-    engine: &'a Handle,
+    engine: &'a SupervisedEngine,
     decided: BTreeMap<Bytes, Option<Bytes>>,
     /// Rows that a decision depends on, as they are on disk.
     guards: BTreeMap<Bytes, Option<Bytes>>,
@@ -16,7 +16,7 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a Handle) -> View<'a> {
+    pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
         View { engine, decided: BTreeMap::new(), guards: BTreeMap::new(), bytes: 0 }
     }
 
@@ -83,6 +83,6 @@ impl<'a> View<'a> {
 
     /// Everything that was decided, as one batch: a row that the group wrote several times stands in it once.
     pub(super) fn into_batch(self) -> Batch {
-        Batch { guards: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
+        Batch { preconditions: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
     }
 }

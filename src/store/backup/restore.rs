@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use driftless_protocol::Epoch;
 
 use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
-use crate::store::engine::{Batch, Handle};
+use crate::store::engine::{Batch, SupervisedEngine};
 use crate::store::keys::{self, Kind};
 use crate::store::rows::{self, HeadRow, LineageRow};
 use crate::store::{EngineConfig, Store, StoreError, migrate};
@@ -92,11 +92,11 @@ pub fn restore(
         // What an earlier attempt left.
         std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
     }
-    let engine = Handle::open(&beside, config)?;
+    let engine = SupervisedEngine::open(&beside, config)?;
     let mut done = 0;
     BackupChecker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;
-        engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
+        engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
         progress(done, summary.rows);
         Ok::<(), RestoreError>(())
     })?;
@@ -134,7 +134,7 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     })?;
     let lineage = LineageRow { number: number + 1, before };
     let rows = vec![(keys::meta("epoch"), Some(rows::encode(fresh)?)), (keys::meta("lineage"), Some(rows::encode(&lineage)?))];
-    engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
     Ok(())
 }
 

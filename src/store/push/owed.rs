@@ -99,7 +99,7 @@ impl Group<'_> {
         let first_ms = if row.version == version { 0 } else { row.changed_ms };
         if first_ms != row.first_ms {
             let row = rows::encode(&OwedRow { first_ms, ..row })?;
-            self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         }
         Ok(())
     }

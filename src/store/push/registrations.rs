@@ -121,7 +121,7 @@ impl Group<'_> {
             (bound, Some(rows::encode(&(identity.as_str(), device))?)),
             (keys::purse(identity, device), Some(rows::encode(&purse)?)),
         ];
-        self.view.decide(Batch { guards: Vec::new(), rows });
+        self.view.decide(Batch { preconditions: Vec::new(), rows });
         self.count_pushes(identity, 1)?;
         self.log_wake(
             identity,
@@ -136,7 +136,7 @@ impl Group<'_> {
         let key = keys::push(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row: PushRow = rows::decode(&row)?;
-        let mut batch = Batch { guards: Vec::new(), rows: vec![(key, None)] };
+        let mut batch = Batch { preconditions: Vec::new(), rows: vec![(key, None)] };
         let live = row.target.is_some();
         batch.rows.extend(row.target.map(|target| (binding(&row.pool, &target), None)));
         self.view.decide(batch);
@@ -148,7 +148,7 @@ impl Group<'_> {
         let key = keys::push(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row = rows::encode(&PushRow { seen_ms: now_ms, ..rows::decode(&row)? })?;
-        self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         Ok(())
     }
 
@@ -183,7 +183,7 @@ impl Group<'_> {
         }
         let buried = PushRow { target: None, dead: Some(dead), ..row.clone() };
         let rows = vec![(key, Some(rows::encode(&buried)?)), (binding(&row.pool, failed), None)];
-        self.view.decide(Batch { guards: Vec::new(), rows });
+        self.view.decide(Batch { preconditions: Vec::new(), rows });
         self.count_pushes(identity, -1)?;
         Ok(true)
     }
@@ -195,7 +195,7 @@ impl Group<'_> {
         let row: PushRow = rows::decode(&row)?;
         if row.target.as_ref().is_some_and(|old| old.address() == target.address()) {
             let row = rows::encode(&PushRow { provider: target.provider(), target: Some(target.clone()), ..row })?;
-            self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         }
         Ok(())
     }
@@ -218,7 +218,7 @@ impl Group<'_> {
                 continue;
             }
             self.unregister(into, &device)?;
-            let mut batch = Batch { guards: Vec::new(), rows: vec![(keys::push(into, &device), Some(row))] };
+            let mut batch = Batch { preconditions: Vec::new(), rows: vec![(keys::push(into, &device), Some(row))] };
             if let Some(target) = &push.target {
                 batch.rows.push((binding(&push.pool, target), Some(rows::encode(&(into.as_str(), &device))?)));
             }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
 use super::super::commit::Group;
-use super::super::engine::{Batch, Bytes, EngineError, Handle};
+use super::super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
 use super::super::keys::{self, Kind};
 use super::super::rows::{self, AckRow, IdentityRow};
 use super::super::view::View;
@@ -113,7 +113,7 @@ impl Rows for View<'_> {
     }
 }
 
-impl Rows for Handle {
+impl Rows for SupervisedEngine {
     fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.get(key)
     }
@@ -233,7 +233,7 @@ impl Group<'_> {
             }
         }
         let rows = vec![(keys::purse(identity, &device), Some(rows::encode(&row)?))];
-        self.view.decide(Batch { guards: Vec::new(), rows });
+        self.view.decide(Batch { preconditions: Vec::new(), rows });
         self.log_wake(identity, &device, entry)
     }
 

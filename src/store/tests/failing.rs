@@ -2,7 +2,7 @@
 
 use driftless_protocol::Op;
 
-use crate::store::memory::{Call, Memory};
+use crate::store::memory::{FaultPoint, Memory};
 use crate::store::support::{all, epoch, me, patch, sign_in};
 use crate::store::{DatasetRules, Store, StoreError};
 
@@ -11,7 +11,7 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     let memory = Memory::default();
     let store = Store::over(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    memory.fail_nth(Call::Flush, 1);
+    memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
     group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));

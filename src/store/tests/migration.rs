@@ -4,18 +4,18 @@ use driftless_protocol::{Content, Op, Position};
 
 use super::erasing::finish_job;
 use super::reaping::reap;
-use crate::store::engine::memory::{Call, Memory};
-use crate::store::engine::{Batch, Handle};
+use crate::store::engine::memory::{FaultPoint, Memory};
+use crate::store::engine::{Batch, SupervisedEngine};
 use crate::store::keys::Kind;
 use crate::store::support::{CONFIG, FORMAT_1, FORMAT_2, all, dataset, device, epoch, me, patch, rows_of, write};
 use crate::store::{Decision, Identity, LoginKey, ReadStart, RetentionPolicy, Store, keys, migrate, rows};
 
 fn old_store(folder: &std::path::Path, rows: &str) {
-    fill(&Handle::open(folder, &CONFIG).expect("opens"), rows);
+    fill(&SupervisedEngine::open(folder, &CONFIG).expect("opens"), rows);
 }
 
-fn fill(engine: &Handle, rows: &str) {
-    engine.commit(vec![Batch { guards: Vec::new(), rows: rows_of(rows) }]).expect("commits");
+fn fill(engine: &SupervisedEngine, rows: &str) {
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows: rows_of(rows) }]).expect("commits");
 }
 
 #[test]
@@ -87,14 +87,14 @@ fn what_was_interrupted_is_done_again() {
     for (from, old) in [(1, FORMAT_1), (2, FORMAT_2)] {
         let folder = tempfile::tempdir().expect("a folder");
         old_store(folder.path(), old);
-        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
         assert_eq!(migrate::format(&engine), Ok(Some(from)));
         migrate::run(&engine, from).expect("migrates");
         assert_eq!(migrate::format(&engine), Ok(Some(migrate::FORMAT)));
         let before = engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
         // As if it had died before its last commit.
         let mark = (keys::meta("unfinished"), Some(rows::encode(&from).expect("a row")));
-        engine.commit(vec![Batch { guards: Vec::new(), rows: vec![mark] }]).expect("commits");
+        engine.commit(vec![Batch { preconditions: Vec::new(), rows: vec![mark] }]).expect("commits");
         assert_eq!(migrate::format(&engine), Ok(Some(from)), "it is not taken for done");
         migrate::run(&engine, from).expect("migrates again");
         assert_eq!(engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans"), before);
@@ -105,19 +105,19 @@ fn what_was_interrupted_is_done_again() {
 #[test]
 fn whichever_commit_it_was_interrupted_at_it_ends_as_if_it_had_not_been() {
     for (from, old) in [(1, FORMAT_1), (2, FORMAT_2)] {
-        for call in [Call::Commit, Call::Answer] {
+        for call in [FaultPoint::Commit, FaultPoint::Answer] {
             let mut expected = None;
             for nth in 1.. {
                 let memory = Memory::default();
-                let engine = Handle::over(&memory).expect("opens");
+                let engine = SupervisedEngine::in_memory(&memory).expect("opens");
                 fill(&engine, old);
                 if expected.is_some() {
                     memory.fail_nth(call, nth - 1);
                 }
                 let whole = migrate::run(&engine, from).is_ok();
-                memory.mend();
+                memory.clear_faults();
                 drop(engine);
-                let engine = Handle::over(&memory).expect("opens again");
+                let engine = SupervisedEngine::in_memory(&memory).expect("opens again");
                 match migrate::format(&engine).expect("reads") {
                     Some(migrate::FORMAT) => {}
                     found => migrate::run(&engine, found.expect("a format")).expect("migrates"),
@@ -138,13 +138,13 @@ fn whichever_commit_it_was_interrupted_at_it_ends_as_if_it_had_not_been() {
 fn what_was_interrupted_halfway_goes_on() {
     let whole = tempfile::tempdir().expect("a folder");
     old_store(whole.path(), FORMAT_2);
-    let engine = Handle::open(whole.path(), &CONFIG).expect("opens");
+    let engine = SupervisedEngine::open(whole.path(), &CONFIG).expect("opens");
     migrate::run(&engine, 2).expect("migrates");
     let expected = engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans");
     for moved in [1, 2] {
         let folder = tempfile::tempdir().expect("a folder");
         old_store(folder.path(), FORMAT_2);
-        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
         let mut rows = vec![(keys::meta("unfinished"), Some(rows::encode(&2_u32).expect("a row")))];
         let (kind, prefix) = (Kind::Device, keys::kind(Kind::Device));
         for (key, row) in engine.scan(&prefix, &keys::after(&prefix), moved).expect("scans") {
@@ -152,7 +152,7 @@ fn what_was_interrupted_halfway_goes_on() {
             let identity = Identity::from(parts.name().expect("an identity"));
             rows.extend([([keys::owned(kind, &identity).as_slice(), parts.rest()].concat(), Some(row)), (key, None)]);
         }
-        engine.commit(vec![Batch { guards: Vec::new(), rows }]).expect("commits");
+        engine.commit(vec![Batch { preconditions: Vec::new(), rows }]).expect("commits");
         migrate::run(&engine, 2).expect("migrates");
         assert_eq!(engine.scan(b"\x01", &[u8::MAX], usize::MAX).expect("scans"), expected);
     }
@@ -161,12 +161,12 @@ fn what_was_interrupted_halfway_goes_on() {
 #[test]
 fn a_store_of_a_newer_format_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+    let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
     let newer = migrate::format_row(migrate::FORMAT + 1).expect("a row");
     let epoch_row = (keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
     // Even if it was left on its way there from this version's.
     let halfway = (keys::meta("unfinished"), Some(rows::encode(&migrate::FORMAT).expect("a row")));
-    engine.commit(vec![Batch { guards: Vec::new(), rows: vec![newer, epoch_row, halfway] }]).expect("commits");
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows: vec![newer, epoch_row, halfway] }]).expect("commits");
     drop(engine);
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
     assert!(refused.contains("format is 4") && refused.contains("newer"), "{refused}");
@@ -188,15 +188,15 @@ fn what_cannot_be_read_is_told_before_anything_is_changed() {
     for (from, old, key, row, kind) in cases {
         let folder = tempfile::tempdir().expect("a folder");
         old_store(folder.path(), old);
-        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
-        engine.commit(vec![Batch { guards: Vec::new(), rows: vec![(key, Some(row.to_vec()))] }]).expect("commits");
+        let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
+        engine.commit(vec![Batch { preconditions: Vec::new(), rows: vec![(key, Some(row.to_vec()))] }]).expect("commits");
         let before = engine.scan(&[0], &[u8::MAX], usize::MAX).expect("scans");
         drop(engine);
         let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
         assert!(refused.contains(&format!("({kind} ")) && refused.contains("No row was changed"), "{refused}");
         let why = if kind == "Device" { "a row's key" } else { "cannot be decoded" };
         assert!(refused.contains(why), "{refused}");
-        let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+        let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
         assert_eq!(migrate::format(&engine), Ok(Some(from)));
         assert_eq!(engine.scan(&[0], &[u8::MAX], usize::MAX).expect("scans"), before);
     }
@@ -207,11 +207,11 @@ fn what_cannot_be_read_is_told_before_anything_is_changed() {
 fn what_was_left_halfway_at_a_damaged_row_says_so_without_promising_anything() {
     let folder = tempfile::tempdir().expect("a folder");
     old_store(folder.path(), FORMAT_2);
-    let engine = Handle::open(folder.path(), &CONFIG).expect("opens");
+    let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
     let mark = (keys::meta("unfinished"), Some(rows::encode(&2_u32).expect("a row")));
     let row = ([keys::kind(Kind::Device).as_slice(), b"endless"].concat(), Some(Vec::new()));
     let format = migrate::format_row(migrate::FORMAT).expect("a row");
-    engine.commit(vec![Batch { guards: Vec::new(), rows: vec![mark, row, format] }]).expect("commits");
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows: vec![mark, row, format] }]).expect("commits");
     drop(engine);
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
     assert!(refused.contains("a row's key") && !refused.contains("No row was changed"), "{refused}");
