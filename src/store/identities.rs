@@ -115,7 +115,7 @@ impl Group<'_> {
             (login.own_row(fresh), Some(Bytes::new())),
             (keys::identity(fresh), Some(rows::encode(&identity)?)),
         ];
-        self.view.decide(Batch { guards, rows });
+        self.view.decide(Batch { preconditions: preconditions, rows });
         self.identities.insert(fresh.clone(), Some(0));
         Ok(fresh.clone())
     }

@@ -47,7 +47,7 @@ pub use backup::{BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupS
 pub use commit::{DatasetRules, Decision, Group, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceInfo};
-pub use engine::{EngineConfig, EngineError as StoreError, Kind as EngineKind};
+pub use engine::{EngineConfig, EngineError as StoreError, EngineKind};
 pub use erase::EraseStart;
 pub use export::Exported;
 pub use history::{DatasetHistory, RecordDiff, VersionEntry, VersionNotKept};

@@ -92,7 +92,7 @@ impl Group<'_> {
         let DueDataset { at_ms, identity, dataset } = due;
         let head_key = keys::head(identity, dataset);
         let head_row = self.view.get(&head_key)?;
-        let mut batch = Batch { guards: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
+        let mut batch = Batch { preconditions: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
         let head: Option<HeadRow> = head_row.as_deref().map(rows::decode).transpose()?;
         // The dataset may be gone, or its date was moved after it was read.
         let Some(head) = head.filter(|head| head.due_ms == *at_ms) else {

@@ -62,7 +62,7 @@ impl Group<'_> {
         if records.is_empty() {
             return Ok(RewindOutcome::Same);
         }
-        let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
+        let mut batch = Batch { preconditions: vec![(head_key, head_row)], rows: Vec::new() };
         let new_version = NewVersion { identity, dataset, device: &device, origin: VersionOrigin::Restored(to), retention, now_ms };
         let version = new_version.write(&mut batch, head, after, &records, &current, Vec::new())?.version;
         self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;

@@ -35,7 +35,7 @@ impl Group<'_> {
         let before = self.view.get(&key)?.map(|row| rows::decode::<AckRow>(&row)).transpose()?;
         if before.is_none_or(|before| before.version < version) {
             let row = rows::encode(&AckRow { version })?;
-            self.view.decide(Batch { guards: Vec::new(), rows: vec![(key, Some(row))] });
+            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ impl Group<'_> {
         let stored: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| &record.stored)).collect();
         let terms = MergeTerms { device: &device, now_ms, policy: rules.policy, limits: &rules.limits };
         let outcome = merge::merge(head.head(), &stored, changes, terms);
-        let batch = Batch { guards: vec![(head_key.clone(), head_row)], rows: Vec::new() };
+        let batch = Batch { preconditions: vec![(head_key.clone(), head_row)], rows: Vec::new() };
         let merged = MergedPatch { identity: &identity, dataset: &dataset, device: &device, slot, head_key, head, now_ms, batch };
         match outcome {
             MergeOutcome::Refused(code, message) => self.refuse(merged.slot, code, message),
@@ -75,7 +75,7 @@ impl Group<'_> {
     /// Refuses a patch, and remembers the refusal for a retry.
     fn refuse(&mut self, slot: PatchSlot, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
         let row = slot.refused(code, message.clone())?;
-        self.view.decide(Batch { guards: Vec::new(), rows: vec![row] });
+        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![row] });
         Ok(Decision::Refused(code, message))
     }
 

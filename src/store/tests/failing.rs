@@ -27,7 +27,7 @@ fn a_backup_ends_with_a_write_of_unknown_outcome() {
     let memory = Memory::default();
     let store = Store::over(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    for (id, call, continues) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
+    for (id, call, continues) in [(1, FaultPoint::Flush, false), (2, FaultPoint::Answer, false), (3, FaultPoint::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();
