@@ -7,7 +7,7 @@ use driftless_protocol::{Change, Content, DatasetName, DeviceId, Key, Limits, Op
 
 use super::engine::{Batch, Bytes, Committed};
 use super::history::VersionOrigin;
-use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRow, RecordRow, Verdict};
+use super::rows::{self, ByteRow, ConflictRow, HeadRow, PatchRejection, PatchRow, RecordRow};
 use super::version::{Known, Making};
 use super::view::View;
 use super::{Identity, Store, StoreError, keys};
@@ -145,7 +145,7 @@ impl Store {
 impl Group<'_> {
     /// Decides a patch on top of what the group has decided so far. An error concerns this patch only.
     pub fn write(&mut self, patch: Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
-        if !self.is_there(&patch.identity)? {
+        if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
         let digest = digest(&patch);
@@ -178,7 +178,7 @@ impl Group<'_> {
                 let conflicts = head.conflicts + 1;
                 batch.rows.push(conflict_row((&identity, &dataset, &device), conflicts, &met, false, now_ms)?);
                 batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-                let kept = PatchRow { id, digest, version: 0, results: None, verdict: Some(Verdict::Conflict(kept_keys(&met))) };
+                let kept = PatchRow { id, digest, version: 0, results: None, rejection: Some(PatchRejection::Conflict(kept_keys(&met))) };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 self.view.decide(batch);
                 Ok(Decision::Conflict(met))
@@ -198,9 +198,9 @@ impl Group<'_> {
                     now_ms,
                 };
                 making.write(&mut batch, head, new, &records, &known, Vec::new())?;
-                self.owe(&identity, &dataset, new.version, &device, now_ms, &mut batch)?;
+                self.record_debt(&identity, &dataset, new.version, &device, now_ms, &mut batch)?;
                 let results: Vec<&Stored> = computed.iter().map(|&at| &records[at]).collect();
-                let kept = PatchRow { id, digest, version: new.version, results: kept(&results)?, verdict: None };
+                let kept = PatchRow { id, digest, version: new.version, results: kept(&results)?, rejection: None };
                 batch.rows.push((slot_key, Some(rows::encode(&kept)?)));
                 let results = results.into_iter().map(|stored| stored.record.clone()).collect();
                 let records = records.into_iter().map(|stored| stored.record).collect();
@@ -212,14 +212,14 @@ impl Group<'_> {
 
     /// Refuses a patch, and remembers it.
     fn refuse(&mut self, slot_key: Bytes, id: u64, digest: u32, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
-        let kept = PatchRow { id, digest, version: 0, results: None, verdict: Some(Verdict::Refused(code, message.clone())) };
+        let kept = PatchRow { id, digest, version: 0, results: None, rejection: Some(PatchRejection::Refused(code, message.clone())) };
         self.view.decide(Batch { guards: Vec::new(), rows: vec![(slot_key, Some(rows::encode(&kept)?))] });
         Ok(Decision::Refused(code, message))
     }
 
     /// Records that a device has everything up to a version. An older acknowledgement changes nothing.
     pub fn acknowledge(&mut self, identity: &Identity, device: &DeviceId, dataset: &DatasetName, version: u64) -> Result<(), StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(());
         }
         let key = keys::ack(identity, device, dataset);
@@ -242,17 +242,17 @@ impl Group<'_> {
         if batch.rows.is_empty() {
             return Ok(());
         }
-        let behind = self.store.tap.behind(&batch);
+        let behind = self.store.capture.behind(&batch);
         let committed = self.store.engine.commit(vec![batch]).inspect_err(|error| {
             // On a full disk nothing was applied, and a copy under way goes on. Otherwise it would not know of what may be found later.
             if !matches!(error, StoreError::Full(_)) {
-                self.store.tap.end();
+                self.store.capture.end();
             }
         })?;
         if committed.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
-        self.store.tap.note(behind);
+        self.store.capture.capture(behind);
         Ok(())
     }
 
@@ -269,13 +269,13 @@ impl Group<'_> {
         if slot.digest != digest {
             return Ok(Some(Decision::Refused(RefusalCode::PatchReused, format!("the number {id} was used for another patch"))));
         }
-        match &slot.verdict {
+        match &slot.rejection {
             None => {}
-            Some(Verdict::Refused(code, message)) => return Ok(Some(Decision::Refused(*code, message.clone()))),
-            Some(Verdict::Conflict(keys)) => return self.met_again(patch, keys).map(Some),
+            Some(PatchRejection::Refused(code, message)) => return Ok(Some(Decision::Refused(*code, message.clone()))),
+            Some(PatchRejection::Conflict(keys)) => return self.met_again(patch, keys).map(Some),
         }
         let results = match &slot.results {
-            Some(results) => results.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
+            Some(results) => results.iter().map(|row| Ok(rows::decode_record(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
             None => self.still_standing(patch, slot.version)?,
         };
         Ok(Some(Decision::Repeated { version: slot.version, results }))
@@ -301,7 +301,7 @@ impl Group<'_> {
         for key in keys {
             let record = match self.view.old(&patch.identity, &patch.dataset, key)? {
                 Some(old) => old.stored.record,
-                None => merge::forgotten(key, head.horizon).map_err(|error| StoreError::Io(error.to_string()))?,
+                None => merge::forgotten(key, head.tombstone_horizon).map_err(|error| StoreError::Io(error.to_string()))?,
             };
             met.add(&record);
         }

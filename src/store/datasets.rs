@@ -126,8 +126,8 @@ impl Store {
     pub fn datasets(&self, identity: &Identity) -> Result<Vec<DatasetInfo>, StoreError> {
         let prefix = keys::heads(identity);
         let mut datasets = Vec::new();
-        for (key, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
-            let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
+        for (key, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)? {
+            let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
             let head: HeadRow = rows::decode(&row)?;
             let HeadRow { version, records, bytes, .. } = head;
             if version > 0 {
@@ -150,7 +150,7 @@ impl Store {
         let head = self.version(identity, dataset)?;
         let page = self.page(identity, dataset, cursor, head)?;
         // And the horizon after it: a tombstone that went meanwhile was perhaps not met.
-        let HeadRow { version, horizon, .. } = self.head(identity, dataset)?;
+        let HeadRow { version, tombstone_horizon: horizon, .. } = self.head(identity, dataset)?;
         Ok(match cursor.is_behind(horizon) {
             true => ReadResult::Behind(Cursor::fresh(version)),
             false => ReadResult::Page(page),
@@ -158,10 +158,10 @@ impl Store {
     }
 
     fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64) -> Result<Page, StoreError> {
-        let prefix = keys::versions(identity, dataset);
-        let end = keys::after(&prefix);
+        let prefix = keys::records(identity, dataset);
+        let end = keys::prefix_end(&prefix);
         let (version, ordinal) = cursor.part.unwrap_or((cursor.version + 1, 0));
-        let mut start = keys::version(identity, dataset, version, ordinal);
+        let mut start = keys::record(identity, dataset, version, ordinal);
         let mut draft = Draft::new(cursor, prefix.len());
         loop {
             let rows = self.engine.scan(&start, &end, CHUNK_ROWS)?;
@@ -183,7 +183,7 @@ impl Store {
     /// The conflicts that a dataset remembers, oldest first.
     pub fn conflicts(&self, identity: &Identity, dataset: &DatasetName) -> Result<Vec<ConflictRow>, StoreError> {
         let prefix = keys::conflicts(identity, dataset);
-        let rows = self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)?;
+        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)?;
         let mut log = rows.iter().map(|(_, row)| rows::decode(row)).collect::<Result<Vec<ConflictRow>, _>>()?;
         log.sort_by_key(|conflict| conflict.number);
         Ok(log)
@@ -199,7 +199,7 @@ fn begin(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, seen: Option<&Read
     let after = Cursor { version: *version, part: None, fresh_until: *fresh_until };
     let is_ahead = after.version.max(after.fresh_until) > head.version;
     // At version 0, too: it may have own records above it, from answers to its writes.
-    match is_ahead || after.is_behind(head.horizon) {
+    match is_ahead || after.is_behind(head.tombstone_horizon) {
         true => ReadStart::Reset { cursor, shared: None },
         false => ReadStart::After(after),
     }
@@ -277,7 +277,7 @@ impl Draft {
     /// A record whose row is whole.
     fn add(&mut self, row: &[u8]) -> Result<Full, StoreError> {
         self.bytes += row.len();
-        let record = rows::stored(row)?.record;
+        let record = rows::decode_record(row)?.record;
         if record.content != Content::Removed || record.version > self.cursor.fresh_until {
             self.records.push(record);
         }
@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn a_reader_begins_where_it_can_be_continued() {
-        let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
+        let head = HeadRow { version: 5, tombstone_horizon: 2, ..HeadRow::default() };
         let begins = |seen: Option<ReadPosition>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         assert!(matches!(begins(None), ReadStart::Fresh(cursor) if cursor.version == 0));
         assert!(matches!(begins(at("now", 0)), ReadStart::Reset { shared: None, .. }), "it may have own records above its position");
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_reader_on_its_way_from_nothing_goes_on_below_the_horizon() {
-        let head = HeadRow { version: 9, horizon: 6, ..HeadRow::default() };
+        let head = HeadRow { version: 9, tombstone_horizon: 6, ..HeadRow::default() };
         let begins = |seen: Option<ReadPosition>| begin(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         let ReadStart::Fresh(cursor) = begins(None) else { panic!("not from nothing") };
         assert_eq!((cursor.fresh_until(3), cursor.fresh_until(9)), (Some(9), None), "what it has to say on its way, and at its end");

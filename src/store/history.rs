@@ -148,12 +148,12 @@ impl Store {
         let head = self.head(identity, dataset)?;
         let newest = below.map_or(head.version, |below| below.saturating_sub(1)).min(head.version);
         let mut steps = Vec::new();
-        for version in (head.floor + 1..=newest).rev().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for version in (head.oldest_version + 1..=newest).rev().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             // The reaper may have come meanwhile.
             let Some(content) = self.whole(&keys::history(identity, dataset, version))? else { break };
             steps.push(step(version, &content)?);
         }
-        Ok(History { version: head.version, oldest: head.floor, steps })
+        Ok(History { version: head.version, oldest: head.oldest_version, steps })
     }
 
     /// The live records of a dataset as they were at a version, by key.
@@ -219,7 +219,7 @@ impl Store {
 
     /// A content that may be cut into pieces.
     pub(super) fn whole(&self, at: &[u8]) -> Result<Option<Whole>, StoreError> {
-        let mut rows = self.engine.scan(at, &keys::after(at), usize::MAX)?.into_iter().map(|(_, row)| row);
+        let mut rows = self.engine.scan(at, &keys::prefix_end(at), usize::MAX)?.into_iter().map(|(_, row)| row);
         let missing = || StoreError::Damaged("a missing piece of history".to_owned());
         let Some(first) = rows.next() else { return Ok(None) };
         let whole = Whole::of(first, |_| rows.next().ok_or_else(missing))?;
@@ -234,8 +234,8 @@ pub(super) fn undo(
     to: u64,
     row: impl Fn(u64) -> Result<Option<Whole>, StoreError>,
 ) -> Result<Result<Undo, VersionNotKept>, StoreError> {
-    let not_kept = VersionNotKept { oldest: head.floor, newest: head.version };
-    if to < head.floor || to > head.version {
+    let not_kept = VersionNotKept { oldest: head.oldest_version, newest: head.version };
+    if to < head.oldest_version || to > head.version {
         return Ok(Err(not_kept));
     }
     let mut undo = Undo::new();
@@ -251,7 +251,7 @@ pub(super) fn undo(
 fn wound_back(now: &BTreeMap<Key, Record>, undo: &Undo) -> Result<BTreeMap<Key, Record>, StoreError> {
     let mut then = now.clone();
     for (key, before) in undo {
-        match before.as_deref().map(rows::stored).transpose()?.map(|stored| stored.record) {
+        match before.as_deref().map(rows::decode_record).transpose()?.map(|stored| stored.record) {
             Some(record) if record.content != Content::Removed => then.insert(key.clone(), record),
             _ => then.remove(key),
         };
@@ -275,7 +275,7 @@ fn differences(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) 
 fn step(version: u64, content: &[u8]) -> Result<Step, StoreError> {
     let (at_ms, row) = OwnedHistoryRow::read(content)?;
     let touched = row.entries.into_iter().map(|entry| (entry.key, entry.lives)).collect();
-    let lost = row.lost.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
+    let lost = row.lost.iter().map(|row| Ok(rows::decode_record(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
     Ok(Step { version, at_ms, device: row.device, what: row.what, touched, lost })
 }
 

@@ -8,7 +8,7 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Record};
 use super::commit::{Group, conflict_row};
 use super::engine::Batch;
 use super::history::VersionOrigin;
-use super::keys::Kind;
+use super::keys::RowKind;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, Known, Making, Old};
 use super::work::rekeyed;
@@ -19,7 +19,7 @@ use crate::merge::{self, Policy, Stored};
 pub(super) const MERGER: &str = "~merge";
 
 /// The kinds of rows that a dataset consists of, its head apart.
-pub(super) const PARTS: [Kind; 5] = [Kind::Key, Kind::Version, Kind::Conflict, Kind::Gone, Kind::History];
+pub(super) const PARTS: [RowKind; 5] = [RowKind::Pointer, RowKind::Record, RowKind::Conflict, RowKind::Tombstone, RowKind::History];
 
 /// The records of a dataset that comes, divided.
 #[derive(Default)]
@@ -72,8 +72,8 @@ impl Group<'_> {
             }
         }
         self.move_acks(from, into, dataset, &mut batch)?;
-        let mut moved = HeadRow { due_ms: ours.map_or(0, |ours| ours.due_ms), ..theirs.clone() };
-        version::move_due(into, dataset, &mut moved, theirs.due_ms, &mut batch.rows);
+        let mut moved = HeadRow { reap_at_ms: ours.map_or(0, |ours| ours.reap_at_ms), ..theirs.clone() };
+        version::move_due(into, dataset, &mut moved, theirs.reap_at_ms, &mut batch.rows);
         let version = moved.version;
         batch.rows.push((keys::head(into, dataset), Some(rows::encode(&moved)?)));
         forget_head(from, dataset, theirs, &mut batch);
@@ -85,7 +85,7 @@ impl Group<'_> {
         // Devices went over before.
         let prefix = keys::devices(into);
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::Parts::after(&key, &prefix)?.name()?);
+            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
             let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
             let old = keys::ack(from, &device, dataset);
             if let Some(row) = self.view.get(&old)? {
@@ -139,9 +139,9 @@ impl Group<'_> {
     /// Which records of the dataset that comes get a place.
     fn sides(&self, from: &Identity, into: &Identity, dataset: &DatasetName, ours: &HeadRow, policy: Policy) -> Result<Sides, StoreError> {
         let mut sides = Sides { head: merge::Head { version: ours.version + 1, ..ours.head() }, ..Sides::default() };
-        let prefix = keys::of_dataset(Kind::Key, from, dataset);
+        let prefix = keys::of_dataset(RowKind::Pointer, from, dataset);
         for (key, _) in self.view.scan(&prefix)? {
-            let key = keys::Parts::after(&key, &prefix)?.name()?;
+            let key = keys::KeyParts::after(&key, &prefix)?.name()?;
             let key = driftless_protocol::Key::new(key).map_err(|_| StoreError::Damaged("a record's key".to_owned()))?;
             let Some(theirs) = self.view.old(from, dataset, &key)? else { continue };
             if theirs.stored.record.content == Content::Removed {

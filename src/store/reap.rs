@@ -9,7 +9,7 @@ use driftless_protocol::{DatasetName, DeviceId};
 
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
-use super::rows::{self, AckRow, GoneRow, HeadRow, PointerRow};
+use super::rows::{self, AckRow, HeadRow, PointerRow, TombstoneRow};
 use super::version;
 use super::{Identity, RetentionPolicy, Store, StoreError, history, keys, pieces};
 
@@ -55,15 +55,15 @@ pub struct ReapResult {
 impl Store {
     /// Datasets that are due, the longest first: up to `limit`.
     pub fn due(&self, now_ms: u64, limit: usize) -> Result<Vec<DueDataset>, StoreError> {
-        let prefix = keys::kind(keys::Kind::Due);
-        let end = keys::due_until(now_ms);
+        let prefix = keys::of_kind(keys::RowKind::ReapDue);
+        let end = keys::reap_due_until(now_ms);
         let rows = self.engine.scan(&prefix, &end, limit)?;
         rows.iter().map(|(key, _)| due(key, &prefix)).collect()
     }
 }
 
 fn due(key: &[u8], prefix: &[u8]) -> Result<DueDataset, StoreError> {
-    let mut parts = keys::Parts::after(key, prefix)?;
+    let mut parts = keys::KeyParts::after(key, prefix)?;
     Ok(DueDataset { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
 }
 
@@ -84,18 +84,18 @@ impl Group<'_> {
         let head_row = self.view.get(&head_key)?;
         let mut batch = Batch { guards: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
         let Some(head_row) = head_row else {
-            batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+            batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
             return Ok(ReapResult::default());
         };
         let mut head: HeadRow = rows::decode(&head_row)?;
-        if head.due_ms != *at_ms {
+        if head.reap_at_ms != *at_ms {
             // The date was moved after it was read.
-            batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+            batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
             return Ok(ReapResult::default());
         }
-        let horizon = head.horizon;
+        let horizon = head.tombstone_horizon;
         let tombstones = self.reap_tombstones(due, &mut head, keep, now_ms, &mut batch)?;
         let versions = self.reap_history(due, &mut head, keep, now_ms, &mut batch)?;
         let more = tombstones.more || versions.more;
@@ -103,7 +103,7 @@ impl Group<'_> {
         version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch.rows);
         batch.rows.push((head_key, Some(rows::encode(&head)?)));
         self.view.decide(batch);
-        Ok(ReapResult { tombstones: tombstones.taken, versions: versions.taken, horizon: head.horizon > horizon, more })
+        Ok(ReapResult { tombstones: tombstones.taken, versions: versions.taken, horizon: head.tombstone_horizon > horizon, more })
     }
 
     fn reap_tombstones(
@@ -118,38 +118,38 @@ impl Group<'_> {
         if head.tombstones == 0 {
             return Ok(Left::default());
         }
-        let prefix = keys::of_dataset(keys::Kind::Gone, identity, dataset);
+        let prefix = keys::of_dataset(keys::RowKind::Tombstone, identity, dataset);
         let over = head.tombstones.saturating_sub(keep.tombstones);
         let step = if over > STEP as u64 { FLOOD_STEP } else { STEP };
-        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), step + 1)?;
+        let rows = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), step + 1)?;
         let needed = self.oldest_needed(identity, dataset)?;
         let mut gone = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
-            let version = keys::Parts::after(key, &prefix)?.version()?;
-            let row: GoneRow = rows::decode(row)?;
+            let version = keys::KeyParts::after(key, &prefix)?.version()?;
+            let row: TombstoneRow = rows::decode(row)?;
             gone.push((key, version, row));
         }
         // A tombstone is at least as old as any later one, whatever the clock said when it was made.
-        let may_go = |(at, (_, version, row)): (usize, &(&Bytes, u64, GoneRow))| {
+        let may_go = |(at, (_, version, row)): (usize, &(&Bytes, u64, TombstoneRow))| {
             let age_ms = now_ms.saturating_sub(row.at_ms);
             let unneeded = needed.is_some_and(|needed| *version <= needed) && age_ms >= keep.least_ms();
             (at as u64) < over || age_ms >= keep.tombstone_ms || unneeded
         };
         let end = gone.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(step);
         for (key, version, row) in &gone[..end] {
-            let key_row = keys::key(identity, dataset, &row.key);
+            let key_row = keys::pointer(identity, dataset, &row.key);
             let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
             let pointer: PointerRow = rows::decode(&pointer)?;
             version::forget(identity, dataset, pointer, &mut batch.rows);
             batch.rows.push((key_row, None));
             batch.rows.push(((*key).clone(), None));
-            head.horizon = head.horizon.max(*version);
+            head.tombstone_horizon = head.tombstone_horizon.max(*version);
         }
         head.tombstones = head.tombstones.saturating_sub(end as u64);
         // A stamp from the future would keep its tombstone until then.
-        let future = |row: &GoneRow| row.at_ms > now_ms;
+        let future = |row: &TombstoneRow| row.at_ms > now_ms;
         for (key, _, row) in gone[end..].iter().take_while(|(_, _, row)| future(row)) {
-            let row = GoneRow { key: row.key.clone(), at_ms: now_ms };
+            let row = TombstoneRow { key: row.key.clone(), at_ms: now_ms };
             batch.rows.push(((*key).clone(), Some(rows::encode(&row)?)));
         }
         let oldest_ms = gone.get(end).map(|(_, _, row)| row.at_ms.min(now_ms));
@@ -162,7 +162,7 @@ impl Group<'_> {
         let prefix = keys::devices(identity);
         let mut oldest = None;
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::Parts::after(&key, &prefix)?.name()?);
+            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
             let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
             if let Some(row) = self.view.get(&keys::ack(identity, &device, dataset))? {
                 let AckRow { version } = rows::decode(&row)?;
@@ -184,21 +184,21 @@ impl Group<'_> {
         if head.history_bytes == 0 {
             return Ok(Left::default());
         }
-        let prefix = keys::of_dataset(keys::Kind::History, identity, dataset);
-        let end = keys::after(&prefix);
+        let prefix = keys::of_dataset(keys::RowKind::History, identity, dataset);
+        let end = keys::prefix_end(&prefix);
         let kept_from = if keep.has_history() { head.version.saturating_sub(keep.history_versions) + 1 } else { head.version + 1 };
-        let step = if kept_from.saturating_sub(head.floor) > STEP as u64 { FLOOD_STEP } else { STEP };
+        let step = if kept_from.saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
         let (mut left, mut start, mut bytes) = (Left::default(), prefix.clone(), 0);
         loop {
             let rows = self.view.scan_some(&start, &end, CHUNK)?;
             for (key, row) in &rows {
-                let version = keys::Parts::after(key, &prefix)?.version()?;
+                let version = keys::KeyParts::after(key, &prefix)?.version()?;
                 let (_, part) = pieces::part(row)?;
                 // A version's first piece says when it was made; the others go with it, in the same step.
                 if pieces::is_first(key) {
                     let at_ms = history::date(part)?;
                     let is_old = now_ms.saturating_sub(at_ms) >= keep.history_ms;
-                    if version > head.floor && version >= kept_from && !is_old && head.history_bytes <= keep.history_bytes {
+                    if version > head.oldest_version && version >= kept_from && !is_old && head.history_bytes <= keep.history_bytes {
                         left.oldest_ms = Some(at_ms.min(now_ms));
                         return Ok(left);
                     }
@@ -210,7 +210,7 @@ impl Group<'_> {
                 }
                 bytes += part.len();
                 head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
-                head.floor = head.floor.max(version);
+                head.oldest_version = head.oldest_version.max(version);
                 batch.rows.push((key.clone(), None));
             }
             match rows.last() {
@@ -229,15 +229,15 @@ impl Group<'_> {
         let (head_key, again_ms) = (keys::head(identity, dataset), now_ms.saturating_add(REVISIT_MS));
         let mut batch = Batch::default();
         match self.view.get(&head_key).and_then(|row| row.as_deref().map(rows::decode::<HeadRow>).transpose()) {
-            Ok(Some(mut head)) if head.due_ms == *at_ms => {
+            Ok(Some(mut head)) if head.reap_at_ms == *at_ms => {
                 version::move_due(identity, dataset, &mut head, again_ms, &mut batch.rows);
                 batch.rows.push((head_key, Some(rows::encode(&head)?)));
             }
             // There is none, or its date was moved.
-            Ok(_) => batch.rows.push((keys::due(*at_ms, identity, dataset), None)),
+            Ok(_) => batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None)),
             Err(_) => {
-                batch.rows.push((keys::due(*at_ms, identity, dataset), None));
-                batch.rows.push((keys::due(again_ms, identity, dataset), Some(Vec::new())));
+                batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
+                batch.rows.push((keys::reap_due(again_ms, identity, dataset), Some(Vec::new())));
             }
         }
         self.view.decide(batch);

@@ -41,7 +41,7 @@ impl Group<'_> {
         keep: &RetentionPolicy,
         now_ms: u64,
     ) -> Result<RewindOutcome, StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(RewindOutcome::NoIdentity);
         }
         let head_key = keys::head(identity, dataset);
@@ -56,7 +56,7 @@ impl Group<'_> {
         let mut after = Head { version: head.version + 1, ..head.head() };
         let (mut records, mut known) = (Vec::new(), Known::new());
         for (key, then) in undo {
-            let then = then.as_deref().map(rows::stored).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
+            let then = then.as_deref().map(rows::decode_record).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
             let now = self.view.old(identity, dataset, &key)?;
             let content = now.as_ref().map(|old| &old.stored.record.content);
             if content.unwrap_or(&Content::Removed) == &then {
@@ -74,7 +74,7 @@ impl Group<'_> {
         let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
         let making = Making { identity, dataset, device: &device, what: VersionOrigin::Restored(to), keep, now_ms };
         let version = making.write(&mut batch, head, after, &records, &known, Vec::new())?.version;
-        self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;
+        self.record_debt(identity, dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);
         Ok(RewindOutcome::Written { version, records: records.len() })
     }

@@ -10,7 +10,7 @@ use super::engine::{Batch, Bytes};
 use super::history::{Entry, HistoryRow, VersionOrigin};
 use super::pieces::{self, Whole};
 use super::reap::REVISIT_MS;
-use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
+use super::rows::{self, ByteRow, HeadRow, PointerRow, RecordRow, TombstoneRow};
 use super::view::View;
 use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{self, Stored};
@@ -48,11 +48,11 @@ pub(super) struct Making<'a> {
 impl View<'_> {
     /// A record as it is, and where it stands.
     pub(super) fn old(&self, identity: &Identity, dataset: &DatasetName, key: &Key) -> Result<Option<Old>, StoreError> {
-        let Some(row) = self.get(&keys::key(identity, dataset, key))? else { return Ok(None) };
+        let Some(row) = self.get(&keys::pointer(identity, dataset, key))? else { return Ok(None) };
         let pointer: PointerRow = rows::decode(&row)?;
-        let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+        let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
         let content = self.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
-        Ok(Some(Old { stored: rows::stored(&content)?, pointer, content }))
+        Ok(Some(Old { stored: rows::decode_record(&content)?, pointer, content }))
     }
 }
 
@@ -95,10 +95,10 @@ impl Making<'_> {
         for (ordinal, stored) in records.iter().enumerate() {
             self.move_record(stored, ordinal as u16, known.get(&stored.record.key), &mut batch.rows)?;
         }
-        let due_ms = before.due_ms;
+        let reap_at_ms = before.reap_at_ms;
         let mut row = before.after(head, self.now_ms);
         if !self.keep.has_history() && lost.is_empty() {
-            row.floor = row.version;
+            row.oldest_version = row.version;
         } else {
             let entries = records.iter().map(|stored| entry(&stored.record, known.get(&stored.record.key))).collect();
             let history = HistoryRow { device: self.device, what: &self.what, entries, lost: &lost };
@@ -107,7 +107,7 @@ impl Making<'_> {
             let at = keys::history(self.identity, self.dataset, row.version);
             pieces::cut(&at, content, &mut batch.rows);
         }
-        self.set_due(&mut row, due_ms, &mut batch.rows);
+        self.set_due(&mut row, reap_at_ms, &mut batch.rows);
         batch.rows.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
         Ok(row)
     }
@@ -117,52 +117,52 @@ impl Making<'_> {
         if let Some(old) = old {
             forget(self.identity, self.dataset, old.pointer, batch);
             if old.stored.record.content == Content::Removed {
-                batch.push((keys::gone(self.identity, self.dataset, old.pointer.version, old.pointer.ordinal), None));
+                batch.push((keys::tombstone(self.identity, self.dataset, old.pointer.version, old.pointer.ordinal), None));
             }
         }
         let Record { key, content, version, .. } = &stored.record;
         if *content == Content::Removed {
-            let row = GoneRow { key: key.clone(), at_ms: self.now_ms };
-            batch.push((keys::gone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
+            let row = TombstoneRow { key: key.clone(), at_ms: self.now_ms };
+            batch.push((keys::tombstone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
         }
         let content = RecordRow::of(stored).content()?;
-        let at = keys::version(self.identity, self.dataset, *version, ordinal);
+        let at = keys::record(self.identity, self.dataset, *version, ordinal);
         let pieces = pieces::cut(&at, content, batch);
         let pointer = PointerRow { version: *version, ordinal, pieces };
-        batch.push((keys::key(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
+        batch.push((keys::pointer(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
         Ok(())
     }
 
     /// Sees to it that the reaper comes when there is something for it.
     fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut Rows) {
-        let due_ms = match before_ms {
+        let reap_at_ms = match before_ms {
             0 if is_over(row, self.keep) => self.now_ms,
             0 if has_garbage(row) => self.now_ms + self.keep.first_visit_ms(),
-            due_ms if is_over(row, self.keep) => due_ms.min(self.now_ms),
+            reap_at_ms if is_over(row, self.keep) => reap_at_ms.min(self.now_ms),
             // A date that a clock set far ahead has left is brought back.
-            due_ms => due_ms.min(self.now_ms + REVISIT_MS),
+            reap_at_ms => reap_at_ms.min(self.now_ms + REVISIT_MS),
         };
-        move_due(self.identity, self.dataset, row, due_ms, batch);
+        move_due(self.identity, self.dataset, row, reap_at_ms, batch);
     }
 }
 
 /// Gives a dataset another date with the reaper; 0: none.
-pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, due_ms: u64, batch: &mut Rows) {
-    if row.due_ms == due_ms {
+pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, reap_at_ms: u64, batch: &mut Rows) {
+    if row.reap_at_ms == reap_at_ms {
         return;
     }
-    if row.due_ms != 0 {
-        batch.push((keys::due(row.due_ms, identity, dataset), None));
+    if row.reap_at_ms != 0 {
+        batch.push((keys::reap_due(row.reap_at_ms, identity, dataset), None));
     }
-    if due_ms != 0 {
-        batch.push((keys::due(due_ms, identity, dataset), Some(Vec::new())));
+    if reap_at_ms != 0 {
+        batch.push((keys::reap_due(reap_at_ms, identity, dataset), Some(Vec::new())));
     }
-    row.due_ms = due_ms;
+    row.reap_at_ms = reap_at_ms;
 }
 
 /// Deletes a record's rows.
 pub(super) fn forget(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut Rows) {
-    let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+    let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
     batch.extend((0..pointer.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
 }
 
@@ -173,7 +173,7 @@ pub(super) fn has_garbage(row: &HeadRow) -> bool {
 
 /// Whether far more is kept than should be.
 fn is_over(row: &HeadRow, keep: &RetentionPolicy) -> bool {
-    let versions = row.version - row.floor;
+    let versions = row.version - row.oldest_version;
     versions > EXCESS * keep.history_versions && row.history_bytes > 0
         || row.history_bytes > EXCESS * keep.history_bytes
         || row.tombstones > EXCESS * keep.tombstones

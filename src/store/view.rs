@@ -30,7 +30,7 @@ impl<'a> View<'a> {
 
     /// All rows under a prefix. For the few rows of one owner only: their number is bounded.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
-        let end = keys::after(prefix);
+        let end = keys::prefix_end(prefix);
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
         for (key, row) in self.decided.range(prefix.to_vec()..end) {
             match row {

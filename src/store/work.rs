@@ -8,10 +8,10 @@ use driftless_protocol::{DatasetName, DeviceId};
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
 use super::identities::with_merged;
-use super::keys::Kind;
+use super::keys::RowKind;
 use super::moving::MERGER;
-use super::rows::{self, IdentityRow, PatchRow, WorkRow};
-use super::{Identity, RetentionPolicy, Store, StoreError, keys, owned, push};
+use super::rows::{self, IdentityRow, JobRow, PatchRow};
+use super::{Identity, RetentionPolicy, Store, StoreError, index_rows, keys, push};
 use crate::merge::Policy;
 
 /// Rows that one step deletes.
@@ -62,16 +62,16 @@ pub enum JobProgress {
 impl Store {
     /// Identities with work under way: up to `limit`.
     pub fn works(&self, limit: usize) -> Result<Vec<Identity>, StoreError> {
-        let prefix = keys::kind(Kind::Work);
-        let rows = self.engine.scan(&prefix, &keys::after(&prefix), limit)?;
-        rows.iter().map(|(key, _)| Ok(Identity::from(keys::Parts::after(key, &prefix)?.name()?))).collect()
+        let prefix = keys::of_kind(RowKind::Job);
+        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), limit)?;
+        rows.iter().map(|(key, _)| Ok(Identity::from(keys::KeyParts::after(key, &prefix)?.name()?))).collect()
     }
 }
 
 impl Group<'_> {
     /// Begins to erase an identity.
     pub fn erase(&mut self, identity: &Identity) -> Result<EraseStart, StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(EraseStart::NoIdentity);
         }
         let mut batch = Batch::default();
@@ -80,7 +80,7 @@ impl Group<'_> {
         }
         self.count_erasure(&mut batch)?;
         batch.rows.push((keys::identity(identity), None));
-        batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
+        batch.rows.push((keys::job(identity), Some(rows::encode(&JobRow::Erase)?)));
         self.view.decide(batch);
         self.there.insert(identity.clone(), None);
         Ok(EraseStart::Begun)
@@ -93,7 +93,7 @@ impl Group<'_> {
             return Ok(MergeStart::Same);
         }
         for identity in [from, into] {
-            if !self.is_there(identity)? {
+            if !self.has_identity(identity)? {
                 return Ok(MergeStart::NoIdentity(identity.clone()));
             }
         }
@@ -106,17 +106,17 @@ impl Group<'_> {
             return Ok(MergeStart::NoIdentity(from.clone()));
         };
         let mut batch = Batch::default();
-        self.forget_owed(from, &mut batch)?;
+        self.clear_debts(from, &mut batch)?;
         self.repoint_logins(from, into, &mut batch)?;
         self.repoint_works(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
         let merged = with_merged(into_row, from, from_row.clone());
         from_row.moved_to = Some(into.as_str().to_owned());
         let MergePolicies { policy, datasets } = policies.clone();
-        let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+        let work = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
         batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
         batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
-        batch.rows.push((keys::work(from), Some(rows::encode(&work)?)));
+        batch.rows.push((keys::job(from), Some(rows::encode(&work)?)));
         self.view.decide(batch);
         self.there.insert(from.clone(), None);
         Ok(MergeStart::Begun)
@@ -124,10 +124,10 @@ impl Group<'_> {
 
     /// One step of the work on an identity.
     pub fn work(&mut self, identity: &Identity, keep: &RetentionPolicy, now_ms: u64) -> Result<JobProgress, StoreError> {
-        let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(JobProgress::Done) };
+        let Some(row) = self.view.get(&keys::job(identity))? else { return Ok(JobProgress::Done) };
         match rows::decode(&row)? {
-            WorkRow::Erase => self.sweep(identity),
-            WorkRow::Merge { into, policy, datasets } => match self.resting_place(into)? {
+            JobRow::Erase => self.sweep(identity),
+            JobRow::Merge { into, policy, datasets } => match self.resting_place(into)? {
                 Some(into) => self.move_next(identity, &into, &MergePolicies { policy, datasets }, keep, now_ms),
                 // Whoever had it all is erased, so this goes too.
                 None => self.sweep(identity),
@@ -138,16 +138,16 @@ impl Group<'_> {
     /// Where an identity's data goes; `None`: whoever was to have it is erased.
     fn resting_place(&mut self, into: String) -> Result<Option<Identity>, StoreError> {
         let into = Identity::from(into.as_str());
-        Ok(if self.is_there(&into)? { Some(into) } else { None })
+        Ok(if self.has_identity(&into)? { Some(into) } else { None })
     }
 
     /// What is on its way into an identity that is merged itself goes on to the other one.
     fn repoint_works(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for (key, row) in self.view.scan(&keys::kind(Kind::Work))? {
-            if let WorkRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
+        for (key, row) in self.view.scan(&keys::of_kind(RowKind::Job))? {
+            if let JobRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
                 && old == from.as_str()
             {
-                let work = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+                let work = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
                 batch.rows.push((key, Some(rows::encode(&work)?)));
             }
         }
@@ -163,30 +163,30 @@ impl Group<'_> {
         now_ms: u64,
     ) -> Result<JobProgress, StoreError> {
         let prefix = keys::heads(from);
-        let Some((key, _)) = self.view.scan_some(&prefix, &keys::after(&prefix), 1)?.pop() else { return self.sweep(from) };
-        let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
+        let Some((key, _)) = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), 1)?.pop() else { return self.sweep(from) };
+        let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
         let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
         let version = self.move_dataset(from, into, &dataset, policy, keep, now_ms)?;
         // Also if nothing of it was taken: devices that come along have another dataset of this name.
         let mut batch = Batch::default();
         let merger = DeviceId::new(MERGER).map_err(|error| StoreError::Io(error.to_string()))?;
-        self.owe(into, &dataset, version, &merger, now_ms, &mut batch)?;
+        self.record_debt(into, &dataset, version, &merger, now_ms, &mut batch)?;
         self.view.decide(batch);
         Ok(JobProgress::Moved(into.clone(), dataset, version))
     }
 
     fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for kind in [Kind::Device, Kind::Patch, Kind::PushBudget, Kind::WakeLog] {
-            let (old, new) = (keys::owned(kind, from), keys::owned(kind, into));
+        for kind in [RowKind::Device, RowKind::Patch, RowKind::PushBudget, RowKind::DeliveryLog] {
+            let (old, new) = (keys::of_identity(kind, from), keys::of_identity(kind, into));
             for (key, row) in self.view.scan(&old)? {
                 let moved = [new.as_slice(), &key[old.len()..]].concat();
                 let stays = match self.view.get(&moved)? {
-                    Some(there) if kind == Kind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
+                    Some(there) if kind == RowKind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
                     there => there.is_some(),
                 };
                 if !stays {
                     // What it was woken for has other versions there.
-                    let row = if kind == Kind::PushBudget { push::unwoken(&row)? } else { row };
+                    let row = if kind == RowKind::PushBudget { push::without_woken(&row)? } else { row };
                     batch.rows.push((moved, Some(row)));
                 }
                 batch.rows.push((key, None));
@@ -198,11 +198,11 @@ impl Group<'_> {
     /// Deletes some of what an identity owns; when nothing is left, also the note that there was something to do.
     fn sweep(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
         let mut batch = Batch::default();
-        for owned in owned::OWNED.iter().filter(|owned| owned.kind != Kind::Work) {
-            let prefix = keys::owned(owned.kind, identity);
+        for kind in RowKind::owned_by_identity().filter(|kind| *kind != RowKind::Job) {
+            let prefix = keys::of_identity(kind, identity);
             let room = STEP_ROWS.saturating_sub(batch.rows.len());
-            for (key, row) in self.view.scan_some(&prefix, &keys::after(&prefix), room)? {
-                batch.rows.extend(owned::elsewhere(owned.kind, identity, &key, &row)?.map(|row| (row, None)));
+            for (key, row) in self.view.scan_some(&prefix, &keys::prefix_end(&prefix), room)? {
+                batch.rows.extend(index_rows::index_key(kind, identity, &key, &row)?.map(|row| (row, None)));
                 batch.rows.push((key, None));
             }
             if batch.rows.len() >= STEP_ROWS {
@@ -210,7 +210,7 @@ impl Group<'_> {
                 return Ok(JobProgress::Some);
             }
         }
-        batch.rows.push((keys::work(identity), None));
+        batch.rows.push((keys::job(identity), None));
         self.view.decide(batch);
         Ok(JobProgress::Done)
     }

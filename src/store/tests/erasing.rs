@@ -1,7 +1,7 @@
 use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
-use crate::store::{Decision, EraseStart, Exported, Identity, JobProgress, LoginKey, Store, keys};
+use crate::store::{Decision, EraseStart, ExportCursor, Identity, JobProgress, LoginKey, Store, keys};
 
 /// An identity with a row of every kind that it can own.
 pub(super) fn fill(store: &Store) {
@@ -45,7 +45,7 @@ fn traces(store: &Store, words: &[&str]) -> Vec<String> {
 }
 
 fn export(store: &Store, identity: &Identity) -> serde_json::Value {
-    let (mut text, mut at) = (String::new(), Some(Exported::default()));
+    let (mut text, mut at) = (String::new(), Some(ExportCursor::default()));
     while let Some(from) = at {
         let (part, next) = store.export(identity, from).expect("reads");
         text.push_str(&part);
@@ -64,9 +64,9 @@ fn every_kind_of_row_is_there_to_be_erased() {
     group.commit().expect("commits");
     // Taken after the act began, so that the note of it is there, too.
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    for kind in keys::Kind::ALL {
+    for kind in keys::RowKind::all() {
         let rows: Vec<_> = rows.iter().filter(|(key, _)| kind.is_of(key)).collect();
-        let went_at_once = matches!(kind, keys::Kind::Login | keys::Kind::Identity | keys::Kind::OwnLogin);
+        let went_at_once = matches!(kind, keys::RowKind::Login | keys::RowKind::Identity | keys::RowKind::IdentityLogin);
         assert_eq!(rows.is_empty(), went_at_once, "{kind:?}: this story holds no row of it, so it does not show that it goes");
     }
 }

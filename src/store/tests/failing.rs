@@ -7,7 +7,7 @@ use crate::store::{DatasetRules, Store, StoreError};
 #[test]
 fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
     memory.fail_nth(Call::Flush, 1);
     let mut group = store.group();
@@ -17,13 +17,13 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     store.recover().expect("recovers");
     assert!(!store.is_failed());
     all(&store);
-    assert_eq!(*Store::over(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
+    assert_eq!(*Store::in_memory(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
 }
 
 #[test]
 fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
     for (id, call, outlives) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");

@@ -120,7 +120,7 @@ fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
     for id in 1..=20 {
         write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
     }
-    let floor = || store.head(&me(), &dataset()).expect("reads").floor;
+    let floor = || store.head(&me(), &dataset()).expect("reads").oldest_version;
     let all_due = u64::MAX / 4;
     let step = |keep: RetentionPolicy, now_ms| {
         // The date is moved by hand: this story is about what goes, not when.
@@ -139,7 +139,7 @@ fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
     assert_eq!(at(&store, 14), Err(VersionNotKept { oldest: 15, newest: 20 }));
     reap(&store, &keep(0, 0, 0), u64::MAX / 2);
     let head = store.head(&me(), &dataset()).expect("reads");
-    assert_eq!((head.floor, head.history_bytes, head.due_ms), (20, 0, 0));
+    assert_eq!((head.oldest_version, head.history_bytes, head.reap_at_ms), (20, 0, 0));
 }
 
 #[test]

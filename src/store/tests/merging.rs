@@ -66,8 +66,8 @@ fn a_guest_becomes_a_user_and_nothing_is_lost() {
         let own = DatasetName::new("own").expect("a name");
         let moved = store.head(&me(), &own).expect("reads");
         assert_eq!((moved.version, moved.records), (1, 1), "what only the guest had came over as it was");
-        assert_eq!(store.acknowledged(&me(), &device("phone"), &own).expect("reads"), 1);
-        assert!(store.knows(&me(), &device("phone")).expect("reads").is_some());
+        assert_eq!(store.acknowledged_version(&me(), &device("phone"), &own).expect("reads"), 1);
+        assert!(store.device_admission(&me(), &device("phone")).expect("reads").is_some());
         assert_eq!(store.merged(&me()).expect("reads"), Some(vec!["local:guest".to_owned()]));
         assert_eq!(store.merged(&guest()).expect("reads"), None);
         assert_eq!(store.datasets(&guest()).expect("reads"), []);
@@ -153,10 +153,10 @@ fn a_second_login_leads_to_the_same_identity() {
     sign_in(&store, "bob", &Identity::from("local:2"));
     let login = |subject| LoginKey { pool: "demo", issuer: "other", subject };
     let mut group = store.group();
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here);
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here, "again");
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked);
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked, "again");
     let bob = LoginKey { pool: "demo", issuer: "issuer", subject: "bob" };
-    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::Elsewhere(Identity::from("local:2")));
+    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::LinkedElsewhere(Identity::from("local:2")));
     assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), LinkResult::NoIdentity);
     group.commit().expect("commits");
     assert_eq!(store.identity(login("alice@other")).expect("reads"), Some(me()));
@@ -207,16 +207,16 @@ fn a_chain_of_merges_brings_everything_to_its_end_whatever_step_comes_first() {
 
 #[test]
 fn every_kind_that_an_identity_owns_has_its_way_in_a_merge() {
-    use crate::store::keys::Kind;
-    for owned in crate::store::owned::OWNED {
-        let goes_along = match owned.kind {
+    use crate::store::keys::RowKind;
+    for kind in RowKind::owned_by_identity() {
+        let goes_along = match kind {
             // With the first batch.
-            Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
-            Kind::Push | Kind::PushBudget | Kind::WakeLog | Kind::Debt => true,
+            RowKind::Identity | RowKind::IdentityLogin | RowKind::Device | RowKind::Patch | RowKind::Job => true,
+            RowKind::Registration | RowKind::PushBudget | RowKind::DeliveryLog | RowKind::Debt => true,
             // With its dataset.
-            Kind::Head | Kind::Ack => true,
+            RowKind::Head | RowKind::Ack => true,
             kind => crate::store::moving::PARTS.contains(&kind),
         };
-        assert!(goes_along, "{:?} would be swept away by a merge", owned.kind);
+        assert!(goes_along, "{kind:?} would be swept away by a merge");
     }
 }
