@@ -58,8 +58,8 @@ impl Store {
         self.engine.get(&login.row())?.map(|row| decode_identity(&row)).transpose()
     }
 
-    /// The identities that were merged into an identity, the newest last. `None` if the identity does not exist: it never did, was erased, or
-    /// was merged into another one.
+    /// The identities that were merged into an identity, the newest last. `None` if the identity does not exist: it never did, was erased,
+    /// or was merged into another one.
     pub fn merged(&self, identity: &Identity) -> Result<Option<Vec<String>>, StoreError> {
         let row = self.engine.get(&keys::identity(identity))?;
         let row = row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;

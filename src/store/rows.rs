@@ -1,5 +1,5 @@
-//! The contents of rows, apart from the types of the wire. A row is MessagePack: a struct is the list of its fields, without their names, and
-//! an enum's variant is its name. So the order of a struct's fields is on disk, and so is the name of a variant: `format` says which.
+//! The contents of rows, apart from the types of the wire. A row is MessagePack: a struct is the list of its fields, without their names,
+//! and an enum's variant is its name. So the order of a struct's fields is on disk, and so is the name of a variant: `format` says which.
 
 use driftless_protocol::{Content, DatasetName, DeviceId, Epoch, Key, Record, RefusalCode, Value};
 use serde::de::DeserializeOwned;

@@ -1,8 +1,8 @@
-//! A new store from a backup. It gets an epoch of its own, so that devices notice, and it keeps for each dataset the version up to which its
-//! history is that of the backup's store.
+//! A new store from a backup. It gets an epoch of its own, so that devices notice, and it keeps for each dataset the version up to which
+//! its history is that of the backup's store.
 //!
-//! The file is read to its end first: a damaged backup makes no store. The store is made in a folder inside the target folder and moves into place
-//! when it is complete.
+//! The file is read to its end first: a damaged backup makes no store. The store is made in a folder inside the target folder and moves
+//! into place when it is complete.
 
 use std::fmt;
 use std::fs::File;
@@ -17,7 +17,8 @@ use crate::store::keys::{self, RowKind};
 use crate::store::rows::{self, HeadRow, LineageRow};
 use crate::store::{EngineConfig, Store, StoreError, format};
 
-/// How many earlier epochs a store remembers. A device that was offline over more restores than these gets a snapshot and no version in common.
+/// How many earlier epochs a store remembers. A device that was offline over more restores than these gets a snapshot and no version in
+/// common.
 const EPOCHS: usize = 16;
 
 /// The folder in which a store is made, inside the target folder.
@@ -68,8 +69,8 @@ impl From<StoreError> for RestoreError {
     }
 }
 
-/// Makes a store from a backup, in a folder that is empty or does not exist. After each block `progress` gets the number of rows applied, and of
-/// all rows.
+/// Makes a store from a backup, in a folder that is empty or does not exist. After each block `progress` gets the number of rows applied,
+/// and of all rows.
 pub fn restore(
     file: &Path,
     folder: &Path,
@@ -104,8 +105,8 @@ pub fn restore(
         Ok::<(), RestoreError>(())
     })?;
     begin_epoch(Store::from_engine(engine, fresh_epoch)?, fresh_epoch)?;
-    // The files move one by one, because the target folder may be the root of a disk. The mark of the engine moves last: without it the folder is
-    // not a store.
+    // The files move one by one, because the target folder may be the root of a disk. The mark of the engine moves last: without it the
+    // folder is not a store.
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&beside).map_err(io(&beside))? {
         names.push(entry.map_err(io(&beside))?.file_name());

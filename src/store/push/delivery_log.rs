@@ -119,3 +119,26 @@ impl Group<'_> {
 fn slot(number: u64) -> u16 {
     (number % DELIVERY_LOG_ENTRIES) as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_have_the_bytes_that_are_on_disk() {
+        let reason = "r".to_owned();
+        let cases = [
+            (DeliveryStatus::Accepted { shown: true, id: None }, r"\x81\xa8Accepted\x92\xc3\xc0"),
+            (DeliveryStatus::TokenDead(reason.clone()), r"\x81\xa4Dead\xa1r"),
+            (DeliveryStatus::Deferred(reason.clone(), 9), r"\x81\xa5Later\x92\xa1r\t"),
+            (DeliveryStatus::Refused(reason.clone()), r"\x81\xa7Refused\xa1r"),
+            (DeliveryStatus::NotSent(reason.clone()), r"\x81\xa4None\xa1r"),
+            (DeliveryStatus::RegistrationChanged(reason), r"\x81\xa7Changed\xa1r"),
+        ];
+        for (status, bytes) in cases {
+            let row = DeliveryLogRow { number: 1, entry: DeliveryLogEntry::new(7, None, status) };
+            let row = rows::encode(&row).expect("is encoded");
+            assert_eq!(row.escape_ascii().to_string(), format!(r"\x92\x01\x95\x07\x07\x01\xc0{bytes}"));
+        }
+    }
+}

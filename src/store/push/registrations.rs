@@ -51,8 +51,8 @@ impl Store {
         Ok(row.filter(|row| row.target.is_some()).map(|row| (row.provider, row.app)))
     }
 
-    /// Whether a device that connects has to be marked as seen: it is registered, and its identity has a debt, or the last mark is older than
-    /// `after_ms`.
+    /// Whether a device that connects has to be marked as seen: it is registered, and its identity has a debt, or the last mark is older
+    /// than `after_ms`.
     pub fn should_mark_seen(&self, identity: &Identity, device: &DeviceId, after_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
         let Some(row) = self.engine.get(&keys::registration(identity, device))? else { return Ok(false) };
         let row: RegistrationRow = rows::decode(&row)?;
@@ -164,7 +164,8 @@ impl Group<'_> {
 
     /// Takes a token that its provider has declared dead from a device. The registration stays, with the reason, for an operator to see.
     ///
-    /// I7: nothing happens unless the token is still the one that failed, and was not registered again after the provider's date `since_ms`.
+    /// I7: nothing happens unless the token is still the one that failed, and was not registered again after the provider's date
+    /// `since_ms`.
     pub(super) fn mark_dead(
         &mut self,
         identity: &Identity,
@@ -204,8 +205,8 @@ impl Group<'_> {
         self.append_delivery_log(identity, device, DeliveryLogEntry::new(now_ms, None, status))
     }
 
-    /// Moves the registrations of an identity to the one into which it is merged. If both have one for a device, that with a live token stays, or
-    /// the later one.
+    /// Moves the registrations of an identity to the one into which it is merged. If both have one for a device, that with a live token
+    /// stays, or the later one.
     pub(in crate::store) fn move_registrations(&mut self, from: &Identity, into: &Identity) -> Result<(), StoreError> {
         let prefix = keys::of_identity(RowKind::Registration, from);
         for (key, row) in self.view.scan(&prefix)? {

@@ -162,7 +162,8 @@ fn wake_targets(source: &impl RowSource, identity: &Identity, debts: &[Debt]) ->
 }
 
 impl Store {
-    /// The identities that are due up to a date, after one of them: up to `limit` dates of datasets, so an identity can appear more than once.
+    /// The identities that are due up to a date, after one of them: up to `limit` dates of datasets, so an identity can appear more than
+    /// once.
     pub fn due_identities(&self, after: Option<&DueIdentity>, until_ms: u64, limit: usize) -> Result<Vec<DueIdentity>, StoreError> {
         let prefix = keys::of_kind(RowKind::WakeDue);
         let start = after.map_or(prefix.clone(), |last| [last.key.as_slice(), &[0]].concat());
