@@ -59,7 +59,7 @@ impl Identities {
     pub async fn arrive(&self, visitor: LoginRequest) -> Result<SignInResult, Unavailable> {
         let known = visitor.clone();
         let known = self.reader.read(move |store| match store.identity(login(&known))? {
-            Some(identity) => Ok(store.knows(&identity, &known.device)?.map(|admission| (identity, admission))),
+            Some(identity) => Ok(store.device_admission(&identity, &known.device)?.map(|admission| (identity, admission))),
             None => Ok(None),
         });
         match known.await? {

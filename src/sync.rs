@@ -141,11 +141,11 @@ impl Sync {
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
             // It may have been revoked after it was let in.
-            if store.knows(&identity, &device)? == Some(Admission::Revoked) {
+            if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let arrival = SessionStart { patch: store.newest_patch(&identity, &device)?, merged };
-            Ok(Some((arrival, store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)?)))
+            let arrival = SessionStart { patch: store.newest_patch_id(&identity, &device)?, merged };
+            Ok(Some((arrival, store.should_mark_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)?)))
         };
         let Some((arrival, is_to_be_seen)) = self.reader.read(read).await? else { return Ok(None) };
         if is_to_be_seen {
@@ -158,7 +158,7 @@ impl Sync {
     /// Notes that a device is there, if anything depends on it: a wake that waits for it is put off.
     pub async fn greet(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
-        match self.reader.read(move |store| store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
+        match self.reader.read(move |store| store.should_mark_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
             true => self.note_seen(who).await,
             false => Ok(()),
         }
@@ -166,7 +166,7 @@ impl Sync {
 
     async fn note_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.act(move |group, now_ms| Ok((group.seen(&identity, &device, now_ms)?, Vec::new()))).await
+        self.committer.act(move |group, now_ms| Ok((group.mark_seen(&identity, &device, now_ms)?, Vec::new()))).await
     }
 
     /// Has a device woken by pushes from now on; returns when that is durable.
@@ -191,7 +191,7 @@ impl Sync {
     /// Who wakes a device, and for which app.
     pub async fn registered(&self, who: &Principal) -> Result<Option<(Provider, String)>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.reader.read(move |store| store.registered(&identity, &device)).await
+        self.reader.read(move |store| store.live_registration(&identity, &device)).await
     }
 
     /// Where a reader that has seen this begins, and the first page from there.

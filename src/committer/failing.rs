@@ -25,7 +25,7 @@ fn dataset() -> DatasetName {
 }
 
 fn over(memory: &Memory) -> Node {
-    let store = Store::over(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
+    let store = Store::in_memory(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
     let mut group = store.group();
     group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
     group.commit().expect("commits");

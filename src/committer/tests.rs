@@ -355,7 +355,7 @@ fn nothing_is_told_or_shown_before_its_flush() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let memory = Memory::default();
-        let store = Store::over(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
+        let store = Store::in_memory(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
         let (identity, name) = whose(0);
         sign_in(&store, "alice", &identity);
         let hub = Hub::default();

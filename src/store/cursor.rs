@@ -95,7 +95,7 @@ pub(super) fn read_start(head: &HeadRow, epoch: &Epoch, lineage: &LineageRow, se
     let after = Cursor { version: *version, next: None, fresh_until: *fresh_until };
     let is_ahead = after.version.max(after.fresh_until) > head.version;
     // A position at version 0, too, may be behind: the device may have its own records above it, from replies to its writes.
-    match is_ahead || after.is_behind(head.horizon) {
+    match is_ahead || after.is_behind(head.tombstone_horizon) {
         true => ReadStart::Reset { cursor, shared: None },
         false => ReadStart::After(after),
     }
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_reader_continues_from_its_position_if_the_server_can() {
-        let head = HeadRow { version: 5, horizon: 2, ..HeadRow::default() };
+        let head = HeadRow { version: 5, tombstone_horizon: 2, ..HeadRow::default() };
         let start = |seen: Option<ReadPosition>| read_start(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         assert!(matches!(start(None), ReadStart::Fresh(cursor) if cursor.version == 0));
         assert!(
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_began_with_nothing_continues_below_the_horizon() {
-        let head = HeadRow { version: 9, horizon: 6, ..HeadRow::default() };
+        let head = HeadRow { version: 9, tombstone_horizon: 6, ..HeadRow::default() };
         let start = |seen: Option<ReadPosition>| read_start(&head, &epoch("now"), &LineageRow::default(), seen.as_ref());
         let ReadStart::Fresh(cursor) = start(None) else { panic!("not from nothing") };
         assert_eq!(

@@ -22,8 +22,8 @@ impl Store {
     pub fn datasets(&self, identity: &Identity) -> Result<Vec<DatasetInfo>, StoreError> {
         let prefix = keys::heads(identity);
         let mut datasets = Vec::new();
-        for (key, row) in self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)? {
-            let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
+        for (key, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)? {
+            let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
             let head: HeadRow = rows::decode(&row)?;
             let HeadRow { version, records, bytes, .. } = head;
             if version > 0 {
@@ -43,7 +43,7 @@ impl Store {
     /// The conflicts that a dataset remembers, oldest first.
     pub fn conflicts(&self, identity: &Identity, dataset: &DatasetName) -> Result<Vec<ConflictRow>, StoreError> {
         let prefix = keys::conflicts(identity, dataset);
-        let rows = self.engine.scan(&prefix, &keys::after(&prefix), usize::MAX)?;
+        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)?;
         let mut conflicts = rows.iter().map(|(_, row)| rows::decode(row)).collect::<Result<Vec<ConflictRow>, _>>()?;
         conflicts.sort_by_key(|conflict| conflict.number);
         Ok(conflicts)

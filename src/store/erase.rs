@@ -3,9 +3,9 @@
 use super::commit::Group;
 use super::engine::Batch;
 use super::jobs::JobProgress;
-use super::keys::Kind;
-use super::rows::{self, WorkRow};
-use super::{Identity, StoreError, keys, owned};
+use super::keys::RowKind;
+use super::rows::{self, JobRow};
+use super::{Identity, StoreError, index_rows, keys};
 
 /// Rows that one step deletes.
 const STEP_ROWS: usize = 1024;
@@ -21,7 +21,7 @@ pub enum EraseStart {
 impl Group<'_> {
     /// Begins to erase an identity.
     pub fn erase(&mut self, identity: &Identity) -> Result<EraseStart, StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(EraseStart::NoIdentity);
         }
         let mut batch = Batch::default();
@@ -30,7 +30,7 @@ impl Group<'_> {
         }
         self.count_erasure(&mut batch)?;
         batch.rows.push((keys::identity(identity), None));
-        batch.rows.push((keys::work(identity), Some(rows::encode(&WorkRow::Erase)?)));
+        batch.rows.push((keys::job(identity), Some(rows::encode(&JobRow::Erase)?)));
         self.view.decide(batch);
         self.identities.insert(identity.clone(), None);
         Ok(EraseStart::Begun)
@@ -39,11 +39,11 @@ impl Group<'_> {
     /// Deletes some of the rows that an identity owns; when none is left, also the row of its job.
     pub(super) fn delete_some(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
         let mut batch = Batch::default();
-        for owned in owned::OWNED.iter().filter(|owned| owned.kind != Kind::Work) {
-            let prefix = keys::owned(owned.kind, identity);
+        for kind in RowKind::owned_by_identity().filter(|kind| *kind != RowKind::Job) {
+            let prefix = keys::of_identity(kind, identity);
             let limit = STEP_ROWS.saturating_sub(batch.rows.len());
-            for (key, row) in self.view.scan_some(&prefix, &keys::after(&prefix), limit)? {
-                batch.rows.extend(owned::elsewhere(owned.kind, identity, &key, &row)?.map(|row| (row, None)));
+            for (key, row) in self.view.scan_some(&prefix, &keys::prefix_end(&prefix), limit)? {
+                batch.rows.extend(index_rows::index_key(kind, identity, &key, &row)?.map(|row| (row, None)));
                 batch.rows.push((key, None));
             }
             if batch.rows.len() >= STEP_ROWS {
@@ -51,7 +51,7 @@ impl Group<'_> {
                 return Ok(JobProgress::Unfinished);
             }
         }
-        batch.rows.push((keys::work(identity), None));
+        batch.rows.push((keys::job(identity), None));
         self.view.decide(batch);
         Ok(JobProgress::Done)
     }

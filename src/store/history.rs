@@ -74,12 +74,12 @@ impl Store {
         let head = self.head(identity, dataset)?;
         let newest = below.map_or(head.version, |below| below.saturating_sub(1)).min(head.version);
         let mut versions = Vec::new();
-        for version in (head.floor + 1..=newest).rev().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
+        for version in (head.oldest_version + 1..=newest).rev().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             // The reaper may have taken the row since the head was read.
             let Some(content) = self.joined(&keys::history(identity, dataset, version))? else { break };
             versions.push(version_entry(version, &content)?);
         }
-        Ok(DatasetHistory { version: head.version, oldest: head.floor, versions })
+        Ok(DatasetHistory { version: head.version, oldest: head.oldest_version, versions })
     }
 
     /// The live records of a dataset as they were at a version, by key.
@@ -150,7 +150,7 @@ impl Store {
 
     /// A content that may be cut into pieces.
     pub(super) fn joined(&self, at: &[u8]) -> Result<Option<RowContent>, StoreError> {
-        let mut rows = self.engine.scan(at, &keys::after(at), usize::MAX)?.into_iter().map(|(_, row)| row);
+        let mut rows = self.engine.scan(at, &keys::prefix_end(at), usize::MAX)?.into_iter().map(|(_, row)| row);
         let missing = || StoreError::Damaged("a missing piece of history".to_owned());
         let Some(first) = rows.next() else { return Ok(None) };
         let content = RowContent::join(first, |_| rows.next().ok_or_else(missing))?;
@@ -165,8 +165,8 @@ pub(super) fn undo(
     to: u64,
     row: impl Fn(u64) -> Result<Option<RowContent>, StoreError>,
 ) -> Result<Result<Undo, VersionNotKept>, StoreError> {
-    let not_kept = VersionNotKept { oldest: head.floor, newest: head.version };
-    if to < head.floor || to > head.version {
+    let not_kept = VersionNotKept { oldest: head.oldest_version, newest: head.version };
+    if to < head.oldest_version || to > head.version {
         return Ok(Err(not_kept));
     }
     let mut undo = Undo::new();
@@ -182,7 +182,7 @@ pub(super) fn undo(
 fn apply_undo(now: &BTreeMap<Key, Record>, undo: &Undo) -> Result<BTreeMap<Key, Record>, StoreError> {
     let mut then = now.clone();
     for (key, before) in undo {
-        match before.as_deref().map(rows::stored).transpose()?.map(|stored| stored.record) {
+        match before.as_deref().map(rows::decode_record).transpose()?.map(|stored| stored.record) {
             Some(record) if record.content != Content::Removed => then.insert(key.clone(), record),
             _ => then.remove(key),
         };
@@ -206,6 +206,6 @@ fn diff(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) -> Vec<
 fn version_entry(version: u64, content: &[u8]) -> Result<VersionEntry, StoreError> {
     let (at_ms, row) = OwnedHistoryRow::decode(content)?;
     let touched = row.entries.into_iter().map(|entry| (entry.key, entry.is_live)).collect();
-    let not_taken = row.not_taken.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
+    let not_taken = row.not_taken.iter().map(|row| Ok(rows::decode_record(&row.0)?.record)).collect::<Result<_, StoreError>>()?;
     Ok(VersionEntry { version, at_ms, device: row.device, origin: row.origin, touched, not_taken })
 }

@@ -7,9 +7,9 @@
 use driftless_protocol::DatasetName;
 
 use super::commit::Group;
-use super::keys::Kind;
+use super::keys::RowKind;
 use super::merge_identity::MergePolicies;
-use super::rows::{self, WorkRow};
+use super::rows::{self, JobRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, keys};
 
 /// The result of one step of a job.
@@ -26,22 +26,22 @@ pub enum JobProgress {
 impl Store {
     /// Up to `limit` identities with an unfinished job.
     pub fn background_jobs(&self, limit: usize) -> Result<Vec<Identity>, StoreError> {
-        let prefix = keys::kind(Kind::Work);
-        let rows = self.engine.scan(&prefix, &keys::after(&prefix), limit)?;
-        rows.iter().map(|(key, _)| Ok(Identity::from(keys::Parts::after(key, &prefix)?.name()?))).collect()
+        let prefix = keys::of_kind(RowKind::Job);
+        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), limit)?;
+        rows.iter().map(|(key, _)| Ok(Identity::from(keys::KeyParts::after(key, &prefix)?.name()?))).collect()
     }
 }
 
 impl Group<'_> {
     /// Takes one step of an identity's job.
     pub fn run_job_step(&mut self, identity: &Identity, retention: &RetentionPolicy, now_ms: u64) -> Result<JobProgress, StoreError> {
-        let Some(row) = self.view.get(&keys::work(identity))? else { return Ok(JobProgress::Done) };
+        let Some(row) = self.view.get(&keys::job(identity))? else { return Ok(JobProgress::Done) };
         let (into, policies) = match rows::decode(&row)? {
-            WorkRow::Erase => return self.delete_some(identity),
-            WorkRow::Merge { into, policy, datasets } => (Identity::from(into.as_str()), MergePolicies { policy, datasets }),
+            JobRow::Erase => return self.delete_some(identity),
+            JobRow::Merge { into, policy, datasets } => (Identity::from(into.as_str()), MergePolicies { policy, datasets }),
         };
         // An identity that was erased meanwhile takes nothing in: the rest of the merged one is deleted, too.
-        if !self.is_there(&into)? {
+        if !self.has_identity(&into)? {
             return self.delete_some(identity);
         }
         match self.merge_next_dataset(identity, &into, &policies, retention, now_ms)? {

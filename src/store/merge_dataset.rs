@@ -8,7 +8,7 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 use super::commit::{Group, conflict_row};
 use super::engine::Batch;
 use super::history_row::VersionOrigin;
-use super::keys::Kind;
+use super::keys::RowKind;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, CurrentRecord, CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
@@ -18,7 +18,7 @@ use crate::merge::{ConflictPolicy, DatasetHead, StoredRecord};
 pub(super) const MERGE_DEVICE: &str = "~merge";
 
 /// The kinds of rows that a dataset consists of, beside its head.
-pub(super) const DATASET_KINDS: [Kind; 5] = [Kind::Key, Kind::Version, Kind::Conflict, Kind::Gone, Kind::History];
+pub(super) const DATASET_KINDS: [RowKind; 5] = [RowKind::Pointer, RowKind::Record, RowKind::Conflict, RowKind::Tombstone, RowKind::History];
 
 /// Which dataset goes from where to where, and by which rules.
 pub(super) struct DatasetMerge<'a> {
@@ -68,8 +68,8 @@ impl Group<'_> {
             }
         }
         self.move_acks(merge, &mut batch)?;
-        let mut moved = HeadRow { due_ms: target.map_or(0, |target| target.due_ms), ..source.clone() };
-        version::move_due(into, dataset, &mut moved, source.due_ms, &mut batch.rows);
+        let mut moved = HeadRow { reap_at_ms: target.map_or(0, |target| target.reap_at_ms), ..source.clone() };
+        version::move_due(into, dataset, &mut moved, source.reap_at_ms, &mut batch.rows);
         let version = moved.version;
         batch.rows.push((keys::head(into, dataset), Some(rows::encode(&moved)?)));
         delete_head(from, dataset, source, &mut batch);
@@ -82,7 +82,7 @@ impl Group<'_> {
         // The source's devices are the target's since the merge began.
         let prefix = keys::devices(into);
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::Parts::after(&key, &prefix)?.name()?);
+            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
             let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
             let old = keys::ack(from, &device, dataset);
             if let Some(row) = self.view.get(&old)? {
@@ -126,9 +126,9 @@ impl Group<'_> {
         let DatasetMerge { from, into, dataset, policy, .. } = *merge;
         let head = DatasetHead { version: target.version + 1, ..target.head() };
         let mut merged = MergedRecords { head, ..MergedRecords::default() };
-        let prefix = keys::of_dataset(Kind::Key, from, dataset);
+        let prefix = keys::of_dataset(RowKind::Pointer, from, dataset);
         for (key, _) in self.view.scan(&prefix)? {
-            let key = keys::Parts::after(&key, &prefix)?.name()?;
+            let key = keys::KeyParts::after(&key, &prefix)?.name()?;
             let key = Key::new(key).map_err(|_| StoreError::Damaged("a record's key".to_owned()))?;
             let Some(source) = self.view.current_record(from, dataset, &key)? else { continue };
             if source.stored.record.content == Content::Removed {

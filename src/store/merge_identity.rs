@@ -5,9 +5,9 @@ use driftless_protocol::{DatasetName, DeviceId};
 use super::commit::Group;
 use super::engine::Batch;
 use super::identities::with_merged;
-use super::keys::Kind;
+use super::keys::RowKind;
 use super::merge_dataset::{DatasetMerge, MERGE_DEVICE};
-use super::rows::{self, IdentityRow, PatchRow, WorkRow};
+use super::rows::{self, IdentityRow, JobRow, PatchRow};
 use super::{Identity, RetentionPolicy, StoreError, keys, push};
 use crate::merge::ConflictPolicy;
 
@@ -40,7 +40,7 @@ impl Group<'_> {
             return Ok(MergeStart::Same);
         }
         for identity in [from, into] {
-            if !self.is_there(identity)? {
+            if !self.has_identity(identity)? {
                 return Ok(MergeStart::NoIdentity(identity.clone()));
             }
         }
@@ -53,17 +53,17 @@ impl Group<'_> {
             return Ok(MergeStart::NoIdentity(from.clone()));
         };
         let mut batch = Batch::default();
-        self.forget_owed(from, &mut batch)?;
+        self.clear_debts(from, &mut batch)?;
         self.repoint_logins(from, into, &mut batch)?;
         self.repoint_jobs(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
         let merged = with_merged(into_row, from, from_row.clone());
         from_row.moved_to = Some(into.as_str().to_owned());
         let MergePolicies { policy, datasets } = policies.clone();
-        let job = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+        let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
         batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
         batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
-        batch.rows.push((keys::work(from), Some(rows::encode(&job)?)));
+        batch.rows.push((keys::job(from), Some(rows::encode(&job)?)));
         self.view.decide(batch);
         self.identities.insert(from.clone(), None);
         Ok(MergeStart::Begun)
@@ -71,11 +71,11 @@ impl Group<'_> {
 
     /// Points unfinished merges into an identity that is merged itself at its new identity.
     fn repoint_jobs(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for (key, row) in self.view.scan(&keys::kind(Kind::Work))? {
-            if let WorkRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
+        for (key, row) in self.view.scan(&keys::of_kind(RowKind::Job))? {
+            if let JobRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
                 && old == from.as_str()
             {
-                let job = WorkRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+                let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
                 batch.rows.push((key, Some(rows::encode(&job)?)));
             }
         }
@@ -85,17 +85,17 @@ impl Group<'_> {
     /// Moves devices, patch slots, push budgets and delivery logs. Where both identities have a row, the target's stays; of two patch slots the
     /// one with the newer patch.
     fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for kind in [Kind::Device, Kind::Patch, Kind::PushBudget, Kind::WakeLog] {
-            let (old, new) = (keys::owned(kind, from), keys::owned(kind, into));
+        for kind in [RowKind::Device, RowKind::Patch, RowKind::PushBudget, RowKind::DeliveryLog] {
+            let (old, new) = (keys::of_identity(kind, from), keys::of_identity(kind, into));
             for (key, row) in self.view.scan(&old)? {
                 let moved = [new.as_slice(), &key[old.len()..]].concat();
                 let stays = match self.view.get(&moved)? {
-                    Some(there) if kind == Kind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
+                    Some(there) if kind == RowKind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
                     there => there.is_some(),
                 };
                 if !stays {
                     // The versions for which the device was woken count the source's datasets; the target's have other versions.
-                    let row = if kind == Kind::PushBudget { push::unwoken(&row)? } else { row };
+                    let row = if kind == RowKind::PushBudget { push::without_woken(&row)? } else { row };
                     batch.rows.push((moved, Some(row)));
                 }
                 batch.rows.push((key, None));
@@ -114,14 +114,14 @@ impl Group<'_> {
         now_ms: u64,
     ) -> Result<Option<(DatasetName, u64)>, StoreError> {
         let prefix = keys::heads(from);
-        let Some((key, _)) = self.view.scan_some(&prefix, &keys::after(&prefix), 1)?.pop() else { return Ok(None) };
-        let dataset = keys::Parts::after(&key, &prefix)?.dataset()?;
+        let Some((key, _)) = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), 1)?.pop() else { return Ok(None) };
+        let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
         let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
         let version = self.move_dataset(&DatasetMerge { from, into, dataset: &dataset, policy, retention, now_ms })?;
         // Even if no record was taken: devices of the source have another state of this dataset.
         let mut batch = Batch::default();
         let device = DeviceId::new(MERGE_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
-        self.owe(into, &dataset, version, &device, now_ms, &mut batch)?;
+        self.record_debt(into, &dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);
         Ok(Some((dataset, version)))
     }

@@ -39,7 +39,7 @@ impl Store {
         let head = self.version(identity, dataset)?;
         let page = self.page(identity, dataset, cursor, head)?;
         // Read after the scan: it may have missed a tombstone that was reaped meanwhile.
-        let HeadRow { version, horizon, .. } = self.head(identity, dataset)?;
+        let HeadRow { version, tombstone_horizon: horizon, .. } = self.head(identity, dataset)?;
         Ok(match cursor.is_behind(horizon) {
             true => ReadResult::Behind(Cursor::fresh(version)),
             false => ReadResult::Page(page),
@@ -47,10 +47,10 @@ impl Store {
     }
 
     fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64) -> Result<RecordPage, StoreError> {
-        let prefix = keys::versions(identity, dataset);
-        let end = keys::after(&prefix);
+        let prefix = keys::records(identity, dataset);
+        let end = keys::prefix_end(&prefix);
         let (version, ordinal) = cursor.next.unwrap_or((cursor.version + 1, 0));
-        let mut start = keys::version(identity, dataset, version, ordinal);
+        let mut start = keys::record(identity, dataset, version, ordinal);
         let mut page = PageBuilder::new(cursor, prefix.len());
         loop {
             let rows = self.engine.scan(&start, &end, CHUNK_ROWS)?;
@@ -135,7 +135,7 @@ impl PageBuilder {
     /// Adds a record from its joined pieces.
     fn add_record(&mut self, row: &[u8]) -> Result<PageState, StoreError> {
         self.bytes += row.len();
-        let record = rows::stored(row)?.record;
+        let record = rows::decode_record(row)?.record;
         if record.content != Content::Removed || record.version > self.cursor.fresh_until {
             self.records.push(record);
         }

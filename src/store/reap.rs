@@ -10,7 +10,7 @@ use driftless_protocol::{DatasetName, DeviceId};
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
 use super::retention::REVISIT_MS;
-use super::rows::{self, AckRow, GoneRow, HeadRow, PointerRow};
+use super::rows::{self, AckRow, HeadRow, PointerRow, TombstoneRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, history_row, keys, pieces, version};
 
 /// Tombstones, and versions of history, that one step deletes: as many rows as a few large patches write.
@@ -49,15 +49,15 @@ pub struct ReapResult {
 impl Store {
     /// Up to `limit` datasets that are due, those that have been due the longest first.
     pub fn due_datasets(&self, now_ms: u64, limit: usize) -> Result<Vec<DueDataset>, StoreError> {
-        let prefix = keys::kind(keys::Kind::Due);
-        let end = keys::due_until(now_ms);
+        let prefix = keys::of_kind(keys::RowKind::ReapDue);
+        let end = keys::reap_due_until(now_ms);
         let rows = self.engine.scan(&prefix, &end, limit)?;
         rows.iter().map(|(key, _)| due_dataset(key, &prefix)).collect()
     }
 }
 
 fn due_dataset(key: &[u8], prefix: &[u8]) -> Result<DueDataset, StoreError> {
-    let mut parts = keys::Parts::after(key, prefix)?;
+    let mut parts = keys::KeyParts::after(key, prefix)?;
     Ok(DueDataset { at_ms: parts.version()?, identity: Identity::from(parts.name()?), dataset: parts.dataset()? })
 }
 
@@ -74,7 +74,7 @@ struct Remaining {
 struct Tombstone<'a> {
     key: &'a Bytes,
     version: u64,
-    row: GoneRow,
+    row: TombstoneRow,
 }
 
 /// One step at one dataset, while its rows are collected.
@@ -95,12 +95,12 @@ impl Group<'_> {
         let mut batch = Batch { preconditions: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
         let head: Option<HeadRow> = head_row.as_deref().map(rows::decode).transpose()?;
         // The dataset may be gone, or its date was moved after it was read.
-        let Some(head) = head.filter(|head| head.due_ms == *at_ms) else {
-            batch.rows.push((keys::due(*at_ms, identity, dataset), None));
+        let Some(head) = head.filter(|head| head.reap_at_ms == *at_ms) else {
+            batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
             return Ok(ReapResult::default());
         };
-        let horizon = head.horizon;
+        let horizon = head.tombstone_horizon;
         let mut step = ReapStep { due, retention, now_ms, head, batch };
         let tombstones = self.reap_tombstones(&mut step)?;
         let versions = self.reap_history(&mut step)?;
@@ -110,7 +110,7 @@ impl Group<'_> {
         version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch.rows);
         batch.rows.push((head_key, Some(rows::encode(&head)?)));
         self.view.decide(batch);
-        let has_moved_horizon = head.horizon > horizon;
+        let has_moved_horizon = head.tombstone_horizon > horizon;
         Ok(ReapResult { tombstones: tombstones.deleted, versions: versions.deleted, has_moved_horizon, has_more })
     }
 
@@ -119,15 +119,15 @@ impl Group<'_> {
         if step.head.tombstones == 0 {
             return Ok(Remaining::default());
         }
-        let prefix = keys::of_dataset(keys::Kind::Gone, identity, dataset);
+        let prefix = keys::of_dataset(keys::RowKind::Tombstone, identity, dataset);
         let excess = step.head.tombstones.saturating_sub(step.retention.tombstones);
         let limit = if excess > STEP as u64 { FLOOD_STEP } else { STEP };
-        let rows = self.view.scan_some(&prefix, &keys::after(&prefix), limit + 1)?;
+        let rows = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), limit + 1)?;
         let acknowledged = self.oldest_acknowledged(identity, dataset)?;
         let mut tombstones = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
-            let version = keys::Parts::after(key, &prefix)?.version()?;
-            let row: GoneRow = rows::decode(row)?;
+            let version = keys::KeyParts::after(key, &prefix)?.version()?;
+            let row: TombstoneRow = rows::decode(row)?;
             tombstones.push(Tombstone { key, version, row });
         }
         // Tombstones are in the order of their versions, so each is at least as old as any later one, even if the clock was wrong when it was
@@ -144,13 +144,13 @@ impl Group<'_> {
     fn delete_tombstones(&self, step: &mut ReapStep<'_>, tombstones: &[Tombstone<'_>]) -> Result<(), StoreError> {
         let DueDataset { identity, dataset, .. } = step.due;
         for Tombstone { key, version, row } in tombstones {
-            let key_row = keys::key(identity, dataset, &row.key);
+            let key_row = keys::pointer(identity, dataset, &row.key);
             let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
             let pointer: PointerRow = rows::decode(&pointer)?;
             version::delete_record(identity, dataset, pointer, &mut step.batch.rows);
             step.batch.rows.push((key_row, None));
             step.batch.rows.push(((*key).clone(), None));
-            step.head.horizon = step.head.horizon.max(*version);
+            step.head.tombstone_horizon = step.head.tombstone_horizon.max(*version);
         }
         step.head.tombstones = step.head.tombstones.saturating_sub(tombstones.len() as u64);
         Ok(())
@@ -162,7 +162,7 @@ impl Group<'_> {
         let prefix = keys::devices(identity);
         let mut oldest = None;
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::Parts::after(&key, &prefix)?.name()?);
+            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
             let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
             if let Some(row) = self.view.get(&keys::ack(identity, &device, dataset))? {
                 let AckRow { version } = rows::decode(&row)?;
@@ -177,19 +177,19 @@ impl Group<'_> {
         if head.history_bytes == 0 {
             return Ok(Remaining::default());
         }
-        let prefix = keys::of_dataset(keys::Kind::History, identity, dataset);
-        let end = keys::after(&prefix);
-        let limit = if retention.kept_from(head.version).saturating_sub(head.floor) > STEP as u64 { FLOOD_STEP } else { STEP };
+        let prefix = keys::of_dataset(keys::RowKind::History, identity, dataset);
+        let end = keys::prefix_end(&prefix);
+        let limit = if retention.kept_from(head.version).saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
         let (mut remaining, mut start, mut bytes) = (Remaining::default(), prefix.clone(), 0);
         loop {
             let rows = self.view.scan_some(&start, &end, CHUNK)?;
             for (key, row) in &rows {
-                let version = keys::Parts::after(key, &prefix)?.version()?;
+                let version = keys::KeyParts::after(key, &prefix)?.version()?;
                 let (_, part) = pieces::part(row)?;
                 // A version's first piece holds its date; the other pieces go with it, in the same step.
                 if pieces::is_first(key) {
                     let at_ms = history_row::date_ms(part)?;
-                    if version > head.floor && retention.keeps_version(head, version, at_ms, *now_ms) {
+                    if version > head.oldest_version && retention.keeps_version(head, version, at_ms, *now_ms) {
                         remaining.oldest_ms = Some(at_ms.min(*now_ms));
                         return Ok(remaining);
                     }
@@ -201,7 +201,7 @@ impl Group<'_> {
                 }
                 bytes += part.len();
                 head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
-                head.floor = head.floor.max(version);
+                head.oldest_version = head.oldest_version.max(version);
                 batch.rows.push((key.clone(), None));
             }
             match rows.last() {
@@ -220,15 +220,15 @@ impl Group<'_> {
         let (head_key, again_ms) = (keys::head(identity, dataset), now_ms.saturating_add(REVISIT_MS));
         let mut batch = Batch::default();
         match self.view.get(&head_key).and_then(|row| row.as_deref().map(rows::decode::<HeadRow>).transpose()) {
-            Ok(Some(mut head)) if head.due_ms == *at_ms => {
+            Ok(Some(mut head)) if head.reap_at_ms == *at_ms => {
                 version::move_due(identity, dataset, &mut head, again_ms, &mut batch.rows);
                 batch.rows.push((head_key, Some(rows::encode(&head)?)));
             }
             // The dataset is gone, or its date was moved.
-            Ok(_) => batch.rows.push((keys::due(*at_ms, identity, dataset), None)),
+            Ok(_) => batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None)),
             Err(_) => {
-                batch.rows.push((keys::due(*at_ms, identity, dataset), None));
-                batch.rows.push((keys::due(again_ms, identity, dataset), Some(Vec::new())));
+                batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
+                batch.rows.push((keys::reap_due(again_ms, identity, dataset), Some(Vec::new())));
             }
         }
         self.view.decide(batch);
@@ -241,7 +241,7 @@ impl ReapStep<'_> {
     fn clamp_future_dates(&mut self, tombstones: &[Tombstone<'_>]) -> Result<(), StoreError> {
         let now_ms = self.now_ms;
         for tombstone in tombstones.iter().take_while(|tombstone| tombstone.row.at_ms > now_ms) {
-            let row = GoneRow { key: tombstone.row.key.clone(), at_ms: now_ms };
+            let row = TombstoneRow { key: tombstone.row.key.clone(), at_ms: now_ms };
             self.batch.rows.push((tombstone.key.clone(), Some(rows::encode(&row)?)));
         }
         Ok(())

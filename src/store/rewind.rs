@@ -46,7 +46,7 @@ impl Group<'_> {
         retention: &RetentionPolicy,
         now_ms: u64,
     ) -> Result<RewindOutcome, StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(RewindOutcome::NoIdentity);
         }
         let head_key = keys::head(identity, dataset);
@@ -65,7 +65,7 @@ impl Group<'_> {
         let mut batch = Batch { preconditions: vec![(head_key, head_row)], rows: Vec::new() };
         let new_version = NewVersion { identity, dataset, device: &device, origin: VersionOrigin::Restored(to), retention, now_ms };
         let version = new_version.write(&mut batch, head, after, &records, &current, Vec::new())?.version;
-        self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;
+        self.record_debt(identity, dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);
         Ok(RewindOutcome::Written { version, records: records.len() })
     }
@@ -83,7 +83,7 @@ impl Group<'_> {
         let mut after = DatasetHead { version: head.version + 1, ..head.head() };
         let (mut records, mut current) = (Vec::new(), CurrentRecords::new());
         for (key, then) in undo {
-            let then = then.as_deref().map(rows::stored).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
+            let then = then.as_deref().map(rows::decode_record).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
             let now = self.view.current_record(identity, dataset, &key)?;
             let content = now.as_ref().map(|now| &now.stored.record.content);
             if content.unwrap_or(&Content::Removed) == &then {

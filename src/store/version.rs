@@ -10,7 +10,7 @@ use super::engine::{Batch, Bytes};
 use super::history_row::{HistoryEntry, HistoryRow, VersionOrigin};
 use super::pieces::{self, RowContent};
 use super::retention::REVISIT_MS;
-use super::rows::{self, ByteRow, GoneRow, HeadRow, PointerRow, RecordRow};
+use super::rows::{self, ByteRow, HeadRow, PointerRow, RecordRow, TombstoneRow};
 use super::view::View;
 use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{DatasetHead, StoredRecord};
@@ -53,11 +53,11 @@ impl View<'_> {
         dataset: &DatasetName,
         key: &Key,
     ) -> Result<Option<CurrentRecord>, StoreError> {
-        let Some(row) = self.get(&keys::key(identity, dataset, key))? else { return Ok(None) };
+        let Some(row) = self.get(&keys::pointer(identity, dataset, key))? else { return Ok(None) };
         let pointer: PointerRow = rows::decode(&row)?;
-        let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+        let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
         let content = self.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
-        Ok(Some(CurrentRecord { stored: rows::stored(&content)?, pointer, content }))
+        Ok(Some(CurrentRecord { stored: rows::decode_record(&content)?, pointer, content }))
     }
 }
 
@@ -100,10 +100,10 @@ impl NewVersion<'_> {
         for (ordinal, stored) in records.iter().enumerate() {
             self.move_record(stored, ordinal as u16, current.get(&stored.record.key), &mut batch.rows)?;
         }
-        let due_ms = before.due_ms;
+        let reap_at_ms = before.reap_at_ms;
         let mut row = before.after(head, self.now_ms);
         if !self.retention.has_history() && not_taken.is_empty() {
-            row.floor = row.version;
+            row.oldest_version = row.version;
         } else {
             let entries = records.iter().map(|stored| history_entry(&stored.record, current.get(&stored.record.key))).collect();
             let history = HistoryRow { device: self.device, origin: &self.origin, entries, not_taken: &not_taken };
@@ -112,7 +112,7 @@ impl NewVersion<'_> {
             let at = keys::history(self.identity, self.dataset, row.version);
             pieces::cut(&at, content, &mut batch.rows);
         }
-        self.set_due(&mut row, due_ms, &mut batch.rows);
+        self.set_due(&mut row, reap_at_ms, &mut batch.rows);
         batch.rows.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
         Ok(row)
     }
@@ -128,52 +128,52 @@ impl NewVersion<'_> {
         if let Some(before) = before {
             delete_record(self.identity, self.dataset, before.pointer, batch);
             if before.stored.record.content == Content::Removed {
-                batch.push((keys::gone(self.identity, self.dataset, before.pointer.version, before.pointer.ordinal), None));
+                batch.push((keys::tombstone(self.identity, self.dataset, before.pointer.version, before.pointer.ordinal), None));
             }
         }
         let Record { key, content, version, .. } = &stored.record;
         if *content == Content::Removed {
-            let row = GoneRow { key: key.clone(), at_ms: self.now_ms };
-            batch.push((keys::gone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
+            let row = TombstoneRow { key: key.clone(), at_ms: self.now_ms };
+            batch.push((keys::tombstone(self.identity, self.dataset, *version, ordinal), Some(rows::encode(&row)?)));
         }
         let content = RecordRow::of(stored).content()?;
-        let at = keys::version(self.identity, self.dataset, *version, ordinal);
+        let at = keys::record(self.identity, self.dataset, *version, ordinal);
         let pieces = pieces::cut(&at, content, batch);
         let pointer = PointerRow { version: *version, ordinal, pieces };
-        batch.push((keys::key(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
+        batch.push((keys::pointer(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
         Ok(())
     }
 
     /// Sets the date when the reaper visits the dataset, if there is something to reap.
     fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut RowWrites) {
-        let due_ms = match before_ms {
+        let reap_at_ms = match before_ms {
             0 if is_far_over(row, self.retention) => self.now_ms,
             0 if has_garbage(row) => self.now_ms + self.retention.first_visit_ms(),
-            due_ms if is_far_over(row, self.retention) => due_ms.min(self.now_ms),
+            reap_at_ms if is_far_over(row, self.retention) => reap_at_ms.min(self.now_ms),
             // A clock that was set far ahead may have left a date that is too late.
-            due_ms => due_ms.min(self.now_ms + REVISIT_MS),
+            reap_at_ms => reap_at_ms.min(self.now_ms + REVISIT_MS),
         };
-        move_due(self.identity, self.dataset, row, due_ms, batch);
+        move_due(self.identity, self.dataset, row, reap_at_ms, batch);
     }
 }
 
 /// Moves a dataset to another date in the reaper's index; 0: to none.
-pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, due_ms: u64, batch: &mut RowWrites) {
-    if row.due_ms == due_ms {
+pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, reap_at_ms: u64, batch: &mut RowWrites) {
+    if row.reap_at_ms == reap_at_ms {
         return;
     }
-    if row.due_ms != 0 {
-        batch.push((keys::due(row.due_ms, identity, dataset), None));
+    if row.reap_at_ms != 0 {
+        batch.push((keys::reap_due(row.reap_at_ms, identity, dataset), None));
     }
-    if due_ms != 0 {
-        batch.push((keys::due(due_ms, identity, dataset), Some(Vec::new())));
+    if reap_at_ms != 0 {
+        batch.push((keys::reap_due(reap_at_ms, identity, dataset), Some(Vec::new())));
     }
-    row.due_ms = due_ms;
+    row.reap_at_ms = reap_at_ms;
 }
 
 /// Deletes the pieces of a record.
 pub(super) fn delete_record(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut RowWrites) {
-    let at = keys::version(identity, dataset, pointer.version, pointer.ordinal);
+    let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
     batch.extend((0..pointer.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
 }
 
@@ -184,7 +184,7 @@ fn has_garbage(row: &HeadRow) -> bool {
 
 /// Whether a dataset keeps far more than it should.
 fn is_far_over(row: &HeadRow, retention: &RetentionPolicy) -> bool {
-    let versions = row.version - row.floor;
+    let versions = row.version - row.oldest_version;
     versions > EXCESS * retention.history_versions && row.history_bytes > 0
         || row.history_bytes > EXCESS * retention.history_bytes
         || row.tombstones > EXCESS * retention.tombstones

@@ -11,13 +11,13 @@ pub(super) struct View<'a> {
     engine: &'a SupervisedEngine,
     decided: BTreeMap<Bytes, Option<Bytes>>,
     /// Rows that a decision depends on, as they are on disk.
-    guards: BTreeMap<Bytes, Option<Bytes>>,
+    preconditions: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), guards: BTreeMap::new(), bytes: 0 }
+        View { engine, decided: BTreeMap::new(), preconditions: BTreeMap::new(), bytes: 0 }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
@@ -29,7 +29,7 @@ impl<'a> View<'a> {
 
     /// All rows under a prefix. Only for rows of one owner whose number is small and bounded.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
-        let end = keys::after(prefix);
+        let end = keys::prefix_end(prefix);
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
         for (key, row) in self.decided.range(prefix.to_vec()..end) {
             match row {
@@ -67,7 +67,7 @@ impl<'a> View<'a> {
         for (key, row) in batch.preconditions {
             // A row that the group itself has written needs no guard: nobody else sees it yet.
             if !self.decided.contains_key(&key) {
-                self.guards.entry(key).or_insert(row);
+                self.preconditions.entry(key).or_insert(row);
             }
         }
         for (key, row) in batch.rows {
@@ -83,6 +83,6 @@ impl<'a> View<'a> {
 
     /// Everything that was decided, as one batch: a row that the group wrote several times stands in it once.
     pub(super) fn into_batch(self) -> Batch {
-        Batch { preconditions: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
+        Batch { preconditions: self.preconditions.into_iter().collect(), rows: self.decided.into_iter().collect() }
     }
 }

@@ -176,9 +176,10 @@ fn declared_modules(source: &str) -> Vec<(String, Option<String>)> {
         if let Some(named) = line.strip_prefix("#[path = \"") {
             path = named.split('"').next().map(str::to_owned);
         }
-        let declaration = line.strip_suffix(';').and_then(|line| line.rsplit_once("mod ")).filter(|(before, _)| {
-            before.is_empty() || before.starts_with("pub")
-        });
+        let declaration = line
+            .strip_suffix(';')
+            .and_then(|line| line.rsplit_once("mod "))
+            .filter(|(before, _)| before.is_empty() || before.starts_with("pub"));
         if let Some((_, name)) = declaration {
             found.push((name.to_owned(), path.take()));
         }
@@ -198,7 +199,8 @@ fn without_comments_and_texts(source: &str) -> String {
                 (Some(text), comment) if comment.is_none_or(|comment| text < comment) => {
                     code.push_str(&rest[..text]);
                     let inside = &rest[text + 1..];
-                    let end = inside.char_indices().find(|(at, c)| *c == '"' && !escaped(inside, *at)).map_or(inside.len(), |(at, _)| at + 1);
+                    let end =
+                        inside.char_indices().find(|(at, c)| *c == '"' && !escaped(inside, *at)).map_or(inside.len(), |(at, _)| at + 1);
                     rest = &inside[end.min(inside.len())..];
                 }
                 (_, Some(comment)) => {

@@ -28,7 +28,7 @@ impl Store {
 impl Group<'_> {
     /// Records that a device has everything up to a version. An older acknowledgement changes nothing.
     pub fn acknowledge(&mut self, identity: &Identity, device: &DeviceId, dataset: &DatasetName, version: u64) -> Result<(), StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(());
         }
         let key = keys::ack(identity, device, dataset);
@@ -52,18 +52,18 @@ impl Group<'_> {
         if batch.rows.is_empty() {
             return Ok(());
         }
-        let behind = self.store.tap.behind(&batch);
+        let behind = self.store.capture.behind(&batch);
         let committed = self.store.engine.commit(vec![batch]).inspect_err(|error| {
             // On a full disk nothing was applied, and a backup under way continues. After any other error the rows may turn up later, and the
             // backup would miss them.
             if !matches!(error, StoreError::Full(_)) {
-                self.store.tap.end();
+                self.store.capture.end();
             }
         })?;
         if committed.contains(&Committed::Stale) {
             return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
         }
-        self.store.tap.note(behind);
+        self.store.capture.capture(behind);
         Ok(())
     }
 }

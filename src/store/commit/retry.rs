@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use driftless_protocol::{Content, Key, Op, Record, RefusalCode, limits};
 
 use super::super::engine::Bytes;
-use super::super::rows::{self, ByteRow, HeadRow, PatchRow, RecordRow, Verdict};
+use super::super::rows::{self, ByteRow, HeadRow, PatchRejection, PatchRow, RecordRow};
 use super::super::{StoreError, keys};
 use super::{Decision, Group, Patch};
 use crate::merge::{self, ConflictingRecords, StoredRecord};
@@ -38,16 +38,21 @@ impl PatchSlot {
 
     /// The row of a patch that met other devices' changes.
     pub(super) fn conflict(self, conflicting: &[Record]) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        self.row(0, None, Some(Verdict::Conflict(kept_keys(conflicting))))
+        self.row(0, None, Some(PatchRejection::Conflict(kept_keys(conflicting))))
     }
 
     /// The row of a patch that was refused.
     pub(super) fn refused(self, code: RefusalCode, message: String) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        self.row(0, None, Some(Verdict::Refused(code, message)))
+        self.row(0, None, Some(PatchRejection::Refused(code, message)))
     }
 
-    fn row(self, version: u64, results: Option<Vec<ByteRow>>, verdict: Option<Verdict>) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        let row = PatchRow { id: self.id, digest: self.digest, version, results, verdict };
+    fn row(
+        self,
+        version: u64,
+        results: Option<Vec<ByteRow>>,
+        rejection: Option<PatchRejection>,
+    ) -> Result<(Bytes, Option<Bytes>), StoreError> {
+        let row = PatchRow { id: self.id, digest: self.digest, version, results, rejection };
         Ok((self.key, Some(rows::encode(&row)?)))
     }
 }
@@ -90,13 +95,13 @@ impl Group<'_> {
     }
 
     fn repeat_answer(&self, row: PatchRow, patch: &Patch) -> Result<Decision, StoreError> {
-        match row.verdict {
+        match row.rejection {
             None => {}
-            Some(Verdict::Refused(code, message)) => return Ok(Decision::Refused(code, message)),
-            Some(Verdict::Conflict(keys)) => return self.repeat_conflict(patch, &keys),
+            Some(PatchRejection::Refused(code, message)) => return Ok(Decision::Refused(code, message)),
+            Some(PatchRejection::Conflict(keys)) => return self.repeat_conflict(patch, &keys),
         }
         let results = match &row.results {
-            Some(results) => results.iter().map(|row| Ok(rows::stored(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
+            Some(results) => results.iter().map(|row| Ok(rows::decode_record(&row.0)?.record)).collect::<Result<_, StoreError>>()?,
             None => self.unchanged_results(patch, row.version)?,
         };
         Ok(Decision::Repeated { version: row.version, results })
@@ -122,7 +127,7 @@ impl Group<'_> {
         for key in keys {
             let record = match self.view.current_record(&patch.identity, &patch.dataset, key)? {
                 Some(current) => current.stored.record,
-                None => merge::reaped_record(key, head.horizon).map_err(|error| StoreError::Io(error.to_string()))?,
+                None => merge::reaped_record(key, head.tombstone_horizon).map_err(|error| StoreError::Io(error.to_string()))?,
             };
             conflicting.add(&record);
         }

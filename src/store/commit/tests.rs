@@ -113,9 +113,9 @@ fn a_device_has_a_bounded_number_of_patch_slots() {
     }
     let (identity, device) = (Identity::from("local:1"), DeviceId::new("phone").expect("a device"));
     let prefix = keys::patches(&identity, &device);
-    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
+    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
     assert_eq!(rows.len() as u64, limits::PATCH_WINDOW);
-    assert_eq!(store.newest_patch(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
+    assert_eq!(store.newest_patch_id(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
     assert!(matches!(write(&store, &patch(1, "phone", &[("k", Op::Put, "1")])), Decision::Refused(RefusalCode::PatchExpired, _)));
 }
 
@@ -128,8 +128,8 @@ fn each_record_has_one_version_row_however_often_it_is_written() {
         let value = if id % 2 == 0 { large.as_str() } else { "1" };
         write(&store, &patch(id, "phone", &[("a", Op::Put, value), ("b", Op::Put, "1")]));
     }
-    let prefix = keys::versions(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
-    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
+    let prefix = keys::records(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
+    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
     assert_eq!(rows.len(), 3 + 1, "three pieces of the large value, one of the small value");
     assert_eq!(all(&store).len(), 2);
 }
@@ -165,7 +165,7 @@ fn an_older_acknowledgement_changes_nothing() {
         let mut group = store.group();
         group.acknowledge(&identity, &device, &dataset, version).expect("decides");
         group.commit().expect("commits");
-        assert_eq!(store.acknowledged(&identity, &device, &dataset).expect("reads"), 3);
+        assert_eq!(store.acknowledged_version(&identity, &device, &dataset).expect("reads"), 3);
     }
 }
 
@@ -224,7 +224,7 @@ fn a_patch_that_was_not_applied_is_not_decided_again_after_a_later_patch() {
         "it could be applied now, but a later patch was applied before"
     );
     assert!(matches!(write(&store, &later), Decision::Repeated { version: 2, .. }));
-    assert_eq!(store.newest_patch(&me(), &device("phone")).expect("reads"), 3);
+    assert_eq!(store.newest_patch_id(&me(), &device("phone")).expect("reads"), 3);
     assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "a retry logs no second conflict");
 }
 

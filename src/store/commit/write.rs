@@ -30,7 +30,7 @@ struct MergedPatch<'a> {
 impl Group<'_> {
     /// Decides a patch on top of the group's earlier decisions. An error concerns this patch only.
     pub fn write(&mut self, patch: Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
-        if !self.is_there(&patch.identity)? {
+        if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
         let slot = PatchSlot::of(&patch);
@@ -106,7 +106,7 @@ impl Group<'_> {
         }
         let new_version = NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
         new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
-        self.owe(identity, dataset, after.version, device, now_ms, &mut batch)?;
+        self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
         let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
         batch.rows.push(slot.written(after.version, &results)?);
         let results = results.into_iter().map(|stored| stored.record.clone()).collect();

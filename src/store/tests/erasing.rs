@@ -3,7 +3,7 @@
 use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
-use crate::store::{Decision, EraseStart, Exported, Identity, JobProgress, LoginKey, Store, keys};
+use crate::store::{Decision, EraseStart, ExportCursor, Identity, JobProgress, LoginKey, Store, keys};
 
 /// Writes rows of every kind that an identity can own.
 pub(super) fn fill(store: &Store) {
@@ -47,7 +47,7 @@ fn traces(store: &Store, words: &[&str]) -> Vec<String> {
 }
 
 fn export(store: &Store, identity: &Identity) -> serde_json::Value {
-    let (mut text, mut at) = (String::new(), Some(Exported::default()));
+    let (mut text, mut at) = (String::new(), Some(ExportCursor::default()));
     while let Some(from) = at {
         let (part, next) = store.export(identity, from).expect("reads");
         text.push_str(&part);
@@ -66,9 +66,9 @@ fn the_tests_of_erasing_cover_every_kind_of_row() {
     group.commit().expect("commits");
     // Read after the erasure began, so that the row of its job is there, too.
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    for kind in keys::Kind::ALL {
+    for kind in keys::RowKind::all() {
         let rows: Vec<_> = rows.iter().filter(|(key, _)| kind.is_of(key)).collect();
-        let is_deleted_at_once = matches!(kind, keys::Kind::Login | keys::Kind::Identity | keys::Kind::OwnLogin);
+        let is_deleted_at_once = matches!(kind, keys::RowKind::Login | keys::RowKind::Identity | keys::RowKind::IdentityLogin);
         assert_eq!(rows.is_empty(), is_deleted_at_once, "{kind:?}: there is no such row, so no test shows that it is deleted");
     }
 }

@@ -9,7 +9,7 @@ use crate::store::{DatasetRules, Store, StoreError};
 #[test]
 fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
     memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
@@ -19,13 +19,13 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     store.recover().expect("recovers");
     assert!(!store.is_failed());
     all(&store);
-    assert_eq!(*Store::over(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
+    assert_eq!(*Store::in_memory(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
 }
 
 #[test]
 fn a_backup_ends_with_a_write_of_unknown_outcome() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
     for (id, call, continues) in [(1, FaultPoint::Flush, false), (2, FaultPoint::Answer, false), (3, FaultPoint::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");

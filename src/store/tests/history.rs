@@ -122,7 +122,7 @@ fn the_reaper_deletes_versions_by_number_age_and_size_and_the_kept_ones_can_stil
     for id in 1..=20 {
         write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
     }
-    let floor = || store.head(&me(), &dataset()).expect("reads").floor;
+    let floor = || store.head(&me(), &dataset()).expect("reads").oldest_version;
     let forever_ms = u64::MAX / 4;
     let step = |retention: RetentionPolicy, now_ms| {
         // Any due date counts: this test is about which versions go, not when.
@@ -141,7 +141,7 @@ fn the_reaper_deletes_versions_by_number_age_and_size_and_the_kept_ones_can_stil
     assert_eq!(at(&store, 14), Err(VersionNotKept { oldest: 15, newest: 20 }));
     reap(&store, &retention(0, 0, 0), u64::MAX / 2);
     let head = store.head(&me(), &dataset()).expect("reads");
-    assert_eq!((head.floor, head.history_bytes, head.due_ms), (20, 0, 0));
+    assert_eq!((head.oldest_version, head.history_bytes, head.reap_at_ms), (20, 0, 0));
 }
 
 #[test]

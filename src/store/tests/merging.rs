@@ -68,8 +68,8 @@ fn a_guest_becomes_a_user_and_nothing_is_lost() {
         let own = DatasetName::new("own").expect("a name");
         let moved = store.head(&me(), &own).expect("reads");
         assert_eq!((moved.version, moved.records), (1, 1), "a dataset that only the guest had moved as it was");
-        assert_eq!(store.acknowledged(&me(), &device("phone"), &own).expect("reads"), 1);
-        assert!(store.knows(&me(), &device("phone")).expect("reads").is_some());
+        assert_eq!(store.acknowledged_version(&me(), &device("phone"), &own).expect("reads"), 1);
+        assert!(store.device_admission(&me(), &device("phone")).expect("reads").is_some());
         assert_eq!(store.merged(&me()).expect("reads"), Some(vec!["local:guest".to_owned()]));
         assert_eq!(store.merged(&guest()).expect("reads"), None);
         assert_eq!(store.datasets(&guest()).expect("reads"), []);
@@ -155,10 +155,10 @@ fn a_second_login_leads_to_the_same_identity() {
     sign_in(&store, "bob", &Identity::from("local:2"));
     let login = |subject| LoginKey { pool: "demo", issuer: "other", subject };
     let mut group = store.group();
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here);
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here, "again");
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked);
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked, "again");
     let bob = LoginKey { pool: "demo", issuer: "issuer", subject: "bob" };
-    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::Elsewhere(Identity::from("local:2")));
+    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::LinkedElsewhere(Identity::from("local:2")));
     assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), LinkResult::NoIdentity);
     group.commit().expect("commits");
     assert_eq!(store.identity(login("alice@other")).expect("reads"), Some(me()));
@@ -209,16 +209,16 @@ fn a_chain_of_merges_moves_everything_to_its_end_in_any_order_of_steps() {
 
 #[test]
 fn a_merge_moves_every_kind_of_row_that_an_identity_owns() {
-    use crate::store::keys::Kind;
-    for owned in crate::store::owned::OWNED {
-        let is_moved = match owned.kind {
+    use crate::store::keys::RowKind;
+    for kind in RowKind::owned_by_identity() {
+        let is_moved = match kind {
             // Moved with the first batch.
-            Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
-            Kind::Push | Kind::PushBudget | Kind::WakeLog | Kind::Debt => true,
+            RowKind::Identity | RowKind::IdentityLogin | RowKind::Device | RowKind::Patch | RowKind::Job => true,
+            RowKind::Registration | RowKind::PushBudget | RowKind::DeliveryLog | RowKind::Debt => true,
             // Moved with their dataset.
-            Kind::Head | Kind::Ack => true,
+            RowKind::Head | RowKind::Ack => true,
             kind => crate::store::merge_dataset::DATASET_KINDS.contains(&kind),
         };
-        assert!(is_moved, "{:?} would be deleted by a merge", owned.kind);
+        assert!(is_moved, "{:?} would be deleted by a merge", kind);
     }
 }

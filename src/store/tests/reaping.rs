@@ -60,10 +60,10 @@ fn a_tombstone_that_a_device_needs_stays_for_its_retention() {
     acknowledge(&store, "laptop", 2);
     acknowledge(&store, "phone", 4);
     assert_eq!(tombstones(&reap(&store, &retention, BEGIN_MS + 29 * DAY_MS)), 1, "the laptop has seen the first removal only");
-    assert_eq!(store.head(&me(), &dataset()).expect("reads").horizon, 2);
+    assert_eq!(store.head(&me(), &dataset()).expect("reads").tombstone_horizon, 2);
     assert_eq!(tombstones(&reap(&store, &retention, BEGIN_MS + 31 * DAY_MS)), 1, "30 days are over");
     let head = store.head(&me(), &dataset()).expect("reads");
-    assert_eq!((head.horizon, head.tombstones, head.version), (4, 0, 4));
+    assert_eq!((head.tombstone_horizon, head.tombstones, head.version), (4, 0, 4));
     assert_eq!(store.due_datasets(u64::MAX - 1, 9).expect("reads"), [], "nothing is left to reap");
 }
 
@@ -226,9 +226,9 @@ fn a_step_deletes_as_much_as_a_flood_wrote_and_each_version_as_a_whole() {
     assert!(step.versions < 79 && step.has_more, "but it keeps to its bytes");
     // Every version that is left is complete.
     let head = store.head(&me(), &dataset()).expect("reads");
-    assert_eq!(store.history(&me(), &dataset(), None, 999).expect("reads").versions.len() as u64, head.version - head.floor);
+    assert_eq!(store.history(&me(), &dataset(), None, 999).expect("reads").versions.len() as u64, head.version - head.oldest_version);
     reap(&store, &retention, BEGIN_MS);
-    assert_eq!(store.head(&me(), &dataset()).expect("reads").floor, 79);
+    assert_eq!(store.head(&me(), &dataset()).expect("reads").oldest_version, 79);
 }
 
 #[test]
