@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use driftless::hub::{self, Hub, NextChange, SessionSignals};
-use driftless::merge::{Head, Policy, Terms, merge};
+use driftless::merge::{ConflictPolicy, DatasetHead, MergeTerms, merge};
 use driftless::store::{DatasetRules, EngineConfig, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
@@ -190,8 +190,8 @@ fn merge_one(rounds: u64) -> Step {
     let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
         for changes in patches {
-            let terms = Terms { device: &device, now_ms: 1_790_000_000_000, policy: Policy::Reject, limits: &limits };
-            drop(black_box(merge(Head::default(), &[None], changes, terms)));
+            let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, limits: &limits };
+            drop(black_box(merge(DatasetHead::default(), &[None], changes, terms)));
         }
     })
 }

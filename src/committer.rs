@@ -123,10 +123,10 @@ impl Committer {
     /// Advances the background job of an identity by one bounded step. Live sessions are notified of a dataset that the step moved.
     pub async fn advance_job(&self, identity: Identity, retention: RetentionPolicy) -> Result<JobProgress, Unavailable> {
         let step = move |group: &mut Group<'_>, now_ms| {
-            let progress = group.work(&identity, &retention, now_ms)?;
+            let progress = group.run_job_step(&identity, &retention, now_ms)?;
             let notices = match &progress {
                 JobProgress::Moved(into, dataset, version) => vec![SessionNotice::Advanced(into.clone(), dataset.clone(), *version)],
-                JobProgress::Some | JobProgress::Done => Vec::new(),
+                JobProgress::Unfinished | JobProgress::Done => Vec::new(),
             };
             Ok((progress, notices))
         };

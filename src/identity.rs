@@ -58,7 +58,7 @@ impl Identities {
     pub async fn sign_in(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let known = request.clone();
         let known = self.reader.read(move |store| match store.identity(login_key(&known))? {
-            Some(identity) => Ok(store.knows(&identity, &known.device)?.map(|admission| (identity, admission))),
+            Some(identity) => Ok(store.device_admission(&identity, &known.device)?.map(|admission| (identity, admission))),
             None => Ok(None),
         });
         match known.await? {

@@ -64,19 +64,21 @@ impl Reaper {
     }
 
     async fn run_round(&self) -> Result<ReaperRound, Unavailable> {
-        let jobs = self.reader.read(|store| store.works(CONCURRENT_JOBS)).await?;
+        let jobs = self.reader.read(|store| store.background_jobs(CONCURRENT_JOBS)).await?;
         let mut succeeded = true;
         for identity in &jobs {
             // A job that fails must not hold up the others.
             succeeded &= self.advance_job(identity.clone()).await.is_ok();
         }
         let now_ms = self.clock.unix_ms();
-        let due = self.reader.read(move |store| store.due(now_ms, CONCURRENT_DATASETS)).await?;
+        let due = self.reader.read(move |store| store.due_datasets(now_ms, CONCURRENT_DATASETS)).await?;
         self.metrics.reaper_lag(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
         let is_idle = jobs.is_empty() && due.is_empty();
         for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
             match reaped {
-                Ok(ReapResult { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
+                Ok(ReapResult { tombstones, versions, has_moved_horizon: horizon, has_more: _ }) => {
+                    self.metrics.reaped(tombstones, versions, horizon)
+                }
                 // Postponed, because a dataset that always fails would keep its place at the front of the queue.
                 Err(_) => {
                     let postponed = self.committer.transact(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await;

@@ -8,7 +8,7 @@ use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limi
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
-use crate::merge::Policy;
+use crate::merge::ConflictPolicy;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
     Admission, Cursor, DatasetRules, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
@@ -23,9 +23,9 @@ pub struct Pool {
     pub region: Arc<str>,
     pub limits: Limits,
     /// The conflict policy of datasets that have none of their own.
-    pub policy: Policy,
+    pub policy: ConflictPolicy,
     /// Conflict policies by dataset.
-    pub datasets: Vec<(DatasetName, Policy)>,
+    pub datasets: Vec<(DatasetName, ConflictPolicy)>,
     /// How long tombstones and history are kept.
     pub retention: RetentionPolicy,
 }
@@ -33,7 +33,7 @@ pub struct Pool {
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, keep: self.retention }
+        DatasetRules { limits: self.limits, policy, retention: self.retention }
     }
 }
 
@@ -118,7 +118,7 @@ impl SyncService {
         let mut rules = who.pool.rules(&dataset);
         if offer {
             // A write from before a restore or a merge must not overwrite newer values.
-            rules.policy = Policy::Reject;
+            rules.policy = ConflictPolicy::Reject;
         }
         let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
         self.committer.write(patch, rules, session).await
@@ -131,11 +131,11 @@ impl SyncService {
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
             // The device may have been revoked since it was authenticated.
-            if store.knows(&identity, &device)? == Some(Admission::Revoked) {
+            if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let start = SessionStart { newest_patch: store.newest_patch(&identity, &device)?, merged };
-            Ok(Some((start, store.is_to_be_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
+            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged };
+            Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
         let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };
         if must_be_marked {
@@ -148,7 +148,7 @@ impl SyncService {
     /// Records that a device is connected, if anything depends on it: a wake that is due for the device is postponed.
     pub async fn mark_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
-        match self.reader.read(move |store| store.is_to_be_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)).await? {
+        match self.reader.read(move |store| store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)).await? {
             true => self.write_last_seen(who).await,
             false => Ok(()),
         }
@@ -156,7 +156,7 @@ impl SyncService {
 
     async fn write_last_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.transact(move |group, now_ms| Ok((group.seen(&identity, &device, now_ms)?, Vec::new()))).await
+        self.committer.transact(move |group, now_ms| Ok((group.mark_seen(&identity, &device, now_ms)?, Vec::new()))).await
     }
 
     /// Registers a device for pushes; returns when the registration is durable.
@@ -181,7 +181,7 @@ impl SyncService {
     /// The push provider and the app of a device's registration.
     pub async fn registered(&self, who: &Principal) -> Result<Option<(Provider, String)>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.reader.read(move |store| store.registered(&identity, &device)).await
+        self.reader.read(move |store| store.live_registration(&identity, &device)).await
     }
 
     /// Where a read begins for a device that has seen `seen`, and the first page from there.

@@ -34,8 +34,8 @@ impl Admin {
             Ok((group.link(login, &identity)?, Vec::new()))
         });
         Ok(match linked.await? {
-            LinkResult::Here => Ok(LinkOutcome::Here),
-            LinkResult::Elsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
+            LinkResult::Linked => Ok(LinkOutcome::Here),
+            LinkResult::LinkedElsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
             LinkResult::NoIdentity => Err(NotFound::Identity),
         })
     }

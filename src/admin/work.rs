@@ -91,7 +91,7 @@ impl Admin {
         let end = Instant::now() + STEPS_TIME;
         while Instant::now() < end {
             match self.committer.advance_job(identity.clone(), keep).await {
-                Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
+                Ok(JobProgress::Unfinished | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {
                     warn!(?why, %identity, "the work on an identity goes on later");

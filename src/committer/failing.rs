@@ -7,7 +7,7 @@ use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 
 use super::*;
 use crate::hub::{NextChange, SessionSignals, Topic};
-use crate::store::memory::{Call, Memory};
+use crate::store::memory::{FaultPoint, Memory};
 use crate::store::{EngineConfig, LoginKey};
 
 struct FailingNode {
@@ -25,7 +25,7 @@ fn dataset() -> DatasetName {
 }
 
 fn node_over(memory: &Memory) -> FailingNode {
-    let store = Store::over(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
+    let store = Store::in_memory(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
     let mut group = store.group();
     group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
     group.commit().expect("commits");
@@ -68,7 +68,7 @@ impl FailingNode {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_patch_that_is_sent_again_is_applied_once_whichever_engine_call_failed() {
-    for call in [Call::Get, Call::Commit, Call::Flush, Call::Scan] {
+    for call in [FaultPoint::Get, FaultPoint::Commit, FaultPoint::Flush, FaultPoint::Scan] {
         for nth in 1..=6 {
             let memory = Memory::default();
             let node = node_over(&memory);
@@ -95,7 +95,7 @@ async fn a_failed_write_is_rejected_as_read_only_and_acknowledged_writes_survive
     let memory = Memory::default();
     let node = node_over(&memory);
     assert!(matches!(node.write(1).await, Ok(Decision::Written { .. })));
-    memory.fail_nth(Call::Flush, 1);
+    memory.fail_nth(FaultPoint::Flush, 1);
     assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
     assert!(matches!(node.write_until_accepted(2).await, Decision::Written { version: 2, .. } | Decision::Repeated { version: 2, .. }));
     // Acknowledged writes survive a crash of the machine as well.

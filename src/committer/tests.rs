@@ -355,14 +355,14 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let memory = Memory::default();
-        let store = Store::over(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
+        let store = Store::in_memory(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
         let (identity, name) = address(0);
         sign_in(&store, "alice", &identity);
         let hub = Hub::default();
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
         let reader = Reader::with_threads(store.clone(), committer.gate().clone(), 1).expect("starts");
         let topic = hub.subscribe(identity.text(), &name, &Arc::new(SessionSignals::new(1)));
-        memory.hold();
+        memory.hold_flushes();
         let mut pending = committer.write(patch(0, 1, 1), DatasetRules::default(), 0).await.expect("is queued");
         while store.version(&identity, &name).expect("reads") == 0 {
             tokio::task::yield_now().await;
@@ -377,7 +377,7 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
         is_done.await.expect("the one thread has finished the read before");
         assert_eq!((&mut reading).now_or_never(), None, "the row is not durable yet");
         assert!((&mut pending).now_or_never().is_none() && topic.newest_version() == 0, "no reply, and nothing published");
-        memory.release();
+        memory.release_flushes();
         assert_eq!(reading.await, Ok(1));
         assert!(behind.await.is_ok_and(|read| read.is_ok()));
         assert!(matches!(pending.await, Ok(Ok(Decision::Written { version: 1, .. }))));

@@ -7,16 +7,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use driftless_protocol::{
-    ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, Record, RefusalCode, ServerMessage, limits,
-};
+use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits};
 use serde::Deserialize;
 
 use super::error::{self, Error};
 use super::{HttpState, error::granted};
 use crate::committer::Unavailable;
 use crate::session::AuthenticatedDevice;
-use crate::store::{Decision, ReadPosition, ReadResult, ReadStart};
+use crate::store::{Decision, ReadPosition, VersionsPage, VersionsRead, WholeVersions};
 use crate::sync::{AckError, Principal, WriteRequest};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
@@ -67,42 +65,16 @@ pub(super) async fn changes(
     let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
     // A wake that is not put off is one too many, no loss.
     let _ = rooms.sync.mark_seen(&who).await;
-    let (start, first) = rooms.sync.open(&who, &dataset, seen).await?;
-    let (mut start, mut reset, shared) = match start {
-        ReadStart::After(cursor) | ReadStart::Fresh(cursor) => (cursor, false, None),
-        ReadStart::Reset { cursor, shared } => (cursor, true, shared),
-    };
-    let mut first = Some(first);
-    let mut cursor = start;
-    let mut records = Vec::new();
-    // The answer keeps no place inside a version. So a version that a page cuts is read to its end, and what comes after it is left out.
-    let mut cut = None;
-    let (to, more) = loop {
-        let reading = match first.take() {
-            Some(reading) => reading,
-            None => rooms.sync.changes(&who, &dataset, cursor).await?,
-        };
-        let page = match reading {
-            ReadResult::Page(page) => page,
-            ReadResult::Behind(again) => {
-                (start, cursor, reset, cut) = (again, again, true, None);
-                records.clear();
-                continue;
-            }
-        };
-        records.extend(page.records);
-        cursor = page.cursor;
-        match (cut, cursor.is_whole()) {
-            (None, true) => break (cursor.version, page.more),
-            (None, false) => cut = Some(cursor.version + 1),
-            (Some(version), _) if cursor.version >= version => {
-                records.retain(|record: &Record| record.version <= version);
-                break (version, page.more || cursor.version > version || !cursor.is_whole());
-            }
-            (Some(_), _) => {}
+    let (start, mut read) = rooms.sync.open(&who, &dataset, seen).await?;
+    let mut versions = WholeVersions::new(start);
+    let page = loop {
+        match versions.add(read) {
+            VersionsRead::Done(page) => break page,
+            VersionsRead::Continue(cursor) => read = rooms.sync.changes(&who, &dataset, cursor).await?,
         }
     };
-    let (epoch, from, fresh_until) = (rooms.sync.epoch().clone(), start.version, start.fresh_until(to));
+    let VersionsPage { from, to, reset, shared, more, fresh_until, records } = page;
+    let epoch = rooms.sync.epoch().clone();
     Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records })))
 }
 

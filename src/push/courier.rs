@@ -128,7 +128,7 @@ impl Courier {
     async fn due(&self, after: Option<&DueIdentity>) -> Vec<DueIdentity> {
         let until_ms = self.clock.unix_ms().saturating_sub(self.post.shortest_grace_ms());
         let after = after.cloned();
-        let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
+        let due = self.reader.read(move |store| store.due_identities(after.as_ref(), until_ms, DATES)).await.unwrap_or_default();
         if let Some(first) = due.first() {
             self.metrics.push_lag(until_ms.saturating_sub(first.at_ms) / 1000);
         }
@@ -138,13 +138,13 @@ impl Courier {
     /// Dates that a clock which was set ahead has left: nobody waits for it to be right.
     async fn strays(&self) -> Vec<DueIdentity> {
         let from_ms = self.clock.unix_ms().saturating_add(wakes::FURTHEST_MS);
-        self.reader.read(move |store| store.wakes_from(from_ms, DATES)).await.unwrap_or_default()
+        self.reader.read(move |store| store.identities_due_after(from_ms, DATES)).await.unwrap_or_default()
     }
 
     /// How long until somebody is due.
     async fn rest(&self, visiting: bool) -> Duration {
         self.metrics.stopped_apps(self.post.halts().stopped().len());
-        let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
+        let next = self.reader.read(|store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.post.shortest_grace_ms()));
         // The dates of those that are visited have passed.
         let least_ms = if visiting { BUSY_MS } else { 1 };
@@ -153,14 +153,14 @@ impl Courier {
 
     async fn visit(&self, identity: &Identity) {
         let of = identity.clone();
-        let round = match self.reader.read(move |store| store.round(&of)).await {
+        let round = match self.reader.read(move |store| store.wake_round(&of)).await {
             Ok(Some(round)) => round,
             Ok(None) => return,
             Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
         };
         let desk = self.post.desk(&round.pool);
         let done = match &desk {
-            Some(desk) => join_all(round.sleepers.iter().map(|sleeper| self.step(&round, sleeper, desk))).await,
+            Some(desk) => join_all(round.targets.iter().map(|sleeper| self.step(&round, sleeper, desk))).await,
             None => Vec::new(),
         };
         // The dates stand as they are until it is kept: to leave now would send the same wakes again, every second while a disk is full.
@@ -273,7 +273,8 @@ impl Courier {
         if at_ms > since_ms {
             return;
         }
-        let act = move |group: &mut Group<'_>, now_ms| Ok((group.drop_unseen(&identity, &device, since_ms, now_ms)?, Vec::new()));
+        let act =
+            move |group: &mut Group<'_>, now_ms| Ok((group.drop_stale_registration(&identity, &device, since_ms, now_ms)?, Vec::new()));
         // What fails is met again.
         let _ = self.committer.transact(act).await;
     }

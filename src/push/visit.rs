@@ -38,7 +38,7 @@ pub(super) fn conclude(
     now_ms: u64,
 ) -> Result<(), StoreError> {
     let identity = &round.identity;
-    if !group.has(identity)? {
+    if !group.has_identity(identity)? {
         // It was erased or merged meanwhile: nothing is written where nothing may be any more.
         return Ok(());
     }
@@ -47,26 +47,26 @@ pub(super) fn conclude(
             Did::Sent(sent) => {
                 let Sent { sleeper, sending, verdict, turned, chance } = *sent;
                 let settled = wakes::settle(&sleeper, &sending, &verdict, settings, now_ms, chance);
-                let fate = turned.map_or(settled.fate, TokenDisposition::Turned);
-                group.settle(identity, WakeResult { fate, ..settled }, now_ms)?;
+                let fate = turned.map_or(settled.disposition, TokenDisposition::SwitchEnvironment);
+                group.record_wake_result(identity, WakeResult { disposition: fate, ..settled }, now_ms)?;
             }
             // Every visit to somebody who is awake begins with it.
             Did::Not(_, Reason::Grace) => {}
-            Did::Not(device, reason) => group.log_wake(identity, &device, not_sent(round, &reason, now_ms))?,
+            Did::Not(device, reason) => group.append_delivery_log(identity, &device, not_sent(round, &reason, now_ms))?,
         }
     }
     // What was written meanwhile, or a moment before the visit, has its grace still before it.
-    let seen: Vec<Debt> = round.owed.iter().filter(|owed| settings.is_past_grace(owed, now_ms)).cloned().collect();
-    group.end_visit(identity, &seen, &[])?;
-    let Some(now) = group.round(identity)? else { return Ok(()) };
+    let seen: Vec<Debt> = round.debts.iter().filter(|owed| settings.is_past_grace(owed, now_ms)).cloned().collect();
+    group.mark_debts_examined(identity, &seen)?;
+    let Some(now) = group.wake_round(identity)? else { return Ok(()) };
     let dates = wakes::dates(&now, settings, held, now_ms);
     let dates: Vec<_> = dates.into_iter().map(|(name, at_ms)| (name, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();
-    group.end_visit(identity, &[], &dates)
+    group.reschedule_debts(identity, &dates)
 }
 
 fn not_sent(round: &WakeRound, reason: &Reason, now_ms: u64) -> DeliveryLogEntry {
-    let newest = round.owed.iter().max_by_key(|owed| owed.changed_ms);
-    DeliveryLogEntry::now(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), DeliveryStatus::None(reason.to_string()))
+    let newest = round.debts.iter().max_by_key(|owed| owed.changed_ms);
+    DeliveryLogEntry::new(now_ms, newest.map(|owed| (owed.dataset.clone(), owed.version)), DeliveryStatus::NotSent(reason.to_string()))
 }
 
 #[cfg(test)]

@@ -239,7 +239,7 @@ fn debt(owed: &Debt, sleeper: &WakeTarget, at: usize, settings: &WakeSettings, n
     if sleeper.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&owed.dataset)) {
         return Err(Reason::NotWanted);
     }
-    let foreign = owed.foreign_to(&sleeper.device);
+    let foreign = owed.version_from_others(&sleeper.device);
     let (acknowledged, woken) = (sleeper.acknowledged[at], sleeper.woken[at]);
     if acknowledged >= owed.version {
         return Err(Reason::Paid);
@@ -259,7 +259,7 @@ fn debt(owed: &Debt, sleeper: &WakeTarget, at: usize, settings: &WakeSettings, n
 /// What is to be done for a device of a round. `held`: wakes of its app are held back.
 pub fn decide(round: &WakeRound, sleeper: &WakeTarget, settings: &WakeSettings, held: Option<&Held>, now_ms: u64) -> Step {
     let (mut debts, mut reason) = (Vec::new(), Reason::Paid);
-    for (at, owed) in round.owed.iter().enumerate() {
+    for (at, owed) in round.debts.iter().enumerate() {
         match debt(owed, sleeper, at, settings, now_ms) {
             Ok(()) => debts.push(owed),
             Err(Reason::Paid) => {}
@@ -283,7 +283,7 @@ pub fn decide(round: &WakeRound, sleeper: &WakeTarget, settings: &WakeSettings, 
     if now_ms < connected_ms && sleeper.seen_ms <= now_ms {
         return Step::Wait(connected_ms, Reason::Connected);
     }
-    let PushBudget { silent, shown, not_before_ms, .. } = sleeper.purse;
+    let PushBudget { silent, shown, not_before_ms, .. } = sleeper.budget;
     if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(FURTHEST_MS) {
         return Step::Wait(not_before_ms, Reason::BackOff);
     }
@@ -310,30 +310,30 @@ pub fn dates(
     held: impl Fn(&WakeTarget) -> Option<Held>,
     now_ms: u64,
 ) -> Vec<(DatasetName, Option<u64>)> {
-    let mut dates: Vec<Option<u64>> = vec![None; round.owed.len()];
-    for sleeper in &round.sleepers {
+    let mut dates: Vec<Option<u64>> = vec![None; round.debts.len()];
+    for sleeper in &round.targets {
         let date_ms = match decide(round, sleeper, settings, held(sleeper).as_ref(), now_ms) {
             Step::Rest(_) => continue,
             Step::Wait(until_ms, _) => until_ms,
             Step::Send(_) => now_ms,
         };
         for (at, date) in dates.iter_mut().enumerate() {
-            if debt(&round.owed[at], sleeper, at, settings, now_ms).is_ok() {
+            if debt(&round.debts[at], sleeper, at, settings, now_ms).is_ok() {
                 *date = Some(date.map_or(date_ms, |other: u64| other.min(date_ms)));
             }
         }
     }
-    round.owed.iter().map(|owed| owed.dataset.clone()).zip(dates).collect()
+    round.debts.iter().map(|owed| owed.dataset.clone()).zip(dates).collect()
 }
 
 /// What a gateway's answer means for the device. `chance` is a random number: back-off has jitter.
 pub fn settle(sleeper: &WakeTarget, sending: &Sending, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> WakeResult {
     let Sending { shown, dataset, version, pays, .. } = sending;
-    let purse = sleeper.purse;
+    let purse = sleeper.budget;
     let failed = |until_ms| PushBudget { failures: purse.failures.saturating_add(1), not_before_ms: until_ms, ..purse };
     let died = |since_ms, reason: &str| match &sleeper.target {
-        Some(target) => TokenDisposition::Died { failed: target.clone(), since_ms, reason: reason.to_owned() },
-        None => TokenDisposition::Stands,
+        Some(target) => TokenDisposition::MarkDead { failed: target.clone(), since_ms, reason: reason.to_owned() },
+        None => TokenDisposition::Keep,
     };
     let (woken, purse, fate, told) = match verdict {
         Verdict::Accepted { id } => {
@@ -342,29 +342,31 @@ pub fn settle(sleeper: &WakeTarget, sending: &Sending, verdict: &Verdict, settin
                 false => PushBudget { silent: settings.silent(sleeper.provider).take(purse.silent, now_ms), ..purse },
                 true => PushBudget { shown: settings.shown().take(purse.shown, now_ms), ..purse },
             };
-            (pays.clone(), purse, TokenDisposition::Stands, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
+            (pays.clone(), purse, TokenDisposition::Keep, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
         }
         Verdict::Dead { reason, since_ms } => {
             // If it was registered again after that date it stands, and is tried again at once.
             let purse = PushBudget { not_before_ms: now_ms + RETRY_MS, ..purse };
-            (Vec::new(), purse, died(*since_ms, reason), DeliveryStatus::Dead(reason.clone()))
+            (Vec::new(), purse, died(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
         // Of both environments: whose it is nobody knows.
-        Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
+        Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), DeliveryStatus::TokenDead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
             let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(purse.failures, chance), |asked_ms| asked_ms.min(ASKED_MOST_MS));
-            (Vec::new(), failed(until_ms), TokenDisposition::Stands, DeliveryStatus::Later(reason.clone(), until_ms))
+            (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
-        Verdict::Refused { reason, fault: Fault::Sender } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
+        Verdict::Refused { reason, fault: Fault::Sender } => {
+            (Vec::new(), purse, died(None, reason), DeliveryStatus::TokenDead(reason.clone()))
+        }
         Verdict::Refused { reason, fault: Fault::Payload } => {
-            (Vec::new(), failed(now_ms + OUR_FAULT_MS), TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+            (Vec::new(), failed(now_ms + OUR_FAULT_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
         Verdict::Refused { reason, fault: Fault::App } => {
-            (Vec::new(), purse, TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+            (Vec::new(), purse, TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
     };
-    let entry = DeliveryLogEntry::now(now_ms, Some((dataset.clone(), *version)), told);
-    WakeResult { device: sleeper.device.clone(), woken, purse, fate, entry }
+    let entry = DeliveryLogEntry::new(now_ms, Some((dataset.clone(), *version)), told);
+    WakeResult { device: sleeper.device.clone(), woken, budget: purse, disposition: fate, log_entry: entry }
 }
 
 /// After so many failures in a row, in milliseconds: between half of the time and the whole.

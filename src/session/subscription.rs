@@ -8,7 +8,7 @@ use std::sync::Arc;
 use driftless_protocol::DatasetName;
 
 use crate::hub::{NextChange, PublishedChange, Topic};
-use crate::store::{Cursor, Page, ReadStart};
+use crate::store::{Cursor, ReadStart, RecordPage};
 
 /// What a session sends next of a dataset.
 #[derive(Debug)]
@@ -97,7 +97,7 @@ impl DatasetSubscription {
     }
 
     /// Moves the cursor past a page. Returns the page's header, or `None` if the page has nothing to send.
-    pub(super) fn page_read(&mut self, page: &Page) -> Option<PageHeader> {
+    pub(super) fn page_read(&mut self, page: &RecordPage) -> Option<PageHeader> {
         let (answers_open, reset) = match self.state {
             SubscriptionState::Opened { reset } => (true, reset),
             SubscriptionState::CatchingUp | SubscriptionState::Live => (false, None),

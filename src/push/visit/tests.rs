@@ -128,9 +128,9 @@ impl Run {
 
     /// The courier comes; `meanwhile` happens while its wakes are on their way.
     fn visit(&mut self, meanwhile: impl FnOnce(&mut Run), answer: impl Fn(&mut Run) -> Verdict) {
-        let Some(round) = self.store.round(&identity()).expect("reads") else { return };
+        let Some(round) = self.store.wake_round(&identity()).expect("reads") else { return };
         let mut done = Vec::new();
-        for sleeper in &round.sleepers {
+        for sleeper in &round.targets {
             match decide(&round, sleeper, &self.settings, None, self.now_ms) {
                 Step::Rest(reason) | Step::Wait(_, reason) => done.push(Did::Not(sleeper.device.clone(), reason)),
                 Step::Send(sending) => {
@@ -171,13 +171,13 @@ impl Run {
 
     /// Every debt of a device that can be woken has a date.
     fn check(&self) {
-        let round = self.store.round(&identity()).expect("reads");
-        let dates = self.store.wakes_due(None, self.now_ms + FURTHEST_MS, 99).expect("reads").len();
+        let round = self.store.wake_round(&identity()).expect("reads");
+        let dates = self.store.due_identities(None, self.now_ms + FURTHEST_MS, 99).expect("reads").len();
         for ((name, set), version) in self.debts.iter().filter(|((name, _), _)| !self.dead.contains(name)) {
             let round = round.as_ref().unwrap_or_else(|| panic!("{name} is owed {version} of {set}, and nothing is known of it"));
-            let owed = round.owed.iter().find(|owed| owed.dataset.as_str() == *set);
+            let owed = round.debts.iter().find(|owed| owed.dataset.as_str() == *set);
             let owed = owed.unwrap_or_else(|| panic!("{name} is owed {version} of {set}, and nothing is known of that"));
-            assert!(owed.foreign_to(&device(name)) >= *version, "{name} is owed {version} of {set}: {owed:?}");
+            assert!(owed.version_from_others(&device(name)) >= *version, "{name} is owed {version} of {set}: {owed:?}");
             assert!(dates >= 1, "nobody would come");
         }
     }
@@ -222,8 +222,8 @@ fn no_debt_is_lost_whatever_happens() {
         }
         run.debts.retain(|(name, _), _| !run.dead.contains(name));
         assert!(run.debts.is_empty(), "seed {seed}: {:?}", run.debts);
-        assert!(run.store.round(&identity()).expect("reads").is_none(), "seed {seed}: something is owed for ever");
-        assert!(run.store.wakes_due(None, u64::MAX - 1, 9).expect("reads").is_empty(), "seed {seed}: a date for nothing");
+        assert!(run.store.wake_round(&identity()).expect("reads").is_none(), "seed {seed}: something is owed for ever");
+        assert!(run.store.due_identities(None, u64::MAX - 1, 9).expect("reads").is_empty(), "seed {seed}: a date for nothing");
         assert!(run.accepted > 10, "seed {seed}: the run shows nothing");
     }
 }

@@ -42,13 +42,13 @@ impl World {
             seen_ms: START_MS - DAY_MS,
             acknowledged: Vec::new(),
             woken: Vec::new(),
-            purse: PushBudget::default(),
+            budget: PushBudget::default(),
         };
         let round = WakeRound {
             identity: Identity::from("local:1"),
             pool: "demo".to_owned(),
-            owed: Vec::new(),
-            sleepers: devices.iter().map(sleeper).collect(),
+            debts: Vec::new(),
+            targets: devices.iter().map(sleeper).collect(),
         };
         World { now_ms: START_MS, round, settings: WakeSettings::default(), held: None, sent: Vec::new() }
     }
@@ -60,7 +60,7 @@ impl World {
 
     fn write(&mut self, dataset: &str, writer: &str) -> &mut World {
         let now_ms = self.now_ms;
-        match self.round.owed.iter_mut().find(|owed| owed.dataset == name(dataset)) {
+        match self.round.debts.iter_mut().find(|owed| owed.dataset == name(dataset)) {
             Some(owed) => {
                 if owed.writer != device(writer) {
                     owed.others_version = owed.version;
@@ -70,8 +70,8 @@ impl World {
             }
             None => {
                 let (dataset, writer) = (name(dataset), device(writer));
-                self.round.owed.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
-                self.round.sleepers.iter_mut().for_each(|sleeper| {
+                self.round.debts.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
+                self.round.targets.iter_mut().for_each(|sleeper| {
                     sleeper.acknowledged.push(0);
                     sleeper.woken.push(0);
                 });
@@ -81,7 +81,7 @@ impl World {
     }
 
     fn sleeper(&mut self, id: &str) -> &mut WakeTarget {
-        self.round.sleepers.iter_mut().find(|sleeper| sleeper.device == device(id)).expect("a device")
+        self.round.targets.iter_mut().find(|sleeper| sleeper.device == device(id)).expect("a device")
     }
 
     fn acknowledge(&mut self, id: &str, version: u64) -> &mut World {
@@ -91,7 +91,7 @@ impl World {
 
     /// What is to be done for a device.
     fn step(&self, id: &str) -> Step {
-        let sleeper = self.round.sleepers.iter().find(|sleeper| sleeper.device == device(id)).expect("a device");
+        let sleeper = self.round.targets.iter().find(|sleeper| sleeper.device == device(id)).expect("a device");
         decide(&self.round, sleeper, &self.settings, self.held.as_ref(), self.now_ms)
     }
 
@@ -105,23 +105,23 @@ impl World {
     /// A visit in which every wake is answered like this; how many were sent.
     fn visit(&mut self, verdict: &Verdict) -> usize {
         let before = self.sent.len();
-        for at in 0..self.round.sleepers.len() {
-            let sleeper = self.round.sleepers[at].clone();
+        for at in 0..self.round.targets.len() {
+            let sleeper = self.round.targets[at].clone();
             let Step::Send(sending) = decide(&self.round, &sleeper, &self.settings, self.held.as_ref(), self.now_ms) else { continue };
             let settled = settle(&sleeper, &sending, verdict, &self.settings, self.now_ms, 0);
-            let known = &mut self.round.sleepers[at];
-            known.purse = settled.purse;
+            let known = &mut self.round.targets[at];
+            known.budget = settled.budget;
             for (dataset, version) in settled.woken {
-                let at = self.round.owed.iter().position(|owed| owed.dataset == dataset).expect("owed");
+                let at = self.round.debts.iter().position(|owed| owed.dataset == dataset).expect("owed");
                 known.woken[at] = version;
             }
-            if let TokenDisposition::Died { reason, .. } = settled.fate {
+            if let TokenDisposition::MarkDead { reason, .. } = settled.disposition {
                 (known.target, known.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason }));
             }
             self.sent.push((sleeper.device.to_string(), sending));
         }
         let (settings, now_ms) = (self.settings, self.now_ms);
-        self.round.owed.iter_mut().filter(|owed| settings.is_past_grace(owed, now_ms)).for_each(|owed| owed.first_ms = 0);
+        self.round.debts.iter_mut().filter(|owed| settings.is_past_grace(owed, now_ms)).for_each(|owed| owed.first_ms = 0);
         self.sent.len() - before
     }
 
@@ -292,7 +292,7 @@ fn failures_back_off_and_never_end_a_debt() {
     }
     assert!(waits.is_sorted() && waits[0] == RETRY_MS / 2 && waits[11] == RETRY_MOST_MS / 2, "{waits:?}");
     assert_eq!(world.accepted(), 1);
-    assert_eq!(world.sleeper("phone").purse.failures, 0);
+    assert_eq!(world.sleeper("phone").budget.failures, 0);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         let mut world = World::of(Provider::Apns, &["phone"]);
         world.write("settings", "laptop").pass(3_000);
         assert_eq!(world.visit(&verdict), 1);
-        let WakeTarget { woken, target, purse, .. } = world.sleeper("phone").clone();
+        let WakeTarget { woken, target, budget: purse, .. } = world.sleeper("phone").clone();
         assert_eq!((woken[0] == 1, target.is_none(), purse.silent.missing_micro > 0), (pays, dies, takes));
     }
 }
@@ -349,9 +349,9 @@ fn clocks_that_jump_neither_lose_a_wake_nor_hold_it_up_for_long() {
     world.now_ms -= DAY_MS;
     assert!(matches!(world.step("phone"), Step::Send(_)), "a grace that would end tomorrow");
     world.accepted();
-    world.sleeper("phone").purse.not_before_ms = START_MS + 3 * DAY_MS;
+    world.sleeper("phone").budget.not_before_ms = START_MS + 3 * DAY_MS;
     world.sleeper("phone").seen_ms = START_MS + DAY_MS;
-    world.sleeper("phone").purse.silent = TokenBucket { missing_micro: WAKE, at_ms: START_MS + 300 * DAY_MS };
+    world.sleeper("phone").budget.silent = TokenBucket { missing_micro: WAKE, at_ms: START_MS + 300 * DAY_MS };
     world.write("settings", "laptop").pass(HOUR_MS);
     assert!(matches!(world.step("phone"), Step::Send(_)));
 }
