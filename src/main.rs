@@ -189,7 +189,7 @@ fn serve(
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
-        let post = app.post().clone();
+        let post = app.push().clone();
         let shutdown = async {
             loop {
                 tokio::select! {

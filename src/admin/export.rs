@@ -2,21 +2,21 @@
 
 use super::{Admin, AdminResult, NotFound, is_there};
 use crate::committer::{Reader, Unavailable};
-use crate::store::{Exported, Identity, Store};
+use crate::store::{ExportCursor, Identity, Store};
 
 /// A document under way: what was read of it, and how to go on.
 pub struct Export {
     reader: Reader,
     identity: Identity,
     first: Option<String>,
-    rest: Option<Exported>,
+    rest: Option<ExportCursor>,
 }
 
 impl Admin {
     /// Begins to export an identity.
     pub async fn export(&self, identity: Identity) -> AdminResult<Export> {
         let reader = self.reader.clone();
-        let (first, rest) = match part(&reader, &identity, Exported::default()).await? {
+        let (first, rest) = match part(&reader, &identity, ExportCursor::default()).await? {
             Ok(part) => part,
             Err(missing) => return Ok(Err(missing)),
         };
@@ -37,7 +37,7 @@ impl Export {
     }
 }
 
-async fn part(reader: &Reader, identity: &Identity, at: Exported) -> AdminResult<(String, Option<Exported>)> {
+async fn part(reader: &Reader, identity: &Identity, at: ExportCursor) -> AdminResult<(String, Option<ExportCursor>)> {
     let identity = identity.clone();
     let read = move |store: &Store| {
         let part = store.export(&identity, at)?;

@@ -4,17 +4,17 @@ use driftless_protocol::{DatasetName, Record};
 
 use super::{Admin, AdminResult, NotFound, is_there};
 use crate::committer::SessionNotice;
-use crate::store::{Conflict, History, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
+use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; `below` absent: from the newest on.
-    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<History> {
+    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<DatasetHistory> {
         self.look(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
     /// The dataset's records as they were at a version.
     pub async fn at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
-        self.look(identity, dataset, move |store, identity, dataset| store.at(identity, dataset, version)).await
+        self.look(identity, dataset, move |store, identity, dataset| store.records_at(identity, dataset, version)).await
     }
 
     /// What differs between two versions.
@@ -38,10 +38,10 @@ impl Admin {
         if let Err(missing) = exists {
             return Ok(Err(missing));
         }
-        let rewound = self.committer.act(move |group, now_ms| {
+        let rewound = self.committer.transact(move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &keep, now_ms)?;
             let notices = match rewound {
-                RewindOutcome::Written { version, .. } => vec![SessionNotice::Jumped(identity, dataset, version)],
+                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],
                 RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
             };
             Ok((rewound, notices))

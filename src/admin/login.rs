@@ -29,13 +29,13 @@ impl Admin {
             Ok(account) => account,
             Err(missing) => return Ok(Err(missing)),
         };
-        let linked = self.committer.act(move |group, _| {
+        let linked = self.committer.transact(move |group, _| {
             let login = LoginKey { pool: &account.pool, issuer: &issuer, subject: &subject };
             Ok((group.link(login, &identity)?, Vec::new()))
         });
         Ok(match linked.await? {
-            LinkResult::Here => Ok(LinkOutcome::Here),
-            LinkResult::Elsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
+            LinkResult::Linked => Ok(LinkOutcome::Here),
+            LinkResult::LinkedElsewhere(other) => Ok(LinkOutcome::Elsewhere(other)),
             LinkResult::NoIdentity => Err(NotFound::Identity),
         })
     }

@@ -78,7 +78,9 @@ pub struct Admin {
 impl Admin {
     /// Over a reader, its committer, what the pools say of their data, and where their devices are woken.
     pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, post: PushService, clock: Clock) -> Admin {
-        let pools = pools.into_iter().map(|Pool { name, policy, datasets, keep, .. }| (name, (keep, MergePolicies { policy, datasets })));
+        let pools = pools
+            .into_iter()
+            .map(|Pool { name, policy, datasets, retention: keep, .. }| (name, (keep, MergePolicies { policy, datasets })));
         Admin { reader, committer, pools: Arc::new(pools.collect()), post, clock }
     }
 

@@ -69,14 +69,14 @@ impl Admin {
             if !is_there(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
-            Ok(Ok((store.devices(&of)?, store.round(&of)?, store.sleepers(&of)?)))
+            Ok(Ok((store.devices(&of)?, store.wake_round(&of)?, store.wake_targets(&of)?)))
         };
         let (devices, round, sleepers) = match self.reader.read(read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
         let one = |device: DeviceInfo| {
-            let known = round.as_ref().map_or(&sleepers, |round| &round.sleepers);
+            let known = round.as_ref().map_or(&sleepers, |round| &round.targets);
             let sleeper = known.iter().find(|sleeper| sleeper.device == device.device).cloned();
             let now = self.now(round.as_ref(), sleeper.as_ref());
             Awake { device, sleeper, now }
@@ -108,7 +108,7 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let Some(awake) = devices.into_iter().find(|awake| awake.device.device == device) else { return Ok(Err(NotFound::Device)) };
-        let log = self.reader.read(move |store| store.push_log(&identity, &device)).await?;
+        let log = self.reader.read(move |store| store.delivery_log(&identity, &device)).await?;
         Ok(Ok((awake, log)))
     }
 
@@ -119,7 +119,7 @@ impl Admin {
             if !is_there(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
-            let sleeper = store.sleepers(&of)?.into_iter().find(|sleeper| sleeper.device == name);
+            let sleeper = store.wake_targets(&of)?.into_iter().find(|sleeper| sleeper.device == name);
             Ok(Ok((store.pool(&of)?.unwrap_or_default(), sleeper)))
         };
         let (pool, sleeper) = match self.reader.read(read).await? {
@@ -141,11 +141,11 @@ impl Admin {
         let (verdict, _) = desk.wake(target, &sleeper.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = said(&verdict);
-        let told = DeliveryStatus::Changed(format!("tried out by an operator: {outcome} {detail}"));
+        let told = DeliveryStatus::RegistrationChanged(format!("tried out by an operator: {outcome} {detail}"));
         self.committer
-            .act(move |group, now_ms| {
-                if group.has(&identity)? {
-                    group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, told))?;
+            .transact(move |group, now_ms| {
+                if group.has_identity(&identity)? {
+                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::new(now_ms, None, told))?;
                 }
                 Ok(((), Vec::new()))
             })
@@ -157,11 +157,11 @@ impl Admin {
     pub async fn revoke(&self, identity: Identity, device: DeviceId, revoke: Revoke) -> AdminResult<()> {
         let (of, name) = (identity.clone(), device.clone());
         let act = move |group: &mut Group<'_>, now_ms| {
-            let known = group.revoke(&of, &name, (revoke == Revoke::Yes).then_some(now_ms))?;
+            let known = group.set_revoked(&of, &name, (revoke == Revoke::Yes).then_some(now_ms))?;
             let notices = if known && revoke == Revoke::Yes { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
-        let known = self.committer.act(act).await?;
+        let known = self.committer.transact(act).await?;
         if known {
             info!(%identity, %device, ?revoke, "an operator changed whether a device may come in");
         }

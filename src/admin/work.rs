@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
-use crate::hub::Mark;
+use crate::hub::Signal;
 use crate::store::{EraseStart, Identity, JobProgress, MergeStart, RetentionPolicy};
 
 /// How long whoever asked waits for the steps. What is left then goes on without them.
@@ -48,9 +48,9 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let of = identity.clone();
-        let begun = self.committer.act(move |group, _| {
+        let begun = self.committer.transact(move |group, _| {
             let erasing = group.erase(&of)?;
-            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Mark::Erased)] } else { Vec::new() };
+            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Signal::Erased)] } else { Vec::new() };
             Ok((erasing, notices))
         });
         match begun.await? {
@@ -69,9 +69,9 @@ impl Admin {
         let Ok(account) = self.account(from.clone()).await? else { return Ok(Merged::NoIdentity(from)) };
         let datasets = account.datasets.len();
         let (of, to) = (from.clone(), into.clone());
-        let begun = self.committer.act(move |group, _| {
+        let begun = self.committer.transact(move |group, _| {
             let merging = group.merge(&of, &to, &policies)?;
-            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Mark::Merged)] } else { Vec::new() };
+            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Signal::Merged)] } else { Vec::new() };
             Ok((merging, notices))
         });
         Ok(match begun.await? {
@@ -90,8 +90,8 @@ impl Admin {
     async fn steps(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
         let end = Instant::now() + STEPS_TIME;
         while Instant::now() < end {
-            match self.committer.work(identity.clone(), keep).await {
-                Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
+            match self.committer.advance_job(identity.clone(), keep).await {
+                Ok(JobProgress::Unfinished | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {
                     warn!(?why, %identity, "the work on an identity goes on later");

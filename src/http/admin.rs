@@ -18,7 +18,7 @@ use super::error::{self, Error, granted};
 use super::stream::{self, BrokenOff, Line, Source};
 use super::{HttpState, devices};
 use crate::admin::{self, Backup, Export, LinkOutcome, Merged};
-use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, Step, VersionOrigin};
+use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, VersionEntry, VersionOrigin};
 
 /// Versions of one answer at most: as many as are kept by default.
 const HISTORY: u64 = 1000;
@@ -152,19 +152,19 @@ async fn history(
     let (identity, dataset) = (identified(&identity)?, named(&dataset)?);
     let Stretch { below, limit } = asked(stretch)?;
     let history = rooms.admin.history(identity, dataset, below, limit.unwrap_or(HISTORY_DEFAULT).min(HISTORY)).await??;
-    let steps: Vec<Value> = history.steps.into_iter().map(step).collect();
+    let steps: Vec<Value> = history.versions.into_iter().map(step).collect();
     Ok(granted(&json!({ "version": history.version, "oldest": history.oldest, "steps": steps })))
 }
 
-fn step(step: Step) -> Value {
-    let Step { version, at_ms, device, what, touched, lost } = step;
-    let what = match what {
+fn step(step: VersionEntry) -> Value {
+    let VersionEntry { version, at_ms, device, origin, touched, not_taken } = step;
+    let what = match origin {
         VersionOrigin::Patch => json!({ "by": "write" }),
         VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
         VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
     };
     let touched: Vec<Value> = touched.into_iter().map(|(key, lives)| json!({ "key": key, "lives": lives })).collect();
-    json!({ "version": version, "at_ms": at_ms, "device": device, "what": what, "touched": touched, "not_taken": lost })
+    json!({ "version": version, "at_ms": at_ms, "device": device, "what": what, "touched": touched, "not_taken": not_taken })
 }
 
 async fn at(State(rooms): State<HttpState>, Path((identity, dataset, version)): Path<(String, String, String)>) -> Result<Response, Error> {

@@ -101,7 +101,7 @@ impl Courier {
                 due.into_iter().chain(implausible).filter(|due| !active.identities.contains(&due.identity)).collect();
             if !fresh.is_empty() {
                 // Acknowledgements that arrived in time must count. If this fails, storing the rounds' results meets the same error.
-                let _ = self.committer.release_acknowledgements().await;
+                let _ = self.committer.flush_acks().await;
             }
             for DueIdentity { identity, .. } in fresh {
                 if active.identities.insert(identity.clone()) {
@@ -127,9 +127,9 @@ impl Courier {
     async fn due(&self, after: Option<&DueIdentity>) -> Vec<DueIdentity> {
         let until_ms = self.clock.unix_ms().saturating_sub(self.service.shortest_grace_ms());
         let after = after.cloned();
-        let due = self.reader.read(move |store| store.wakes_due(after.as_ref(), until_ms, DATES_PER_READ)).await.unwrap_or_default();
+        let due = self.reader.read(move |store| store.due_identities(after.as_ref(), until_ms, DATES_PER_READ)).await.unwrap_or_default();
         if let Some(first) = due.first() {
-            self.metrics.push_late(until_ms.saturating_sub(first.at_ms) / 1000);
+            self.metrics.push_lag(until_ms.saturating_sub(first.at_ms) / 1000);
         }
         due
     }
@@ -137,13 +137,13 @@ impl Courier {
     /// Dates further ahead than any that a round sets: a clock that was set ahead stored them, and they must not wait for it.
     async fn implausible_dates(&self) -> Vec<DueIdentity> {
         let from_ms = self.clock.unix_ms().saturating_add(wakes::MAX_DATE_AHEAD_MS);
-        self.reader.read(move |store| store.wakes_from(from_ms, DATES_PER_READ)).await.unwrap_or_default()
+        self.reader.read(move |store| store.identities_due_after(from_ms, DATES_PER_READ)).await.unwrap_or_default()
     }
 
     /// The time until the next date, within bounds.
     async fn sleep_time(&self, busy: bool) -> Duration {
-        self.metrics.push_stopped(self.service.breakers().stopped().len());
-        let next = self.reader.read(|store| store.wakes_due(None, u64::MAX - 1, 1)).await.unwrap_or_default();
+        self.metrics.stopped_apps(self.service.breakers().stopped().len());
+        let next = self.reader.read(|store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.service.shortest_grace_ms()));
         // While rounds are running, the first date may be one of theirs, which has passed.
         let least_ms = if busy { MIN_BUSY_SLEEP_MS } else { 1 };
@@ -152,14 +152,14 @@ impl Courier {
 
     async fn run_round(&self, identity: &Identity) {
         let of = identity.clone();
-        let round = match self.reader.read(move |store| store.round(&of)).await {
+        let round = match self.reader.read(move |store| store.wake_round(&of)).await {
             Ok(Some(round)) => round,
             Ok(None) => return,
             Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
         };
         let pool = self.service.pool(&round.pool);
         let outcomes = match &pool {
-            Some(pool) => join_all(round.sleepers.iter().map(|target| self.wake_device(&round, target, pool))).await,
+            Some(pool) => join_all(round.targets.iter().map(|target| self.wake_device(&round, target, pool))).await,
             None => Vec::new(),
         };
         // The dates stay as they are until the results are stored. Without the retry, the next round would send the same wakes again, every
@@ -174,7 +174,7 @@ impl Courier {
         let hold = self.service.hold(&app_key(round, target), pool, self.clock.unix_ms());
         match wakes::decide(round, target, &pool.wakes, hold.as_ref(), self.clock.unix_ms()) {
             WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => {
-                self.metrics.push(target.provider.as_str(), "none", reason.label());
+                self.metrics.wake(target.provider.as_str(), "none", reason.label());
                 DeviceOutcome::NotSent(target.device.clone(), reason)
             }
             WakeDecision::Send(due) => {
@@ -197,7 +197,7 @@ impl Courier {
         };
         let (verdict, other_environment) = pool.wake(address, &target.app, &wake).await;
         let (outcome, reason) = metric_labels(&verdict);
-        self.metrics.push(target.provider.as_str(), outcome, reason);
+        self.metrics.wake(target.provider.as_str(), outcome, reason);
         self.update_breakers(app_key(round, target), &verdict, due);
         (verdict, other_environment)
     }
@@ -208,7 +208,7 @@ impl Courier {
         let breakers = self.service.breakers();
         match verdict {
             Verdict::Accepted { .. } => {
-                self.metrics.push_accepted(now_ms.saturating_sub(due.since_ms) as f64 / 1000.0);
+                self.metrics.wake_accepted(now_ms.saturating_sub(due.since_ms) as f64 / 1000.0);
                 breakers.record_accepted(&app);
             }
             Verdict::Later { reason, after_ms, scope: FaultScope::App } => breakers.pause(app, reason, *after_ms, now_ms, chance()),
@@ -247,7 +247,7 @@ impl Courier {
             let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
             Ok((round::conclude(group, &round, outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
-        self.committer.act(act).await
+        self.committer.transact(act).await
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.
@@ -279,9 +279,10 @@ impl Courier {
         if at_ms > since_ms {
             return;
         }
-        let act = move |group: &mut Group<'_>, now_ms| Ok((group.drop_unseen(&identity, &device, since_ms, now_ms)?, Vec::new()));
+        let act =
+            move |group: &mut Group<'_>, now_ms| Ok((group.drop_stale_registration(&identity, &device, since_ms, now_ms)?, Vec::new()));
         // On failure the next sweep finds the registration again.
-        let _ = self.committer.act(act).await;
+        let _ = self.committer.transact(act).await;
     }
 }
 

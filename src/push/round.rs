@@ -37,7 +37,7 @@ pub(super) fn conclude(
     now_ms: u64,
 ) -> Result<(), StoreError> {
     let identity = &round.identity;
-    if !group.has(identity)? {
+    if !group.has_identity(identity)? {
         // The identity was erased or merged meanwhile: nothing may be written under it any more.
         return Ok(());
     }
@@ -46,26 +46,28 @@ pub(super) fn conclude(
             DeviceOutcome::Sent(sent) => {
                 let SentWake { target, due, verdict, other_environment, chance } = *sent;
                 let result = wakes::wake_result(&target, &due, &verdict, settings, now_ms, chance);
-                let fate = other_environment.map_or(result.fate, TokenDisposition::Turned);
-                group.settle(identity, WakeResult { fate, ..result }, now_ms)?;
+                let fate = other_environment.map_or(result.disposition, TokenDisposition::SwitchEnvironment);
+                group.record_wake_result(identity, WakeResult { disposition: fate, ..result }, now_ms)?;
             }
             // Most rounds for a connected device end here: an entry for each would flood its delivery log.
             DeviceOutcome::NotSent(_, NoWakeReason::Grace) => {}
-            DeviceOutcome::NotSent(device, reason) => group.log_wake(identity, &device, not_sent_entry(round, &reason, now_ms))?,
+            DeviceOutcome::NotSent(device, reason) => {
+                group.append_delivery_log(identity, &device, not_sent_entry(round, &reason, now_ms))?
+            }
         }
     }
     // Versions that were written during the round, or just before it, keep the grace that they still have.
-    let past_grace: Vec<Debt> = round.owed.iter().filter(|debt| settings.is_past_grace(debt, now_ms)).cloned().collect();
-    group.end_visit(identity, &past_grace, &[])?;
-    let Some(current) = group.round(identity)? else { return Ok(()) };
+    let past_grace: Vec<Debt> = round.debts.iter().filter(|debt| settings.is_past_grace(debt, now_ms)).cloned().collect();
+    group.mark_debts_examined(identity, &past_grace)?;
+    let Some(current) = group.wake_round(identity)? else { return Ok(()) };
     let dates = wakes::next_dates(&current, settings, hold, now_ms);
     let dates: Vec<_> = dates.into_iter().map(|(dataset, at_ms)| (dataset, at_ms.map(|at_ms| at_ms.saturating_sub(shift_ms)))).collect();
-    group.end_visit(identity, &[], &dates)
+    group.reschedule_debts(identity, &dates)
 }
 
 fn not_sent_entry(round: &WakeRound, reason: &NoWakeReason, now_ms: u64) -> DeliveryLogEntry {
-    let newest = round.owed.iter().max_by_key(|debt| debt.changed_ms);
-    DeliveryLogEntry::now(now_ms, newest.map(|debt| (debt.dataset.clone(), debt.version)), DeliveryStatus::None(reason.to_string()))
+    let newest = round.debts.iter().max_by_key(|debt| debt.changed_ms);
+    DeliveryLogEntry::new(now_ms, newest.map(|debt| (debt.dataset.clone(), debt.version)), DeliveryStatus::NotSent(reason.to_string()))
 }
 
 #[cfg(test)]

@@ -140,7 +140,7 @@ struct DeviceDebt<'a> {
 /// that order.
 fn device_debts<'a>(round: &'a WakeRound, target: &'a WakeTarget) -> impl Iterator<Item = DeviceDebt<'a>> {
     let progress = target.acknowledged.iter().zip(&target.woken);
-    round.owed.iter().zip(progress).map(|(debt, (&acknowledged, &woken))| DeviceDebt { debt, acknowledged, woken })
+    round.debts.iter().zip(progress).map(|(debt, (&acknowledged, &woken))| DeviceDebt { debt, acknowledged, woken })
 }
 
 impl DeviceDebt<'_> {
@@ -150,7 +150,7 @@ impl DeviceDebt<'_> {
         if target.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&debt.dataset)) {
             return Some(NoWakeReason::NotWanted);
         }
-        let foreign = debt.foreign_to(&target.device);
+        let foreign = debt.version_from_others(&target.device);
         if acknowledged >= debt.version {
             return Some(NoWakeReason::Paid);
         }
@@ -194,7 +194,7 @@ pub fn decide(round: &WakeRound, target: &WakeTarget, settings: &WakeSettings, h
     if now_ms < connected_ms && target.seen_ms <= now_ms {
         return WakeDecision::Wait(connected_ms, NoWakeReason::Connected);
     }
-    let PushBudget { silent, shown, not_before_ms, .. } = target.purse;
+    let PushBudget { silent, shown, not_before_ms, .. } = target.budget;
     if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(MAX_DATE_AHEAD_MS) {
         return WakeDecision::Wait(not_before_ms, NoWakeReason::BackOff);
     }
@@ -221,8 +221,8 @@ pub fn next_dates(
     hold: impl Fn(&WakeTarget) -> Option<Hold>,
     now_ms: u64,
 ) -> Vec<(DatasetName, Option<u64>)> {
-    let mut dates: Vec<(DatasetName, Option<u64>)> = round.owed.iter().map(|debt| (debt.dataset.clone(), None)).collect();
-    for target in &round.sleepers {
+    let mut dates: Vec<(DatasetName, Option<u64>)> = round.debts.iter().map(|debt| (debt.dataset.clone(), None)).collect();
+    for target in &round.targets {
         let target_ms = match decide(round, target, settings, hold(target).as_ref(), now_ms) {
             WakeDecision::Skip(_) => continue,
             WakeDecision::Wait(until_ms, _) => until_ms,
@@ -240,11 +240,11 @@ pub fn next_dates(
 /// What a verdict means for the device's debts, token and budget. `chance` is a random number, for the back-off's jitter.
 pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> WakeResult {
     let DueWake { shown, dataset, version, covers, .. } = due;
-    let budget = target.purse;
+    let budget = target.budget;
     let failed = |until_ms| PushBudget { failures: budget.failures.saturating_add(1), not_before_ms: until_ms, ..budget };
     let died = |since_ms, reason: &str| match &target.target {
-        Some(target) => TokenDisposition::Died { failed: target.clone(), since_ms, reason: reason.to_owned() },
-        None => TokenDisposition::Stands,
+        Some(target) => TokenDisposition::MarkDead { failed: target.clone(), since_ms, reason: reason.to_owned() },
+        None => TokenDisposition::Keep,
     };
     let (woken, budget, token, status) = match verdict {
         Verdict::Accepted { id } => {
@@ -253,32 +253,32 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
                 false => PushBudget { silent: settings.silent_limits(target.provider).spend(budget.silent, now_ms), ..budget },
                 true => PushBudget { shown: settings.shown_limits().spend(budget.shown, now_ms), ..budget },
             };
-            (covers.clone(), budget, TokenDisposition::Stands, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
+            (covers.clone(), budget, TokenDisposition::Keep, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
         }
         Verdict::Dead { reason, since_ms } => {
             // A token that was registered again after the gateway's date stays, and is tried again after the first back-off.
             let budget = PushBudget { not_before_ms: now_ms + FIRST_RETRY_MS, ..budget };
-            (Vec::new(), budget, died(*since_ms, reason), DeliveryStatus::Dead(reason.clone()))
+            (Vec::new(), budget, died(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
         // `PoolPush::wake` has tried both environments, and neither accepted the token.
-        Verdict::OtherEnvironment { reason } => (Vec::new(), budget, died(None, reason), DeliveryStatus::Dead(reason.clone())),
+        Verdict::OtherEnvironment { reason } => (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
             let wait_ms = after_ms.map_or_else(|| back_off_ms(budget.failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS));
             let until_ms = now_ms + wait_ms;
-            (Vec::new(), failed(until_ms), TokenDisposition::Stands, DeliveryStatus::Later(reason.clone(), until_ms))
+            (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
         Verdict::Refused { reason, cause: RefusalCause::Sender } => {
-            (Vec::new(), budget, died(None, reason), DeliveryStatus::Dead(reason.clone()))
+            (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
         Verdict::Refused { reason, cause: RefusalCause::Payload } => {
-            (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+            (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
         Verdict::Refused { reason, cause: RefusalCause::App } => {
-            (Vec::new(), budget, TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+            (Vec::new(), budget, TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
     };
-    let entry = DeliveryLogEntry::now(now_ms, Some((dataset.clone(), *version)), status);
-    WakeResult { device: target.device.clone(), woken, purse: budget, fate: token, entry }
+    let entry = DeliveryLogEntry::new(now_ms, Some((dataset.clone(), *version)), status);
+    WakeResult { device: target.device.clone(), woken, budget: budget, disposition: token, log_entry: entry }
 }
 
 /// The wait after this many failures in a row, in milliseconds: a random time between half of the doubled wait and all of it.

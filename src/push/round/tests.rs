@@ -128,9 +128,9 @@ impl RandomRun {
 
     /// Runs a round as the courier does; `meanwhile` runs between its sends and its conclusion.
     fn run_round(&mut self, meanwhile: impl FnOnce(&mut RandomRun), answer: impl Fn(&mut RandomRun) -> Verdict) {
-        let Some(round) = self.store.round(&identity()).expect("reads") else { return };
+        let Some(round) = self.store.wake_round(&identity()).expect("reads") else { return };
         let mut outcomes = Vec::new();
-        for target in &round.sleepers {
+        for target in &round.targets {
             match decide(&round, target, &self.settings, None, self.now_ms) {
                 WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => {
                     outcomes.push(DeviceOutcome::NotSent(target.device.clone(), reason))
@@ -179,16 +179,16 @@ impl RandomRun {
 
     /// Every debt of a device that can be woken has a date.
     fn check(&self) {
-        let round = self.store.round(&identity()).expect("reads");
-        let dates = self.store.wakes_due(None, self.now_ms + MAX_DATE_AHEAD_MS, 99).expect("reads").len();
+        let round = self.store.wake_round(&identity()).expect("reads");
+        let dates = self.store.due_identities(None, self.now_ms + MAX_DATE_AHEAD_MS, 99).expect("reads").len();
         for ((name, dataset_name), version) in self.debts.iter().filter(|((name, _), _)| !self.dead.contains(name)) {
             let round = round
                 .as_ref()
                 .unwrap_or_else(|| panic!("{name} is owed {version} of {dataset_name}, and the store has no debt of the identity"));
-            let owed = round.owed.iter().find(|owed| owed.dataset.as_str() == *dataset_name);
+            let owed = round.debts.iter().find(|owed| owed.dataset.as_str() == *dataset_name);
             let owed =
                 owed.unwrap_or_else(|| panic!("{name} is owed {version} of {dataset_name}, and the store has no debt of the dataset"));
-            assert!(owed.foreign_to(&device(name)) >= *version, "{name} is owed {version} of {dataset_name}: {owed:?}");
+            assert!(owed.version_from_others(&device(name)) >= *version, "{name} is owed {version} of {dataset_name}: {owed:?}");
             assert!(dates >= 1, "no date for a debt");
         }
     }
@@ -233,8 +233,8 @@ fn no_debt_is_lost_in_random_runs() {
         }
         run.debts.retain(|(name, _), _| !run.dead.contains(name));
         assert!(run.debts.is_empty(), "seed {seed}: {:?}", run.debts);
-        assert!(run.store.round(&identity()).expect("reads").is_none(), "seed {seed}: a debt that never ends");
-        assert!(run.store.wakes_due(None, u64::MAX - 1, 9).expect("reads").is_empty(), "seed {seed}: a date without a debt");
+        assert!(run.store.wake_round(&identity()).expect("reads").is_none(), "seed {seed}: a debt that never ends");
+        assert!(run.store.due_identities(None, u64::MAX - 1, 9).expect("reads").is_empty(), "seed {seed}: a date without a debt");
         assert!(run.accepted > 10, "seed {seed}: too few wakes to show anything");
     }
 }

@@ -43,13 +43,13 @@ impl WakeWorld {
             seen_ms: START_MS - DAY_MS,
             acknowledged: Vec::new(),
             woken: Vec::new(),
-            purse: PushBudget::default(),
+            budget: PushBudget::default(),
         };
         let round = WakeRound {
             identity: Identity::from("local:1"),
             pool: "demo".to_owned(),
-            owed: Vec::new(),
-            sleepers: devices.iter().map(target).collect(),
+            debts: Vec::new(),
+            targets: devices.iter().map(target).collect(),
         };
         WakeWorld { now_ms: START_MS, round, settings: WakeSettings::default(), hold: None, sent: Vec::new() }
     }
@@ -61,7 +61,7 @@ impl WakeWorld {
 
     fn write(&mut self, dataset: &str, writer: &str) -> &mut WakeWorld {
         let now_ms = self.now_ms;
-        match self.round.owed.iter_mut().find(|debt| debt.dataset == dataset_name(dataset)) {
+        match self.round.debts.iter_mut().find(|debt| debt.dataset == dataset_name(dataset)) {
             Some(debt) => {
                 if debt.writer != device(writer) {
                     debt.others_version = debt.version;
@@ -71,8 +71,8 @@ impl WakeWorld {
             }
             None => {
                 let (dataset, writer) = (dataset_name(dataset), device(writer));
-                self.round.owed.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
-                self.round.sleepers.iter_mut().for_each(|target| {
+                self.round.debts.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
+                self.round.targets.iter_mut().for_each(|target| {
                     target.acknowledged.push(0);
                     target.woken.push(0);
                 });
@@ -82,7 +82,7 @@ impl WakeWorld {
     }
 
     fn target_mut(&mut self, id: &str) -> &mut WakeTarget {
-        self.round.sleepers.iter_mut().find(|target| target.device == device(id)).expect("a device")
+        self.round.targets.iter_mut().find(|target| target.device == device(id)).expect("a device")
     }
 
     fn acknowledge(&mut self, id: &str, version: u64) -> &mut WakeWorld {
@@ -91,7 +91,7 @@ impl WakeWorld {
     }
 
     fn decision(&self, id: &str) -> WakeDecision {
-        let target = self.round.sleepers.iter().find(|target| target.device == device(id)).expect("a device");
+        let target = self.round.targets.iter().find(|target| target.device == device(id)).expect("a device");
         decide(&self.round, target, &self.settings, self.hold.as_ref(), self.now_ms)
     }
 
@@ -105,23 +105,23 @@ impl WakeWorld {
     /// Runs a round in which every wake gets this verdict; returns how many were sent.
     fn run_round(&mut self, verdict: &Verdict) -> usize {
         let before = self.sent.len();
-        for at in 0..self.round.sleepers.len() {
-            let target = self.round.sleepers[at].clone();
+        for at in 0..self.round.targets.len() {
+            let target = self.round.targets[at].clone();
             let WakeDecision::Send(due) = decide(&self.round, &target, &self.settings, self.hold.as_ref(), self.now_ms) else { continue };
             let result = wake_result(&target, &due, verdict, &self.settings, self.now_ms, 0);
-            let target = &mut self.round.sleepers[at];
-            target.purse = result.purse;
+            let target = &mut self.round.targets[at];
+            target.budget = result.budget;
             for (dataset, version) in result.woken {
-                let at = self.round.owed.iter().position(|debt| debt.dataset == dataset).expect("owed");
+                let at = self.round.debts.iter().position(|debt| debt.dataset == dataset).expect("owed");
                 target.woken[at] = version;
             }
-            if let TokenDisposition::Died { reason, .. } = result.fate {
+            if let TokenDisposition::MarkDead { reason, .. } = result.disposition {
                 (target.target, target.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason }));
             }
             self.sent.push((target.device.to_string(), due));
         }
         let (settings, now_ms) = (self.settings, self.now_ms);
-        self.round.owed.iter_mut().filter(|debt| settings.is_past_grace(debt, now_ms)).for_each(|debt| debt.first_ms = 0);
+        self.round.debts.iter_mut().filter(|debt| settings.is_past_grace(debt, now_ms)).for_each(|debt| debt.first_ms = 0);
         self.sent.len() - before
     }
 
@@ -292,7 +292,7 @@ fn failures_back_off_and_never_end_a_debt() {
     }
     assert!(waits.is_sorted() && waits[0] == FIRST_RETRY_MS / 2 && waits[11] == MAX_RETRY_MS / 2, "{waits:?}");
     assert_eq!(world.run_accepted_round(), 1);
-    assert_eq!(world.target_mut("phone").purse.failures, 0);
+    assert_eq!(world.target_mut("phone").budget.failures, 0);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         let mut world = WakeWorld::of(Provider::Apns, &["phone"]);
         world.write("settings", "laptop").advance(3_000);
         assert_eq!(world.run_round(&verdict), 1);
-        let WakeTarget { woken, target, purse, .. } = world.target_mut("phone").clone();
+        let WakeTarget { woken, target, budget: purse, .. } = world.target_mut("phone").clone();
         assert_eq!((woken[0] == 1, target.is_none(), purse.silent.missing_micro > 0), (is_paid, is_dead, is_spent));
     }
 }
@@ -349,9 +349,9 @@ fn a_clock_that_jumps_neither_loses_a_wake_nor_delays_it_for_long() {
     world.now_ms -= DAY_MS;
     assert!(matches!(world.decision("phone"), WakeDecision::Send(_)), "the debt's grace would end tomorrow");
     world.run_accepted_round();
-    world.target_mut("phone").purse.not_before_ms = START_MS + 3 * DAY_MS;
+    world.target_mut("phone").budget.not_before_ms = START_MS + 3 * DAY_MS;
     world.target_mut("phone").seen_ms = START_MS + DAY_MS;
-    world.target_mut("phone").purse.silent = TokenBucket { missing_micro: MICROS_PER_WAKE, at_ms: START_MS + 300 * DAY_MS };
+    world.target_mut("phone").budget.silent = TokenBucket { missing_micro: MICROS_PER_WAKE, at_ms: START_MS + 300 * DAY_MS };
     world.write("settings", "laptop").advance(HOUR_MS);
     assert!(matches!(world.decision("phone"), WakeDecision::Send(_)));
 }
