@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
-use driftless::hub::{self, Hub, Mailbox, Taken};
-use driftless::merge::{Head, Policy, Terms, merge};
+use driftless::hub::{self, Hub, NextChange, SessionSignals};
+use driftless::merge::{ConflictPolicy, DatasetHead, MergeTerms, merge};
 use driftless::store::{DatasetRules, EngineConfig, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
@@ -190,8 +190,8 @@ fn merge_one(rounds: u64) -> Step {
     let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
         for changes in patches {
-            let terms = Terms { device: &device, now_ms: 1_790_000_000_000, policy: Policy::Reject, limits: &limits };
-            drop(black_box(merge(Head::default(), &[None], changes, terms)));
+            let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, limits: &limits };
+            drop(black_box(merge(DatasetHead::default(), &[None], changes, terms)));
         }
     })
 }
@@ -221,17 +221,17 @@ fn encode(codec: Codec, rounds: u64) -> Step {
 
 fn publish(followers: u64) -> Step {
     let (hub, alice) = (Hub::default(), Arc::from("local:3f2504e0-4f89-41d3-9a0c-0305e82c3301"));
-    let sessions: Vec<_> = (1..=followers).map(|number| (number, Arc::new(Mailbox::new(number)))).collect();
+    let sessions: Vec<_> = (1..=followers).map(|number| (number, Arc::new(SessionSignals::new(number)))).collect();
     let mut feeds = Vec::new();
     for (number, mailbox) in &sessions {
-        hub.enter(&alice, &DeviceId::new(&format!("device-{number}")).unwrap(), mailbox);
-        feeds.push(hub.follow(&alice, &dataset(), mailbox));
+        hub.add_session(&alice, &DeviceId::new(&format!("device-{number}")).unwrap(), mailbox);
+        feeds.push(hub.subscribe(&alice, &dataset(), mailbox));
     }
-    let change = hub::Change::new(dataset(), 1, 0, changes(1));
+    let change = hub::PublishedChange::new(dataset(), 1, 0, changes(1));
     Box::new(move || {
         hub.publish(&alice, change);
         for ((number, _), feed) in sessions.iter().zip(&feeds) {
-            let Taken::Change(change) = feed.after(0, *number) else { unreachable!("it was published") };
+            let NextChange::Change(change) = feed.next_after(0, *number) else { unreachable!("it was published") };
             black_box(change.encoded(Codec::MsgPack));
         }
     })

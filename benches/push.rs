@@ -95,7 +95,7 @@ async fn run(office: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: us
                     identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
                     dataset: dataset(),
                     version: at as u64,
-                    shown: None,
+                    alert: None,
                     expires_unix_s: unix_ms() / 1000 + 3600,
                 };
                 let verdict = office.send(&tokens[at % TOKENS], APP, &wake).await;

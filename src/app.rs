@@ -1,4 +1,6 @@
-//! The only place where the parts meet: makes them in the order of the house, runs them, and lets them end in reverse.
+//! The server: the only place where its parts meet. Builds them from the store upwards, runs them, and stops them in reverse order.
+//!
+//! Invariant: on a shutdown every submitted write is answered before the store is closed.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -16,41 +18,39 @@ use uuid::Uuid;
 use crate::admin::Admin;
 use crate::auth::{IssuerConfigError, Verifier};
 use crate::clock::Clock;
-use crate::committer::{Committer, Gate, Reader};
+use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::Config;
 use crate::http::{self, HttpState, ListenError, Listener, Serving};
-use crate::hub::{Hub, Mark};
+use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
 use crate::push::{Courier, PushService};
 use crate::reaper::Reaper;
-use crate::session::{Authenticator, Sessions, Wheel};
+use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::store::{Store, StoreError};
-use crate::sync::Sync;
+use crate::sync::SyncService;
 
-/// How often the wheel of deadlines turns, and the committer's health is looked at.
-const TURN: Duration = Duration::from_secs(1);
+/// How often the timer wheel is advanced, and whether the committer still runs is checked.
+const TICK: Duration = Duration::from_secs(1);
 
-/// How often the size on disk is measured, in turns.
-const MEASURE_TURNS: u64 = 30;
+/// How often the size of the store on disk is measured, in ticks.
+const DISK_SIZE_TICKS: u64 = 30;
 
-/// How often sessions are told to drain, until all are gone: one may have come in just after the last time.
-const DRAIN_AGAIN: Duration = Duration::from_millis(200);
+/// How often sessions are signalled to drain, until all are closed: a session may start just after a signal.
+const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Why a server does not run, or no longer.
+/// Why a server did not start, or stopped.
 #[derive(Debug)]
 pub enum AppError {
-    /// An issuer's keys.
+    /// A token issuer cannot be used as it is configured.
     Auth(IssuerConfigError),
-    /// A credential for pushes.
+    /// A push credential cannot be used as it is configured.
     Push(crate::config::ConfigError),
-    /// The store.
     Store(StoreError),
-    /// The port.
     Listen(ListenError),
-    /// The system.
+    /// The operating system refused a thread, a file descriptor or random bytes.
     System(std::io::Error),
-    /// The store failed while the server ran.
+    /// The committer stopped while the server ran.
     StoreFailed,
 }
 
@@ -61,9 +61,9 @@ impl fmt::Display for AppError {
             AppError::Push(error) => write!(f, "{error}"),
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
-            AppError::System(error) => write!(f, "the system refuses: {error}"),
+            AppError::System(error) => write!(f, "operating system error: {error}"),
             AppError::StoreFailed => {
-                write!(f, "the store failed, see the log; nothing acknowledged is lost: mend the disk and start again")
+                write!(f, "the store failed, see the log; no acknowledged write is lost: repair the disk and start again")
             }
         }
     }
@@ -79,7 +79,7 @@ pub struct App {
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
     background: [JoinHandle<()>; 2],
-    post: PushService,
+    push: PushService,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
@@ -87,35 +87,35 @@ pub struct App {
 }
 
 impl App {
-    /// Starts a server; returns when it accepts connections. `extra` are routes beside its own.
+    /// Starts a server; returns when it accepts connections. `extra` has routes beside the server's own.
     pub async fn start(config: &Config, extra: Router) -> Result<App, AppError> {
         App::start_at(Clock::start(), config, extra).await
     }
 
-    /// The same, by this clock.
+    /// Starts a server that uses this clock.
     pub async fn start_at(clock: Clock, config: &Config, extra: Router) -> Result<App, AppError> {
-        let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), Wheel::default());
+        let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
         let verifier = Verifier::new(config.issuers()).map_err(AppError::Auth)?;
         let listener = Listener::bind(&config.http()).map_err(AppError::Listen)?;
         let address = listener.address().map_err(AppError::System)?;
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
-        let post = PushService::new(config.desks().map_err(AppError::Push)?);
-        let sync = Sync::new(reader.clone(), committer.clone(), post.clone(), clock);
-        let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), post.clone(), clock);
-        let pools = config.pools().into_iter().map(|pool| (pool.name, pool.keep)).collect();
-        let reaper = Reaper::new(reader.clone(), committer.clone(), pools, clock, metrics.clone());
-        let courier = Courier::new(reader.clone(), committer.clone(), post.clone(), clock, metrics.clone());
+        let push = PushService::new(config.desks().map_err(AppError::Push)?);
+        let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
+        let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);
+        let retention = config.pools().into_iter().map(|pool| (pool.name, pool.retention)).collect();
+        let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
+        let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
-        let door = Authenticator::new(verifier, identities, config.pools(), clock);
-        let sessions = Sessions::new(door.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
+        let authenticator = Authenticator::new(verifier, identities, config.pools(), clock);
+        let sessions = Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
         let (operator, metrics_of_http) = (config.operator(), metrics.clone());
-        let rooms = HttpState {
-            door,
+        let state = HttpState {
+            door: authenticator,
             sync,
             sessions,
             admin,
@@ -126,41 +126,41 @@ impl App {
             draining: is_draining,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = http::router(rooms).merge(extra);
+        let router = http::router(state).merge(extra);
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(clock, wheel, gate, metrics, store));
         let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run())];
-        info!(%address, data = %config.data.display(), "driftless serves");
-        Ok(App { address, serving, stop, draining, ticker, background, post, committer, writer, hub, drain_s: config.drain_s })
+        info!(%address, data = %config.data.display(), "server started");
+        Ok(App { address, serving, stop, draining, ticker, background, push, committer, writer, hub, drain_s: config.drain_s })
     }
 
-    /// Where it listens.
+    /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// The offices through which devices are woken: they can be exchanged while the server runs.
-    pub fn post(&self) -> &PushService {
-        &self.post
+    /// The push service, whose gateways can be exchanged while the server runs.
+    pub fn push(&self) -> &PushService {
+        &self.push
     }
 
-    /// Runs until `shutdown` is ready, then drains: nothing new comes in, what was handed in is answered, devices are told to come back,
-    /// and the store is closed.
+    /// Runs until `shutdown` is ready, then drains: no connection is accepted any more, submitted writes are answered, devices are told when to
+    /// reconnect, and the store is closed.
     pub async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let failed = tokio::select! {
             () = shutdown => false,
-            // The ticker ends by itself only when the committer did.
+            // The ticker ends by itself only after the committer.
             _ = &mut self.ticker => true,
         };
-        info!(failed, "driftless drains its sessions");
+        info!(failed, "draining sessions");
         self.draining.send_replace(true);
         let _ = self.stop.send(());
         if let Ok(serving) = self.serving.await
             && tokio::time::timeout(Duration::from_secs(self.drain_s), drain(&self.hub, &serving)).await.is_err()
         {
-            warn!(drain_s = self.drain_s, "some connections did not end in time");
+            warn!(drain_s = self.drain_s, "drain timed out, some connections are still open");
         }
         self.background.iter().for_each(JoinHandle::abort);
         self.committer.stop().await;
@@ -181,30 +181,30 @@ fn open_store(config: &Config) -> Result<Store, AppError> {
 
 async fn drain(hub: &Hub, serving: &Serving) {
     loop {
-        hub.mark_all(Mark::Drain);
-        if tokio::time::timeout(DRAIN_AGAIN, serving.ended()).await.is_ok() {
+        hub.signal_all(Signal::Drain);
+        if tokio::time::timeout(DRAIN_INTERVAL, serving.ended()).await.is_ok() {
             return;
         }
     }
 }
 
-/// The server's one timer. Ends when the committer has.
-async fn tick(clock: Clock, wheel: Wheel, gate: Gate, metrics: Metrics, store: Store) {
-    let mut turns = tokio::time::interval(TURN);
-    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut turn = 0;
+/// The server's one timer. Ends when the committer has stopped.
+async fn tick(clock: Clock, wheel: TimerWheel, gate: DurabilityGate, metrics: Metrics, store: Store) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut tick = 0;
     loop {
-        turns.tick().await;
-        wheel.turn(clock.elapsed_ms());
+        ticks.tick().await;
+        wheel.advance(clock.elapsed_ms());
         if !gate.is_open() {
-            return error!("the committer has stopped");
+            return error!("committer stopped");
         }
-        if turn % MEASURE_TURNS == 0 {
+        if tick % DISK_SIZE_TICKS == 0 {
             match store.bytes_on_disk() {
                 Ok(bytes) => metrics.disk(bytes),
-                Err(error) => warn!(%error, "the size on disk is not known"),
+                Err(error) => warn!(%error, "size of the store on disk not known"),
             }
         }
-        turn += 1;
+        tick += 1;
     }
 }

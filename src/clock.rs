@@ -1,8 +1,8 @@
-//! The two clocks: one that people read, one that never jumps.
+//! The server's two clocks: a wall clock for timestamps, and a monotonic one for deadlines.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Tells the time; cheap to copy.
+/// Reads both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -10,22 +10,22 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that starts now.
+    /// A clock whose monotonic time starts at 0 now.
     pub fn start() -> Clock {
         Clock::ahead(0)
     }
 
-    /// The same, by a calendar that is so many milliseconds ahead of the system's: for tests in which months pass.
+    /// A clock whose wall time is `ahead_ms` ahead of the system's, for tests in which months pass.
     pub fn ahead(ahead_ms: u64) -> Clock {
         Clock { start: Instant::now(), ahead_ms }
     }
 
-    /// Milliseconds since this clock started; never goes back. For deadlines.
+    /// Milliseconds since this clock was started. Never goes back; for deadlines.
     pub fn elapsed_ms(&self) -> u64 {
         self.start.elapsed().as_millis() as u64
     }
 
-    /// Milliseconds since 1970 (UTC); may jump. For stamps and for tokens.
+    /// Milliseconds since 1970 (UTC). May jump; for timestamps and token expiry.
     pub fn unix_ms(&self) -> u64 {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64).saturating_add(self.ahead_ms)
     }

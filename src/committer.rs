@@ -1,215 +1,152 @@
-//! The one writer of a node: takes what is waiting, decides it in order, makes it durable once, then publishes and replies.
+//! The one writer of a node: takes a batch of jobs, decides them in order, makes them durable with one flush, then publishes and replies.
 //!
-//! - It has an OS thread of its own. While one group is being made durable the next one gathers, so groups grow with the load.
-//! - An answer of success is sent only after the flush that covers it (I2), and after the change was published.
-//! - What waits is bounded in number (`QUEUE_JOBS`) and in bytes (`QUEUE_KIB`): who asks then waits, and reads no further from its socket.
-//! - Acknowledgements from sockets are held back for `ACK_DELAY_MS` and written with other things: losing one to a crash only means that
-//!   the device is told again what it has.
-//! - When the disk is full, writes are refused and reads go on. When the store fails, the outcome of a group is unknown: nothing is shown or taken
-//!   until the store was opened again, which is tried until it succeeds (see `mending`).
+//! - The writer has an OS thread of its own. While one group is being made durable the next batch accumulates, so groups grow with the load.
+//! - Success is answered only after the flush that covers it (I2), and after the change was published.
+//! - The queue is bounded in number ([`QUEUE_JOBS`]) and in bytes ([`QUEUE_KIB`]). When it is full the caller waits, and a session reads no
+//!   further from its socket.
+//! - Acknowledgements from sockets are held back for up to a second and written together with other jobs. If a crash loses one, the server
+//!   sends the device changes that it already has, and nothing worse happens.
+//! - When the disk is full, writes are rejected and reads go on. When the store fails, the outcome of a group is unknown: reads and writes are
+//!   rejected until the store was reopened, which is retried until it succeeds (`recovery`).
 
+mod blocking;
 mod gate;
-mod mending;
+mod job;
+mod primitives;
 mod reader;
-mod readers;
-mod waiting;
+mod reader_pool;
+mod recovery;
+mod thread;
+mod unavailable;
 mod writer;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use driftless_protocol::{DatasetName, DeviceId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
-pub use gate::{Gate, GateTicket};
+pub use gate::{DurabilityGate, GateTicket};
+pub use job::{AckKey, PendingReply, SessionNotice, SignInRequest};
+use job::{CommitterJob, DecidedTransaction, Transaction, send_reply};
 pub use reader::Reader;
+pub use unavailable::Unavailable;
 
 use crate::clock::Clock;
-use crate::hub::{Hub, Mark};
+use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::store::{Admission, DatasetRules, Decision, Group, Identity, JobProgress, Patch, RetentionPolicy, Store, StoreError};
-use writer::Writer;
+use writer::GroupWriter;
 
-/// Jobs that may wait.
+/// Jobs that may be queued.
 const QUEUE_JOBS: usize = 4096;
 
-/// KiB of patches that may wait, as they are in memory: a value can be 32 times as large there as on the wire.
+/// KiB of patches that may be queued, as they are in memory: a value can be 32 times as large there as on the wire.
 const QUEUE_KIB: usize = 64 * 1024;
 
-/// Why the store cannot do it now; it may be asked again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unavailable {
-    /// It fails, or stops.
-    Now,
-    /// It takes no writes: its disk is full or fails. Reads may go on.
-    ReadOnly,
-}
-
-/// What becomes of a job.
-pub type Answer<T> = oneshot::Receiver<Result<T, Unavailable>>;
-type Reply<T> = oneshot::Sender<Result<T, Unavailable>>;
-
-/// Somebody at the door: the login, the identity to give it at first sight, the device.
-#[derive(Clone, Debug)]
-pub struct SignIn {
-    /// The pool.
-    pub pool: Arc<str>,
-    /// The token's issuer.
-    pub issuer: Arc<str>,
-    /// The token's subject.
-    pub subject: String,
-    /// The identity that a new login gets.
-    pub fresh: Identity,
-    /// The one that it gets if that one is taken.
-    pub spare: Identity,
-    /// The device.
-    pub device: DeviceId,
-    /// How many devices an identity may have.
-    pub most_devices: usize,
-}
-
-/// An acknowledgement.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AckKey {
-    /// Whose.
-    pub identity: Identity,
-    /// Who acknowledges.
-    pub device: DeviceId,
-    /// Of which dataset.
-    pub dataset: DatasetName,
-}
-
-enum Job {
-    Write { patch: Patch, rules: DatasetRules, writer: u64, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
-    Ack { of: AckKey, version: u64, reply: Option<Reply<()>> },
-    SignIn { who: SignIn, reply: Reply<(Identity, Admission)> },
-    Release { reply: Reply<()> },
-    Act(Act),
-    Stop,
-}
-
-/// Something decided in a group; `None` if it could not be, and whoever asked knows.
-type Act = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<Acted> + Send>;
-
-/// What follows once an act is durable, or once it is known that it is not.
-struct Acted {
-    notices: Vec<SessionNotice>,
-    reply: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,
-}
-
-/// What live sessions must know of an act.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SessionNotice {
-    /// A dataset has this version now; its changes are in the store only.
-    Jumped(Identity, DatasetName, u64),
-    /// All sessions of an identity end.
-    Ended(Identity, Mark),
-    /// The session of a device ends: it was revoked.
-    Revoked(Identity, DeviceId),
-}
-
-/// The way to the one writer; cheap to clone.
+/// Submits jobs to the writer thread. Clones share it.
 #[derive(Clone)]
 pub struct Committer {
-    jobs: mpsc::Sender<Job>,
-    room: Arc<Semaphore>,
-    gate: Gate,
+    jobs: mpsc::Sender<CommitterJob>,
+    queue_kib: Arc<Semaphore>,
+    gate: DurabilityGate,
 }
 
 impl Committer {
-    /// Starts the writer. Its thread ends after [`Committer::stop`], or when the store fails in a way that it cannot survive.
+    /// Starts the writer thread. It ends after [`Committer::stop`], or by a panic.
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
-        let (keeper, gate) = gate::gate();
-        let mut writer = Writer::new(store, hub, metrics, clock, keeper, queue);
-        let thread = spawn_named("committer", move || writer.run())?;
-        Ok((Committer { jobs, room: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
+        let (control, gate) = gate::gate();
+        let writer = GroupWriter::new(store, hub, metrics, clock, control, queue);
+        let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
+        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
     }
 
-    /// Hands in a patch. Waits while the queue is full.
-    pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<Answer<Decision>, Unavailable> {
+    /// Submits a patch. Waits while the queue is full.
+    pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<PendingReply<Decision>, Unavailable> {
         let bytes: usize = patch.changes.iter().map(memory_bytes).sum();
-        // The largest patch may have the queue for itself.
+        // A patch larger than the whole queue waits until the queue is empty.
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
-        let _room = Arc::clone(&self.room).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Write { patch, rules, writer, reply, _room }).await.map_err(|_| Unavailable::Now)?;
-        Ok(answer)
+        let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
+        let (reply, pending) = oneshot::channel();
+        self.submit(CommitterJob::Write { patch, rules, writer, reply, _permit }).await?;
+        Ok(pending)
     }
 
-    /// Hands in an acknowledgement that nobody waits for.
-    pub async fn note(&self, of: AckKey, version: u64) -> Result<(), Unavailable> {
-        self.jobs.send(Job::Ack { of, version, reply: None }).await.map_err(|_| Unavailable::Now)
+    /// Submits an acknowledgement without waiting until it is durable. A crash may lose it.
+    pub async fn submit_ack(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
+        self.submit(CommitterJob::Ack { key, version, reply: None }).await
     }
 
     /// Records an acknowledgement and returns when it is durable.
-    pub async fn acknowledge(&self, of: AckKey, version: u64) -> Result<(), Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Ack { of, version, reply: Some(reply) }).await.map_err(|_| Unavailable::Now)?;
-        answer.await.map_err(|_| Unavailable::Now)?
+    pub async fn acknowledge(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
+        let (reply, pending) = oneshot::channel();
+        self.submit(CommitterJob::Ack { key, version, reply: Some(reply) }).await?;
+        pending.await.map_err(|_| Unavailable::Now)?
     }
 
     /// Writes the acknowledgements that are held back, and returns when they are durable.
-    pub async fn release_acknowledgements(&self) -> Result<(), Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Release { reply }).await.map_err(|_| Unavailable::Now)?;
-        answer.await.map_err(|_| Unavailable::Now)?
+    pub async fn flush_acks(&self) -> Result<(), Unavailable> {
+        let (reply, pending) = oneshot::channel();
+        self.submit(CommitterJob::FlushAcks { reply }).await?;
+        pending.await.map_err(|_| Unavailable::Now)?
     }
 
-    /// Makes a login and a device known, and returns the identity when it is durable.
-    pub async fn sign_in(&self, who: SignIn) -> Result<(Identity, Admission), Unavailable> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::SignIn { who, reply }).await.map_err(|_| Unavailable::Now)?;
-        answer.await.map_err(|_| Unavailable::Now)?
+    /// Stores a login and its device, and returns the identity when that is durable.
+    pub async fn sign_in(&self, request: SignInRequest) -> Result<(Identity, Admission), Unavailable> {
+        let (reply, pending) = oneshot::channel();
+        self.submit(CommitterJob::SignIn { request, reply }).await?;
+        pending.await.map_err(|_| Unavailable::Now)?
     }
 
-    /// Decides something in a group, and returns it when it is durable. It holds up all writes while it decides: it is quick, and bounded.
-    pub async fn act<T, F>(&self, act: F) -> Result<T, Unavailable>
+    /// Runs `decide` within a group, at the group's time in Unix milliseconds, and returns its value when the group is durable. All other
+    /// writes wait while it runs, so it must be short and bounded.
+    pub async fn transact<T, F>(&self, decide: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let act: Act = Box::new(move |group, now_ms| match act(group, now_ms) {
-            Ok((value, notices)) => Some(Acted { notices, reply: Box::new(move |durable| writer::answer(reply, durable.map(|()| value))) }),
+        let (reply, pending) = oneshot::channel();
+        let transaction: Transaction = Box::new(move |group, now_ms| match decide(group, now_ms) {
+            Ok((value, notices)) => {
+                Some(DecidedTransaction { notices, reply: Box::new(move |durable| send_reply(reply, durable.map(|()| value))) })
+            }
             Err(error) => {
-                tracing::warn!(%error, "an act could not be decided");
-                writer::answer(reply, Err(Unavailable::Now));
+                tracing::warn!(%error, "transaction failed: it could not be decided");
+                send_reply(reply, Err(Unavailable::Now));
                 None
             }
         });
-        self.jobs.send(Job::Act(act)).await.map_err(|_| Unavailable::Now)?;
-        answer.await.map_err(|_| Unavailable::Now)?
+        self.submit(CommitterJob::Transaction(transaction)).await?;
+        pending.await.map_err(|_| Unavailable::Now)?
     }
 
-    /// One step of the work on an identity. Live sessions hear of a dataset that moved.
-    pub async fn work(&self, identity: Identity, keep: RetentionPolicy) -> Result<JobProgress, Unavailable> {
+    /// Advances the background job of an identity by one bounded step. Live sessions are notified of a dataset that the step moved.
+    pub async fn advance_job(&self, identity: Identity, retention: RetentionPolicy) -> Result<JobProgress, Unavailable> {
         let step = move |group: &mut Group<'_>, now_ms| {
-            let worked = group.work(&identity, &keep, now_ms)?;
-            let notices = match &worked {
-                JobProgress::Moved(into, dataset, version) => vec![SessionNotice::Jumped(into.clone(), dataset.clone(), *version)],
-                JobProgress::Some | JobProgress::Done => Vec::new(),
+            let progress = group.run_job_step(&identity, &retention, now_ms)?;
+            let notices = match &progress {
+                JobProgress::Moved(into, dataset, version) => vec![SessionNotice::Advanced(into.clone(), dataset.clone(), *version)],
+                JobProgress::Unfinished | JobProgress::Done => Vec::new(),
             };
-            Ok((worked, notices))
+            Ok((progress, notices))
         };
-        self.act(step).await
+        self.transact(step).await
     }
 
-    /// The gate that whatever is read passes before it is shown.
-    pub fn gate(&self) -> &Gate {
+    /// The gate that every read passes before its result is used.
+    pub fn gate(&self) -> &DurabilityGate {
         &self.gate
     }
 
-    /// Lets the writer end once all that was handed in before is done.
+    /// Lets the writer end once all jobs that were submitted before are done.
     pub async fn stop(&self) {
-        // If it is gone already there is nothing to stop.
-        let _ = self.jobs.send(Job::Stop).await;
+        // The writer may have ended already; the error is ignored.
+        let _ = self.submit(CommitterJob::Stop).await;
     }
-}
 
-fn spawn_named(name: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(work)
+    async fn submit(&self, job: CommitterJob) -> Result<(), Unavailable> {
+        self.jobs.send(job).await.map_err(|_| Unavailable::Now)
+    }
 }
 
 fn memory_bytes(change: &driftless_protocol::Change) -> usize {

@@ -19,7 +19,7 @@ pub use source::{ConfigError, Flags, StoreFlags, read};
 
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
-use crate::merge::Policy;
+use crate::merge::ConflictPolicy;
 use crate::push::{self, PoolPush, WakeSettings};
 use crate::store::RetentionPolicy;
 use crate::sync::Pool;
@@ -117,8 +117,8 @@ impl Default for StoreSection {
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
     region: String,
-    conflicts: Policy,
-    datasets: BTreeMap<DatasetName, Policy>,
+    conflicts: ConflictPolicy,
+    datasets: BTreeMap<DatasetName, ConflictPolicy>,
     limits: Limits,
     keep: KeepSection,
     push: push::PushConfig,
@@ -169,7 +169,7 @@ impl Default for PoolSection {
     fn default() -> Self {
         PoolSection {
             region: "local".to_owned(),
-            conflicts: Policy::default(),
+            conflicts: ConflictPolicy::default(),
             datasets: BTreeMap::new(),
             limits: Limits::default(),
             keep: KeepSection::default(),
@@ -232,7 +232,7 @@ impl Config {
             limits: pool.limits,
             policy: pool.conflicts,
             datasets: pool.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
-            keep: pool.keep.keeping(pool.limits),
+            retention: pool.keep.keeping(pool.limits),
         };
         self.pools.iter().map(one).collect()
     }

@@ -1,160 +1,147 @@
-//! Live sessions of every identity, and the newest changes that they share.
+//! The live sessions of every identity, and the newest changes that they share.
 //!
-//! - Publishing never waits and fills no queue of a session: it puts the change into its dataset's ring, encoded at most once a codec,
-//!   and marks the sessions that have the dataset open. Each takes from the ring after its own cursor when it can write.
-//! - A ring holds what someone may still take, within [`RING_CHANGES`] and [`RING_BYTES`]; who is further behind reads the store.
-//! - One session of a device: a newer one replaces the older.
+//! - Publishing never waits and fills no queue of a session: the hub puts the change into its dataset's ring, encoded at most once per
+//!   codec, and signals the sessions that have the dataset open. Each session takes changes after its own cursor when it can write.
+//! - A ring holds only changes that a session may still take, within [`RING_CHANGES`] and [`RING_BYTES`]; a session that is further behind
+//!   reads the store.
+//! - A device has one session: a newer one replaces the older one.
 //!
-//! A leaf: it knows neither sessions nor the store, only mailboxes. Locks and atomics of its parts come from here, where
-//! `tests/interleavings` puts others, to try the orders in which threads can meet.
+//! The hub knows neither sessions nor the store, only [`SessionSignals`].
 
-mod feed;
-mod mailbox;
+mod primitives;
+mod signals;
+mod topic;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use driftless_protocol::{DatasetName, DeviceId};
 
-pub use feed::{Change, Feed, RING_BYTES, RING_CHANGES, Taken};
-pub use mailbox::{Mailbox, Mark, Marks};
+use primitives::{Mutex, MutexGuard, lock, push_exact};
+pub use signals::{SessionSignals, Signal, SignalSet};
+pub use topic::{NextChange, PublishedChange, RING_BYTES, RING_CHANGES, Topic};
 
-/// Locks over which identities are spread, so that threads seldom meet.
+/// Locks over which identities are spread, so that threads rarely contend.
 const SHARDS: usize = 64;
 
-/// Where sessions and the committer meet; cheap to clone.
+/// Where sessions and the committer meet. Clones share one hub.
 #[derive(Clone)]
 pub struct Hub {
-    shards: Arc<[Shard]>,
+    shards: Arc<[HubShard]>,
     hasher: RandomState,
 }
 
-type Shard = Mutex<HashMap<Arc<str>, Room>>;
+type HubShard = Mutex<HashMap<Arc<str>, IdentitySessions>>;
 
-/// One identity's.
 #[derive(Default)]
-struct Room {
-    sessions: Vec<(DeviceId, Arc<Mailbox>)>,
-    feeds: Vec<Arc<Feed>>,
+struct IdentitySessions {
+    sessions: Vec<(DeviceId, Arc<SessionSignals>)>,
+    topics: Vec<Arc<Topic>>,
+}
+
+impl IdentitySessions {
+    fn topic(&self, dataset: &DatasetName) -> Option<Arc<Topic>> {
+        self.topics.iter().find(|topic| topic.dataset() == dataset).map(Arc::clone)
+    }
 }
 
 impl Default for Hub {
     fn default() -> Hub {
-        Hub { shards: (0..SHARDS).map(|_| Shard::default()).collect(), hasher: RandomState::new() }
+        Hub { shards: (0..SHARDS).map(|_| HubShard::default()).collect(), hasher: RandomState::new() }
     }
 }
 
 impl Hub {
-    /// A session comes in. An older one of the same device is told that it is replaced.
-    pub fn enter(&self, identity: &Arc<str>, device: &DeviceId, mailbox: &Arc<Mailbox>) {
+    /// Adds a session. An older session of the same device is signalled that it is replaced.
+    pub fn add_session(&self, identity: &Arc<str>, device: &DeviceId, signals: &Arc<SessionSignals>) {
         let mut shard = self.shard(identity);
-        let room = shard.entry(Arc::clone(identity)).or_default();
-        match room.sessions.iter_mut().find(|(known, _)| known == device) {
+        let entry = shard.entry(Arc::clone(identity)).or_default();
+        match entry.sessions.iter_mut().find(|(known, _)| known == device) {
             Some((_, older)) => {
-                older.mark(Mark::Replaced);
-                *older = Arc::clone(mailbox);
+                older.raise(Signal::Replaced);
+                *older = Arc::clone(signals);
             }
-            None => push_one(&mut room.sessions, (device.clone(), Arc::clone(mailbox))),
+            None => push_exact(&mut entry.sessions, (device.clone(), Arc::clone(signals))),
         }
     }
 
-    /// A session is gone, and with it its interest in all datasets.
-    pub fn leave(&self, identity: &str, mailbox: &Arc<Mailbox>) {
+    /// Removes a session and all of its subscriptions.
+    pub fn remove_session(&self, identity: &str, signals: &Arc<SessionSignals>) {
         let mut shard = self.shard(identity);
-        let Some(room) = shard.get_mut(identity) else { return };
-        room.sessions.retain(|(_, known)| !Arc::ptr_eq(known, mailbox));
-        room.feeds.retain(|feed| !feed.leave(mailbox));
-        if room.sessions.is_empty() && room.feeds.is_empty() {
+        let Some(entry) = shard.get_mut(identity) else { return };
+        entry.sessions.retain(|(_, known)| !Arc::ptr_eq(known, signals));
+        entry.topics.retain(|topic| !topic.unsubscribe(signals));
+        if entry.sessions.is_empty() && entry.topics.is_empty() {
             shard.remove(identity);
         }
     }
 
-    /// A session wants a dataset's changes from now on.
-    pub fn follow(&self, identity: &Arc<str>, dataset: &DatasetName, mailbox: &Arc<Mailbox>) -> Arc<Feed> {
+    /// Subscribes a session to a dataset's changes from now on.
+    pub fn subscribe(&self, identity: &Arc<str>, dataset: &DatasetName, signals: &Arc<SessionSignals>) -> Arc<Topic> {
         let mut shard = self.shard(identity);
-        let room = shard.entry(Arc::clone(identity)).or_default();
-        let feed = match room.feeds.iter().find(|feed| feed.dataset() == dataset) {
-            Some(feed) => Arc::clone(feed),
-            None => {
-                let feed = Arc::new(Feed::new(dataset.clone()));
-                push_one(&mut room.feeds, Arc::clone(&feed));
-                feed
-            }
-        };
-        feed.join(mailbox);
-        feed
+        let entry = shard.entry(Arc::clone(identity)).or_default();
+        let topic = entry.topic(dataset).unwrap_or_else(|| {
+            let topic = Arc::new(Topic::new(dataset.clone()));
+            push_exact(&mut entry.topics, Arc::clone(&topic));
+            topic
+        });
+        topic.subscribe(signals);
+        topic
     }
 
-    /// A session wants a dataset's changes no more.
-    pub fn unfollow(&self, identity: &str, feed: &Feed, mailbox: &Arc<Mailbox>) {
+    /// Ends a session's subscription to a dataset.
+    pub fn unsubscribe(&self, identity: &str, topic: &Topic, signals: &Arc<SessionSignals>) {
         let mut shard = self.shard(identity);
-        if let Some(room) = shard.get_mut(identity) {
-            room.feeds.retain(|known| known.dataset() != feed.dataset() || !known.leave(mailbox));
+        if let Some(entry) = shard.get_mut(identity) {
+            entry.topics.retain(|known| known.dataset() != topic.dataset() || !known.unsubscribe(signals));
         }
     }
 
-    /// A change is durable: whoever follows its dataset may take it. The writing session is not woken: it gets its reply.
-    pub fn publish(&self, identity: &str, change: Change) {
-        let feed = {
-            let shard = self.shard(identity);
-            let Some(room) = shard.get(identity) else { return };
-            room.feeds.iter().find(|feed| feed.dataset() == change.dataset()).map(Arc::clone)
-        };
-        if let Some(feed) = feed {
-            feed.publish(change);
+    /// Hands a durable change to the subscribers of its dataset. The session that wrote it is not signalled: it gets its reply.
+    pub fn publish(&self, identity: &str, change: PublishedChange) {
+        let topic = self.shard(identity).get(identity).and_then(|entry| entry.topic(change.dataset()));
+        if let Some(topic) = topic {
+            topic.publish(change);
         }
     }
 
-    /// A dataset has a newer version, whose changes are in the store only. Nothing waits here either.
-    pub fn jump(&self, identity: &str, dataset: &DatasetName, version: u64) {
-        let feed =
-            self.shard(identity).get(identity).and_then(|room| room.feeds.iter().find(|feed| feed.dataset() == dataset).map(Arc::clone));
-        if let Some(feed) = feed {
-            feed.jump(version);
+    /// Notes that a dataset has a newer version whose changes are in the store only. Never waits for a session either.
+    pub fn advance(&self, identity: &str, dataset: &DatasetName, version: u64) {
+        let topic = self.shard(identity).get(identity).and_then(|entry| entry.topic(dataset));
+        if let Some(topic) = topic {
+            topic.advance(version);
         }
     }
 
-    /// Marks every session of an identity.
-    pub fn mark(&self, identity: &str, mark: Mark) {
-        if let Some(room) = self.shard(identity).get(identity) {
-            room.sessions.iter().for_each(|(_, mailbox)| mailbox.mark(mark));
+    /// Signals every session of an identity.
+    pub fn signal_identity(&self, identity: &str, signal: Signal) {
+        if let Some(entry) = self.shard(identity).get(identity) {
+            entry.sessions.iter().for_each(|(_, signals)| signals.raise(signal));
         }
     }
 
-    /// Marks the session of one device.
-    pub fn mark_device(&self, identity: &str, device: &DeviceId, mark: Mark) {
-        if let Some(room) = self.shard(identity).get(identity) {
-            room.sessions.iter().filter(|(known, _)| known == device).for_each(|(_, mailbox)| mailbox.mark(mark));
+    /// Signals the session of one device.
+    pub fn signal_device(&self, identity: &str, device: &DeviceId, signal: Signal) {
+        if let Some(entry) = self.shard(identity).get(identity) {
+            entry.sessions.iter().filter(|(known, _)| known == device).for_each(|(_, signals)| signals.raise(signal));
         }
     }
 
-    /// Marks every session there is.
-    pub fn mark_all(&self, mark: Mark) {
+    /// Signals every session of the node.
+    pub fn signal_all(&self, signal: Signal) {
         for shard in self.shards.iter() {
-            for room in lock(shard).values() {
-                for (_, mailbox) in &room.sessions {
-                    mailbox.mark(mark);
+            for entry in lock(shard).values() {
+                for (_, signals) in &entry.sessions {
+                    signals.raise(signal);
                 }
             }
         }
     }
 
-    fn shard(&self, identity: &str) -> MutexGuard<'_, HashMap<Arc<str>, Room>> {
+    fn shard(&self, identity: &str) -> MutexGuard<'_, HashMap<Arc<str>, IdentitySessions>> {
         lock(&self.shards[self.hasher.hash_one(identity) as usize % SHARDS])
     }
-}
-
-/// Most lists here have one or two entries, and there are very many of them: they hold no room for more.
-fn push_one<T>(list: &mut Vec<T>, one: T) {
-    list.reserve_exact(1);
-    list.push(one);
-}
-
-/// Nothing that runs under these locks can leave half a change behind, so a panic elsewhere does not spoil them.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,21 +1,27 @@
-//! Driftless keeps each person's data the same on all their devices.
+//! Driftless keeps each person's data the same on all of their devices.
 //!
-//! The path of one write: [`http`] upgrades a socket, [`session`] makes it a principal's and reads the patch, [`sync`] says what a principal
-//! may ask, the [`committer`] decides it in a group ([`store`], with the pure rules of [`merge`]), makes the group durable once,
-//! publishes to the [`hub`] and replies; the identity's other sessions take the change from there.
+//! The path of one write:
+//! 1. `http` upgrades the connection to a WebSocket.
+//! 2. [`session`] authenticates the device, which makes it a principal, and reads the patch.
+//! 3. [`sync`] offers what a principal may ask, and submits the patch.
+//! 4. The [`committer`] decides the patch in a group, with the rows of the [`store`] and the pure rules of [`merge`], makes the group durable
+//!    with one flush, publishes the change to the [`hub`] and replies.
+//! 5. The identity's other sessions take the change from the hub, or from the store if they lag.
 //!
-//! What a version is owed to devices that do not acknowledge it is noted with it; the courier in [`push`] wakes them.
+//! The same transaction records the debt to every device that has not acknowledged the version; the courier in [`push`] wakes these devices.
 //!
-//! What an operator asks comes in through [`http`] too, and is done in [`admin`]; the commands that ask it are in [`operator`].
+//! Requests of operators also arrive through `http` and are handled by [`admin`]; the commands that send them are in [`operator`]. The
+//! commands for a user's own data are in [`client`].
 //!
-//! Arrows point down this list only, and the last five import nothing of ours but the protocol; a test holds them to it.
+//! Imports point down this list only, and the last five modules import nothing of this crate; a test checks both. A module is public only if
+//! the binary, a test, a benchmark or the load test uses it: the library's interface is not stable.
 
 pub mod app;
 pub mod config;
 pub mod dev;
 pub mod operator;
 
-pub mod http;
+pub(crate) mod http;
 pub mod session;
 
 pub mod admin;
@@ -24,7 +30,7 @@ pub mod sync;
 
 pub mod identity;
 pub mod push;
-pub mod reaper;
+pub(crate) mod reaper;
 
 pub mod committer;
 

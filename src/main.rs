@@ -189,7 +189,7 @@ fn serve(
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
-        let post = app.post().clone();
+        let post = app.push().clone();
         let shutdown = async {
             loop {
                 tokio::select! {
@@ -208,7 +208,7 @@ fn serve(
 fn reload(post: &PushService, again: &impl Fn() -> Result<Config, ConfigError>) {
     match again().and_then(|config| config.desks()) {
         Ok(desks) => {
-            post.exchange(desks);
+            post.replace(desks);
             tracing::info!("the credentials for pushes were read again, and how pools wake; other settings need a restart");
         }
         Err(error) => tracing::error!(%error, "the configuration was not read again; everything goes on as before"),

@@ -1,5 +1,7 @@
-//! Counters and times for operators, named `driftless_<part>_<what>_total|_seconds`. Counted at the edges, from values that
-//! decisions returned.
+//! Counters, gauges and times for operators, named `driftless_<part>_<what>_total|_seconds`.
+//!
+//! They are counted at the edges, from values that decisions returned; no logic depends on them. A label never holds anything that a
+//! device, a user or a token's issuer chose.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,98 +14,99 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-/// A counter's one label: what happened.
+/// The one label of most counters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Outcome {
+struct OutcomeLabel {
     outcome: &'static str,
 }
 
-/// What became of a wake: who carried it, what happened, and why.
+/// The labels of a wake.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct Carried {
+struct WakeLabels {
     provider: &'static str,
     outcome: &'static str,
     reason: &'static str,
 }
 
-/// Everything that is counted; cheap to clone.
+/// Everything that is counted. Clones share the counters.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
-    inner: Arc<Inner>,
+    registered: Arc<RegisteredMetrics>,
 }
 
 #[derive(Debug)]
-struct Inner {
+struct RegisteredMetrics {
     registry: Registry,
-    sessions: Gauge,
-    handshakes: Family<Outcome, Counter>,
-    closes: Family<Outcome, Counter>,
-    writes: Family<Outcome, Counter>,
-    requests: Family<Outcome, Counter>,
-    pages: Family<Outcome, Counter>,
+    open_sessions: Gauge,
+    handshakes: Family<OutcomeLabel, Counter>,
+    closes: Family<OutcomeLabel, Counter>,
+    writes: Family<OutcomeLabel, Counter>,
+    refusals: Family<OutcomeLabel, Counter>,
+    pages: Family<OutcomeLabel, Counter>,
     groups: Counter,
     commit_time: Histogram,
     group_writes: Histogram,
     disk_bytes: Gauge<u64, AtomicU64>,
-    reaped: Family<Outcome, Counter>,
+    reaped: Family<OutcomeLabel, Counter>,
     reaper_steps: Counter,
-    reaper_late: Gauge,
-    store_failures: Family<Outcome, Counter>,
-    pushes: Family<Carried, Counter>,
-    push_time: Histogram,
-    push_late: Gauge,
-    push_stopped: Gauge,
+    reaper_lag: Gauge,
+    store_failures: Family<OutcomeLabel, Counter>,
+    wakes: Family<WakeLabels, Counter>,
+    wake_time: Histogram,
+    push_lag: Gauge,
+    stopped_apps: Gauge,
     tasks: Gauge,
 }
 
-impl Default for Inner {
-    fn default() -> Inner {
+impl Default for RegisteredMetrics {
+    fn default() -> RegisteredMetrics {
         let mut registry = Registry::with_prefix("driftless");
-        let sessions = Gauge::default();
-        registry.register("session_open", "sessions that are open", sessions.clone());
+        let open_sessions = Gauge::default();
+        registry.register("session_open", "open sessions", open_sessions.clone());
         let family = |registry: &mut Registry, name: &str, help: &str| {
-            let family = Family::<Outcome, Counter>::default();
+            let family = Family::<OutcomeLabel, Counter>::default();
             registry.register(name, help, family.clone());
             family
         };
-        let handshakes = family(&mut registry, "session_handshakes", "hellos, by how they ended");
-        let closes = family(&mut registry, "session_closes", "sessions that ended, by reason");
-        let writes = family(&mut registry, "sync_writes", "patches, by what became of them");
-        let requests = family(&mut registry, "session_refusals", "requests refused on sockets, by code");
-        let pages = family(&mut registry, "session_pages", "pages of changes sent, by where they came from");
+        let handshakes = family(&mut registry, "session_handshakes", "finished handshakes, by outcome");
+        let closes = family(&mut registry, "session_closes", "closed sessions, by reason");
+        let writes = family(&mut registry, "sync_writes", "decided patches, by decision");
+        let refusals = family(&mut registry, "session_refusals", "refused requests on sockets, by code");
+        let pages = family(&mut registry, "session_pages", "pages of changes sent, by source: the ring in memory or the store");
         let groups = Counter::default();
-        registry.register("committer_groups", "groups of writes made durable", groups.clone());
+        registry.register("committer_groups", "committed groups of writes", groups.clone());
         let commit_time = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
-        registry.register_with_unit("committer_commit", "time to decide and make durable a group", Unit::Seconds, commit_time.clone());
+        registry.register_with_unit("committer_commit", "time to decide and commit a group", Unit::Seconds, commit_time.clone());
         let group_writes = Histogram::new(exponential_buckets(1.0, 2.0, 11));
-        registry.register("committer_group_writes", "writes in a group", group_writes.clone());
+        registry.register("committer_group_writes", "writes per committed group", group_writes.clone());
         let disk_bytes = Gauge::default();
-        registry.register_with_unit("store_disk", "bytes that the store takes on disk", Unit::Bytes, disk_bytes.clone());
-        let reaped =
-            family(&mut registry, "reaper_reaped", "what went because nobody needs it: tombstones, versions of history, horizons moved");
+        registry.register_with_unit("store_disk", "size of the store on disk", Unit::Bytes, disk_bytes.clone());
+        let help = "deleted tombstones, deleted versions of history, and moved tombstone horizons";
+        let reaped = family(&mut registry, "reaper_reaped", help);
         let reaper_steps = Counter::default();
         registry.register("reaper_steps", "steps of the reaper", reaper_steps.clone());
-        let reaper_late = Gauge::default();
-        registry.register_with_unit("reaper_late", "how long the dataset that waits longest is due", Unit::Seconds, reaper_late.clone());
-        let store_failures = family(&mut registry, "store_failures", "groups that could not be made durable, by reason");
-        let pushes = Family::<Carried, Counter>::default();
-        registry.register("push_wakes", "wakes, and looks at a device that sent none, by provider, outcome and reason", pushes.clone());
-        let push_time = Histogram::new(exponential_buckets(0.01, 2.0, 20));
-        let help = "time from the oldest write that a device is owed to the gateway's acceptance of its wake";
-        registry.register_with_unit("push_write_to_acceptance", help, Unit::Seconds, push_time.clone());
-        let push_late = Gauge::default();
-        registry.register_with_unit("push_late", "how long the identity that waits longest is due", Unit::Seconds, push_late.clone());
-        let push_stopped = Gauge::default();
-        registry.register("push_stopped_apps", "apps whose wakes are stopped because their gateway refuses them", push_stopped.clone());
+        let reaper_lag = Gauge::default();
+        registry.register_with_unit("reaper_lag", "time since the oldest due dataset became due", Unit::Seconds, reaper_lag.clone());
+        let store_failures = family(&mut registry, "store_failures", "groups whose commit failed, by reason");
+        let wakes = Family::<WakeLabels, Counter>::default();
+        let help = "wakes, and devices that were due but not woken, by provider, outcome and reason";
+        registry.register("push_wakes", help, wakes.clone());
+        let wake_time = Histogram::new(exponential_buckets(0.01, 2.0, 20));
+        let help = "time from the oldest write that is owed to a device until the gateway accepted its wake";
+        registry.register_with_unit("push_write_to_acceptance", help, Unit::Seconds, wake_time.clone());
+        let push_lag = Gauge::default();
+        registry.register_with_unit("push_lag", "time since the oldest due identity became due", Unit::Seconds, push_lag.clone());
+        let stopped_apps = Gauge::default();
+        registry.register("push_stopped_apps", "apps without wakes because their gateway rejects them", stopped_apps.clone());
         let tasks = Gauge::default();
-        registry.register("server_tasks", "tasks that are alive: one for each connection, and those of the server's own", tasks.clone());
-        Inner {
+        registry.register("server_tasks", "live tasks: one per connection, and the server's own", tasks.clone());
+        RegisteredMetrics {
             registry,
-            sessions,
+            open_sessions,
             handshakes,
             closes,
             writes,
-            requests,
+            refusals,
             pages,
             groups,
             commit_time,
@@ -111,117 +114,111 @@ impl Default for Inner {
             disk_bytes,
             reaped,
             reaper_steps,
-            reaper_late,
+            reaper_lag,
             store_failures,
-            pushes,
-            push_time,
-            push_late,
-            push_stopped,
+            wakes,
+            wake_time,
+            push_lag,
+            stopped_apps,
             tasks,
         }
     }
 }
 
-fn count(family: &Family<Outcome, Counter>, outcome: &'static str) {
-    family.get_or_create(&Outcome { outcome }).inc();
+fn count(family: &Family<OutcomeLabel, Counter>, outcome: &'static str) {
+    family.get_or_create(&OutcomeLabel { outcome }).inc();
 }
 
 impl Metrics {
-    /// A session opened.
     pub fn session_opened(&self) {
-        self.inner.sessions.inc();
+        self.registered.open_sessions.inc();
     }
 
-    /// A session ended, and why.
     pub fn session_closed(&self, reason: &'static str) {
-        self.inner.sessions.dec();
-        count(&self.inner.closes, reason);
+        self.registered.open_sessions.dec();
+        count(&self.registered.closes, reason);
     }
 
-    /// How many sessions are open.
-    pub fn sessions(&self) -> i64 {
-        self.inner.sessions.get()
+    /// The number of open sessions.
+    pub fn open_sessions(&self) -> i64 {
+        self.registered.open_sessions.get()
     }
 
-    /// A hello was answered.
-    pub fn handshake(&self, outcome: &'static str) {
-        count(&self.inner.handshakes, outcome);
+    pub fn handshake_finished(&self, outcome: &'static str) {
+        count(&self.registered.handshakes, outcome);
     }
 
-    /// A patch was decided.
-    pub fn write(&self, outcome: &'static str) {
-        count(&self.inner.writes, outcome);
+    pub fn patch_decided(&self, decision: &'static str) {
+        count(&self.registered.writes, decision);
     }
 
-    /// A request on a socket was refused.
-    pub fn refused(&self, code: &'static str) {
-        count(&self.inner.requests, code);
+    pub fn request_refused(&self, code: &'static str) {
+        count(&self.registered.refusals, code);
     }
 
-    /// A page of changes went out, from the ring or from the store.
-    pub fn page(&self, from: &'static str) {
-        count(&self.inner.pages, from);
+    /// Counts a page of changes that was sent; `source` is `ring` or `store`.
+    pub fn page_sent(&self, source: &'static str) {
+        count(&self.registered.pages, source);
     }
 
-    /// A group of writes was made durable.
-    pub fn committed(&self, writes: usize, seconds: f64) {
-        self.inner.groups.inc();
-        self.inner.group_writes.observe(writes as f64);
-        self.inner.commit_time.observe(seconds);
+    /// Counts a committed group of writes; `seconds` is the time from its first decision until it was durable.
+    pub fn group_committed(&self, writes: usize, seconds: f64) {
+        self.registered.groups.inc();
+        self.registered.group_writes.observe(writes as f64);
+        self.registered.commit_time.observe(seconds);
     }
 
-    /// What the store takes on disk now.
+    /// Sets the size of the store on disk.
     pub fn disk(&self, bytes: u64) {
-        self.inner.disk_bytes.set(bytes);
+        self.registered.disk_bytes.set(bytes);
     }
 
-    /// The reaper took a step: so many tombstones and versions went.
-    pub fn reaped(&self, tombstones: u64, versions: u64, horizon: bool) {
-        self.inner.reaper_steps.inc();
-        let of = |outcome, count| self.inner.reaped.get_or_create(&Outcome { outcome }).inc_by(count);
-        of("tombstones", tombstones);
-        of("versions", versions);
-        of("horizons", u64::from(horizon));
+    /// Counts a step of the reaper, and what it deleted.
+    pub fn reaped(&self, tombstones: u64, versions: u64, horizon_moved: bool) {
+        self.registered.reaper_steps.inc();
+        let add = |outcome, count| self.registered.reaped.get_or_create(&OutcomeLabel { outcome }).inc_by(count);
+        add("tombstones", tombstones);
+        add("versions", versions);
+        add("horizons", u64::from(horizon_moved));
     }
 
-    /// How far behind the reaper is, in seconds.
-    pub fn reaper_late(&self, seconds: u64) {
-        self.inner.reaper_late.set(seconds as i64);
+    /// Sets how far the reaper is behind.
+    pub fn reaper_lag(&self, seconds: u64) {
+        self.registered.reaper_lag.set(seconds as i64);
     }
 
-    /// A group could not be made durable.
-    pub fn store_failed(&self, reason: &'static str) {
-        count(&self.inner.store_failures, reason);
+    pub fn commit_failed(&self, reason: &'static str) {
+        count(&self.registered.store_failures, reason);
     }
 
-    /// A device was woken, or looked at and not.
-    pub fn push(&self, provider: &'static str, outcome: &'static str, reason: &'static str) {
-        self.inner.pushes.get_or_create(&Carried { provider, outcome, reason }).inc();
+    /// Counts a wake, or a due device that was not woken.
+    pub fn wake(&self, provider: &'static str, outcome: &'static str, reason: &'static str) {
+        self.registered.wakes.get_or_create(&WakeLabels { provider, outcome, reason }).inc();
     }
 
-    /// A gateway took a wake, so long after the write.
-    pub fn push_accepted(&self, seconds: f64) {
-        self.inner.push_time.observe(seconds);
+    /// Records how long after the oldest owed write a gateway accepted a wake.
+    pub fn wake_accepted(&self, seconds: f64) {
+        self.registered.wake_time.observe(seconds);
     }
 
-    /// How far behind the courier is, in seconds.
-    pub fn push_late(&self, seconds: u64) {
-        self.inner.push_late.set(seconds as i64);
+    /// Sets how far the courier is behind.
+    pub fn push_lag(&self, seconds: u64) {
+        self.registered.push_lag.set(seconds as i64);
     }
 
-    /// How many apps are stopped.
-    pub fn push_stopped(&self, apps: usize) {
-        self.inner.push_stopped.set(apps as i64);
+    /// Sets the number of apps without wakes.
+    pub fn stopped_apps(&self, apps: usize) {
+        self.registered.stopped_apps.set(apps as i64);
     }
 
-    /// All of it in OpenMetrics text.
+    /// All metrics in the OpenMetrics text format.
     pub fn text(&self) -> String {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.inner.tasks.set(runtime.metrics().num_alive_tasks() as i64);
+            self.registered.tasks.set(runtime.metrics().num_alive_tasks() as i64);
         }
         let mut text = String::new();
         // Writing to a string does not fail.
-        let _ = encode(&mut text, &self.inner.registry);
+        let _ = encode(&mut text, &self.registered.registry);
         text
     }
 }

@@ -1,7 +1,7 @@
-//! Works through what is due, in the background: tombstones and history that go, identities that are being erased or merged.
+//! Does the store's background work when it is due: deletes expired tombstones and history, and advances erasures and merges of identities.
 //!
-//! Each step is an act of the committer's, bounded, decided in a group like a write and never inside one. The dates stand in the store, so a restart
-//! forgets nothing, and datasets with nothing to reap cost nothing. What an operator began and did not see to its end is finished here.
+//! Each step is a bounded transaction of the committer, decided in a group like a write but never inside one. Due dates are stored, so a
+//! restart forgets nothing, and a dataset with nothing to delete costs nothing. An erasure or merge whose operator went away is finished here.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,92 +15,104 @@ use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy};
 
-/// Datasets that are due and looked at together: their steps share a group, and hold it up for as long as a few large patches.
-const TOGETHER: usize = 8;
+/// Due datasets that are reaped concurrently: their steps share a group, and hold it up for as long as a few large patches do.
+const CONCURRENT_DATASETS: usize = 8;
 
-/// Identities with work under way that are looked at together.
-const WORKS: usize = 16;
+/// Identities with an erasure or merge under way that are advanced in one round.
+const CONCURRENT_JOBS: usize = 16;
 
-/// How long it rests when nothing is due.
-const REST: Duration = Duration::from_secs(1);
+/// The pause after a round that found nothing to do.
+const IDLE_PAUSE: Duration = Duration::from_secs(1);
 
-/// What the reaper needs.
 pub struct Reaper {
     reader: Reader,
     committer: Committer,
-    pools: HashMap<Arc<str>, RetentionPolicy>,
+    /// Retention policies by pool name.
+    retention: HashMap<Arc<str>, RetentionPolicy>,
     clock: Clock,
     metrics: Metrics,
 }
 
-/// Whether there may be more to do at once.
+/// Whether the next round follows at once.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    Again,
-    Rest,
+enum ReaperRound {
+    /// There was work, and all of it succeeded: there may be more.
+    Worked,
+    /// Nothing was due, or a step failed and is retried after the pause.
+    Idle,
 }
 
 impl Reaper {
-    /// For pools with these settings.
-    pub fn new(reader: Reader, committer: Committer, pools: HashMap<Arc<str>, RetentionPolicy>, clock: Clock, metrics: Metrics) -> Reaper {
-        Reaper { reader, committer, pools, clock, metrics }
+    /// `retention` has the policy of each pool by the pool's name.
+    pub fn new(
+        reader: Reader,
+        committer: Committer,
+        retention: HashMap<Arc<str>, RetentionPolicy>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Reaper {
+        Reaper { reader, committer, retention, clock, metrics }
     }
 
-    /// Runs until it is dropped.
+    /// Runs until the future is dropped.
     pub async fn run(self) {
         loop {
-            // A store that cannot do it now is asked again.
-            if self.turn().await.unwrap_or(Turn::Rest) == Turn::Rest {
-                tokio::time::sleep(REST).await;
+            if self.run_round().await.unwrap_or(ReaperRound::Idle) == ReaperRound::Idle {
+                tokio::time::sleep(IDLE_PAUSE).await;
             }
         }
     }
 
-    async fn turn(&self) -> Result<Turn, Unavailable> {
-        let works = self.reader.read(|store| store.works(WORKS)).await?;
-        let mut done = true;
-        for identity in &works {
-            // One that cannot be worked on holds up nobody else.
-            done &= self.work(identity.clone()).await.is_ok();
+    async fn run_round(&self) -> Result<ReaperRound, Unavailable> {
+        let jobs = self.reader.read(|store| store.background_jobs(CONCURRENT_JOBS)).await?;
+        let mut succeeded = true;
+        for identity in &jobs {
+            // A job that fails must not hold up the others.
+            succeeded &= self.advance_job(identity.clone()).await.is_ok();
         }
         let now_ms = self.clock.unix_ms();
-        let due = self.reader.read(move |store| store.due(now_ms, TOGETHER)).await?;
-        self.metrics.reaper_late(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
-        let idle = works.is_empty() && due.is_empty();
+        let due = self.reader.read(move |store| store.due_datasets(now_ms, CONCURRENT_DATASETS)).await?;
+        self.metrics.reaper_lag(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
+        let is_idle = jobs.is_empty() && due.is_empty();
         for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
             match reaped {
-                Ok(ReapResult { tombstones, versions, horizon, more: _ }) => self.metrics.reaped(tombstones, versions, horizon),
-                // Others wait behind it.
-                Err(_) => done &= self.committer.act(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await.is_ok(),
+                Ok(ReapResult { tombstones, versions, has_moved_horizon: horizon, has_more: _ }) => {
+                    self.metrics.reaped(tombstones, versions, horizon)
+                }
+                // Postponed, because a dataset that always fails would keep its place at the front of the queue.
+                Err(_) => {
+                    let postponed = self.committer.transact(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await;
+                    succeeded &= postponed.is_ok();
+                }
             }
         }
-        Ok(if idle || !done { Turn::Rest } else { Turn::Again })
+        Ok(if is_idle || !succeeded { ReaperRound::Idle } else { ReaperRound::Worked })
     }
 
     async fn reap(&self, due: DueDataset) -> (DueDataset, Result<ReapResult, Unavailable>) {
-        let reaped = match self.keeping(&due.identity).await {
-            Ok(keep) => {
+        let reaped = match self.retention_of(&due.identity).await {
+            Ok(retention) => {
                 let due = due.clone();
-                self.committer.act(move |group, now_ms| Ok((group.reap(&due, &keep, now_ms)?, Vec::new()))).await
+                self.committer.transact(move |group, now_ms| Ok((group.reap(&due, &retention, now_ms)?, Vec::new()))).await
             }
             Err(why) => Err(why),
         };
-        debug!(?reaped, "reaped");
+        debug!(?reaped, "dataset reaped");
         (due, reaped)
     }
 
-    async fn work(&self, identity: Identity) -> Result<(), Unavailable> {
-        let keep = self.keeping(&identity).await?;
-        if self.committer.work(identity.clone(), keep).await? == JobProgress::Done {
-            info!(%identity, "an erasure or a merge is finished");
+    async fn advance_job(&self, identity: Identity) -> Result<(), Unavailable> {
+        let retention = self.retention_of(&identity).await?;
+        if self.committer.advance_job(identity.clone(), retention).await? == JobProgress::Done {
+            info!(%identity, "erasure or merge finished");
         }
         Ok(())
     }
 
-    /// What an identity's pool says; the defaults if the pool is no longer configured.
-    async fn keeping(&self, identity: &Identity) -> Result<RetentionPolicy, Unavailable> {
+    /// The policy of an identity's pool; the default policy if the pool is no longer configured.
+    async fn retention_of(&self, identity: &Identity) -> Result<RetentionPolicy, Unavailable> {
         let identity = identity.clone();
         let pool = self.reader.read(move |store| store.pool(&identity)).await?;
-        Ok(pool.and_then(|pool| self.pools.get(pool.as_str())).copied().unwrap_or_default())
+        Ok(pool.and_then(|pool| self.retention.get(pool.as_str())).copied().unwrap_or_default())
     }
 }

@@ -1,109 +1,100 @@
-//! What a [`Principal`] may ask: write, acknowledge, changes since, list. Sockets and HTTP both come through here, and only here.
+//! The requests that a [`Principal`] may make on its datasets: write, acknowledge, read changes, list. Sockets and HTTP both go through here, and only here.
 //!
-//! A principal can name no identity but its own: there is no argument for another one.
+//! Invariant: a principal can reach no identity but its own, because no method takes another one as an argument.
 
 use std::sync::Arc;
 
 use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, Registration};
 
 use crate::clock::Clock;
-use crate::committer::{AckKey, Answer, Committer, Reader, Unavailable};
-use crate::merge::Policy;
+use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
+use crate::merge::ConflictPolicy;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
-    Admission, Cursor, DatasetRules, Decision, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome, RetentionPolicy,
-    Store,
+    Admission, Cursor, DatasetRules, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
+    RetentionPolicy, Store,
 };
 
-/// A pool as far as its data is concerned.
+/// The settings of a pool that concern its data.
 #[derive(Clone, Debug)]
 pub struct Pool {
-    /// Its name.
     pub name: Arc<str>,
-    /// The first part of its identities.
+    /// The first part of the pool's identities.
     pub region: Arc<str>,
-    /// Its bounds.
     pub limits: Limits,
-    /// What happens on a conflict, where the dataset does not say.
-    pub policy: Policy,
-    /// What happens on a conflict, by dataset.
-    pub datasets: Vec<(DatasetName, Policy)>,
-    /// How long what is of the past is kept.
-    pub keep: RetentionPolicy,
+    /// The conflict policy of datasets that have none of their own.
+    pub policy: ConflictPolicy,
+    /// Conflict policies by dataset.
+    pub datasets: Vec<(DatasetName, ConflictPolicy)>,
+    /// How long tombstones and history are kept.
+    pub retention: RetentionPolicy,
 }
 
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, keep: self.keep }
+        DatasetRules { limits: self.limits, policy, retention: self.retention }
     }
 }
 
-/// Somebody whose token was checked: an identity of a pool, on a device.
+/// An authenticated device: an identity of a pool, on a device.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The pool.
     pub pool: Arc<Pool>,
-    /// The identity.
     pub identity: Identity,
-    /// The device.
     pub device: DeviceId,
 }
 
 /// A patch as a device sends it.
 #[derive(Clone, Debug)]
 pub struct WriteRequest {
-    /// The device's number for it.
+    /// The device's own number for the patch.
     pub id: u64,
-    /// What.
     pub changes: Vec<Change>,
-    /// It was written before, and lost by a restored backup or left out by a merge.
+    /// The device offers a write again that a restored backup lost or a merge left out.
     pub offer: bool,
 }
 
-/// What a device is told when it comes in.
+/// The facts that a device needs when its session starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionStart {
-    /// Its highest patch number.
-    pub patch: u64,
-    /// Identities that were merged into its own.
+    /// The device's highest decided patch number.
+    pub newest_patch: u64,
+    /// Identities that were merged into the device's own.
     pub merged: Vec<String>,
 }
 
-/// An acknowledgement that cannot be.
+/// Why an acknowledgement failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AckError {
-    /// There is no such version yet; this is the newest.
+    /// The dataset has no such version yet; this is its newest one.
     Ahead(u64),
-    /// The store cannot.
     Unavailable(Unavailable),
 }
 
-/// A registration that cannot be.
+/// Why a registration for pushes failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RegisterError {
-    /// It is not taken.
-    RegistrationRejected(RegistrationRejected),
-    /// The store cannot.
+    Rejected(RegistrationRejected),
     Unavailable(Unavailable),
 }
 
-/// How long after a device was seen it is noted again, in milliseconds: a day is fine for what counts in weeks.
-const SEEN_AGAIN_MS: u64 = 24 * 3600 * 1000;
+/// How long "last seen" of a device may be out of date, in milliseconds. It is used to find devices that were away for weeks, so a day is
+/// precise enough, and a device that reconnects often causes few writes.
+const LAST_SEEN_PRECISION_MS: u64 = 24 * 3600 * 1000;
 
-/// Access to the data; cheap to clone.
+/// Access to the datasets. Clones share it.
 #[derive(Clone)]
-pub struct Sync {
+pub struct SyncService {
     reader: Reader,
     committer: Committer,
-    post: PushService,
+    push: PushService,
     clock: Clock,
 }
 
-impl Sync {
-    /// Over a reader, its committer, and where devices are woken.
-    pub fn new(reader: Reader, committer: Committer, post: PushService, clock: Clock) -> Sync {
-        Sync { reader, committer, post, clock }
+impl SyncService {
+    pub fn new(reader: Reader, committer: Committer, push: PushService, clock: Clock) -> SyncService {
+        SyncService { reader, committer, push, clock }
     }
 
     /// The id of the store's history.
@@ -111,90 +102,89 @@ impl Sync {
         self.reader.store().epoch()
     }
 
-    /// The clocks that everything here goes by.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Hands in a patch, for the session with this number (0: none). Waits while the committer's queue is full.
+    /// Submits a patch, for the session with this number (0 for a write without a session). Waits while the committer's queue is full.
     pub async fn write(
         &self,
         who: &Principal,
         dataset: DatasetName,
-        writing: WriteRequest,
+        request: WriteRequest,
         session: u64,
-    ) -> Result<Answer<Decision>, Unavailable> {
-        let WriteRequest { id, changes, offer } = writing;
+    ) -> Result<PendingReply<Decision>, Unavailable> {
+        let WriteRequest { id, changes, offer } = request;
         let mut rules = who.pool.rules(&dataset);
         if offer {
-            // What a device had before a restore or a merge is not the last word.
-            rules.policy = Policy::Reject;
+            // A write from before a restore or a merge must not overwrite newer values.
+            rules.policy = ConflictPolicy::Reject;
         }
         let patch = Patch { identity: who.identity.clone(), device: who.device.clone(), dataset, id, changes };
         self.committer.write(patch, rules, session).await
     }
 
-    /// What a device is told when it comes in, which is noted if anything depends on it; `None` if its identity is not there any more, or the
-    /// device was revoked.
-    pub async fn arrive(&self, who: &Principal) -> Result<Option<SessionStart>, Unavailable> {
+    /// The facts that a device needs when its session starts. `None` if its identity no longer exists, or the device was revoked. Marks the device as
+    /// seen.
+    pub async fn start_session(&self, who: &Principal) -> Result<Option<SessionStart>, Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
-            // It may have been revoked after it was let in.
-            if store.knows(&identity, &device)? == Some(Admission::Revoked) {
+            // The device may have been revoked since it was authenticated.
+            if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let arrival = SessionStart { patch: store.newest_patch(&identity, &device)?, merged };
-            Ok(Some((arrival, store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)?)))
+            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged };
+            Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
-        let Some((arrival, is_to_be_seen)) = self.reader.read(read).await? else { return Ok(None) };
-        if is_to_be_seen {
-            // A wake that is not put off is one too many, no loss.
-            let _ = self.note_seen(who).await;
+        let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };
+        if must_be_marked {
+            // If this fails, a wake is not postponed: the device gets one push too many and loses nothing.
+            let _ = self.write_last_seen(who).await;
         }
-        Ok(Some(arrival))
+        Ok(Some(start))
     }
 
-    /// Notes that a device is there, if anything depends on it: a wake that waits for it is put off.
-    pub async fn greet(&self, who: &Principal) -> Result<(), Unavailable> {
+    /// Records that a device is connected, if anything depends on it: a wake that is due for the device is postponed.
+    pub async fn mark_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
-        match self.reader.read(move |store| store.is_to_be_seen(&identity, &device, SEEN_AGAIN_MS, now_ms)).await? {
-            true => self.note_seen(who).await,
+        match self.reader.read(move |store| store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)).await? {
+            true => self.write_last_seen(who).await,
             false => Ok(()),
         }
     }
 
-    async fn note_seen(&self, who: &Principal) -> Result<(), Unavailable> {
+    async fn write_last_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.act(move |group, now_ms| Ok((group.seen(&identity, &device, now_ms)?, Vec::new()))).await
+        self.committer.transact(move |group, now_ms| Ok((group.mark_seen(&identity, &device, now_ms)?, Vec::new()))).await
     }
 
-    /// Has a device woken by pushes from now on; returns when that is durable.
+    /// Registers a device for pushes; returns when the registration is durable.
     pub async fn register(&self, who: &Principal, registration: Registration) -> Result<(), RegisterError> {
-        self.post.check(&who.pool.name, &registration).map_err(RegisterError::RegistrationRejected)?;
+        self.push.check_registration(&who.pool.name, &registration).map_err(RegisterError::Rejected)?;
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        let act = self.committer.act(move |group, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new())));
-        match act.await {
+        let transaction = move |group: &mut Group<'_>, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new()));
+        match self.committer.transact(transaction).await {
             Ok(RegisterOutcome::Done) => Ok(()),
-            // Its session is about to be told why.
+            // The identity was erased or merged; the session is about to be closed for that reason.
             Ok(RegisterOutcome::NoIdentity) => Err(RegisterError::Unavailable(Unavailable::Now)),
             Err(why) => Err(RegisterError::Unavailable(why)),
         }
     }
 
-    /// Has a device woken no more; returns when that is durable.
+    /// Removes a device's registration for pushes; returns when that is durable.
     pub async fn unregister(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.act(move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new()))).await
+        self.committer.transact(move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new()))).await
     }
 
-    /// Who wakes a device, and for which app.
+    /// The push provider and the app of a device's registration.
     pub async fn registered(&self, who: &Principal) -> Result<Option<(Provider, String)>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.reader.read(move |store| store.registered(&identity, &device)).await
+        self.reader.read(move |store| store.live_registration(&identity, &device)).await
     }
 
-    /// Where a reader that has seen this begins, and the first page from there.
+    /// Where a read begins for a device that has seen `seen`, and the first page from there.
     pub async fn open(
         &self,
         who: &Principal,
@@ -204,8 +194,8 @@ impl Sync {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
         let read = move |store: &Store| {
             let start = store.start(&identity, &dataset, seen.as_ref())?;
-            let reading = store.changes(&identity, &dataset, start.cursor())?;
-            Ok((start, reading))
+            let first = store.changes(&identity, &dataset, start.cursor())?;
+            Ok((start, first))
         };
         self.reader.read(read).await
     }
@@ -222,22 +212,22 @@ impl Sync {
         self.reader.read(move |store| store.datasets(&identity)).await
     }
 
-    /// Notes that a device has everything up to a version that it was sent.
-    pub async fn note_ack(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), Unavailable> {
-        self.committer.note(ack_of(who, dataset), version).await
+    /// Submits an acknowledgement of a version that the device was sent, without waiting until it is durable.
+    pub async fn submit_ack(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), Unavailable> {
+        self.committer.submit_ack(ack_key(who, dataset), version).await
     }
 
-    /// Records an acknowledgement durably, if there is such a version.
+    /// Records an acknowledgement durably, if the dataset has such a version.
     pub async fn acknowledge(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), AckError> {
         let (identity, name) = (who.identity.clone(), dataset.clone());
-        let head = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(AckError::Unavailable)?;
-        if version > head {
-            return Err(AckError::Ahead(head));
+        let newest = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(AckError::Unavailable)?;
+        if version > newest {
+            return Err(AckError::Ahead(newest));
         }
-        self.committer.acknowledge(ack_of(who, dataset), version).await.map_err(AckError::Unavailable)
+        self.committer.acknowledge(ack_key(who, dataset), version).await.map_err(AckError::Unavailable)
     }
 }
 
-fn ack_of(who: &Principal, dataset: DatasetName) -> AckKey {
+fn ack_key(who: &Principal, dataset: DatasetName) -> AckKey {
     AckKey { identity: who.identity.clone(), device: who.device.clone(), dataset }
 }

@@ -1,4 +1,4 @@
-//! Durable writes through the committer: writers that have one write on its way each, every one of another person.
+//! Durable writes through the committer: each writer has one write under way at a time, and its own person.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,26 +14,26 @@ use driftless::store::{DatasetRules, Decision, EngineConfig, EngineKind, Group, 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use tokio::runtime::Runtime;
 
-use crate::raw::Raw;
-use crate::report::{Measured, counter, line, resident_mib, table};
-use crate::{SIZES, in_turns};
+use crate::disk::DiskBaseline;
+use crate::report::{Measurement, counter, line, resident_mib, table};
+use crate::settings::{self, SIZES};
 
 pub const VALUE_BYTES: usize = 200;
 
 /// Records of each writer.
 const RECORDS: u64 = 100;
 
-/// Opens or makes a store as a server with all defaults has it, but for the engine.
+/// Opens or creates a store with the defaults of a server, except for the engine.
 pub fn open(folder: &Path) -> Store {
-    let engine = match crate::engine().as_deref() {
+    let engine = match settings::engine().as_deref() {
         None | Some("sled") => EngineKind::Sled,
         Some("redb") => EngineKind::Redb,
-        Some(other) => panic!("no engine is called {other}"),
+        Some(other) => panic!("unknown engine {other}"),
     };
     Store::open(folder, &EngineConfig { engine, ..EngineConfig::default() }, &Epoch::new("bench").unwrap()).unwrap()
 }
 
-/// A patch of puts.
+/// A patch that puts a value to each of these keys.
 pub fn patch(identity: &Identity, id: u64, keys: impl Iterator<Item = u64>) -> Patch {
     let value = Value::Text("x".repeat(VALUE_BYTES));
     let changes = keys.map(|key| Change::new(Key::new(&format!("key-{key}")).unwrap(), Op::Put, value.clone())).collect();
@@ -44,18 +44,18 @@ pub fn dataset() -> DatasetName {
     DatasetName::new("settings").unwrap()
 }
 
-/// Ids as long as real ones.
+/// The id is as long as a real one.
 pub fn identity(n: u64) -> Identity {
     Identity::from(format!("local:{:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90", (n as u32).wrapping_mul(2_654_435_761)).as_str())
 }
 
-/// Nothing is written for an identity that has no login.
+/// An identity must have a login before patches to it are accepted.
 pub fn sign_in(group: &mut Group<'_>, identity: &Identity) {
     let login = LoginKey { pool: "bench", issuer: "https://accounts.example.com", subject: identity.as_str() };
     group.identity(login, identity, 0).unwrap();
 }
 
-/// A store with the people that write to it.
+/// A store with one identity for each writer.
 fn with_people(folder: &Path, people: u64) -> Store {
     let store = open(folder);
     let mut group = store.group();
@@ -64,7 +64,7 @@ fn with_people(folder: &Path, people: u64) -> Store {
     store
 }
 
-/// Bytes of the rows that a patch over an old value makes.
+/// Bytes of the rows that a patch writes when it replaces a value.
 pub fn patch_bytes(folder: &Path) -> usize {
     const PATCHES: u64 = 64;
     let store = with_people(folder, PATCHES);
@@ -80,8 +80,8 @@ pub fn patch_bytes(folder: &Path) -> usize {
     bytes / PATCHES as usize
 }
 
-/// A store with its committer, as a server has it.
-pub struct Rig {
+/// A store behind a committer.
+pub struct CommitterRig {
     runtime: Runtime,
     committer: Committer,
     thread: JoinHandle<()>,
@@ -89,19 +89,19 @@ pub struct Rig {
     ids: Arc<AtomicU64>,
 }
 
-impl Rig {
-    pub fn new(store: Store) -> Rig {
+impl CommitterRig {
+    pub fn new(store: Store) -> CommitterRig {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         let metrics = Metrics::default();
         let entered = runtime.enter();
         let (committer, thread) = Committer::start(store, Hub::default(), metrics.clone(), Clock::start()).unwrap();
         drop(entered);
-        // Above every number that the records were filled with.
-        Rig { runtime, committer, thread, metrics, ids: Arc::new(AtomicU64::new(1_000_000)) }
+        // Above every patch number that `fill` used.
+        CommitterRig { runtime, committer, thread, metrics, ids: Arc::new(AtomicU64::new(1_000_000)) }
     }
 
-    /// So many writers write for some time; `target` says what: of writer and number, the identity and the key.
-    pub fn slice<F>(&self, writers: usize, time: Duration, target: F) -> Measured
+    /// Runs writers for some time. `target` maps a writer and a patch number to an identity and a key.
+    pub fn slice<F>(&self, writers: usize, time: Duration, target: F) -> Measurement
     where
         F: Fn(usize, u64) -> (u64, u64) + Clone + Send + 'static,
     {
@@ -115,11 +115,11 @@ impl Rig {
             }
             all
         });
-        Measured { groups: self.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
+        Measurement { groups: self.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
     }
 
-    /// The store is closed when this returns.
-    pub fn end(self) {
+    /// Stops the committer. The store is closed when this returns.
+    pub fn stop(self) {
         self.runtime.block_on(self.committer.stop());
         self.thread.join().unwrap();
     }
@@ -150,17 +150,17 @@ impl Rig {
     }
 }
 
-/// One table: so many writers, beside the disk.
-pub fn measure(folder: &Path, raw: &mut Raw) {
+/// Prints one table, with a line for each number of writers, beside the disk.
+pub fn measure(folder: &Path, baseline: &mut DiskBaseline) {
     println!("\nthrough the committer, one write at a time each, beside the disk at the same group size, in turns");
     table(&["writers", "group", "writes/s", "disk/s", "ratio", "p50 us", "p99 us"]);
-    let rig = Rig::new(with_people(folder, SIZES[SIZES.len() - 1] as u64));
+    let rig = CommitterRig::new(with_people(folder, SIZES[SIZES.len() - 1] as u64));
     for writers in SIZES {
-        let (written, limit) = in_turns(raw, |time| rig.slice(writers, time, |writer, n| (writer as u64, n % RECORDS)));
+        let (written, limit) = baseline.alternate_with(|time| rig.slice(writers, time, |writer, n| (writer as u64, n % RECORDS)));
         let ratio = format!("{:.0} %", 100.0 * written.rate() / limit.rate());
         let cells = [writers.to_string(), format!("{:.1}", written.group()), written.per_second(written.patches)];
         println!("{}", written.row(&[&cells[..], &[limit.per_second(limit.patches), ratio]].concat()));
     }
     println!("{}", line(&["memory after".to_owned(), format!("{:.0} MiB", resident_mib("self"))]));
-    rig.end();
+    rig.stop();
 }

@@ -1,31 +1,32 @@
-//! What was measured, and how it is printed.
+//! Measurements, and the tables that print them.
 
 use std::path::Path;
 use std::time::Duration;
 
-/// Groups of patches that were made durable in some time.
+/// The groups of patches that became durable in some time.
 #[derive(Default)]
-pub struct Measured {
+pub struct Measurement {
     pub groups: u64,
     pub patches: u64,
     pub time: Duration,
-    /// How long each took that somebody waited for.
+    /// How long each writer waited for each of its patches, or the disk for each group.
     pub waits: Vec<Duration>,
 }
 
-impl Measured {
-    pub fn add(&mut self, other: Measured) {
+impl Measurement {
+    pub fn add(&mut self, other: Measurement) {
         self.groups += other.groups;
         self.patches += other.patches;
         self.time += other.time;
         self.waits.extend(other.waits);
     }
 
-    /// Patches of a group, on average.
+    /// The average number of patches in a group.
     pub fn group(&self) -> f64 {
         self.patches as f64 / self.groups.max(1) as f64
     }
 
+    /// Patches a second.
     pub fn rate(&self) -> f64 {
         self.patches as f64 / self.time.as_secs_f64()
     }
@@ -46,12 +47,12 @@ impl Measured {
     }
 }
 
-/// A line of a table.
+/// One line of a table.
 pub fn line(cells: &[String]) -> String {
     cells.iter().map(|cell| format!("{cell:>13}")).collect()
 }
 
-/// The head of a table.
+/// Prints the head of a table.
 pub fn table(heads: &[&str]) {
     println!("{}", line(&heads.iter().map(|head| (*head).to_owned()).collect::<Vec<_>>()));
 }

@@ -12,35 +12,35 @@ use driftless_protocol::{Change, ClientMessage, DeviceId, Key, Op, ServerMessage
 use tokio::runtime::Runtime;
 
 use crate::committer::{VALUE_BYTES, dataset};
-use crate::raw::Raw;
-use crate::report::{Measured, bytes_on_disk, counter, resident_mib, table};
-use crate::{WRITERS, engine, in_turns};
+use crate::disk::DiskBaseline;
+use crate::report::{Measurement, bytes_on_disk, counter, resident_mib, table};
+use crate::settings::{WRITERS, engine};
 
 /// Records of each writer.
 const RECORDS: u64 = 100;
 
-struct Server {
+struct ServerProcess {
     child: Child,
     url: String,
 }
 
 /// A device and the number of its next patch.
-type Writer = (Connection, u64);
+type SocketWriter = (Connection, u64);
 
-/// One line: 64 sockets, beside the disk.
-pub fn measure(folder: &Path, raw: &mut Raw) {
+/// Prints one line: 64 sockets, beside the disk.
+pub fn measure(folder: &Path, baseline: &mut DiskBaseline) {
     println!("\nthrough {WRITERS} sockets of the real server, one write at a time each, clients on the same machine");
     table(&["sockets", "group", "writes/s", "disk/s", "ratio", "memory MiB", "disk MiB", "p50 us", "p99 us"]);
-    let server = Server::start(folder);
+    let server = ServerProcess::start(folder);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let mut writers: Vec<Writer> = runtime.block_on(async {
+    let mut writers: Vec<SocketWriter> = runtime.block_on(async {
         let mut writers = Vec::new();
         for n in 0..WRITERS {
             writers.push((server.device(&format!("writer-{n}")).await, 0));
         }
         writers
     });
-    let (written, limit) = in_turns(raw, |time| slice(&runtime, &server, &mut writers, time));
+    let (written, limit) = baseline.alternate_with(|time| slice(&runtime, &server, &mut writers, time));
     let ratio = format!("{:.0} %", 100.0 * written.rate() / limit.rate());
     let cells = [WRITERS.to_string(), format!("{:.1}", written.group()), written.per_second(written.patches)];
     let sizes = [
@@ -50,7 +50,7 @@ pub fn measure(folder: &Path, raw: &mut Raw) {
     println!("{}", written.row(&[&cells[..], &[limit.per_second(limit.patches), ratio], &sizes[..]].concat()));
 }
 
-fn slice(runtime: &Runtime, server: &Server, writers: &mut Vec<Writer>, time: Duration) -> Measured {
+fn slice(runtime: &Runtime, server: &ServerProcess, writers: &mut Vec<SocketWriter>, time: Duration) -> Measurement {
     let groups = server.groups();
     let begun = Instant::now();
     let waits = runtime.block_on(async {
@@ -63,10 +63,10 @@ fn slice(runtime: &Runtime, server: &Server, writers: &mut Vec<Writer>, time: Du
         }
         all
     });
-    Measured { groups: server.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
+    Measurement { groups: server.groups() - groups, patches: waits.len() as u64, time: begun.elapsed(), waits }
 }
 
-async fn write((mut device, mut id): Writer, end: Instant) -> (Writer, Vec<Duration>) {
+async fn write((mut device, mut id): SocketWriter, end: Instant) -> (SocketWriter, Vec<Duration>) {
     let mut waits = Vec::new();
     while Instant::now() < end {
         id += 1;
@@ -80,8 +80,8 @@ async fn write((mut device, mut id): Writer, end: Instant) -> (Writer, Vec<Durat
     ((device, id), waits)
 }
 
-impl Server {
-    fn start(data: &Path) -> Server {
+impl ServerProcess {
+    fn start(data: &Path) -> ServerProcess {
         let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
         command.args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log", "warn"]);
         command.args(engine().iter().flat_map(|engine| ["--store-engine", engine]));
@@ -90,7 +90,7 @@ impl Server {
         let line = lines.find(|line| line.contains("http://")).unwrap();
         let url = line[line.find("http://").unwrap()..].trim_end_matches("/demo/").to_owned();
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, url }
+        ServerProcess { child, url }
     }
 
     async fn device(&self, person: &str) -> Connection {
@@ -108,7 +108,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerProcess {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();

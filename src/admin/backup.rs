@@ -15,7 +15,7 @@ pub struct BackupStream {
 impl Admin {
     /// Begins a backup. Only one runs at a time.
     pub async fn backup(&self) -> Result<Result<BackupStream, BackupRefused>, Unavailable> {
-        let begun = self.committer.act(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
+        let begun = self.committer.transact(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
         Ok(begun.map(|(ticket, part)| BackupStream { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
     }
 }
@@ -30,7 +30,7 @@ impl BackupStream {
             return Ok(Ok(None));
         }
         let ticket = self.ticket.clone();
-        let part = self.committer.act(move |group, _| Ok((group.continue_backup(&ticket)?, Vec::new()))).await?;
+        let part = self.committer.transact(move |group, _| Ok((group.continue_backup(&ticket)?, Vec::new()))).await?;
         self.is_over = part.as_ref().map_or(true, |part| part.last);
         Ok(part.map(Some))
     }

@@ -2,21 +2,21 @@
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::{Reader, Unavailable};
-use crate::store::{Exported, Identity, Store};
+use crate::store::{ExportCursor, Identity, Store};
 
 /// An export in progress.
 pub struct ExportStream {
     reader: Reader,
     identity: Identity,
     first: Option<String>,
-    rest: Option<Exported>,
+    rest: Option<ExportCursor>,
 }
 
 impl Admin {
     /// Begins to export an identity.
     pub async fn export(&self, identity: Identity) -> AdminResult<ExportStream> {
         let reader = self.reader.clone();
-        let (first, rest) = match read_part(&reader, &identity, Exported::default()).await? {
+        let (first, rest) = match read_part(&reader, &identity, ExportCursor::default()).await? {
             Ok(part) => part,
             Err(missing) => return Ok(Err(missing)),
         };
@@ -37,7 +37,7 @@ impl ExportStream {
     }
 }
 
-async fn read_part(reader: &Reader, identity: &Identity, at: Exported) -> AdminResult<(String, Option<Exported>)> {
+async fn read_part(reader: &Reader, identity: &Identity, at: ExportCursor) -> AdminResult<(String, Option<ExportCursor>)> {
     let identity = identity.clone();
     let read = move |store: &Store| {
         let part = store.export(&identity, at)?;

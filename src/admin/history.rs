@@ -4,11 +4,11 @@ use driftless_protocol::{DatasetName, Record};
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
-use crate::store::{Conflict, History, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
+use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; without `below` from the newest version.
-    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<History> {
+    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<DatasetHistory> {
         self.read_dataset(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
@@ -38,10 +38,10 @@ impl Admin {
         if let Err(missing) = exists {
             return Ok(Err(missing));
         }
-        let rewound = self.committer.act(move |group, now_ms| {
+        let rewound = self.committer.transact(move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &keep, now_ms)?;
             let notices = match rewound {
-                RewindOutcome::Written { version, .. } => vec![SessionNotice::Jumped(identity, dataset, version)],
+                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],
                 RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
             };
             Ok((rewound, notices))

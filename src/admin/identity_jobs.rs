@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
-use crate::hub::Mark;
+use crate::hub::Signal;
 use crate::store::{EraseStart, Identity, JobProgress, MergeStart, RetentionPolicy};
 
 /// How long a caller waits for the job. The reaper does the rest.
@@ -44,9 +44,9 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let of = identity.clone();
-        let begun = self.committer.act(move |group, _| {
+        let begun = self.committer.transact(move |group, _| {
             let erasing = group.erase(&of)?;
-            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Mark::Erased)] } else { Vec::new() };
+            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Signal::Erased)] } else { Vec::new() };
             Ok((erasing, notices))
         });
         match begun.await? {
@@ -65,9 +65,9 @@ impl Admin {
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
         let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
-        let begun = self.committer.act(move |group, _| {
+        let begun = self.committer.transact(move |group, _| {
             let merging = group.merge(&of, &to, &policies)?;
-            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Mark::Merged)] } else { Vec::new() };
+            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Signal::Merged)] } else { Vec::new() };
             Ok((merging, notices))
         });
         Ok(match begun.await? {
@@ -86,7 +86,7 @@ impl Admin {
     async fn run_job(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
         let end = Instant::now() + JOB_TIMEOUT;
         while Instant::now() < end {
-            match self.committer.work(identity.clone(), keep).await {
+            match self.committer.advance_job(identity.clone(), keep).await {
                 Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {

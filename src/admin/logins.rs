@@ -29,13 +29,13 @@ impl Admin {
             Ok(summary) => summary,
             Err(missing) => return Ok(Err(missing)),
         };
-        let linked = self.committer.act(move |group, _| {
+        let linked = self.committer.transact(move |group, _| {
             let login = LoginKey { pool: &summary.pool, issuer: &issuer, subject: &subject };
             Ok((group.link(login, &identity)?, Vec::new()))
         });
         Ok(match linked.await? {
-            LinkResult::Here => Ok(LinkOutcome::Linked),
-            LinkResult::Elsewhere(other) => Ok(LinkOutcome::LeadsElsewhere(other)),
+            LinkResult::Linked => Ok(LinkOutcome::Linked),
+            LinkResult::LinkedElsewhere(other) => Ok(LinkOutcome::LeadsElsewhere(other)),
             LinkResult::NoIdentity => Err(NotFound::Identity),
         })
     }

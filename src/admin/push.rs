@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
-use crate::push::wakes::{self, Reason, Step};
+use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, StoppedApp, Verdict, Wake};
 use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
 
@@ -64,14 +64,14 @@ impl Admin {
             if !exists(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
-            Ok(Ok((store.devices(&of)?, store.round(&of)?, store.sleepers(&of)?)))
+            Ok(Ok((store.devices(&of)?, store.wake_round(&of)?, store.wake_targets(&of)?)))
         };
         let (devices, round, targets) = match self.reader.read(read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
         let with_state = |device: DeviceInfo| {
-            let known = round.as_ref().map_or(&targets, |round| &round.sleepers);
+            let known = round.as_ref().map_or(&targets, |round| &round.wake_targets);
             let target = known.iter().find(|target| target.device == device.device).cloned();
             let wake = self.wake_state(round.as_ref(), target.as_ref());
             DeviceWakeState { device, target, wake }
@@ -81,18 +81,18 @@ impl Admin {
 
     fn wake_state(&self, round: Option<&WakeRound>, target: Option<&WakeTarget>) -> WakeState {
         let Some(target) = target else { return WakeState::NotRegistered };
-        if let Some(reason) = Reason::no_token(target) {
+        if let Some(reason) = NoWakeReason::no_token(target) {
             return WakeState::NotWoken(reason.to_string());
         }
         let Some(round) = round else { return WakeState::NoDebts };
-        let Some(pool) = self.push.desk(&round.pool) else { return WakeState::NotWoken(NO_PUSH.to_owned()) };
+        let Some(pool) = self.push.pool(&round.pool) else { return WakeState::NotWoken(NO_PUSH.to_owned()) };
         let now_ms = self.clock.unix_ms();
         let app = AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() };
-        let hold = self.push.held(&app, &pool, now_ms);
+        let hold = self.push.hold(&app, &pool, now_ms);
         match wakes::decide(round, target, &pool.wakes, hold.as_ref(), now_ms) {
-            Step::Rest(reason) => WakeState::NotWoken(reason.to_string()),
-            Step::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
-            Step::Send(sending) => WakeState::Due(sending.dataset, sending.version),
+            WakeDecision::Rest(reason) => WakeState::NotWoken(reason.to_string()),
+            WakeDecision::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
+            WakeDecision::Send(sending) => WakeState::Due(sending.dataset, sending.version),
         }
     }
 
@@ -103,7 +103,7 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let Some(state) = devices.into_iter().find(|state| state.device.device == device) else { return Ok(Err(NotFound::Device)) };
-        let log = self.reader.read(move |store| store.push_log(&identity, &device)).await?;
+        let log = self.reader.read(move |store| store.delivery_log(&identity, &device)).await?;
         Ok(Ok((state, log)))
     }
 
@@ -115,7 +115,7 @@ impl Admin {
             if !exists(store, &of)? {
                 return Ok(Err(NotFound::Identity));
             }
-            let target = store.sleepers(&of)?.into_iter().find(|target| target.device == name);
+            let target = store.wake_targets(&of)?.into_iter().find(|target| target.device == name);
             Ok(Ok((store.pool(&of)?.unwrap_or_default(), target)))
         };
         let (pool_name, target) = match self.reader.read(read).await? {
@@ -127,7 +127,7 @@ impl Admin {
             let why = target.dead.map_or_else(String::new, |dead| dead.reason);
             return Ok(Ok(TestWakeResult::NoToken(format!("its token is dead: {why}"))));
         };
-        let Some(pool) = self.push.desk(&pool_name) else { return Ok(Ok(TestWakeResult::NoToken(NO_PUSH.to_owned()))) };
+        let Some(pool) = self.push.pool(&pool_name) else { return Ok(Ok(TestWakeResult::NoToken(NO_PUSH.to_owned()))) };
         let Ok(dataset) = DatasetName::new(TEST_WAKE_DATASET) else { return Ok(Err(NotFound::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_WAKE_TTL_S);
         let shown = shown.then(|| pool.shown.clone());
@@ -136,11 +136,11 @@ impl Admin {
         let (verdict, _) = pool.wake(address, &target.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = outcome_and_detail(&verdict);
-        let status = DeliveryStatus::Changed(format!("test wake by an operator: {outcome} {detail}"));
+        let status = DeliveryStatus::RegistrationChanged(format!("test wake by an operator: {outcome} {detail}"));
         self.committer
-            .act(move |group, now_ms| {
-                if group.has(&identity)? {
-                    group.log_wake(&identity, &device, DeliveryLogEntry::now(now_ms, None, status))?;
+            .transact(move |group, now_ms| {
+                if group.has_identity(&identity)? {
+                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::now(now_ms, None, status))?;
                 }
                 Ok(((), Vec::new()))
             })
@@ -152,11 +152,11 @@ impl Admin {
     pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<()> {
         let (of, name) = (identity.clone(), device.clone());
         let act = move |group: &mut Group<'_>, now_ms| {
-            let known = group.revoke(&of, &name, (access == DeviceAccess::Revoked).then_some(now_ms))?;
+            let known = group.set_revoked(&of, &name, (access == DeviceAccess::Revoked).then_some(now_ms))?;
             let notices = if known && access == DeviceAccess::Revoked { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
-        let known = self.committer.act(act).await?;
+        let known = self.committer.transact(act).await?;
         if known {
             match access {
                 DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),
@@ -168,13 +168,13 @@ impl Admin {
 
     /// Apps to which the server sends no pushes, because their push gateway refused them.
     pub fn push_stopped(&self) -> Vec<StoppedApp> {
-        self.push.halts().stopped()
+        self.push.breakers().stopped()
     }
 
     /// Resumes pushes to all stopped apps, and returns these apps.
     pub fn push_resume(&self) -> Vec<StoppedApp> {
-        let stopped = self.push.halts().stopped();
-        self.push.halts().resume();
+        let stopped = self.push.breakers().stopped();
+        self.push.breakers().resume();
         stopped
     }
 }

@@ -1,58 +1,59 @@
-//! Reads beside the committer: on a thread that may block, and held back until what was read is durable.
+//! Reads beside the committer: on a thread that may block. A result is returned only when the rows that were read are durable.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::readers::Readers;
-use super::{Gate, Unavailable};
+use super::gate::DurabilityGate;
+use super::reader_pool::ReaderPool;
+use super::unavailable::Unavailable;
 use crate::store::{Store, StoreError};
 
-/// Threads that read: enough to keep a disk busy while most of what is read is in memory.
-const READERS: usize = 8;
+/// Threads that read: enough to keep a disk busy while most reads are served from memory.
+const READER_THREADS: usize = 8;
 
-/// Reads the store; cheap to clone.
+/// Reads the store. Clones share the threads.
 #[derive(Clone)]
 pub struct Reader {
     store: Store,
-    gate: Gate,
-    readers: Arc<Readers>,
+    gate: DurabilityGate,
+    pool: Arc<ReaderPool>,
 }
 
 impl Reader {
-    /// Over a store and its committer's gate.
-    pub fn start(store: Store, gate: Gate) -> std::io::Result<Reader> {
-        Reader::with(store, gate, READERS)
+    /// Starts the reading threads. `gate` is the gate of the store's committer.
+    pub fn start(store: Store, gate: DurabilityGate) -> std::io::Result<Reader> {
+        Reader::with_threads(store, gate, READER_THREADS)
     }
 
-    pub(super) fn with(store: Store, gate: Gate, threads: usize) -> std::io::Result<Reader> {
-        Ok(Reader { store, gate, readers: Arc::new(Readers::start(threads)?) })
+    pub(super) fn with_threads(store: Store, gate: DurabilityGate, threads: usize) -> std::io::Result<Reader> {
+        Ok(Reader { store, gate, pool: Arc::new(ReaderPool::start(threads)?) })
     }
 
-    /// The store, for what never changes.
+    /// The store itself, for constants of the store (its epoch) that need neither thread nor gate.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Reads something.
+    /// Runs `read` on a reading thread, and returns its result once the rows it read are durable.
     pub async fn read<T, F>(&self, read: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
-        let entered = self.gate.enter();
-        let (store, (reply, answer)) = (self.store.clone(), oneshot::channel());
-        self.readers.hand_in(Box::new(move || {
-            // Whoever asked may have gone while it waited.
+        let ticket = self.gate.ticket();
+        let (store, (reply, result)) = (self.store.clone(), oneshot::channel());
+        self.pool.submit(Box::new(move || {
+            // The caller may have gone while the read was queued.
             if !reply.is_closed() {
                 let _ = reply.send(read(&store));
             }
         }));
-        let found = answer.await.map_err(|_| Unavailable::Now)?;
-        self.gate.pass(entered).await?;
+        let found = result.await.map_err(|_| Unavailable::Now)?;
+        self.gate.pass(ticket).await?;
         found.map_err(|error| {
-            warn!(%error, "a read failed");
+            warn!(%error, "read failed");
             Unavailable::Now
         })
     }

@@ -1,192 +1,205 @@
-//! The writer's thread: gathers what is waiting, decides it, commits it, tells.
+//! The writer: decides a batch of jobs in one group, commits the group, then publishes and replies.
+//!
+//! Invariant: nothing is published or answered with success before the flush that covers it (I2).
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use driftless_protocol::{DatasetName, Record, ServerMessage};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::{AckKey, Acted, Job, Reply, SessionNotice, SignIn, Unavailable, gate, waiting};
+use super::blocking::block_until;
+use super::gate::GateControl;
+use super::job::{AckKey, CommitterJob, DecidedTransaction, ReplySender, SessionNotice, SignInRequest, send_reply};
+use super::unavailable::Unavailable;
 use crate::clock::Clock;
-use crate::hub::{Change, Hub, Mark};
+use crate::hub::{Hub, PublishedChange, Signal};
 use crate::metrics::Metrics;
 use crate::store::{Admission, Decision, Group, Identity, LoginKey, Store, StoreError};
 
-/// Jobs of one group: past a thousand a larger group saves nothing more, and a reply waits longer.
-const GROUP_JOBS: usize = 1024;
+/// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
+pub(super) const GROUP_JOBS: usize = 1024;
 
-/// Bytes of rows that a group decides on before it is committed: a small patch can have a large result.
+/// Bytes of rows after which a group takes no further job: a small patch can have a large result.
 const GROUP_BYTES: usize = 16 * 1024 * 1024;
 
-/// How long an acknowledgement from a socket may wait for company, in milliseconds.
-const ACK_DELAY_MS: u64 = 1000;
+/// How long an acknowledgement from a socket may wait for other jobs to share its commit.
+const ACK_DELAY: Duration = Duration::from_millis(1000);
 
 /// Acknowledgements that are held back at most.
-const ACKS_HELD: usize = 16 * 1024;
+const HELD_ACKS: usize = 16 * 1024;
 
-pub(super) struct Writer {
+pub(super) struct GroupWriter {
     pub(super) store: Store,
     pub(super) hub: Hub,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
-    pub(super) keeper: gate::Keeper,
-    pub(super) queue: mpsc::Receiver<Job>,
-    pub(super) acks: HashMap<AckKey, u64>,
-    pub(super) acks_since: Option<Instant>,
-    /// When the log last said that groups are refused.
-    pub(super) said: Option<Instant>,
+    pub(super) gate: GateControl,
+    pub(super) queue: mpsc::Receiver<CommitterJob>,
+    /// Acknowledgements that are held back, and the highest version of each.
+    held_acks: HashMap<AckKey, u64>,
+    /// When the oldest of them was received.
+    acks_held_since: Option<Instant>,
+    /// When the log last said that writes are rejected.
+    pub(super) last_logged: Option<Instant>,
 }
 
-/// What is sent once the group is durable.
-enum Done {
-    Write { identity: Identity, dataset: DatasetName, writer: u64, decision: Decision, reply: Reply<Decision>, _room: OwnedSemaphorePermit },
-    Ack(Reply<()>),
-    SignIn { known: (Identity, Admission), reply: Reply<(Identity, Admission)> },
-    Act(Acted),
+/// A decided job; its reply is sent once the group is durable.
+enum DecidedJob {
+    Write {
+        identity: Identity,
+        dataset: DatasetName,
+        writer: u64,
+        decision: Decision,
+        reply: ReplySender<Decision>,
+        _permit: OwnedSemaphorePermit,
+    },
+    Ack(ReplySender<()>),
+    SignIn {
+        result: (Identity, Admission),
+        reply: ReplySender<(Identity, Admission)>,
+    },
+    Transaction(DecidedTransaction),
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    Go,
-    Stop,
+/// The jobs of one group.
+struct DecidedBatch {
+    jobs: Vec<DecidedJob>,
+    flush_acks: bool,
+    flow: ControlFlow<()>,
 }
 
-/// A group that could not be made durable: it may be found later or not.
-pub(super) struct Broken {
+/// A group that could not be made durable. After a reopening the store may contain it or not.
+pub(super) struct FailedGroup {
     pub(super) error: StoreError,
-    /// Datasets that it wrote to.
-    pub(super) touched: HashSet<(Identity, DatasetName)>,
-    /// Identities whose sessions were to end.
-    pub(super) ended: Vec<(Identity, Mark)>,
-    pub(super) next: Next,
+    /// Datasets that the group wrote to.
+    pub(super) written: HashSet<(Identity, DatasetName)>,
+    /// Identities whose sessions the group was to end.
+    pub(super) ended: Vec<(Identity, Signal)>,
+    pub(super) flow: ControlFlow<()>,
 }
 
-impl Writer {
-    pub(super) fn new(store: Store, hub: Hub, metrics: Metrics, clock: Clock, keeper: gate::Keeper, queue: mpsc::Receiver<Job>) -> Writer {
-        Writer { store, hub, metrics, clock, keeper, queue, acks: HashMap::new(), acks_since: None, said: None }
-    }
-
-    pub(super) fn run(&mut self) {
-        let mut jobs = VecDeque::with_capacity(GROUP_JOBS);
-        let mut fresh = Vec::with_capacity(GROUP_JOBS);
-        loop {
-            if jobs.is_empty() {
-                self.gather(&mut fresh);
-                jobs.extend(fresh.drain(..));
-            }
-            let next = match self.group(&mut jobs) {
-                Ok(next) => next,
-                Err(broken) => self.mend(broken, &mut jobs),
-            };
-            if next == Next::Stop {
-                return debug!("the committer stops");
-            }
-        }
+impl GroupWriter {
+    pub(super) fn new(
+        store: Store,
+        hub: Hub,
+        metrics: Metrics,
+        clock: Clock,
+        gate: GateControl,
+        queue: mpsc::Receiver<CommitterJob>,
+    ) -> GroupWriter {
+        GroupWriter { store, hub, metrics, clock, gate, queue, held_acks: HashMap::new(), acks_held_since: None, last_logged: None }
     }
 
     /// Waits for jobs, or until held acknowledgements are due.
-    fn gather(&mut self, jobs: &mut Vec<Job>) {
-        let due = self.acks_since.map(|since| since + Duration::from_millis(ACK_DELAY_MS));
-        if waiting::until(due, self.queue.recv_many(jobs, GROUP_JOBS)) == Some(0) {
-            jobs.push(Job::Stop);
+    pub(super) fn receive_batch(&mut self, jobs: &mut Vec<CommitterJob>) {
+        let due = self.acks_held_since.map(|since| since + ACK_DELAY);
+        if block_until(due, self.queue.recv_many(jobs, GROUP_JOBS)) == Some(0) {
+            jobs.push(CommitterJob::Stop);
         }
     }
 
-    fn group(&mut self, jobs: &mut VecDeque<Job>) -> Result<Next, Broken> {
+    /// Takes jobs into one group until the group is large enough, commits it, publishes and replies.
+    pub(super) fn commit_group(&mut self, jobs: &mut VecDeque<CommitterJob>) -> Result<ControlFlow<()>, FailedGroup> {
         let started = Instant::now();
         let now_ms = self.clock.unix_ms();
         let store = self.store.clone();
         let mut group = store.group();
-        let mut done = Vec::with_capacity(jobs.len());
-        let mut next = Next::Go;
-        let mut release = false;
+        let mut batch = DecidedBatch { jobs: Vec::with_capacity(jobs.len()), flush_acks: false, flow: ControlFlow::Continue(()) };
         while group.bytes() < GROUP_BYTES
             && let Some(job) = jobs.pop_front()
         {
-            match job {
-                Job::Write { patch, rules, writer, reply, _room } => {
-                    let (identity, dataset) = (patch.identity.clone(), patch.dataset.clone());
-                    match group.write(patch, &rules, now_ms) {
-                        Ok(decision) => done.push(Done::Write { identity, dataset, writer, decision, reply, _room }),
-                        Err(error) => refused(&error, &identity, reply),
-                    }
-                }
-                Job::Ack { of, version, reply: Some(reply) } => match group.acknowledge(&of.identity, &of.device, &of.dataset, version) {
-                    Ok(()) => done.push(Done::Ack(reply)),
-                    Err(error) => refused(&error, &of.identity, reply),
-                },
-                Job::Ack { of, version, reply: None } => {
-                    let held = self.acks.entry(of).or_insert(0);
-                    *held = version.max(*held);
-                    self.acks_since.get_or_insert(started);
-                }
-                Job::Release { reply } => {
-                    release = true;
-                    done.push(Done::Ack(reply));
-                }
-                Job::SignIn { who, reply } => match sign_in(&mut group, &who, now_ms) {
-                    Ok(known) => done.push(Done::SignIn { known, reply }),
-                    Err(error) => refused(&error, &who.fresh, reply),
-                },
-                Job::Act(act) => done.extend(act(&mut group, now_ms).map(Done::Act)),
-                Job::Stop => next = Next::Stop,
-            }
+            self.decide(job, &mut group, &mut batch, started, now_ms);
         }
-        let due = self.acks_since.is_some_and(|since| since.elapsed() >= Duration::from_millis(ACK_DELAY_MS));
-        if due || release || next == Next::Stop || self.acks.len() >= ACKS_HELD {
-            self.release_acks(&mut group);
+        let acks_are_due = self.acks_held_since.is_some_and(|since| since.elapsed() >= ACK_DELAY);
+        if acks_are_due || batch.flush_acks || batch.flow.is_break() || self.held_acks.len() >= HELD_ACKS {
+            self.write_held_acks(&mut group);
         }
-        self.keeper.applying();
+        self.gate.begin_group();
         if let Err(error) = group.commit() {
-            let touched = done.iter().flat_map(Done::touches).collect();
-            let ended = done.iter().flat_map(Done::ends).collect();
-            done.into_iter().for_each(|one| one.refuse(Unavailable::ReadOnly));
-            return Err(Broken { error, touched, ended, next });
+            let written = batch.jobs.iter().flat_map(DecidedJob::written_datasets).collect();
+            let ended = batch.jobs.iter().flat_map(DecidedJob::ended_identities).collect();
+            batch.jobs.into_iter().for_each(|job| job.reject(Unavailable::ReadOnly));
+            return Err(FailedGroup { error, written, ended, flow: batch.flow });
         }
-        self.keeper.durable();
-        if !done.is_empty() {
-            self.metrics.committed(done.len(), started.elapsed().as_secs_f64());
+        self.gate.set_durable();
+        if !batch.jobs.is_empty() {
+            self.metrics.group_committed(batch.jobs.len(), started.elapsed().as_secs_f64());
         }
-        for one in done {
-            self.tell(one);
+        for job in batch.jobs {
+            self.complete(job);
         }
-        Ok(next)
+        Ok(batch.flow)
     }
 
-    fn release_acks(&mut self, group: &mut Group<'_>) {
-        self.acks_since = None;
-        for (of, version) in self.acks.drain() {
-            if let Err(error) = group.acknowledge(&of.identity, &of.device, &of.dataset, version) {
-                warn!(%error, identity = %of.identity, "an acknowledgement could not be kept");
+    fn decide(&mut self, job: CommitterJob, group: &mut Group<'_>, batch: &mut DecidedBatch, started: Instant, now_ms: u64) {
+        match job {
+            CommitterJob::Write { patch, rules, writer, reply, _permit } => {
+                let (identity, dataset) = (patch.identity.clone(), patch.dataset.clone());
+                match group.write(patch, &rules, now_ms) {
+                    Ok(decision) => batch.jobs.push(DecidedJob::Write { identity, dataset, writer, decision, reply, _permit }),
+                    Err(error) => reject_undecided(&error, &identity, reply),
+                }
+            }
+            CommitterJob::Ack { key, version, reply: Some(reply) } => {
+                match group.acknowledge(&key.identity, &key.device, &key.dataset, version) {
+                    Ok(()) => batch.jobs.push(DecidedJob::Ack(reply)),
+                    Err(error) => reject_undecided(&error, &key.identity, reply),
+                }
+            }
+            CommitterJob::Ack { key, version, reply: None } => {
+                let held = self.held_acks.entry(key).or_insert(0);
+                *held = version.max(*held);
+                self.acks_held_since.get_or_insert(started);
+            }
+            CommitterJob::FlushAcks { reply } => {
+                batch.flush_acks = true;
+                batch.jobs.push(DecidedJob::Ack(reply));
+            }
+            CommitterJob::SignIn { request, reply } => match sign_in(group, &request, now_ms) {
+                Ok(result) => batch.jobs.push(DecidedJob::SignIn { result, reply }),
+                Err(error) => reject_undecided(&error, &request.new_identity, reply),
+            },
+            CommitterJob::Transaction(transaction) => batch.jobs.extend(transaction(group, now_ms).map(DecidedJob::Transaction)),
+            CommitterJob::Stop => batch.flow = ControlFlow::Break(()),
+        }
+    }
+
+    fn write_held_acks(&mut self, group: &mut Group<'_>) {
+        self.acks_held_since = None;
+        for (key, version) in self.held_acks.drain() {
+            if let Err(error) = group.acknowledge(&key.identity, &key.device, &key.dataset, version) {
+                warn!(%error, identity = %key.identity, "acknowledgement not written");
             }
         }
     }
 
     /// Publishes and replies, in this order: a session that has its reply finds the change in the ring.
-    fn tell(&self, done: Done) {
-        match done {
-            Done::Ack(reply) => answer(reply, Ok(())),
-            Done::SignIn { known, reply } => answer(reply, Ok(known)),
-            Done::Act(Acted { notices, reply }) => {
+    fn complete(&self, job: DecidedJob) {
+        match job {
+            DecidedJob::Ack(reply) => send_reply(reply, Ok(())),
+            DecidedJob::SignIn { result, reply } => send_reply(reply, Ok(result)),
+            DecidedJob::Transaction(DecidedTransaction { notices, reply }) => {
                 notices.into_iter().for_each(|notice| self.notify(notice));
                 reply(Ok(()));
             }
-            Done::Write { identity, dataset, writer, mut decision, reply, _room } => {
-                self.metrics.write(outcome(&decision));
+            DecidedJob::Write { identity, dataset, writer, mut decision, reply, _permit } => {
+                self.metrics.patch_decided(outcome_label(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {
                     self.publish(&identity, dataset, *version, std::mem::take(records), writer);
                 }
-                answer(reply, Ok(decision));
+                send_reply(reply, Ok(decision));
             }
         }
     }
 
     fn notify(&self, notice: SessionNotice) {
         match notice {
-            SessionNotice::Jumped(identity, dataset, version) => self.hub.jump(identity.as_str(), &dataset, version),
-            SessionNotice::Ended(identity, mark) => self.hub.mark(identity.as_str(), mark),
-            SessionNotice::Revoked(identity, device) => self.hub.mark_device(identity.as_str(), &device, Mark::Revoked),
+            SessionNotice::Advanced(identity, dataset, version) => self.hub.advance(identity.as_str(), &dataset, version),
+            SessionNotice::Ended(identity, signal) => self.hub.signal_identity(identity.as_str(), signal),
+            SessionNotice::Revoked(identity, device) => self.hub.signal_device(identity.as_str(), &device, Signal::Revoked),
         }
     }
 
@@ -202,79 +215,60 @@ impl Writer {
             fresh_until: None,
             records,
         };
-        self.hub.publish(identity.as_str(), Change::new(dataset, version, writer, message));
+        self.hub.publish(identity.as_str(), PublishedChange::new(dataset, version, writer, message));
     }
 }
 
-impl Done {
-    /// The datasets that a group with this in it has written to.
-    fn touches(&self) -> Vec<(Identity, DatasetName)> {
+impl DecidedJob {
+    fn written_datasets(&self) -> Vec<(Identity, DatasetName)> {
         match self {
-            Done::Write { identity, dataset, .. } => vec![(identity.clone(), dataset.clone())],
-            Done::Act(Acted { notices, .. }) => notices
+            DecidedJob::Write { identity, dataset, .. } => vec![(identity.clone(), dataset.clone())],
+            DecidedJob::Transaction(DecidedTransaction { notices, .. }) => notices
                 .iter()
                 .filter_map(|notice| match notice {
-                    SessionNotice::Jumped(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
+                    SessionNotice::Advanced(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
                     SessionNotice::Ended(..) | SessionNotice::Revoked(..) => None,
                 })
                 .collect(),
-            Done::Ack(_) | Done::SignIn { .. } => Vec::new(),
+            DecidedJob::Ack(_) | DecidedJob::SignIn { .. } => Vec::new(),
         }
     }
 
-    /// The identities whose sessions a group with this in it ends.
-    fn ends(&self) -> Vec<(Identity, Mark)> {
-        let Done::Act(Acted { notices, .. }) = self else { return Vec::new() };
+    /// The identities whose sessions the job ends.
+    fn ended_identities(&self) -> Vec<(Identity, Signal)> {
+        let DecidedJob::Transaction(DecidedTransaction { notices, .. }) = self else { return Vec::new() };
         let ended = |notice: &SessionNotice| match notice {
-            SessionNotice::Ended(identity, mark) => Some((identity.clone(), *mark)),
-            SessionNotice::Jumped(..) | SessionNotice::Revoked(..) => None,
+            SessionNotice::Ended(identity, signal) => Some((identity.clone(), *signal)),
+            SessionNotice::Advanced(..) | SessionNotice::Revoked(..) => None,
         };
         notices.iter().filter_map(ended).collect()
     }
 
-    fn refuse(self, why: Unavailable) {
+    fn reject(self, why: Unavailable) {
         match self {
-            Done::Write { reply, .. } => answer(reply, Err(why)),
-            Done::Ack(reply) => answer(reply, Err(why)),
-            Done::SignIn { reply, .. } => answer(reply, Err(why)),
-            Done::Act(Acted { reply, .. }) => reply(Err(why)),
+            DecidedJob::Write { reply, .. } => send_reply(reply, Err(why)),
+            DecidedJob::Ack(reply) => send_reply(reply, Err(why)),
+            DecidedJob::SignIn { reply, .. } => send_reply(reply, Err(why)),
+            DecidedJob::Transaction(DecidedTransaction { reply, .. }) => reply(Err(why)),
         }
     }
 }
 
-impl Job {
-    /// Answers a job that is not taken.
-    pub(super) fn refuse(self, why: Unavailable) {
-        match self {
-            Job::Write { reply, .. } => answer(reply, Err(why)),
-            Job::Ack { reply: Some(reply), .. } | Job::Release { reply } => answer(reply, Err(why)),
-            Job::SignIn { reply, .. } => answer(reply, Err(why)),
-            // Whoever asked for an act sees that it is gone.
-            Job::Ack { reply: None, .. } | Job::Act(_) | Job::Stop => {}
-        }
-    }
-}
-
-fn sign_in(group: &mut Group<'_>, who: &SignIn, now_ms: u64) -> Result<(Identity, Admission), StoreError> {
-    let login = LoginKey { pool: &who.pool, issuer: &who.issuer, subject: &who.subject };
-    let fresh = if group.is_free(&who.fresh)? { &who.fresh } else { &who.spare };
-    let identity = group.identity(login, fresh, now_ms)?;
-    let admission = group.admit(&identity, &who.device, who.most_devices, now_ms)?;
+fn sign_in(group: &mut Group<'_>, request: &SignInRequest, now_ms: u64) -> Result<(Identity, Admission), StoreError> {
+    let login = LoginKey { pool: &request.pool, issuer: &request.issuer, subject: &request.subject };
+    let new_identity = if group.is_free(&request.new_identity)? { &request.new_identity } else { &request.fallback_identity };
+    let identity = group.identity(login, new_identity, now_ms)?;
+    let admission = group.admit(&identity, &request.device, request.max_devices, now_ms)?;
     Ok((identity, admission))
 }
 
-/// A row that cannot be read costs the job that needed it, nobody else.
-fn refused<T>(error: &StoreError, identity: &Identity, reply: Reply<T>) {
-    warn!(%error, %identity, "a write could not be decided");
-    answer(reply, Err(Unavailable::Now));
+/// A row that cannot be read fails the one job that needed it; the group goes on (I10).
+fn reject_undecided<T>(error: &StoreError, identity: &Identity, reply: ReplySender<T>) {
+    warn!(%error, %identity, "write failed: it could not be decided");
+    send_reply(reply, Err(Unavailable::Now));
 }
 
-/// Whoever asked may have gone; then nobody needs the answer.
-pub(super) fn answer<T>(reply: Reply<T>, answer: Result<T, Unavailable>) {
-    let _ = reply.send(answer);
-}
-
-fn outcome(decision: &Decision) -> &'static str {
+fn outcome_label(decision: &Decision) -> &'static str {
     match decision {
         Decision::Written { .. } => "written",
         Decision::Repeated { .. } => "repeated",

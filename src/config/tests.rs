@@ -126,7 +126,7 @@ fn every_key_of_a_pool_is_accepted() {
     "#;
     let config = from_file(text).expect("reads");
     let pool = &config.pools()[0];
-    assert_eq!((&*pool.region, pool.policy, pool.limits.devices), ("eu", Policy::LastWriterWins, 3));
+    assert_eq!((&*pool.region, pool.policy, pool.limits.devices), ("eu", ConflictPolicy::LastWriterWins, 3));
 }
 
 #[test]

@@ -17,8 +17,8 @@ use super::datasets::{bearer, read};
 use super::error::{self, Error, granted};
 use super::stream::{self, BrokenOff, Line, Source};
 use super::{HttpState, devices};
-use crate::admin::{self, BackupStream, ExportStream, IdentityMergeOutcome, LinkOutcome};
-use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, Step, VersionOrigin};
+use crate::admin::{self, Backup, Export, LinkOutcome, Merged};
+use crate::store::{BackupRefused, Conflict, Identity, LoginInfo, RecordDiff, VersionEntry, VersionOrigin};
 
 /// Versions of one answer at most: as many as are kept by default.
 const HISTORY: u64 = 1000;
@@ -50,7 +50,7 @@ pub(super) fn routes(rooms: HttpState) -> Router<HttpState> {
 
 async fn only_operators(State(rooms): State<HttpState>, request: Request, next: Next) -> Result<Response, Error> {
     let key = rooms.operator.as_ref().ok_or(Error::NoOperators)?;
-    match bearer(request.headers()).is_some_and(|given| key.matches(given)) {
+    match bearer(request.headers()).is_some_and(|given| key.opens(given)) {
         true => Ok(next.run(request).await),
         false => Err(Error::NoOperator),
     }
@@ -68,13 +68,13 @@ async fn find(State(rooms): State<HttpState>, find: Asks<Find>) -> Result<Respon
     let Find { pool, subject } = asked(find)?;
     bounded(&[&pool, &subject])?;
     let one = |login: LoginInfo| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
-    let found: Vec<Value> = rooms.admin.find_logins(pool, subject).await?.into_iter().map(one).collect();
+    let found: Vec<Value> = rooms.admin.logins(pool, subject).await?.into_iter().map(one).collect();
     Ok(granted(&json!({ "logins": found })))
 }
 
 async fn account(State(rooms): State<HttpState>, Path(identity): Path<String>) -> Result<Response, Error> {
     let identity = identified(&identity)?;
-    let account = rooms.admin.summary(identity.clone()).await??;
+    let account = rooms.admin.account(identity.clone()).await??;
     Ok(granted(&json!({
         "identity": identity.as_str(), "pool": account.pool, "merged": account.merged, "datasets": account.datasets,
     })))
@@ -91,9 +91,9 @@ async fn export(State(rooms): State<HttpState>, Path(identity): Path<String>, li
     Ok(stream::answer("application/json", line, export))
 }
 
-impl Source for ExportStream {
+impl Source for Export {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        match ExportStream::next(self).await {
+        match Export::next(self).await {
             Ok(part) => Ok(part.map(Bytes::from)),
             Err(_) => Err("the identity went, or the store cannot be read"),
         }
@@ -112,7 +112,7 @@ async fn link(State(rooms): State<HttpState>, Path(identity): Path<String>, body
     bounded(&[&issuer, &subject])?;
     match rooms.admin.link_login(identity.clone(), issuer, subject).await?? {
         LinkOutcome::Linked => Ok(granted(&json!({ "identity": identity.as_str() }))),
-        LinkOutcome::LeadsElsewhere(other) => {
+        LinkOutcome::LinkedElsewhere(other) => {
             Err(Error::Stands(format!("this login leads to {other} already; merge that one, or {identity}, into the other")))
         }
     }
@@ -127,14 +127,14 @@ async fn merge(State(rooms): State<HttpState>, Path(identity): Path<String>, bod
     let from = identified(&identity)?;
     let into = identified(&said::<MergeInto>(body).await?.into)?;
     match rooms.admin.merge(from.clone(), into.clone()).await? {
-        IdentityMergeOutcome::Merged { datasets, finished } => {
+        Merged::Done { datasets, finished } => {
             Ok(granted(&json!({ "merged": from.as_str(), "into": into.as_str(), "datasets": datasets, "finished": finished })))
         }
-        IdentityMergeOutcome::NoIdentity(which) => {
+        Merged::NoIdentity(which) => {
             Err(Error::Unknown(format!("there is no identity {which}: there never was, it was erased, or it was merged into another one")))
         }
-        IdentityMergeOutcome::SameIdentity => Err(Error::Stands("an identity cannot be merged into itself".to_owned())),
-        IdentityMergeOutcome::OtherPool => Err(Error::Stands("the two identities belong to different pools, which never meet".to_owned())),
+        Merged::Same => Err(Error::Stands("an identity cannot be merged into itself".to_owned())),
+        Merged::OtherPool => Err(Error::Stands("the two identities belong to different pools, which never meet".to_owned())),
     }
 }
 
@@ -152,24 +152,24 @@ async fn history(
     let (identity, dataset) = (identified(&identity)?, named(&dataset)?);
     let Stretch { below, limit } = asked(stretch)?;
     let history = rooms.admin.history(identity, dataset, below, limit.unwrap_or(HISTORY_DEFAULT).min(HISTORY)).await??;
-    let steps: Vec<Value> = history.steps.into_iter().map(step).collect();
+    let steps: Vec<Value> = history.versions.into_iter().map(step).collect();
     Ok(granted(&json!({ "version": history.version, "oldest": history.oldest, "steps": steps })))
 }
 
-fn step(step: Step) -> Value {
-    let Step { version, at_ms, device, what, touched, lost } = step;
-    let what = match what {
+fn step(step: VersionEntry) -> Value {
+    let VersionEntry { version, at_ms, device, origin, touched, not_taken } = step;
+    let what = match origin {
         VersionOrigin::Patch => json!({ "by": "write" }),
         VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
         VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
     };
     let touched: Vec<Value> = touched.into_iter().map(|(key, lives)| json!({ "key": key, "lives": lives })).collect();
-    json!({ "version": version, "at_ms": at_ms, "device": device, "what": what, "touched": touched, "not_taken": lost })
+    json!({ "version": version, "at_ms": at_ms, "device": device, "what": what, "touched": touched, "not_taken": not_taken })
 }
 
 async fn at(State(rooms): State<HttpState>, Path((identity, dataset, version)): Path<(String, String, String)>) -> Result<Response, Error> {
     let version = version.parse().map_err(|_| Error::Unclear("a version is a whole number".to_owned()))?;
-    let records = rooms.admin.records_at(identified(&identity)?, named(&dataset)?, version).await??;
+    let records = rooms.admin.at(identified(&identity)?, named(&dataset)?, version).await??;
     Ok(granted(&json!({ "dataset": dataset, "version": version, "records": records })))
 }
 
@@ -222,9 +222,9 @@ async fn backup(State(rooms): State<HttpState>, line: Line) -> Result<Response, 
     }
 }
 
-impl Source for BackupStream {
+impl Source for Backup {
     async fn next(&mut self) -> Result<Option<Bytes>, BrokenOff> {
-        match BackupStream::next(self).await {
+        match Backup::next(self).await {
             Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
             Ok(Err(BackupRefused::TooSlow | BackupRefused::Busy)) => Err("its reader is slower than the writes, or the store failed"),
             Err(_) => Err("the store cannot be read"),
@@ -233,7 +233,7 @@ impl Source for BackupStream {
 }
 
 pub(super) fn identified(text: &str) -> Result<Identity, Error> {
-    admin::parse_identity(text).ok_or(Error::NotFound(admin::NotFound::Identity))
+    admin::identity(text).ok_or(Error::NotFound(admin::NotFound::Identity))
 }
 
 fn named(dataset: &str) -> Result<DatasetName, Error> {

@@ -7,16 +7,14 @@ use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use bytes::Bytes;
-use driftless_protocol::{
-    ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, Record, RefusalCode, ServerMessage, limits,
-};
+use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, DeviceId, Epoch, Position, RefusalCode, ServerMessage, limits};
 use serde::Deserialize;
 
 use super::error::{self, Error};
 use super::{HttpState, error::granted};
 use crate::committer::Unavailable;
 use crate::session::AuthenticatedDevice;
-use crate::store::{Decision, ReadPosition, ReadResult, ReadStart};
+use crate::store::{Decision, ReadPosition, VersionsPage, VersionsRead, WholeVersions};
 use crate::sync::{AckError, Principal, WriteRequest};
 
 /// How long a body may take to arrive: the largest is there in 17 seconds at a megabit a second.
@@ -66,43 +64,17 @@ pub(super) async fn changes(
     let dataset = named(&dataset)?;
     let seen = since.map_err(|error| bad_request(error.body_text()))?.0.seen()?;
     // A wake that is not put off is one too many, no loss.
-    let _ = rooms.sync.greet(&who).await;
-    let (start, first) = rooms.sync.open(&who, &dataset, seen).await?;
-    let (mut start, mut reset, shared) = match start {
-        ReadStart::After(cursor) | ReadStart::Fresh(cursor) => (cursor, false, None),
-        ReadStart::Reset { cursor, shared } => (cursor, true, shared),
-    };
-    let mut first = Some(first);
-    let mut cursor = start;
-    let mut records = Vec::new();
-    // The answer keeps no place inside a version. So a version that a page cuts is read to its end, and what comes after it is left out.
-    let mut cut = None;
-    let (to, more) = loop {
-        let reading = match first.take() {
-            Some(reading) => reading,
-            None => rooms.sync.changes(&who, &dataset, cursor).await?,
-        };
-        let page = match reading {
-            ReadResult::Page(page) => page,
-            ReadResult::Behind(again) => {
-                (start, cursor, reset, cut) = (again, again, true, None);
-                records.clear();
-                continue;
-            }
-        };
-        records.extend(page.records);
-        cursor = page.cursor;
-        match (cut, cursor.is_whole()) {
-            (None, true) => break (cursor.version, page.more),
-            (None, false) => cut = Some(cursor.version + 1),
-            (Some(version), _) if cursor.version >= version => {
-                records.retain(|record: &Record| record.version <= version);
-                break (version, page.more || cursor.version > version || !cursor.is_whole());
-            }
-            (Some(_), _) => {}
+    let _ = rooms.sync.mark_seen(&who).await;
+    let (start, mut read) = rooms.sync.open(&who, &dataset, seen).await?;
+    let mut versions = WholeVersions::new(start);
+    let page = loop {
+        match versions.add(read) {
+            VersionsRead::Done(page) => break page,
+            VersionsRead::Continue(cursor) => read = rooms.sync.changes(&who, &dataset, cursor).await?,
         }
     };
-    let (epoch, from, fresh_until) = (rooms.sync.epoch().clone(), start.version, start.fresh_until(to));
+    let VersionsPage { from, to, reset, shared, more, fresh_until, records } = page;
+    let epoch = rooms.sync.epoch().clone();
     Ok(told(&who, granted(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records })))
 }
 
@@ -170,7 +142,7 @@ pub(super) async fn enter(rooms: &HttpState, headers: &HeaderMap) -> Result<Auth
     // Such ids are the server's own writers'.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(Error::NoDevice)?;
-    let entry = rooms.door.enter(token, device).await?;
+    let entry = rooms.door.authenticate(token, device).await?;
     // What it has and wants to write belongs to somebody that it is no longer.
     let was = headers.get(IDENTITY).filter(|was| was.as_bytes() != entry.principal.identity.as_str().as_bytes());
     match was {

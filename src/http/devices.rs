@@ -49,7 +49,7 @@ fn told(awake: &DeviceWakeState) -> Value {
     let push = awake.target.as_ref().map(|sleeper| {
         json!({
             "provider": sleeper.provider, "app": sleeper.app, "datasets": sleeper.datasets, "shown": sleeper.shown, "dead": sleeper.dead,
-            "registered_ms": sleeper.registered_ms, "seen_ms": sleeper.seen_ms, "failures": sleeper.purse.failures,
+            "registered_ms": sleeper.registered_ms, "seen_ms": sleeper.seen_ms, "failures": sleeper.budget.failures,
         })
     });
     let device = &awake.device;
@@ -59,15 +59,15 @@ fn told(awake: &DeviceWakeState) -> Value {
 }
 
 fn entry(entry: &DeliveryLogEntry) -> Value {
-    let DeliveryLogEntry { first_ms, at_ms, count, about, told } = entry;
+    let DeliveryLogEntry { first_ms, at_ms, count, about, status: told } = entry;
     let (dataset, version) = about.clone().unzip();
     let (outcome, detail) = match told {
         DeliveryStatus::Accepted { shown, id } => (if *shown { "shown" } else { "accepted" }, id.clone().unwrap_or_default()),
-        DeliveryStatus::Dead(why) => ("dead", why.clone()),
-        DeliveryStatus::Later(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
+        DeliveryStatus::TokenDead(why) => ("dead", why.clone()),
+        DeliveryStatus::Deferred(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
         DeliveryStatus::Refused(why) => ("refused", why.clone()),
-        DeliveryStatus::None(why) => ("not sent", why.clone()),
-        DeliveryStatus::Changed(what) => ("note", what.clone()),
+        DeliveryStatus::NotSent(why) => ("not sent", why.clone()),
+        DeliveryStatus::RegistrationChanged(what) => ("note", what.clone()),
     };
     json!({
         "first_ms": first_ms, "at_ms": at_ms, "count": count, "dataset": dataset, "version": version, "outcome": outcome, "detail": detail,

@@ -19,7 +19,7 @@ pub(super) async fn ready(State(rooms): State<HttpState>) -> Response {
     if *rooms.draining.borrow() {
         return error::health(false, "on its way out");
     }
-    match rooms.gate.is_well() {
+    match rooms.gate.is_healthy() {
         true => error::health(true, "ready"),
         false => error::health(false, "the store failed and is opened again as soon as that is possible; see the log"),
     }

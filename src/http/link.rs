@@ -24,7 +24,7 @@ pub(super) async fn link(State(rooms): State<HttpState>, headers: HeaderMap, bod
     let Ok(Link { token }) = serde_json::from_slice(&read(body).await?) else {
         return Err(bad_request("send the second login as: {\"token\":\"...\"}".to_owned()));
     };
-    let login = rooms.door.check(&token).await?;
+    let login = rooms.door.verify(&token).await?;
     if login.pool != who.pool.name {
         let (id, dataset, message) = (None, None, "the second login is of another pool".to_owned());
         return Err(Error::Refused { id, dataset, code: RefusalCode::OtherIdentity, message });

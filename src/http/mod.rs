@@ -23,10 +23,10 @@ pub use server::{HttpConfig, Listener, Serving};
 pub use tls::{ListenError, TlsConfig};
 
 use crate::admin::{Admin, OperatorKey};
-use crate::committer::Gate;
+use crate::committer::DurabilityGate;
 use crate::metrics::Metrics;
 use crate::session::{Authenticator, Sessions};
-use crate::sync::Sync;
+use crate::sync::SyncService;
 
 /// What requests need of the rest of the server; cheap to clone.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct HttpState {
     /// Who may come in.
     pub door: Authenticator,
     /// What they may ask.
-    pub sync: Sync,
+    pub sync: SyncService,
     /// Where sockets go.
     pub sessions: Sessions,
     /// What an operator may ask.
@@ -42,7 +42,7 @@ pub struct HttpState {
     /// Who is one; `None`: nobody.
     pub operator: Option<OperatorKey>,
     /// Whether the store is at work.
-    pub gate: Gate,
+    pub gate: DurabilityGate,
     /// What is counted.
     pub metrics: Metrics,
     /// Pages that may open a socket, as their `Origin` says; empty: all.

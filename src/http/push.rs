@@ -18,7 +18,7 @@ pub(super) async fn register(State(rooms): State<HttpState>, headers: HeaderMap,
     let (provider, app) = (registration.target.provider(), registration.app.clone());
     match rooms.sync.register(&who, registration).await {
         Ok(()) => Ok(told(&who, granted(&ServerMessage::Registered { provider, app }))),
-        Err(RegisterError::RegistrationRejected(why)) => {
+        Err(RegisterError::Rejected(why)) => {
             let (code, message) = why.refusal();
             Err(Error::Refused { id: None, dataset: None, code, message })
         }

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::HttpState;
 use super::error::{self, Error};
 use super::server::{Guest, TlsSocket};
-use crate::session::{Session, Sessions};
+use crate::session::{OpenSession, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(rooms): State<HttpState>, mut request: Request) -> Result<Response, Error> {
@@ -48,8 +48,8 @@ pub(super) async fn upgrade(State(rooms): State<HttpState>, mut request: Request
 
 /// A session, with or without TLS.
 enum Opened<'a> {
-    Plain(Session<'a, TcpStream>),
-    Secure(Session<'a, TlsSocket>),
+    Plain(OpenSession<'a, TcpStream>),
+    Secure(OpenSession<'a, TlsSocket>),
 }
 
 /// The session of a socket, over the bare stream: nothing that the request needed stays beside a sleeping session.

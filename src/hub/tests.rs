@@ -7,7 +7,7 @@ fn dataset() -> DatasetName {
     DatasetName::new("d").expect("a name")
 }
 
-fn change(version: u64, writer: u64, bytes: usize) -> Change {
+fn change(version: u64, writer: u64, bytes: usize) -> PublishedChange {
     let record = Record {
         key: Key::new("k").expect("a key"),
         content: Content::Value(Value::Text("x".repeat(bytes))),
@@ -27,115 +27,116 @@ fn change(version: u64, writer: u64, bytes: usize) -> Change {
         fresh_until: None,
         records: vec![record],
     };
-    Change::new(dataset(), version, writer, message)
+    PublishedChange::new(dataset(), version, writer, message)
 }
 
-fn session(hub: &Hub, number: u64, device: &str) -> Arc<Mailbox> {
-    let mailbox = Arc::new(Mailbox::new(number));
-    hub.enter(&"alice".into(), &DeviceId::new(device).expect("a device"), &mailbox);
-    mailbox
+fn session(hub: &Hub, number: u64, device: &str) -> Arc<SessionSignals> {
+    let signals = Arc::new(SessionSignals::new(number));
+    hub.add_session(&"alice".into(), &DeviceId::new(device).expect("a device"), &signals);
+    signals
 }
 
-fn marks(mailbox: &Mailbox) -> Option<Marks> {
-    mailbox.marks().now_or_never()
+fn take(signals: &SessionSignals) -> Option<SignalSet> {
+    signals.wait().now_or_never()
 }
 
-fn taken(feed: &Feed, version: u64, session: u64) -> Option<u64> {
-    match feed.after(version, session) {
-        Taken::Change(change) => Some(change.version()),
-        Taken::Nothing | Taken::Own | Taken::Behind => None,
+/// The version of the change that the ring has for a session, if it has one.
+fn next_version(topic: &Topic, version: u64, session: u64) -> Option<u64> {
+    match topic.next_after(version, session) {
+        NextChange::Change(change) => Some(change.version()),
+        NextChange::UpToDate | NextChange::OwnWrites | NextChange::Lagged => None,
     }
 }
 
 #[test]
-fn followers_are_marked_and_the_writer_is_not() {
+fn publishing_signals_subscribers_but_not_the_writer() {
     let hub = Hub::default();
     let (writer, reader, other) = (session(&hub, 1, "a"), session(&hub, 2, "b"), session(&hub, 3, "c"));
-    hub.follow(&"alice".into(), &dataset(), &writer);
-    let feed = hub.follow(&"alice".into(), &dataset(), &reader);
+    hub.subscribe(&"alice".into(), &dataset(), &writer);
+    let topic = hub.subscribe(&"alice".into(), &dataset(), &reader);
     hub.publish("alice", change(1, 1, 10));
-    assert_eq!(marks(&writer), None);
-    assert!(marks(&reader).is_some_and(|marks| marks.has(Mark::Moved)));
-    assert_eq!(marks(&other), None, "does not follow");
-    assert_eq!(taken(&feed, 0, 2), Some(1));
-    assert!(matches!(feed.after(1, 2), Taken::Nothing));
+    assert_eq!(take(&writer), None);
+    assert!(take(&reader).is_some_and(|signals| signals.contains(Signal::Changed)));
+    assert_eq!(take(&other), None, "is not subscribed");
+    assert_eq!(next_version(&topic, 0, 2), Some(1));
+    assert!(matches!(topic.next_after(1, 2), NextChange::UpToDate));
 }
 
 #[test]
-fn a_session_within_the_ring_takes_in_order_and_one_outside_reads_the_store() {
+fn a_session_within_the_ring_takes_changes_in_order_and_one_outside_reads_the_store() {
     let hub = Hub::default();
     let (fast, slow) = (session(&hub, 1, "a"), session(&hub, 2, "b"));
-    let feed = hub.follow(&"alice".into(), &dataset(), &fast);
-    hub.follow(&"alice".into(), &dataset(), &slow);
+    let topic = hub.subscribe(&"alice".into(), &dataset(), &fast);
+    hub.subscribe(&"alice".into(), &dataset(), &slow);
     for version in 1..=RING_CHANGES as u64 {
         hub.publish("alice", change(version, 0, 10));
-        assert_eq!(taken(&feed, version - 1, 1), Some(version));
+        assert_eq!(next_version(&topic, version - 1, 1), Some(version));
     }
-    assert_eq!(taken(&feed, 0, 2), Some(1), "all of it is still there");
+    assert_eq!(next_version(&topic, 0, 2), Some(1), "every change is still in the ring");
     hub.publish("alice", change(RING_CHANGES as u64 + 1, 0, 10));
     hub.publish("alice", change(RING_CHANGES as u64 + 2, 0, 10));
-    assert!(matches!(feed.after(1, 2), Taken::Behind), "pushed out by newer ones");
-    assert_eq!(taken(&feed, 10, 2), Some(11));
+    assert!(matches!(topic.next_after(1, 2), NextChange::Lagged), "newer changes replaced it");
+    assert_eq!(next_version(&topic, 10, 2), Some(11));
 }
 
 #[test]
-fn a_ring_is_bounded_in_bytes_and_empty_when_all_have_taken() {
+fn a_ring_is_bounded_in_bytes_and_drops_a_change_that_every_session_has_taken() {
     let hub = Hub::default();
     let (one, two) = (session(&hub, 1, "a"), session(&hub, 2, "b"));
-    let feed = hub.follow(&"alice".into(), &dataset(), &one);
-    hub.follow(&"alice".into(), &dataset(), &two);
+    let topic = hub.subscribe(&"alice".into(), &dataset(), &one);
+    hub.subscribe(&"alice".into(), &dataset(), &two);
     hub.publish("alice", change(1, 0, RING_BYTES + 1));
-    assert!(matches!(feed.after(0, 1), Taken::Behind), "too large for the ring");
+    assert!(matches!(topic.next_after(0, 1), NextChange::Lagged), "too large for the ring");
     hub.publish("alice", change(2, 0, 10));
-    assert_eq!(taken(&feed, 1, 1), Some(2));
-    assert_eq!(taken(&feed, 1, 2), Some(2));
-    assert!(matches!(feed.after(1, 2), Taken::Behind), "given back once the last has it");
+    assert_eq!(next_version(&topic, 1, 1), Some(2));
+    assert_eq!(next_version(&topic, 1, 2), Some(2));
+    assert!(matches!(topic.next_after(1, 2), NextChange::Lagged), "dropped once the last session took it");
 }
 
 #[test]
-fn what_only_its_writer_follows_is_not_kept() {
+fn a_change_that_only_its_writer_subscribed_to_is_not_kept() {
     let hub = Hub::default();
     let writer = session(&hub, 1, "a");
-    let feed = hub.follow(&"alice".into(), &dataset(), &writer);
+    let topic = hub.subscribe(&"alice".into(), &dataset(), &writer);
     hub.publish("alice", change(1, 1, 10));
-    assert!(matches!(feed.after(0, 1), Taken::Own));
-    assert!(matches!(feed.after(0, 2), Taken::Behind), "another session reads the store");
-    assert_eq!(feed.head(), 1);
+    assert!(matches!(topic.next_after(0, 1), NextChange::OwnWrites));
+    assert!(matches!(topic.next_after(0, 2), NextChange::Lagged), "another session reads the store");
+    assert_eq!(topic.newest_version(), 1);
 }
 
 #[test]
-fn a_newer_session_of_a_device_replaces_the_older_and_survives_its_end() {
+fn a_newer_session_of_a_device_replaces_the_older_one_and_survives_its_end() {
     let hub = Hub::default();
     let old = session(&hub, 1, "a");
     let new = session(&hub, 2, "a");
-    assert!(marks(&old).is_some_and(|marks| marks.has(Mark::Replaced)));
-    hub.follow(&"alice".into(), &dataset(), &new);
-    hub.leave("alice", &old);
+    assert!(take(&old).is_some_and(|signals| signals.contains(Signal::Replaced)));
+    hub.subscribe(&"alice".into(), &dataset(), &new);
+    hub.remove_session("alice", &old);
     hub.publish("alice", change(1, 0, 10));
-    assert!(marks(&new).is_some());
+    assert!(take(&new).is_some());
 }
 
 #[test]
-fn nothing_is_left_of_an_identity_without_sessions() {
+fn the_hub_keeps_nothing_of_an_identity_without_sessions() {
     let hub = Hub::default();
     let sessions: Vec<_> = (1..=3).map(|n| session(&hub, n, &format!("d{n}"))).collect();
-    let feed = hub.follow(&"alice".into(), &dataset(), &sessions[0]);
-    hub.unfollow("alice", &feed, &sessions[0]);
-    hub.follow(&"alice".into(), &dataset(), &sessions[1]);
-    for mailbox in &sessions {
-        hub.leave("alice", mailbox);
+    let topic = hub.subscribe(&"alice".into(), &dataset(), &sessions[0]);
+    hub.unsubscribe("alice", &topic, &sessions[0]);
+    hub.subscribe(&"alice".into(), &dataset(), &sessions[1]);
+    for signals in &sessions {
+        hub.remove_session("alice", signals);
     }
     assert!(hub.shards.iter().all(|shard| lock(shard).is_empty()));
 }
 
 #[test]
-fn marks_gather_while_nobody_looks() {
-    let mailbox = Mailbox::new(1);
+fn signals_accumulate_until_the_session_takes_them() {
+    let signals = SessionSignals::new(1);
     for _ in 0..1000 {
-        mailbox.mark(Mark::Moved);
+        signals.raise(Signal::Changed);
     }
-    mailbox.mark(Mark::Drain);
-    let found = marks(&mailbox).expect("marks");
-    assert!(found.has(Mark::Moved) && found.has(Mark::Drain) && !found.has(Mark::Tick));
-    assert_eq!(marks(&mailbox), None);
+    signals.raise(Signal::Drain);
+    let found = take(&signals).expect("signals");
+    assert!(found.contains(Signal::Changed) && found.contains(Signal::Drain) && !found.contains(Signal::Tick));
+    assert_eq!(take(&signals), None);
 }

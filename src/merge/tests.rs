@@ -1,4 +1,7 @@
-use super::*;
+use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, RefusalCode, Value};
+
+use super::head::record_bytes;
+use super::{AppliedPatch, ConflictPolicy, DatasetHead, MergeOutcome, MergeTerms, StoredRecord, merge};
 
 fn device(name: &str) -> DeviceId {
     DeviceId::new(name).expect("a device")
@@ -24,39 +27,39 @@ fn remove(name: &str) -> Change {
     Change::new(key(name), Op::Remove, None)
 }
 
-/// A dataset in memory, written as the store does.
+/// A dataset in memory that applies patches as the store does.
 #[derive(Default)]
-struct Dataset {
-    head: Head,
-    records: std::collections::BTreeMap<Key, Stored>,
-    policy: Policy,
+struct MemoryDataset {
+    head: DatasetHead,
+    records: std::collections::BTreeMap<Key, StoredRecord>,
+    policy: ConflictPolicy,
     limits: Limits,
 }
 
-impl Dataset {
-    fn write(&mut self, writer: &str, changes: &[Change]) -> Outcome {
+impl MemoryDataset {
+    fn write(&mut self, writer: &str, changes: &[Change]) -> MergeOutcome {
         let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key)).collect();
         let writer = device(writer);
-        let terms = Terms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
+        let terms = MergeTerms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
         let outcome = merge(self.head, &current, changes.to_vec(), terms);
-        if let Outcome::Applied(applied) = &outcome {
+        if let MergeOutcome::Applied(applied) = &outcome {
             self.head = applied.head;
             self.records.extend(applied.records.iter().map(|stored| (stored.record.key.clone(), stored.clone())));
-            self.check();
+            self.check_head();
         }
         outcome
     }
 
-    /// The head counts what is there.
-    fn check(&self) {
+    /// Checks that the head counts the live records.
+    fn check_head(&self) {
         let live = || self.records.values().filter_map(|stored| Some((&stored.record, stored.record.content.value()?)));
         assert_eq!(self.head.records, live().count() as u64);
         assert_eq!(self.head.bytes, live().map(|(record, value)| record_bytes(&record.key, value)).sum::<u64>());
     }
 
-    fn applied(&mut self, writer: &str, changes: &[Change]) -> Applied {
+    fn applied(&mut self, writer: &str, changes: &[Change]) -> AppliedPatch {
         match self.write(writer, changes) {
-            Outcome::Applied(applied) => applied,
+            MergeOutcome::Applied(applied) => applied,
             other => panic!("not applied: {other:?}"),
         }
     }
@@ -64,7 +67,7 @@ impl Dataset {
     fn refused(&mut self, writer: &str, changes: &[Change]) -> RefusalCode {
         let before = self.head;
         match self.write(writer, changes) {
-            Outcome::Refused(code, _) => {
+            MergeOutcome::Refused(code, _) => {
                 assert_eq!(self.head, before);
                 code
             }
@@ -74,7 +77,7 @@ impl Dataset {
 
     fn conflict(&mut self, writer: &str, changes: &[Change]) -> Vec<Record> {
         match self.write(writer, changes) {
-            Outcome::Conflict(met) => met,
+            MergeOutcome::Conflict(records) => records,
             other => panic!("no conflict: {other:?}"),
         }
     }
@@ -85,8 +88,8 @@ impl Dataset {
 }
 
 #[test]
-fn versions_are_dense_and_stamp_what_was_touched() {
-    let mut data = Dataset::default();
+fn versions_are_dense_and_stamp_the_records_that_a_patch_touched() {
+    let mut data = MemoryDataset::default();
     for n in 1..=5 {
         let applied = data.applied("phone", &[put("a", &n.to_string()), put("b", "1")]);
         assert_eq!(applied.head.version, n);
@@ -94,71 +97,71 @@ fn versions_are_dense_and_stamp_what_was_touched() {
             applied
                 .records
                 .iter()
-                .all(|Stored { record, .. }| record.version == n && record.modified_ms == 7 && record.device == device("phone"))
+                .all(|StoredRecord { record, .. }| record.version == n && record.modified_ms == 7 && record.device == device("phone"))
         );
     }
-    // A patch that leaves everything as it was is a version all the same.
+    // A patch that changes no record still makes a version.
     assert_eq!(data.applied("phone", &[remove("never")]).head.version, 6);
     assert!(data.applied("phone", &[change(Op::Discard, "never", "[1]")]).records.is_empty());
 }
 
 #[test]
-fn a_base_conflicts_with_another_devices_later_write_only() {
-    let mut data = Dataset::default();
+fn a_base_conflicts_only_with_a_later_write_of_another_device() {
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "1")]);
     data.applied("laptop", &[put("a", "2").with_base(1)]);
     assert_eq!(data.conflict("phone", &[put("a", "3").with_base(1)])[0].version, 2);
     assert_eq!(data.conflict("phone", &[remove("a").with_base(1)]).len(), 1);
     data.applied("phone", &[put("a", "3").with_base(2)]);
-    // Its own later write is no conflict, whatever base it names.
+    // The device's own later write does not conflict, whatever base it names.
     data.applied("phone", &[put("a", "4").with_base(0)]);
-    // Without a base it wins.
+    // A put without a base wins.
     data.applied("laptop", &[put("a", "5")]);
     assert_eq!(data.get("a").as_deref(), Some("5"));
 }
 
 #[test]
 fn an_own_write_on_top_does_not_hide_another_devices_write() {
-    let mut data = Dataset::default();
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "{}")]);
     data.applied("laptop", &[put("a", "{\"laptop\":1}")]);
     data.applied("phone", &[change(Op::Merge, "a", "{\"phone\":1}")]);
     data.applied("phone", &[change(Op::Merge, "a", "{\"phone\":2}")]);
-    assert_eq!(data.conflict("phone", &[put("a", "1").with_base(1)])[0].version, 4, "the laptop's version 2 is still unseen");
+    assert_eq!(data.conflict("phone", &[put("a", "1").with_base(1)])[0].version, 4, "the phone has not seen the laptop's version 2");
     data.applied("phone", &[put("a", "1").with_base(2)]);
 }
 
 #[test]
-fn equal_states_are_no_conflict() {
-    let mut data = Dataset::default();
+fn equal_values_do_not_conflict() {
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "{\"x\":1}")]);
     data.applied("laptop", &[put("a", "{\"x\":1.0}").with_base(0)]);
     data.applied("phone", &[remove("a")]);
     data.applied("laptop", &[remove("a").with_base(1)]);
-    assert_eq!(data.conflict("laptop", &[put("a", "null").with_base(1)]).len(), 1, "null is not removed");
+    assert_eq!(data.conflict("laptop", &[put("a", "null").with_base(1)]).len(), 1, "a record that is null is not a removed record");
 }
 
 #[test]
-fn a_record_that_was_made_or_removed_meanwhile_conflicts() {
-    let mut data = Dataset::default();
+fn a_record_that_was_created_or_removed_meanwhile_conflicts() {
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "1")]);
-    assert_eq!(data.conflict("laptop", &[put("a", "2").with_base(0)]).len(), 1, "made meanwhile");
+    assert_eq!(data.conflict("laptop", &[put("a", "2").with_base(0)]).len(), 1, "the phone created the record meanwhile");
     data.applied("phone", &[remove("a")]);
     assert_eq!(data.conflict("laptop", &[put("a", "2").with_base(1)])[0].content, Content::Removed);
 }
 
 #[test]
-fn a_conflict_leaves_the_whole_patch_out() {
-    let mut data = Dataset::default();
+fn a_conflict_rejects_the_whole_patch() {
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "1"), put("b", "1")]);
-    let met = data.conflict("laptop", &[put("c", "1"), put("a", "2").with_base(0), put("b", "2").with_base(0)]);
-    assert_eq!(met.len(), 2);
+    let conflicting = data.conflict("laptop", &[put("c", "1"), put("a", "2").with_base(0), put("b", "2").with_base(0)]);
+    assert_eq!(conflicting.len(), 2);
     assert_eq!((data.head.version, data.get("c")), (1, None));
 }
 
 #[test]
-fn last_writer_wins_applies_and_names_what_it_overruled() {
-    let mut data = Dataset { policy: Policy::LastWriterWins, ..Dataset::default() };
+fn last_writer_wins_applies_the_patch_and_names_the_records_it_overruled() {
+    let mut data = MemoryDataset { policy: ConflictPolicy::LastWriterWins, ..MemoryDataset::default() };
     data.applied("phone", &[put("a", "1")]);
     let applied = data.applied("laptop", &[put("a", "2").with_base(0), put("b", "1").with_base(0)]);
     assert_eq!((applied.overruled.len(), applied.overruled[0].version), (1, 1));
@@ -167,21 +170,25 @@ fn last_writer_wins_applies_and_names_what_it_overruled() {
 
 #[test]
 fn changes_of_one_patch_build_on_each_other() {
-    let mut data = Dataset::default();
+    let mut data = MemoryDataset::default();
     data.applied("laptop", &[put("n", "1")]);
     let applied = data
         .applied("phone", &[change(Op::Add, "n", "1"), change(Op::Add, "n", "2"), put("n", "9").with_base(0), change(Op::Add, "n", "1")]);
-    assert_eq!((applied.records.len(), data.get("n").as_deref()), (1, Some("10")), "stamped once, its own write is no conflict");
+    assert_eq!(
+        (applied.records.len(), data.get("n").as_deref()),
+        (1, Some("10")),
+        "the record is stamped once, and the patch does not conflict with its own changes"
+    );
     assert_eq!(applied.computed, [0]);
     let applied = data.applied("phone", &[change(Op::Add, "n", "1"), put("n", "3")]);
-    assert_eq!((applied.computed.len(), data.get("n").as_deref()), (0, Some("3")), "a put is known to its writer");
+    assert_eq!((applied.computed.len(), data.get("n").as_deref()), (0, Some("3")), "the writer knows the value that it put");
     data.applied("phone", &[put("m", "1"), remove("m"), put("m", "2"), remove("m")]);
     assert_eq!(data.get("m"), None);
 }
 
 #[test]
-fn operations_do_what_their_table_says() {
-    let mut data = Dataset::default();
+fn each_operation_computes_its_documented_result() {
+    let mut data = MemoryDataset::default();
     for (op, before, operand, after) in [
         (Op::Add, "1", "2", "3"),
         (Op::Add, "1", "0.5", "1.5"),
@@ -219,8 +226,8 @@ fn operations_do_what_their_table_says() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused() {
-    let mut data = Dataset::default();
+fn operands_of_the_wrong_type_and_malformed_changes_are_refused() {
+    let mut data = MemoryDataset::default();
     data.applied("phone", &[put("text", "\"x\""), put("big", "1e308")]);
     for wrong in [
         change(Op::Add, "text", "1"),
@@ -242,8 +249,8 @@ fn what_does_not_fit_is_refused() {
 }
 
 #[test]
-fn a_lowered_bound_takes_what_makes_the_dataset_smaller() {
-    let mut data = Dataset::default();
+fn a_dataset_over_a_lowered_bound_takes_patches_that_make_it_smaller() {
+    let mut data = MemoryDataset::default();
     let patch: Vec<_> = (0..10).map(|n| put(&format!("k{n}"), "\"0123456789\"")).collect();
     data.applied("phone", &patch);
     data.limits = Limits { records: 5, dataset_bytes: 50, ..Limits::default() };
@@ -255,13 +262,13 @@ fn a_lowered_bound_takes_what_makes_the_dataset_smaller() {
 }
 
 #[test]
-fn answers_stay_within_a_message() {
-    let mut data = Dataset::default();
+fn conflicts_and_results_fit_a_reply() {
+    let mut data = MemoryDataset::default();
     let large = format!("\"{}\"", "x".repeat(300_000));
     let patch: Vec<_> = (0..6).map(|n| put(&format!("k{n}"), &large)).collect();
     data.applied("phone", &patch);
-    let met = data.conflict("laptop", &(0..6).map(|n| put(&format!("k{n}"), "1").with_base(0)).collect::<Vec<_>>());
-    assert_eq!(met.len(), 1, "those that fit, the first one always");
+    let conflicting = data.conflict("laptop", &(0..6).map(|n| put(&format!("k{n}"), "1").with_base(0)).collect::<Vec<_>>());
+    assert_eq!(conflicting.len(), 1, "the first record always, and those that fit beside it");
     let set = format!("[{large}]");
     assert_eq!(data.refused("phone", &[change(Op::Insert, "a", &set), change(Op::Insert, "b", &set)]), RefusalCode::TooLarge);
     data.applied("phone", &[change(Op::Insert, "a", &set)]);
@@ -269,7 +276,7 @@ fn answers_stay_within_a_message() {
 
 #[test]
 fn a_set_of_many_elements_is_not_slow() {
-    let mut data = Dataset::default();
+    let mut data = MemoryDataset::default();
     let list = |range: std::ops::Range<u32>| format!("[{}]", range.map(|n| n.to_string()).collect::<Vec<_>>().join(","));
     data.applied("phone", &[change(Op::Insert, "set", &list(0..150_000))]);
     data.applied("phone", &[change(Op::Insert, "set", &list(75_000..180_000))]);
@@ -278,12 +285,12 @@ fn a_set_of_many_elements_is_not_slow() {
 }
 
 #[test]
-fn a_value_that_is_put_is_not_copied() {
+fn a_value_that_is_put_is_moved_not_copied() {
     let (device, text) = (device("phone"), Value::Text("x".repeat(1000)));
     let place = |value: &Value| if let Value::Text(text) = value { text.as_ptr() } else { panic!("no text") };
     let before = place(&text);
-    let terms = Terms { device: &device, now_ms: 7, policy: Policy::Reject, limits: &Limits::default() };
-    let Outcome::Applied(applied) = merge(Head::default(), &[None], vec![Change::new(key("a"), Op::Put, text)], terms) else {
+    let terms = MergeTerms { device: &device, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
+    let MergeOutcome::Applied(applied) = merge(DatasetHead::default(), &[None], vec![Change::new(key("a"), Op::Put, text)], terms) else {
         panic!("not applied")
     };
     assert_eq!(applied.records[0].record.content.value().map(place), Some(before));

@@ -1,24 +1,24 @@
-//! Sleeping devices are woken, once, by a push that carries no data.
+//! Wakes devices that are not connected: one push without content for all that a device is owed.
 //!
-//! - [`wakes`] decides who is owed a wake and when, and what a gateway's answer means for the debt: pure.
-//! - The [`Courier`] acts: it finds what is due in the store, sends through the pool's [`PushGateways`], and keeps what came of it.
-//! - The [`PushService`] has the offices of all pools.
-//! - One wake goes into an [`PushGateways`], one [`Verdict`] comes out (`gateways`).
+//! - [`wakes`] decides, purely, which device is owed a wake and when, and what a gateway's verdict means for the debt and the token.
+//! - The [`Courier`] acts: it reads due identities from the store, sends through the pool's [`PushGateways`] and stores the results.
+//! - The [`PushService`] holds the push settings and gateways of every pool; an operator can replace them while the server runs.
+//! - `gateways` turns one wake into one [`Verdict`].
 //!
-//! Never here: sessions, the hub, HTTP routes. Nobody asks whether a device is online.
+//! This module never uses sessions, the hub or HTTP routes: it does not ask whether a device is online.
 
+mod breakers;
 mod courier;
 mod gateways;
-mod halts;
-mod post;
-mod visit;
+mod round;
+mod service;
 pub mod wakes;
 
+pub use breakers::{AppKey, CircuitBreakers, StoppedApp};
 pub use courier::Courier;
 pub use gateways::{
-    APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, Fault, FcmConfig, Form, PushConfig, PushConfigError, PushGateways,
-    SEND_TIMEOUT, Shown, Verdict, Wake, WebpushConfig, Whom,
+    APNS_SANDBOX_SERVER, APNS_SERVER, AlertText, ApnsConfig, FCM_SERVER, FaultScope, FcmConfig, PayloadFormat, PushConfig, PushConfigError,
+    PushGateways, RefusalCause, SEND_TIMEOUT, Verdict, Wake, WebpushConfig,
 };
-pub use halts::{AppKey, CircuitBreakers, StoppedApp};
-pub use post::{PoolPush, PushService, RegistrationRejected};
+pub use service::{PoolPush, PushService, RegistrationRejected};
 pub use wakes::WakeSettings;

@@ -1,375 +1,289 @@
-//! Who is woken when: pure. What is known of an identity comes in, with the time; what to do comes out.
+//! Decides which device of an identity is woken, and when, and what a gateway's verdict means for it. Pure: the time and chance are arguments.
 //!
-//! - A device owes nothing to itself: what it wrote is no debt, nor what it has acknowledged or was woken for.
-//! - After the grace a device in debt gets one wake, for all that it is owed; it names the dataset that changed last.
-//! - A device that just came in is given a grace of its own: it will ask for what it needs.
-//! - Silent wakes come out of a bucket, wakes that are shown out of another one; when both are empty the debt waits for a drop.
-//! - Who cannot be woken (no token, not seen for too long) is waited for by nobody: it asks when it comes.
+//! - A device owes itself nothing: a version that it wrote, acknowledged or was woken for is no debt.
+//! - After the grace, a device with debts gets one wake for all of them; the wake names the dataset that changed last.
+//! - A device that has just connected gets a grace of its own, because it will ask for changes by itself.
+//! - Silent wakes are paid from one token bucket, shown wakes from another; when both are empty the debt waits for a refill.
+//! - A device that cannot be woken (dead token, not seen for too long) reschedules nothing: it asks for changes when it connects.
+
+mod settings;
 
 use std::fmt;
 
-use driftless_protocol::{DatasetName, Provider};
-use serde::Deserialize;
+use driftless_protocol::DatasetName;
 
-use super::{Fault, Verdict};
-use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, PushBudget, TokenBucket, TokenDisposition, WakeResult, WakeRound, WakeTarget};
+use self::settings::HOUR_MS;
+pub use self::settings::WakeSettings;
+use super::{RefusalCause, Verdict};
+use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, PushBudget, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
-const HOUR_MS: u64 = 3600 * 1000;
+/// The wait after the first failure, in milliseconds; it doubles with each further failure in a row.
+const FIRST_RETRY_MS: u64 = 5_000;
 
-/// A wake of a bucket is so many drops.
-const WAKE: u64 = 1_000_000;
+/// The longest wait after a failure, in milliseconds: wakes resume within an hour after a gateway that was down for a day is back.
+const MAX_RETRY_MS: u64 = HOUR_MS;
 
-/// The first wait after a failure, in milliseconds; it doubles with each further one.
-const RETRY_MS: u64 = 5_000;
+/// The longest wait that a gateway may ask for, in milliseconds.
+pub(super) const MAX_GATEWAY_WAIT_MS: u64 = 6 * HOUR_MS;
 
-/// The longest wait after a failure. A gateway that was down for a day is found again within the hour.
-const RETRY_MOST_MS: u64 = HOUR_MS;
+/// No date is further ahead than this, in milliseconds: a date that is was stored by a clock that was set ahead.
+pub(super) const MAX_DATE_AHEAD_MS: u64 = MAX_GATEWAY_WAIT_MS + HOUR_MS;
 
-/// The longest wait that a gateway may ask for.
-pub(super) const ASKED_MOST_MS: u64 = 6 * HOUR_MS;
-
-/// No date is further away than this: one that is was left by a clock that was set ahead.
-pub(super) const FURTHEST_MS: u64 = ASKED_MOST_MS + HOUR_MS;
-
-/// How long what we did wrong is not tried again: another try would end alike.
-const OUR_FAULT_MS: u64 = HOUR_MS;
-
-/// How a pool's devices are woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct WakeSettings {
-    /// How long a device has to acknowledge before it is woken, in milliseconds.
-    pub grace_ms: u64,
-    /// Silent wakes of an Apple device in an hour.
-    pub apple_per_hour: u64,
-    /// How many of them may come at once.
-    pub apple_burst: u64,
-    /// Wakes of normal priority of an Android device in an hour.
-    pub android_per_hour: u64,
-    /// How many of them may come at once.
-    pub android_burst: u64,
-    /// Wakes of a browser or UnifiedPush app in an hour.
-    pub web_per_hour: u64,
-    /// How many of them may come at once.
-    pub web_burst: u64,
-    /// Wakes that are shown to the user, in an hour, when no silent one is left; 0: none.
-    pub shown_per_hour: u64,
-    /// A device that was not seen for so long is not woken, in seconds.
-    pub stale_s: u64,
-    /// The registration of one that was not seen for so long goes, in seconds.
-    pub drop_s: u64,
-    /// What was written so long ago wakes nobody any more, in seconds.
-    pub debt_s: u64,
-}
-
-impl Default for WakeSettings {
-    /// Apple: "don't try to send more than two or three per hour" (Pushing background updates to your App). Google holds back what is of normal priority and
-    /// drops tokens after 270 days.
-    fn default() -> WakeSettings {
-        const DAY_S: u64 = 24 * 3600;
-        WakeSettings {
-            grace_ms: 3_000,
-            apple_per_hour: 3,
-            apple_burst: 1,
-            android_per_hour: 3,
-            android_burst: 1,
-            web_per_hour: 12,
-            web_burst: 2,
-            shown_per_hour: 1,
-            stale_s: 30 * DAY_S,
-            drop_s: 270 * DAY_S,
-            debt_s: 7 * DAY_S,
-        }
-    }
-}
-
-/// How fast a bucket fills, and how much it holds.
-#[derive(Clone, Copy)]
-struct Budget {
-    per_hour: u64,
-    burst: u64,
-}
-
-impl WakeSettings {
-    fn silent(&self, provider: Provider) -> Budget {
-        let (per_hour, burst) = match provider {
-            Provider::Apns | Provider::ApnsSandbox => (self.apple_per_hour, self.apple_burst),
-            Provider::Fcm => (self.android_per_hour, self.android_burst),
-            Provider::Webpush => (self.web_per_hour, self.web_burst),
-        };
-        Budget { per_hour, burst }
-    }
-
-    /// Whether the grace of what is owed is over: a visit that came before has not seen it.
-    pub(super) fn is_past_grace(&self, owed: &Debt, now_ms: u64) -> bool {
-        owed.first_ms == 0 || now_ms >= owed.first_ms.saturating_add(self.grace_ms)
-    }
-
-    fn shown(&self) -> Budget {
-        Budget { per_hour: self.shown_per_hour, burst: 1 }
-    }
-}
-
-impl Budget {
-    fn missing(self, bucket: TokenBucket, now_ms: u64) -> u64 {
-        // A clock that was set back makes nobody wait for it to be right.
-        if bucket.at_ms > now_ms {
-            return 0;
-        }
-        let passed_ms = now_ms.saturating_sub(bucket.at_ms);
-        bucket.missing_micro.saturating_sub(passed_ms.saturating_mul(self.per_hour).saturating_mul(WAKE) / HOUR_MS)
-    }
-
-    /// When there is a wake; `None`: never.
-    fn next_ms(self, bucket: TokenBucket, now_ms: u64) -> Option<u64> {
-        if self.per_hour == 0 || self.burst == 0 {
-            return None;
-        }
-        let over = self.missing(bucket, now_ms).saturating_sub((self.burst - 1) * WAKE);
-        Some(now_ms + (over.saturating_mul(HOUR_MS)).div_ceil(self.per_hour * WAKE))
-    }
-
-    fn take(self, bucket: TokenBucket, now_ms: u64) -> TokenBucket {
-        TokenBucket { missing_micro: (self.missing(bucket, now_ms) + WAKE).min(self.burst * WAKE), at_ms: now_ms }
-    }
-}
+/// How long a wake waits after a gateway refused its payload, in milliseconds: an earlier retry would be refused as well.
+const PAYLOAD_REFUSED_MS: u64 = HOUR_MS;
 
 /// Why no wake is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reason {
-    /// It has acknowledged all.
+pub enum NoWakeReason {
+    /// The device has acknowledged everything.
     Paid,
-    /// It wrote all that it has not acknowledged.
+    /// The device wrote everything that it has not acknowledged.
     Writer,
-    /// It was woken for all that it has not acknowledged.
+    /// The device was woken for everything that it has not acknowledged.
     Woken,
-    /// It registered for other datasets.
+    /// The device registered for other datasets.
     NotWanted,
-    /// Its token is dead: what its provider said.
+    /// The device's token is dead; the provider's reason.
     NoToken(String),
-    /// It was not seen for too long.
+    /// The device was not seen for too long.
     Stale,
-    /// What it is owed is too old.
+    /// The debt is older than its expiry.
     Expired,
-    /// The grace is not over.
+    /// The debt's grace is not over.
     Grace,
-    /// It came in a moment ago.
+    /// The device was seen less than a grace ago.
     Connected,
-    /// No wake is left for now.
+    /// Both token buckets are empty.
     Budget,
-    /// After a failure.
+    /// The last wake failed.
     BackOff,
-    /// Wakes of its app are held back.
+    /// Wakes for the device's app are held back.
     Stopped(String),
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for NoWakeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NoToken(why) => write!(f, "no token: {why}"),
-            Reason::Stopped(why) => write!(f, "queue stopped: {why}"),
+            NoWakeReason::NoToken(why) => write!(f, "no token: {why}"),
+            NoWakeReason::Stopped(why) => write!(f, "queue stopped: {why}"),
             other => f.write_str(other.label()),
         }
     }
 }
 
-impl Reason {
-    /// That a device's token is dead, if it is.
-    pub fn no_token(sleeper: &WakeTarget) -> Option<Reason> {
-        let why = || sleeper.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
-        sleeper.target.is_none().then(|| Reason::NoToken(why()))
+impl NoWakeReason {
+    /// [`NoWakeReason::NoToken`] if the target's token is dead.
+    pub fn no_token(target: &WakeTarget) -> Option<NoWakeReason> {
+        let why = || target.dead.as_ref().map_or_else(String::new, |dead| dead.reason.clone());
+        target.target.is_none().then(|| NoWakeReason::NoToken(why()))
     }
 
-    /// For counting.
+    /// The label in metrics.
     pub fn label(&self) -> &'static str {
         match self {
-            Reason::Paid => "paid",
-            Reason::Writer => "writer",
-            Reason::Woken => "woken already",
-            Reason::NotWanted => "not wanted",
-            Reason::NoToken(_) => "no token",
-            Reason::Stale => "stale",
-            Reason::Expired => "expired",
-            Reason::Grace => "grace",
-            Reason::Connected => "connected",
-            Reason::Budget => "budget",
-            Reason::BackOff => "back-off",
-            Reason::Stopped(_) => "queue stopped",
+            NoWakeReason::Paid => "paid",
+            NoWakeReason::Writer => "writer",
+            NoWakeReason::Woken => "woken already",
+            NoWakeReason::NotWanted => "not wanted",
+            NoWakeReason::NoToken(_) => "no token",
+            NoWakeReason::Stale => "stale",
+            NoWakeReason::Expired => "expired",
+            NoWakeReason::Grace => "grace",
+            NoWakeReason::Connected => "connected",
+            NoWakeReason::Budget => "budget",
+            NoWakeReason::BackOff => "back-off",
+            NoWakeReason::Stopped(_) => "queue stopped",
         }
     }
 }
 
-/// What is to be done for a device.
+/// What to do for one device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// Nothing, and nothing later.
-    Rest(Reason),
-    /// Nothing before a moment, in milliseconds since 1970 (UTC).
-    Wait(u64, Reason),
-    /// It is woken.
-    Send(Sending),
+pub enum WakeDecision {
+    /// Send nothing, now or later.
+    Skip(NoWakeReason),
+    /// Send nothing before this moment, in milliseconds since 1970 (UTC).
+    Wait(u64, NoWakeReason),
+    Send(DueWake),
 }
 
 /// A wake that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sending {
-    /// Whether it is shown.
+pub struct DueWake {
+    /// Whether the user sees it.
     pub shown: bool,
-    /// What it names.
+    /// The dataset that the wake names: of all that it covers, the one that changed last.
     pub dataset: DatasetName,
-    /// Its version.
     pub version: u64,
-    /// What it stands for.
-    pub pays: Vec<(DatasetName, u64)>,
-    /// Since when the device is owed something, in milliseconds since 1970 (UTC).
+    /// The datasets and versions that the device need not be woken for again once the gateway accepts the wake.
+    pub covers: Vec<(DatasetName, u64)>,
+    /// When the oldest of these debts began, in milliseconds since 1970 (UTC).
     pub since_ms: u64,
 }
 
-/// Wakes of an app that are held back.
+/// A time before which no wake is sent to an app's devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
-    /// Until this moment at least, in milliseconds since 1970 (UTC).
+pub struct Hold {
+    /// In milliseconds since 1970 (UTC).
     pub until_ms: u64,
-    /// Why.
     pub why: String,
 }
 
-/// What a device is owed of one dataset; `Err`: why nothing.
-fn debt(owed: &Debt, sleeper: &WakeTarget, at: usize, settings: &WakeSettings, now_ms: u64) -> Result<(), Reason> {
-    if sleeper.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&owed.dataset)) {
-        return Err(Reason::NotWanted);
-    }
-    let foreign = owed.foreign_to(&sleeper.device);
-    let (acknowledged, woken) = (sleeper.acknowledged[at], sleeper.woken[at]);
-    if acknowledged >= owed.version {
-        return Err(Reason::Paid);
-    }
-    if acknowledged >= foreign {
-        return Err(Reason::Writer);
-    }
-    if woken >= foreign {
-        return Err(Reason::Woken);
-    }
-    if now_ms >= owed.changed_ms.saturating_add(settings.debt_s.saturating_mul(1000)) {
-        return Err(Reason::Expired);
-    }
-    Ok(())
+/// One dataset's debt with what one device has done about it.
+struct DeviceDebt<'a> {
+    debt: &'a Debt,
+    acknowledged: u64,
+    woken: u64,
 }
 
-/// What is to be done for a device of a round. `held`: wakes of its app are held back.
-pub fn decide(round: &WakeRound, sleeper: &WakeTarget, settings: &WakeSettings, held: Option<&Held>, now_ms: u64) -> Step {
-    let (mut debts, mut reason) = (Vec::new(), Reason::Paid);
-    for (at, owed) in round.owed.iter().enumerate() {
-        match debt(owed, sleeper, at, settings, now_ms) {
-            Ok(()) => debts.push(owed),
-            Err(Reason::Paid) => {}
-            Err(why) => reason = why,
+/// The debts of a round as one of its targets has them, in the round's order: the store reads a target's acknowledged and woken versions in
+/// that order.
+fn device_debts<'a>(round: &'a WakeRound, target: &'a WakeTarget) -> impl Iterator<Item = DeviceDebt<'a>> {
+    let progress = target.acknowledged.iter().zip(&target.woken);
+    round.debts.iter().zip(progress).map(|(debt, (&acknowledged, &woken))| DeviceDebt { debt, acknowledged, woken })
+}
+
+impl DeviceDebt<'_> {
+    /// Why the device need not be woken for this dataset, if so.
+    fn settled(&self, target: &WakeTarget, settings: &WakeSettings, now_ms: u64) -> Option<NoWakeReason> {
+        let DeviceDebt { debt, acknowledged, woken } = *self;
+        if target.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&debt.dataset)) {
+            return Some(NoWakeReason::NotWanted);
+        }
+        let foreign = debt.version_from_others(&target.device);
+        if acknowledged >= debt.version {
+            return Some(NoWakeReason::Paid);
+        }
+        if acknowledged >= foreign {
+            return Some(NoWakeReason::Writer);
+        }
+        if woken >= foreign {
+            return Some(NoWakeReason::Woken);
+        }
+        if now_ms >= debt.changed_ms.saturating_add(settings.debt_s.saturating_mul(1000)) {
+            return Some(NoWakeReason::Expired);
+        }
+        None
+    }
+}
+
+/// Decides what to do for one target of a round. `hold`: wakes for its app are held back.
+pub fn decide(round: &WakeRound, target: &WakeTarget, settings: &WakeSettings, hold: Option<&Hold>, now_ms: u64) -> WakeDecision {
+    let (mut debts, mut reason) = (Vec::new(), NoWakeReason::Paid);
+    for device_debt in device_debts(round, target) {
+        match device_debt.settled(target, settings, now_ms) {
+            None => debts.push(device_debt.debt),
+            Some(NoWakeReason::Paid) => {}
+            Some(why) => reason = why,
         }
     }
-    let Some(newest) = debts.iter().max_by_key(|owed| owed.changed_ms) else { return Step::Rest(reason) };
-    if let Some(reason) = Reason::no_token(sleeper) {
-        return Step::Rest(reason);
+    let Some(newest) = debts.iter().max_by_key(|debt| debt.changed_ms) else { return WakeDecision::Skip(reason) };
+    if let Some(reason) = NoWakeReason::no_token(target) {
+        return WakeDecision::Skip(reason);
     }
-    if now_ms >= sleeper.seen_ms.saturating_add(settings.stale_s.saturating_mul(1000)) {
-        return Step::Rest(Reason::Stale);
+    if now_ms >= target.seen_ms.saturating_add(settings.stale_s.saturating_mul(1000)) {
+        return WakeDecision::Skip(NoWakeReason::Stale);
     }
-    let grace = |owed: &&Debt| if owed.first_ms == 0 { 0 } else { owed.first_ms.saturating_add(settings.grace_ms) };
-    let grace_ms = debts.iter().map(grace).min().unwrap_or(0);
-    // A date that a clock set far ahead has left holds nobody up.
+    let grace_end_ms = |debt: &&Debt| if debt.first_ms == 0 { 0 } else { debt.first_ms.saturating_add(settings.grace_ms) };
+    let grace_ms = debts.iter().map(grace_end_ms).min().unwrap_or(0);
+    // A grace that ends later than a whole grace from now was begun by a clock that was set ahead: it is ignored.
     if now_ms < grace_ms && grace_ms <= now_ms.saturating_add(settings.grace_ms) {
-        return Step::Wait(grace_ms, Reason::Grace);
+        return WakeDecision::Wait(grace_ms, NoWakeReason::Grace);
     }
-    let connected_ms = sleeper.seen_ms.saturating_add(settings.grace_ms);
-    if now_ms < connected_ms && sleeper.seen_ms <= now_ms {
-        return Step::Wait(connected_ms, Reason::Connected);
+    let connected_ms = target.seen_ms.saturating_add(settings.grace_ms);
+    if now_ms < connected_ms && target.seen_ms <= now_ms {
+        return WakeDecision::Wait(connected_ms, NoWakeReason::Connected);
     }
-    let PushBudget { silent, shown, not_before_ms, .. } = sleeper.purse;
-    if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(FURTHEST_MS) {
-        return Step::Wait(not_before_ms, Reason::BackOff);
+    let PushBudget { silent, shown, not_before_ms, .. } = target.budget;
+    if now_ms < not_before_ms && not_before_ms <= now_ms.saturating_add(MAX_DATE_AHEAD_MS) {
+        return WakeDecision::Wait(not_before_ms, NoWakeReason::BackOff);
     }
-    if let Some(held) = held.filter(|held| held.until_ms > now_ms) {
-        return Step::Wait(held.until_ms, Reason::Stopped(held.why.clone()));
+    if let Some(hold) = hold.filter(|hold| hold.until_ms > now_ms) {
+        return WakeDecision::Wait(hold.until_ms, NoWakeReason::Stopped(hold.why.clone()));
     }
-    let pays = debts.iter().map(|owed| (owed.dataset.clone(), owed.version)).collect();
-    let since_ms = debts.iter().map(|owed| if owed.first_ms == 0 { owed.changed_ms } else { owed.first_ms }).min().unwrap_or(now_ms);
-    let send = |shown| Sending { shown, dataset: newest.dataset.clone(), version: newest.version, pays, since_ms };
-    let silent_ms = settings.silent(sleeper.provider).next_ms(silent, now_ms);
-    let shown_ms = if sleeper.shown { settings.shown().next_ms(shown, now_ms) } else { None };
+    let covers = debts.iter().map(|debt| (debt.dataset.clone(), debt.version)).collect();
+    let since_ms = debts.iter().map(|debt| if debt.first_ms == 0 { debt.changed_ms } else { debt.first_ms }).min().unwrap_or(now_ms);
+    let due = |shown| DueWake { shown, dataset: newest.dataset.clone(), version: newest.version, covers, since_ms };
+    let silent_ms = settings.silent_limits(target.provider).next_wake_ms(silent, now_ms);
+    let shown_ms = if target.shown { settings.shown_limits().next_wake_ms(shown, now_ms) } else { None };
     match (silent_ms, shown_ms) {
-        (Some(at_ms), _) if at_ms <= now_ms => Step::Send(send(false)),
-        (_, Some(at_ms)) if at_ms <= now_ms => Step::Send(send(true)),
-        (None, None) => Step::Rest(Reason::Budget),
-        (silent_ms, shown_ms) => Step::Wait(silent_ms.unwrap_or(u64::MAX).min(shown_ms.unwrap_or(u64::MAX)), Reason::Budget),
+        (Some(at_ms), _) if at_ms <= now_ms => WakeDecision::Send(due(false)),
+        (_, Some(at_ms)) if at_ms <= now_ms => WakeDecision::Send(due(true)),
+        (None, None) => WakeDecision::Skip(NoWakeReason::Budget),
+        (silent_ms, shown_ms) => WakeDecision::Wait(silent_ms.unwrap_or(u64::MAX).min(shown_ms.unwrap_or(u64::MAX)), NoWakeReason::Budget),
     }
 }
 
-/// When the courier comes back to each dataset of a round; `None`: nobody is owed anything of it.
-pub fn dates(
+/// When the courier looks at each dataset of a round again; `None`: no device is owed anything of it.
+pub fn next_dates(
     round: &WakeRound,
     settings: &WakeSettings,
-    held: impl Fn(&WakeTarget) -> Option<Held>,
+    hold: impl Fn(&WakeTarget) -> Option<Hold>,
     now_ms: u64,
 ) -> Vec<(DatasetName, Option<u64>)> {
-    let mut dates: Vec<Option<u64>> = vec![None; round.owed.len()];
-    for sleeper in &round.sleepers {
-        let date_ms = match decide(round, sleeper, settings, held(sleeper).as_ref(), now_ms) {
-            Step::Rest(_) => continue,
-            Step::Wait(until_ms, _) => until_ms,
-            Step::Send(_) => now_ms,
+    let mut dates: Vec<(DatasetName, Option<u64>)> = round.debts.iter().map(|debt| (debt.dataset.clone(), None)).collect();
+    for target in &round.targets {
+        let target_ms = match decide(round, target, settings, hold(target).as_ref(), now_ms) {
+            WakeDecision::Skip(_) => continue,
+            WakeDecision::Wait(until_ms, _) => until_ms,
+            WakeDecision::Send(_) => now_ms,
         };
-        for (at, date) in dates.iter_mut().enumerate() {
-            if debt(&round.owed[at], sleeper, at, settings, now_ms).is_ok() {
-                *date = Some(date.map_or(date_ms, |other: u64| other.min(date_ms)));
+        for ((_, date_ms), device_debt) in dates.iter_mut().zip(device_debts(round, target)) {
+            if device_debt.settled(target, settings, now_ms).is_none() {
+                *date_ms = Some(date_ms.map_or(target_ms, |earliest_ms| earliest_ms.min(target_ms)));
             }
         }
     }
-    round.owed.iter().map(|owed| owed.dataset.clone()).zip(dates).collect()
+    dates
 }
 
-/// What a gateway's answer means for the device. `chance` is a random number: back-off has jitter.
-pub fn settle(sleeper: &WakeTarget, sending: &Sending, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> WakeResult {
-    let Sending { shown, dataset, version, pays, .. } = sending;
-    let purse = sleeper.purse;
-    let failed = |until_ms| PushBudget { failures: purse.failures.saturating_add(1), not_before_ms: until_ms, ..purse };
-    let died = |since_ms, reason: &str| match &sleeper.target {
-        Some(target) => TokenDisposition::Died { failed: target.clone(), since_ms, reason: reason.to_owned() },
-        None => TokenDisposition::Stands,
+/// What a verdict means for the device's debts, token and budget. `chance` is a random number, for the back-off's jitter.
+pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settings: &WakeSettings, now_ms: u64, chance: u32) -> WakeResult {
+    let DueWake { shown, dataset, version, covers, .. } = due;
+    let budget = target.budget;
+    let failed = |until_ms| PushBudget { failures: budget.failures.saturating_add(1), not_before_ms: until_ms, ..budget };
+    let died = |since_ms, reason: &str| match &target.target {
+        Some(target) => TokenDisposition::MarkDead { failed: target.clone(), since_ms, reason: reason.to_owned() },
+        None => TokenDisposition::Keep,
     };
-    let (woken, purse, fate, told) = match verdict {
+    let (woken, budget, token, status) = match verdict {
         Verdict::Accepted { id } => {
-            let purse = PushBudget { failures: 0, not_before_ms: 0, ..purse };
-            let purse = match shown {
-                false => PushBudget { silent: settings.silent(sleeper.provider).take(purse.silent, now_ms), ..purse },
-                true => PushBudget { shown: settings.shown().take(purse.shown, now_ms), ..purse },
+            let budget = PushBudget { failures: 0, not_before_ms: 0, ..budget };
+            let budget = match shown {
+                false => PushBudget { silent: settings.silent_limits(target.provider).spend(budget.silent, now_ms), ..budget },
+                true => PushBudget { shown: settings.shown_limits().spend(budget.shown, now_ms), ..budget },
             };
-            (pays.clone(), purse, TokenDisposition::Stands, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
+            (covers.clone(), budget, TokenDisposition::Keep, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
         }
         Verdict::Dead { reason, since_ms } => {
-            // If it was registered again after that date it stands, and is tried again at once.
-            let purse = PushBudget { not_before_ms: now_ms + RETRY_MS, ..purse };
-            (Vec::new(), purse, died(*since_ms, reason), DeliveryStatus::Dead(reason.clone()))
+            // A token that was registered again after the gateway's date stays, and is tried again after the first back-off.
+            let budget = PushBudget { not_before_ms: now_ms + FIRST_RETRY_MS, ..budget };
+            (Vec::new(), budget, died(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
-        // Of both environments: whose it is nobody knows.
-        Verdict::OtherEnvironment { reason } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
+        // `PoolPush::wake` has tried both environments, and neither accepted the token.
+        Verdict::OtherEnvironment { reason } => (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
-            let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(purse.failures, chance), |asked_ms| asked_ms.min(ASKED_MOST_MS));
-            (Vec::new(), failed(until_ms), TokenDisposition::Stands, DeliveryStatus::Later(reason.clone(), until_ms))
+            let wait_ms = after_ms.map_or_else(|| back_off_ms(budget.failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS));
+            let until_ms = now_ms + wait_ms;
+            (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
-        Verdict::Refused { reason, fault: Fault::Sender } => (Vec::new(), purse, died(None, reason), DeliveryStatus::Dead(reason.clone())),
-        Verdict::Refused { reason, fault: Fault::Payload } => {
-            (Vec::new(), failed(now_ms + OUR_FAULT_MS), TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+        Verdict::Refused { reason, cause: RefusalCause::Sender } => {
+            (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
-        Verdict::Refused { reason, fault: Fault::App } => {
-            (Vec::new(), purse, TokenDisposition::Stands, DeliveryStatus::Refused(reason.clone()))
+        Verdict::Refused { reason, cause: RefusalCause::Payload } => {
+            (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
+        }
+        Verdict::Refused { reason, cause: RefusalCause::App } => {
+            (Vec::new(), budget, TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
     };
-    let entry = DeliveryLogEntry::now(now_ms, Some((dataset.clone(), *version)), told);
-    WakeResult { device: sleeper.device.clone(), woken, purse, fate, entry }
+    let entry = DeliveryLogEntry::new(now_ms, Some((dataset.clone(), *version)), status);
+    WakeResult { device: target.device.clone(), woken, budget: budget, disposition: token, log_entry: entry }
 }
 
-/// After so many failures in a row, in milliseconds: between half of the time and the whole.
+/// The wait after this many failures in a row, in milliseconds: a random time between half of the doubled wait and all of it.
 pub fn back_off_ms(failures: u32, chance: u32) -> u64 {
-    let most_ms = RETRY_MS.checked_shl(failures.min(16)).unwrap_or(RETRY_MOST_MS).min(RETRY_MOST_MS);
+    let most_ms = FIRST_RETRY_MS.checked_shl(failures.min(16)).unwrap_or(MAX_RETRY_MS).min(MAX_RETRY_MS);
     most_ms / 2 + most_ms / 2 * u64::from(chance) / u64::from(u32::MAX)
 }
 

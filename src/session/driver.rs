@@ -1,12 +1,12 @@
-//! The loop of one session: takes what comes, asks the pure parts, sends.
+//! The loop of one session: takes one event, handles it, then sends what can be sent.
 //!
-//! Inputs, each of them the first to be looked at in turn, so that none starves:
-//! - marks in the mailbox: replaced, drain, a deadline, a dataset that moved;
-//! - the committer's answers to this session's patches, in the order of the patches;
-//! - messages of the device, as long as it has room for another patch.
+//! The inputs are polled in turn, each of them first in every fourth round, so that none starves:
+//! - signals: replaced, drain, a tick, a dataset that changed;
+//! - replies of the committer to this session's patches, in the order of the patches;
+//! - messages of the device, as long as the session takes messages and its patch window has space;
+//! - the backlog: changes that can be sent without waiting for another event.
 //!
-//! After each of them some of what can be sent is sent, a page of each dataset at most. While the peer does not take it, only marks
-//! are looked at.
+//! After each event some of the backlog is sent, a page of each dataset at most. While the peer does not read, only signals are handled.
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -14,52 +14,85 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use driftless_protocol::{ClientMessage, CloseCode, DatasetName, DecodeError, RefusalCode, ServerMessage, limits};
-use futures_util::FutureExt;
+use driftless_protocol::{CloseCode, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tracing::{debug, info};
+use tracing::info;
 
-use super::desk::{End, SessionContext};
-use super::following::{Cut, Following, Step};
-use super::handshake::{self, Turned};
-use super::machine::{Check, Machine};
-use super::socket::{Incoming, Socket};
-use super::{Inner, name, random};
-use crate::committer::{Answer, Unavailable};
-use crate::hub::{Mark, Marks, RING_CHANGES};
-use crate::store::{Cursor, Decision, ReadResult};
+use super::context::{Backlog, Intake, SessionContext, SessionEnd};
+use super::handshake::{self, HandshakeError};
+use super::live::LiveSession;
+use super::services::{SessionServices, session_name};
+use super::socket::{Incoming, SessionSocket};
+use super::timers::{SessionTimers, TimerAction};
+use crate::committer::Unavailable;
+use crate::hub::{Signal, SignalSet};
+use crate::store::Decision;
 
-/// Kinds of [`Event`].
-const INPUTS: u8 = 4;
+/// How long the close of a session may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The welcome leaves before anything else is looked at.
-const FIRST_TURN: u8 = 2;
+/// What the loop polls, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    Signals,
+    Replies,
+    Messages,
+    Backlog,
+}
 
-/// How long a goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+impl Input {
+    const COUNT: usize = 4;
 
-/// From the socket to a session that was welcomed.
-pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut socket: Socket<S>, session: u64) -> Option<Driver<'_, S>> {
-    let entry = match handshake::hello(inner, &mut socket).await {
-        Ok(entered) => entered,
-        Err(Turned::Gone) => {
-            inner.metrics.handshake("gone");
+    fn next(self) -> Input {
+        match self {
+            Input::Signals => Input::Replies,
+            Input::Replies => Input::Messages,
+            Input::Messages => Input::Backlog,
+            Input::Backlog => Input::Signals,
+        }
+    }
+}
+
+/// What an input yielded.
+pub(super) enum SessionEvent {
+    Signals(SignalSet),
+    Reply(Result<Decision, Unavailable>),
+    Message(Incoming),
+    Backlog,
+}
+
+pub(super) struct SessionDriver<'a, S> {
+    pub(super) session: LiveSession<'a, S>,
+    /// The input that was polled first in the last round.
+    polled_first: Input,
+}
+
+/// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
+pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    services: &SessionServices,
+    mut socket: SessionSocket<S>,
+    session: u64,
+) -> Option<SessionDriver<'_, S>> {
+    let authenticated = match handshake::receive_hello(services, &mut socket).await {
+        Ok(authenticated) => authenticated,
+        Err(HandshakeError::Disconnected) => {
+            services.metrics.handshake_finished("disconnected");
             return None;
         }
-        Err(Turned::Away(code)) => {
-            inner.metrics.handshake(code.reason());
-            goodbye(&mut socket, code, None).await;
+        Err(HandshakeError::Rejected(code)) => {
+            services.metrics.handshake_finished(code.reason());
+            close(&mut socket, code, None).await;
             return None;
         }
     };
-    let now = inner.now();
-    let machine = Machine::new(now, entry.expires_s, inner.config.heartbeat_s);
-    let expires_in_s = machine.expires_in_s(now);
-    let desk = SessionContext::new(inner, entry.principal, session, machine, socket.progress());
-    // Its first deadlines are looked at, and the welcome leaves, before the first event.
-    let mut driver = Driver { socket, desk, followings: Vec::new(), patches: VecDeque::new(), more: true, turn: FIRST_TURN, quiet: false };
-    match driver.welcome(session, expires_in_s).await {
+    let now = services.now();
+    let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
+    let expires_in_s = timers.expires_in_s(now);
+    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.progress());
+    let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
+    // The backlog is polled first, so that the welcome is flushed before any other event.
+    let mut driver = SessionDriver { session, polled_first: Input::Messages };
+    match driver.welcome(expires_in_s).await {
         Ok(()) => Some(driver),
         Err(end) => {
             driver.finish(end).await;
@@ -68,317 +101,148 @@ pub(super) async fn begin<S: AsyncRead + AsyncWrite + Unpin>(inner: &Inner, mut 
     }
 }
 
-async fn goodbye<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut Socket<S>, code: CloseCode, reconnect_after_ms: Option<u64>) {
+/// Sends the reason and closes the socket. Errors are ignored: the peer may be gone, and the session is over in any case.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut SessionSocket<S>, code: CloseCode, reconnect_after_ms: Option<u64>) {
     let bye = ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), reconnect_after_ms };
     let bye = socket.codec().encode(&bye).into();
-    let _ = tokio::time::timeout(GOODBYE, async {
+    let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
         socket.feed(bye).await?;
         socket.close(code).await
     })
     .await;
 }
 
-/// A patch on its way to disk.
-pub(super) struct Pending {
-    pub id: u64,
-    pub dataset: DatasetName,
-    pub answer: Answer<Decision>,
-    /// How much of the session's room it takes: its answer waits in memory until the peer reads it.
-    pub load: usize,
-}
-
-/// An open session.
-pub(super) struct Driver<'a, S> {
-    pub socket: Socket<S>,
-    pub desk: SessionContext<'a>,
-    pub followings: Vec<Following>,
-    pub patches: VecDeque<Pending>,
-    /// Something more can be sent without waiting for an event.
-    more: bool,
-    /// Which of its inputs is looked at first; it goes round.
-    turn: u8,
-    /// The last message was a heartbeat.
-    quiet: bool,
-}
-
-/// How far a dataset was sent.
-pub(super) enum Sent {
-    /// To its end.
-    All,
-    /// There may be more.
-    Some,
-    /// The store cannot be read.
-    Failed,
-}
-
-/// What a session waits for.
-pub(super) enum Event {
-    Marks(Marks),
-    Decision(Result<Decision, Unavailable>),
-    Incoming(Incoming),
-    More,
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
-    /// Greets the device. The hub knows the session by now: if its identity goes after this look, the session is told.
-    async fn welcome(&mut self, session: u64, expires_in_s: u64) -> Result<(), End> {
-        let SessionContext { inner, who, .. } = &self.desk;
-        match inner.sync.arrive(who).await {
-            Ok(Some(arrival)) => {
-                let welcome = handshake::welcome(inner, who, session, arrival, expires_in_s);
-                self.say(&welcome).await
+impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
+    /// Replies to the hello. The hub knows the session before this reads the identity: if the identity is erased after the read, the session
+    /// gets a signal.
+    async fn welcome(&mut self, expires_in_s: u64) -> Result<(), SessionEnd> {
+        let SessionContext { services, who, signals, .. } = &self.session.context;
+        match services.sync.start_session(who).await {
+            Ok(Some(start)) => {
+                let welcome = handshake::welcome_message(services, who, signals.session(), start, expires_in_s);
+                self.session.send(&welcome).await
             }
-            // It was there a moment ago. Its login leads elsewhere by now.
-            Ok(None) => Err(End::Close(CloseCode::Moved)),
-            Err(_) => Err(End::Close(CloseCode::ServerError)),
+            // The identity was erased, merged or the device revoked since it was authenticated. The device has to sign in again.
+            Ok(None) => Err(SessionEnd::Close(CloseCode::Moved)),
+            Err(_) => Err(SessionEnd::Close(CloseCode::ServerError)),
         }
     }
 
-    /// Serves the session to its end.
+    /// Runs the session until it is closed.
     ///
-    /// What lies in this future lies in memory as long as the session sleeps: what is large and short-lived is boxed.
+    /// This future lives as long as the session, asleep or not. Large short-lived futures are boxed, so that a sleeping session is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = loop {
             let event = poll_fn(|context| self.poll_event(context)).await;
-            if let Err(end) = Box::pin(self.step(event)).await {
+            if let Err(end) = Box::pin(self.handle_event(event)).await {
                 break end;
             }
         };
         Box::pin(self.finish(end)).await;
     }
 
-    pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        self.turn = (self.turn + 1) % INPUTS;
-        for input in 0..INPUTS {
-            let event = match (input + self.turn) % INPUTS {
-                0 => self.desk.mailbox.poll_marks(context).map(Event::Marks),
-                1 => self.poll_decision(context),
-                2 if self.listens() => self.poll_incoming(context).map(Event::Incoming),
-                3 if self.more => Poll::Ready(Event::More),
-                _ => Poll::Pending,
-            };
+    pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<SessionEvent> {
+        self.polled_first = self.polled_first.next();
+        let mut input = self.polled_first;
+        for _ in 0..Input::COUNT {
+            let event = self.poll_input(input, context);
             if event.is_ready() {
                 return event;
             }
+            input = input.next();
         }
         Poll::Pending
     }
 
-    fn poll_incoming(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
-        let naps = self.socket.is_awake() && !self.is_quiet();
-        let mut incoming = self.socket.poll_next(context);
-        if incoming.is_pending() && self.is_quiet() {
-            // Now it is known that nothing else came with the heartbeat. A sleeping socket waits for its next bytes in another way.
-            self.quiet = false;
-            self.socket.sleep();
-            incoming = self.socket.poll_next(context);
+    fn poll_input(&mut self, input: Input, context: &mut Context<'_>) -> Poll<SessionEvent> {
+        match input {
+            Input::Signals => self.session.context.signals.poll_take(context).map(SessionEvent::Signals),
+            Input::Replies => self.poll_reply(context),
+            Input::Messages if self.takes_messages() => self.poll_message(context).map(SessionEvent::Message),
+            Input::Messages => Poll::Pending,
+            Input::Backlog => match self.session.context.backlog {
+                Backlog::Pending => Poll::Ready(SessionEvent::Backlog),
+                Backlog::Empty => Poll::Pending,
+            },
         }
-        if incoming.is_pending() && self.socket.is_awake() && !naps {
-            // Part of a message, or a ping of the WebSocket's own, has woken it: of that there is no event, and no step that would ask for a nap.
-            self.desk.set_alarms(true);
+    }
+
+    fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
+        let idle_tick_is_scheduled = self.session.socket.is_awake() && !self.is_idle();
+        let mut incoming = self.session.socket.poll_next(context);
+        if incoming.is_pending() && self.is_idle() {
+            // Only now it is known that nothing else arrived with the heartbeat. A sleeping socket registers for its next bytes in another
+            // way, so it is polled again.
+            self.session.context.intake = Intake::Listening;
+            self.session.socket.sleep();
+            incoming = self.session.socket.poll_next(context);
+        }
+        if incoming.is_pending() && self.session.socket.is_awake() && !idle_tick_is_scheduled {
+            // A part of a message, or a WebSocket ping, woke the socket. Neither is an event after which an idle tick would be scheduled.
+            self.session.context.schedule_ticks(true);
         }
         incoming
     }
 
-    /// The device has only said that it is there: it will say nothing more for long.
-    fn is_quiet(&self) -> bool {
-        self.quiet && self.patches.is_empty() && !self.more
+    /// Whether the socket may sleep because nothing is expected of the device for a while.
+    fn is_idle(&self) -> bool {
+        let context = &self.session.context;
+        context.intake == Intake::Idle && self.session.patches.is_empty() && context.backlog == Backlog::Empty
     }
 
-    fn listens(&self) -> bool {
-        let load: usize = self.patches.iter().map(|pending| pending.load).sum();
-        !self.desk.draining && load < limits::PATCH_WINDOW as usize
+    fn takes_messages(&self) -> bool {
+        let load: usize = self.session.patches.iter().map(|patch| patch.load).sum();
+        match self.session.context.intake {
+            Intake::Listening | Intake::Idle => load < limits::PATCH_WINDOW as usize,
+            Intake::Draining => false,
+        }
     }
 
-    fn poll_decision(&mut self, context: &mut Context<'_>) -> Poll<Event> {
-        let Some(first) = self.patches.front_mut() else { return Poll::Pending };
-        Pin::new(&mut first.answer).poll(context).map(|answer| Event::Decision(answer.unwrap_or(Err(Unavailable::Now))))
+    fn poll_reply(&mut self, context: &mut Context<'_>) -> Poll<SessionEvent> {
+        let Some(first) = self.session.patches.front_mut() else { return Poll::Pending };
+        Pin::new(&mut first.reply).poll(context).map(|reply| SessionEvent::Reply(reply.unwrap_or(Err(Unavailable::Now))))
     }
 
-    pub(super) async fn step(&mut self, event: Event) -> Result<(), End> {
+    pub(super) async fn handle_event(&mut self, event: SessionEvent) -> Result<(), SessionEnd> {
         match event {
-            Event::Marks(marks) => self.marked(marks).await?,
-            Event::Decision(decision) => self.decided(decision).await?,
-            Event::Incoming(incoming) => self.incoming(incoming).await?,
-            Event::More => {}
+            SessionEvent::Signals(signals) => self.handle_signals(signals)?,
+            SessionEvent::Reply(decision) => self.session.answer_patches(decision).await?,
+            SessionEvent::Message(incoming) => self.session.handle_incoming(incoming).await?,
+            SessionEvent::Backlog => {}
         }
-        if self.desk.draining && self.patches.is_empty() {
-            return Err(End::Close(CloseCode::Restarting));
+        if self.session.context.intake == Intake::Draining && self.session.patches.is_empty() {
+            return Err(SessionEnd::Close(CloseCode::Restarting));
         }
-        if std::mem::take(&mut self.desk.recheck) {
-            self.look().await?;
+        match self.session.context.check_deadlines() {
+            TimerAction::Wait => {}
+            TimerAction::RequestRenewal(expires_in_s) => self.session.send(&ServerMessage::Renew { expires_in_s }).await?,
+            TimerAction::Close(code) => return Err(SessionEnd::Close(code)),
         }
-        self.desk.moved = false;
-        self.more = self.pump().await?;
-        self.desk.guarded(self.socket.flush()).await??;
-        // Something may have moved while the peer was slow to take what came before it.
-        self.more |= self.desk.moved;
-        // Whoever is quiet sleeps at the next look at its socket.
-        self.desk.set_alarms(self.socket.is_awake() && !self.is_quiet());
+        self.session.deliver().await?;
+        self.session.flush().await?;
+        // An idle session's socket falls asleep when it is polled next, and needs no tick for that.
+        let needs_idle_tick = self.session.socket.is_awake() && !self.is_idle();
+        self.session.context.schedule_ticks(needs_idle_tick);
         Ok(())
     }
 
-    /// The session is over.
-    async fn finish(mut self, end: End) {
-        let End::Close(code) = end else { return self.desk.leave("gone") };
-        self.desk.leave(code.reason());
-        let Driver { mut socket, desk, .. } = self;
-        let session = name(desk.mailbox.session());
-        info!(%session, identity = %desk.who.identity, device = %desk.who.device, reason = code.reason(), "a session ends");
-        let after = (code == CloseCode::Restarting).then(|| random() % desk.inner.config.reconnect_spread_ms.max(1));
-        // It has left before it says goodbye.
-        drop(desk);
-        goodbye(&mut socket, code, after).await;
-    }
-
-    async fn marked(&mut self, marks: Marks) -> Result<(), End> {
-        self.desk.heed(marks)?;
-        if marks.has(Mark::Tick) && self.desk.may_sleep() && self.patches.is_empty() {
-            self.socket.sleep();
+    fn handle_signals(&mut self, signals: SignalSet) -> Result<(), SessionEnd> {
+        self.session.context.handle_signals(signals)?;
+        if signals.contains(Signal::Tick) && self.session.context.may_sleep() && self.session.patches.is_empty() {
+            self.session.socket.sleep();
         }
         Ok(())
     }
 
-    /// Does what is due.
-    async fn look(&mut self) -> Result<(), End> {
-        let now = self.desk.inner.now();
-        match self.desk.machine.check(now) {
-            Check::Fine => Ok(()),
-            Check::AskRenewal(expires_in_s) => self.say(&ServerMessage::Renew { expires_in_s }).await,
-            Check::End(code) => Err(End::Close(code)),
-        }
-    }
-
-    async fn incoming(&mut self, incoming: Incoming) -> Result<(), End> {
-        let bytes = match incoming {
-            Incoming::Message(bytes) => bytes,
-            Incoming::Unfit(code) => return Err(End::Close(code)),
-            Incoming::End => return Err(End::Gone),
-        };
-        self.desk.machine.heard(self.desk.inner.now());
-        let message = match self.socket.codec().decode_client(&bytes) {
-            Ok(message) => message,
-            // What is wrong with it may quote it, and it may hold a value: only its size is logged.
-            Err(DecodeError::Broken(_)) => {
-                debug!(bytes = bytes.len(), "a frame that is no message");
-                return Err(End::Close(CloseCode::BadMessage));
-            }
-            Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
-        };
-        debug!(?message, "received");
-        self.quiet = matches!(message, ClientMessage::Ping);
-        self.request(message).await
-    }
-
-    /// Answers a patch, and those behind it that are decided already.
-    async fn decided(&mut self, mut decision: Result<Decision, Unavailable>) -> Result<(), End> {
-        while let Some(Pending { id, dataset, .. }) = self.patches.pop_front() {
-            self.tell(id, dataset, decision).await?;
-            match self.patches.front_mut().and_then(|next| (&mut next.answer).now_or_never()) {
-                Some(next) => decision = next.unwrap_or(Err(Unavailable::Now)),
-                None => break,
-            }
-        }
-        Ok(())
-    }
-
-    async fn tell(&mut self, id: u64, dataset: DatasetName, decision: Result<Decision, Unavailable>) -> Result<(), End> {
-        match decision {
-            Ok(Decision::Written { version, results, .. } | Decision::Repeated { version, results }) => {
-                self.say(&ServerMessage::Written { id, version, records: results }).await?;
-                if let Some(following) = self.followings.iter_mut().find(|following| *following.dataset() == dataset) {
-                    following.wrote(version);
-                }
-                Ok(())
-            }
-            Ok(Decision::Conflict(records)) => self.say(&ServerMessage::Conflict { id, dataset, records }).await,
-            Ok(Decision::Refused(code, message)) => self.refuse(Some(id), Some(dataset.to_string()), code, message).await,
-            // Its session is about to be told why.
-            Ok(Decision::NoIdentity) => self.refuse_unavailable(Some(id), Some(dataset), Unavailable::Now).await,
-            Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
-        }
-    }
-
-    /// Sends some of what each open dataset has for this session. True if there may be more.
-    async fn pump(&mut self) -> Result<bool, End> {
-        let mut more = false;
-        let mut at = 0;
-        while at < self.followings.len() {
-            match self.send_some(at).await? {
-                Sent::All => at += 1,
-                Sent::Some => {
-                    more = true;
-                    at += 1;
-                }
-                Sent::Failed => self.give_up(at).await?,
-            }
-        }
-        Ok(more)
-    }
-
-    /// A page of one dataset: changes from the ring, or a page from the store.
-    async fn send_some(&mut self, at: usize) -> Result<Sent, End> {
-        let session = self.desk.mailbox.session();
-        for _ in 0..RING_CHANGES {
-            match self.followings[at].next(session) {
-                Step::Rest => return Ok(Sent::All),
-                Step::Read(cursor) => return self.send_page(at, cursor).await,
-                Step::Send(change) => {
-                    self.desk.inner.metrics.page("ring");
-                    let message = change.encoded(self.socket.codec());
-                    self.send(message).await?;
-                    self.followings[at].sent(&change);
-                }
-            }
-        }
-        Ok(Sent::Some)
-    }
-
-    async fn send_page(&mut self, at: usize, cursor: Cursor) -> Result<Sent, End> {
-        match self.desk.inner.sync.changes(&self.desk.who, self.followings[at].dataset(), cursor).await {
-            Ok(reading) => self.show(at, reading).await,
-            Err(_) => Ok(Sent::Failed),
-        }
-    }
-
-    /// Sends what was read of a dataset.
-    pub(super) async fn show(&mut self, at: usize, reading: ReadResult) -> Result<Sent, End> {
-        let following = &mut self.followings[at];
-        let page = match reading {
-            ReadResult::Page(page) => page,
-            ReadResult::Behind(again) => {
-                following.behind(again);
-                return Ok(Sent::Some);
-            }
-        };
-        if let Some(Cut { from, to, reset, more }) = following.read(&page) {
-            let dataset = following.dataset().clone();
-            self.desk.inner.metrics.page("store");
-            let epoch = self.desk.inner.sync.epoch().clone();
-            let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
-            // The cursor stays here: nothing has to be passed back.
-            let (fresh_until, records) = (None, page.records);
-            self.say(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }).await?;
-        }
-        // Also after the last page: something may have been published while it was read.
-        Ok(Sent::Some)
-    }
-
-    /// A dataset that cannot be read is closed, and the device told; the others go on.
-    async fn give_up(&mut self, at: usize) -> Result<(), End> {
-        let following = self.followings.swap_remove(at);
-        let SessionContext { inner, who, mailbox, .. } = &self.desk;
-        inner.hub.unfollow(who.identity.as_str(), following.feed(), mailbox);
-        let message = "the dataset cannot be read now and was closed; open it again after a while".to_owned();
-        self.refuse(None, Some(following.dataset().to_string()), RefusalCode::Unavailable, message).await
-    }
-
-    pub(super) async fn say(&mut self, message: &ServerMessage) -> Result<(), End> {
-        let bytes = self.socket.codec().encode(message).into();
-        self.send(bytes).await
-    }
-
-    async fn send(&mut self, message: Bytes) -> Result<(), End> {
-        Ok(self.desk.guarded(self.socket.feed(message)).await??)
+    async fn finish(self, end: SessionEnd) {
+        let LiveSession { mut socket, mut context, .. } = self.session;
+        let SessionEnd::Close(code) = end else { return context.set_end_reason("disconnected") };
+        context.set_end_reason(code.reason());
+        let session = session_name(context.signals.session());
+        info!(%session, identity = %context.who.identity, device = %context.who.device, reason = code.reason(), "session closed");
+        let reconnect_after_ms = (code == CloseCode::Restarting).then(|| context.services.reconnect_after_ms());
+        // The hub forgets the session before the close, which may take seconds.
+        drop(context);
+        close(&mut socket, code, reconnect_after_ms).await;
     }
 }

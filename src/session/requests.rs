@@ -1,41 +1,69 @@
-//! What a device asks, one request at a time. A request that cannot be granted is refused by itself.
+//! Handles the device's messages, one at a time. A request that cannot be granted is refused by itself.
 
-use driftless_protocol::{Change, ClientMessage, DatasetName, Op, Position, RefusalCode, Registration, ServerMessage};
+use driftless_protocol::{
+    Change, ClientMessage, CloseCode, DatasetName, DecodeError, Op, Position, RefusalCode, Registration, ServerMessage,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tracing::debug;
 
-use super::desk::{End, SessionContext};
-use super::door::RenewalOutcome;
-use super::driver::{Driver, Pending};
-use super::following::Following;
+use super::authenticator::RenewalOutcome;
+use super::context::{SessionContext, SessionEnd};
+use super::live::{LiveSession, PendingPatch};
+use super::socket::Incoming;
+use super::subscription::DatasetSubscription;
 use crate::committer::Unavailable;
 use crate::sync::{RegisterError, WriteRequest};
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
-    pub(super) async fn request(&mut self, message: ClientMessage) -> Result<(), End> {
+/// A patch's share of the patch window if its reply can be large.
+const LARGE_REPLY_LOAD: usize = 8;
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
+    pub(super) async fn handle_incoming(&mut self, incoming: Incoming) -> Result<(), SessionEnd> {
+        let bytes = match incoming {
+            Incoming::Message(bytes) => bytes,
+            Incoming::Invalid(code) => return Err(SessionEnd::Close(code)),
+            Incoming::Closed => return Err(SessionEnd::Disconnected),
+        };
+        self.context.timers.message_received(self.context.services.now());
+        let message = match self.socket.codec().decode_client(&bytes) {
+            Ok(message) => message,
+            // The decoder's error may quote the message, and the message may hold a value: only its size is logged (I9).
+            Err(DecodeError::Broken(_)) => {
+                debug!(bytes = bytes.len(), "message cannot be decoded");
+                return Err(SessionEnd::Close(CloseCode::BadMessage));
+            }
+            Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
+        };
+        debug!(?message, "message received");
+        self.context.set_idle(matches!(message, ClientMessage::Ping));
+        self.handle_message(message).await
+    }
+
+    async fn handle_message(&mut self, message: ClientMessage) -> Result<(), SessionEnd> {
         match message {
-            ClientMessage::Ping => self.say(&ServerMessage::Pong).await,
+            ClientMessage::Ping => self.send(&ServerMessage::Pong).await,
             ClientMessage::Register(registration) => self.register(registration).await,
-            ClientMessage::Unregister => match self.desk.inner.sync.unregister(&self.desk.who).await {
-                Ok(()) => self.say(&ServerMessage::Unregistered).await,
+            ClientMessage::Unregister => match self.context.services.sync.unregister(&self.context.who).await {
+                Ok(()) => self.send(&ServerMessage::Unregistered).await,
                 Err(why) => self.refuse_unavailable(None, None, why).await,
             },
             ClientMessage::Hello { .. } => {
-                self.refuse(None, None, RefusalCode::HelloAgain, "this session has had its hello".to_owned()).await
+                self.refuse(None, None, RefusalCode::HelloAgain, "this session has received its hello".to_owned()).await
             }
             ClientMessage::Renew { token } => self.renew(&token).await,
-            ClientMessage::List => match self.desk.inner.sync.list(&self.desk.who).await {
-                Ok(datasets) => self.say(&ServerMessage::Datasets { datasets }).await,
+            ClientMessage::List => match self.context.services.sync.list(&self.context.who).await {
+                Ok(datasets) => self.send(&ServerMessage::Datasets { datasets }).await,
                 Err(why) => self.refuse_unavailable(None, None, why).await,
             },
             ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
-            ClientMessage::Ack { dataset, version } => self.ack(dataset, version).await,
+            ClientMessage::Ack { dataset, version } => self.acknowledge(dataset, version).await,
             ClientMessage::Write { id, dataset, changes, offer } => {
-                let SessionContext { inner, who, mailbox, .. } = &self.desk;
-                let load = load(&changes);
-                match inner.sync.write(who, dataset.clone(), WriteRequest { id, changes, offer }, mailbox.session()).await {
-                    Ok(answer) => {
-                        self.patches.push_back(Pending { id, dataset, answer, load });
+                let SessionContext { services, who, signals, .. } = &self.context;
+                let load = patch_load(&changes);
+                match services.sync.write(who, dataset.clone(), WriteRequest { id, changes, offer }, signals.session()).await {
+                    Ok(reply) => {
+                        self.patches.push_back(PendingPatch { id, dataset, reply, load });
                         Ok(())
                     }
                     Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
@@ -44,11 +72,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    async fn register(&mut self, registration: Registration) -> Result<(), End> {
+    async fn register(&mut self, registration: Registration) -> Result<(), SessionEnd> {
         let (provider, app) = (registration.target.provider(), registration.app.clone());
-        match self.desk.inner.sync.register(&self.desk.who, registration).await {
-            Ok(()) => self.say(&ServerMessage::Registered { provider, app }).await,
-            Err(RegisterError::RegistrationRejected(why)) => {
+        match self.context.services.sync.register(&self.context.who, registration).await {
+            Ok(()) => self.send(&ServerMessage::Registered { provider, app }).await,
+            Err(RegisterError::Rejected(why)) => {
                 let (code, message) = why.refusal();
                 self.refuse(None, None, code, message).await
             }
@@ -56,102 +84,84 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<'_, S> {
         }
     }
 
-    async fn renew(&mut self, token: &str) -> Result<(), End> {
-        let why = match Box::pin(self.desk.inner.door.renew(token, &self.desk.who)).await {
+    async fn renew(&mut self, token: &str) -> Result<(), SessionEnd> {
+        let (code, message) = match Box::pin(self.context.services.authenticator.renew(token, &self.context.who)).await {
             Ok(RenewalOutcome::Until(expires_s)) => {
-                let now = self.desk.inner.now();
-                self.desk.machine.renewed(now, expires_s);
-                // A session of weeks is no stale device.
-                let _ = self.desk.inner.sync.greet(&self.desk.who).await;
-                return self.say(&ServerMessage::Renew { expires_in_s: self.desk.machine.expires_in_s(now) }).await;
+                let now = self.context.services.now();
+                self.context.timers.token_renewed(now, expires_s);
+                // A session that lasts for weeks must not make its device look abandoned. An error is ignored: the next renewal tries again.
+                let _ = self.context.services.sync.mark_seen(&self.context.who).await;
+                return self.send(&ServerMessage::Renew { expires_in_s: self.context.timers.expires_in_s(now) }).await;
             }
             Ok(RenewalOutcome::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
-            Err(denied) => (RefusalCode::TokenRefused, denied.to_string()),
+            Err(error) => (RefusalCode::TokenRefused, error.to_string()),
         };
-        self.desk.machine.not_renewed(self.desk.inner.now());
-        self.refuse(None, None, why.0, why.1).await
+        self.context.timers.renewal_failed(self.context.services.now());
+        self.refuse(None, None, code, message).await
     }
 
-    async fn open(&mut self, dataset: DatasetName, position: Option<Position>) -> Result<(), End> {
-        let SessionContext { inner, who, mailbox, .. } = &self.desk;
-        let known = self.followings.iter().position(|following| *following.dataset() == dataset);
-        if known.is_none() && self.followings.len() >= who.pool.limits.datasets {
+    async fn open(&mut self, dataset: DatasetName, position: Option<Position>) -> Result<(), SessionEnd> {
+        let SessionContext { services, who, signals, .. } = &self.context;
+        let known = self.subscriptions.iter().position(|subscription| *subscription.dataset() == dataset);
+        if known.is_none() && self.subscriptions.len() >= who.pool.limits.datasets {
             let message = format!("a session has at most {} datasets open", who.pool.limits.datasets);
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::TooManyDatasets, message).await;
         }
-        // Followed first, read then: nothing can be published in between unseen.
-        let feed = inner.hub.follow(who.identity.text(), &dataset, mailbox);
-        let Ok((start, first)) = inner.sync.open(who, &dataset, position.map(Into::into)).await else {
+        // Subscribed before the read, so that no change can be published unnoticed in between.
+        let topic = services.hub.subscribe(who.identity.text(), &dataset, signals);
+        let Ok((start, first)) = services.sync.open(who, &dataset, position.map(Into::into)).await else {
             if known.is_none() {
-                inner.hub.unfollow(who.identity.as_str(), &feed, mailbox);
+                services.hub.unsubscribe(who.identity.as_str(), &topic, signals);
             }
             return self.refuse_unavailable(None, Some(dataset), Unavailable::Now).await;
         };
-        let following = Following::new(feed, start);
-        let at = match known {
-            Some(at) => {
-                self.followings[at] = following;
-                at
+        let subscription = DatasetSubscription::new(topic, start);
+        let index = match known {
+            Some(index) => {
+                self.subscriptions[index] = subscription;
+                index
             }
             None => {
-                // Most sessions have one dataset open.
-                self.followings.reserve_exact(1);
-                self.followings.push(following);
-                self.followings.len() - 1
+                // Most sessions have one dataset open, so the list gets no spare capacity.
+                self.subscriptions.reserve_exact(1);
+                self.subscriptions.push(subscription);
+                self.subscriptions.len() - 1
             }
         };
-        self.show(at, first).await.map(drop)
+        self.send_read_result(index, first).await.map(drop)
     }
 
-    async fn close(&mut self, dataset: DatasetName) -> Result<(), End> {
-        let Some(at) = self.followings.iter().position(|following| *following.dataset() == dataset) else {
+    async fn close(&mut self, dataset: DatasetName) -> Result<(), SessionEnd> {
+        let Some(index) = self.subscriptions.iter().position(|subscription| *subscription.dataset() == dataset) else {
             return self.refuse_not_open(&dataset).await;
         };
-        let following = self.followings.swap_remove(at);
-        self.desk.inner.hub.unfollow(self.desk.who.identity.as_str(), following.feed(), &self.desk.mailbox);
+        let subscription = self.subscriptions.swap_remove(index);
+        self.context.services.hub.unsubscribe(self.context.who.identity.as_str(), subscription.topic(), &self.context.signals);
         Ok(())
     }
 
-    async fn ack(&mut self, dataset: DatasetName, version: u64) -> Result<(), End> {
-        let Some(following) = self.followings.iter().find(|following| *following.dataset() == dataset) else {
+    async fn acknowledge(&mut self, dataset: DatasetName, version: u64) -> Result<(), SessionEnd> {
+        let Some(subscription) = self.subscriptions.iter().find(|subscription| *subscription.dataset() == dataset) else {
             return self.refuse_not_open(&dataset).await;
         };
-        if version > following.version() {
-            let message = format!("version {version} was not sent yet, {} was", following.version());
+        if version > subscription.version() {
+            let message = format!("version {version} was not sent yet, the newest sent is {}", subscription.version());
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::AheadOfServer, message).await;
         }
-        match self.desk.inner.sync.note_ack(&self.desk.who, dataset.clone(), version).await {
+        match self.context.services.sync.submit_ack(&self.context.who, dataset.clone(), version).await {
             Ok(()) => Ok(()),
             Err(why) => self.refuse_unavailable(None, Some(dataset), why).await,
         }
     }
 
-    async fn refuse_not_open(&mut self, dataset: &DatasetName) -> Result<(), End> {
+    async fn refuse_not_open(&mut self, dataset: &DatasetName) -> Result<(), SessionEnd> {
         self.refuse(None, Some(dataset.to_string()), RefusalCode::NotOpen, format!("{dataset} is not open in this session")).await
-    }
-
-    pub(super) async fn refuse_unavailable(&mut self, id: Option<u64>, dataset: Option<DatasetName>, why: Unavailable) -> Result<(), End> {
-        let (code, message) = match why {
-            Unavailable::Now => {
-                (RefusalCode::Unavailable, "the store cannot do it now; ask again after a while, a patch with the same number")
-            }
-            Unavailable::ReadOnly => (
-                RefusalCode::ReadOnly,
-                "the store takes no writes now, its disk is full or fails; send it again after a while, with the same number",
-            ),
-        };
-        self.refuse(id, dataset.map(|name| name.to_string()), code, message.to_owned()).await
-    }
-
-    pub(super) async fn refuse(&mut self, id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String) -> Result<(), End> {
-        self.desk.inner.metrics.refused(code.as_str());
-        self.say(&ServerMessage::Refused { id, dataset, code, message }).await
     }
 }
 
-/// What a patch takes of its session's room of 64 patches. Its answer can be large if it can conflict or compute something; then
-/// only a few are under way at once, or a peer that does not read would have us hold dozens of large answers.
-fn load(changes: &[Change]) -> usize {
-    let small = |change: &Change| matches!(change.op, Op::Put | Op::Remove) && change.base.is_none();
-    if changes.iter().all(small) { 1 } else { 8 }
+/// A patch's share of its session's window of 64 patches. The reply to a patch that can conflict or compute something can be large. Only a
+/// few such patches are submitted at once, because a peer that does not read would otherwise make the server hold dozens of large replies.
+fn patch_load(changes: &[Change]) -> usize {
+    let has_small_reply = |change: &Change| matches!(change.op, Op::Put | Op::Remove) && change.base.is_none();
+    if changes.iter().all(has_small_reply) { 1 } else { LARGE_REPLY_LOAD }
 }

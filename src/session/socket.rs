@@ -1,4 +1,6 @@
-//! A WebSocket that holds buffers only while it is busy.
+//! A session's WebSocket, which holds buffers only while it is busy.
+//!
+//! Awake, it is the library's stream with its buffers. Asleep, it is the bare stream: it waits for the first byte, and holds no buffer.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll, ready};
@@ -12,169 +14,169 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode as WireCo
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
-use super::tap::{Progress, Tap, TooLong};
+use super::frame_tracker::MessageTooLong;
+use super::framed::{FramedStream, WriteProgress};
 
 /// Bytes read at a time: most messages are far smaller.
 const READ_BYTES: usize = 4 * 1024;
 
-/// Bytes of messages gathered before they are written.
+/// Bytes of messages that are buffered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// Bytes of messages that may wait for the peer to read: the largest message and what was gathered before it.
+/// Bytes of messages that may wait for the peer to read: the largest message, and messages that were buffered before it.
 const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
-/// What came from the peer.
+/// What the peer sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
-    /// A message of the socket's codec.
+    /// A message in the kind of frame that the socket's codec uses.
     Message(Bytes),
-    /// A message that this protocol has no place for: the other kind of frame, a broken frame, one over the bound.
-    Unfit(CloseCode),
-    /// The peer closed, or is gone.
-    End,
+    /// The other kind of frame, a malformed frame, or a message over the bound. The socket is to be closed with this code.
+    Invalid(CloseCode),
+    /// The peer closed the socket or disconnected.
+    Closed,
 }
 
-/// The peer is gone.
+/// The peer disconnected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(super) struct PeerGone;
 
-/// A socket, awake with the library's buffers or asleep without.
-pub(super) struct Socket<S> {
-    state: State<S>,
+pub(super) struct SessionSocket<S> {
+    state: SocketState<S>,
     codec: Codec,
-    owes: Owes,
+    unflushed: Unflushed,
 }
 
-/// What is to be flushed before the next message is taken.
+/// A control frame that must be flushed before the next message is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Owes {
-    Nothing,
-    /// A peer that does not take its pongs has its pings wait, or they would pile up here.
+enum Unflushed {
+    None,
+    /// Without this, the pongs for a peer that sends pings but reads nothing would accumulate.
     Pong,
-    /// The library has made the answer to a close (RFC 6455 section 5.5.1), but sends it only now; then it calls the socket closed.
+    /// The library has queued its reply to a close (RFC 6455 section 5.5.1), but sends it only when flushed. The socket is closed then.
     Close,
 }
 
-enum State<S> {
-    Awake(Box<WebSocketStream<Tap<S>>>),
-    Asleep(Tap<S>),
-    /// Only while it changes from one to the other.
+enum SocketState<S> {
+    Awake(Box<WebSocketStream<FramedStream<S>>>),
+    Asleep(FramedStream<S>),
+    /// Only while the state changes from one to the other.
     Changing,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    /// A socket whose upgrade is done. Its first message is bounded as a hello is.
-    pub(super) fn new(io: S, codec: Codec) -> Socket<S> {
-        Socket { state: State::Asleep(Tap::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES)), codec, owes: Owes::Nothing }
+impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
+    /// For a connection whose upgrade is done. Its first message is bounded as a hello is.
+    pub(super) fn new(io: S, codec: Codec) -> SessionSocket<S> {
+        let stream = FramedStream::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES);
+        SessionSocket { state: SocketState::Asleep(stream), codec, unflushed: Unflushed::None }
     }
 
     pub(super) fn codec(&self) -> Codec {
         self.codec
     }
 
-    /// Counts the times that the peer took something.
-    pub(super) fn progress(&self) -> Progress {
+    pub(super) fn progress(&self) -> WriteProgress {
         match &self.state {
-            State::Awake(web) => web.get_ref().progress().clone(),
-            State::Asleep(tap) => tap.progress().clone(),
-            State::Changing => Progress::default(),
+            SocketState::Awake(web) => web.get_ref().progress().clone(),
+            SocketState::Asleep(stream) => stream.progress().clone(),
+            SocketState::Changing => WriteProgress::default(),
         }
     }
 
     pub(super) fn is_awake(&self) -> bool {
-        matches!(self.state, State::Awake(_))
+        matches!(self.state, SocketState::Awake(_))
     }
 
-    /// Gives the buffers back, if nothing is in them. All that was sent must have been flushed.
+    /// Frees the buffers, if nothing is in them. Everything that was sent must have been flushed.
     pub(super) fn sleep(&mut self) {
-        if let State::Awake(web) = &self.state
+        if let SocketState::Awake(web) = &self.state
             && web.get_ref().is_between_messages()
-            && let State::Awake(web) = std::mem::replace(&mut self.state, State::Changing)
+            && let SocketState::Awake(web) = std::mem::replace(&mut self.state, SocketState::Changing)
         {
-            self.state = State::Asleep(web.into_inner());
+            self.state = SocketState::Asleep(web.into_inner());
         }
     }
 
-    /// The next message. Loses nothing if it is dropped.
+    /// The next message. Cancel safe: no message is lost if the future is dropped.
     pub(super) async fn next(&mut self) -> Incoming {
         poll_fn(|context| self.poll_next(context)).await
     }
 
-    /// The next message, if there is one; if not, the task is woken when something comes.
+    /// The next message, if there is one. If not, the task is woken when bytes arrive.
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
-        if let State::Asleep(tap) = &mut self.state
-            && ready!(tap.poll_stirred(context)).is_err()
+        if let SocketState::Asleep(stream) = &mut self.state
+            && ready!(stream.poll_readable(context)).is_err()
         {
-            return Poll::Ready(Incoming::End);
+            return Poll::Ready(Incoming::Closed);
         }
-        let (codec, mut owes) = (self.codec, self.owes);
-        let Some(web) = self.wake() else { return Poll::Ready(Incoming::End) };
+        let (codec, mut unflushed) = (self.codec, self.unflushed);
+        let Some(web) = self.wake() else { return Poll::Ready(Incoming::Closed) };
         let incoming = loop {
-            if owes != Owes::Nothing {
+            if unflushed != Unflushed::None {
                 let Poll::Ready(flushed) = web.poll_flush_unpin(context) else { break Poll::Pending };
-                if flushed.is_err() || owes == Owes::Close {
-                    break Poll::Ready(Incoming::End);
+                if flushed.is_err() || unflushed == Unflushed::Close {
+                    break Poll::Ready(Incoming::Closed);
                 }
-                owes = Owes::Nothing;
+                unflushed = Unflushed::None;
             }
             let Poll::Ready(next) = web.poll_next_unpin(context) else { break Poll::Pending };
             match (next, codec) {
                 (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => break Poll::Ready(Incoming::Message(bytes)),
                 (Some(Ok(Message::Text(text))), Codec::Json) => break Poll::Ready(Incoming::Message(text.into())),
-                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => break Poll::Ready(Incoming::Unfit(CloseCode::BadMessage)),
+                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => break Poll::Ready(Incoming::Invalid(CloseCode::BadMessage)),
                 (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
-                (Some(Ok(Message::Ping(_))), _) => owes = Owes::Pong,
-                (Some(Ok(Message::Close(_))), _) => owes = Owes::Close,
-                (None, _) => break Poll::Ready(Incoming::End),
-                (Some(Err(error)), _) => break Poll::Ready(unfit(&error)),
+                (Some(Ok(Message::Ping(_))), _) => unflushed = Unflushed::Pong,
+                (Some(Ok(Message::Close(_))), _) => unflushed = Unflushed::Close,
+                (None, _) => break Poll::Ready(Incoming::Closed),
+                (Some(Err(error)), _) => break Poll::Ready(incoming_of_error(&error)),
             }
         };
-        self.owes = owes;
+        self.unflushed = unflushed;
         incoming
     }
 
-    /// Takes a message to be sent; returns when the next one may follow.
-    pub(super) async fn feed(&mut self, message: Bytes) -> Result<(), Gone> {
+    /// Buffers a message for sending. Returns when there is space for the next one.
+    pub(super) async fn feed(&mut self, message: Bytes) -> Result<(), PeerGone> {
         let message = match self.codec {
             Codec::MsgPack => Message::Binary(message),
-            Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| Gone)?),
+            Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| PeerGone)?),
         };
-        self.wake().ok_or(Gone)?.feed(message).await.map_err(|_| Gone)
+        self.wake().ok_or(PeerGone)?.feed(message).await.map_err(|_| PeerGone)
     }
 
-    /// Sends what was taken.
-    pub(super) async fn flush(&mut self) -> Result<(), Gone> {
+    /// Sends everything that was buffered.
+    pub(super) async fn flush(&mut self) -> Result<(), PeerGone> {
         match &mut self.state {
-            State::Awake(web) => web.flush().await.map_err(|_| Gone),
-            State::Asleep(_) => Ok(()),
-            State::Changing => Err(Gone),
+            SocketState::Awake(web) => web.flush().await.map_err(|_| PeerGone),
+            SocketState::Asleep(_) => Ok(()),
+            SocketState::Changing => Err(PeerGone),
         }
     }
 
-    /// Says goodbye, and waits for the peer to go. What it still says is not listened to.
-    pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), Gone> {
+    /// Sends a close frame and waits until the peer closes. Bytes that the peer still sends are discarded.
+    pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), PeerGone> {
         let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
-        let web = self.wake().ok_or(Gone)?;
-        web.send(Message::Close(Some(frame))).await.map_err(|_| Gone)?;
-        web.get_mut().finish().await.map_err(|_| Gone)
+        let web = self.wake().ok_or(PeerGone)?;
+        web.send(Message::Close(Some(frame))).await.map_err(|_| PeerGone)?;
+        web.get_mut().finish().await.map_err(|_| PeerGone)
     }
 
-    fn wake(&mut self) -> Option<&mut WebSocketStream<Tap<S>>> {
-        if matches!(self.state, State::Asleep(_))
-            && let State::Asleep(tap) = std::mem::replace(&mut self.state, State::Changing)
+    fn wake(&mut self) -> Option<&mut WebSocketStream<FramedStream<S>>> {
+        if matches!(self.state, SocketState::Asleep(_))
+            && let SocketState::Asleep(stream) = std::mem::replace(&mut self.state, SocketState::Changing)
         {
-            // Nothing in it waits: the future is ready at once.
-            let web = WebSocketStream::from_raw_socket(tap, Role::Server, Some(config())).now_or_never()?;
-            self.state = State::Awake(Box::new(web));
+            // Without a handshake the future has nothing to wait for, and is ready at once.
+            let web = WebSocketStream::from_raw_socket(stream, Role::Server, Some(websocket_config())).now_or_never()?;
+            self.state = SocketState::Awake(Box::new(web));
         }
         match &mut self.state {
-            State::Awake(web) => Some(web),
+            SocketState::Awake(web) => Some(web),
             _ => None,
         }
     }
 }
 
-fn config() -> WebSocketConfig {
+fn websocket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
         .write_buffer_size(WRITE_BYTES)
@@ -183,13 +185,13 @@ fn config() -> WebSocketConfig {
         .max_frame_size(Some(limits::MESSAGE_BYTES))
 }
 
-fn unfit(error: &Error) -> Incoming {
+fn incoming_of_error(error: &Error) -> Incoming {
     match error {
-        Error::Capacity(_) => Incoming::Unfit(CloseCode::TooLarge),
-        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooLong>()) => Incoming::Unfit(CloseCode::TooLarge),
-        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Incoming::End,
-        Error::Protocol(_) | Error::Utf8(_) => Incoming::Unfit(CloseCode::BadMessage),
-        _ => Incoming::End,
+        Error::Capacity(_) => Incoming::Invalid(CloseCode::TooLarge),
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<MessageTooLong>()) => Incoming::Invalid(CloseCode::TooLarge),
+        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Incoming::Closed,
+        Error::Protocol(_) | Error::Utf8(_) => Incoming::Invalid(CloseCode::BadMessage),
+        _ => Incoming::Closed,
     }
 }
 
@@ -201,9 +203,9 @@ mod tests {
     const TWO_MESSAGES: &[u8] = b"\x81\x82\0\0\0\0{}\x81\x82\0\0\0\0[]";
 
     #[tokio::test]
-    async fn a_message_that_waits_in_the_buffer_is_not_slept_over() {
+    async fn a_socket_does_not_sleep_while_a_message_is_in_its_buffer() {
         let (mut peer, io) = tokio::io::duplex(1024);
-        let mut socket = Socket::new(io, Codec::Json);
+        let mut socket = SessionSocket::new(io, Codec::Json);
         peer.write_all(TWO_MESSAGES).await.expect("written");
         assert_eq!(socket.next().await, Incoming::Message(Bytes::from_static(b"{}")));
         socket.sleep();

@@ -1,80 +1,86 @@
-//! All that belongs to an identity as one JSON document, made part by part: it can be larger than memory.
+//! Everything that an identity owns as one JSON document, made in parts: the document can be larger than memory.
 //!
-//! Lists of it, by the names in [`owned`]: `account`, `logins`, `devices`, `datasets`, `records`, `history`, ... What is written while an
-//! export runs may be in it or not.
+//! Its lists are those of the row kinds' table, in that order: `account`, `logins`, `devices`, `datasets`, `records`, `history`, ...
+//! What is written while an export runs may be in it or not.
 
 use serde_json::Value;
 
-use super::keys::Parts;
-use super::owned::{Export, OWNED};
+use super::engine::Bytes;
+use super::export_entries::entry;
+use super::row_kinds::{ExportList, RowKind};
 use super::{Identity, Store, StoreError, keys, pieces};
 
-/// Bytes of the document that are made at a time, about.
+/// The size at which a part of the document ends.
 const PART_BYTES: usize = 256 * 1024;
-
-/// A key and what stands there.
-type Entry = (Vec<u8>, Vec<u8>);
 
 /// How far an export is.
 #[derive(Clone, Debug, Default)]
-pub struct Exported {
-    /// The list, by its place in [`OWNED`].
+pub struct ExportCursor {
+    /// The place of the current list among the exported ones.
     list: usize,
-    /// The key after which to go on in it.
-    after: Vec<u8>,
-    /// Whether the list has an entry already.
-    began: bool,
+    /// The key from which the current list goes on; empty: the list has not begun.
+    start: Bytes,
+    /// Whether the current list has an entry already.
+    has_entries: bool,
+}
+
+impl ExportCursor {
+    fn at_list(list: usize) -> ExportCursor {
+        ExportCursor { list, ..ExportCursor::default() }
+    }
 }
 
 impl Store {
-    /// The next part of an identity's document, and how far it is then; `None` after the last one. Begins with [`Exported::default`].
-    pub fn export(&self, identity: &Identity, mut at: Exported) -> Result<(String, Option<Exported>), StoreError> {
+    /// The next part of an identity's document, and the cursor for the part after it, `None` after the last one. The first part is that of
+    /// [`ExportCursor::default`].
+    pub fn export(&self, identity: &Identity, mut cursor: ExportCursor) -> Result<(String, Option<ExportCursor>), StoreError> {
         let mut text = String::new();
-        if at.list == 0 && at.after.is_empty() {
+        if cursor.list == 0 && cursor.start.is_empty() {
             let (identity, epoch) = (Value::from(identity.as_str()), Value::from(self.epoch.as_str()));
             text.push_str(&format!("{{\"format\":1,\"identity\":{identity},\"epoch\":{epoch}"));
         }
-        while let Some(owned) = OWNED.get(at.list) {
-            let (name, say) = match owned.export {
-                Export::Rows(name, say) | Export::Contents(name, say) => (name, say),
-                Export::Index => {
-                    at = Exported { list: at.list + 1, ..Exported::default() };
-                    continue;
-                }
-            };
-            let prefix = keys::owned(owned.kind, identity);
-            if at.after.is_empty() {
+        for (kind, name, is_cut) in exported().skip(cursor.list) {
+            let prefix = keys::of_identity(kind, identity);
+            if cursor.start.is_empty() {
                 text.push_str(&format!(",\n\"{name}\":["));
-                at.after = prefix.clone();
+                cursor.start = prefix.clone();
             }
-            let is_cut = matches!(owned.export, Export::Contents(..));
-            while let Some((key, content)) = self.next_content(&at.after, &keys::after(&prefix), is_cut)? {
-                text.push_str(if at.began { ",\n" } else { "\n" });
-                text.push_str(&say(&mut Parts::after(&key, &prefix)?, &content)?.to_string());
-                at = Exported { after: keys::after(&key), began: true, ..at };
+            while let Some((key, content)) = self.next_content(&cursor.start, &keys::prefix_end(&prefix), is_cut)? {
+                text.push_str(if cursor.has_entries { ",\n" } else { "\n" });
+                text.push_str(&entry(kind, identity, &key, &content)?.to_string());
+                cursor = ExportCursor { start: keys::prefix_end(&key), has_entries: true, ..cursor };
                 if text.len() >= PART_BYTES {
-                    return Ok((text, Some(at)));
+                    return Ok((text, Some(cursor)));
                 }
             }
             text.push(']');
-            at = Exported { list: at.list + 1, ..Exported::default() };
+            cursor = ExportCursor::at_list(cursor.list + 1);
         }
         text.push_str("\n}\n");
         Ok((text, None))
     }
 
-    /// The first row of a range, or the first content that is cut into rows.
-    fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<Entry>, StoreError> {
+    /// The first row of a range with its key, or the first content of it that is cut into rows.
+    fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<(Bytes, Bytes)>, StoreError> {
         let Some((mut key, row)) = self.engine.scan(start, end, 1)?.pop() else { return Ok(None) };
         if !is_cut {
-            // Rows of these kinds have no row below them: the first key after all that begin with this one is the next row's, or before it.
+            // No key of these kinds begins with another one of its kind: the next row is not before the end of this key as a prefix.
             return Ok(Some((key, row)));
         }
         key.truncate(key.len() - pieces::NUMBER_BYTES);
-        match self.whole(&key)? {
+        match self.joined(&key)? {
             Some(content) => Ok(Some((key, content.to_vec()))),
-            // It was moved meanwhile.
-            None => self.next_content(&keys::after(&key), end, is_cut),
+            // A write has moved the record meanwhile.
+            None => self.next_content(&keys::prefix_end(&key), end, is_cut),
         }
     }
+}
+
+/// The exported kinds, each with the name of its list and whether its contents are cut into rows.
+fn exported() -> impl Iterator<Item = (RowKind, &'static str, bool)> {
+    RowKind::owned_by_identity().filter_map(|kind| match kind.export() {
+        ExportList::Rows(name) => Some((kind, name, false)),
+        ExportList::Contents(name) => Some((kind, name, true)),
+        ExportList::Omitted => None,
+    })
 }

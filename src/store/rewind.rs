@@ -1,47 +1,52 @@
-//! A dataset is restored to an earlier version: a new version, which reaches all devices like any write.
+//! Restores a dataset to an earlier version: as a new version, which reaches all devices like any write.
 
 use driftless_protocol::{Content, DatasetName, DeviceId, Record};
 
 use super::commit::Group;
 use super::engine::Batch;
-use super::history::{self, VersionNotKept, VersionOrigin};
+use super::history::{self, Undo, VersionNotKept};
+use super::history_row::VersionOrigin;
 use super::rows::{self, HeadRow};
-use super::version::{Known, Making};
+use super::version::{CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
-use crate::merge::{Head, Stored};
+use crate::merge::{DatasetHead, StoredRecord};
 
-/// Who makes the version that a restore makes.
-pub const OPERATOR: &str = "~operator";
+/// The device that writes the version that a restore makes.
+pub const OPERATOR_DEVICE: &str = "~operator";
 
-/// What became of the wish to restore.
+/// The outcome of a request to restore a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RewindOutcome {
-    /// Restored, as this version; so many records changed.
     Written {
         /// The new version.
         version: u64,
-        /// Records that differ from before.
+        /// How many records differ from before.
         records: usize,
     },
-    /// The dataset is as it was then: there is no new version.
+    /// The dataset is as it was at that version: there is no new version.
     Same,
-    /// That version cannot be seen any more, or never was.
     VersionNotKept(VersionNotKept),
-    /// There is no such identity.
     NoIdentity,
 }
 
+/// The records that a restore changes.
+struct RewoundRecords {
+    head: DatasetHead,
+    records: Vec<StoredRecord>,
+    current: CurrentRecords,
+}
+
 impl Group<'_> {
-    /// Restores a dataset to a version. A pool's bounds do not hold here: what was there once may be there again.
+    /// Restores a dataset to a version. The pool's bounds do not apply: a state that was accepted once may be restored.
     pub fn rewind(
         &mut self,
         identity: &Identity,
         dataset: &DatasetName,
         to: u64,
-        keep: &RetentionPolicy,
+        retention: &RetentionPolicy,
         now_ms: u64,
     ) -> Result<RewindOutcome, StoreError> {
-        if !self.is_there(identity)? {
+        if !self.has_identity(identity)? {
             return Ok(RewindOutcome::NoIdentity);
         }
         let head_key = keys::head(identity, dataset);
@@ -52,30 +57,44 @@ impl Group<'_> {
             Ok(undo) => undo,
             Err(not_kept) => return Ok(RewindOutcome::VersionNotKept(not_kept)),
         };
-        let device = DeviceId::new(OPERATOR).map_err(|error| StoreError::Io(error.to_string()))?;
-        let mut after = Head { version: head.version + 1, ..head.head() };
-        let (mut records, mut known) = (Vec::new(), Known::new());
+        let device = DeviceId::new(OPERATOR_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
+        let RewoundRecords { head: after, records, current } = self.restore_records(identity, dataset, &device, &head, undo, now_ms)?;
+        if records.is_empty() {
+            return Ok(RewindOutcome::Same);
+        }
+        let mut batch = Batch { preconditions: vec![(head_key, head_row)], rows: Vec::new() };
+        let new_version = NewVersion { identity, dataset, device: &device, origin: VersionOrigin::Restored(to), retention, now_ms };
+        let version = new_version.write(&mut batch, head, after, &records, &current, Vec::new())?.version;
+        self.record_debt(identity, dataset, version, &device, now_ms, &mut batch)?;
+        self.view.decide(batch);
+        Ok(RewindOutcome::Written { version, records: records.len() })
+    }
+
+    /// The records that differ from their state in `undo`, with that state as their new one.
+    fn restore_records(
+        &self,
+        identity: &Identity,
+        dataset: &DatasetName,
+        device: &DeviceId,
+        head: &HeadRow,
+        undo: Undo,
+        now_ms: u64,
+    ) -> Result<RewoundRecords, StoreError> {
+        let mut after = DatasetHead { version: head.version + 1, ..head.head() };
+        let (mut records, mut current) = (Vec::new(), CurrentRecords::new());
         for (key, then) in undo {
-            let then = then.as_deref().map(rows::stored).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
-            let now = self.view.old(identity, dataset, &key)?;
-            let content = now.as_ref().map(|old| &old.stored.record.content);
+            let then = then.as_deref().map(rows::decode_record).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
+            let now = self.view.current_record(identity, dataset, &key)?;
+            let content = now.as_ref().map(|now| &now.stored.record.content);
             if content.unwrap_or(&Content::Removed) == &then {
                 continue;
             }
             after.replace(&key, content, &then);
-            let others_version = now.as_ref().map_or(0, |old| old.stored.record.version);
+            let others_version = now.as_ref().map_or(0, |now| now.stored.record.version);
             let record = Record { key: key.clone(), content: then, version: after.version, modified_ms: now_ms, device: device.clone() };
-            records.push(Stored { record, others_version });
-            known.extend(now.map(|old| (key, old)));
+            records.push(StoredRecord { record, others_version });
+            current.extend(now.map(|now| (key, now)));
         }
-        if records.is_empty() {
-            return Ok(RewindOutcome::Same);
-        }
-        let mut batch = Batch { guards: vec![(head_key, head_row)], rows: Vec::new() };
-        let making = Making { identity, dataset, device: &device, what: VersionOrigin::Restored(to), keep, now_ms };
-        let version = making.write(&mut batch, head, after, &records, &known, Vec::new())?.version;
-        self.owe(identity, dataset, version, &device, now_ms, &mut batch)?;
-        self.view.decide(batch);
-        Ok(RewindOutcome::Written { version, records: records.len() })
+        Ok(RewoundRecords { head: after, records, current })
     }
 }

@@ -1,52 +1,52 @@
-//! What rows say, apart from what travels on the wire. Each is MessagePack without names: the engine's format byte says which
-//! order of the fields it is.
+//! The contents of rows, apart from the types of the wire. A row is MessagePack: a struct is the list of its fields, without their names,
+//! and an enum's variant is its name. So the order of a struct's fields is on disk, and so is the name of a variant: `format` says which.
 
 use driftless_protocol::{Content, DatasetName, DeviceId, Epoch, Key, Record, RefusalCode, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
-use super::pieces::Whole;
-use crate::merge::{self, Policy, Stored};
+use super::pieces::RowContent;
+use crate::merge::{self, ConflictPolicy, StoredRecord};
 
-/// `h`: a dataset.
+/// The state of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct HeadRow {
     pub version: u64,
     pub records: u64,
     pub bytes: u64,
-    /// When it was last written, in milliseconds since 1970.
+    /// When a write last changed it, in milliseconds since 1970 (UTC).
     pub modified_ms: u64,
-    /// Conflicts that were ever met; the newest of them are kept.
+    /// How many conflicts its writes ever had; the conflict log keeps the newest of them.
     pub conflicts: u64,
-    /// Tombstones that are kept.
+    /// How many tombstones it has.
     pub tombstones: u64,
-    /// The newest version whose tombstones may be gone.
-    pub horizon: u64,
-    /// The oldest version that can be seen: history is kept of what came after it.
-    pub floor: u64,
+    /// The newest version of which the reaper has deleted tombstones. A device that has seen less needs a snapshot.
+    pub tombstone_horizon: u64,
+    /// The oldest version that can be read: there is history of all versions after it.
+    pub oldest_version: u64,
     /// Bytes of that history.
     pub history_bytes: u64,
-    /// When the reaper looks at the dataset, in milliseconds since 1970; 0: never, there is nothing to reap.
-    pub due_ms: u64,
-    /// For each earlier epoch in which the dataset was there: the epoch's number, and the version at which its history went on in the next one.
+    /// When the reaper visits the dataset, in milliseconds since 1970 (UTC); 0: there is nothing to reap.
+    pub reap_at_ms: u64,
+    /// For each earlier epoch of the dataset: the epoch's number, and the version at which its history went on in the next epoch.
     pub shared: Vec<(u32, u64)>,
 }
 
 impl HeadRow {
-    pub(super) fn head(&self) -> merge::Head {
-        let HeadRow { version, records, bytes, tombstones, horizon, .. } = *self;
-        merge::Head { version, records, bytes, tombstones, horizon }
+    pub(super) fn head(&self) -> merge::DatasetHead {
+        let HeadRow { version, records, bytes, tombstones, tombstone_horizon: horizon, .. } = *self;
+        merge::DatasetHead { version, records, bytes, tombstones, horizon }
     }
 
-    /// The row after a write: as `merge` left the dataset.
-    pub(super) fn after(self, head: merge::Head, now_ms: u64) -> HeadRow {
-        let merge::Head { version, records, bytes, tombstones, horizon } = head;
-        HeadRow { version, records, bytes, tombstones, horizon, modified_ms: now_ms, ..self }
+    /// The row after a write, with the counts that `merge` made.
+    pub(super) fn after(self, head: merge::DatasetHead, now_ms: u64) -> HeadRow {
+        let merge::DatasetHead { version, records, bytes, tombstones, horizon } = head;
+        HeadRow { version, records, bytes, tombstones, tombstone_horizon: horizon, modified_ms: now_ms, ..self }
     }
 }
 
-/// `k`: where the newest version of a record stands.
+/// Where the newest version of a record stands.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct PointerRow {
     pub version: u64,
@@ -54,7 +54,7 @@ pub(super) struct PointerRow {
     pub pieces: u16,
 }
 
-/// `v`: a record, cut into pieces when it is large.
+/// A record. A large one is cut into pieces.
 #[derive(Serialize)]
 pub(super) struct RecordRow<'a> {
     key: &'a Key,
@@ -78,7 +78,7 @@ struct OwnedRecordRow {
 }
 
 impl<'a> RecordRow<'a> {
-    pub(super) fn of(stored: &'a Stored) -> Self {
+    pub(super) fn of(stored: &'a StoredRecord) -> Self {
         let record = &stored.record;
         let value = record.content.value();
         RecordRow {
@@ -92,19 +92,19 @@ impl<'a> RecordRow<'a> {
         }
     }
 
-    /// The row, to be cut into pieces.
-    pub(super) fn content(&self) -> Result<Whole, EngineError> {
+    /// The encoded row, which `pieces` cuts.
+    pub(super) fn content(&self) -> Result<RowContent, EngineError> {
         let names = self.key.as_str().len() + self.device.as_str().len();
-        let mut content = Whole::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
-        encode_onto(content.end(), self)?;
+        let mut content = RowContent::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
+        encode_onto(content.buffer(), self)?;
         Ok(content)
     }
 }
 
-/// What a record's row takes beside its value and its names, at most: three numbers, a flag, and what says that they come.
+/// The bytes of a record's row beside its value and its names, at most: three numbers, a flag, and the marks of all fields.
 const NUMBERS_BYTES: usize = 40;
 
-pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
+pub(super) fn decode_record(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
     let row: OwnedRecordRow = decode(bytes)?;
     let record = Record {
         key: row.key,
@@ -113,102 +113,102 @@ pub(super) fn stored(bytes: &[u8]) -> Result<Stored, EngineError> {
         modified_ms: row.modified_ms,
         device: row.device,
     };
-    Ok(Stored { record, others_version: row.others_version })
+    Ok(StoredRecord { record, others_version: row.others_version })
 }
 
-/// `p`: what became of a patch, in the slot of its number.
+/// How a patch was decided, in the slot of its number.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PatchRow {
     pub id: u64,
-    /// A checksum of the dataset and the changes, which tells a retry from another patch of the same number.
+    /// A checksum of the dataset and the changes. It distinguishes a retry from another patch with the same number.
     pub digest: u32,
     pub version: u64,
-    /// The results, each a row of its own kind; `None` if they are too large to be kept.
+    /// The results, each an encoded [`RecordRow`]; `None` if they were too large to keep.
     pub results: Option<Vec<ByteRow>>,
     /// Why it was not applied; `None` if it was.
     #[serde(default)]
-    pub verdict: Option<Verdict>,
+    pub rejection: Option<PatchRejection>,
 }
 
 /// Why a patch was not applied.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) enum Verdict {
-    /// It met these records of another device.
+pub(super) enum PatchRejection {
+    /// Another device had changed the records with these keys.
     Conflict(Vec<Key>),
-    /// With what it was told.
+    /// With the code and the message that the device got.
     Refused(RefusalCode, String),
 }
 
-/// Bytes inside a row.
+/// An encoded row inside another row.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ByteRow(#[serde(with = "serde_bytes")] pub Bytes);
 
-/// `i`: an identity.
+/// An identity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct IdentityRow {
     pub pool: String,
     pub made_ms: u64,
-    /// The identity that it was merged into; it owns nothing any more.
+    /// The identity into which it was merged. It owns nothing any more.
     pub moved_to: Option<String>,
     /// Identities that were merged into it, the newest last.
     pub merged: Vec<String>,
-    /// How many of its devices are woken by pushes: without any, nothing is noted as owed.
+    /// How many of its devices have a live push token. If none has, its writes record no debts.
     #[serde(default)]
-    pub pushes: u32,
+    pub push_targets: u32,
 }
 
-/// `w`: what is being done to an identity, step by step.
+/// A job on a whole identity, done in bounded steps.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum WorkRow {
-    /// All that it owns goes.
+pub(super) enum JobRow {
+    /// All its rows are deleted.
     Erase,
-    /// Its datasets move into another identity, with these policies on records of both sides.
-    Merge { into: String, policy: Policy, datasets: Vec<(DatasetName, Policy)> },
+    /// Its datasets move into another identity. The policies decide conflicts: `policy`, and another one for some datasets.
+    Merge { into: String, policy: ConflictPolicy, datasets: Vec<(DatasetName, ConflictPolicy)> },
 }
 
-/// `g`: a tombstone.
+/// A tombstone: which record it is, and when it was removed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct GoneRow {
+pub(super) struct TombstoneRow {
     pub key: Key,
     pub at_ms: u64,
 }
 
-/// `m lineage`: the epochs that the store descends from.
+/// The epochs from which the store descends (`m lineage`).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct LineageRow {
-    /// The number of the present epoch.
+    /// The number of the store's own epoch.
     pub number: u32,
-    /// Earlier ones, by number; the newest few.
+    /// The newest of the earlier epochs, by number.
     pub before: Vec<(u32, Epoch)>,
 }
 
-/// `d`: a device.
+/// A device.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeviceRow {
     pub first_seen_ms: u64,
-    /// When it was revoked: it may not come in.
+    /// When it was revoked: it may not sign in.
     #[serde(default)]
     pub revoked_ms: Option<u64>,
 }
 
-/// `a`: what a device has acknowledged of a dataset.
+/// The version of a dataset that a device has acknowledged.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AckRow {
     pub version: u64,
 }
 
-/// `x`: a conflict: who met whose records, and how it ended. Never the values.
+/// A conflict: the device that wrote, the records that another device had changed, and the decision. It never has values.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConflictRow {
-    /// Counts the dataset's conflicts from 1.
+    /// The dataset's first conflict is number 1.
     pub number: u64,
-    /// When, in milliseconds since 1970 (UTC).
+    /// Milliseconds since 1970 (UTC).
     pub at_ms: u64,
     /// The device that wrote.
     pub device: DeviceId,
-    /// Whether its patch was applied all the same (the policy is last writer wins).
+    /// Whether its patch was applied, because the policy is last-writer-wins.
     pub applied: bool,
-    /// The records in conflict: key, version and writer of the state that was met; the first few.
+    /// The first few records in conflict: the key, and the version and the writer of the current state.
     pub records: Vec<(Key, u64, DeviceId)>,
 }
 
@@ -218,7 +218,7 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Bytes, EngineError> {
     Ok(bytes)
 }
 
-/// The same, behind what is there.
+/// Appends an encoded row.
 pub(super) fn encode_onto<T: Serialize>(bytes: &mut Bytes, row: &T) -> Result<(), EngineError> {
     rmp_serde::encode::write(bytes, row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
 }

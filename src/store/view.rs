@@ -1,26 +1,25 @@
-//! The store as a group of writes sees it: what is on disk, under what the group has decided so far.
+//! The store as a group of writes sees it: the rows on disk, overlaid with the rows that the group has decided so far.
 
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, EngineError, Handle};
+use super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
 use super::keys;
-use super::pieces::{self, Whole};
+use super::pieces::{self, RowContent};
 
-/// Reads through to the engine, collects writes.
+/// Reads the group's own rows first, then the engine's; collects the rows that the group writes.
 pub(super) struct View<'a> {
-    engine: &'a Handle,
+    engine: &'a SupervisedEngine,
     decided: BTreeMap<Bytes, Option<Bytes>>,
-    /// Rows that something was decided on, as they are on disk.
-    guards: BTreeMap<Bytes, Option<Bytes>>,
+    /// Rows that a decision depends on, as they are on disk.
+    preconditions: BTreeMap<Bytes, Option<Bytes>>,
     bytes: usize,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a Handle) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), guards: BTreeMap::new(), bytes: 0 }
+    pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
+        View { engine, decided: BTreeMap::new(), preconditions: BTreeMap::new(), bytes: 0 }
     }
 
-    /// One row.
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         match self.decided.get(key) {
             Some(row) => Ok(row.clone()),
@@ -28,9 +27,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// All rows under a prefix. For the few rows of one owner only: their number is bounded.
+    /// All rows under a prefix. Only for rows of one owner whose number is small and bounded.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
-        let end = keys::after(prefix);
+        let end = keys::prefix_end(prefix);
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
         for (key, row) in self.decided.range(prefix.to_vec()..end) {
             match row {
@@ -44,7 +43,7 @@ impl<'a> View<'a> {
     /// The first rows of a range, up to a limit.
     pub(super) fn scan_some(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         let decided: Vec<_> = self.decided.range(start.to_vec()..end.to_vec()).collect();
-        // What the group has deleted may hide as many rows.
+        // Rows that the group has deleted are still on disk, within the engine's first ones.
         let deleted = decided.iter().filter(|(_, row)| row.is_none()).count();
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
         for (key, row) in decided {
@@ -57,18 +56,18 @@ impl<'a> View<'a> {
     }
 
     /// A content that may be cut into pieces.
-    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<Whole>, EngineError> {
+    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<RowContent>, EngineError> {
         let Some(first) = self.get(&pieces::piece_key(key, 0))? else { return Ok(None) };
         let more = |piece| self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()));
-        Whole::of(first, more).map(Some)
+        RowContent::join(first, more).map(Some)
     }
 
-    /// Adds a batch: later reads of this view see it.
+    /// Adds the rows of a decision: later reads of this view see them.
     pub(super) fn decide(&mut self, batch: Batch) {
-        for (key, row) in batch.guards {
-            // What the group itself has decided needs no guard: nobody else sees it.
+        for (key, row) in batch.preconditions {
+            // A row that the group itself has written needs no guard: nobody else sees it yet.
             if !self.decided.contains_key(&key) {
-                self.guards.entry(key).or_insert(row);
+                self.preconditions.entry(key).or_insert(row);
             }
         }
         for (key, row) in batch.rows {
@@ -77,13 +76,13 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Bytes of the rows that were decided.
+    /// Bytes of the keys and rows that were decided.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// All that was decided, as one batch: what the group wrote several times stands in it once.
+    /// Everything that was decided, as one batch: a row that the group wrote several times stands in it once.
     pub(super) fn into_batch(self) -> Batch {
-        Batch { guards: self.guards.into_iter().collect(), rows: self.decided.into_iter().collect() }
+        Batch { preconditions: self.preconditions.into_iter().collect(), rows: self.decided.into_iter().collect() }
     }
 }

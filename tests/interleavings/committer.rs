@@ -1,66 +1,60 @@
-//! As `src/committer.rs`, as far as the gate and the readers need it.
-
-use std::sync::PoisonError;
-
-use shuttle::sync::atomic::{AtomicU64, Ordering};
-use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
-use shuttle::thread::JoinHandle;
+//! The gate and the reader pool of `src/committer`.
 
 #[path = "../../src/committer/gate.rs"]
 mod gate;
-#[path = "../../src/committer/readers.rs"]
-mod readers;
+#[path = "../../src/committer/reader_pool.rs"]
+mod reader_pool;
+#[allow(dead_code)]
+#[path = "../../src/committer/unavailable.rs"]
+mod unavailable;
 
-pub use gate::Gate;
+pub use gate::DurabilityGate;
+pub use unavailable::Unavailable;
 
-/// The store cannot do it now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unavailable {
-    /// It fails, or stops.
-    Now,
-}
+/// Stands in for `src/committer/primitives.rs`.
+mod primitives {
+    pub(super) use std::sync::PoisonError;
 
-/// The committer's end of a gate.
-pub struct Keeper(gate::Keeper);
+    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering};
+    pub(super) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
+    use shuttle::thread::JoinHandle;
 
-/// A gate.
-pub fn gate() -> (Keeper, Gate) {
-    let (keeper, gate) = gate::gate();
-    (Keeper(keeper), gate)
-}
-
-impl Keeper {
-    /// Before a group's rows can be met.
-    pub fn applying(&self) {
-        self.0.applying();
-    }
-
-    /// After its flush.
-    pub fn durable(&self) {
-        self.0.durable();
-    }
-
-    /// Its flush failed.
-    pub fn fails(&self) {
-        self.0.fails();
+    pub(super) fn spawn_named(_: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
+        Ok(shuttle::thread::spawn(work))
     }
 }
 
-/// Threads that read.
-pub struct Readers(readers::Readers);
+/// The committer's end of a gate, whose methods the stories can call.
+pub struct TestGateControl(gate::GateControl);
 
-impl Readers {
-    /// So many.
-    pub fn start(threads: usize) -> Readers {
-        Readers(readers::Readers::start(threads).unwrap_or_else(|_| unreachable!("threads are not the system's here")))
+pub fn gate() -> (TestGateControl, DurabilityGate) {
+    let (control, gate) = gate::gate();
+    (TestGateControl(control), gate)
+}
+
+impl TestGateControl {
+    pub fn begin_group(&self) {
+        self.0.begin_group();
     }
 
-    /// Has something done.
-    pub fn hand_in(&self, job: impl FnOnce() + Send + 'static) {
-        self.0.hand_in(Box::new(job));
+    pub fn set_durable(&self) {
+        self.0.set_durable();
+    }
+
+    pub fn set_failed(&self) {
+        self.0.set_failed();
     }
 }
 
-fn spawn_named(_: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    Ok(shuttle::thread::spawn(work))
+/// A reader pool whose methods the stories can call.
+pub struct TestReaderPool(reader_pool::ReaderPool);
+
+impl TestReaderPool {
+    pub fn start(threads: usize) -> TestReaderPool {
+        TestReaderPool(reader_pool::ReaderPool::start(threads).unwrap_or_else(|_| unreachable!("shuttle's threads always start")))
+    }
+
+    pub fn submit(&self, job: impl FnOnce() + Send + 'static) {
+        self.0.submit(Box::new(job));
+    }
 }

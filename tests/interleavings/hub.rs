@@ -1,59 +1,57 @@
-//! As `src/hub.rs`, as far as feeds and mailboxes need it.
+//! The signals and topics of `src/hub`.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use driftless_protocol::DatasetName;
-use shuttle::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-use shuttle::sync::{Mutex, MutexGuard};
 
+#[path = "../../src/hub/signals.rs"]
+mod signals;
 #[allow(dead_code)]
-#[path = "../../src/hub/feed.rs"]
-mod feed;
-#[path = "../../src/hub/mailbox.rs"]
-mod mailbox;
+#[path = "../../src/hub/topic.rs"]
+mod topic;
 
-pub use feed::{Change, RING_BYTES, RING_CHANGES, Taken};
-pub use mailbox::{Mailbox, Mark, Marks};
+pub use signals::{SessionSignals, Signal, SignalSet};
+pub use topic::{NextChange, PublishedChange, RING_BYTES, RING_CHANGES};
 
-/// A dataset's feed.
-pub struct Feed(feed::Feed);
+/// Stands in for `src/hub/primitives.rs`.
+mod primitives {
+    pub(super) use shuttle::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+    pub(super) use shuttle::sync::{Mutex, MutexGuard};
 
-impl Feed {
-    /// One that nobody follows.
-    pub fn new(dataset: DatasetName) -> Feed {
-        Feed(feed::Feed::new(dataset))
+    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// A session follows.
-    pub fn join(&self, mailbox: &Arc<Mailbox>) {
-        self.0.join(mailbox);
+    pub(super) fn push_exact<T>(list: &mut Vec<T>, item: T) {
+        list.push(item);
+    }
+}
+
+/// A topic whose methods the stories can call.
+pub struct TestTopic(topic::Topic);
+
+impl TestTopic {
+    pub fn new(dataset: DatasetName) -> TestTopic {
+        TestTopic(topic::Topic::new(dataset))
     }
 
-    /// A session follows no more. Whether nobody does.
-    pub fn leave(&self, mailbox: &Arc<Mailbox>) -> bool {
-        self.0.leave(mailbox)
+    pub fn subscribe(&self, signals: &Arc<SessionSignals>) {
+        self.0.subscribe(signals);
     }
 
-    /// A change is durable.
-    pub fn publish(&self, change: Change) {
+    pub fn unsubscribe(&self, signals: &Arc<SessionSignals>) -> bool {
+        self.0.unsubscribe(signals)
+    }
+
+    pub fn publish(&self, change: PublishedChange) {
         self.0.publish(change);
     }
 
-    /// What follows a version.
-    pub fn after(&self, version: u64, session: u64) -> Taken {
-        self.0.after(version, session)
+    pub fn next_after(&self, version: u64, session: u64) -> NextChange {
+        self.0.next_after(version, session)
     }
 
-    /// The newest version that was published.
-    pub fn head(&self) -> u64 {
-        self.0.head()
+    pub fn newest_version(&self) -> u64 {
+        self.0.newest_version()
     }
-}
-
-fn push_one<T>(list: &mut Vec<T>, one: T) {
-    list.push(one);
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,18 @@
-//! What must hold in whatever order threads meet. A wake-up that is lost shows as a deadlock.
+//! What must hold in every order of the threads' steps. A lost wake-up shows as a deadlock.
 
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 
-use driftless_interleavings::committer::{Readers, Unavailable, gate};
-use driftless_interleavings::hub::{Change, Feed, Mailbox, Mark, Taken};
+use driftless_interleavings::committer::{TestReaderPool, Unavailable, gate};
+use driftless_interleavings::hub::{NextChange, PublishedChange, SessionSignals, Signal, TestTopic};
 use driftless_protocol::{DatasetName, Epoch, ServerMessage};
 use futures_util::FutureExt;
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicU64, Ordering};
 use shuttle::thread;
 
-/// Orders that are tried of a story that has too many for all of them. The same every time: seeds are fixed.
+/// Orders that are tried of a story that has too many to try all. Seeds are fixed, so they are the same in every run.
 const ORDERS: usize = 5_000;
 
 fn try_all(story: impl Fn() + Send + Sync + 'static) {
@@ -26,110 +26,109 @@ fn try_many(story: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::Runner::new(few_changes, shuttle::Config::default()).run(story);
 }
 
-/// A committer that makes groups durable while somebody reads: what the reader was let through with is durable.
+/// A committer makes groups durable while readers read: a reader passes the gate only with durable rows.
 fn committing_and_reading(groups: u64, readers: usize) {
-    let (keeper, gate) = gate();
+    let (control, gate) = gate();
     let (rows, disk) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let reading: Vec<_> = (0..readers)
         .map(|_| {
             let (gate, rows, disk) = (gate.clone(), Arc::clone(&rows), Arc::clone(&disk));
             thread::spawn(move || {
-                let entered = gate.enter();
+                let ticket = gate.ticket();
                 let read = rows.load(Ordering::SeqCst);
-                assert_eq!(block_on(gate.pass(entered)), Ok(()));
-                assert!(disk.load(Ordering::SeqCst) >= read, "shown before it was durable");
+                assert_eq!(block_on(gate.pass(ticket)), Ok(()));
+                assert!(disk.load(Ordering::SeqCst) >= read, "returned before it was durable");
             })
         })
         .collect();
     for group in 1..=groups {
-        keeper.applying();
+        control.begin_group();
         rows.store(group, Ordering::SeqCst);
         disk.store(group, Ordering::SeqCst);
-        keeper.durable();
+        control.set_durable();
     }
     reading.into_iter().for_each(|reader| reader.join().unwrap());
 }
 
 #[test]
-fn nothing_passes_the_gate_before_it_is_durable_and_whoever_waits_is_let_through() {
+fn a_read_passes_the_gate_only_with_durable_rows_and_does_not_wait_for_ever() {
     try_all(|| committing_and_reading(2, 1));
     try_many(|| committing_and_reading(3, 3));
 }
 
 #[test]
-fn when_the_committer_goes_nobody_waits_for_it() {
+fn when_the_committer_stops_no_reader_waits_for_it() {
     try_all(|| {
-        let (keeper, gate) = gate();
+        let (control, gate) = gate();
         let rows = Arc::new(AtomicU64::new(0));
         let reader = {
             let rows = Arc::clone(&rows);
             thread::spawn(move || {
-                let entered = gate.enter();
+                let ticket = gate.ticket();
                 let read = rows.load(Ordering::SeqCst);
-                let passed = block_on(gate.pass(entered));
-                assert!(read == 0 || passed == Err(Unavailable::Now), "rows of a group that failed were shown");
+                let passed = block_on(gate.pass(ticket));
+                assert!(read == 0 || passed == Err(Unavailable::Now), "rows of a failed group were returned");
             })
         };
-        keeper.applying();
+        control.begin_group();
         rows.store(1, Ordering::SeqCst);
-        drop(keeper);
+        drop(control);
         reader.join().unwrap();
     });
 }
 
 #[test]
-fn what_was_read_of_a_group_that_failed_is_not_shown_even_after_the_store_was_opened_again() {
+fn rows_of_a_failed_group_are_never_returned_even_after_the_store_was_reopened() {
     try_all(|| {
-        let (keeper, gate) = gate();
+        let (control, gate) = gate();
         let rows = Arc::new(AtomicU64::new(0));
         let reader = {
             let rows = Arc::clone(&rows);
             thread::spawn(move || {
-                let entered = gate.enter();
+                let ticket = gate.ticket();
                 let read = rows.load(Ordering::SeqCst);
-                let passed = block_on(gate.pass(entered));
-                assert!(read == 0 || passed == Err(Unavailable::Now), "a row that is gone was shown");
+                let passed = block_on(gate.pass(ticket));
+                assert!(read == 0 || passed == Err(Unavailable::Now), "a lost row was returned");
             })
         };
-        keeper.applying();
+        control.begin_group();
         rows.store(1, Ordering::SeqCst);
-        keeper.fails();
+        control.set_failed();
         rows.store(0, Ordering::SeqCst);
-        keeper.durable();
+        control.set_durable();
         reader.join().unwrap();
     });
 }
 
 #[test]
-fn no_mark_is_lost_whoever_leaves_it_and_however_often_the_wait_is_dropped() {
+fn no_signal_is_lost_whichever_thread_raises_it_and_however_often_the_wait_is_dropped() {
     try_many(|| {
-        let mailbox = Arc::new(Mailbox::new(1));
-        let all = [Mark::Moved, Mark::Tick, Mark::Drain];
-        let marking: Vec<_> = all
+        let signals = Arc::new(SessionSignals::new(1));
+        let all = [Signal::Changed, Signal::Tick, Signal::Drain];
+        let raising: Vec<_> = all
             .into_iter()
-            .map(|mark| {
-                let mailbox = Arc::clone(&mailbox);
+            .map(|signal| {
+                let signals = Arc::clone(&signals);
                 thread::spawn(move || {
-                    mailbox.mark(mark);
-                    mailbox.mark(Mark::Moved);
+                    signals.raise(signal);
+                    signals.raise(Signal::Changed);
                 })
             })
             .collect();
         let mut missing = all.to_vec();
         while !missing.is_empty() {
-            // A look that waits for nothing, as when a session has something else to do first.
-            let found = match mailbox.marks().now_or_never() {
+            // The first wait is dropped at once, as when a session has another event to handle first.
+            let found = match signals.wait().now_or_never() {
                 Some(found) => found,
-                None => block_on(mailbox.marks()),
+                None => block_on(signals.wait()),
             };
-            missing.retain(|mark| !found.has(*mark));
+            missing.retain(|signal| !found.contains(*signal));
         }
-        marking.into_iter().for_each(|thread| thread.join().unwrap());
+        raising.into_iter().for_each(|thread| thread.join().unwrap());
     });
 }
 
-/// A change that is all of a version.
-fn change(version: u64, writer: u64) -> Change {
+fn change(version: u64, writer: u64) -> PublishedChange {
     let dataset = DatasetName::new("d").unwrap();
     let message = ServerMessage::Changes {
         dataset: dataset.clone(),
@@ -142,64 +141,64 @@ fn change(version: u64, writer: u64) -> Change {
         fresh_until: None,
         records: Vec::new(),
     };
-    Change::new(dataset, version, writer, message)
+    PublishedChange::new(dataset, version, writer, message)
 }
 
-/// A session: follows first, reads then, and takes what is published until it has the last version.
-fn follow(feed: &Feed, store: &AtomicU64, session: u64, last: u64) {
-    let mailbox = Arc::new(Mailbox::new(session));
-    feed.join(&mailbox);
+/// Acts as a session: subscribes, then reads the store, then takes published changes until it has the last version.
+fn receive_changes(topic: &TestTopic, store: &AtomicU64, session: u64, last: u64) {
+    let signals = Arc::new(SessionSignals::new(session));
+    topic.subscribe(&signals);
     let mut version = store.load(Ordering::SeqCst);
     while version < last {
-        match feed.after(version, session) {
-            Taken::Nothing => drop(block_on(mailbox.marks())),
-            Taken::Change(change) => {
+        match topic.next_after(version, session) {
+            NextChange::UpToDate => drop(block_on(signals.wait())),
+            NextChange::Change(change) => {
                 assert_eq!(change.version(), version + 1, "in order and without a gap");
                 version += 1;
             }
-            Taken::Own | Taken::Behind => {
+            NextChange::OwnWrites | NextChange::Lagged => {
                 let stored = store.load(Ordering::SeqCst);
                 assert!(stored > version, "the store has what was published");
                 version = stored;
             }
         }
     }
-    feed.leave(&mailbox);
+    topic.unsubscribe(&signals);
 }
 
 #[test]
-fn whoever_follows_gets_every_change_and_none_waits_for_ever() {
+fn every_subscriber_gets_every_change_and_none_waits_for_ever() {
     try_many(|| {
-        let (feed, store) = (Arc::new(Feed::new(DatasetName::new("d").unwrap())), Arc::new(AtomicU64::new(0)));
-        let following: Vec<_> = (1..=2)
+        let (topic, store) = (Arc::new(TestTopic::new(DatasetName::new("d").unwrap())), Arc::new(AtomicU64::new(0)));
+        let receiving: Vec<_> = (1..=2)
             .map(|session| {
-                let (feed, store) = (Arc::clone(&feed), Arc::clone(&store));
-                thread::spawn(move || follow(&feed, &store, session, 3))
+                let (topic, store) = (Arc::clone(&topic), Arc::clone(&store));
+                thread::spawn(move || receive_changes(&topic, &store, session, 3))
             })
             .collect();
-        // The second is a write of the first session, which is not woken for it.
+        // Version 2 is a write of the first session, which is not signalled for it.
         for (version, writer) in [(1, 0), (2, 1), (3, 0)] {
             store.store(version, Ordering::SeqCst);
-            feed.publish(change(version, writer));
-            assert!(feed.head() >= version);
+            topic.publish(change(version, writer));
+            assert!(topic.newest_version() >= version);
         }
-        following.into_iter().for_each(|session| session.join().unwrap());
+        receiving.into_iter().for_each(|session| session.join().unwrap());
     });
 }
 
-/// Reads that are handed in by several are all done, whoever sleeps when they come; and the threads end with the last who knows them.
+/// Every read that concurrent callers submit is done, whichever threads sleep at that time, and the threads end when the pool is dropped.
 #[test]
 fn every_read_is_done_and_the_threads_end() {
     try_many(|| {
-        let readers = Arc::new(Readers::start(2));
+        let pool = Arc::new(TestReaderPool::start(2));
         let (done, all) = shuttle::sync::mpsc::channel();
-        let asking: Vec<_> = (0..2)
-            .map(|asker| {
-                let (readers, done) = (Arc::clone(&readers), done.clone());
+        let callers: Vec<_> = (0..2)
+            .map(|caller| {
+                let (pool, done) = (Arc::clone(&pool), done.clone());
                 thread::spawn(move || {
                     for read in 0..2 {
                         let done = done.clone();
-                        readers.hand_in(move || done.send((asker, read)).unwrap());
+                        pool.submit(move || done.send((caller, read)).unwrap());
                     }
                 })
             })
@@ -207,6 +206,6 @@ fn every_read_is_done_and_the_threads_end() {
         let mut found: Vec<_> = (0..4).map(|_| all.recv().unwrap()).collect();
         found.sort_unstable();
         assert_eq!(found, [(0, 0), (0, 1), (1, 0), (1, 1)]);
-        asking.into_iter().for_each(|asker| asker.join().unwrap());
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
 }

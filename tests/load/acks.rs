@@ -22,7 +22,7 @@ pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
     for watcher in watchers {
         let Some(identity) = watcher.identity() else { continue };
         for (dataset, version) in watcher.acknowledged() {
-            let kept = store.acknowledged(&Identity::from(identity.as_str()), &watcher.id, &dataset).unwrap();
+            let kept = store.acknowledged_version(&Identity::from(identity.as_str()), &watcher.id, &dataset).unwrap();
             assert!(kept >= version, "{identity} acknowledged {version} of {dataset}, the store knows of {kept}");
         }
     }

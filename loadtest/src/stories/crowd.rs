@@ -19,9 +19,9 @@ use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
 use driftless::push::PushService;
-use driftless::session::{Authenticator, Sessions, Wheel};
+use driftless::session::{Authenticator, Sessions, TimerWheel};
 use driftless::store::Store;
-use driftless::sync::Sync;
+use driftless::sync::SyncService;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch};
 use futures_util::task::AtomicWaker;
 use serde::Deserialize;
@@ -63,7 +63,7 @@ pub fn tell(run: &mut Run, crowd: &Crowd) -> Result<(), String> {
     let grown = Process::own().resident().saturating_sub(before);
     let sessions = f64::from(crowd.sessions);
     let report = &mut run.report;
-    report.figure("sessions", house.metrics.sessions() as f64, "sessions", "authenticated, with a dataset open, at the end");
+    report.figure("sessions", house.metrics.open_sessions() as f64, "sessions", "authenticated, with a dataset open, at the end");
     report.figure("kib_per_session", grown as f64 / 1024.0 / sessions, "KiB", "resident memory that the sessions added, without sockets");
     report.figure(
         "whole_kib_per_session",
@@ -98,7 +98,7 @@ impl House {
     fn new(run: &Run, runtime: &Runtime) -> Result<House, String> {
         let fail = |error: &dyn std::fmt::Display| error.to_string();
         let _inside = runtime.enter();
-        let (clock, hub, wheel, metrics) = (Clock::start(), Hub::default(), Wheel::default(), Metrics::default());
+        let (clock, hub, wheel, metrics) = (Clock::start(), Hub::default(), TimerWheel::default(), Metrics::default());
         let signer = Signer::own();
         let config =
             Config::deserialize(server::settings(&run.folder.join("store"), &signer, &run.settings)).map_err(|error| fail(&error))?;
@@ -109,14 +109,14 @@ impl House {
         let (committer, _) = started.map_err(|error| fail(&error))?;
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
         let door = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock);
-        let sync = Sync::new(reader, committer, PushService::default(), clock);
+        let sync = SyncService::new(reader, committer, PushService::default(), clock);
         let heartbeat_s = config.session().heartbeat_s;
         let sessions = Sessions::new(door.clone(), sync, hub, wheel.clone(), metrics.clone(), config.session());
         runtime.spawn(async move {
             let mut turns = tokio::time::interval(Duration::from_secs(1));
             loop {
                 turns.tick().await;
-                wheel.turn(clock.elapsed_ms());
+                wheel.advance(clock.elapsed_ms());
             }
         });
         Ok(House { door, sessions, metrics, signer, heartbeat_s })
@@ -137,7 +137,7 @@ impl House {
                             return;
                         }
                         let token = signer.mint(&format!("crowd-{number}"));
-                        let entered = Box::pin(door.enter(&token, device())).await;
+                        let entered = Box::pin(door.authenticate(&token, device())).await;
                         failed.fetch_or(entered.is_err(), Ordering::Relaxed);
                     }
                 })

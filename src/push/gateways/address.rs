@@ -1,11 +1,12 @@
-//! Which addresses a stranger's URL may lead to: those of the public internet only.
+//! Whether an IP address belongs to the public internet.
 //!
-//! A Web Push endpoint is whatever an app's device registered. Without this anybody could have the server speak to its own network.
+//! A Web Push endpoint is an address that a device registered. Without this check any device could make the server connect to its own network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Whether an address is of the public internet, by IANA's special-purpose registries (RFC 6890 and what has joined it since). An address that
-/// carries an IPv4 address (mapped, compatible, 6to4, NAT64) is judged by that one too, and Teredo's, which hide theirs, are refused.
+/// Whether an address belongs to the public internet, by IANA's special-purpose registries (RFC 6890 and later entries). An IPv6 address with
+/// an embedded IPv4 address (mapped, translated, 6to4, NAT64) is decided by the embedded one. Teredo's addresses, which obfuscate theirs, are not
+/// public.
 pub(super) fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -19,8 +20,8 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
         [10, ..] => true,                              // private (RFC 1918)
         [172, second, ..] => second & 0xf0 == 16,      // private (RFC 1918)
         [192, 168, ..] => true,                        // private (RFC 1918)
-        [169, 254, ..] => true,                        // link-local, where clouds keep their metadata (RFC 3927)
-        [100, second, ..] => second & 0xc0 == 64,      // carriers' own (RFC 6598)
+        [169, 254, ..] => true,                        // link-local, the clouds' metadata service (RFC 3927)
+        [100, second, ..] => second & 0xc0 == 64,      // carrier-grade NAT (RFC 6598)
         [192, 0, 0 | 2, _] => true,                    // protocol assignments, documentation (RFC 6890, RFC 5737)
         [192, 31, 196, _] | [192, 52, 193, _] => true, // AS112, AMT (RFC 7535, RFC 7450)
         [192, 88, 99, _] => true,                      // 6to4 relays, withdrawn (RFC 7526)
@@ -34,16 +35,16 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let carried = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
+    let embedded = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
-        [0, 0, 0, 0, 0, 0xffff, high, low] => is_public_v4(carried(high, low)), // mapped (RFC 4291 section 2.5.5.2)
-        [0, 0, 0, 0, 0xffff, 0, high, low] => is_public_v4(carried(high, low)), // translated (RFC 2765)
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(carried(high, low)), // NAT64 (RFC 6052)
-        [0x2002, high, low, ..] => is_public_v4(carried(high, low)),            // 6to4 (RFC 3056)
-        [0x2001, second, ..] if second < 0x200 => false,                        // protocol assignments, Teredo, ORCHID (RFC 2928)
-        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0x0fff, ..] => false,                // documentation (RFC 3849, RFC 9637)
-        [0x2620, 0x4f, 0x8000, ..] => false,                                    // AS112 (RFC 7534)
-        // Global unicast is 2000::/3 alone: that leaves out unspecified, loopback, compatible, NAT64's local prefix (64:ff9b:1::/48), discard
+        [0, 0, 0, 0, 0, 0xffff, high, low] => is_public_v4(embedded(high, low)), // mapped (RFC 4291 section 2.5.5.2)
+        [0, 0, 0, 0, 0xffff, 0, high, low] => is_public_v4(embedded(high, low)), // translated (RFC 2765)
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => is_public_v4(embedded(high, low)), // NAT64 (RFC 6052)
+        [0x2002, high, low, ..] => is_public_v4(embedded(high, low)),            // 6to4 (RFC 3056)
+        [0x2001, second, ..] if second < 0x200 => false,                         // protocol assignments, Teredo, ORCHID (RFC 2928)
+        [0x2001, 0xdb8, ..] | [0x3fff, 0..=0x0fff, ..] => false,                 // documentation (RFC 3849, RFC 9637)
+        [0x2620, 0x4f, 0x8000, ..] => false,                                     // AS112 (RFC 7534)
+        // Global unicast is 2000::/3 alone. That excludes unspecified, loopback, compatible, NAT64's local prefix (64:ff9b:1::/48), discard
         // (100::/64), segment routing (5f00::/16), unique local (fc00::/7), link-local (fe80::/10), site-local (fec0::/10) and multicast (ff00::/8).
         [first, ..] => first & 0xe000 == 0x2000,
     }
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_public_internet_is_let_through() {
+    fn only_addresses_of_the_public_internet_are_public() {
         let public = [
             "1.1.1.1",
             "8.8.8.8",

@@ -1,4 +1,4 @@
-//! APNs: what is asked, and what its answers mean. Pure; [`super::office`] sends.
+//! APNs: requests, and what responses mean. Pure; `push_gateways` sends.
 //!
 //! The sources are Apple's pages "Sending notification requests to APNs" and "Handling notification responses from APNs".
 
@@ -10,141 +10,140 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::answer::Answer;
-use super::notice::Notice;
-use super::verdict::{Fault, Verdict, Whom, status_reason, word};
+use super::payload::WakePayload;
+use super::response::GatewayResponse;
+use super::verdict::{FaultScope, RefusalCause, Verdict, reason_code, status_reason};
 
-/// How much of a notice is sent.
+/// How much of the payload is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Extent {
-    /// All of it.
-    Whole,
-    /// Only that there is something: for a gateway that finds the whole too large.
+pub(super) enum PayloadSize {
+    Full,
+    /// Without data, for a gateway that calls the full payload too large.
     Minimal,
 }
 
 /// One request for one device.
-pub(super) struct Asked<'a> {
-    /// The gateway.
+pub(super) struct ApnsRequest<'a> {
     pub(super) server: &'a Uri,
     /// The device's token, in hexadecimal digits.
     pub(super) token: &'a str,
-    /// The app.
+    /// The app's bundle id.
     pub(super) topic: &'a str,
-    /// `bearer` and the provider token; `None` where the connection's certificate says who we are.
-    pub(super) bearer: Option<HeaderValue>,
-    /// What is said.
-    pub(super) notice: &'a Notice<'a>,
-    /// How much of it.
-    pub(super) extent: Extent,
+    /// `bearer` and the provider token; `None` where the connection's client certificate authenticates us.
+    pub(super) authorization: Option<HeaderValue>,
+    pub(super) payload: &'a WakePayload<'a>,
+    pub(super) size: PayloadSize,
 }
 
-impl Asked<'_> {
-    /// The request. An alert has priority 10: it is the last resort, sent where silent wakes are used up, and would be pointless if the device
-    /// kept it for later. A background push must have 5.
-    pub(super) fn request(self) -> http::Result<Request<Bytes>> {
-        let wake = self.notice.wake;
-        let (kind, priority) = if wake.shown.is_some() { ("alert", "10") } else { ("background", "5") };
+impl ApnsRequest<'_> {
+    /// An alert has priority 10: it is sent when the budget for silent wakes is used up, and would be useless if the device delayed it. A
+    /// background push must have priority 5.
+    pub(super) fn build(self) -> http::Result<Request<Bytes>> {
+        let wake = self.payload.wake;
+        let (kind, priority) = if wake.alert.is_some() { ("alert", "10") } else { ("background", "5") };
         let authority = self.server.authority().map_or("", Authority::as_str);
         let mut request = Request::post(format!("{}://{authority}/3/device/{}", self.server.scheme_str().unwrap_or("https"), self.token))
             .header("apns-push-type", kind)
             .header("apns-priority", priority)
             .header("apns-topic", self.topic)
-            .header("apns-collapse-id", &self.notice.collapse)
+            .header("apns-collapse_key-id", &self.payload.collapse_key)
             .header("apns-expiration", wake.expires_unix_s)
             .header("apns-id", self.id().to_string());
-        if let Some(bearer) = self.bearer {
-            request = request.header(AUTHORIZATION, bearer);
+        if let Some(authorization) = self.authorization {
+            request = request.header(AUTHORIZATION, authorization);
         }
-        request.body(Bytes::from(payload(self.notice, self.extent).to_string()))
+        request.body(Bytes::from(body(self.payload, self.size).to_string()))
     }
 
-    /// Made from what is sent to whom, so that a wake which is sent again, even after a restart, keeps its id.
+    /// A hash of the wake and its target, so that a wake that is sent again, even after a restart, keeps its id.
     fn id(&self) -> Uuid {
-        let wake = self.notice.wake;
-        let name = format!("{}\0{}\0{}\0{}\0{}", self.topic, self.token, self.notice.collapse, wake.version, wake.shown.is_some());
+        let wake = self.payload.wake;
+        let name = format!("{}\0{}\0{}\0{}\0{}", self.topic, self.token, self.payload.collapse_key, wake.version, wake.alert.is_some());
         Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes())
     }
 }
 
-fn payload(notice: &Notice<'_>, extent: Extent) -> Value {
-    let aps = match &notice.wake.shown {
+fn body(payload: &WakePayload<'_>, size: PayloadSize) -> Value {
+    let aps = match &payload.wake.alert {
         None => json!({"content-available": 1}),
-        Some(shown) => json!({"alert": {"title": shown.title, "body": shown.text}, "content-available": 1}),
+        Some(alert) => json!({"alert": {"title": alert.title, "body": alert.text}, "content-available": 1}),
     };
-    match extent {
-        Extent::Whole => json!({"aps": aps, "data": notice.data()}),
-        Extent::Minimal => json!({"aps": aps}),
+    match size {
+        PayloadSize::Full => json!({"aps": aps, "data": payload.data()}),
+        PayloadSize::Minimal => json!({"aps": aps}),
     }
 }
 
-/// What an answer means.
+/// What a response means.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reply {
-    /// This.
-    Settled(Verdict),
-    /// The provider token is too old: worth one new one.
+pub(super) enum ApnsOutcome {
+    Final(Verdict),
+    /// The provider token is too old: worth one retry with a new one.
     TokenExpired,
-    /// Worth one try with less.
-    TooLarge,
+    /// Worth one retry with the minimal payload.
+    PayloadTooLarge,
 }
 
-impl Reply {
-    /// When there is nothing left to try.
-    pub(super) fn settle(self) -> Verdict {
+impl ApnsOutcome {
+    /// The verdict when no retry is left.
+    pub(super) fn into_verdict(self) -> Verdict {
         match self {
-            Reply::Settled(verdict) => verdict,
-            // A token that is refused although it is young: this machine's clock is wrong.
-            Reply::TokenExpired => Verdict::refused("ExpiredProviderToken", Fault::App),
-            Reply::TooLarge => Verdict::refused("PayloadTooLarge", Fault::Payload),
+            ApnsOutcome::Final(verdict) => verdict,
+            // A new token is called expired only if this machine's clock is wrong.
+            ApnsOutcome::TokenExpired => Verdict::refused("ExpiredProviderToken", RefusalCause::App),
+            ApnsOutcome::PayloadTooLarge => Verdict::refused("PayloadTooLarge", RefusalCause::Payload),
         }
     }
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Body {
+struct ApnsErrorBody {
     reason: String,
-    /// Since when a token is dead, in Unix milliseconds.
+    /// When the token became invalid, in Unix milliseconds.
     timestamp: Option<u64>,
 }
 
-/// Reads an answer, by its reason first and by its status where the reason is unknown.
-pub(super) fn reply(answer: &Answer) -> Reply {
-    if answer.status == 200 {
-        return Reply::Settled(Verdict::Accepted { id: answer.header("apns-id") });
+/// Interprets a response by its reason, and by its status where the reason is unknown.
+pub(super) fn interpret(response: &GatewayResponse) -> ApnsOutcome {
+    if response.status == 200 {
+        return ApnsOutcome::Final(Verdict::Accepted { id: response.header("apns-id") });
     }
-    let body: Body = serde_json::from_slice(&answer.body).unwrap_or_default();
-    let reason = word(&body.reason).map_or_else(|| status_reason(answer.status), str::to_owned);
-    let settled = match (reason.as_str(), answer.status) {
+    let body: ApnsErrorBody = serde_json::from_slice(&response.body).unwrap_or_default();
+    let reason = reason_code(&body.reason).map_or_else(|| status_reason(response.status), str::to_owned);
+    let verdict = match (reason.as_str(), response.status) {
         ("BadDeviceToken", _) => Verdict::OtherEnvironment { reason },
         ("Unregistered" | "ExpiredToken", _) | (_, 410) => Verdict::Dead { reason, since_ms: body.timestamp },
-        ("ExpiredProviderToken", _) => return Reply::TokenExpired,
-        ("PayloadTooLarge", _) | (_, 413) => return Reply::TooLarge,
-        ("DeviceTokenNotForTopic" | "BadTopic" | "TopicDisallowed" | "MissingTopic", _) => Verdict::refused(reason, Fault::App),
-        ("InvalidProviderToken" | "MissingProviderToken" | "BadEnvironmentKeyInToken", _) => Verdict::refused(reason, Fault::App),
-        ("BadCertificate" | "BadCertificateEnvironment" | "Forbidden", _) => Verdict::refused(reason, Fault::App),
-        ("TooManyProviderTokenUpdates", _) => Verdict::later(reason, Whom::App),
-        ("TooManyRequests", _) | (_, 429) => Verdict::later(reason, Whom::Device),
-        ("InternalServerError" | "ServiceUnavailable" | "Shutdown" | "IdleTimeout", _) | (_, 500..) => Verdict::later(reason, Whom::App),
-        (_, 403) => Verdict::refused(reason, Fault::App),
-        (_, 400..=499) => Verdict::refused(reason, Fault::Payload),
-        // Neither APNs nor a proxy of ours: nothing was sent, and somebody has to look at it while all wait.
-        _ => Verdict::later(reason, Whom::App),
+        ("ExpiredProviderToken", _) => return ApnsOutcome::TokenExpired,
+        ("PayloadTooLarge", _) | (_, 413) => return ApnsOutcome::PayloadTooLarge,
+        ("DeviceTokenNotForTopic" | "BadTopic" | "TopicDisallowed" | "MissingTopic", _) => Verdict::refused(reason, RefusalCause::App),
+        ("InvalidProviderToken" | "MissingProviderToken" | "BadEnvironmentKeyInToken", _) => Verdict::refused(reason, RefusalCause::App),
+        ("BadCertificate" | "BadCertificateEnvironment" | "Forbidden", _) => Verdict::refused(reason, RefusalCause::App),
+        ("TooManyProviderTokenUpdates", _) => Verdict::later(reason, FaultScope::App),
+        ("TooManyRequests", _) | (_, 429) => Verdict::later(reason, FaultScope::Device),
+        ("InternalServerError" | "ServiceUnavailable" | "Shutdown" | "IdleTimeout", _) | (_, 500..) => {
+            Verdict::later(reason, FaultScope::App)
+        }
+        (_, 403) => Verdict::refused(reason, RefusalCause::App),
+        (_, 400..=499) => Verdict::refused(reason, RefusalCause::Payload),
+        // Such a status comes neither from APNs nor from a proxy in front of it: nothing was sent, and all devices wait for the operator.
+        _ => Verdict::later(reason, FaultScope::App),
     };
-    Reply::Settled(settled)
+    ApnsOutcome::Final(verdict)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::notice::{Form, Wake};
-    use super::super::support::{answer, answer_with, shown_wake, wake};
+    use super::super::payload::{PayloadFormat, Wake};
+    use super::super::support::{alert_wake, response, response_with, wake};
     use super::*;
 
-    fn request(wake: &Wake, extent: Extent, bearer: Option<HeaderValue>) -> Request<Bytes> {
-        let notice = Notice::new(wake, &Form::default());
+    fn request(wake: &Wake, size: PayloadSize, authorization: Option<HeaderValue>) -> Request<Bytes> {
+        let payload = WakePayload::new(wake, &PayloadFormat::default());
         let server = Uri::from_static("https://api.push.apple.com");
-        Asked { server: &server, token: "00ff", topic: "com.example", bearer, notice: &notice, extent }.request().expect("a request")
+        ApnsRequest { server: &server, token: "00ff", topic: "com.example", authorization, payload: &payload, size }
+            .build()
+            .expect("a request")
     }
 
     fn json(request: &Request<Bytes>) -> Value {
@@ -153,22 +152,22 @@ mod tests {
 
     #[test]
     fn a_silent_wake_is_a_background_push_without_anything_to_show() {
-        let request = request(&wake(), Extent::Whole, Some(HeaderValue::from_static("bearer x")));
+        let request = request(&wake(), PayloadSize::Full, Some(HeaderValue::from_static("bearer x")));
         assert_eq!(request.uri(), "https://api.push.apple.com/3/device/00ff");
         let header = |name: &str| request.headers()[name].to_str().expect("a text").to_owned();
         assert_eq!(header("apns-push-type"), "background");
         assert_eq!(header("apns-priority"), "5");
         assert_eq!(header("apns-topic"), "com.example");
         assert_eq!(header("apns-expiration"), "1790003600");
-        assert_eq!(header("apns-collapse-id").len(), 32);
+        assert_eq!(header("apns-collapse_key-id").len(), 32);
         assert_eq!(header("authorization"), "bearer x");
         let data = json!({"source": "driftless", "pool": "main", "identity": "local:1", "dataset": "settings", "version": "7"});
         assert_eq!(json(&request), json!({"aps": {"content-available": 1}, "data": data}));
     }
 
     #[test]
-    fn a_shown_wake_is_an_alert() {
-        let request = request(&shown_wake(), Extent::Whole, None);
+    fn a_wake_with_an_alert_is_an_alert_push() {
+        let request = request(&alert_wake(), PayloadSize::Full, None);
         assert_eq!(request.headers()["apns-push-type"], "alert");
         assert_eq!(request.headers()["apns-priority"], "10");
         assert!(!request.headers().contains_key("authorization"));
@@ -177,21 +176,21 @@ mod tests {
 
     #[test]
     fn the_minimal_payload_has_no_data() {
-        assert_eq!(json(&request(&wake(), Extent::Minimal, None)), json!({"aps": {"content-available": 1}}));
+        assert_eq!(json(&request(&wake(), PayloadSize::Minimal, None)), json!({"aps": {"content-available": 1}}));
     }
 
     #[test]
     fn a_wake_that_is_sent_again_keeps_its_id() {
-        let id = |wake: &Wake, extent| request(wake, extent, None).headers()["apns-id"].clone();
-        assert_eq!(id(&wake(), Extent::Whole), id(&wake(), Extent::Minimal));
-        assert_ne!(id(&wake(), Extent::Whole), id(&Wake { version: 8, ..wake() }, Extent::Whole));
-        assert_ne!(id(&wake(), Extent::Whole), id(&shown_wake(), Extent::Whole));
+        let id = |wake: &Wake, size| request(wake, size, None).headers()["apns-id"].clone();
+        assert_eq!(id(&wake(), PayloadSize::Full), id(&wake(), PayloadSize::Minimal));
+        assert_ne!(id(&wake(), PayloadSize::Full), id(&Wake { version: 8, ..wake() }, PayloadSize::Full));
+        assert_ne!(id(&wake(), PayloadSize::Full), id(&alert_wake(), PayloadSize::Full));
     }
 
     #[test]
     fn every_status_and_reason_has_its_verdict() {
-        let refused = |reason: &str, fault| Reply::Settled(Verdict::refused(reason, fault));
-        let later = |reason: &str, whom| Reply::Settled(Verdict::later(reason, whom));
+        let refused = |reason: &str, cause| ApnsOutcome::Final(Verdict::refused(reason, cause));
+        let later = |reason: &str, scope| ApnsOutcome::Final(Verdict::later(reason, scope));
         let payload = [
             (400, "BadCollapseId"),
             (400, "BadExpirationDate"),
@@ -206,7 +205,7 @@ mod tests {
             (400, "NobodyKnowsThisOne"),
         ];
         for (status, reason) in payload {
-            assert_eq!(reply(&body(status, reason)), refused(reason, Fault::Payload));
+            assert_eq!(interpret(&error(status, reason)), refused(reason, RefusalCause::Payload));
         }
         let app = [
             (400, "DeviceTokenNotForTopic"),
@@ -222,19 +221,19 @@ mod tests {
             (403, "UnrelatedKeyIdInToken"),
         ];
         for (status, reason) in app {
-            assert_eq!(reply(&body(status, reason)), refused(reason, Fault::App));
+            assert_eq!(interpret(&error(status, reason)), refused(reason, RefusalCause::App));
         }
         for (status, reason) in [(500, "InternalServerError"), (503, "ServiceUnavailable"), (503, "Shutdown"), (400, "IdleTimeout")] {
-            assert_eq!(reply(&body(status, reason)), later(reason, Whom::App));
+            assert_eq!(interpret(&error(status, reason)), later(reason, FaultScope::App));
         }
-        assert_eq!(reply(&body(429, "TooManyRequests")), later("TooManyRequests", Whom::Device));
-        assert_eq!(reply(&body(429, "TooManyProviderTokenUpdates")), later("TooManyProviderTokenUpdates", Whom::App));
-        assert_eq!(reply(&body(403, "ExpiredProviderToken")), Reply::TokenExpired);
-        assert_eq!(Reply::TokenExpired.settle(), Verdict::refused("ExpiredProviderToken", Fault::App));
-        assert_eq!(reply(&body(413, "PayloadTooLarge")), Reply::TooLarge);
-        assert_eq!(Reply::TooLarge.settle(), Verdict::refused("PayloadTooLarge", Fault::Payload));
+        assert_eq!(interpret(&error(429, "TooManyRequests")), later("TooManyRequests", FaultScope::Device));
+        assert_eq!(interpret(&error(429, "TooManyProviderTokenUpdates")), later("TooManyProviderTokenUpdates", FaultScope::App));
+        assert_eq!(interpret(&error(403, "ExpiredProviderToken")), ApnsOutcome::TokenExpired);
+        assert_eq!(ApnsOutcome::TokenExpired.into_verdict(), Verdict::refused("ExpiredProviderToken", RefusalCause::App));
+        assert_eq!(interpret(&error(413, "PayloadTooLarge")), ApnsOutcome::PayloadTooLarge);
+        assert_eq!(ApnsOutcome::PayloadTooLarge.into_verdict(), Verdict::refused("PayloadTooLarge", RefusalCause::Payload));
         let elsewhere = Verdict::OtherEnvironment { reason: "BadDeviceToken".to_owned() };
-        assert_eq!(reply(&body(400, "BadDeviceToken")), Reply::Settled(elsewhere));
+        assert_eq!(interpret(&error(400, "BadDeviceToken")), ApnsOutcome::Final(elsewhere));
     }
 
     #[test]
@@ -242,33 +241,33 @@ mod tests {
         for reason in ["Unregistered", "ExpiredToken"] {
             let dead = Verdict::Dead { reason: reason.to_owned(), since_ms: Some(1_789_999_999_000) };
             assert_eq!(
-                reply(&answer(410, &json!({"reason": reason, "timestamp": 1_789_999_999_000_u64}).to_string())),
-                Reply::Settled(dead)
+                interpret(&response(410, &json!({"reason": reason, "timestamp": 1_789_999_999_000_u64}).to_string())),
+                ApnsOutcome::Final(dead)
             );
             let dead = Verdict::Dead { reason: reason.to_owned(), since_ms: None };
-            assert_eq!(reply(&body(410, reason)), Reply::Settled(dead));
+            assert_eq!(interpret(&error(410, reason)), ApnsOutcome::Final(dead));
         }
     }
 
     #[test]
-    fn an_answer_without_a_reason_is_judged_by_its_status() {
-        let settled = |status, text| reply(&answer(status, text)).settle();
+    fn a_response_without_a_reason_is_interpreted_by_its_status() {
+        let verdict = |status, text| interpret(&response(status, text)).into_verdict();
         for text in ["", "{", "<html>", "[]", "null", r#"{"reason": 5}"#, r#"{"reason": "two words"}"#, "\u{0}"] {
-            assert_eq!(settled(400, text), Verdict::refused("status_400", Fault::Payload), "{text}");
-            assert_eq!(settled(403, text), Verdict::refused("status_403", Fault::App), "{text}");
-            assert_eq!(settled(410, text), Verdict::dead("status_410"), "{text}");
-            assert_eq!(settled(413, text), Verdict::refused("PayloadTooLarge", Fault::Payload), "{text}");
-            assert_eq!(settled(429, text), Verdict::later("status_429", Whom::Device), "{text}");
+            assert_eq!(verdict(400, text), Verdict::refused("status_400", RefusalCause::Payload), "{text}");
+            assert_eq!(verdict(403, text), Verdict::refused("status_403", RefusalCause::App), "{text}");
+            assert_eq!(verdict(410, text), Verdict::dead("status_410"), "{text}");
+            assert_eq!(verdict(413, text), Verdict::refused("PayloadTooLarge", RefusalCause::Payload), "{text}");
+            assert_eq!(verdict(429, text), Verdict::later("status_429", FaultScope::Device), "{text}");
             for status in [100, 204, 302, 500, 502, 503, 599, 999] {
-                assert_eq!(settled(status, text), Verdict::later(format!("status_{status}"), Whom::App), "{status} {text}");
+                assert_eq!(verdict(status, text), Verdict::later(format!("status_{status}"), FaultScope::App), "{status} {text}");
             }
         }
-        assert_eq!(settled(200, ""), Verdict::Accepted { id: None });
+        assert_eq!(verdict(200, ""), Verdict::Accepted { id: None });
         let accepted = Verdict::Accepted { id: Some("an-id".to_owned()) };
-        assert_eq!(reply(&answer_with(200, ("apns-id", "an-id"), "")).settle(), accepted);
+        assert_eq!(interpret(&response_with(200, ("apns-id", "an-id"), "")).into_verdict(), accepted);
     }
 
-    fn body(status: u16, reason: &str) -> Answer {
-        answer(status, &json!({ "reason": reason }).to_string())
+    fn error(status: u16, reason: &str) -> GatewayResponse {
+        response(status, &json!({ "reason": reason }).to_string())
     }
 }

@@ -1,4 +1,4 @@
-//! What a pool says about the gateways that carry its wakes.
+//! A pool's push settings, as the configuration has them.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,29 +9,29 @@ use serde::Deserialize;
 
 use super::config_error::PushConfigError;
 
-/// The longest title and text that a user is shown, in bytes: with the data they must fit into APNs' 4 KiB.
-pub const SHOWN_BYTES: usize = 512;
+/// The longest title and text of an alert, in bytes: with the data they must fit into APNs' 4 KiB.
+pub const ALERT_TEXT_BYTES: usize = 512;
 
 /// The shortest key for hiding names, in bytes: as long as half the hash it is used with (RFC 2104 section 3 wants no less).
 pub const MIN_HIDE_KEY_BYTES: usize = 16;
 
-/// A pool's push gateways.
+/// The section `push` of a pool.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PushConfig {
-    /// Apple's, an entry for each app.
+    /// Apps at Apple.
     pub apns: Vec<ApnsConfig>,
-    /// Google's, an entry for each app.
+    /// Apps at Google.
     pub fcm: Vec<FcmConfig>,
-    /// Browsers' and UnifiedPush's, an entry for each app.
+    /// Web apps and UnifiedPush apps.
     pub webpush: Vec<WebpushConfig>,
-    /// Whether payloads have the keys of Cognito's push sync.
+    /// Whether payloads have the keys of Cognito's push sync too.
     pub cognito: bool,
-    /// A secret: with it the names of identities and datasets are hidden from gateways, as keyed hashes.
+    /// A secret. If it is set, gateways see keyed hashes instead of the names of identities and datasets.
     pub hide_key: Option<String>,
-    /// The title of what a user is shown when no silent wake is left.
+    /// The title of an alert, which is shown when the budget for silent wakes is used up.
     pub title: String,
-    /// The text below it.
+    /// The text of an alert.
     pub text: String,
 }
 
@@ -41,19 +41,19 @@ pub struct PushConfig {
 pub struct ApnsConfig {
     /// The topic: the app's bundle id.
     pub app: String,
-    /// Where it is sent; default [`APNS_SERVER`].
+    /// The gateway; default [`APNS_SERVER`].
     pub server: Option<String>,
-    /// Where it is sent for builds that a developer signed; default [`APNS_SANDBOX_SERVER`].
+    /// The gateway for development builds; default [`APNS_SANDBOX_SERVER`].
     pub sandbox_server: Option<String>,
     /// The .p8 file from Apple's developer pages.
     pub key_file: Option<PathBuf>,
-    /// That key's id.
+    /// The id of the key in `key_file`.
     pub key_id: Option<String>,
     /// The developer team's id.
     pub team_id: Option<String>,
-    /// PEM: a certificate for the topic, and its key.
+    /// A certificate for the topic with its key, in PEM.
     pub certificate_file: Option<PathBuf>,
-    /// PEM: one more root that is trusted, for a gateway of one's own.
+    /// One more trusted root certificate, in PEM, for a self-hosted gateway.
     pub authority_file: Option<PathBuf>,
 }
 
@@ -65,80 +65,80 @@ pub struct FcmConfig {
     pub app: String,
     /// The JSON file of a service account that may send messages.
     pub service_account_file: PathBuf,
-    /// Where it is sent; default [`FCM_SERVER`].
+    /// The gateway; default [`FCM_SERVER`].
     pub server: Option<String>,
-    /// PEM: one more root that is trusted, for a gateway of one's own.
+    /// One more trusted root certificate, in PEM, for a self-hosted gateway.
     pub authority_file: Option<PathBuf>,
 }
 
-/// An app at whatever push services its subscriptions name.
+/// An app whose devices register Web Push subscriptions, each of which names its own push service.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WebpushConfig {
     /// The name by which the app registers.
     pub app: String,
-    /// PEM: the application server's private key on P-256 (RFC 8292).
+    /// The application server's private key on P-256 (RFC 8292), in PEM.
     pub vapid_key_file: PathBuf,
-    /// Whom a push service may write to about us: a `mailto:` or `https:` address.
+    /// A `mailto:` or `https:` address at which a push service can reach the operator.
     pub contact: String,
-    /// PEM: one more root that is trusted, for push services of one's own.
+    /// One more trusted root certificate, in PEM, for a self-hosted push service.
     pub authority_file: Option<PathBuf>,
-    /// Whether endpoints may be on this machine and in private networks too: for tests, and for push services in one's own network. Anybody who
-    /// may register can then make the server speak to them.
+    /// Whether endpoints may be on this machine and in private networks too, for tests and for push services in the operator's own network.
+    /// Every registered device can then make the server connect to addresses there.
     pub allow_private: bool,
 }
 
-/// APNs in production.
+/// APNs' production environment.
 pub const APNS_SERVER: &str = "https://api.push.apple.com";
-/// APNs' sandbox.
+/// APNs' development environment.
 pub const APNS_SANDBOX_SERVER: &str = "https://api.sandbox.push.apple.com";
-/// FCM.
+/// FCM's HTTP v1 interface.
 pub const FCM_SERVER: &str = "https://fcm.googleapis.com";
 
 impl PushConfig {
-    /// Checks what needs no file.
+    /// Checks every setting that can be checked without reading a file.
     pub(super) fn check(&self) -> Result<(), PushConfigError> {
         if self.hide_key.as_ref().is_some_and(|key| key.len() < MIN_HIDE_KEY_BYTES) {
             return Err(PushConfigError::setting(format!("hide_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
         }
-        if self.title.len() > SHOWN_BYTES || self.text.len() > SHOWN_BYTES {
-            return Err(PushConfigError::setting(format!("title and text must have at most {SHOWN_BYTES} bytes each")));
+        if self.title.len() > ALERT_TEXT_BYTES || self.text.len() > ALERT_TEXT_BYTES {
+            return Err(PushConfigError::setting(format!("title and text must have at most {ALERT_TEXT_BYTES} bytes each")));
         }
-        distinct("apns", self.apns.iter().map(|one| one.app.as_str()))?;
-        distinct("fcm", self.fcm.iter().map(|one| one.app.as_str()))?;
-        distinct("webpush", self.webpush.iter().map(|one| one.app.as_str()))
+        check_app_names("apns", self.apns.iter().map(|app| app.app.as_str()))?;
+        check_app_names("fcm", self.fcm.iter().map(|app| app.app.as_str()))?;
+        check_app_names("webpush", self.webpush.iter().map(|app| app.app.as_str()))
     }
 }
 
-/// An app's name stands in a header of APNs', so it is held to what can.
-fn distinct<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Result<(), PushConfigError> {
+/// Names must be distinct and, because APNs has them in a header, printable ASCII.
+fn check_app_names<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Result<(), PushConfigError> {
     let mut seen = std::collections::HashSet::new();
     for app in apps {
         if app.is_empty() || !app.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(PushConfigError::setting(format!("{list}: app must be printable ASCII without spaces")));
         }
         if !seen.insert(app) {
-            return Err(PushConfigError::setting(format!("{list}: the app {app} stands there twice")));
+            return Err(PushConfigError::setting(format!("{list}: the app {app} is configured twice")));
         }
     }
     Ok(())
 }
 
-/// A gateway's address: `https`, or `http` on this machine only, with nothing behind the host and the port.
-pub(super) fn server(text: Option<&str>, default: &str) -> Result<Uri, PushConfigError> {
+/// Parses a gateway's address: `https`, or `http` on this machine only, with nothing after the host and the port.
+pub(super) fn parse_server(text: Option<&str>, default: &str) -> Result<Uri, PushConfigError> {
     let text = text.unwrap_or(default);
     let bad = || PushConfigError::setting(format!("server {text}: must be https://host or https://host:port (http on this machine only)"));
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let bare = uri.path_and_query().map_or("/", PathAndQuery::as_str) == "/" && !text.contains('@');
     match (uri.scheme_str(), uri.host()) {
         (Some("https"), Some(_)) if bare => Ok(uri),
-        (Some("http"), Some(host)) if bare && is_this_machine(host) => Ok(uri),
+        (Some("http"), Some(host)) if bare && is_loopback_host(host) => Ok(uri),
         _ => Err(bad()),
     }
 }
 
-/// Whether a URL's host is the machine itself.
-pub(super) fn is_this_machine(host: &str) -> bool {
+/// Whether a URL's host is the local machine.
+pub(super) fn is_loopback_host(host: &str) -> bool {
     host == "localhost" || host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_names_its_gateways() {
+    fn a_pools_push_section_is_parsed() {
         let config = parse(
             r#"
             hide_key = "0123456789abcdef"
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused() {
+    fn settings_that_cannot_work_are_refused() {
         for text in [
             "colour = 1",
             "[[apns]]\napp = \"a\"\ntopic = \"a\"",
@@ -204,7 +204,7 @@ mod tests {
         ] {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert!(parse(&format!("title = \"{}\"", "x".repeat(SHOWN_BYTES + 1))).is_err());
+        assert!(parse(&format!("title = \"{}\"", "x".repeat(ALERT_TEXT_BYTES + 1))).is_err());
     }
 
     #[test]
@@ -212,7 +212,7 @@ mod tests {
         for good in
             ["https://gateway.example", "https://gateway.example:8443/", "http://127.0.0.1:1", "http://[::1]:1", "http://localhost:1"]
         {
-            assert!(server(Some(good), FCM_SERVER).is_ok(), "{good}");
+            assert!(parse_server(Some(good), FCM_SERVER).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -223,8 +223,8 @@ mod tests {
             "ftp://a",
             "https://",
         ] {
-            assert!(server(Some(bad), FCM_SERVER).is_err(), "{bad}");
+            assert!(parse_server(Some(bad), FCM_SERVER).is_err(), "{bad}");
         }
-        assert_eq!(server(None, FCM_SERVER).expect("a server").host(), Some("fcm.googleapis.com"));
+        assert_eq!(parse_server(None, FCM_SERVER).expect("a server").host(), Some("fcm.googleapis.com"));
     }
 }

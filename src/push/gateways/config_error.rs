@@ -1,19 +1,17 @@
-//! Why a pool's push gateways cannot be used as they are configured.
+//! The error of a pool's push settings and credential files.
 
 use std::fmt;
 use std::path::Path;
 
-/// A setting or a credential that is not usable. Its text names the setting or the file, and never quotes a secret.
+/// A setting or a credential file that cannot be used. The text names the setting or the file, and never quotes a secret.
 #[derive(Debug, PartialEq, Eq)]
 pub struct PushConfigError(String);
 
 impl PushConfigError {
-    /// About a file.
     pub(super) fn file(path: &Path, why: impl fmt::Display) -> PushConfigError {
         PushConfigError(format!("{}: {why}", path.display()))
     }
 
-    /// About a setting.
     pub(super) fn setting(why: impl Into<String>) -> PushConfigError {
         PushConfigError(why.into())
     }

@@ -1,4 +1,4 @@
-//! How a gateway is reached: name, address, TLS. Everything anew for each connection, for gateways move.
+//! Connects to a gateway: name resolution, TCP, TLS. The name is resolved for every connection, because gateways change their addresses.
 
 use std::io;
 use std::sync::Arc;
@@ -12,21 +12,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Bytes both ways.
+/// A bidirectional byte stream.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// Opens one connection each time it is called. Whoever calls it bounds the time.
+/// Opens one connection each time it is called. The caller bounds the time.
 pub(super) type Connect = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> + Send + Sync>;
 
-/// How long one of a name's addresses is tried, so that one which is dead leaves time for the next.
-const ADDRESS_TRIED_FOR: Duration = Duration::from_secs(2);
+/// How long one of a name's addresses is tried, so that an unreachable one leaves time for the next.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How many of a name's addresses are tried. APNs' name has eight at a time.
-const ADDRESSES_TRIED: usize = 4;
+/// How many of a name's addresses are tried. APNs' name resolves to eight at a time.
+const MAX_ADDRESSES: usize = 4;
 
-/// Reaches this server: by TLS with HTTP/2 agreed on (RFC 9113 section 3.2), or in plain (section 3.3) where its scheme is `http`.
+/// Connects to this server by TLS, with HTTP/2 negotiated (RFC 9113 section 3.2), or in plain text (section 3.3) if its scheme is `http`.
 pub(super) fn to(server: &Uri, mut tls: ClientConfig) -> Connect {
     tls.alpn_protocols = vec![b"h2".to_vec()];
     let (server, tls) = (server.clone(), TlsConnector::from(Arc::new(tls)));
@@ -52,35 +52,35 @@ async fn open(server: &Uri, tls: &TlsConnector) -> io::Result<Box<dyn Duplex>> {
 }
 
 async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut failed = io::Error::other("the name has no address");
-    for address in tokio::net::lookup_host((host, port)).await?.take(ADDRESSES_TRIED) {
-        match tokio::time::timeout(ADDRESS_TRIED_FOR, TcpStream::connect(address)).await {
+    let mut last_error = io::Error::other("the name has no address");
+    for address in tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES) {
+        match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
-                // A request is one small write that waits for nothing.
+                // A request is one small write, which Nagle's algorithm would delay.
                 stream.set_nodelay(true)?;
                 return Ok(stream);
             }
-            Ok(Err(error)) => failed = error,
-            Err(_) => failed = io::ErrorKind::TimedOut.into(),
+            Ok(Err(error)) => last_error = error,
+            Err(_) => last_error = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(failed)
+    Err(last_error)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::lanes::Lanes;
-    use super::super::pace::Pace;
-    use super::super::support::trusting_nobody;
-    use super::super::tls_stand_in::{acceptor, trusting};
+    use super::super::connection_limits::ConnectionLimits;
+    use super::super::connection_pool::ConnectionPool;
+    use super::super::support::tls_without_roots;
+    use super::super::tls_push_service_stand_in::{tls_acceptor, tls_with_root};
     use super::*;
     use bytes::Bytes;
     use http::{Request, Response};
     use tokio::net::TcpListener;
 
-    /// A gateway over TLS that agrees to these protocols: its address, and whom to trust for it.
+    /// A gateway over TLS that negotiates these protocols: its address, and its root certificate in PEM.
     async fn gateway(protocols: &[&str]) -> (Uri, String) {
-        let (acceptor, authority) = acceptor(protocols);
+        let (acceptor, authority) = tls_acceptor(protocols);
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
@@ -95,18 +95,18 @@ mod tests {
     }
 
     async fn status(server: &Uri, tls: ClientConfig) -> Option<u16> {
-        let lanes = Lanes::new("test", to(server, tls), Pace::USUAL);
+        let connections = ConnectionPool::new("test", to(server, tls), ConnectionLimits::DEFAULT);
         let request = Request::post(server).body(Bytes::new()).expect("a request");
-        lanes.send(&request).await.ok().map(|answer| answer.status)
+        connections.send(&request).await.ok().map(|response| response.status)
     }
 
     #[tokio::test]
-    async fn a_gateway_is_reached_by_tls_with_http_2_and_a_certificate_that_is_trusted() {
+    async fn a_gateway_needs_http_2_and_a_trusted_certificate() {
         let (server, authority) = gateway(&["http/1.1", "h2"]).await;
-        assert_eq!(status(&server, trusting(&authority)).await, Some(200));
+        assert_eq!(status(&server, tls_with_root(&authority)).await, Some(200));
         let (server, authority) = gateway(&[]).await;
-        assert_eq!(status(&server, trusting(&authority)).await, None, "no HTTP/2");
+        assert_eq!(status(&server, tls_with_root(&authority)).await, None, "no HTTP/2");
         let (server, _) = gateway(&["h2"]).await;
-        assert_eq!(status(&server, trusting_nobody()).await, None, "not trusted");
+        assert_eq!(status(&server, tls_without_roots()).await, None, "not trusted");
     }
 }

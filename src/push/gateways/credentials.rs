@@ -1,6 +1,6 @@
-//! The secrets by which gateways know an app, read from files at the start. One that does not parse is refused with its file's name.
+//! Reads the credentials of apps from files. A file that does not parse is refused by its name.
 //!
-//! None of these types shows its secret.
+//! No type here implements `Debug` or `Display`, so no secret can be logged.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,10 +14,10 @@ use serde::Deserialize;
 
 use super::config_error::PushConfigError;
 
-/// The largest file that is read, in bytes. A chain of certificates and its key have about 10 KiB.
+/// The largest file that is read, in bytes. A certificate chain with its key has about 10 KiB.
 const FILE_BYTES: usize = 256 * 1024;
 
-/// Reads a file. Blocks on the disk: for the start only.
+/// Reads a file up to [`FILE_BYTES`]. Blocks on the disk: for start-up and reloads only.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -29,18 +29,18 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
     }
 }
 
-/// A key on P-256 that signs tokens: Apple's .p8, or a Web Push application server's.
+/// A P-256 key that signs tokens: Apple's .p8, or a Web Push application server's.
 pub(super) struct SigningKey {
-    /// Signs ES256.
+    /// For ES256.
     pub(super) private: EncodingKey,
-    /// Its public half, uncompressed, in 65 bytes.
+    /// The public key, uncompressed, 65 bytes.
     pub(super) public: Vec<u8>,
 }
 
 impl SigningKey {
-    /// From PEM, as PKCS #8 (RFC 5208) or SEC 1 (RFC 5915).
+    /// Reads PEM, as PKCS #8 (RFC 5208) or SEC 1 (RFC 5915).
     pub(super) fn read(path: &Path) -> Result<SigningKey, PushConfigError> {
-        SigningKey::parse(&read(path)?).ok_or_else(|| PushConfigError::file(path, "no private key on P-256 in PEM form (PKCS #8 or SEC 1)"))
+        SigningKey::parse(&read(path)?).ok_or_else(|| PushConfigError::file(path, "not a P-256 private key in PEM form (PKCS #8 or SEC 1)"))
     }
 
     fn parse(pem: &[u8]) -> Option<SigningKey> {
@@ -51,23 +51,23 @@ impl SigningKey {
     }
 }
 
-/// A certificate that says who we are, with its key.
-pub(super) struct Certificate {
+/// A TLS client certificate with its key.
+pub(super) struct ClientCertificate {
     pub(super) chain: Vec<CertificateDer<'static>>,
     pub(super) key: PrivateKeyDer<'static>,
 }
 
-impl Certificate {
-    /// From one PEM file with both.
-    pub(super) fn read(path: &Path) -> Result<Certificate, PushConfigError> {
+impl ClientCertificate {
+    /// Reads one PEM file that has both.
+    pub(super) fn read(path: &Path) -> Result<ClientCertificate, PushConfigError> {
         let pem = read(path)?;
         let chain = certificates(path, &pem)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| PushConfigError::file(path, "no private key in PEM form"))?;
-        Ok(Certificate { chain, key })
+        Ok(ClientCertificate { chain, key })
     }
 }
 
-/// The certificates in a PEM file, at least one.
+/// Parses the certificates in a PEM file; none is an error.
 pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, PushConfigError> {
     match CertificateDer::pem_slice_iter(pem).collect::<Result<Vec<_>, _>>() {
         Ok(chain) if !chain.is_empty() => Ok(chain),
@@ -75,17 +75,16 @@ pub(super) fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer
     }
 }
 
-/// A service account of Google's.
+/// A Google service account.
 pub(super) struct ServiceAccount {
-    /// The project that messages are sent from.
+    /// The id of the project that owns the account.
     pub(super) project: String,
-    /// Who signs.
+    /// The issuer of the signed assertion.
     pub(super) email: String,
-    /// The key's id, if the file gives one.
     pub(super) key_id: Option<String>,
-    /// Signs RS256.
+    /// For RS256.
     pub(super) key: EncodingKey,
-    /// Where a signature is exchanged for an access token.
+    /// The endpoint that exchanges a signed assertion for an access token.
     pub(super) token_uri: String,
 }
 
@@ -100,18 +99,18 @@ struct ServiceAccountFile {
 }
 
 impl ServiceAccount {
-    /// From the JSON file that the Google Cloud console gives out.
+    /// Reads the JSON file that the Google Cloud console issues.
     pub(super) fn read(path: &Path) -> Result<ServiceAccount, PushConfigError> {
-        // The parser's own message could quote the key.
+        // The parser's own message is dropped because it could quote the key.
         let file: ServiceAccountFile = serde_json::from_slice(&read(path)?).map_err(|_| {
-            PushConfigError::file(path, "no service account: JSON with project_id, client_email, private_key and token_uri is needed")
+            PushConfigError::file(path, "not a service account: JSON with project_id, client_email, private_key and token_uri is needed")
         })?;
         let plain = |id: &str| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
         if !plain(&file.project_id) {
-            return Err(PushConfigError::file(path, "project_id is no name of a project"));
+            return Err(PushConfigError::file(path, "project_id is not a project's id"));
         }
         let key = EncodingKey::from_rsa_pem(file.private_key.as_bytes())
-            .map_err(|_| PushConfigError::file(path, "private_key is no RSA key in PEM form"))?;
+            .map_err(|_| PushConfigError::file(path, "private_key is not an RSA key in PEM form"))?;
         Ok(ServiceAccount {
             project: file.project_id,
             email: file.client_email,
@@ -127,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_read_in_both_forms_and_on_p256_only() {
+    fn a_p256_key_is_read_as_pkcs8_and_as_sec1() {
         let pair = rcgen::KeyPair::generate().expect("a key");
         let pkcs8 = SigningKey::parse(pair.serialize_pem().as_bytes()).expect("PKCS #8");
         let aws = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, &pair.serialize_der()).expect("a key");
@@ -148,15 +147,15 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("secret.json");
         std::fs::write(&path, r#"{"private_key": "hush", "project_id": 5}"#).expect("a file");
-        let said = [
+        let messages = [
             SigningKey::read(&path).err().map(|error| error.to_string()),
-            Certificate::read(&path).err().map(|error| error.to_string()),
+            ClientCertificate::read(&path).err().map(|error| error.to_string()),
             ServiceAccount::read(&path).err().map(|error| error.to_string()),
             SigningKey::read(&folder.path().join("secret.json.missing")).err().map(|error| error.to_string()),
         ];
-        for said in said {
-            let said = said.expect("a refusal");
-            assert!(said.contains("secret.json") && !said.contains("hush"), "{said}");
+        for message in messages {
+            let message = message.expect("a refusal");
+            assert!(message.contains("secret.json") && !message.contains("hush"), "{message}");
         }
     }
 }

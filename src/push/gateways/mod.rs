@@ -1,61 +1,64 @@
-//! Speaks to push gateways: APNs, FCM, and the push services of Web Push subscriptions.
+//! Sends wakes to push gateways: APNs, FCM, and the third-party push services that Web Push subscriptions name.
 //!
-//! One wake goes into an [`PushGateways`], one [`Verdict`] comes out. What a gateway is asked (`notice`, `apns`, `fcm`, `webpush`) and what its
-//! answers mean are pure; connections (`lanes`, `strangers`) know nothing of pushes. Nothing here decides when to send, when to try again, or
-//! what becomes of a token.
+//! One wake goes into [`PushGateways`], one [`Verdict`] comes out. What a gateway is sent (`payload`, `apns`, `fcm`, `webpush`) and what its
+//! responses mean are pure functions; the clients (`connection_pool`, `third_party`) know nothing of wakes. Nothing here decides when to send,
+//! when to retry, or what happens to a token.
 //!
-//! - A wake carries no content: what a user is shown is the pool's own words.
-//! - Nothing waits without a bound, and everything that is kept or read has one.
-//! - No token, address or secret is in a reason, an error or a log.
+//! - A wake carries no content: an alert's text is the pool's own.
+//! - Every wait, queue, cache and body that is read has a bound (I8).
+//! - No token, endpoint or secret is in a reason, an error or a log (I9).
 
-mod office;
-mod opening;
+mod push_gateways;
+
+mod apps;
+mod open;
 
 mod config;
 mod config_error;
 mod credentials;
 
-mod notice;
+mod payload;
 mod verdict;
 
 mod apns;
 mod fcm;
 mod webpush;
 
-mod bearer;
+mod access_token;
 mod endpoint;
 mod provider_token;
 mod vapid;
 
 mod address;
-mod answer;
+mod response;
 mod retry_after;
 
 mod connect;
-mod held;
-mod lane;
-mod lanes;
-mod pace;
-mod strangers;
+mod connection;
+mod connection_limits;
+mod connection_pool;
+mod keep_alive;
+mod permitted_stream;
+mod third_party;
 mod tls;
 
 #[cfg(test)]
-mod gateway_stand_in;
+mod connection_pool_tests;
 #[cfg(test)]
-mod h2_stand_in;
+mod h2_frame_stand_in;
 #[cfg(test)]
-mod lanes_tests;
-#[cfg(test)]
-mod sealed;
+mod h2_gateway_stand_in;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
-mod tls_stand_in;
+mod tls_push_service_stand_in;
 #[cfg(test)]
-mod token_stand_in;
+mod token_endpoint_stand_in;
+#[cfg(test)]
+mod webpush_receiver;
 
 pub use config::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig};
 pub use config_error::PushConfigError;
-pub use notice::{Form, Shown, Wake};
-pub use office::{PushGateways, SEND_TIMEOUT};
-pub use verdict::{Fault, Verdict, Whom};
+pub use payload::{AlertText, PayloadFormat, Wake};
+pub use push_gateways::{PushGateways, SEND_TIMEOUT};
+pub use verdict::{FaultScope, RefusalCause, Verdict};

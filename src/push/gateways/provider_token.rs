@@ -1,7 +1,7 @@
-//! APNs' provider tokens: one for each key, shared by all its apps, renewed as rarely as Apple wants it.
+//! APNs' provider tokens: one for each key, shared by its apps, renewed as rarely as Apple asks.
 //!
-//! Apple refuses a token that is older than an hour, and renewals that come more often than every 20 minutes ("Establishing a token-based
-//! connection to APNs"). The time is an argument.
+//! Apple rejects a token that is older than an hour, and renewals more often than every 20 minutes ("Establishing a token-based connection to
+//! APNs"). The time is an argument.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,79 +9,77 @@ use http::header::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
-/// When a token is renewed, in seconds of its age: late, but with ten minutes for a clock that is behind Apple's.
+/// The age at which a token is renewed, in seconds: ten minutes before Apple's limit, for a clock that is behind Apple's.
 const RENEW_AFTER_S: u64 = 50 * 60;
 
-/// The least age at which a token is renewed, whatever APNs says of it, in seconds.
-const RENEW_NEVER_BEFORE_S: u64 = 20 * 60;
+/// The lowest age at which a token is renewed, even if APNs calls it expired, in seconds.
+const MIN_RENEW_AGE_S: u64 = 20 * 60;
 
-/// The tokens of one key.
-pub(super) struct ProviderTokens {
+/// Signs with one key, and keeps the current token.
+pub(super) struct ProviderTokenCache {
     key: EncodingKey,
     key_id: String,
     team_id: String,
-    kept: Mutex<Option<ProviderToken>>,
+    cached: Mutex<Option<ProviderToken>>,
 }
 
-/// A token, cheap to copy.
+/// Cheap to clone.
 #[derive(Clone)]
 pub(super) struct ProviderToken {
-    /// `bearer` and the token.
-    pub(super) bearer: HeaderValue,
-    minted_s: u64,
+    /// `bearer` and the token, for the header `authorization`.
+    pub(super) header: HeaderValue,
+    signed_s: u64,
 }
 
-/// Apple's claims: who, and since when.
 #[derive(Serialize)]
-struct Claims<'a> {
+struct ProviderTokenClaims<'a> {
     iss: &'a str,
     iat: u64,
 }
 
-impl ProviderTokens {
-    /// For a key of a team.
-    pub(super) fn new(key: EncodingKey, key_id: &str, team_id: &str) -> Arc<ProviderTokens> {
-        Arc::new(ProviderTokens { key, key_id: key_id.to_owned(), team_id: team_id.to_owned(), kept: Mutex::new(None) })
+impl ProviderTokenCache {
+    pub(super) fn new(key: EncodingKey, key_id: &str, team_id: &str) -> Arc<ProviderTokenCache> {
+        Arc::new(ProviderTokenCache { key, key_id: key_id.to_owned(), team_id: team_id.to_owned(), cached: Mutex::new(None) })
     }
 
     /// The token to use now; `None` if it cannot be signed.
     pub(super) fn current(&self, now_s: u64) -> Option<ProviderToken> {
-        self.kept_if(now_s, |token| token.age_s(now_s).is_some_and(|age_s| age_s < RENEW_AFTER_S))
+        self.cached_or_new(now_s, |token| token.age_s(now_s).is_some_and(|age_s| age_s < RENEW_AFTER_S))
     }
 
-    /// The token to use after APNs called this one expired; `None` if it is too young to be renewed.
+    /// The token to use after APNs called this one expired; `None` if it is too new to be renewed.
     pub(super) fn after_expired(&self, expired: &ProviderToken, now_s: u64) -> Option<ProviderToken> {
-        let young = |token: &ProviderToken| token.age_s(now_s).is_some_and(|age_s| age_s < RENEW_NEVER_BEFORE_S);
-        let next = self.kept_if(now_s, young)?;
-        // Another request has renewed it in the meantime, or nobody may.
-        (next.minted_s != expired.minted_s).then_some(next)
+        let recent = |token: &ProviderToken| token.age_s(now_s).is_some_and(|age_s| age_s < MIN_RENEW_AGE_S);
+        let next = self.cached_or_new(now_s, recent)?;
+        // The same token again means that it is too new to be renewed; another one was signed for a concurrent request.
+        (next.signed_s != expired.signed_s).then_some(next)
     }
 
-    /// The kept token if it will do, else a new one, which is kept.
-    fn kept_if(&self, now_s: u64, will_do: impl Fn(&ProviderToken) -> bool) -> Option<ProviderToken> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(token) = kept.as_ref().filter(|token| will_do(token)) {
+    /// The cached token if it is usable, else a new one, which is then cached.
+    fn cached_or_new(&self, now_s: u64, is_usable: impl Fn(&ProviderToken) -> bool) -> Option<ProviderToken> {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(token) = cached.as_ref().filter(|token| is_usable(token)) {
             return Some(token.clone());
         }
-        let token = self.mint(now_s)?;
-        *kept = Some(token.clone());
+        let token = self.sign(now_s)?;
+        *cached = Some(token.clone());
         Some(token)
     }
 
-    fn mint(&self, now_s: u64) -> Option<ProviderToken> {
-        // Apple asks for `alg` and `kid` alone.
+    fn sign(&self, now_s: u64) -> Option<ProviderToken> {
+        // Apple asks for `alg` and `kid`, and nothing else.
         let header = Header { typ: None, kid: Some(self.key_id.clone()), ..Header::new(Algorithm::ES256) };
-        let token = jsonwebtoken::encode(&header, &Claims { iss: &self.team_id, iat: now_s }, &self.key).ok()?;
-        let mut bearer = HeaderValue::try_from(format!("bearer {token}")).ok()?;
-        bearer.set_sensitive(true);
-        Some(ProviderToken { bearer, minted_s: now_s })
+        let token = jsonwebtoken::encode(&header, &ProviderTokenClaims { iss: &self.team_id, iat: now_s }, &self.key).ok()?;
+        let mut header = HeaderValue::try_from(format!("bearer {token}")).ok()?;
+        header.set_sensitive(true);
+        Some(ProviderToken { header, signed_s: now_s })
     }
 }
 
 impl ProviderToken {
-    /// `None`: the clock was set back, and the token is of a time to come, which Apple would not believe.
+    /// `None` if the clock was set back: the token was signed in the future, and Apple would reject it.
     fn age_s(&self, now_s: u64) -> Option<u64> {
-        now_s.checked_sub(self.minted_s)
+        now_s.checked_sub(self.signed_s)
     }
 }
 
@@ -91,57 +89,57 @@ mod tests {
     use jsonwebtoken::{DecodingKey, Validation};
     use serde_json::Value;
 
-    const MINUTE: u64 = 60;
-    const START: u64 = 1_790_000_000;
+    const MINUTE_S: u64 = 60;
+    const START_S: u64 = 1_790_000_000;
 
-    fn tokens() -> (Arc<ProviderTokens>, Vec<u8>) {
+    fn tokens() -> (Arc<ProviderTokenCache>, Vec<u8>) {
         let pair = rcgen::KeyPair::generate().expect("a key");
-        (ProviderTokens::new(EncodingKey::from_ec_der(&pair.serialize_der()), "KEY", "TEAM"), pair.public_key_raw().to_vec())
+        (ProviderTokenCache::new(EncodingKey::from_ec_der(&pair.serialize_der()), "KEY", "TEAM"), pair.public_key_raw().to_vec())
     }
 
-    fn at(tokens: &ProviderTokens, now_s: u64) -> ProviderToken {
+    fn at(tokens: &ProviderTokenCache, now_s: u64) -> ProviderToken {
         tokens.current(now_s).expect("a token")
     }
 
     #[test]
-    fn a_token_says_what_apple_asks_for() {
+    fn a_token_has_the_claims_that_apple_asks_for() {
         let (tokens, public) = tokens();
-        let bearer = at(&tokens, START).bearer;
-        assert!(bearer.is_sensitive());
-        let token = bearer.to_str().expect("a text").strip_prefix("bearer ").expect("bearer");
+        let header = at(&tokens, START_S).header;
+        assert!(header.is_sensitive());
+        let token = header.to_str().expect("a text").strip_prefix("bearer ").expect("bearer");
         let mut rules = Validation::new(Algorithm::ES256);
         rules.required_spec_claims.clear();
         rules.validate_exp = false;
         let read = jsonwebtoken::decode::<Value>(token, &DecodingKey::from_ec_der(&public), &rules).expect("signed");
-        assert_eq!(read.claims, serde_json::json!({"iss": "TEAM", "iat": START}));
+        assert_eq!(read.claims, serde_json::json!({"iss": "TEAM", "iat": START_S}));
         assert_eq!((read.header.kid.as_deref(), read.header.typ), (Some("KEY"), None));
     }
 
     #[test]
-    fn a_token_is_kept_for_fifty_minutes() {
+    fn a_token_is_used_for_fifty_minutes() {
         let (tokens, _) = tokens();
-        assert_eq!(at(&tokens, START).minted_s, START);
-        assert_eq!(at(&tokens, START + 50 * MINUTE - 1).minted_s, START);
-        assert_eq!(at(&tokens, START + 50 * MINUTE).minted_s, START + 50 * MINUTE);
-        assert_eq!(at(&tokens, START + 99 * MINUTE).minted_s, START + 50 * MINUTE);
+        assert_eq!(at(&tokens, START_S).signed_s, START_S);
+        assert_eq!(at(&tokens, START_S + 50 * MINUTE_S - 1).signed_s, START_S);
+        assert_eq!(at(&tokens, START_S + 50 * MINUTE_S).signed_s, START_S + 50 * MINUTE_S);
+        assert_eq!(at(&tokens, START_S + 99 * MINUTE_S).signed_s, START_S + 50 * MINUTE_S);
     }
 
     #[test]
-    fn a_clock_that_was_set_back_makes_a_new_one() {
+    fn a_token_is_signed_anew_after_the_clock_was_set_back() {
         let (tokens, _) = tokens();
-        at(&tokens, START);
-        assert_eq!(at(&tokens, START - MINUTE).minted_s, START - MINUTE);
+        at(&tokens, START_S);
+        assert_eq!(at(&tokens, START_S - MINUTE_S).signed_s, START_S - MINUTE_S);
     }
 
     #[test]
-    fn one_that_apns_calls_expired_is_renewed_once_and_never_within_twenty_minutes() {
+    fn a_token_that_apns_calls_expired_is_renewed_once_and_never_within_twenty_minutes() {
         let (tokens, _) = tokens();
-        let first = at(&tokens, START);
-        assert!(tokens.after_expired(&first, START + 20 * MINUTE - 1).is_none());
-        let second = tokens.after_expired(&first, START + 20 * MINUTE).expect("a new one");
-        assert_eq!(second.minted_s, START + 20 * MINUTE);
-        // Others whose requests were refused with the first one use what was made.
-        assert_eq!(tokens.after_expired(&first, START + 21 * MINUTE).map(|token| token.minted_s), Some(second.minted_s));
-        assert!(tokens.after_expired(&second, START + 21 * MINUTE).is_none());
+        let first = at(&tokens, START_S);
+        assert!(tokens.after_expired(&first, START_S + 20 * MINUTE_S - 1).is_none());
+        let second = tokens.after_expired(&first, START_S + 20 * MINUTE_S).expect("a new one");
+        assert_eq!(second.signed_s, START_S + 20 * MINUTE_S);
+        // Concurrent requests that were rejected with the first token use the second.
+        assert_eq!(tokens.after_expired(&first, START_S + 21 * MINUTE_S).map(|token| token.signed_s), Some(second.signed_s));
+        assert!(tokens.after_expired(&second, START_S + 21 * MINUTE_S).is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! What the tests of this room share.
+//! Test only: wakes, responses and TLS settings that several tests use.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use http::HeaderMap;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 
-use super::answer::Answer;
-use super::notice::{Shown, Wake};
+use super::payload::{AlertText, Wake};
+use super::response::GatewayResponse;
 
 /// When the tests' wakes are sent, in Unix milliseconds.
 pub(super) const NOW_MS: u64 = 1_790_000_000_000;
@@ -21,30 +21,30 @@ pub(super) fn wake() -> Wake {
         identity: "local:1".to_owned(),
         dataset: DatasetName::new("settings").expect("a name"),
         version: 7,
-        shown: None,
+        alert: None,
         expires_unix_s: NOW_MS / 1000 + 3600,
     }
 }
 
-/// The same, shown to the user.
-pub(super) fn shown_wake() -> Wake {
-    Wake { shown: Some(Shown { title: "Notes".to_owned(), text: "Something is new".to_owned() }), ..wake() }
+/// The same wake with an alert.
+pub(super) fn alert_wake() -> Wake {
+    Wake { alert: Some(AlertText { title: "Notes".to_owned(), text: "Something is new".to_owned() }), ..wake() }
 }
 
-/// What a gateway answers.
-pub(super) fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) }
+/// A response without headers.
+pub(super) fn response(status: u16, body: &str) -> GatewayResponse {
+    GatewayResponse { status, headers: HeaderMap::new(), body: Bytes::copy_from_slice(body.as_bytes()) }
 }
 
-/// The same, with a header.
-pub(super) fn answer_with(status: u16, header: (&'static str, &str), body: &str) -> Answer {
-    let mut answer = answer(status, body);
-    answer.headers.insert(header.0, header.1.parse().expect("a header"));
-    answer
+/// A response with one header.
+pub(super) fn response_with(status: u16, header: (&'static str, &str), body: &str) -> GatewayResponse {
+    let mut response = response(status, body);
+    response.headers.insert(header.0, header.1.parse().expect("a header"));
+    response
 }
 
-/// TLS for what is asked in plain only.
-pub(super) fn trusting_nobody() -> ClientConfig {
+/// TLS that trusts no certificate: for requests in plain text only.
+pub(super) fn tls_without_roots() -> ClientConfig {
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .expect("versions")

@@ -1,4 +1,4 @@
-//! TLS towards gateways: whom we trust, and who we are.
+//! TLS towards gateways: the trusted roots, and the client certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,23 +7,27 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::config_error::PushConfigError;
-use super::credentials::{self, Certificate};
+use super::credentials::{self, ClientCertificate};
 
-/// The roots of this machine, read once.
-pub(super) struct Trust {
+/// The operating system's root certificates, read once.
+pub(super) struct RootCertificates {
     roots: RootCertStore,
 }
 
-impl Trust {
-    /// Reads them. What the machine has and cannot be read is passed over; it may have none, when every gateway has an authority of its own.
-    pub(super) fn of_this_machine() -> Trust {
+impl RootCertificates {
+    /// Reads them. Certificates that cannot be read are skipped; there may be none, if every gateway has its own `authority_file`.
+    pub(super) fn native() -> RootCertificates {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Trust { roots }
+        RootCertificates { roots }
     }
 
-    /// For one gateway: with one more authority, and with a certificate of ours if it knows us by one.
-    pub(super) fn config(&self, authority: Option<&Path>, certificate: Option<Certificate>) -> Result<ClientConfig, PushConfigError> {
+    /// The TLS configuration for one gateway, with an additional root and a client certificate where they are given.
+    pub(super) fn client_config(
+        &self,
+        authority: Option<&Path>,
+        certificate: Option<ClientCertificate>,
+    ) -> Result<ClientConfig, PushConfigError> {
         let mut roots = self.roots.clone();
         if let Some(path) = authority {
             for root in credentials::certificates(path, &credentials::read(path)?)? {
@@ -39,7 +43,7 @@ impl Trust {
             .with_root_certificates(roots);
         match certificate {
             None => Ok(config.with_no_client_auth()),
-            Some(Certificate { chain, key }) => {
+            Some(ClientCertificate { chain, key }) => {
                 config.with_client_auth_cert(chain, key).map_err(|error| PushConfigError::setting(format!("certificate_file: {error}")))
             }
         }

@@ -1,4 +1,5 @@
-//! Who we are to a push service (VAPID, RFC 8292): a token for each origin, kept because signing costs more than all the rest of a request.
+//! VAPID (RFC 8292): signs the token that identifies this server to a push service. There is one for each origin, cached because signing costs
+//! more than the rest of a request.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,73 +12,74 @@ use serde::Serialize;
 
 use super::credentials::SigningKey;
 
-/// How long a token is valid, in seconds. A day is the most that may be (RFC 8292 section 2); half of it leaves room for clocks.
-const VALID_S: u64 = 12 * 60 * 60;
+/// How long a token is valid, in seconds. RFC 8292 section 2 allows a day; half of it leaves a margin for clocks.
+const LIFETIME_S: u64 = 12 * 60 * 60;
 
-/// How long before its end a token is no longer used, in seconds: a push service's clock may be ahead of ours.
-const MARGIN_S: u64 = 60 * 60;
+/// How long before its expiry a token is no longer used, in seconds: a push service's clock may be ahead of ours.
+const CLOCK_MARGIN_S: u64 = 60 * 60;
 
-/// Origins whose tokens are kept. Browsers use a handful of push services; an endpoint is a stranger's word, so there could be any number.
-const ORIGINS: usize = 256;
+/// The origins whose tokens are cached. Browsers use a handful of push services, but a device may register any endpoint, so there must be a bound.
+const MAX_ORIGINS: usize = 256;
 
-/// Signs for one app.
-pub(super) struct Vapid {
+/// The application server key of one app.
+pub(super) struct VapidSigner {
     key: EncodingKey,
-    /// In base64url.
-    public: String,
+    /// In base64url without padding.
+    public_key: String,
     contact: String,
-    kept: Mutex<HashMap<String, Kept>>,
+    cache: Mutex<HashMap<String, CachedVapidHeader>>,
 }
 
-struct Kept {
+struct CachedVapidHeader {
     header: HeaderValue,
-    minted_s: u64,
+    signed_s: u64,
 }
 
 /// The claims of RFC 8292 section 2.
 #[derive(Serialize)]
-struct Claims<'a> {
+struct VapidClaims<'a> {
     aud: &'a str,
     exp: u64,
     sub: &'a str,
 }
 
-impl Vapid {
-    /// With an application server's key, and an address where its operator is reached.
-    pub(super) fn new(key: SigningKey, contact: &str) -> Vapid {
-        let public = BASE64_URL_SAFE_NO_PAD.encode(&key.public);
-        Vapid { key: key.private, public, contact: contact.to_owned(), kept: Mutex::default() }
+impl VapidSigner {
+    /// `contact` is a `mailto:` or `https:` address of the operator.
+    pub(super) fn new(key: SigningKey, contact: &str) -> VapidSigner {
+        let public_key = BASE64_URL_SAFE_NO_PAD.encode(&key.public);
+        VapidSigner { key: key.private, public_key, contact: contact.to_owned(), cache: Mutex::default() }
     }
 
     /// The header `Authorization` for an origin; `None` if it cannot be signed.
     pub(super) fn header(&self, origin: &str, now_s: u64) -> Option<HeaderValue> {
-        let fresh = |kept: &Kept| now_s.checked_sub(kept.minted_s).is_some_and(|age_s| age_s < VALID_S - MARGIN_S);
-        if let Some(kept) = self.locked().get(origin).filter(|kept| fresh(kept)) {
-            return Some(kept.header.clone());
+        let is_usable =
+            |cached: &CachedVapidHeader| now_s.checked_sub(cached.signed_s).is_some_and(|age_s| age_s < LIFETIME_S - CLOCK_MARGIN_S);
+        if let Some(cached) = self.lock_cache().get(origin).filter(|cached| is_usable(cached)) {
+            return Some(cached.header.clone());
         }
-        // Signed outside the lock: two that come at once sign twice, and nobody waits.
+        // Signed outside the lock: two concurrent requests may sign twice, but neither waits.
         let header = self.sign(origin, now_s)?;
-        let mut all = self.locked();
-        if all.len() >= ORIGINS {
-            all.retain(|_, kept| fresh(kept));
+        let mut cache = self.lock_cache();
+        if cache.len() >= MAX_ORIGINS {
+            cache.retain(|_, cached| is_usable(cached));
         }
-        if all.len() >= ORIGINS {
-            all.clear();
+        if cache.len() >= MAX_ORIGINS {
+            cache.clear();
         }
-        all.insert(origin.to_owned(), Kept { header: header.clone(), minted_s: now_s });
+        cache.insert(origin.to_owned(), CachedVapidHeader { header: header.clone(), signed_s: now_s });
         Some(header)
     }
 
     fn sign(&self, origin: &str, now_s: u64) -> Option<HeaderValue> {
-        let claims = Claims { aud: origin, exp: now_s + VALID_S, sub: &self.contact };
+        let claims = VapidClaims { aud: origin, exp: now_s + LIFETIME_S, sub: &self.contact };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::ES256), &claims, &self.key).ok()?;
-        let mut header = HeaderValue::try_from(format!("vapid t={token}, k={}", self.public)).ok()?;
+        let mut header = HeaderValue::try_from(format!("vapid t={token}, k={}", self.public_key)).ok()?;
         header.set_sensitive(true);
         Some(header)
     }
 
-    fn locked(&self) -> std::sync::MutexGuard<'_, HashMap<String, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_cache(&self) -> std::sync::MutexGuard<'_, HashMap<String, CachedVapidHeader>> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,14 +91,14 @@ mod tests {
 
     const NOW_S: u64 = 1_790_000_000;
 
-    fn vapid() -> Vapid {
+    fn vapid() -> VapidSigner {
         let pair = rcgen::KeyPair::generate().expect("a key");
         let key = SigningKey { private: EncodingKey::from_ec_der(&pair.serialize_der()), public: pair.public_key_raw().to_vec() };
-        Vapid::new(key, "mailto:push@example.com")
+        VapidSigner::new(key, "mailto:push@example.com")
     }
 
     #[test]
-    fn a_token_names_the_origin_the_end_and_the_contact() {
+    fn a_token_names_the_origin_the_expiry_and_the_contact() {
         let header = vapid().header("https://push.example", NOW_S).expect("signed");
         let (token, key) =
             header.to_str().expect("a text").strip_prefix("vapid t=").and_then(|rest| rest.split_once(", k=")).expect("two parts");
@@ -111,22 +113,22 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_kept_for_its_origin_until_an_hour_before_its_end() {
+    fn a_token_is_used_for_its_origin_until_an_hour_before_its_expiry() {
         let vapid = vapid();
         let at = |origin: &str, now_s| vapid.header(origin, now_s).expect("signed");
         let first = at("https://push.example", NOW_S);
         assert_eq!(at("https://push.example", NOW_S + 11 * 3600 - 1), first);
         assert_ne!(at("https://other.example", NOW_S), first);
         assert_ne!(at("https://push.example", NOW_S + 11 * 3600), first);
-        assert_ne!(at("https://push.example", NOW_S - 1), first, "a clock that was set back makes a new one");
+        assert_ne!(at("https://push.example", NOW_S - 1), first, "after the clock was set back a new one is signed");
     }
 
     #[test]
-    fn strangers_cannot_fill_the_memory() {
+    fn the_cache_is_bounded() {
         let vapid = vapid();
-        for number in 0..ORIGINS + 10 {
+        for number in 0..MAX_ORIGINS + 10 {
             vapid.header(&format!("https://{number}.example"), NOW_S).expect("signed");
         }
-        assert!(vapid.locked().len() <= ORIGINS);
+        assert!(vapid.lock_cache().len() <= MAX_ORIGINS);
     }
 }

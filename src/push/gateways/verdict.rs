@@ -1,63 +1,54 @@
-//! What a gateway's answer means for us: a value, on which the caller acts. Nothing here sends, waits or counts.
+//! The verdict: what a gateway's response, or its absence, means for a wake. A value on which the caller acts; nothing here sends, waits or
+//! counts.
 //!
-//! A reason is a gateway's own word where it has one, such as `Unregistered`, else one of ours in the same spirit. It never holds a token or an
-//! address, so it may be logged and counted.
+//! A reason is the gateway's own code where it has one, for example `Unregistered`, else one of ours in that style. It never holds a token or
+//! an address, so it may be logged and counted.
 
 /// What became of one wake at its gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The gateway took it. Whether it reaches the device is not known to anybody.
+    /// The gateway accepted the wake. Whether it will reach the device is not known.
     Accepted {
-        /// What the gateway calls it: `apns-id`, FCM's message name, Web Push's location.
+        /// The gateway's id for the wake: `apns-id`, or FCM's message name.
         id: Option<String>,
     },
-    /// The token leads nowhere any more.
+    /// The token or subscription is no longer valid.
     Dead {
-        /// Why.
         reason: String,
-        /// It is dead only if it was not registered again after this date, in Unix milliseconds; `None`: the gateway gave no date.
+        /// The token is dead only if it was not registered again after this date, in Unix milliseconds; `None`: the gateway gave no date.
         since_ms: Option<u64>,
     },
-    /// The token is not of this environment (APNs' `BadDeviceToken`): the other one is tried once before the token is given up.
-    OtherEnvironment {
-        /// Why.
-        reason: String,
-    },
-    /// Not now.
+    /// The token does not belong to this environment (APNs' `BadDeviceToken`). The caller tries the other environment once before it gives up
+    /// the token.
+    OtherEnvironment { reason: String },
+    /// The wake was not accepted now, and may be sent again later.
     Later {
-        /// Why.
         reason: String,
-        /// The gateway's own wish, in milliseconds from now; `None`: the caller's back-off.
+        /// The wait that the gateway asks for, in milliseconds; `None`: the caller's back-off.
         after_ms: Option<u64>,
-        /// Who has to wait.
-        whom: Whom,
+        scope: FaultScope,
     },
-    /// Not at all.
-    Refused {
-        /// Why.
-        reason: String,
-        /// Whose fault it is.
-        fault: Fault,
-    },
+    /// The gateway rejects the wake; the same wake would be rejected again.
+    Refused { reason: String, cause: RefusalCause },
 }
 
-/// Who has to wait.
+/// Which devices have to wait after [`Verdict::Later`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Whom {
-    /// This device; the others of its app go on.
+pub enum FaultScope {
+    /// This device alone; wakes to other devices of the app go on.
     Device,
-    /// All devices of its app: the gateway, or our way to it, is not well.
+    /// All devices of the app: the gateway is unhealthy or unreachable.
     App,
 }
 
-/// Whose fault a refusal is.
+/// What a gateway objects to in [`Verdict::Refused`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    /// Ours, in this one message: it touches no token, and the queue goes on.
+pub enum RefusalCause {
+    /// This one message. No token is dropped, and wakes to other devices go on.
     Payload,
-    /// The app's credentials or its configuration: its queue stops and an operator is told. No token is dropped.
+    /// The app's credential or configuration: its wakes stop and the operator is alerted. No token is dropped.
     App,
-    /// The token belongs to another sender (FCM's `SENDER_ID_MISMATCH`): it is disabled, and an operator is told when it happens to many.
+    /// The token belongs to another sender (FCM's `SENDER_ID_MISMATCH`): it is marked dead, and the operator is alerted when many tokens do.
     Sender,
 }
 
@@ -66,25 +57,25 @@ impl Verdict {
         Verdict::Dead { reason: reason.into(), since_ms: None }
     }
 
-    pub(super) fn later(reason: impl Into<String>, whom: Whom) -> Verdict {
-        Verdict::Later { reason: reason.into(), after_ms: None, whom }
+    pub(super) fn later(reason: impl Into<String>, scope: FaultScope) -> Verdict {
+        Verdict::Later { reason: reason.into(), after_ms: None, scope }
     }
 
-    pub(super) fn refused(reason: impl Into<String>, fault: Fault) -> Verdict {
-        Verdict::Refused { reason: reason.into(), fault }
+    pub(super) fn refused(reason: impl Into<String>, cause: RefusalCause) -> Verdict {
+        Verdict::Refused { reason: reason.into(), cause }
     }
 }
 
 /// The longest reason that a gateway may give, in bytes. The longest known is `THIRD_PARTY_AUTH_ERROR`.
 const REASON_BYTES: usize = 64;
 
-/// A gateway's word, if it looks like one: what a stranger sends is not put into logs as it is.
-pub(super) fn word(text: &str) -> Option<&str> {
+/// A gateway's reason code, if it looks like one: other text from outside is not put into logs.
+pub(super) fn reason_code(text: &str) -> Option<&str> {
     let fits = (1..=REASON_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     fits.then_some(text)
 }
 
-/// For an answer without a word of its own.
+/// The reason for a response without a code of its own.
 pub(super) fn status_reason(status: u16) -> String {
     format!("status_{status}")
 }

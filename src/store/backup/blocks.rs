@@ -1,13 +1,16 @@
-//! The file of a backup: a line that says what it is, then blocks, each with its length and a checksum.
+//! The file of a backup: a line that names the format, then blocks, each with its length and a checksum.
 //!
 //! ```text
 //! driftless backup 1\n
 //! kind (1 byte)  length (4)  CRC-32 (4) of the block's number, kind and content  content
 //! ```
 //!
-//! Numbers are big-endian. Blocks are: `H`, JSON, first: the store's format and epoch, and when it was made. `R`: rows to apply in their order, each
-//! `0|1` (deleted, set), key length (2), key, and if set: value length (4), value. `E`, JSON, last: how many rows there are. A block that is
-//! damaged, missing or in another's place is noticed, and so is a file that was cut.
+//! Numbers are big-endian. The blocks are
+//! - `H`, JSON, first: the format and the epoch of the store, and when the backup was made;
+//! - `R`: rows to apply in their order, each `0|1` (deleted, set), key length (2), key, and if set: value length (4), value;
+//! - `E`, JSON, last: how many rows there are.
+//!
+//! A reader notices a block that is damaged, missing or in another block's place, and a file that was cut off.
 
 use std::fmt;
 use std::io::Read;
@@ -18,78 +21,79 @@ use serde::{Deserialize, Serialize};
 use crate::store::StoreError;
 use crate::store::engine::Bytes;
 
-/// The first line.
+/// The first line of the file.
 const MAGIC: &[u8; 19] = b"driftless backup 1\n";
 
-/// What the line begins with in every version of the format.
-const FAMILY: &[u8] = b"driftless backup ";
+/// The beginning of the first line in every version of the file's format.
+const MAGIC_PREFIX: &[u8] = b"driftless backup ";
 
 /// Bytes before a block's content.
-const BLOCK_HEAD: usize = 9;
+const BLOCK_HEADER_BYTES: usize = 9;
 
-/// The largest content: a step's rows and what was noted meanwhile, cut at this.
+/// The largest content of a block, in bytes. The rows of a step go into several blocks where they need to.
 const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
 /// A row to set or, without a value, to delete.
-pub(super) type Row = (Bytes, Option<Bytes>);
+pub(in crate::store) type BackupRow = (Bytes, Option<Bytes>);
 
-/// What a backup is of.
+/// The first block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(super) struct BackupHeader {
     pub store_format: u32,
     pub epoch: Epoch,
     pub made_ms: u64,
 }
 
+/// The last block.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct End {
+struct BackupTrailer {
     rows: u64,
 }
 
-/// What is in a whole backup.
+/// What a complete backup holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupSummary {
-    /// The epoch of the store that it is of.
+    /// The epoch of the store from which it was made.
     pub epoch: Epoch,
     /// When it was made, in milliseconds since 1970 (UTC).
     pub made_ms: u64,
     /// The format of its rows.
     pub store_format: u32,
-    /// Rows to apply.
+    /// How many rows a restore applies.
     pub rows: u64,
-    /// Bytes of the file.
+    /// The size of the file.
     pub bytes: u64,
 }
 
-/// What is wrong with a backup, and where.
+/// Why a backup cannot be restored.
 #[derive(Debug)]
 pub enum BackupDamage {
-    /// It is none.
-    NoBackup,
-    /// It is of a newer format.
-    Newer,
+    /// The file does not begin as a backup does.
+    NotABackup,
+    /// The file has a newer format.
+    NewerFile,
+    /// The rows have another format than this version reads; says which version can read them.
+    OtherRowFormat(String),
     /// A block is not what was written.
     Block {
-        /// Which, counted from 0.
+        /// Counts the blocks from 0.
         number: u64,
-        /// Where it begins, in bytes from the beginning of the file.
+        /// Where the block begins, in bytes from the beginning of the file.
         at: u64,
-        /// What is wrong with it.
         what: &'static str,
     },
-    /// It cannot be read.
+    /// The file cannot be read.
     Io(std::io::Error),
 }
 
 impl fmt::Display for BackupDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BackupDamage::NoBackup => {
-                f.write_str("this is no backup of driftless: it does not begin with the line that a backup begins with")
-            }
-            BackupDamage::Newer => f.write_str("this backup was made by a newer driftless: restore it with that one"),
+            BackupDamage::NotABackup => f.write_str("this is not a backup of driftless: it does not begin with the first line of a backup"),
+            BackupDamage::NewerFile => f.write_str("this backup was made by a newer driftless: restore it with that version"),
+            BackupDamage::OtherRowFormat(why) => write!(f, "the backup's {why}"),
             BackupDamage::Block { number, at, what } => {
-                write!(f, "the backup is damaged in block {number}, at byte {at}: {what}; take another copy of it, or an older backup")
+                write!(f, "the backup is damaged in block {number}, at byte {at}: {what}; use another copy of it, or an older backup")
             }
             BackupDamage::Io(error) => write!(f, "the backup cannot be read: {error}"),
         }
@@ -98,21 +102,21 @@ impl fmt::Display for BackupDamage {
 
 impl std::error::Error for BackupDamage {}
 
-/// Makes the bytes of a file.
+/// Encodes a backup, part by part.
 #[derive(Default)]
-pub(super) struct Writer {
+pub(super) struct BackupWriter {
     number: u64,
     rows: u64,
 }
 
-impl Writer {
-    pub(super) fn begin(&mut self, head: &Head) -> Result<Vec<u8>, StoreError> {
+impl BackupWriter {
+    pub(super) fn begin(&mut self, header: &BackupHeader) -> Result<Vec<u8>, StoreError> {
         let mut bytes = MAGIC.to_vec();
-        self.block(b'H', &json(head)?, &mut bytes);
+        self.block(b'H', &json(header)?, &mut bytes);
         Ok(bytes)
     }
 
-    pub(super) fn rows(&mut self, rows: &[Row]) -> Result<Vec<u8>, StoreError> {
+    pub(super) fn rows(&mut self, rows: &[BackupRow]) -> Result<Vec<u8>, StoreError> {
         let (mut bytes, mut content) = (Vec::new(), Vec::new());
         for (key, value) in rows {
             let length = u16::try_from(key.len()).map_err(|_| StoreError::Io("a key is too long for a backup".to_owned()))?;
@@ -137,7 +141,7 @@ impl Writer {
 
     pub(super) fn end(&mut self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
-        self.block(b'E', &json(&End { rows: self.rows })?, &mut bytes);
+        self.block(b'E', &json(&BackupTrailer { rows: self.rows })?, &mut bytes);
         Ok(bytes)
     }
 
@@ -150,80 +154,85 @@ impl Writer {
     }
 }
 
-/// Reads a file block by block, and believes nothing of it that its checksums do not say.
+/// Reads a backup block by block and verifies each block's checksum before it uses the block.
 pub struct BackupChecker<R> {
     file: R,
     at: u64,
     number: u64,
-    head: Option<Head>,
+    header: Option<BackupHeader>,
     rows: u64,
 }
 
 impl<R: Read> BackupChecker<R> {
     /// Reads the first line and the first block.
     pub fn begin(file: R) -> Result<BackupChecker<R>, BackupDamage> {
-        let mut checker = BackupChecker { file, at: 0, number: 0, head: None, rows: 0 };
+        let mut checker = BackupChecker { file, at: 0, number: 0, header: None, rows: 0 };
         let mut line = [0; MAGIC.len()];
-        checker.file.read_exact(&mut line).map_err(|_| BackupDamage::NoBackup)?;
+        checker.file.read_exact(&mut line).map_err(|_| BackupDamage::NotABackup)?;
         if line != *MAGIC {
-            return Err(if line.starts_with(FAMILY) { BackupDamage::Newer } else { BackupDamage::NoBackup });
+            return Err(if line.starts_with(MAGIC_PREFIX) { BackupDamage::NewerFile } else { BackupDamage::NotABackup });
         }
         checker.at = line.len() as u64;
         let (kind, content) = checker.block()?;
-        let head = serde_json::from_slice(&content).ok().filter(|_| kind == b'H');
-        checker.head = Some(head.ok_or_else(|| checker.damaged("it is not the first of a backup"))?);
+        let header = serde_json::from_slice(&content).ok().filter(|_| kind == b'H');
+        checker.header = Some(header.ok_or_else(|| checker.damaged("it is not the first block of a backup"))?);
         Ok(checker)
     }
 
-    /// Reads to the end, and hands the rows of each block to somebody.
-    pub(super) fn each<E: From<BackupDamage>>(mut self, mut take: impl FnMut(Vec<Row>) -> Result<(), E>) -> Result<BackupSummary, E> {
+    /// Reads the file to its end and passes the rows of each block to `apply`.
+    pub(super) fn each<E: From<BackupDamage>>(
+        mut self,
+        mut apply: impl FnMut(Vec<BackupRow>) -> Result<(), E>,
+    ) -> Result<BackupSummary, E> {
         loop {
             match self.block()? {
                 (b'R', content) => {
                     let rows = rows(&content).ok_or_else(|| self.damaged("its rows cannot be read"))?;
                     self.rows += rows.len() as u64;
-                    take(rows)?;
+                    apply(rows)?;
                 }
                 (b'E', content) => return Ok(self.finish(&content)?),
-                _ => return Err(self.damaged("it is of no known kind").into()),
+                _ => return Err(self.damaged("its kind is unknown").into()),
             }
         }
     }
 
-    /// Reads to the end, and says what is in the file.
+    /// Reads the file to its end and returns what it holds.
     pub fn check(self) -> Result<BackupSummary, BackupDamage> {
         self.each(|_| Ok::<(), BackupDamage>(()))
     }
 
     fn finish(mut self, content: &[u8]) -> Result<BackupSummary, BackupDamage> {
-        let end: Option<End> = serde_json::from_slice(content).ok();
-        if end.is_none_or(|end| end.rows != self.rows) {
-            return Err(self.damaged("it does not count the rows that came before it"));
+        let trailer: Option<BackupTrailer> = serde_json::from_slice(content).ok();
+        if trailer.is_none_or(|trailer| trailer.rows != self.rows) {
+            return Err(self.damaged("its count of rows is not that of the blocks before it"));
         }
         let (bytes, mut rest) = (self.at, [0]);
         if self.file.read(&mut rest).map_err(BackupDamage::Io)? > 0 {
-            return Err(BackupDamage::Block { number: self.number, at: bytes, what: "something follows the last block" });
+            return Err(BackupDamage::Block { number: self.number, at: bytes, what: "there are bytes after the last block" });
         }
-        match self.head {
-            Some(Head { store_format, epoch, made_ms }) => Ok(BackupSummary { epoch, made_ms, store_format, rows: self.rows, bytes }),
-            None => Err(BackupDamage::NoBackup),
+        match self.header {
+            Some(BackupHeader { store_format, epoch, made_ms }) => {
+                Ok(BackupSummary { epoch, made_ms, store_format, rows: self.rows, bytes })
+            }
+            None => Err(BackupDamage::NotABackup),
         }
     }
 
     fn block(&mut self) -> Result<(u8, Vec<u8>), BackupDamage> {
-        let mut head = [0; BLOCK_HEAD];
-        self.fill(&mut head)?;
-        let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = head;
+        let mut header = [0; BLOCK_HEADER_BYTES];
+        self.fill(&mut header)?;
+        let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = header;
         let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
         if length > BLOCK_BYTES {
-            return Err(self.damaged_here("its length is none"));
+            return Err(self.damaged_here("its length is out of bounds"));
         }
         let mut content = vec![0; length];
         self.fill(&mut content)?;
         if checksum(self.number, kind, &content) != u32::from_be_bytes([c0, c1, c2, c3]) {
             return Err(self.damaged_here("its checksum does not match"));
         }
-        self.at += (BLOCK_HEAD + length) as u64;
+        self.at += (BLOCK_HEADER_BYTES + length) as u64;
         self.number += 1;
         Ok((kind, content))
     }
@@ -231,22 +240,23 @@ impl<R: Read> BackupChecker<R> {
     fn fill(&mut self, buffer: &mut [u8]) -> Result<(), BackupDamage> {
         match self.file.read_exact(buffer) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.damaged_here("the file ends in it")),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(self.damaged_here("the file ends in the middle of it")),
             Err(error) => Err(BackupDamage::Io(error)),
         }
     }
 
+    /// Damage in the block that is being read.
     fn damaged_here(&self, what: &'static str) -> BackupDamage {
         BackupDamage::Block { number: self.number, at: self.at, what }
     }
 
-    /// Of the block that was read last.
+    /// Damage in the block that was read last.
     fn damaged(&self, what: &'static str) -> BackupDamage {
         BackupDamage::Block { number: self.number.saturating_sub(1), at: self.at, what }
     }
 }
 
-fn rows(mut content: &[u8]) -> Option<Vec<Row>> {
+fn rows(mut content: &[u8]) -> Option<Vec<BackupRow>> {
     let mut rows = Vec::new();
     while let Some((set, rest)) = content.split_first() {
         let (length, rest) = rest.split_first_chunk()?;
@@ -285,9 +295,9 @@ mod tests {
     use super::*;
 
     fn file() -> Vec<u8> {
-        let mut writer = Writer::default();
-        let head = Head { store_format: 2, epoch: Epoch::new("e").expect("an epoch"), made_ms: 7 };
-        let mut bytes = writer.begin(&head).expect("begins");
+        let mut writer = BackupWriter::default();
+        let header = BackupHeader { store_format: 2, epoch: Epoch::new("e").expect("an epoch"), made_ms: 7 };
+        let mut bytes = writer.begin(&header).expect("begins");
         bytes.extend(writer.rows(&[(b"a".to_vec(), Some(b"1".to_vec())), (b"b".to_vec(), None)]).expect("rows"));
         bytes.extend(writer.rows(&[(b"c".to_vec(), Some(vec![7; 100]))]).expect("rows"));
         bytes.extend(writer.end().expect("ends"));
@@ -299,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn a_reader_gets_the_rows_that_the_writer_wrote() {
         let bytes = file();
         let summary = check(&bytes).expect("whole");
         assert_eq!((summary.rows, summary.bytes, summary.epoch.as_str()), (3, bytes.len() as u64, "e"));
@@ -316,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn any_flipped_bit_and_any_cut_is_refused_with_its_place() {
+    fn the_reader_refuses_any_flipped_bit_and_any_cut_and_says_where() {
         let bytes = file();
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
@@ -332,16 +342,16 @@ mod tests {
             assert!(check(&bytes[..end]).is_err(), "cut at {end}");
         }
         let longer = [bytes.as_slice(), b"x"].concat();
-        assert!(check(&longer).is_err(), "something behind it");
+        assert!(check(&longer).is_err(), "bytes after the end");
         let newer = [b"driftless backup 2\n", &bytes[MAGIC.len()..]].concat();
-        assert!(matches!(check(&newer), Err(BackupDamage::Newer)));
+        assert!(matches!(check(&newer), Err(BackupDamage::NewerFile)));
     }
 
     #[test]
-    fn blocks_in_another_order_are_refused() {
-        let mut writer = Writer::default();
-        let head = Head { store_format: 2, epoch: Epoch::new("e").expect("an epoch"), made_ms: 7 };
-        let begin = writer.begin(&head).expect("begins");
+    fn the_reader_refuses_blocks_in_another_order() {
+        let mut writer = BackupWriter::default();
+        let header = BackupHeader { store_format: 2, epoch: Epoch::new("e").expect("an epoch"), made_ms: 7 };
+        let begin = writer.begin(&header).expect("begins");
         let [one, two] = [b"1", b"2"].map(|key| writer.rows(&[(key.to_vec(), None)]).expect("rows"));
         let end = writer.end().expect("ends");
         assert!(check(&[begin.clone(), one.clone(), two.clone(), end.clone()].concat()).is_ok());

@@ -1,7 +1,8 @@
-//! A fresh store from a backup, with an epoch of its own: devices notice, and know up to where their history is the store's.
+//! A new store from a backup. It gets an epoch of its own, so that devices notice, and it keeps for each dataset the version up to which
+//! its history is that of the backup's store.
 //!
-//! The file is read to its end first: nothing is made of a damaged one. The store is made in a folder of its own and goes up
-//! into its place when it is whole.
+//! The file is read to its end first: a damaged backup makes no store. The store is made in a folder inside the target folder and moves
+//! into place when it is complete.
 
 use std::fmt;
 use std::fs::File;
@@ -11,30 +12,32 @@ use std::path::{Path, PathBuf};
 use driftless_protocol::Epoch;
 
 use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
-use crate::store::engine::{Batch, Handle};
-use crate::store::keys::{self, Kind};
+use crate::store::engine::{Batch, SupervisedEngine};
+use crate::store::keys::{self, RowKind};
 use crate::store::rows::{self, HeadRow, LineageRow};
-use crate::store::{EngineConfig, Store, StoreError, migrate};
+use crate::store::{EngineConfig, Store, StoreError, format};
 
-/// Earlier epochs that a store remembers. A device that was away over more restores than these gets everything anew.
+/// How many earlier epochs a store remembers. A device that was offline over more restores than these gets a snapshot and no version in
+/// common.
 const EPOCHS: usize = 16;
 
-/// Where a store is made, in its folder.
+/// The folder in which a store is made, inside the target folder.
 const UNFINISHED: &str = ".restoring";
 
-/// The file that says which engine a folder is of.
+/// The file that names the engine of a folder.
 const ENGINE_MARK: &str = "engine";
 
-/// Why there is no fresh store.
+/// Rows of the restored store that are read at a time: 6 MiB of the largest.
+const CHUNK_ROWS: usize = 128;
+
+/// Why a restore failed.
 #[derive(Debug)]
 pub enum RestoreError {
-    /// The file.
+    /// The backup cannot be used.
     Damaged(BackupDamage),
-    /// The folder holds something.
+    /// The target folder holds other files.
     NotEmpty(PathBuf),
-    /// The store.
     Store(StoreError),
-    /// The system.
     Io(PathBuf, std::io::Error),
 }
 
@@ -44,7 +47,7 @@ impl fmt::Display for RestoreError {
             RestoreError::Damaged(damage) => write!(f, "{damage}"),
             RestoreError::NotEmpty(folder) => {
                 let folder = folder.display();
-                write!(f, "{folder} is not empty: a backup is restored into a new folder; move that one away, or name another with --data")
+                write!(f, "{folder} is not empty: a backup is restored into a new folder; move this one away, or name another with --data")
             }
             RestoreError::Store(error) => write!(f, "{error}"),
             RestoreError::Io(path, error) => write!(f, "{}: {error}", path.display()),
@@ -66,7 +69,8 @@ impl From<StoreError> for RestoreError {
     }
 }
 
-/// Makes a store of a backup in a folder that is empty or not there. `progress` is told how many of the rows are in.
+/// Makes a store from a backup, in a folder that is empty or does not exist. After each block `progress` gets the number of rows applied,
+/// and of all rows.
 pub fn restore(
     file: &Path,
     folder: &Path,
@@ -85,23 +89,24 @@ pub fn restore(
         return Err(RestoreError::NotEmpty(folder.to_owned()));
     }
     let summary = BackupChecker::begin(open()?)?.check()?;
-    if summary.store_format > migrate::FORMAT {
-        return Err(BackupDamage::Newer.into());
+    if let Some(why) = format::mismatch(summary.store_format) {
+        return Err(BackupDamage::OtherRowFormat(why).into());
     }
     if beside.exists() {
-        // What an earlier attempt left.
+        // An earlier attempt has left it.
         std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
     }
-    let engine = Handle::open(&beside, config)?;
+    let engine = SupervisedEngine::open(&beside, config)?;
     let mut done = 0;
     BackupChecker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;
-        engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
+        engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
         progress(done, summary.rows);
         Ok::<(), RestoreError>(())
     })?;
-    begin_epoch(Store::on(engine, fresh_epoch)?, fresh_epoch)?;
-    // Up into the folder, which may be the root of a disk of its own. The mark of the engine comes last.
+    begin_epoch(Store::from_engine(engine, fresh_epoch)?, fresh_epoch)?;
+    // The files move one by one, because the target folder may be the root of a disk. The mark of the engine moves last: without it the
+    // folder is not a store.
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&beside).map_err(io(&beside))? {
         names.push(entry.map_err(io(&beside))?.file_name());
@@ -115,56 +120,58 @@ pub fn restore(
     Ok(summary)
 }
 
-/// Gives a store a new epoch. Each dataset notes at which version its history of the old one goes on in it.
+/// Gives a store a new epoch. Each dataset keeps the version at which its history of the old epoch goes on in the new one.
 fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     let engine = &store.engine;
     let LineageRow { number, mut before } = (*store.lineage).clone();
     before.push((number, store.epoch.clone()));
     before.drain(..before.len().saturating_sub(EPOCHS));
     let oldest = before.first().map_or(number, |(oldest, _)| *oldest);
-    migrate::each(engine, &keys::people(), migrate::CHUNK, |key, row, changes| {
-        if !Kind::Head.is_of(key) {
-            return Ok(());
+    let end = keys::prefix_end(&keys::all_identities());
+    let mut start = keys::all_identities();
+    loop {
+        let chunk = engine.scan(&start, &end, CHUNK_ROWS)?;
+        let mut heads = Vec::new();
+        for (key, row) in chunk.iter().filter(|(key, _)| RowKind::Head.is_of(key)) {
+            let mut head: HeadRow = rows::decode(row)?;
+            head.shared.push((number, head.version));
+            head.shared.retain(|(at, _)| *at >= oldest);
+            heads.push((key.clone(), Some(rows::encode(&head)?)));
         }
-        let mut head: HeadRow = rows::decode(row)?;
-        head.shared.push((number, head.version));
-        head.shared.retain(|(at, _)| *at >= oldest);
-        changes.push((key.to_vec(), Some(rows::encode(&head)?)));
-        Ok(())
-    })?;
+        if !heads.is_empty() {
+            engine.commit(vec![Batch { preconditions: Vec::new(), rows: heads }])?;
+        }
+        match chunk.last() {
+            Some((key, _)) if chunk.len() == CHUNK_ROWS => start = [key.as_slice(), &[0]].concat(),
+            _ => break,
+        }
+    }
     let lineage = LineageRow { number: number + 1, before };
     let rows = vec![(keys::meta("epoch"), Some(rows::encode(fresh)?)), (keys::meta("lineage"), Some(rows::encode(&lineage)?))];
-    engine.commit(vec![Batch { guards: Vec::new(), rows }])?;
+    engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::blocks::{Head, Writer};
+    use super::super::blocks::{BackupHeader, BackupWriter};
     use super::*;
-    use crate::store::ReadStart;
-    use crate::store::support::{CONFIG, FORMAT_1, FORMAT_2, all, dataset, epoch, me, rows_of};
-    use driftless_protocol::Position;
+    use crate::store::support::{CONFIG, epoch};
 
     #[test]
-    fn a_backup_of_an_older_format_is_restored_into_todays() {
-        for (format, rows, live) in [(1, FORMAT_1, 4), (2, FORMAT_2, 2)] {
+    fn a_backup_of_another_row_format_is_refused_and_makes_no_store() {
+        for (store_format, reader) in [(1, "before the first release"), (2, "before the first release"), (format::FORMAT + 1, "newer")] {
             let folder = tempfile::tempdir().expect("a folder");
-            let rows = rows_of(rows);
-            let mut writer = Writer::default();
-            let head = Head { store_format: format, epoch: epoch("first"), made_ms: 7 };
-            let file = [writer.begin(&head), writer.rows(&rows), writer.end()].map(|part| part.expect("is written")).concat();
+            let mut writer = BackupWriter::default();
+            let header = BackupHeader { store_format, epoch: epoch("first"), made_ms: 7 };
+            let rows = [(keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")))];
+            let file = [writer.begin(&header), writer.rows(&rows), writer.end()].map(|part| part.expect("is written")).concat();
             let (backup, to) = (folder.path().join("backup"), folder.path().join("store"));
             std::fs::write(&backup, file).expect("writes");
-            let summary = restore(&backup, &to, &CONFIG, &epoch("second"), |_, _| {}).expect("is restored");
-            assert_eq!((summary.store_format, summary.rows), (format, rows.len() as u64));
-            let store = Store::open(&to, &CONFIG, &epoch("unused")).expect("opens");
-            assert_eq!(*store.epoch(), epoch("second"));
-            assert_eq!(migrate::format(&store.engine), Ok(Some(migrate::FORMAT)));
-            assert_eq!(all(&store).len(), live);
-            // A device that was at the old epoch is told how far its history is this one.
-            let before = Position { epoch: epoch("first"), version: 2 };
-            assert!(matches!(store.start(&me(), &dataset(), Some(&before.into())), Ok(ReadStart::Reset { shared: Some(2..), .. })));
+            let refused = restore(&backup, &to, &CONFIG, &epoch("second"), |_, _| {}).expect_err("is refused").to_string();
+            let formats = format!("format is {store_format}, this driftless reads format 3");
+            assert!(refused.contains(&formats) && refused.contains(reader), "{refused}");
+            assert!(!to.exists());
         }
     }
 }

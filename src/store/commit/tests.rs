@@ -1,7 +1,9 @@
-use super::*;
-use crate::store::Cursor;
+use driftless_protocol::{Codec, Content, DatasetName, DeviceId, Limits, Op, RefusalCode, ServerMessage, Value, limits};
+
+use super::conflict_log::CONFLICT_LOG;
+use super::{DatasetRules, Decision, Patch};
 use crate::store::support::{self, CONFIG, all, dataset, device, epoch, me, patch, store, write, write_at};
-use driftless_protocol::{Codec, Op, ServerMessage, Value};
+use crate::store::{Cursor, Identity, Store, keys};
 
 #[test]
 fn a_group_sees_what_it_decided_and_commits_it_whole() {
@@ -12,13 +14,13 @@ fn a_group_sees_what_it_decided_and_commits_it_whole() {
         let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &DatasetRules::default(), 7).expect("decides");
         assert!(matches!(decision, Decision::Written { version, .. } if version == id));
     }
-    assert!(all(&store).is_empty(), "nothing before the commit");
+    assert!(all(&store).is_empty(), "no reader sees a write before the commit");
     group.commit().expect("commits");
     assert_eq!(all(&store)[0].content, Content::Value(Value::from(100)));
 }
 
 #[test]
-fn everything_is_there_after_opening_again_and_the_epoch_too() {
+fn records_and_the_epoch_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let opened = store(folder.path());
     write(&opened, &patch(1, "phone", &[("a", Op::Put, "1"), ("b", Op::Put, "2")]));
@@ -37,15 +39,15 @@ fn a_repeated_patch_gets_its_first_result() {
     let Decision::Written { version: 1, results, .. } = write(&store, &first) else { panic!("not written") };
     write(&store, &patch(2, "phone", &[("n", Op::Add, "1")]));
     assert_eq!(write(&store, &first), Decision::Repeated { version: 1, results: results.clone() });
-    let in_other_words = patch(1, "phone", &[("n", Op::Add, "1.0"), ("k", Op::Put, "1e0")]);
-    assert_eq!(write(&store, &in_other_words), Decision::Repeated { version: 1, results });
+    let same_values = patch(1, "phone", &[("n", Op::Add, "1.0"), ("k", Op::Put, "1e0")]);
+    assert_eq!(write(&store, &same_values), Decision::Repeated { version: 1, results });
     assert!(matches!(write(&store, &patch(1, "phone", &[("n", Op::Add, "2")])), Decision::Refused(RefusalCode::PatchReused, _)));
-    // Another device has numbers of its own.
+    // Another device numbers its patches itself.
     assert!(matches!(write(&store, &patch(1, "laptop", &[("n", Op::Add, "1")])), Decision::Written { version: 3, .. }));
 }
 
 #[test]
-fn a_large_result_is_answered_with_what_still_stands_of_it() {
+fn a_retry_of_a_patch_with_a_large_result_gets_the_records_that_nobody_wrote_since() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let large = format!("[\"{}\"]", "x".repeat(20_000));
@@ -69,9 +71,9 @@ fn a_large_result_is_answered_with_what_still_stands_of_it() {
     assert_eq!(write(&store, &first), Decision::Repeated { version: 1, results: results.clone() });
     write(&store, &patch(2, "phone", &[("a", Op::Insert, "[1]")]));
     write(&store, &patch(1, "laptop", &[("b", Op::Remove, "")]));
-    let Decision::Repeated { version: 1, results: left } = write(&store, &first) else { panic!("not repeated") };
-    assert_eq!(left, results[2..]);
-    // A device at the version of the patch is told of the others.
+    let Decision::Repeated { version: 1, results: remaining } = write(&store, &first) else { panic!("not repeated") };
+    assert_eq!(remaining, results[2..]);
+    // A device at the version of the patch gets the others as changes.
     let page = support::page(&store, &me(), Cursor::at(1));
     let mut later: Vec<_> = page.records.iter().map(|record| (record.key.as_str(), record.version)).collect();
     later.sort_unstable();
@@ -79,7 +81,7 @@ fn a_large_result_is_answered_with_what_still_stands_of_it() {
 }
 
 #[test]
-fn the_answer_to_a_repeated_patch_fits_a_message_however_its_records_have_grown() {
+fn the_reply_to_a_repeated_patch_fits_a_message_however_large_its_records_are_by_now() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let names: Vec<String> = (0..5).map(|n| format!("k{n}")).collect();
@@ -94,26 +96,26 @@ fn the_answer_to_a_repeated_patch_fits_a_message_however_its_records_have_grown(
     let Decision::Repeated { version, results } = write(&store, &first) else { panic!("not repeated") };
     assert_eq!(results.len(), 1);
     for codec in Codec::ALL {
-        let answer = codec.encode(&ServerMessage::Written { id: 1, version, records: results.clone() });
-        assert!(answer.len() <= limits::MESSAGE_BYTES, "{} bytes", answer.len());
+        let reply = codec.encode(&ServerMessage::Written { id: 1, version, records: results.clone() });
+        assert!(reply.len() <= limits::MESSAGE_BYTES, "{} bytes", reply.len());
     }
 }
 
 #[test]
-fn results_are_kept_in_a_bounded_number_of_rows() {
+fn a_device_has_a_bounded_number_of_patch_slots() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let large = format!("[\"{}\"]", "x".repeat(100_000));
     for id in 1..=3 * limits::PATCH_WINDOW {
-        // Large and small results take turns in each slot.
+        // Each slot gets large and small results in turn.
         let operand = if id % 3 == 0 { large.as_str() } else { "[1]" };
         write(&store, &patch(id, "phone", &[(&format!("k{}", id % 7), Op::Insert, operand)]));
     }
     let (identity, device) = (Identity::from("local:1"), DeviceId::new("phone").expect("a device"));
     let prefix = keys::patches(&identity, &device);
-    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
+    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
     assert_eq!(rows.len() as u64, limits::PATCH_WINDOW);
-    assert_eq!(store.newest_patch(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
+    assert_eq!(store.newest_patch_id(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
     assert!(matches!(write(&store, &patch(1, "phone", &[("k", Op::Put, "1")])), Decision::Refused(RefusalCode::PatchExpired, _)));
 }
 
@@ -126,9 +128,9 @@ fn each_record_has_one_version_row_however_often_it_is_written() {
         let value = if id % 2 == 0 { large.as_str() } else { "1" };
         write(&store, &patch(id, "phone", &[("a", Op::Put, value), ("b", Op::Put, "1")]));
     }
-    let prefix = keys::versions(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
-    let rows = store.engine.scan(&prefix, &keys::after(&prefix), usize::MAX).expect("scans");
-    assert_eq!(rows.len(), 3 + 1, "three pieces of the large value, and the small one");
+    let prefix = keys::records(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
+    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
+    assert_eq!(rows.len(), 3 + 1, "three pieces of the large value, one of the small value");
     assert_eq!(all(&store).len(), 2);
 }
 
@@ -150,12 +152,12 @@ fn conflicts_are_logged_and_the_log_is_bounded() {
     assert_eq!(
         store.version(&Identity::from("local:1"), &DatasetName::new("d").expect("a name")).expect("reads"),
         1,
-        "a conflict is no version"
+        "a conflict makes no version"
     );
 }
 
 #[test]
-fn an_acknowledgement_does_not_go_back() {
+fn an_older_acknowledgement_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let Patch { identity, device, dataset, .. } = patch(1, "phone", &[]);
@@ -163,12 +165,12 @@ fn an_acknowledgement_does_not_go_back() {
         let mut group = store.group();
         group.acknowledge(&identity, &device, &dataset, version).expect("decides");
         group.commit().expect("commits");
-        assert_eq!(store.acknowledged(&identity, &device, &dataset).expect("reads"), 3);
+        assert_eq!(store.acknowledged_version(&identity, &device, &dataset).expect("reads"), 3);
     }
 }
 
 #[test]
-fn a_reader_between_pages_loses_nothing_that_moves() {
+fn a_reader_misses_no_record_that_moves_between_its_pages() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let text = format!("\"{}\"", "x".repeat(1000));
@@ -185,7 +187,7 @@ fn a_reader_between_pages_loses_nothing_that_moves() {
         if !page.more {
             break;
         }
-        // Behind the reader and before it, records move to the end, and some go.
+        // Records move to the end from behind the reader and from before it, and some are removed.
         if id < 320 {
             for n in [1, 150, 299, 10 + id - 300] {
                 id += 1;
@@ -202,53 +204,60 @@ fn a_reader_between_pages_loses_nothing_that_moves() {
 }
 
 #[test]
-fn a_patch_that_was_not_applied_is_not_decided_anew_after_a_later_one() {
+fn a_patch_that_was_not_applied_is_not_decided_again_after_a_later_patch() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     write(&store, &patch(1, "laptop", &[("a", Op::Put, "1")]));
     let mut late = patch(1, "phone", &[("a", Op::Put, "2")]);
     late.changes[0].base = Some(0);
     let refused = patch(2, "phone", &[("a", Op::Insert, "[1]")]);
-    assert!(matches!(write(&store, &late), Decision::Conflict(_)), "its reply gets lost");
-    assert!(matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)), "and that one, too");
+    assert!(matches!(write(&store, &late), Decision::Conflict(_)), "the reply to this patch is lost");
+    assert!(matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)), "and so is this one");
     let mut later = patch(3, "phone", &[("a", Op::Put, "[]")]);
     later.changes[0].base = Some(1);
     assert!(matches!(write(&store, &later), Decision::Written { version: 2, .. }));
-    // All three are sent again.
-    let Decision::Conflict(met) = write(&store, &late) else { panic!("no conflict") };
-    assert_eq!((met.len(), met[0].version, &met[0].device), (1, 2, &device("phone")), "the record as it is by now");
-    assert!(matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)), "now it would fit, after a later one");
+    // The phone sends all three again.
+    let Decision::Conflict(conflicting) = write(&store, &late) else { panic!("no conflict") };
+    assert_eq!((conflicting.len(), conflicting[0].version, &conflicting[0].device), (1, 2, &device("phone")), "the record as it is by now");
+    assert!(
+        matches!(write(&store, &refused), Decision::Refused(RefusalCode::WrongType, _)),
+        "it could be applied now, but a later patch was applied before"
+    );
     assert!(matches!(write(&store, &later), Decision::Repeated { version: 2, .. }));
-    assert_eq!(store.newest_patch(&me(), &device("phone")).expect("reads"), 3);
-    assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "it was one");
+    assert_eq!(store.newest_patch_id(&me(), &device("phone")).expect("reads"), 3);
+    assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "a retry logs no second conflict");
 }
 
 #[test]
-fn a_conflict_is_one_for_good_even_when_nothing_differs_any_more() {
+fn a_conflict_stays_a_conflict_even_if_the_values_are_equal_by_now() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     write(&store, &patch(1, "laptop", &[("a", Op::Put, "1"), ("b", Op::Put, "1")]));
     let mut late = patch(1, "phone", &[("a", Op::Put, "2"), ("b", Op::Put, "2"), ("n", Op::Add, "1")]);
     late.changes[0].base = Some(0);
     late.changes[1].base = Some(1);
-    assert!(matches!(write(&store, &late), Decision::Conflict(met) if met.len() == 1));
+    assert!(matches!(write(&store, &late), Decision::Conflict(conflicting) if conflicting.len() == 1));
     write(&store, &patch(2, "laptop", &[("a", Op::Put, "2")]));
-    // The phone has resolved it, and the network delivers the first one again: nothing may be added twice.
+    // The phone has resolved the conflict, and the network delivers the first patch again: the sum must not be added twice.
     write(&store, &patch(2, "phone", &[("n", Op::Add, "1")]));
-    let Decision::Conflict(met) = write(&store, &late) else { panic!("no conflict") };
-    assert_eq!(met.iter().map(|record| (record.key.as_str(), record.version)).collect::<Vec<_>>(), [("a", 2)], "only what it met");
+    let Decision::Conflict(conflicting) = write(&store, &late) else { panic!("no conflict") };
+    assert_eq!(
+        conflicting.iter().map(|record| (record.key.as_str(), record.version)).collect::<Vec<_>>(),
+        [("a", 2)],
+        "only the record that it conflicted with"
+    );
     let other = patch(1, "phone", &[("n", Op::Add, "1")]);
-    assert!(matches!(write(&store, &other), Decision::Refused(RefusalCode::PatchReused, _)), "its number is used");
+    assert!(matches!(write(&store, &other), Decision::Refused(RefusalCode::PatchReused, _)), "its number was used for another patch");
     assert_eq!(store.head(&me(), &dataset()).expect("reads").version, 3);
 }
 
 #[test]
-fn a_dataset_that_was_one_too_many_stays_refused() {
+fn a_patch_to_a_dataset_beyond_the_limit_stays_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let none = DatasetRules { limits: Limits { datasets: 0, ..Limits::default() }, ..DatasetRules::default() };
     let first = patch(1, "phone", &[("a", Op::Put, "1")]);
     assert!(matches!(write_at(&store, &first, &none, 0), Decision::Refused(RefusalCode::TooManyDatasets, _)));
     write(&store, &patch(2, "phone", &[("a", Op::Put, "2")]));
-    assert!(matches!(write(&store, &first), Decision::Refused(RefusalCode::TooManyDatasets, _)), "it would come after a later one");
+    assert!(matches!(write(&store, &first), Decision::Refused(RefusalCode::TooManyDatasets, _)), "it would be applied after a later patch");
 }

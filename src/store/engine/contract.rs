@@ -1,23 +1,23 @@
-//! What every engine promises. The suite (`suite.rs`) holds each of them to it.
+//! What every engine promises. `contract_tests` runs one set of tests against each of them.
 
-use super::{Batch, Bytes, Committed, EngineError};
+use super::batch::{Batch, Bytes, Committed};
+use super::error::EngineError;
 
 /// One ordered key space on some storage.
 ///
-/// **Isolation.** A call of `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile.
-/// Two calls, of `scan` or of `get`, may see two states. What is seen may not be durable yet; whoever shows it to the outside waits for the
-/// covering commit to return.
+/// **Isolation.** A `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile. Two calls of
+/// `scan` or `get` may see two states. A read may return rows that are not durable yet; before they leave the process, the reader waits for
+/// the covering commit to return.
 ///
-/// **Atomicity.** Of a batch all rows are applied or none, now and after any crash. It is applied only if its guards hold on what stands
-/// before it, the earlier batches of the same call included.
+/// **Atomicity.** All rows of a batch are applied or none, now and after any crash. A batch is applied only if its preconditions hold on
+/// the state before it, the earlier batches of the same call included.
 ///
-/// **Order and durability.** The batches of a call are applied in order, the calls one after the other, whichever thread they come from. When
-/// `commit` returns success, all of it survives a crash of the process and a loss of power. What is found after a crash is a prefix of what
-/// was committed.
+/// **Order and durability.** The batches of a call are applied in order, and calls one after the other, whichever thread makes them. When
+/// `commit` returns success, all of it survives a crash of the process and a loss of power. A crash leaves a prefix of the commits.
 ///
-/// **Errors.** After [`EngineError::Damaged`] and [`EngineError::Full`] nothing of the call was applied, and the engine can be used further.
-/// After any other error of `commit` its outcome is unknown, and the engine may show rows that are not durable and never will be: it is
-/// dropped and opened again before anything more is asked of it.
+/// **Errors.** After [`EngineError::Damaged`] and [`EngineError::Full`] nothing of the call was applied, and the engine stays usable. After
+/// any other error of `commit` its outcome is unknown, and the engine may show rows that are not durable and never will be: the caller must
+/// drop it and open it again before any other call.
 pub trait Engine: Send + Sync {
     /// The value of a row.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;

@@ -1,11 +1,11 @@
-//! A file of the journal: what each commit changed, one record after the other.
+//! One file of the journal, the engine's write-ahead log: the rows that each commit changed, one record after the other.
 //!
 //! | bytes | header |
 //! | --- | --- |
 //! | 8 | `DRIFTJ01` |
 //! | 8 | generation: of two files the one with the higher number is the newer |
-//! | 8 | salt: another one each time that the file is begun |
-//! | 4 | CRC-32 of what stands before it |
+//! | 8 | salt: drawn anew each time the file is recycled |
+//! | 4 | CRC-32 of the bytes before it |
 //!
 //! | bytes | record |
 //! | --- | --- |
@@ -14,11 +14,12 @@
 //! | 4 | CRC-32 of the record's position, length and rows |
 //! | n | rows: length of the key, key, length of the value or `u32::MAX` for a deleted row, value |
 //!
-//! Numbers are big-endian. A file is written over when it is begun again: that costs no new space and, unlike a file that grows, no change of
-//! its metadata at each commit. What is left of its earlier records has another salt.
+//! Numbers are big-endian. A recycled file is overwritten in place: that needs no new space and, unlike growing a file, changes no metadata
+//! at each commit. Records left over from its earlier use have another salt.
 //!
-//! A record that cannot be read and has others behind it is damage. The last one may be what a crash left unfinished, and was never acknowledged;
-//! that it was tells the number of its commit: the other file, the tree or the count of commits has a later one (`journaled`, `commits`).
+//! A record that cannot be read and is followed by others is damage. The last one may be a write that a crash interrupted before it was
+//! acknowledged. If it had been acknowledged, the commit counts would show it: the other file, the tree or the count beside the store would
+//! have a later commit (`journaled`, `commit_counter`).
 
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -26,29 +27,28 @@ use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::layers::Layer;
-use super::tree::Row;
-use super::{Bytes, EngineError, commits, io, opening, settle};
-
-/// The names of the two files.
-pub(super) const FILES: [&str; 2] = ["journal.0", "journal.1"];
+use super::batch::Bytes;
+use super::error::{EngineError, io_error, open_error};
+use super::memtables::Memtable;
+use super::tree::RowChange;
+use super::{commit_counter, layout, page_cache};
 
 const MAGIC: &[u8; 8] = b"DRIFTJ01";
 
-/// Bytes of the header; records begin behind it.
-const HEADER: usize = 28;
+/// The first record begins after the header.
+const HEADER_BYTES: usize = 28;
 
 /// Bytes of a record before its rows.
-const RECORD: usize = 16;
+const RECORD_HEADER_BYTES: usize = 16;
 
-/// The length of a value that says that the row is deleted.
+/// Stands for the length of a value when the row is deleted.
 const DELETED: u32 = u32::MAX;
 
-/// A file grows by as much as it has, and so many bytes at most: a flush of a file that has grown waits for its metadata too, which takes as
-/// long again.
-const STEP_BYTES: u64 = 1 << 20;
+/// A file doubles when it grows, by at most this many bytes: syncing a file that has grown waits for its metadata too, which takes as long
+/// again.
+const MAX_GROWTH_BYTES: u64 = 1 << 20;
 
-/// A buffer that has grown over this is given back after its commit.
+/// A buffer that has grown over this is freed after its commit.
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// An open file, ready for its next record.
@@ -59,40 +59,49 @@ pub(super) struct Journal {
     salt: u64,
     /// Where the next record goes, in bytes.
     end: u64,
-    /// Bytes of the file, records and what is kept for later ones.
+    /// Bytes of the file: records, and space for later ones.
     size: u64,
-    /// There was no space to grow, and nothing has made any since: what is free is for the records.
-    short: bool,
+    /// The disk was full when the file should have grown. It is not grown again until it is recycled: the space that is left is for
+    /// records.
+    growth_failed: bool,
     buffer: Bytes,
 }
 
-/// What stands in a file.
 #[derive(Default)]
-pub(super) struct Records {
-    /// The rows of all of them.
-    pub layer: Layer,
-    /// The numbers of the first and of the last commit, if they have one.
+pub(super) struct JournalContents {
+    /// The rows of all records.
+    pub memtable: Memtable,
+    /// The numbers of the first and of the last commit, if the file has any.
     pub commits: Option<(u64, u64)>,
 }
 
 impl Journal {
-    /// Opens a file and reads what is in it. One that is not there is made, and has no records and the generation 0: it has to be begun.
-    pub(super) fn open(path: PathBuf) -> Result<(Journal, Records), EngineError> {
+    /// Opens a file and reads its records. A missing file is created, without records and with generation 0; it must be recycled before
+    /// use.
+    pub(super) fn open(path: PathBuf) -> Result<(Journal, JournalContents), EngineError> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| opening(&path, &error))?;
-        // What is read is what is on disk, whatever a process before this one could not write.
-        settle(&file).map_err(|error| opening(&path, &error))?;
-        let bytes = std::fs::read(&path).map_err(|error| opening(&path, &error))?;
-        let mut journal =
-            Journal { file, path, generation: 0, salt: 0, end: HEADER as u64, size: bytes.len() as u64, short: false, buffer: Vec::new() };
-        let mut records = Records::default();
+        let file = file.map_err(|error| open_error(&path, &error))?;
+        // An earlier process may have failed to write some of the cached pages.
+        page_cache::discard(&file).map_err(|error| open_error(&path, &error))?;
+        let bytes = std::fs::read(&path).map_err(|error| open_error(&path, &error))?;
+        let mut journal = Journal {
+            file,
+            path,
+            generation: 0,
+            salt: 0,
+            end: HEADER_BYTES as u64,
+            size: bytes.len() as u64,
+            growth_failed: false,
+            buffer: Vec::new(),
+        };
+        let mut contents = JournalContents::default();
         if !bytes.is_empty() {
-            journal.read(&bytes, &mut records)?;
+            journal.read(&bytes, &mut contents)?;
         }
-        Ok((journal, records))
+        Ok((journal, contents))
     }
 
-    /// Whether it was never begun.
+    /// Whether the file has no header yet.
     pub(super) fn is_new(&self) -> bool {
         self.generation == 0
     }
@@ -105,45 +114,45 @@ impl Journal {
         self.generation
     }
 
-    /// Bytes up to the end of its last record.
+    /// Bytes up to the end of the last record.
     pub(super) fn length(&self) -> u64 {
         self.end
     }
 
-    /// Forgets all records, durably; of what the file takes at most `kept` bytes stay.
-    pub(super) fn begin_again(&mut self, generation: u64, kept: u64) -> Result<(), EngineError> {
-        self.begin(generation).map_err(|error| opening(&self.path, &error))?;
-        if self.size > kept {
-            let size = kept.max(HEADER as u64);
-            self.file.set_len(size).map_err(io)?;
+    /// Drops all records, durably, and cuts the file to at most `kept_bytes`.
+    pub(super) fn recycle(&mut self, generation: u64, kept_bytes: u64) -> Result<(), EngineError> {
+        self.write_header(generation).map_err(|error| open_error(&self.path, &error))?;
+        if self.size > kept_bytes {
+            let size = kept_bytes.max(HEADER_BYTES as u64);
+            self.file.set_len(size).map_err(io_error)?;
             self.size = size;
         }
         Ok(())
     }
 
-    /// Adds a record; it is durable when this returns. After [`EngineError::Full`] it is not there, after any other error it may be.
-    pub(super) fn append<'a>(&mut self, rows: impl Iterator<Item = Row<'a>>) -> Result<(), EngineError> {
+    /// Appends a record and makes it durable. After [`EngineError::Full`] the record is not there, after any other error it may be.
+    pub(super) fn append<'a>(&mut self, rows: impl Iterator<Item = RowChange<'a>>) -> Result<(), EngineError> {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         buffer.extend_from_slice(&self.salt.to_be_bytes());
-        buffer.extend_from_slice(&[0; RECORD - 8]);
+        buffer.extend_from_slice(&[0; RECORD_HEADER_BYTES - 8]);
         for (key, row) in rows {
             buffer.extend_from_slice(&(key.len() as u32).to_be_bytes());
             buffer.extend_from_slice(key);
             buffer.extend_from_slice(&row.map_or(DELETED, |row| row.len() as u32).to_be_bytes());
             buffer.extend_from_slice(row.unwrap_or_default());
         }
-        let length = u32::try_from(buffer.len() - RECORD).map_err(|_| io("a commit of 4 GiB"))?;
+        let length = u32::try_from(buffer.len() - RECORD_HEADER_BYTES).map_err(|_| io_error("a commit of 4 GiB"))?;
         buffer[8..12].copy_from_slice(&length.to_be_bytes());
-        let checksum = checksum(self.end, &buffer[8..12], &buffer[RECORD..]);
-        buffer[12..RECORD].copy_from_slice(&checksum.to_be_bytes());
+        let checksum = checksum(self.end, &buffer[8..12], &buffer[RECORD_HEADER_BYTES..]);
+        buffer[12..RECORD_HEADER_BYTES].copy_from_slice(&checksum.to_be_bytes());
         self.file.write_all_at(&buffer, self.end).map_err(|error| match error.kind() {
-            // What there was space for is written over by the next record.
+            // The next record overwrites the part that was written.
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EngineError::Full(format!("{}: {error}", self.path.display())),
-            _ => io(error),
+            _ => io_error(error),
         })?;
         self.grow(self.end + buffer.len() as u64);
-        self.file.sync_data().map_err(io)?;
+        self.file.sync_data().map_err(io_error)?;
         self.end += buffer.len() as u64;
         if buffer.capacity() <= BUFFER_BYTES {
             self.buffer = buffer;
@@ -151,54 +160,54 @@ impl Journal {
         Ok(())
     }
 
-    /// Makes room behind a record that reaches to here, if it is the first to reach so far. Without space for it, it is not tried again before
-    /// the file is begun again.
+    /// Adds zeros after a record that ends at `end`, if it is the first to reach so far. If the disk has no space for them, the file is not
+    /// grown again until it is recycled.
     fn grow(&mut self, end: u64) {
         if end <= self.size {
             return;
         }
         self.size = end;
-        if self.short {
+        if self.growth_failed {
             return;
         }
-        let size = end + end.min(STEP_BYTES);
+        let size = end + end.min(MAX_GROWTH_BYTES);
         match self.file.write_all_at(&vec![0; (size - end) as usize], end) {
             Ok(()) => self.size = size,
             Err(_) => {
-                // Some of it may be there.
+                // Some of the zeros may have been written.
                 let _ = self.file.set_len(end);
-                self.short = true;
+                self.growth_failed = true;
             }
         }
     }
 
-    fn begin(&mut self, generation: u64) -> std::io::Result<()> {
+    fn write_header(&mut self, generation: u64) -> std::io::Result<()> {
         let salt = RandomState::new().build_hasher().finish();
-        let mut header = Vec::with_capacity(HEADER);
+        let mut header = Vec::with_capacity(HEADER_BYTES);
         header.extend_from_slice(MAGIC);
         header.extend_from_slice(&generation.to_be_bytes());
         header.extend_from_slice(&salt.to_be_bytes());
         header.extend_from_slice(&crc32fast::hash(&header).to_be_bytes());
         self.file.write_all_at(&header, 0)?;
         self.file.sync_all()?;
-        (self.generation, self.salt, self.end) = (generation, salt, HEADER as u64);
-        (self.size, self.short) = (self.file.metadata()?.len(), false);
+        (self.generation, self.salt, self.end) = (generation, salt, HEADER_BYTES as u64);
+        (self.size, self.growth_failed) = (self.file.metadata()?.len(), false);
         Ok(())
     }
 
-    fn read(&mut self, bytes: &[u8], records: &mut Records) -> Result<(), EngineError> {
-        (self.generation, self.salt) = header(bytes).ok_or_else(|| self.damaged(0))?;
-        let mut at = HEADER;
-        while let Some(rows) = record(bytes, at, self.salt) {
-            take(rows, &mut records.layer).ok_or_else(|| self.damaged(at))?;
-            if let Some(number) = commits::number_in(&records.layer) {
-                records.commits = Some((records.commits.map_or(number, |(first, _)| first), number));
+    fn read(&mut self, bytes: &[u8], contents: &mut JournalContents) -> Result<(), EngineError> {
+        (self.generation, self.salt) = parse_header(bytes).ok_or_else(|| self.damaged(0))?;
+        let mut at = HEADER_BYTES;
+        while let Some(rows) = record_at(bytes, at, self.salt) {
+            replay(rows, &mut contents.memtable).ok_or_else(|| self.damaged(at))?;
+            if let Some(number) = commit_counter::count_in(&contents.memtable) {
+                contents.commits = Some((contents.commits.map_or(number, |(first, _)| first), number));
             }
-            at += RECORD + rows.len();
+            at += RECORD_HEADER_BYTES + rows.len();
         }
         let salt = self.salt.to_be_bytes();
         let mut later = bytes[at..].windows(salt.len()).enumerate().skip(1).filter(|(_, window)| *window == salt);
-        if later.any(|(ahead, _)| record(bytes, at + ahead, self.salt).is_some()) {
+        if later.any(|(ahead, _)| record_at(bytes, at + ahead, self.salt).is_some()) {
             return Err(self.damaged(at));
         }
         self.end = at as u64;
@@ -206,52 +215,52 @@ impl Journal {
     }
 
     fn damaged(&self, at: usize) -> EngineError {
-        EngineError::Damaged(format!("{} is not what was written, from byte {at} on", self.path.display()))
+        EngineError::Damaged(format!("{} is damaged from byte {at} on", self.path.display()))
     }
 }
 
-/// Generation and salt.
-fn header(bytes: &[u8]) -> Option<(u64, u64)> {
-    let (header, checksum) = bytes.get(..HEADER)?.split_at(HEADER - 4);
+/// Returns generation and salt.
+fn parse_header(bytes: &[u8]) -> Option<(u64, u64)> {
+    let (header, checksum) = bytes.get(..HEADER_BYTES)?.split_at(HEADER_BYTES - 4);
     let number = |from: usize| u64::from_be_bytes(header[from..from + 8].try_into().expect("eight bytes"));
-    let holds = header.starts_with(MAGIC) && crc32fast::hash(header).to_be_bytes() == checksum;
-    holds.then(|| (number(8), number(16)))
+    let is_valid = header.starts_with(MAGIC) && crc32fast::hash(header).to_be_bytes() == checksum;
+    is_valid.then(|| (number(8), number(16)))
 }
 
-/// Puts a record's rows into a layer. `None`: they are cut off.
-fn take(mut rows: &[u8], layer: &mut Layer) -> Option<()> {
+/// Puts a record's rows into a memtable. `None`: the rows are cut off.
+fn replay(mut rows: &[u8], memtable: &mut Memtable) -> Option<()> {
     while !rows.is_empty() {
-        let length = number(&mut rows)?;
-        let key = part(&mut rows, length)?.to_vec();
-        let row = match number(&mut rows)? {
+        let length = read_u32(&mut rows)?;
+        let key = split_bytes(&mut rows, length)?.to_vec();
+        let row = match read_u32(&mut rows)? {
             DELETED => None,
-            length => Some(part(&mut rows, length)?.to_vec()),
+            length => Some(split_bytes(&mut rows, length)?.to_vec()),
         };
-        layer.set(key, row);
+        memtable.set(key, row);
     }
     Some(())
 }
 
-/// The next bytes of what is left.
-fn part<'a>(rest: &mut &'a [u8], length: u32) -> Option<&'a [u8]> {
-    let (part, after) = rest.split_at_checked(length as usize)?;
+/// Splits the next `length` bytes off.
+fn split_bytes<'a>(rest: &mut &'a [u8], length: u32) -> Option<&'a [u8]> {
+    let (bytes, after) = rest.split_at_checked(length as usize)?;
     *rest = after;
-    Some(part)
+    Some(bytes)
 }
 
-fn number(rest: &mut &[u8]) -> Option<u32> {
-    Some(u32::from_be_bytes(part(rest, 4)?.try_into().ok()?))
+fn read_u32(rest: &mut &[u8]) -> Option<u32> {
+    Some(u32::from_be_bytes(split_bytes(rest, 4)?.try_into().ok()?))
 }
 
-/// The rows of the record at a place, if there is a whole one.
-fn record(bytes: &[u8], at: usize, salt: u64) -> Option<&[u8]> {
-    let (head, rest) = bytes.get(at..)?.split_at_checked(RECORD)?;
-    if head[..8] != salt.to_be_bytes() {
+/// The rows of the record at a position, if a whole one is there.
+fn record_at(bytes: &[u8], at: usize, salt: u64) -> Option<&[u8]> {
+    let (header, rest) = bytes.get(at..)?.split_at_checked(RECORD_HEADER_BYTES)?;
+    if header[..8] != salt.to_be_bytes() {
         return None;
     }
-    let length = u32::from_be_bytes(head[8..12].try_into().ok()?);
+    let length = u32::from_be_bytes(header[8..12].try_into().ok()?);
     let rows = rest.get(..length as usize)?;
-    (checksum(at as u64, &head[8..12], rows).to_be_bytes() == head[12..]).then_some(rows)
+    (checksum(at as u64, &header[8..12], rows).to_be_bytes() == header[12..]).then_some(rows)
 }
 
 fn checksum(at: u64, length: &[u8], rows: &[u8]) -> u32 {
@@ -262,9 +271,9 @@ fn checksum(at: u64, length: &[u8], rows: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-/// Where the two files are.
+/// The paths of the two files.
 pub(super) fn paths(folder: &Path) -> [PathBuf; 2] {
-    FILES.map(|name| folder.join(name))
+    layout::JOURNAL.map(|name| folder.join(name))
 }
 
 #[cfg(test)]
@@ -282,15 +291,15 @@ mod tests {
 
     fn written(folder: &Path, numbers: std::ops::Range<u8>) -> PathBuf {
         let path = folder.join("journal");
-        let (mut journal, records) = Journal::open(path.clone()).expect("opens");
-        assert!(records.layer.is_empty() && journal.is_new());
-        journal.begin_again(1, 1 << 20).expect("begins");
+        let (mut journal, contents) = Journal::open(path.clone()).expect("opens");
+        assert!(contents.memtable.is_empty() && journal.is_new());
+        journal.recycle(1, 1 << 20).expect("recycles");
         numbers.for_each(|number| append(&mut journal, number));
         path
     }
 
-    /// A file up to the end of its last record.
-    fn records(path: &Path) -> Bytes {
+    /// The bytes of a file up to the end of its last record.
+    fn used_bytes(path: &Path) -> Bytes {
         let end = Journal::open(path.to_owned()).expect("opens").0.length();
         let mut whole = std::fs::read(path).expect("reads");
         assert!(whole[end as usize..].iter().all(|byte| *byte == 0) && whole.len() as u64 <= 2 * end);
@@ -298,39 +307,40 @@ mod tests {
         whole
     }
 
-    fn layer(numbers: std::ops::Range<u8>) -> Layer {
-        let mut layer = Layer::default();
-        numbers.flat_map(rows).for_each(|(key, row)| layer.set(key, row));
-        layer
+    fn memtable(numbers: std::ops::Range<u8>) -> Memtable {
+        let mut memtable = Memtable::default();
+        numbers.flat_map(rows).for_each(|(key, row)| memtable.set(key, row));
+        memtable
     }
 
     #[test]
-    fn what_was_written_is_read_and_gone_on_with() {
+    fn a_reopened_journal_has_its_records_and_appends_after_them() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
         let (mut journal, found) = Journal::open(path.clone()).expect("opens");
-        assert_eq!((found.layer.rows, found.layer.bytes, journal.generation()), (layer(1..4).rows, layer(1..4).bytes, 1));
+        assert_eq!((found.memtable.rows, found.memtable.bytes, journal.generation()), (memtable(1..4).rows, memtable(1..4).bytes, 1));
         append(&mut journal, 4);
-        assert_eq!(Journal::open(path.clone()).expect("opens").1.layer.rows, layer(1..5).rows);
-        journal.begin_again(3, 1 << 20).expect("begins");
+        assert_eq!(Journal::open(path.clone()).expect("opens").1.memtable.rows, memtable(1..5).rows);
+        journal.recycle(3, 1 << 20).expect("recycles");
         let (journal, found) = Journal::open(path.clone()).expect("opens");
-        assert!(found.layer.is_empty() && journal.generation() == 3, "what is left of earlier records is not read");
-        assert!(path.metadata().expect("is there").len() > HEADER as u64);
+        assert!(found.memtable.is_empty() && journal.generation() == 3, "records from before the recycling are not read");
+        assert!(path.metadata().expect("is there").len() > HEADER_BYTES as u64);
     }
 
-    /// Each byte is flipped: what is read then is what was written, up to a record, and all of it if it was not the last one; or it is damage.
+    /// Flips each byte in turn: only damage in the last record is taken for a torn write, and drops that record; anywhere else it is
+    /// refused.
     #[test]
-    fn no_damaged_byte_is_passed_over() {
+    fn no_damaged_byte_is_ignored() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
-        let whole = records(&path);
-        let last = (whole.len() - HEADER) / 3 * 2 + HEADER;
+        let whole = used_bytes(&path);
+        let last = (whole.len() - HEADER_BYTES) / 3 * 2 + HEADER_BYTES;
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
             flipped[at] ^= 0x10;
             std::fs::write(&path, &flipped).expect("writes");
             match Journal::open(path.clone()) {
-                Ok((_, found)) => assert!(at >= last && found.layer.rows == layer(1..3).rows, "byte {at}"),
+                Ok((_, found)) => assert!(at >= last && found.memtable.rows == memtable(1..3).rows, "byte {at}"),
                 Err(EngineError::Damaged(why)) => assert!(at < last && why.contains("from byte"), "byte {at}: {why}"),
                 Err(error) => panic!("byte {at}: {error}"),
             }
@@ -339,25 +349,25 @@ mod tests {
             std::fs::write(&path, &whole[..length]).expect("writes");
             match Journal::open(path.clone()) {
                 Ok((journal, found)) => {
-                    let records = (length - HEADER) / ((whole.len() - HEADER) / 3);
-                    assert_eq!(found.layer.rows, layer(1..1 + records as u8).rows, "cut at {length}");
+                    let records = (length - HEADER_BYTES) / ((whole.len() - HEADER_BYTES) / 3);
+                    assert_eq!(found.memtable.rows, memtable(1..1 + records as u8).rows, "cut at {length}");
                     assert!(journal.length() <= length as u64);
                 }
-                Err(error) => assert!(length < HEADER && matches!(error, EngineError::Damaged(_)), "cut at {length}: {error}"),
+                Err(error) => assert!(length < HEADER_BYTES && matches!(error, EngineError::Damaged(_)), "cut at {length}: {error}"),
             }
         }
     }
 
     #[test]
-    fn a_record_after_a_torn_one_takes_its_place() {
+    fn a_new_record_overwrites_a_torn_one() {
         let folder = tempfile::tempdir().expect("folder");
         let path = written(folder.path(), 1..4);
-        let whole = records(&path);
+        let whole = used_bytes(&path);
         std::fs::write(&path, &whole[..whole.len() - 3]).expect("writes");
         let (mut journal, _) = Journal::open(path.clone()).expect("opens");
         append(&mut journal, 7);
-        let mut expected = layer(1..3);
+        let mut expected = memtable(1..3);
         rows(7).into_iter().for_each(|(key, row)| expected.set(key, row));
-        assert_eq!(Journal::open(path).expect("opens").1.layer.rows, expected.rows);
+        assert_eq!(Journal::open(path).expect("opens").1.memtable.rows, expected.rows);
     }
 }

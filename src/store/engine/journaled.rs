@@ -1,365 +1,224 @@
 //! A tree with a journal before it is an engine: durable in one write and one wait for the disk, and all or nothing.
 //!
-//! - A commit goes to the end of the journal and waits for the disk; then it is seen, in a layer of rows in memory. The tree is not touched.
-//! - When the layer or the journal's file has grown enough, the next commit begins a new layer and the other file. A thread moves the old
-//!   layer's rows into the tree, in the order of their keys, each once however often it was written; then that file is begun again.
-//! - Until then the old layer stands above the tree: whatever is half moved is hidden by it. Readers never see the tree change.
-//! - After a crash both files are read, and their rows are in the layers again. A file is begun again only when all of its rows are durable in
-//!   the tree, so nothing is lost; moving rows twice changes nothing.
+//! - A commit is appended to the journal and synced; then its rows are put into the active memtable and become visible. The tree is not
+//!   touched.
+//! - When the memtable or the journal's file has grown enough, the next commit rotates both: the active memtable becomes the immutable one,
+//!   and commits go to a new memtable and the other file. The flusher thread writes the immutable memtable's rows to the tree, in the order
+//!   of their keys, each once however often it was set; then it recycles their file.
+//! - Until that is done the immutable memtable hides the tree's rows, so readers never see a half-flushed tree.
+//! - After a crash both files are read back into memtables. A file is recycled only when all of its rows are durable in the tree, so
+//!   nothing is lost; flushing rows twice changes nothing.
 //!
-//! What is committed faster than the tree takes it waits: memory and files are bounded. While the disk has too little space for the tree to grow
-//! nothing is moved, and what goes over the bounds is refused: an engine whose tree has met the end of the disk may not open any more.
+//! Memory and files are bounded: commits that arrive faster than the tree takes their rows wait. While the disk has too little space for
+//! the tree to grow nothing is flushed, and commits beyond the bounds are refused: an engine whose tree has met a full disk may not open
+//! any more.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tracing::error;
-
+use super::batch::{Batch, Bytes, Committed, ROW_BYTES};
+use super::commit_counter;
 use super::contract::Engine;
-use super::journal::{self, Journal, Records};
-use super::layers::{Layer, Layers};
-use super::resolve::{Resolved, resolve};
-use super::tree::{Row, Tree};
-use super::{Batch, Bytes, Committed, EngineError, ROW_BYTES, commits, guarded, io};
+use super::error::{EngineError, io_error};
+use super::flusher::{Flusher, SpaceCheck};
+use super::journal::{self, Journal, JournalContents};
+use super::memtables::Memtables;
+use super::resolve::{ResolvedCommit, resolve};
+use super::shared_memtables::{FlushJob, FlushState, SharedMemtables};
+use super::tree::Tree;
 
-/// How much is kept before it is moved into the tree.
+/// How much is kept before it is flushed to the tree.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Bytes of a layer in memory.
-    pub layer_bytes: usize,
+pub(super) struct FlushThresholds {
+    /// Bytes of a memtable.
+    pub memtable_bytes: usize,
     /// Bytes of a journal file.
     pub journal_bytes: u64,
 }
 
-impl Bounds {
-    /// Those of a configuration. The usual 8 MiB are some thousand writes: rows that are written again and again go into the tree once, and after
-    /// a crash all is read in a moment.
-    pub(super) fn of(journal_mib: u64) -> Bounds {
+impl FlushThresholds {
+    /// The same limit for both. The default of 8 MiB is some thousand writes: a row that is set again and again is flushed once, and
+    /// recovery after a crash reads both files in a moment.
+    pub(super) fn from_mib(journal_mib: u64) -> FlushThresholds {
         let bytes = journal_mib.saturating_mul(1 << 20).max(1);
-        Bounds { layer_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes }
+        FlushThresholds { memtable_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes }
     }
 }
 
-/// So many times the bounds may be reached before a commit waits for the tree.
-const PATIENCE: usize = 4;
+/// How many times the thresholds may be exceeded before a commit waits for the flusher.
+const MAX_BACKLOG: usize = 4;
 
-/// From half of that on each commit waits this long at most: many short waits let the tree catch up, instead of one long one.
+/// From half of that backlog on, each commit waits at most this long: many short waits let the flusher catch up, instead of one long one.
 const SHORT_WAIT: Duration = Duration::from_millis(4);
 
-/// Bytes of rows that are moved before the tree is made durable: sled frees segments as it goes, and must not use one again long before
-/// what was in it is durable elsewhere.
-const MOVED_BYTES: usize = 1 << 20;
+/// The least size in bytes to which a journal file is cut when it is recycled.
+const MIN_KEPT_BYTES: u64 = 1 << 20;
 
-/// Bytes of a file that stay when it is begun again, at least.
-const KEPT_BYTES: u64 = 1 << 20;
-
-/// How often it is asked whether there is space again.
-const ASK_AGAIN: Duration = Duration::from_millis(500);
-
-/// Says whether the tree may grow.
-pub(super) type Room = Box<dyn Fn() -> Result<(), EngineError> + Send>;
-
-/// The engine.
-pub(super) struct Journaled {
+pub(super) struct JournaledEngine {
     tree: Arc<dyn Tree>,
-    shared: Arc<Shared>,
-    /// The file that commits go to. Whoever commits holds it.
+    shared: Arc<SharedMemtables>,
+    /// The file that commits are appended to. A commit holds the lock from its decision until its rows are visible.
     journal: Mutex<Option<Journal>>,
     paths: [PathBuf; 2],
-    bounds: Bounds,
-    mover: Option<JoinHandle<()>>,
+    thresholds: FlushThresholds,
+    flusher: Option<JoinHandle<()>>,
 }
 
-/// What commits, readers and the mover have in common.
-struct Shared {
-    layers: RwLock<Layers>,
-    moving: Mutex<Moving>,
-    /// Told when `moving` changes.
-    changed: Condvar,
-}
-
-/// A file and the layer of its records; the generation that it is begun again with.
-type Full = (Journal, Arc<Layer>, u64);
-
-#[derive(Default)]
-struct Moving {
-    /// The old layer and its file, until the mover takes them.
-    full: Option<Full>,
-    /// The other file, when it can be used: there is no old layer then.
-    spare: Option<Journal>,
-    /// The mover waits for space.
-    short: Option<EngineError>,
-    /// The mover could not go on. What it had is in the journal.
-    stuck: Option<EngineError>,
-    stop: bool,
-}
-
-impl Moving {
-    /// Whether the mover works, and will be done.
-    fn is_busy(&mut self) -> bool {
-        self.spare.is_none() && self.stuck.is_none() && self.short.is_none()
-    }
-}
-
-/// How the files are laid out, and what surrounds them.
-pub(super) struct Setting {
-    pub bounds: Bounds,
-    pub room: Room,
-    /// Whether a commit that is missing between the files and the tree is refused; not, if somebody has accepted a loss.
+pub(super) struct JournalOptions {
+    pub thresholds: FlushThresholds,
+    /// Fails while the tree must not grow.
+    pub check_space: SpaceCheck,
+    /// Whether to refuse to open when commits are missing between the files and the tree. The operator can accept such a loss.
     pub refuses_gaps: bool,
-    /// Whether the tree has panicked before: the first time opening again may help.
+    /// Whether the tree has panicked before: after the first panic, opening it again may help.
     pub panicked: Arc<AtomicBool>,
 }
 
-impl Journaled {
-    /// Puts the journal of a folder before a tree. `accept` is asked with the row of the newest commit's number; nothing is moved or changed before
-    /// that.
+impl JournaledEngine {
+    /// Puts the journal of a folder before a tree. `accept` gets the row with the number of the newest commit; nothing is flushed or
+    /// changed before it agrees.
     pub(super) fn open(
         folder: &Path,
         tree: Box<dyn Tree>,
-        setting: Setting,
+        options: JournalOptions,
         accept: impl FnOnce(Option<&[u8]>) -> Result<(), EngineError>,
-    ) -> Result<Journaled, EngineError> {
-        let Setting { bounds, room, refuses_gaps, panicked } = setting;
+    ) -> Result<JournaledEngine, EngineError> {
+        let JournalOptions { thresholds, check_space, refuses_gaps, panicked } = options;
         let paths = journal::paths(folder);
         let (first, second) = (Journal::open(paths[0].clone())?, Journal::open(paths[1].clone())?);
         let (mut older, mut newer) = if first.0.generation() <= second.0.generation() { (first, second) } else { (second, first) };
         if refuses_gaps {
-            belong_together(&older.0, &newer)?;
-            have_no_gap(&*tree, [&older, &newer])?;
+            check_generations(&older.0, &newer)?;
+            check_for_gap(&*tree, [&older, &newer])?;
         }
-        let row = match [&newer, &older].into_iter().find_map(|(_, records)| records.layer.rows.get(commits::KEY)) {
+        let row = match [&newer, &older].into_iter().find_map(|(_, contents)| contents.memtable.rows.get(commit_counter::COUNT_KEY)) {
             Some(row) => row.clone(),
-            None => tree.get(commits::KEY)?,
+            None => tree.get(commit_counter::COUNT_KEY)?,
         };
         accept(row.as_deref())?;
-        let kept = bounds.journal_bytes.saturating_mul(2).max(KEPT_BYTES);
+        let kept_bytes = thresholds.journal_bytes.saturating_mul(2).max(MIN_KEPT_BYTES);
         if newer.0.is_new() {
-            older.0.begin_again(1, kept)?;
-            newer.0.begin_again(2, kept)?;
+            older.0.recycle(1, kept_bytes)?;
+            newer.0.recycle(2, kept_bytes)?;
         } else if older.0.is_new() {
-            older.0.begin_again(newer.0.generation() + 1, kept)?;
+            older.0.recycle(newer.0.generation() + 1, kept_bytes)?;
             std::mem::swap(&mut older, &mut newer);
         }
-        let (mut moving, mut layers) = (Moving::default(), Layers::default());
-        let journal = if newer.1.layer.is_empty() {
-            layers.young = older.1.layer;
-            moving.spare = Some(newer.0);
+        let (mut state, mut memtables) = (FlushState::default(), Memtables::default());
+        let journal = if newer.1.memtable.is_empty() {
+            memtables.active = older.1.memtable;
+            state.spare = Some(newer.0);
             older.0
         } else {
-            let old = Arc::new(older.1.layer);
-            moving.full = Some((older.0, Arc::clone(&old), newer.0.generation() + 1));
-            (layers.young, layers.old) = (newer.1.layer, Some(old));
+            let immutable = Arc::new(older.1.memtable);
+            state.job = Some(FlushJob { journal: older.0, memtable: Arc::clone(&immutable), next_generation: newer.0.generation() + 1 });
+            (memtables.active, memtables.immutable) = (newer.1.memtable, Some(immutable));
             newer.0
         };
-        let shared = Arc::new(Shared { layers: RwLock::new(layers), moving: Mutex::new(moving), changed: Condvar::new() });
+        let shared = Arc::new(SharedMemtables::new(memtables, state));
         let tree: Arc<dyn Tree> = Arc::from(tree);
-        let mover = Mover { tree: Arc::clone(&tree), shared: Arc::clone(&shared), room, panicked, kept };
-        let mover = std::thread::Builder::new().name("store-mover".to_owned()).spawn(move || mover.run()).map_err(io)?;
-        Ok(Journaled { tree, shared, journal: Mutex::new(Some(journal)), paths, bounds, mover: Some(mover) })
+        let flusher = Flusher { tree: Arc::clone(&tree), shared: Arc::clone(&shared), check_space, panicked, kept_bytes };
+        let flusher = std::thread::Builder::new().name("store-flusher".to_owned()).spawn(move || flusher.run()).map_err(io_error)?;
+        Ok(JournaledEngine { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, flusher: Some(flusher) })
     }
 
-    /// Begins a new layer if the present one is full, once the other file is free.
-    fn make_room(&self, journal: &mut Journal) -> Result<(), EngineError> {
-        let layer = self.shared.layers().young.bytes;
+    /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog
+    /// is too large.
+    fn rotate_if_full(&self, journal: &mut Journal) -> Result<(), EngineError> {
+        let memtable_bytes = self.shared.memtables().active.bytes;
         let is_over = |times: usize| {
-            layer >= self.bounds.layer_bytes.saturating_mul(times)
-                || journal.length() >= self.bounds.journal_bytes.saturating_mul(times as u64)
+            memtable_bytes >= self.thresholds.memtable_bytes.saturating_mul(times)
+                || journal.length() >= self.thresholds.journal_bytes.saturating_mul(times as u64)
         };
-        let mut moving = self.shared.moving();
-        if is_over(PATIENCE / 2) {
-            moving = self.shared.changed.wait_timeout_while(moving, SHORT_WAIT, Moving::is_busy).unwrap_or_else(PoisonError::into_inner).0;
+        let mut state = self.shared.flush_state();
+        if is_over(MAX_BACKLOG / 2) {
+            state = self
+                .shared
+                .changed
+                .wait_timeout_while(state, SHORT_WAIT, FlushState::is_flushing)
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
-        if is_over(PATIENCE) {
-            moving = self.shared.settled(moving);
-            if let Some(error) = &moving.short {
+        if is_over(MAX_BACKLOG) {
+            state = self.shared.wait_for_flush(state);
+            if let Some(error) = &state.waiting_for_space {
                 return Err(error.clone());
             }
         }
-        if let Some(error) = &moving.stuck {
+        if let Some(error) = &state.failed {
             return Err(error.clone());
         }
         if is_over(1)
-            && let Some(spare) = moving.spare.take()
+            && let Some(spare) = state.spare.take()
         {
-            let next = spare.generation() + 1;
-            moving.full = Some((std::mem::replace(journal, spare), self.shared.begin_layer(), next));
+            let next_generation = spare.generation() + 1;
+            state.job = Some(FlushJob { journal: std::mem::replace(journal, spare), memtable: self.shared.rotate(), next_generation });
             self.shared.changed.notify_all();
         }
         Ok(())
     }
 }
 
-impl Engine for Journaled {
+impl Engine for JournaledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.shared.layers().get(&*self.tree, key)
+        self.shared.memtables().get(&*self.tree, key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        self.shared.layers().scan(&*self.tree, start, end, limit)
+        self.shared.memtables().scan(&*self.tree, start, end, limit)
     }
 
     fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
-        let journal = journal.as_mut().ok_or_else(|| io("the journal is closed"))?;
-        self.make_room(journal)?;
-        let Resolved { done, rows } = resolve(batches, |key| self.get(key))?;
+        let journal = journal.as_mut().ok_or_else(|| io_error("the journal is closed"))?;
+        self.rotate_if_full(journal)?;
+        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| self.get(key))?;
         if let Some((_, Some(row))) = rows.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
-            return Err(io(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len())));
+            return Err(io_error(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len())));
         }
         if rows.is_empty() {
-            return Ok(done);
+            return Ok(outcomes);
         }
         journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
-        let mut layers = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner);
-        rows.into_iter().for_each(|(key, row)| layers.young.set(key, row));
-        Ok(done)
+        let mut memtables = self.shared.memtables.write().unwrap_or_else(PoisonError::into_inner);
+        rows.into_iter().for_each(|(key, row)| memtables.active.set(key, row));
+        Ok(outcomes)
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        // Not of the open files: a commit may hold them for a while.
-        let own = self.paths.iter().map(|path| Ok(std::fs::metadata(path).map_err(io)?.len())).sum::<Result<u64, EngineError>>()?;
-        Ok(self.tree.bytes_on_disk()? + own)
+        // By path and not by the open files: a commit may hold them for a while.
+        let journal =
+            self.paths.iter().map(|path| Ok(std::fs::metadata(path).map_err(io_error)?.len())).sum::<Result<u64, EngineError>>()?;
+        Ok(self.tree.bytes_on_disk()? + journal)
     }
 }
 
-impl Drop for Journaled {
-    /// Moves everything into the tree, so that it opens fast. What cannot be moved stays in the journal.
+impl Drop for JournaledEngine {
+    /// Flushes everything, so that the next opening is fast. Rows that cannot be flushed stay in the journal.
     fn drop(&mut self) {
         let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         {
-            let mut moving = self.shared.settled(self.shared.moving());
-            if let Some(journal) = journal.filter(|_| !self.shared.layers().young.is_empty())
-                && let Some(spare) = moving.spare.take()
+            let mut state = self.shared.wait_for_flush(self.shared.flush_state());
+            if let Some(journal) = journal.filter(|_| !self.shared.memtables().active.is_empty())
+                && let Some(spare) = state.spare.take()
             {
-                moving.full = Some((journal, self.shared.begin_layer(), spare.generation() + 1));
+                state.job = Some(FlushJob { journal, memtable: self.shared.rotate(), next_generation: spare.generation() + 1 });
             }
-            moving.stop = true;
+            state.stop = true;
             self.shared.changed.notify_all();
         }
-        if let Some(mover) = self.mover.take() {
-            let _ = mover.join();
+        if let Some(flusher) = self.flusher.take() {
+            let _ = flusher.join();
         }
     }
 }
 
-impl Shared {
-    fn layers(&self) -> std::sync::RwLockReadGuard<'_, Layers> {
-        self.layers.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn moving(&self) -> MutexGuard<'_, Moving> {
-        self.moving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits until the mover is done, or cannot go on.
-    fn settled<'a>(&'a self, moving: MutexGuard<'a, Moving>) -> MutexGuard<'a, Moving> {
-        self.changed.wait_while(moving, Moving::is_busy).unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What is young becomes old.
-    fn begin_layer(&self) -> Arc<Layer> {
-        let mut layers = self.layers.write().unwrap_or_else(PoisonError::into_inner);
-        let old = Arc::new(std::mem::take(&mut layers.young));
-        layers.old = Some(Arc::clone(&old));
-        old
-    }
-}
-
-/// The thread that moves rows into the tree.
-struct Mover {
-    tree: Arc<dyn Tree>,
-    shared: Arc<Shared>,
-    room: Room,
-    panicked: Arc<AtomicBool>,
-    kept: u64,
-}
-
-impl Mover {
-    fn run(self) {
-        loop {
-            let full = {
-                let idle = |moving: &mut Moving| moving.full.is_none() && !moving.stop;
-                let moving = self.shared.moving();
-                self.shared.changed.wait_while(moving, idle).unwrap_or_else(PoisonError::into_inner).full.take()
-            };
-            let Some((journal, old, next)) = full else { return };
-            let outcome = guarded::run(|| self.work(journal, &old, next)).unwrap_or_else(|panic| Err(self.broken(&panic)));
-            let mut moving = self.shared.moving();
-            match outcome {
-                Ok(spare) => moving.spare = Some(spare),
-                Err(error) => {
-                    error!(%error, "what was committed stays in the journal; writes are refused");
-                    moving.stuck = Some(error);
-                }
-            }
-            self.shared.changed.notify_all();
-        }
-    }
-
-    /// Moves the old layer, and begins its file again.
-    fn work(&self, mut journal: Journal, old: &Layer, next: u64) -> Result<Journal, EngineError> {
-        let (mut rows, mut bytes): (Vec<Row<'_>>, usize) = (Vec::new(), 0);
-        // The engine's own rows go last: the number of commits says what the tree holds, and a tree can lose its end (`commits`).
-        let (own, others) = (old.rows.range(..commits::FIRST.to_vec()), old.rows.range(commits::FIRST.to_vec()..));
-        for (key, row) in others {
-            rows.push((key, row.as_deref()));
-            bytes += key.len() + row.as_ref().map_or(0, Vec::len);
-            if bytes >= MOVED_BYTES {
-                self.write(&rows)?;
-                rows.clear();
-                bytes = 0;
-            }
-        }
-        self.write(&rows)?;
-        self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
-        journal.begin_again(next, self.kept)?;
-        let moved = self.shared.layers.write().unwrap_or_else(PoisonError::into_inner).old.take();
-        drop(moved);
-        Ok(journal)
-    }
-
-    /// What a panic of the tree means: it may have been of the moment, and an engine that is opened again goes on. Of a damaged page it comes again.
-    fn broken(&self, panic: &str) -> EngineError {
-        let why = format!("what was committed cannot be moved out of the journal ({panic})");
-        match self.panicked.swap(true, Ordering::Relaxed) {
-            false => EngineError::Io(why),
-            true => EngineError::Damaged(why),
-        }
-    }
-
-    fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
-        if rows.is_empty() {
-            return Ok(());
-        }
-        self.wait_for_room()?;
-        self.tree.write(rows)
-    }
-
-    /// An error: the engine is closed, and what is not moved stays in the journal.
-    fn wait_for_room(&self) -> Result<(), EngineError> {
-        let mut moving = self.shared.moving();
-        loop {
-            let Err(error) = (self.room)() else {
-                moving.short = None;
-                return Ok(());
-            };
-            if moving.stop {
-                return Err(error);
-            }
-            moving.short = Some(error);
-            self.shared.changed.notify_all();
-            moving = self.shared.changed.wait_timeout(moving, ASK_AGAIN).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-/// Each file is begun with the number after that of the other one.
-fn belong_together(older: &Journal, newer: &(Journal, Records)) -> Result<(), EngineError> {
-    let is_new = newer.0.is_new() || (older.is_new() && newer.0.generation() <= 2 && newer.1.layer.is_empty());
+/// Checks that the two files follow each other: each file gets the generation after that of the other one.
+fn check_generations(older: &Journal, newer: &(Journal, JournalContents)) -> Result<(), EngineError> {
+    let is_new = newer.0.is_new() || (older.is_new() && newer.0.generation() <= 2 && newer.1.memtable.is_empty());
     if is_new || (!older.is_new() && older.generation() + 1 == newer.0.generation()) {
         return Ok(());
     }
@@ -367,15 +226,16 @@ fn belong_together(older: &Journal, newer: &(Journal, Records)) -> Result<(), En
     Err(EngineError::Damaged(format!("{} is missing, or does not belong to {}", paths.0, paths.1)))
 }
 
-/// Every commit is in the tree or in one of the files, the tree's end and the older file's included.
-fn have_no_gap(tree: &dyn Tree, files: [&(Journal, Records); 2]) -> Result<(), EngineError> {
-    let row = tree.get(commits::KEY)?;
-    let mut held = row.as_deref().and_then(commits::number).unwrap_or(0);
-    for (journal, records) in files {
-        let Some((first, last)) = records.commits else { continue };
+/// Checks that every commit up to the newest one found is in the tree or in one of the files: neither the tree nor the older file may have
+/// lost its end.
+fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Result<(), EngineError> {
+    let row = tree.get(commit_counter::COUNT_KEY)?;
+    let mut held = row.as_deref().and_then(commit_counter::decode_count).unwrap_or(0);
+    for (journal, contents) in files {
+        let Some((first, last)) = contents.commits else { continue };
         if first > held + 1 {
             return Err(EngineError::Damaged(format!(
-                "{} begins with commit {first}, and what is before it ends with {held}",
+                "{} begins with commit {first}, but the commits before it end with {held}",
                 journal.path().display()
             )));
         }

@@ -1,152 +1,153 @@
-//! An engine in memory that fails when it is told to, for tests of whatever stands above it.
+//! An engine in memory with fault injection, for tests of the code above it.
 //!
-//! A [`Memory`] is the storage: it can be shared, crashed, and opened again. What a commit applied is seen at once; it stays after a crash
-//! only if its flush succeeded.
+//! A [`Memory`] is the storage: it can be shared, crashed, and opened again. The rows of a commit are visible at once; they survive a crash
+//! only if the commit's flush succeeded.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::batch::{Batch, Bytes, Committed};
 use super::contract::Engine;
-use super::resolve::{Resolved, resolve};
-use super::{Batch, Bytes, Committed, EngineError, frame};
+use super::error::EngineError;
+use super::resolve::{ResolvedCommit, resolve};
+use super::{commit_counter, frame};
 
-/// Where a call can be made to fail.
+/// Where a fault can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Call {
-    /// Opening it, again or for the first time.
+pub(crate) enum FaultPoint {
+    /// Opening the engine, again or for the first time.
     Open,
-    /// A read of rows.
+    /// A read of one row.
     Get,
     /// A read of a range.
     Scan,
     /// A commit, before anything of it is applied.
     Commit,
-    /// A commit, when it is applied and seen, and not durable.
+    /// A commit, after its rows are visible and before they are durable.
     Flush,
-    /// A commit, when it is durable: only its answer is lost.
+    /// A commit, after it is durable: only its answer is lost.
     Answer,
-    /// A commit, before the engine hears of it: the disk is full.
+    /// A commit, before it reaches the engine: the disk is full.
     Space,
 }
 
-/// When it fails.
+/// When an injected fault occurs.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+enum FaultTrigger {
     /// The nth time from now, once.
     Nth(u64),
-    /// Every time until it is mended.
+    /// Every time until the faults are cleared.
     Always,
     /// The next time, by a panic.
     Panic,
 }
 
-/// Storage that lives as long as somebody holds it.
+/// Shared by its clones; freed with the last of them.
 #[derive(Clone, Default)]
-pub(crate) struct Memory(Arc<Mutex<Inner>>, Arc<Condvar>);
+pub(crate) struct Memory(Arc<Mutex<MemoryState>>, Arc<Condvar>);
 
 #[derive(Default)]
-struct Inner {
+struct MemoryState {
+    /// The visible rows, in their frames.
     rows: BTreeMap<Bytes, Bytes>,
     durable: BTreeMap<Bytes, Bytes>,
     unflushed: Vec<(Bytes, Option<Bytes>)>,
-    faults: BTreeMap<Call, Fault>,
-    held: bool,
+    faults: BTreeMap<FaultPoint, FaultTrigger>,
+    holds_flushes: bool,
 }
 
 impl Memory {
-    /// Makes the nth call of a kind from now on fail, once; the next one is the first.
-    pub(crate) fn fail_nth(&self, call: Call, nth: u64) {
-        self.inner().faults.insert(call, Fault::Nth(nth));
+    /// Makes the nth call from now on fail at this point, once; the next call is the first.
+    pub(crate) fn fail_nth(&self, point: FaultPoint, nth: u64) {
+        self.state().faults.insert(point, FaultTrigger::Nth(nth));
     }
 
-    /// Makes every call of a kind fail until [`Memory::mend`].
-    pub(crate) fn fail_always(&self, call: Call) {
-        self.inner().faults.insert(call, Fault::Always);
+    /// Makes every call fail at this point until [`Memory::clear_faults`].
+    pub(crate) fn fail_always(&self, point: FaultPoint) {
+        self.state().faults.insert(point, FaultTrigger::Always);
     }
 
-    /// Makes the next call of a kind panic.
-    pub(crate) fn panic_next(&self, call: Call) {
-        self.inner().faults.insert(call, Fault::Panic);
+    /// Makes the next call panic at this point.
+    pub(crate) fn panic_next(&self, point: FaultPoint) {
+        self.state().faults.insert(point, FaultTrigger::Panic);
     }
 
-    /// Nothing fails any more.
-    pub(crate) fn mend(&self) {
-        self.inner().faults.clear();
+    pub(crate) fn clear_faults(&self) {
+        self.state().faults.clear();
     }
 
-    /// From now on commits are applied and seen, and wait with their flush until [`Memory::release`].
-    pub(crate) fn hold(&self) {
-        self.inner().held = true;
+    /// From now on the rows of a commit become visible, and its flush waits until [`Memory::release_flushes`].
+    pub(crate) fn hold_flushes(&self) {
+        self.state().holds_flushes = true;
     }
 
-    /// Flushes go on.
-    pub(crate) fn release(&self) {
-        self.inner().held = false;
+    pub(crate) fn release_flushes(&self) {
+        self.state().holds_flushes = false;
         self.1.notify_all();
     }
 
-    /// Drops all that was not flushed, as a loss of power does.
+    /// Drops all rows that were not flushed, as a loss of power does.
     pub(crate) fn crash(&self) {
-        let mut inner = self.inner();
-        inner.unflushed.clear();
-        inner.rows = inner.durable.clone();
+        let mut state = self.state();
+        state.unflushed.clear();
+        state.rows = state.durable.clone();
     }
 
-    /// Flips a bit of a stored row. Returns whether there is such a row.
+    /// Flips a bit of a stored row. Returns whether the row exists.
     pub(crate) fn damage(&self, key: &[u8]) -> bool {
-        let mut inner = self.inner();
-        let Inner { rows, durable, .. } = &mut *inner;
+        let mut state = self.state();
+        let MemoryState { rows, durable, .. } = &mut *state;
         let flip = |row: &mut Bytes| row.last_mut().map(|byte| *byte ^= 1).is_some();
-        let found = rows.get_mut(key).is_some_and(flip);
-        durable.get_mut(key).is_some_and(flip) || found
+        let is_found = rows.get_mut(key).is_some_and(flip);
+        durable.get_mut(key).is_some_and(flip) || is_found
     }
 
-    /// All rows that are visible now, but those of the engine's own.
+    /// All visible rows except the engine's own.
     pub(crate) fn rows(&self) -> BTreeMap<Bytes, Bytes> {
-        let payload = |(key, row): (&Bytes, &Bytes)| Some((key.clone(), frame::open(key, row).ok()?));
-        self.inner().rows.range(super::commits::FIRST.to_vec()..).filter_map(payload).collect()
+        let payload = |(key, row): (&Bytes, &Bytes)| Some((key.clone(), frame::decode(key, row).ok()?));
+        self.state().rows.range(commit_counter::FIRST_STORE_KEY.to_vec()..).filter_map(payload).collect()
     }
 
-    /// Opens it as an engine: it finds what is durable.
+    /// Opens the storage as an engine, with the rows that are durable.
     pub(crate) fn open(&self) -> Result<Box<dyn Engine>, EngineError> {
-        self.inner().meet(Call::Open)?;
+        self.state().hit(FaultPoint::Open)?;
         self.crash();
         Ok(Box::new(self.clone()))
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn state(&self) -> MutexGuard<'_, MemoryState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Inner {
-    /// Fails if this call is to.
-    fn meet(&mut self, call: Call) -> Result<(), EngineError> {
-        match self.faults.get_mut(&call) {
+impl MemoryState {
+    /// Fails if a fault is due at this point.
+    fn hit(&mut self, point: FaultPoint) -> Result<(), EngineError> {
+        match self.faults.get_mut(&point) {
             None => return Ok(()),
-            Some(Fault::Always) => {}
-            Some(Fault::Nth(left)) if *left > 1 => {
-                *left -= 1;
+            Some(FaultTrigger::Always) => {}
+            Some(FaultTrigger::Nth(remaining)) if *remaining > 1 => {
+                *remaining -= 1;
                 return Ok(());
             }
-            Some(Fault::Nth(_)) => {
-                self.faults.remove(&call);
+            Some(FaultTrigger::Nth(_)) => {
+                self.faults.remove(&point);
             }
-            Some(Fault::Panic) => {
-                self.faults.remove(&call);
-                panic!("{call:?} was made to panic");
+            Some(FaultTrigger::Panic) => {
+                self.faults.remove(&point);
+                panic!("{point:?} was made to panic");
             }
         }
-        let why = format!("{call:?} was made to fail");
-        Err(match call {
-            Call::Open => EngineError::Open(why),
-            Call::Space => EngineError::Full(why),
-            Call::Get | Call::Scan | Call::Commit | Call::Flush | Call::Answer => EngineError::Io(why),
+        let why = format!("{point:?} was made to fail");
+        Err(match point {
+            FaultPoint::Open => EngineError::Open(why),
+            FaultPoint::Space => EngineError::Full(why),
+            FaultPoint::Get | FaultPoint::Scan | FaultPoint::Commit | FaultPoint::Flush | FaultPoint::Answer => EngineError::Io(why),
         })
     }
 
-    fn one(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.rows.get(key).map(|row| frame::open(key, row)).transpose()
+    fn get_row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.rows.get(key).map(|row| frame::decode(key, row)).transpose()
     }
 
     fn set(rows: &mut BTreeMap<Bytes, Bytes>, key: Bytes, row: Option<Bytes>) {
@@ -158,47 +159,47 @@ impl Inner {
 
     fn flush(&mut self) {
         for (key, row) in std::mem::take(&mut self.unflushed) {
-            Inner::set(&mut self.durable, key, row);
+            MemoryState::set(&mut self.durable, key, row);
         }
     }
 }
 
 impl Engine for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let mut inner = self.inner();
-        inner.meet(Call::Get)?;
-        inner.one(key)
+        let mut state = self.state();
+        state.hit(FaultPoint::Get)?;
+        state.get_row(key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        let mut inner = self.inner();
-        inner.meet(Call::Scan)?;
+        let mut state = self.state();
+        state.hit(FaultPoint::Scan)?;
         if start >= end {
             return Ok(Vec::new());
         }
-        let range = inner.rows.range(start.to_vec()..end.to_vec()).take(limit);
-        range.map(|(key, row)| Ok((key.clone(), frame::open(key, row)?))).collect()
+        let range = state.rows.range(start.to_vec()..end.to_vec()).take(limit);
+        range.map(|(key, row)| Ok((key.clone(), frame::decode(key, row)?))).collect()
     }
 
     fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
-        let mut inner = self.inner();
-        inner.meet(Call::Space)?;
-        inner.meet(Call::Commit)?;
-        let Resolved { done, rows } = resolve(batches, |key| inner.one(key))?;
-        let seal = |(key, row): &(Bytes, Option<Bytes>)| row.as_ref().map(|row| frame::seal(key, row)).transpose();
-        let sealed: Vec<Option<Bytes>> = rows.iter().map(seal).collect::<Result<_, _>>()?;
-        for ((key, _), row) in rows.into_iter().zip(sealed) {
-            Inner::set(&mut inner.rows, key.clone(), row.clone());
-            inner.unflushed.push((key, row));
+        let mut state = self.state();
+        state.hit(FaultPoint::Space)?;
+        state.hit(FaultPoint::Commit)?;
+        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| state.get_row(key))?;
+        let encode = |(key, row): &(Bytes, Option<Bytes>)| row.as_ref().map(|row| frame::encode(key, row)).transpose();
+        let encoded: Vec<Option<Bytes>> = rows.iter().map(encode).collect::<Result<_, _>>()?;
+        for ((key, _), row) in rows.into_iter().zip(encoded) {
+            MemoryState::set(&mut state.rows, key.clone(), row.clone());
+            state.unflushed.push((key, row));
         }
-        inner = self.1.wait_while(inner, |inner| inner.held).unwrap_or_else(PoisonError::into_inner);
-        inner.meet(Call::Flush)?;
-        inner.flush();
-        inner.meet(Call::Answer)?;
-        Ok(done)
+        state = self.1.wait_while(state, |state| state.holds_flushes).unwrap_or_else(PoisonError::into_inner);
+        state.hit(FaultPoint::Flush)?;
+        state.flush();
+        state.hit(FaultPoint::Answer)?;
+        Ok(outcomes)
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        Ok(self.inner().durable.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
+        Ok(self.state().durable.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
     }
 }

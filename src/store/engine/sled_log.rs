@@ -1,50 +1,52 @@
-//! Reads sled's log before sled does, to find damage that it would pass over.
+//! Reads sled's log before sled does, to find damage that sled would ignore.
 //!
-//! When sled opens it replays its log. A message that does not match its checksum ends the replay of that segment, and the next segment is
-//! replayed all the same: what stood behind the damage is missing from then on, in silence. Only in the tail, which a crash can tear, is the
-//! end of the messages the end of the log; there the count of commits tells what is missing (`commits`). So all segments before the tail are
-//! read here, as sled would.
+//! When sled opens it replays its log. A message that does not match its checksum ends the replay of its segment, and sled goes on with the
+//! next segment: the rows after the damage are missing from then on, without an error. Only in the tail, which a crash can tear, is the end
+//! of the messages the end of the log; there the commit count detects missing rows (`commit_counter`). So all segments before the tail are
+//! read here, as sled would read them.
 //!
-//! A segment may lawfully end early in one case: it was free, and a crash came while it was being written anew. Then messages of a higher
-//! segment number stand in it.
+//! A segment may end early without damage in one case: it was free, and a crash interrupted sled while it was reusing the segment. Then it
+//! holds messages with a higher segment number.
 //!
-//! The format is that of sled 0.34.7 (`pagecache::{logger, iterator}`): segments of equal size, each with a header (checksum, its position in
-//! the log, the position up to which the log was stable), then messages (checksum, kind, length, segment number, page, content).
+//! The format is that of sled 0.34.7 (`pagecache::{logger, iterator}`): segments of equal size, each with a header (checksum, its position
+//! in the log, the position up to which the log was stable), then messages (checksum, kind, length, segment number, page, content).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::sled_engine::DATA_FILE;
-use super::{EngineError, commits, io};
+use super::error::{EngineError, io_error};
+use super::layout;
 
 /// Bytes of a segment's header.
-const SEGMENT_HEAD: usize = 20;
+const SEGMENT_HEADER_BYTES: usize = 20;
 
-/// Closer than this to the end of a segment no message begins.
-const MESSAGE_HEAD: usize = 32;
+/// No message begins closer than this to the end of a segment.
+const MESSAGE_HEADER_BYTES: usize = 32;
 
-/// What a position is stored xored with, so that zeros are no header.
+/// Stored positions are XORed with this, so that zeros are no valid header.
 const POSITION_MASK: u64 = 0x7fff_ffff_ffff_ffff;
 
-/// Kinds of messages: the lowest, the one that fills up a segment, the highest.
+/// The kinds of messages.
 const KINDS: std::ops::RangeInclusive<u8> = 1..=11;
+
+/// The kind of the message that fills up the rest of a segment.
 const FILLER: u8 = 2;
 
 /// Bytes of a message's checksum.
-const CHECKSUM: usize = 4;
+const CHECKSUM_BYTES: usize = 4;
 
-/// A segment is written anew with a number that is at most this much higher: more segments than a store has.
-const LATER: u64 = 1 << 24;
+/// The number of a reused segment is at most this much higher than before: more segments than a store has.
+const MAX_NUMBER_DISTANCE: u64 = 1 << 24;
 
-/// The name of sled's table of pages begins with this, and goes on with the position in the log up to which it goes, in hex.
-const TABLE: &str = "snap.";
+/// The name of sled's page table: this, then the log position that it covers, in hex.
+const TABLE_PREFIX: &str = "snap.";
 
-/// What follows the name while the table is being written.
-const UNFINISHED: &str = ".generating";
+/// The suffix of the name while the table is being written.
+const UNFINISHED_SUFFIX: &str = ".generating";
 
-/// A segment as its header says.
-struct Segment {
+/// The header of a segment.
+struct LogSegment {
     offset: u64,
     position: u64,
     stable: u64,
@@ -52,39 +54,39 @@ struct Segment {
 
 /// Where the messages of a segment end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Where they should.
-    Full,
-    /// At something that is no message.
+enum SegmentEnd {
+    /// At the end of the segment.
+    Complete,
+    /// At bytes that are no message.
     Torn(usize),
 }
 
-/// Removes what a crash while opening left: sled takes an unfinished table for the newest one, and does not open again.
-pub(super) fn clear_unfinished(folder: &Path) -> Result<(), EngineError> {
-    for name in names(folder)?.iter().filter(|name| name.starts_with(TABLE) && name.ends_with(UNFINISHED)) {
-        std::fs::remove_file(folder.join(name)).map_err(io)?;
+/// Removes page tables that a crash during opening left unfinished: sled takes such a file for the newest table, and fails to open.
+pub(super) fn remove_unfinished_tables(folder: &Path) -> Result<(), EngineError> {
+    for name in names(folder)?.iter().filter(|name| name.starts_with(TABLE_PREFIX) && name.ends_with(UNFINISHED_SUFFIX)) {
+        std::fs::remove_file(folder.join(name)).map_err(io_error)?;
     }
     Ok(())
 }
 
 /// Refuses a log with damage before its tail.
 pub(super) fn check(folder: &Path, segment_bytes: usize) -> Result<(), EngineError> {
-    let path = folder.join(DATA_FILE);
+    let path = folder.join(layout::SLED_LOG);
     let file = match File::open(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        other => other.map_err(io)?,
+        other => other.map_err(io_error)?,
     };
     let size = segment_bytes as u64;
-    let from = replayed_from(folder)? / size * size;
+    let from = replay_start(folder)? / size * size;
     let segments = segments(folder, &file, segment_bytes)?;
     let damaged = |at: u64| damaged(folder, at);
     let stable = segments.iter().map(|segment| segment.stable).max().unwrap_or(0).max(from);
     for segment in segments.iter().filter(|segment| segment.position < stable / size * size) {
         let mut bytes = vec![0; segment_bytes];
-        read_at_most(&file, &mut bytes, segment.offset).map_err(io)?;
+        read_up_to(&file, &mut bytes, segment.offset).map_err(io_error)?;
         let number = segment.position / size;
-        if let End::Torn(at) = walk(&bytes, number)
-            && !was_written_anew(&bytes[at..], number)
+        if let SegmentEnd::Torn(at) = find_end(&bytes, number)
+            && !is_reused(&bytes[at..], number)
         {
             return Err(damaged(segment.offset + at as u64));
         }
@@ -94,22 +96,22 @@ pub(super) fn check(folder: &Path, segment_bytes: usize) -> Result<(), EngineErr
 
 /// Segments that sled will replay when it opens.
 pub(super) fn segments_to_replay(folder: &Path, segment_bytes: usize) -> Result<usize, EngineError> {
-    let file = File::open(folder.join(DATA_FILE)).map_err(io)?;
+    let file = File::open(folder.join(layout::SLED_LOG)).map_err(io_error)?;
     Ok(segments(folder, &file, segment_bytes)?.len())
 }
 
-/// The segments that are not in the table yet.
-fn segments(folder: &Path, file: &File, segment_bytes: usize) -> Result<Vec<Segment>, EngineError> {
+/// The segments that the page table does not cover.
+fn segments(folder: &Path, file: &File, segment_bytes: usize) -> Result<Vec<LogSegment>, EngineError> {
     let size = segment_bytes as u64;
-    let from = replayed_from(folder)? / size * size;
+    let from = replay_start(folder)? / size * size;
     let mut segments = Vec::new();
-    for offset in (0..file.metadata().map_err(io)?.len()).step_by(segment_bytes) {
-        let mut head = [0; SEGMENT_HEAD];
-        let whole = file.read_exact_at(&mut head, offset).is_ok();
-        match segment(offset, &head) {
+    for offset in (0..file.metadata().map_err(io_error)?.len()).step_by(segment_bytes) {
+        let mut header = [0; SEGMENT_HEADER_BYTES];
+        let whole = file.read_exact_at(&mut header, offset).is_ok();
+        match parse_segment(offset, &header) {
             Some(segment) => segments.push(segment),
-            // Sled zeroes what it frees.
-            None if !whole || head == [0; SEGMENT_HEAD] => {}
+            // sled zeroes the segments that it frees.
+            None if !whole || header == [0; SEGMENT_HEADER_BYTES] => {}
             None => return Err(damaged(folder, offset)),
         }
     }
@@ -118,90 +120,91 @@ fn segments(folder: &Path, file: &File, segment_bytes: usize) -> Result<Vec<Segm
 }
 
 fn damaged(folder: &Path, at: u64) -> EngineError {
-    let (path, accepted) = (folder.join(DATA_FILE), folder.join(commits::FILE));
+    let (path, count_file) = (folder.join(layout::SLED_LOG), folder.join(layout::COMMIT_COUNT));
     EngineError::Damaged(format!(
-        "{} has a damaged byte at or soon after {at} (to open all the same what can be read, with rows missing, delete {})",
+        "{} has a damaged byte at or soon after {at} (to open what can be read, with rows missing, delete {})",
         path.display(),
-        accepted.display()
+        count_file.display()
     ))
 }
 
-/// The position up to which sled has its pages in a table, and will not replay the log.
-fn replayed_from(folder: &Path) -> Result<u64, EngineError> {
-    let position = |name: &String| u64::from_str_radix(name.strip_prefix(TABLE)?, 16).ok();
+/// The log position up to which the page table covers the log: sled replays only what follows.
+fn replay_start(folder: &Path) -> Result<u64, EngineError> {
+    let position = |name: &String| u64::from_str_radix(name.strip_prefix(TABLE_PREFIX)?, 16).ok();
     Ok(names(folder)?.iter().filter_map(position).max().unwrap_or(0))
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, EngineError> {
-    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()).map_err(io)?;
+    let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>()).map_err(io_error)?;
     Ok(entries.into_iter().filter_map(|entry| entry.file_name().into_string().ok()).collect())
 }
 
-fn segment(offset: u64, head: &[u8; SEGMENT_HEAD]) -> Option<Segment> {
-    let (checksum, rest) = head.split_first_chunk::<4>()?;
+fn parse_segment(offset: u64, header: &[u8; SEGMENT_HEADER_BYTES]) -> Option<LogSegment> {
+    let (checksum, rest) = header.split_first_chunk::<4>()?;
     if u32::from_le_bytes(*checksum) != !crc32fast::hash(rest) {
         return None;
     }
     let (position, stable) = rest.split_first_chunk::<8>()?;
     let unmasked = |bytes: [u8; 8]| u64::from_le_bytes(bytes) ^ POSITION_MASK;
-    // The first segment of all says that nothing is stable yet, by a negative position.
+    // The first segment of a log has a negative position here: nothing is stable yet.
     let stable = i64::from_le_bytes((*stable).try_into().ok()?) ^ POSITION_MASK as i64;
-    Some(Segment { offset, position: unmasked(*position), stable: u64::try_from(stable).unwrap_or(0) })
+    Some(LogSegment { offset, position: unmasked(*position), stable: u64::try_from(stable).unwrap_or(0) })
 }
 
-fn walk(bytes: &[u8], number: u64) -> End {
-    let mut at = SEGMENT_HEAD;
-    while at + MESSAGE_HEAD <= bytes.len() {
-        match head(&bytes[at..]).filter(|head| head.number == number && head.is_whole(&bytes[at..])) {
-            Some(head) if head.kind == FILLER => return End::Full,
-            Some(head) => at += head.bytes + head.content,
-            None => return End::Torn(at),
+fn find_end(bytes: &[u8], number: u64) -> SegmentEnd {
+    let mut at = SEGMENT_HEADER_BYTES;
+    while at + MESSAGE_HEADER_BYTES <= bytes.len() {
+        match parse_message(&bytes[at..]).filter(|header| header.segment == number && header.is_valid(&bytes[at..])) {
+            Some(header) if header.kind == FILLER => return SegmentEnd::Complete,
+            Some(header) => at += header.header_bytes + header.content_bytes,
+            None => return SegmentEnd::Torn(at),
         }
     }
-    End::Full
+    SegmentEnd::Complete
 }
 
-/// Whether a message of a later segment stands somewhere in these bytes.
-fn was_written_anew(bytes: &[u8], number: u64) -> bool {
-    let later = |head: &Head| head.number > number && head.number - number < LATER && head.content < bytes.len();
-    (0..bytes.len()).any(|at| head(&bytes[at..]).filter(later).is_some_and(|head| head.is_whole(&bytes[at..])))
+/// Whether these bytes contain a message of a later segment.
+fn is_reused(bytes: &[u8], number: u64) -> bool {
+    let is_later = |header: &MessageHeader| {
+        header.segment > number && header.segment - number < MAX_NUMBER_DISTANCE && header.content_bytes < bytes.len()
+    };
+    (0..bytes.len()).any(|at| parse_message(&bytes[at..]).filter(is_later).is_some_and(|header| header.is_valid(&bytes[at..])))
 }
 
-/// What a message says of itself.
-struct Head {
+struct MessageHeader {
     checksum: u32,
     kind: u8,
-    number: u64,
-    /// Bytes of this, and of what follows.
-    bytes: usize,
-    content: usize,
+    /// The number of the segment that it was written to.
+    segment: u64,
+    header_bytes: usize,
+    content_bytes: usize,
 }
 
-impl Head {
-    fn is_whole(&self, bytes: &[u8]) -> bool {
-        let Some(content) = bytes[self.bytes..].get(..self.content) else { return false };
+impl MessageHeader {
+    fn is_valid(&self, bytes: &[u8]) -> bool {
+        let Some(content) = bytes[self.header_bytes..].get(..self.content_bytes) else { return false };
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(content);
-        hasher.update(&bytes[CHECKSUM..self.bytes]);
+        hasher.update(&bytes[CHECKSUM_BYTES..self.header_bytes]);
         self.checksum == !hasher.finalize()
     }
 }
 
-fn head(bytes: &[u8]) -> Option<Head> {
-    let (checksum, rest) = bytes.split_first_chunk::<CHECKSUM>()?;
+fn parse_message(bytes: &[u8]) -> Option<MessageHeader> {
+    let (checksum, rest) = bytes.split_first_chunk::<CHECKSUM_BYTES>()?;
     let (&kind, rest) = rest.split_first()?;
     if !KINDS.contains(&kind) {
         return None;
     }
-    let (content, rest) = number(rest)?;
-    let (segment, rest) = number(rest)?;
-    let (_page, rest) = number(rest)?;
-    let content = usize::try_from(content).ok()?;
-    Some(Head { checksum: u32::from_le_bytes(*checksum), kind, number: segment, bytes: bytes.len() - rest.len(), content })
+    let (content, rest) = read_number(rest)?;
+    let (segment, rest) = read_number(rest)?;
+    let (_page, rest) = read_number(rest)?;
+    let content_bytes = usize::try_from(content).ok()?;
+    Some(MessageHeader { checksum: u32::from_le_bytes(*checksum), kind, segment, header_bytes: bytes.len() - rest.len(), content_bytes })
 }
 
-/// A number of variable length, and what follows it.
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+/// Reads a number of variable length. Returns it and the bytes after it.
+fn read_number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     match first {
         0..=240 => Some((first.into(), rest)),
@@ -222,7 +225,7 @@ fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     }
 }
 
-fn read_at_most(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
+fn read_up_to(file: &File, bytes: &mut [u8], offset: u64) -> std::io::Result<()> {
     let mut read = 0;
     while read < bytes.len() {
         match file.read_at(&mut bytes[read..], offset + read as u64) {

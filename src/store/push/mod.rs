@@ -1,24 +1,27 @@
-//! Where sleeping devices are woken, and what they are owed.
+//! Where devices are woken by pushes, and the debts to them.
 //!
-//! - A device has one registration. A token stands with one device of its pool: registered by another it moves there.
-//! - An identity with a registration has a row for each dataset that somebody may be owed (`owed`), written in the batch of the version
-//!   that is owed, and with a date when the courier looks at it. The rows stay until nobody is owed anything: a crash ends no debt (I6).
-//! - What a device was woken for, what it may still be sent and why it was not is kept beside (`purse`, `log`), bounded.
+//! - A device has at most one registration. A push token belongs to one device of its pool: when another device registers it, it moves
+//!   there.
+//! - An identity with a live push token has a row for each dataset with a debt (`debts`): a version that devices may not have
+//!   acknowledged. It is written in the batch of that version, with the date of the courier's next visit, and stays until no device is
+//!   owed anything. A crash ends no debt (I6).
+//! - The versions that a device was woken for, its push budget and its delivery log stand beside its registration, all bounded.
 //!
-//! Who is woken when is decided in `push::wakes`; here is only what is known.
+//! `push::wakes` decides which device is woken when; here are only the facts for that decision.
 
-mod log;
-mod owed;
+mod debts;
+mod delivery_log;
 mod registrations;
-mod round;
 mod rows;
+mod wake_round;
 
-pub use log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
-pub use owed::Debt;
+pub use debts::Debt;
+pub use delivery_log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
 pub use registrations::{LastSeen, RegisterOutcome};
-pub use round::{DueIdentity, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 pub use rows::{DeadToken, PushBudget, TokenBucket};
+pub use wake_round::{DueIdentity, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
-pub(super) use registrations::bindings;
-pub(super) use round::unwoken;
-pub(super) use rows::{LogRow, OwedRow, PurseRow, PushRow};
+pub(super) use delivery_log::DeliveryLogRow;
+pub(super) use registrations::token_binding_of;
+pub(super) use rows::{DebtRow, RegistrationRow};
+pub(super) use wake_round::without_woken;

@@ -1,17 +1,17 @@
-//! The rows of push.
+//! The rows of registrations, debts and push budgets.
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 use serde::{Deserialize, Serialize};
 
-/// `t`: where a device is woken.
+/// A device's push registration.
 #[derive(Clone, Serialize, Deserialize)]
-pub(in crate::store) struct PushRow {
+pub(in crate::store) struct RegistrationRow {
     pub pool: String,
     pub provider: Provider,
-    /// `None`: it is dead.
+    /// `None`: the token is dead.
     pub target: Option<PushTarget>,
     pub app: String,
-    /// Of which datasets a change wakes it; `None`: of all.
+    /// The datasets whose changes wake the device; `None`: all.
     pub datasets: Option<Vec<DatasetName>>,
     pub shown: bool,
     pub registered_ms: u64,
@@ -19,36 +19,37 @@ pub(in crate::store) struct PushRow {
     pub dead: Option<DeadToken>,
 }
 
-/// A token that its provider calls dead.
+/// A push token that its provider has declared dead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadToken {
-    /// Since when it is not used, in milliseconds since 1970 (UTC).
+    /// Since when the server does not use it, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
-    /// What the provider said.
+    /// The provider's reason.
     pub reason: String,
 }
 
-/// `e`: a version of a dataset that somebody may be owed.
+/// A version of a dataset that devices may not have acknowledged.
 #[derive(Clone, Serialize, Deserialize)]
-pub(in crate::store) struct OwedRow {
+pub(in crate::store) struct DebtRow {
     pub version: u64,
     pub writer: DeviceId,
-    /// The newest version that another device than the writer wrote.
+    /// The newest version that another device than `writer` wrote.
     pub others_version: u64,
-    /// The date that the courier goes by.
+    /// The date of the courier's next visit, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
-    /// When the first version was written that no visit has seen; 0: all were seen.
+    /// When the first version after the courier's last visit was written, in milliseconds since 1970 (UTC); 0: there is none.
     pub first_ms: u64,
     pub changed_ms: u64,
 }
 
-/// `q`: what a device was woken for, and what it may be sent.
+/// The versions that a device was woken for, and what it may still be sent.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(in crate::store) struct PurseRow {
-    pub paid: Vec<(DatasetName, u64)>,
-    pub purse: PushBudget,
-    /// Entries of its log that were ever made.
-    pub entries: u64,
+pub(super) struct PushBudgetRow {
+    /// The newest version of each dataset that a wake has covered.
+    pub woken: Vec<(DatasetName, u64)>,
+    pub budget: PushBudget,
+    /// How many entries its delivery log ever had.
+    pub log_entries: u64,
 }
 
 /// What a device may still be sent.
@@ -56,26 +57,19 @@ pub(in crate::store) struct PurseRow {
 pub struct PushBudget {
     /// Silent wakes.
     pub silent: TokenBucket,
-    /// Wakes that are shown.
+    /// Wakes that the user is shown.
     pub shown: TokenBucket,
-    /// Failures in a row.
+    /// Failures since the last accepted wake.
     pub failures: u32,
-    /// Nothing before this moment, in milliseconds since 1970 (UTC).
+    /// No wake is sent before this moment, in milliseconds since 1970 (UTC).
     pub not_before_ms: u64,
 }
 
-/// A token bucket: how much was taken of it, in millionths, as of when.
+/// A token bucket, as it was at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenBucket {
-    /// Millionths of a wake that are missing.
+    /// How much is missing to a full bucket, in millionths of a wake.
     pub missing_micro: u64,
-    /// When, in milliseconds since 1970 (UTC).
+    /// The moment, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
-}
-
-/// `y`: an entry of a device's log.
-#[derive(Clone, Serialize, Deserialize)]
-pub(in crate::store) struct LogRow {
-    pub number: u64,
-    pub entry: super::DeliveryLogEntry,
 }

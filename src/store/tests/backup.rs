@@ -1,13 +1,15 @@
+//! Backups made while writes go on, and stores restored from them.
+
 use std::path::Path;
 
 use driftless_protocol::{Epoch, Op, Position};
 
-use super::erasing::{fill, work};
-use crate::store::keys::Kind;
+use super::erasing::{fill, finish_job};
+use crate::store::keys::RowKind;
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
 use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
 
-/// A copy that is made while somebody does something between its steps.
+/// Makes a backup; `meanwhile` runs before each of its steps.
 fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
     let (ticket, mut bytes) = begin(store);
     for step in 0.. {
@@ -25,7 +27,7 @@ fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
 
 fn begin(store: &Store) -> (BackupTicket, Vec<u8>) {
     let mut group = store.group();
-    let (ticket, part) = group.begin_backup(7).expect("begins").expect("is alone");
+    let (ticket, part) = group.begin_backup(7).expect("begins").expect("no other backup");
     group.commit().expect("commits");
     (ticket, part.bytes)
 }
@@ -40,8 +42,8 @@ fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreErr
 
 fn rows(store: &Store) -> Vec<(Vec<u8>, Vec<u8>)> {
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    // The store's own rows, and what heads note of epochs, are meant to differ.
-    rows.into_iter().filter(|(key, _)| !Kind::Meta.is_of(key) && !Kind::Head.is_of(key)).collect()
+    // The store's own rows, and the epochs in heads, are meant to differ.
+    rows.into_iter().filter(|(key, _)| !RowKind::Meta.is_of(key) && !RowKind::Head.is_of(key)).collect()
 }
 
 fn put(id: u64, name: &str) -> crate::store::Patch {
@@ -50,7 +52,7 @@ fn put(id: u64, name: &str) -> crate::store::Patch {
 }
 
 #[test]
-fn a_copy_made_while_writes_go_on_is_the_store_as_it_was_at_one_moment() {
+fn a_backup_made_while_writes_go_on_is_the_store_as_it_was_at_one_moment() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path().join("own").as_path());
     fill(&store);
@@ -59,7 +61,7 @@ fn a_copy_made_while_writes_go_on_is_the_store_as_it_was_at_one_moment() {
     }
     let (mut id, mut expected) = (3000, Vec::new());
     let bytes = backup(&store, |step| {
-        // Behind the copy's point and before it, new keys and old ones, removals too.
+        // Writes behind the backup's point and ahead of it: new keys, known keys, removals.
         for name in ["k3", "k1500", "k2999", "a", "zz"] {
             id += 1;
             write(&store, &put(id, name));
@@ -75,7 +77,7 @@ fn a_copy_made_while_writes_go_on_is_the_store_as_it_was_at_one_moment() {
 }
 
 #[test]
-fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
+fn a_restored_store_has_an_epoch_of_its_own_and_knows_its_earlier_epochs() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path().join("own").as_path());
     fill(&store);
@@ -90,9 +92,9 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
         ReadStart::Reset { shared, .. } => shared,
         other => panic!("{other:?}"),
     };
-    assert_eq!(shared(&copy, &epoch("first"), 3), Some(2), "the device has seen 3, here is 2");
+    assert_eq!(shared(&copy, &epoch("first"), 3), Some(2), "the device has seen version 3, the copy has version 2");
     assert_eq!(shared(&copy, &epoch("unknown"), 3), None);
-    // And once more, from a copy of the copy, after a write.
+    // A backup of the copy, after a write, is restored, too.
     write(&copy, &put(9, "more"));
     let again = restored(folder.path(), &backup(&copy, |_| {}), "third").expect("restores");
     assert_eq!(shared(&again, &epoch("first"), 3), Some(2));
@@ -100,7 +102,7 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_where_it_comes_from() {
 }
 
 #[test]
-fn a_damaged_backup_makes_no_store_and_says_where() {
+fn a_damaged_backup_makes_no_store_and_the_error_says_where() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path().join("own").as_path());
     fill(&store);
@@ -113,14 +115,14 @@ fn a_damaged_backup_makes_no_store_and_says_where() {
     assert!(error.to_string().contains("at byte"), "{error}");
     assert!(restored(folder.path(), &bytes[..bytes.len() - 1], "cut").is_err());
     assert!(!folder.path().join("flipped").exists() && !folder.path().join("cut").exists());
-    // What an attempt left behind is no obstacle, a store that is there is one.
+    // The leftovers of an interrupted restore are replaced; a store in the folder is not.
     std::fs::create_dir_all(folder.path().join("good/.restoring/x")).expect("makes");
     drop(restored(folder.path(), &bytes, "good").expect("restores"));
     assert!(matches!(restored(folder.path(), &bytes, "good"), Err(RestoreError::NotEmpty(_))));
 }
 
 #[test]
-fn there_is_one_copy_at_a_time_and_who_goes_makes_room() {
+fn there_is_one_backup_at_a_time_and_dropping_its_ticket_ends_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let (ticket, _) = begin(&store);
@@ -134,7 +136,7 @@ fn there_is_one_copy_at_a_time_and_who_goes_makes_room() {
 }
 
 #[test]
-fn what_was_under_way_goes_on_in_the_restored_store() {
+fn an_erasure_under_way_goes_on_in_the_restored_store() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path().join("own").as_path());
     fill(&store);
@@ -142,7 +144,7 @@ fn what_was_under_way_goes_on_in_the_restored_store() {
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
     let copy = restored(folder.path(), &backup(&store, |_| {}), "copy").expect("restores");
-    assert_eq!(copy.works(9).expect("reads"), [me()]);
-    work(&copy, &me());
+    assert_eq!(copy.background_jobs(9).expect("reads"), [me()]);
+    finish_job(&copy, &me());
     assert_eq!(rows(&copy), []);
 }

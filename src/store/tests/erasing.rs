@@ -1,9 +1,11 @@
+//! Erasing an identity leaves no trace of it, in bounded steps; an export holds all that would be erased.
+
 use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
-use crate::store::{Decision, EraseStart, Exported, Identity, JobProgress, LoginKey, Store, keys};
+use crate::store::{Decision, EraseStart, ExportCursor, Identity, JobProgress, LoginKey, Store, keys};
 
-/// An identity with a row of every kind that it can own.
+/// Writes rows of every kind that an identity can own.
 pub(super) fn fill(store: &Store) {
     let large = format!("\"{}\"", "secret".repeat(20_000));
     let mut group = store.group();
@@ -24,20 +26,20 @@ pub(super) fn fill(store: &Store) {
     group.commit().expect("commits");
 }
 
-/// Works until it is done; says in how many steps.
-pub(super) fn work(store: &Store, identity: &Identity) -> usize {
+/// Runs an identity's job until it is done; returns the number of steps.
+pub(super) fn finish_job(store: &Store, identity: &Identity) -> usize {
     for step in 1..1000 {
         let mut group = store.group();
-        let worked = group.work(identity, &Default::default(), 9).expect("decides");
+        let progress = group.run_job_step(identity, &Default::default(), 9).expect("decides");
         group.commit().expect("commits");
-        if worked == JobProgress::Done {
+        if progress == JobProgress::Done {
             return step;
         }
     }
-    panic!("the work does not end");
+    panic!("the job does not end");
 }
 
-/// All rows of the store that name any of these in their key or in what they hold.
+/// The keys of all rows of the store that have any of these words in their key or their content.
 fn traces(store: &Store, words: &[&str]) -> Vec<String> {
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
     let has = |bytes: &[u8]| words.iter().any(|word| bytes.windows(word.len()).any(|part| part == word.as_bytes()));
@@ -45,7 +47,7 @@ fn traces(store: &Store, words: &[&str]) -> Vec<String> {
 }
 
 fn export(store: &Store, identity: &Identity) -> serde_json::Value {
-    let (mut text, mut at) = (String::new(), Some(Exported::default()));
+    let (mut text, mut at) = (String::new(), Some(ExportCursor::default()));
     while let Some(from) = at {
         let (part, next) = store.export(identity, from).expect("reads");
         text.push_str(&part);
@@ -55,24 +57,24 @@ fn export(store: &Store, identity: &Identity) -> serde_json::Value {
 }
 
 #[test]
-fn every_kind_of_row_is_there_to_be_erased() {
+fn the_tests_of_erasing_cover_every_kind_of_row() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     fill(&store);
     let mut group = store.group();
     assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
-    // Taken after the act began, so that the note of it is there, too.
+    // Read after the erasure began, so that the row of its job is there, too.
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    for kind in keys::Kind::ALL {
+    for kind in keys::RowKind::all() {
         let rows: Vec<_> = rows.iter().filter(|(key, _)| kind.is_of(key)).collect();
-        let went_at_once = matches!(kind, keys::Kind::Login | keys::Kind::Identity | keys::Kind::OwnLogin);
-        assert_eq!(rows.is_empty(), went_at_once, "{kind:?}: this story holds no row of it, so it does not show that it goes");
+        let is_deleted_at_once = matches!(kind, keys::RowKind::Login | keys::RowKind::Identity | keys::RowKind::IdentityLogin);
+        assert_eq!(rows.is_empty(), is_deleted_at_once, "{kind:?}: there is no such row, so no test shows that it is deleted");
     }
 }
 
 #[test]
-fn an_erased_identity_leaves_no_trace_and_nobody_else_notices() {
+fn an_erased_identity_leaves_no_trace_and_no_other_identity_changes() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     fill(&store);
@@ -84,23 +86,23 @@ fn an_erased_identity_leaves_no_trace_and_nobody_else_notices() {
     let mut group = store.group();
     assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
-    // From the first batch on nobody comes in and nothing is written.
+    // From the first batch on no device signs in and nothing is written.
     assert_eq!(store.merged(&me()).expect("reads"), None);
     assert_eq!(write(&store, &patch(3, "phone", &[("a", Op::Put, "1")])), Decision::NoIdentity);
     let mut group = store.group();
     group.acknowledge(&me(), &device("phone"), &dataset(), 2).expect("decides");
     group.commit().expect("commits");
-    assert_eq!(store.works(9).expect("reads"), [me()]);
-    work(&store, &me());
+    assert_eq!(store.background_jobs(9).expect("reads"), [me()]);
+    finish_job(&store, &me());
     assert_eq!(traces(&store, &["local:1", "alice", "secret"]), Vec::<String>::new());
-    assert_eq!(store.works(9).expect("reads"), []);
+    assert_eq!(store.background_jobs(9).expect("reads"), []);
     assert_eq!(export(&store, &other)["records"][0]["value"], 1);
     let mut group = store.group();
     assert_eq!(group.erase(&me()).expect("decides"), EraseStart::NoIdentity);
 }
 
 #[test]
-fn an_erasure_goes_in_bounded_steps_and_on_after_a_restart() {
+fn an_erasure_takes_bounded_steps_and_continues_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let opened = store(folder.path());
     for id in 1..=4 {
@@ -112,18 +114,18 @@ fn an_erasure_goes_in_bounded_steps_and_on_after_a_restart() {
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
     let mut group = opened.group();
-    assert_eq!(group.work(&me(), &Default::default(), 9).expect("decides"), JobProgress::Some);
+    assert_eq!(group.run_job_step(&me(), &Default::default(), 9).expect("decides"), JobProgress::Unfinished);
     assert!(group.bytes() < 200_000, "one step of many");
     group.commit().expect("commits");
     drop(opened);
     let opened = Store::open(folder.path(), &crate::store::support::CONFIG, &crate::store::support::epoch("x")).expect("opens");
-    assert_eq!(opened.works(9).expect("reads"), [me()]);
-    assert!(work(&opened, &me()) > 5);
+    assert_eq!(opened.background_jobs(9).expect("reads"), [me()]);
+    assert!(finish_job(&opened, &me()) > 5);
     assert_eq!(traces(&opened, &["local:1"]), Vec::<String>::new());
 }
 
 #[test]
-fn an_export_holds_all_and_a_new_login_of_the_same_name_gets_none_of_it() {
+fn an_export_holds_everything_and_a_new_login_of_the_same_name_gets_none_of_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     fill(&store);
@@ -134,16 +136,16 @@ fn an_export_holds_all_and_a_new_login_of_the_same_name_gets_none_of_it() {
     assert_eq!((count("records"), count("history"), count("conflicts"), count("acknowledged"), count("patches")), (3, 2, 1, 2, 3));
     assert_eq!(document["logins"][0]["subject"], "alice");
     let first = document["history"][1]["replaced"].as_array().expect("a list").iter().find(|one| one["key"] == "a").expect("a");
-    assert!(first["before"]["value"].as_str().is_some_and(|text| text.len() == 120_000), "history is whole");
+    assert!(first["before"]["value"].as_str().is_some_and(|text| text.len() == 120_000), "history is exported with whole values");
     let mut group = store.group();
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
-    work(&store, &me());
+    finish_job(&store, &me());
     let fresh = Identity::from("local:3");
     let mut group = store.group();
     let login = LoginKey { pool: "demo", issuer: "issuer", subject: "alice" };
     assert_eq!(group.identity(login, &fresh, 9).expect("decides"), fresh);
     group.commit().expect("commits");
     assert_eq!(store.datasets(&fresh).expect("reads"), []);
-    assert_eq!(all(&store), [], "and the old identity is empty");
+    assert_eq!(all(&store), [], "the erased identity is empty");
 }

@@ -1,15 +1,17 @@
+//! Failing writes: a store whose write failed is closed until it recovers, and a backup does not miss its rows.
+
 use driftless_protocol::Op;
 
-use crate::store::memory::{Call, Memory};
+use crate::store::memory::{FaultPoint, Memory};
 use crate::store::support::{all, epoch, me, patch, sign_in};
 use crate::store::{DatasetRules, Store, StoreError};
 
 #[test]
 fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    memory.fail_nth(Call::Flush, 1);
+    memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
     group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));
@@ -17,15 +19,15 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     store.recover().expect("recovers");
     assert!(!store.is_failed());
     all(&store);
-    assert_eq!(*Store::over(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
+    assert_eq!(*Store::in_memory(&memory, &epoch("second")).expect("opens").epoch(), epoch("first"));
 }
 
 #[test]
-fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
+fn a_backup_ends_with_a_write_of_unknown_outcome() {
     let memory = Memory::default();
-    let store = Store::over(&memory, &epoch("first")).expect("opens");
+    let store = Store::in_memory(&memory, &epoch("first")).expect("opens");
     sign_in(&store, "alice", &me());
-    for (id, call, outlives) in [(1, Call::Flush, false), (2, Call::Answer, false), (3, Call::Space, true)] {
+    for (id, call, continues) in [(1, FaultPoint::Flush, false), (2, FaultPoint::Answer, false), (3, FaultPoint::Space, true)] {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();
@@ -35,7 +37,7 @@ fn a_copy_does_not_outlive_a_write_of_unknown_outcome() {
             store.recover().expect("recovers");
         }
         let next = store.group().continue_backup(&ticket).expect("reads");
-        // What was written may be found later, and would not be in the copy.
-        assert_eq!(next.is_ok(), outlives, "{call:?}");
+        // The rows of the failed write may be found later, and would be missing from the backup.
+        assert_eq!(next.is_ok(), continues, "{call:?}");
     }
 }

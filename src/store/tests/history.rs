@@ -1,3 +1,5 @@
+//! The history of a dataset: earlier versions can be shown, compared and restored as long as they are kept.
+
 use driftless_protocol::{Content, Op, Record, Value};
 
 use super::reaping::reap;
@@ -9,31 +11,31 @@ fn write(store: &Store, id: u64, name: &str, changes: &[(&str, Op, &str)]) {
     assert!(matches!(decision, Decision::Written { .. }), "{decision:?}");
 }
 
-fn said(records: &[Record]) -> Vec<String> {
-    let mut said: Vec<_> = records
+fn shown(records: &[Record]) -> Vec<String> {
+    let mut shown: Vec<_> = records
         .iter()
         .map(|record| match &record.content {
             Content::Value(value) => format!("{}={}", record.key.as_str(), serde_json::to_string(value).expect("json")),
             Content::Removed => format!("{} removed", record.key.as_str()),
         })
         .collect();
-    said.sort();
-    said
+    shown.sort();
+    shown
 }
 
 fn at(store: &Store, version: u64) -> Result<Vec<String>, VersionNotKept> {
-    store.at(&me(), &dataset(), version).expect("reads").map(|records| said(&records))
+    store.records_at(&me(), &dataset(), version).expect("reads").map(|records| shown(&records))
 }
 
 fn rewind(store: &Store, to: u64) -> RewindOutcome {
     let mut group = store.group();
-    let rewound = group.rewind(&me(), &dataset(), to, &RetentionPolicy::default(), 99).expect("decides");
+    let outcome = group.rewind(&me(), &dataset(), to, &RetentionPolicy::default(), 99).expect("decides");
     group.commit().expect("commits");
-    rewound
+    outcome
 }
 
-/// 1: a=1 b=1, 2: a=2, 3: b removed, c=3, 4: a removed, 5: a=5.
-fn story(store: &Store) {
+/// Writes version 1: a=1 b=1, 2: a=2, 3: b removed, c=3, 4: a removed, 5: a=5.
+fn write_history(store: &Store) {
     write(store, 1, "phone", &[("a", Op::Put, "1"), ("b", Op::Put, "1")]);
     write(store, 2, "phone", &[("a", Op::Add, "1")]);
     write(store, 3, "phone", &[("b", Op::Remove, ""), ("c", Op::Put, "3")]);
@@ -44,48 +46,48 @@ fn story(store: &Store) {
 const STATES: [&[&str]; 6] = [&[], &["a=1", "b=1"], &["a=2", "b=1"], &["a=2", "c=3"], &["c=3"], &["a=5", "c=3"]];
 
 #[test]
-fn each_version_can_be_seen_listed_and_compared() {
+fn each_version_can_be_shown_listed_and_compared() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_history(&store);
     for (version, state) in STATES.iter().enumerate() {
         assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}");
     }
     assert_eq!(at(&store, 6), Err(VersionNotKept { oldest: 0, newest: 5 }));
 
     let history = store.history(&me(), &dataset(), None, 3).expect("reads");
-    assert_eq!((history.version, history.oldest, history.steps.len()), (5, 0, 3));
-    let [five, four, three] = &history.steps[..] else { panic!("three") };
-    assert_eq!((five.version, five.at_ms, five.device.as_str(), &five.what), (5, 5000, "phone", &VersionOrigin::Patch));
+    assert_eq!((history.version, history.oldest, history.versions.len()), (5, 0, 3));
+    let [five, four, three] = &history.versions[..] else { panic!("three") };
+    assert_eq!((five.version, five.at_ms, five.device.as_str(), &five.origin), (5, 5000, "phone", &VersionOrigin::Patch));
     assert_eq!((four.touched[0].0.as_str(), four.touched[0].1), ("a", false));
     assert_eq!(three.touched.len(), 2);
     let earlier = store.history(&me(), &dataset(), Some(3), 9).expect("reads");
-    assert_eq!(earlier.steps.iter().map(|step| step.version).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(earlier.versions.iter().map(|entry| entry.version).collect::<Vec<_>>(), [2, 1]);
 
-    let differences = store.compare(&me(), &dataset(), 1, 3).expect("reads").expect("kept");
-    let shown: Vec<_> = differences.iter().map(|one| (one.key.as_str(), one.before.is_some(), one.after.is_some())).collect();
-    assert_eq!(shown, [("a", true, true), ("b", true, false), ("c", false, true)]);
+    let diffs = store.compare(&me(), &dataset(), 1, 3).expect("reads").expect("kept");
+    let keys: Vec<_> = diffs.iter().map(|one| (one.key.as_str(), one.before.is_some(), one.after.is_some())).collect();
+    assert_eq!(keys, [("a", true, true), ("b", true, false), ("c", false, true)]);
     assert_eq!(store.compare(&me(), &dataset(), 4, 4).expect("reads").expect("kept"), []);
-    assert_eq!(store.compare(&me(), &dataset(), 3, 1).expect("reads").expect("kept").len(), 3, "and back");
+    assert_eq!(store.compare(&me(), &dataset(), 3, 1).expect("reads").expect("kept").len(), 3, "and in the other direction");
 }
 
 #[test]
-fn a_restore_is_a_version_like_any_other_and_can_be_taken_back() {
+fn a_restore_makes_a_version_and_can_be_undone() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_history(&store);
     for version in [1, 0, 3, 5] {
         let before = store.version(&me(), &dataset()).expect("reads");
         let RewindOutcome::Written { version: made, .. } = rewind(&store, version) else { panic!("not restored to {version}") };
         assert_eq!(made, before + 1);
         assert_eq!(at(&store, made).expect("kept"), STATES[version as usize]);
         let live: Vec<_> = all(&store).into_iter().filter(|record| record.content != Content::Removed).collect();
-        assert_eq!(said(&live), STATES[version as usize], "what a device gets");
-        let step = store.history(&me(), &dataset(), None, 1).expect("reads").steps.remove(0);
-        assert_eq!((step.device.as_str(), step.what), ("~operator", VersionOrigin::Restored(version)));
+        assert_eq!(shown(&live), STATES[version as usize], "the records that a device gets");
+        let entry = store.history(&me(), &dataset(), None, 1).expect("reads").versions.remove(0);
+        assert_eq!((entry.device.as_str(), entry.origin), ("~operator", VersionOrigin::Restored(version)));
     }
     for (version, state) in STATES.iter().enumerate() {
-        assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}, after all that");
+        assert_eq!(at(&store, version as u64).expect("kept"), *state, "version {version}, after all restores");
     }
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.records, head.version), (2, 9));
@@ -94,23 +96,23 @@ fn a_restore_is_a_version_like_any_other_and_can_be_taken_back() {
 }
 
 #[test]
-fn a_write_on_what_was_before_a_restore_conflicts() {
+fn a_write_based_on_a_version_before_a_restore_conflicts() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_history(&store);
     rewind(&store, 1);
     let mut late = patch(6, "phone", &[("a", Op::Put, "6")]);
     late.changes[0].base = Some(5);
     assert!(
-        matches!(write_at(&store, &late, &DatasetRules::default(), 0), Decision::Conflict(met) if met[0].content == Content::Value(Value::from(1)))
+        matches!(write_at(&store, &late, &DatasetRules::default(), 0), Decision::Conflict(conflicting) if conflicting[0].content == Content::Value(Value::from(1)))
     );
 }
 
 #[test]
-fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
+fn the_reaper_deletes_versions_by_number_age_and_size_and_the_kept_ones_can_still_be_shown() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let keep = |versions, ms, bytes| RetentionPolicy {
+    let retention = |versions, ms, bytes| RetentionPolicy {
         history_versions: versions,
         history_ms: ms,
         history_bytes: bytes,
@@ -120,50 +122,50 @@ fn versions_go_by_number_age_and_size_and_what_is_kept_can_still_be_seen() {
     for id in 1..=20 {
         write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
     }
-    let floor = || store.head(&me(), &dataset()).expect("reads").floor;
-    let all_due = u64::MAX / 4;
-    let step = |keep: RetentionPolicy, now_ms| {
-        // The date is moved by hand: this story is about what goes, not when.
-        let due = store.due(u64::MAX - 1, 1).expect("reads").remove(0);
+    let floor = || store.head(&me(), &dataset()).expect("reads").oldest_version;
+    let forever_ms = u64::MAX / 4;
+    let step = |retention: RetentionPolicy, now_ms| {
+        // Any due date counts: this test is about which versions go, not when.
+        let due = store.due_datasets(u64::MAX - 1, 1).expect("reads").remove(0);
         let mut group = store.group();
-        group.reap(&due, &keep, now_ms).expect("decides");
+        group.reap(&due, &retention, now_ms).expect("decides");
         group.commit().expect("commits");
     };
-    step(keep(15, all_due, u64::MAX), 20_000);
+    step(retention(15, forever_ms, u64::MAX), 20_000);
     assert_eq!(floor(), 5, "15 versions");
-    step(keep(15, 10_000, u64::MAX), 20_000);
+    step(retention(15, 10_000, u64::MAX), 20_000);
     assert_eq!(floor(), 10, "10 seconds");
-    step(keep(15, 10_000, 550_000), 20_000);
+    step(retention(15, 10_000, 550_000), 20_000);
     assert_eq!(floor(), 15, "550 kB of 100 kB each");
     assert_eq!(at(&store, 15).expect("kept")[1], "n=15");
     assert_eq!(at(&store, 14), Err(VersionNotKept { oldest: 15, newest: 20 }));
-    reap(&store, &keep(0, 0, 0), u64::MAX / 2);
+    reap(&store, &retention(0, 0, 0), u64::MAX / 2);
     let head = store.head(&me(), &dataset()).expect("reads");
-    assert_eq!((head.floor, head.history_bytes, head.due_ms), (20, 0, 0));
+    assert_eq!((head.oldest_version, head.history_bytes, head.reap_at_ms), (20, 0, 0));
 }
 
 #[test]
-fn without_history_nothing_is_kept_and_turning_it_on_again_begins_anew() {
+fn without_history_no_version_is_kept_and_history_that_is_turned_on_again_starts_there() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     write(&store, 1, "phone", &[("a", Op::Put, "1")]);
-    let off = DatasetRules { keep: RetentionPolicy { history_versions: 0, ..RetentionPolicy::default() }, ..DatasetRules::default() };
+    let off = DatasetRules { retention: RetentionPolicy { history_versions: 0, ..RetentionPolicy::default() }, ..DatasetRules::default() };
     write_at(&store, &patch(2, "phone", &[("a", Op::Put, "2")]), &off, 2000);
-    assert_eq!(at(&store, 1), Err(VersionNotKept { oldest: 2, newest: 2 }), "there is no way back over a version without history");
+    assert_eq!(at(&store, 1), Err(VersionNotKept { oldest: 2, newest: 2 }), "no version before one without history can be shown");
     write(&store, 3, "phone", &[("a", Op::Put, "3")]);
     assert_eq!(at(&store, 2).expect("kept"), ["a=2"]);
-    assert_eq!(store.history(&me(), &dataset(), None, 9).expect("reads").steps.len(), 1);
+    assert_eq!(store.history(&me(), &dataset(), None, 9).expect("reads").versions.len(), 1);
     reap(&store, &RetentionPolicy::default(), 3_600_000);
-    assert_eq!(at(&store, 2).expect("kept"), ["a=2"], "only what no one can see went");
+    assert_eq!(at(&store, 2).expect("kept"), ["a=2"], "the reaper took only rows below the oldest version");
 }
 
 #[test]
-fn nobody_winds_back_what_is_not_there() {
+fn a_dataset_of_an_unknown_identity_cannot_be_restored() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut group = store.group();
-    let rewound = group.rewind(&Identity::from("local:none"), &dataset(), 0, &RetentionPolicy::default(), 1).expect("decides");
-    assert_eq!(rewound, RewindOutcome::NoIdentity);
+    let outcome = group.rewind(&Identity::from("local:none"), &dataset(), 0, &RetentionPolicy::default(), 1).expect("decides");
+    assert_eq!(outcome, RewindOutcome::NoIdentity);
 }
 
 #[test]
@@ -181,7 +183,7 @@ fn a_restore_of_more_records_than_a_version_can_number_loses_none() {
     assert!(matches!(rewind(&store, 40), RewindOutcome::Written { version: 44, records: 40_000 }));
     let live = all(&store);
     assert_eq!(live.len(), 40_000);
-    let places: std::collections::BTreeSet<_> = live.iter().map(|record| record.key.clone()).collect();
-    assert_eq!(places.len(), 40_000);
+    let keys: std::collections::BTreeSet<_> = live.iter().map(|record| record.key.clone()).collect();
+    assert_eq!(keys.len(), 40_000);
     assert_eq!(at(&store, 40).expect("kept").len(), 40_000);
 }

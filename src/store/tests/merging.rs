@@ -1,7 +1,9 @@
+//! Merging a guest into a user: no record is lost, and a patch is applied once whichever identity it reaches.
+
 use driftless_protocol::{Content, DatasetName, Op, Value, limits};
 
-use super::erasing::work;
-use crate::merge::Policy;
+use super::erasing::finish_job;
+use crate::merge::ConflictPolicy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
 use crate::store::{
     DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
@@ -15,8 +17,8 @@ fn as_guest(patch: Patch) -> Patch {
     Patch { identity: guest(), ..patch }
 }
 
-/// The user has theme, shared and only.user; the guest theme, shared, only.guest, and a dataset of its own.
-fn story(store: &Store) {
+/// The user has the records theme, shared and u; the guest theme, shared, g, a removed r, and a dataset of its own.
+fn write_both(store: &Store) {
     sign_in(store, "guest", &guest());
     let rules = DatasetRules::default();
     write_at(store, &patch(1, "laptop", &[("theme", Op::Put, "\"user\""), ("shared", Op::Put, "1"), ("u", Op::Put, "1")]), &rules, 100);
@@ -32,12 +34,12 @@ fn story(store: &Store) {
     group.commit().expect("commits");
 }
 
-fn merge(store: &Store, policy: Policy) {
+fn merge(store: &Store, policy: ConflictPolicy) {
     let mut group = store.group();
     let policies = MergePolicies { policy, datasets: Vec::new() };
     assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), MergeStart::Begun);
     group.commit().expect("commits");
-    work(store, &guest());
+    finish_job(store, &guest());
 }
 
 fn value(store: &Store, name: &str) -> Option<Value> {
@@ -47,74 +49,74 @@ fn value(store: &Store, name: &str) -> Option<Value> {
 
 #[test]
 fn a_guest_becomes_a_user_and_nothing_is_lost() {
-    for (policy, theme, met) in [(Policy::Reject, "user", "guest"), (Policy::LastWriterWins, "guest", "user")] {
+    for (policy, theme, kept) in [(ConflictPolicy::Reject, "user", "guest"), (ConflictPolicy::LastWriterWins, "guest", "user")] {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        story(&store);
+        write_both(&store);
         merge(&store, policy);
         assert_eq!(value(&store, "theme"), Some(Value::from(theme)));
         assert_eq!((value(&store, "u"), value(&store, "g"), value(&store, "r")), (Some(Value::from(1)), Some(Value::from(1)), None));
         let history = store.history(&me(), &dataset(), None, 1).expect("reads");
-        let step = &history.steps[0];
-        assert_eq!((step.version, &step.what), (2, &VersionOrigin::Merged("local:guest".to_owned())));
-        // The record that did not get its place is kept: as not taken, or as what was before.
-        let before = store.at(&me(), &dataset(), 1).expect("reads").expect("kept");
-        let kept = step.lost.iter().chain(&before).any(|record| record.content == Content::Value(Value::from(met)));
-        assert!(kept, "{policy:?}: {step:?}");
-        assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "and an operator can see it");
+        let entry = &history.versions[0];
+        assert_eq!((entry.version, &entry.origin), (2, &VersionOrigin::Merged("local:guest".to_owned())));
+        // History keeps the record that the policy decided against: as not taken, or as the state before.
+        let before = store.records_at(&me(), &dataset(), 1).expect("reads").expect("kept");
+        let is_kept = entry.not_taken.iter().chain(&before).any(|record| record.content == Content::Value(Value::from(kept)));
+        assert!(is_kept, "{policy:?}: {entry:?}");
+        assert_eq!(store.conflicts(&me(), &dataset()).expect("reads").len(), 1, "an operator can see the conflict");
 
         let own = DatasetName::new("own").expect("a name");
         let moved = store.head(&me(), &own).expect("reads");
-        assert_eq!((moved.version, moved.records), (1, 1), "what only the guest had came over as it was");
-        assert_eq!(store.acknowledged(&me(), &device("phone"), &own).expect("reads"), 1);
-        assert!(store.knows(&me(), &device("phone")).expect("reads").is_some());
+        assert_eq!((moved.version, moved.records), (1, 1), "a dataset that only the guest had moved as it was");
+        assert_eq!(store.acknowledged_version(&me(), &device("phone"), &own).expect("reads"), 1);
+        assert!(store.device_admission(&me(), &device("phone")).expect("reads").is_some());
         assert_eq!(store.merged(&me()).expect("reads"), Some(vec!["local:guest".to_owned()]));
         assert_eq!(store.merged(&guest()).expect("reads"), None);
         assert_eq!(store.datasets(&guest()).expect("reads"), []);
         let login = LoginKey { pool: "demo", issuer: "issuer", subject: "guest" };
         assert_eq!(store.identity(login).expect("reads"), Some(me()));
-        let left = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-        let owned = left.iter().filter(|(key, _)| key.windows(11).any(|part| part == b"local:guest")).count();
+        let remaining = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
+        let owned = remaining.iter().filter(|(key, _)| key.windows(11).any(|part| part == b"local:guest")).count();
         assert_eq!(owned, 0, "no row of the guest is left");
     }
 }
 
 #[test]
-fn a_write_to_the_guest_after_it_began_is_not_taken_and_its_retry_is_applied_once() {
+fn a_write_to_the_guest_after_the_merge_began_is_rejected_and_its_retry_is_applied_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_both(&store);
     let count = |identity: Identity, id| Patch { identity, ..patch(id, "phone", &[("count", Op::Add, "1")]) };
-    assert!(matches!(write(&store, &count(guest(), 4)), Decision::Written { .. }), "applied; its reply gets lost");
+    assert!(matches!(write(&store, &count(guest(), 4)), Decision::Written { .. }), "it is applied, but its reply is lost");
     let mut group = store.group();
     group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
-    // In the same group, behind it.
+    // In the same group, after the merge began.
     assert_eq!(group.write(count(guest(), 5), &DatasetRules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
-    assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }), "even before its dataset came over");
-    work(&store, &guest());
+    assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }), "even before its dataset has moved");
+    finish_job(&store, &guest());
     assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }));
     assert!(matches!(write(&store, &count(me(), 5)), Decision::Written { .. }));
     assert_eq!(value(&store, "count"), Some(Value::from(2)));
 }
 
 #[test]
-fn a_write_to_the_user_in_the_middle_meets_the_guests_records_or_comes_before_them() {
+fn a_write_to_the_user_during_the_merge_wins_over_the_guests_record_by_the_policy() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_both(&store);
     let mut group = store.group();
     group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
     group.commit().expect("commits");
     assert!(matches!(write(&store, &patch(2, "laptop", &[("g", Op::Put, "\"user\"")])), Decision::Written { version: 2, .. }));
-    work(&store, &guest());
-    assert_eq!(value(&store, "g"), Some(Value::from("user")), "it stands, by the policy");
-    let step = store.history(&me(), &dataset(), None, 1).expect("reads").steps.remove(0);
-    assert_eq!(step.lost.iter().filter(|record| record.key == key("g")).count(), 1);
+    finish_job(&store, &guest());
+    assert_eq!(value(&store, "g"), Some(Value::from("user")), "the policy keeps the user's record");
+    let entry = store.history(&me(), &dataset(), None, 1).expect("reads").versions.remove(0);
+    assert_eq!(entry.not_taken.iter().filter(|record| record.key == key("g")).count(), 1);
 }
 
 #[test]
-fn what_cannot_be_merged_is_said() {
+fn a_merge_that_is_not_possible_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut group = store.group();
@@ -127,18 +129,18 @@ fn what_cannot_be_merged_is_said() {
 }
 
 #[test]
-fn a_user_who_is_erased_while_a_guest_comes_in_takes_it_along() {
+fn erasing_a_user_during_a_merge_erases_the_guest_too() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    story(&store);
+    write_both(&store);
     let mut group = store.group();
     group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
     assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
-    work(&store, &me());
-    work(&store, &guest());
-    let left = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
-    let owned: Vec<_> = left
+    finish_job(&store, &me());
+    finish_job(&store, &guest());
+    let remaining = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
+    let owned: Vec<_> = remaining
         .iter()
         .filter(|(key, _)| key.windows(6).any(|part| part == b"local:"))
         .map(|(key, _)| key.escape_ascii().to_string())
@@ -153,10 +155,10 @@ fn a_second_login_leads_to_the_same_identity() {
     sign_in(&store, "bob", &Identity::from("local:2"));
     let login = |subject| LoginKey { pool: "demo", issuer: "other", subject };
     let mut group = store.group();
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here);
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Here, "again");
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked);
+    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked, "again");
     let bob = LoginKey { pool: "demo", issuer: "issuer", subject: "bob" };
-    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::Elsewhere(Identity::from("local:2")));
+    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::LinkedElsewhere(Identity::from("local:2")));
     assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), LinkResult::NoIdentity);
     group.commit().expect("commits");
     assert_eq!(store.identity(login("alice@other")).expect("reads"), Some(me()));
@@ -166,7 +168,7 @@ fn a_second_login_leads_to_the_same_identity() {
 }
 
 #[test]
-fn only_the_newest_merges_are_named() {
+fn an_identity_remembers_only_its_newest_merges() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     for n in 0..limits::MERGED_IDENTITIES + 5 {
@@ -175,19 +177,19 @@ fn only_the_newest_merges_are_named() {
         let mut group = store.group();
         assert_eq!(group.merge(&guest, &me(), &MergePolicies::default()).expect("decides"), MergeStart::Begun);
         group.commit().expect("commits");
-        work(&store, &guest);
+        finish_job(&store, &guest);
     }
     let merged = store.merged(&me()).expect("reads").expect("there");
     assert_eq!((merged.len(), merged[0].as_str()), (limits::MERGED_IDENTITIES, "local:g5"));
 }
 
 #[test]
-fn a_chain_of_merges_brings_everything_to_its_end_whatever_step_comes_first() {
-    // Guest into user, user into a third; the works take turns in each order.
+fn a_chain_of_merges_moves_everything_to_its_end_in_any_order_of_steps() {
+    // The guest is merged into the user, the user into a third identity; either job is finished first.
     for first in [guest(), me()] {
         let folder = tempfile::tempdir().expect("a folder");
         let store = store(folder.path());
-        story(&store);
+        write_both(&store);
         let end = Identity::from("local:end");
         sign_in(&store, "end", &end);
         for (from, into) in [(guest(), me()), (me(), end.clone())] {
@@ -195,28 +197,28 @@ fn a_chain_of_merges_brings_everything_to_its_end_whatever_step_comes_first() {
             assert_eq!(group.merge(&from, &into, &MergePolicies::default()).expect("decides"), MergeStart::Begun);
             group.commit().expect("commits");
         }
-        work(&store, &first);
-        work(&store, &guest());
-        work(&store, &me());
+        finish_job(&store, &first);
+        finish_job(&store, &guest());
+        finish_job(&store, &me());
         let names: Vec<_> = store.datasets(&end).expect("reads").into_iter().map(|info| (info.dataset.to_string(), info.records)).collect();
         assert_eq!(names, [("d".to_owned(), 4), ("own".to_owned(), 1)], "{first}");
-        assert_eq!(store.works(9).expect("reads"), []);
+        assert_eq!(store.background_jobs(9).expect("reads"), []);
         assert_eq!(store.merged(&end).expect("reads").expect("there"), ["local:guest", "local:1"]);
     }
 }
 
 #[test]
-fn every_kind_that_an_identity_owns_has_its_way_in_a_merge() {
-    use crate::store::keys::Kind;
-    for owned in crate::store::owned::OWNED {
-        let goes_along = match owned.kind {
-            // With the first batch.
-            Kind::Identity | Kind::OwnLogin | Kind::Device | Kind::Patch | Kind::Work => true,
-            Kind::Push | Kind::PushBudget | Kind::WakeLog | Kind::Debt => true,
-            // With its dataset.
-            Kind::Head | Kind::Ack => true,
-            kind => crate::store::moving::PARTS.contains(&kind),
+fn a_merge_moves_every_kind_of_row_that_an_identity_owns() {
+    use crate::store::keys::RowKind;
+    for kind in RowKind::owned_by_identity() {
+        let is_moved = match kind {
+            // Moved with the first batch.
+            RowKind::Identity | RowKind::IdentityLogin | RowKind::Device | RowKind::Patch | RowKind::Job => true,
+            RowKind::Registration | RowKind::PushBudget | RowKind::DeliveryLog | RowKind::Debt => true,
+            // Moved with their dataset.
+            RowKind::Head | RowKind::Ack => true,
+            kind => crate::store::merge_dataset::DATASET_KINDS.contains(&kind),
         };
-        assert!(goes_along, "{:?} would be swept away by a merge", owned.kind);
+        assert!(is_moved, "{:?} would be deleted by a merge", kind);
     }
 }

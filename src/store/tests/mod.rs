@@ -1,11 +1,11 @@
-//! Stories of the store as a whole, with a hand-moved clock.
+//! Stories of the store as a whole. The tests pass the time.
 
 mod backup;
 mod erasing;
 mod failing;
+mod format;
 mod growth;
 mod history;
 mod merging;
-mod migration;
 mod push;
 mod reaping;

@@ -173,7 +173,7 @@ fn read(folder: &Path, pool: TestPool, port: u16) -> Config {
 async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> Started {
     let config = read(folder, pool, port);
     let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes()).await.unwrap();
-    let (address, post) = (app.address(), app.post().clone());
+    let (address, post) = (app.address(), app.push().clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
         let _ = stopped.await;

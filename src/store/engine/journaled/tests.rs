@@ -1,40 +1,43 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, MutexGuard};
 
 use super::*;
+use crate::store::engine::layout;
+use crate::store::engine::tree::RowChange;
 
-/// A tree in memory that can be made to wait, to fail or to panic when it is written.
+/// A tree in memory whose writes can be made to wait, to fail or to panic.
 #[derive(Clone, Default)]
-struct Plain(Arc<Mutex<State>>, Arc<Condvar>);
+struct FakeTree(Arc<Mutex<FakeTreeState>>, Arc<Condvar>);
 
 #[derive(Default)]
-struct State {
+struct FakeTreeState {
     rows: BTreeMap<Bytes, Bytes>,
-    held: bool,
-    waits: bool,
-    fails: Option<EngineError>,
+    is_held: bool,
+    is_waiting: bool,
+    error: Option<EngineError>,
     panics: bool,
     /// The order in which keys were written.
     written: Vec<Bytes>,
 }
 
-impl Plain {
-    fn state(&self) -> MutexGuard<'_, State> {
+impl FakeTree {
+    fn state(&self) -> MutexGuard<'_, FakeTreeState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hold(&self, held: bool) {
-        self.state().held = held;
+    fn hold(&self, is_held: bool) {
+        self.state().is_held = is_held;
         self.1.notify_all();
     }
 
-    /// Returns when the mover has written half of its rows, and waits.
-    fn wait_until_half_moved(&self) {
-        drop(self.1.wait_while(self.state(), |state| !state.waits).expect("not poisoned"));
+    /// Returns when the flusher has written half of its rows, and waits.
+    fn wait_until_half_flushed(&self) {
+        drop(self.1.wait_while(self.state(), |state| !state.is_waiting).expect("not poisoned"));
     }
 }
 
-impl Tree for Plain {
+impl Tree for FakeTree {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         Ok(self.state().rows.get(key).cloned())
     }
@@ -44,16 +47,16 @@ impl Tree for Plain {
         Ok(state.rows.range(start.to_vec()..end.to_vec()).take(limit).map(|(key, row)| (key.clone(), row.clone())).collect())
     }
 
-    fn write(&self, rows: &[Row<'_>]) -> Result<(), EngineError> {
+    fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
         for (n, (key, row)) in rows.iter().enumerate() {
             let mut state = self.state();
             if n == rows.len() / 2 {
-                state.waits = state.held;
+                state.is_waiting = state.is_held;
                 self.1.notify_all();
-                state = self.1.wait_while(state, |state| state.held).expect("not poisoned");
-                state.waits = false;
+                state = self.1.wait_while(state, |state| state.is_held).expect("not poisoned");
+                state.is_waiting = false;
             }
-            if let Some(error) = &state.fails {
+            if let Some(error) = &state.error {
                 return Err(error.clone());
             }
             if state.panics {
@@ -74,64 +77,64 @@ impl Tree for Plain {
     }
 }
 
-/// So many bytes of rows are a full layer.
-const LAYER: usize = 3000;
+/// Bytes of rows that fill a memtable.
+const MEMTABLE_BYTES: usize = 3000;
 
-struct Ground {
+struct JournaledFixture {
     folder: tempfile::TempDir,
-    tree: Plain,
-    room: Arc<AtomicBool>,
+    tree: FakeTree,
+    has_space: Arc<AtomicBool>,
     panicked: Arc<AtomicBool>,
 }
 
-impl Ground {
-    fn new() -> Ground {
-        Ground {
+impl JournaledFixture {
+    fn new() -> JournaledFixture {
+        JournaledFixture {
             folder: tempfile::tempdir().expect("folder"),
-            tree: Plain::default(),
-            room: Arc::new(AtomicBool::new(true)),
+            tree: FakeTree::default(),
+            has_space: Arc::new(AtomicBool::new(true)),
             panicked: Arc::default(),
         }
     }
 
-    fn open(&self) -> Journaled {
+    fn open(&self) -> JournaledEngine {
         self.open_at(self.folder.path(), self.tree.clone())
     }
 
-    fn open_at(&self, folder: &Path, tree: Plain) -> Journaled {
+    fn open_at(&self, folder: &Path, tree: FakeTree) -> JournaledEngine {
         self.try_open(folder, tree, true).expect("opens")
     }
 
-    fn try_open(&self, folder: &Path, tree: Plain, refuses_gaps: bool) -> Result<Journaled, EngineError> {
-        let room = Arc::clone(&self.room);
-        let room = move || if room.load(Ordering::SeqCst) { Ok(()) } else { Err(EngineError::Full("no room".to_owned())) };
-        let bounds = Bounds { layer_bytes: LAYER, journal_bytes: 1 << 20 };
-        let setting = Setting { bounds, room: Box::new(room), refuses_gaps, panicked: Arc::clone(&self.panicked) };
-        Journaled::open(folder, Box::new(tree), setting, |_| Ok(()))
+    fn try_open(&self, folder: &Path, tree: FakeTree, refuses_gaps: bool) -> Result<JournaledEngine, EngineError> {
+        let has_space = Arc::clone(&self.has_space);
+        let check_space = move || if has_space.load(Ordering::SeqCst) { Ok(()) } else { Err(EngineError::Full("no space".to_owned())) };
+        let thresholds = FlushThresholds { memtable_bytes: MEMTABLE_BYTES, journal_bytes: 1 << 20 };
+        let options = JournalOptions { thresholds, check_space: Box::new(check_space), refuses_gaps, panicked: Arc::clone(&self.panicked) };
+        JournaledEngine::open(folder, Box::new(tree), options, |_| Ok(()))
     }
 
-    /// As a crash leaves it: the files and the tree of now.
-    fn crashed(&self) -> (tempfile::TempDir, Plain) {
+    /// A copy of the files and the tree as they are now, which is what a crash would leave.
+    fn copy_as_crashed(&self) -> (tempfile::TempDir, FakeTree) {
         let folder = tempfile::tempdir().expect("folder");
-        for name in journal::FILES {
+        for name in layout::JOURNAL {
             std::fs::copy(self.folder.path().join(name), folder.path().join(name)).expect("copies");
         }
-        let tree = Plain::default();
+        let tree = FakeTree::default();
         tree.state().rows = self.tree.state().rows.clone();
         (folder, tree)
     }
 }
 
-/// The nth commit: a row of its own, one that is always set, one that comes and goes, the number of the commit.
+/// The nth commit: a row of its own, a row that every commit sets, a row that odd commits set and even ones delete, and the commit count.
 fn batch(n: u32) -> Batch {
     let value = |n: u32| Some(n.to_be_bytes().to_vec());
     let rows = vec![
         (format!("k{n:04}").into_bytes(), value(n)),
         (b"head".to_vec(), value(n)),
         (b"odd".to_vec(), value(n).filter(|_| n % 2 == 1)),
-        (commits::KEY.to_vec(), Some(u64::from(n + 1).to_be_bytes().to_vec())),
+        (commit_counter::COUNT_KEY.to_vec(), Some(u64::from(n + 1).to_be_bytes().to_vec())),
     ];
-    Batch { guards: Vec::new(), rows }
+    Batch { preconditions: Vec::new(), rows }
 }
 
 fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
@@ -145,7 +148,7 @@ fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
     rows.into_iter().collect()
 }
 
-fn check(engine: &Journaled, commits: std::ops::Range<u32>) {
+fn check(engine: &JournaledEngine, commits: std::ops::Range<u32>) {
     let expected = rows(commits);
     if expected.is_empty() {
         return;
@@ -160,46 +163,46 @@ fn check(engine: &Journaled, commits: std::ops::Range<u32>) {
     assert_eq!(engine.get(b"none").expect("reads"), None);
 }
 
-/// Commits until the mover has half of a layer in the tree. Returns the next commit's number.
-fn commit_until_half_moved(ground: &Ground, engine: &Journaled) -> u32 {
-    commit_until_half_moved_from(ground, engine, 0)
+/// Commits until the flusher has written half of a memtable to the tree. Returns the next commit's number.
+fn commit_until_half_flushed(fixture: &JournaledFixture, engine: &JournaledEngine) -> u32 {
+    commit_until_half_flushed_from(fixture, engine, 0)
 }
 
-fn commit_until_half_moved_from(ground: &Ground, engine: &Journaled, first: u32) -> u32 {
-    ground.tree.hold(true);
+fn commit_until_half_flushed_from(fixture: &JournaledFixture, engine: &JournaledEngine, first: u32) -> u32 {
+    fixture.tree.hold(true);
     let mut next = first;
-    while engine.shared.layers().old.is_none() {
+    while engine.shared.memtables().immutable.is_none() {
         engine.commit(vec![batch(next)]).expect("commits");
         next += 1;
     }
-    ground.tree.wait_until_half_moved();
+    fixture.tree.wait_until_half_flushed();
     next
 }
 
 #[test]
-fn what_is_half_moved_is_not_seen() {
-    let ground = Ground::new();
-    let engine = ground.open();
-    let next = commit_until_half_moved(&ground, &engine);
-    assert!(!ground.tree.state().rows.is_empty());
+fn a_half_flushed_memtable_is_not_visible() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    let next = commit_until_half_flushed(&fixture, &engine);
+    assert!(!fixture.tree.state().rows.is_empty());
     check(&engine, 0..next);
     engine.commit(vec![batch(next)]).expect("commits");
     check(&engine, 0..next + 1);
-    ground.tree.hold(false);
+    fixture.tree.hold(false);
     drop(engine);
-    assert_eq!(ground.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 1), "closing it moves all");
-    check(&ground.open(), 0..next + 1);
+    assert_eq!(fixture.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 1), "closing flushes everything");
+    check(&fixture.open(), 0..next + 1);
 }
 
 #[test]
-fn a_crash_in_the_middle_of_moving_loses_nothing() {
-    let ground = Ground::new();
-    let engine = ground.open();
-    let next = commit_until_half_moved(&ground, &engine);
+fn a_crash_during_a_flush_loses_nothing() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    let next = commit_until_half_flushed(&fixture, &engine);
     engine.commit(vec![batch(next)]).expect("commits");
-    let (folder, tree) = ground.crashed();
-    ground.tree.hold(false);
-    let again = ground.open_at(folder.path(), tree.clone());
+    let (folder, tree) = fixture.copy_as_crashed();
+    fixture.tree.hold(false);
+    let again = fixture.open_at(folder.path(), tree.clone());
     check(&again, 0..next + 1);
     again.commit(vec![batch(next + 1)]).expect("goes on");
     check(&again, 0..next + 2);
@@ -208,95 +211,95 @@ fn a_crash_in_the_middle_of_moving_loses_nothing() {
 }
 
 #[test]
-fn the_engines_own_rows_are_moved_last() {
-    let ground = Ground::new();
-    let engine = ground.open();
+fn the_engines_own_rows_are_flushed_last() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
     (0..9).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
     drop(engine);
-    let written = ground.tree.state().written.clone();
-    assert_eq!(written.last(), Some(&commits::KEY.to_vec()));
-    assert_eq!(written.iter().filter(|key| *key == b"head").count(), 1, "nine commits set it, it is moved once");
+    let written = fixture.tree.state().written.clone();
+    assert_eq!(written.last(), Some(&commit_counter::COUNT_KEY.to_vec()));
+    assert_eq!(written.iter().filter(|key| *key == b"head").count(), 1, "nine commits set it, and it is flushed once");
 }
 
 #[test]
-fn a_mover_that_fails_is_told_by_the_next_commit_and_loses_nothing() {
-    for (fails, panics) in [(Some(EngineError::Io("the disk is gone".to_owned())), false), (None, true)] {
-        let ground = Ground::new();
-        (ground.tree.state().fails, ground.tree.state().panics) = (fails.clone(), panics);
-        let engine = ground.open();
+fn the_next_commit_reports_a_failed_flush_and_nothing_is_lost() {
+    for (error, panics) in [(Some(EngineError::Io("the disk is gone".to_owned())), false), (None, true)] {
+        let fixture = JournaledFixture::new();
+        (fixture.tree.state().error, fixture.tree.state().panics) = (error.clone(), panics);
+        let engine = fixture.open();
         let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
-        let told = engine.commit(vec![batch(done)]).expect_err("it is stuck");
-        assert!(matches!(told, EngineError::Io(_)), "opening it again may help: {told}");
+        let reported = engine.commit(vec![batch(done)]).expect_err("the flusher has failed");
+        assert!(matches!(reported, EngineError::Io(_)), "opening it again may help: {reported}");
         check(&engine, 0..done);
         drop(engine);
-        (ground.tree.state().fails, ground.tree.state().panics) = (None, false);
-        let engine = ground.open();
+        (fixture.tree.state().error, fixture.tree.state().panics) = (None, false);
+        let engine = fixture.open();
         check(&engine, 0..done);
         engine.commit(vec![batch(done)]).expect("commits again");
         drop(engine);
-        assert_eq!(ground.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..done + 1));
+        assert_eq!(fixture.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..done + 1));
     }
 }
 
 #[test]
-fn a_tree_that_panics_again_is_damaged() {
-    let ground = Ground::new();
-    ground.tree.state().panics = true;
+fn a_tree_that_panics_twice_is_damaged() {
+    let fixture = JournaledFixture::new();
+    fixture.tree.state().panics = true;
     let mut done = 0;
     for is_damaged in [false, true, true] {
-        let engine = ground.open();
+        let engine = fixture.open();
         check(&engine, 0..done);
-        let told = loop {
+        let reported = loop {
             match engine.commit(vec![batch(done)]) {
                 Ok(_) => done += 1,
                 Err(error) => break error,
             }
         };
-        assert_eq!(matches!(told, EngineError::Damaged(_)), is_damaged, "{told}");
+        assert_eq!(matches!(reported, EngineError::Damaged(_)), is_damaged, "{reported}");
     }
 }
 
-/// A crash in the middle of moving, after which one thing is missing that was there: the end of the older file, all of it, the end of the tree,
-/// or it is another file. It is refused and nothing is changed, unless somebody accepts the loss.
+/// After a crash during a flush something is missing: the end of the older file, its contents, the whole file, or the end of the tree.
+/// Opening is refused and changes nothing, unless the operator accepts the loss.
 #[test]
 fn a_gap_between_the_files_and_the_tree_is_refused() {
-    let ground = Ground::new();
-    let engine = ground.open();
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
     (0..3).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
     drop(engine);
-    let engine = ground.open();
-    let next = commit_until_half_moved_from(&ground, &engine, 3);
+    let engine = fixture.open();
+    let next = commit_until_half_flushed_from(&fixture, &engine, 3);
     engine.commit(vec![batch(next)]).expect("commits");
-    type Spoil = fn(&Path, &Plain);
+    type Removal = fn(&Path, &FakeTree);
     let older = |folder: &Path| {
         let generation = |path: &PathBuf| Journal::open(path.clone()).expect("opens").0.generation();
         journal::paths(folder).into_iter().min_by_key(generation).expect("two")
     };
-    let spoils: [Spoil; 4] = [
+    let removals: [Removal; 4] = [
         |older, _| cut(older, 5),
         |older, _| std::fs::write(older, b"").expect("writes"),
         |older, _| std::fs::remove_file(older).expect("is removed"),
-        |_, tree| drop(tree.state().rows.remove(commits::KEY)),
+        |_, tree| drop(tree.state().rows.remove(commit_counter::COUNT_KEY)),
     ];
-    for (n, spoil) in spoils.into_iter().enumerate() {
-        let (folder, tree) = ground.crashed();
-        spoil(&older(folder.path()), &tree);
+    for (n, remove) in removals.into_iter().enumerate() {
+        let (folder, tree) = fixture.copy_as_crashed();
+        remove(&older(folder.path()), &tree);
         let before = (contents(folder.path()), tree.state().rows.clone());
-        let refused = ground.try_open(folder.path(), tree.clone(), true).err().unwrap_or_else(|| panic!("{n} is refused"));
+        let refused = fixture.try_open(folder.path(), tree.clone(), true).err().unwrap_or_else(|| panic!("{n} is refused"));
         assert!(matches!(refused, EngineError::Damaged(_)), "{refused}");
         let mut after = (contents(folder.path()), tree.state().rows.clone());
         after.0.retain(|(name, bytes)| !bytes.is_empty() || before.0.iter().any(|(known, _)| known == name));
-        assert_eq!(after, before, "nothing was moved");
-        let accepted = ground.try_open(folder.path(), tree, false).expect("the loss is accepted");
+        assert_eq!(after, before, "nothing was flushed");
+        let accepted = fixture.try_open(folder.path(), tree, false).expect("the loss is accepted");
         accepted.commit(vec![batch(next + 1)]).expect("commits");
         let newest = Some((next + 1).to_be_bytes().to_vec());
         assert_eq!(accepted.get(b"head").expect("reads"), newest);
     }
-    ground.tree.hold(false);
+    fixture.tree.hold(false);
 }
 
 fn cut(path: &Path, bytes: u64) {
-    // The file is longer than its last record if it was used before.
+    // A recycled file is longer than its records.
     let (journal, _) = Journal::open(path.to_owned()).expect("opens");
     std::fs::OpenOptions::new().write(true).open(path).and_then(|file| file.set_len(journal.length() - bytes)).expect("is cut");
 }
@@ -305,52 +308,52 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Bytes)> {
     journal::paths(folder).into_iter().filter_map(|path| Some((path.clone(), std::fs::read(path).ok()?))).collect()
 }
 
-/// Opened again and again, killed each time at another point: the order of the files holds.
+/// Opens the engine again and again, each time from the state of another point in time.
 #[test]
-fn the_order_of_the_files_holds_over_many_crashes() {
-    let mut ground = Ground::new();
+fn the_order_of_the_journal_files_survives_many_crashes() {
+    let mut fixture = JournaledFixture::new();
     let mut done = 0;
     for round in 0..40 {
-        let engine = ground.open();
+        let engine = fixture.open();
         check(&engine, 0..done);
         for _ in 0..round {
             engine.commit(vec![batch(done)]).expect("commits");
             done += 1;
         }
-        ground.tree.hold(round % 2 == 1);
+        fixture.tree.hold(round % 2 == 1);
         if round % 3 == 0 {
             engine.commit(vec![batch(done)]).expect("commits");
             done += 1;
         }
-        // Nothing is being moved while the files are copied: it is done, or waits.
-        while engine.shared.moving().is_busy() && !ground.tree.state().waits {
+        // The flusher must not run while the files are copied: it is done, or waits.
+        while engine.shared.flush_state().is_flushing() && !fixture.tree.state().is_waiting {
             std::thread::yield_now();
         }
-        let (folder, tree) = ground.crashed();
-        ground.tree.hold(false);
+        let (folder, tree) = fixture.copy_as_crashed();
+        fixture.tree.hold(false);
         drop(engine);
-        ground = Ground { folder, tree, ..Ground::new() };
+        fixture = JournaledFixture { folder, tree, ..JournaledFixture::new() };
     }
     assert!(done > 500);
 }
 
 #[test]
-fn without_room_commits_go_on_until_the_journal_is_full() {
-    let ground = Ground::new();
-    let engine = ground.open();
-    ground.room.store(false, Ordering::SeqCst);
+fn without_disk_space_commits_go_on_until_the_journal_is_full() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    fixture.has_space.store(false, Ordering::SeqCst);
     let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
     assert!(matches!(engine.commit(vec![batch(done)]), Err(EngineError::Full(_))));
-    assert!(ground.tree.state().rows.is_empty());
+    assert!(fixture.tree.state().rows.is_empty());
     check(&engine, 0..done);
     drop(engine);
-    let engine = ground.open();
+    let engine = fixture.open();
     check(&engine, 0..done);
-    ground.room.store(true, Ordering::SeqCst);
-    // The mover asks again by itself.
+    fixture.has_space.store(true, Ordering::SeqCst);
+    // The flusher checks the space again by itself.
     let begun = std::time::Instant::now();
     while engine.commit(vec![batch(done)]).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "it goes on");
+        assert!(begun.elapsed() < Duration::from_secs(30), "commits go on");
         std::thread::yield_now();
     }
     check(&engine, 0..done + 1);

@@ -1,0 +1,105 @@
+//! What the writer does after a failed commit.
+//!
+//! - Disk full: nothing of the group was applied. The writer rejects the group, and every later one until there is space; reads go on.
+//! - Any other failure of the engine: the group may turn out to be durable or not, and reads may see rows that never become durable. So
+//!   the gate rejects reads and the writer rejects jobs until the store is reopened. The reopened store is authoritative: sessions reread every
+//!   dataset that the failed group wrote to.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use tracing::{error, info, warn};
+
+use super::blocking::block_until;
+use super::job::CommitterJob;
+use super::unavailable::Unavailable;
+use super::writer::{FailedGroup, GroupWriter};
+use crate::store::StoreError;
+
+/// How often the writer tries to reopen a store that failed.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the log repeats that writes are rejected: devices resend them all the time.
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
+
+impl GroupWriter {
+    /// Returns when the store may accept writes again, or when the server stops.
+    pub(super) fn recover_from(&mut self, failed: FailedGroup, jobs: &mut VecDeque<CommitterJob>) -> ControlFlow<()> {
+        let FailedGroup { error, written, ended, mut flow } = failed;
+        if let StoreError::Full(_) = error {
+            self.metrics.commit_failed("full");
+            if self.may_log() {
+                warn!(%error, "commit failed: disk full, the store is read-only");
+            }
+            self.gate.set_durable();
+            return flow;
+        }
+        if !self.store.is_failed() {
+            // A row that the group depends on is damaged. Nothing was written, and the engine works.
+            self.metrics.commit_failed("damaged");
+            if self.may_log() {
+                error!(%error, "commit failed: damaged row, the group is rejected");
+            }
+            self.gate.set_durable();
+            return flow;
+        }
+        error!(%error, "commit failed: the store is reopened as soon as possible, no acknowledged write is lost");
+        self.metrics.commit_failed("failed");
+        self.gate.set_failed();
+        self.last_logged = None;
+        while let Err(error) = self.store.recover() {
+            if self.may_log() {
+                error!(%error, "store cannot be reopened, retrying every second: repair the disk, or stop the server and restore a backup");
+            }
+            if flow.is_break() || self.reject_for(REOPEN_INTERVAL, jobs).is_break() {
+                flow = ControlFlow::Break(());
+                break;
+            }
+        }
+        if flow.is_continue() {
+            self.gate.set_durable();
+            for (identity, signal) in ended {
+                // The transaction that ends these sessions may turn out to be durable.
+                if !matches!(self.store.merged(&identity), Ok(Some(_))) {
+                    self.hub.signal_identity(identity.as_str(), signal);
+                }
+            }
+            for (identity, dataset) in written {
+                match self.store.version(&identity, &dataset) {
+                    Ok(version) => self.hub.advance(identity.as_str(), &dataset, version),
+                    Err(error) => warn!(%error, %identity, %dataset, "read failed after recovery"),
+                }
+            }
+            info!("store recovered");
+        }
+        flow
+    }
+
+    /// Whether the log has not repeated for a while that writes are rejected.
+    fn may_log(&mut self) -> bool {
+        let may_log = self.last_logged.is_none_or(|logged| logged.elapsed() >= LOG_INTERVAL);
+        if may_log {
+            self.last_logged = Some(Instant::now());
+        }
+        may_log
+    }
+
+    /// Rejects all jobs that are received within `time`.
+    fn reject_for(&mut self, time: Duration, jobs: &mut VecDeque<CommitterJob>) -> ControlFlow<()> {
+        let deadline = Instant::now() + time;
+        loop {
+            for job in jobs.drain(..) {
+                if matches!(job, CommitterJob::Stop) {
+                    return ControlFlow::Break(());
+                }
+                job.reject(Unavailable::ReadOnly);
+            }
+            match block_until(Some(deadline), self.queue.recv()) {
+                Some(Some(job)) => jobs.push_back(job),
+                Some(None) => return ControlFlow::Break(()),
+                None => return ControlFlow::Continue(()),
+            }
+        }
+    }
+}

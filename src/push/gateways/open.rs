@@ -1,0 +1,167 @@
+//! Makes a pool's apps from its configuration. What several apps share, for example a key or the connections to a gateway, is made once.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Uri;
+
+use super::access_token::AccessTokenSource;
+use super::apps::{ApnsApp, FcmApp, GatewayServer, PoolApps, UnixMsClock, WebpushApp};
+use super::config::{
+    APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig, is_loopback_host, parse_server,
+};
+use super::config_error::PushConfigError;
+use super::connect;
+use super::connection_limits::ConnectionLimits;
+use super::connection_pool::ConnectionPool;
+use super::credentials::{ClientCertificate, ServiceAccount, SigningKey};
+use super::endpoint::AddressPolicy;
+use super::payload::PayloadFormat;
+use super::provider_token::ProviderTokenCache;
+use super::third_party::ThirdPartyClient;
+use super::tls::RootCertificates;
+use super::vapid::VapidSigner;
+
+/// Reads every credential. Blocks on the disk.
+pub(super) fn open(config: &PushConfig, now_ms: UnixMsClock, timeout: Duration) -> Result<PoolApps, PushConfigError> {
+    config.check()?;
+    let mut builder = AppBuilder {
+        roots: RootCertificates::native(),
+        connections: HashMap::new(),
+        provider_tokens: HashMap::new(),
+        third_party: HashMap::new(),
+    };
+    let mut apps = PoolApps {
+        format: PayloadFormat { cognito: config.cognito, hide_key: config.hide_key.as_ref().map(|key| key.clone().into_bytes()) },
+        apns: HashMap::new(),
+        fcm: HashMap::new(),
+        webpush: HashMap::new(),
+        now_ms,
+        timeout,
+    };
+    for app in &config.apns {
+        apps.apns.insert(app.app.clone(), builder.apns(app)?);
+    }
+    for app in &config.fcm {
+        apps.fcm.insert(app.app.clone(), builder.fcm(app)?);
+    }
+    for app in &config.webpush {
+        apps.webpush.insert(app.app.clone(), builder.webpush(app)?);
+    }
+    Ok(apps)
+}
+
+struct AppBuilder {
+    roots: RootCertificates,
+    connections: HashMap<ConnectionKey, ConnectionPool>,
+    provider_tokens: HashMap<ProviderKeyId, Arc<ProviderTokenCache>>,
+    /// By `authority_file` and `allow_private`.
+    third_party: HashMap<(Option<PathBuf>, bool), ThirdPartyClient>,
+}
+
+/// Apps with equal keys share connections. APNs refuses provider tokens of two teams on one connection, and a client certificate belongs to
+/// its connection.
+#[derive(PartialEq, Eq, Hash)]
+struct ConnectionKey {
+    server: String,
+    authority: Option<PathBuf>,
+    client: ClientIdentity,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum ClientIdentity {
+    AppleTeam(String),
+    Certificate(PathBuf),
+    ServiceAccount(PathBuf),
+}
+
+/// An Apple signing key.
+#[derive(PartialEq, Eq, Hash)]
+struct ProviderKeyId {
+    file: PathBuf,
+    key_id: String,
+    team_id: String,
+}
+
+impl AppBuilder {
+    fn apns(&mut self, app: &ApnsConfig) -> Result<ApnsApp, PushConfigError> {
+        let (client, tokens) = match (&app.key_file, &app.key_id, &app.team_id, &app.certificate_file) {
+            (Some(file), Some(key_id), Some(team_id), None) => {
+                (ClientIdentity::AppleTeam(team_id.clone()), Some(self.provider_tokens(file, key_id, team_id)?))
+            }
+            (None, None, None, Some(certificate)) => (ClientIdentity::Certificate(certificate.clone()), None),
+            _ => {
+                let why = format!("apns {}: needs key_file, key_id and team_id together, or certificate_file alone", app.app);
+                return Err(PushConfigError::setting(why));
+            }
+        };
+        let production = parse_server(app.server.as_deref(), APNS_SERVER)?;
+        let sandbox = parse_server(app.sandbox_server.as_deref(), APNS_SANDBOX_SERVER)?;
+        let authority = app.authority_file.as_deref();
+        Ok(ApnsApp {
+            production: self.gateway(production, authority, &client)?,
+            sandbox: self.gateway(sandbox, authority, &client)?,
+            tokens,
+        })
+    }
+
+    fn provider_tokens(&mut self, file: &Path, key_id: &str, team_id: &str) -> Result<Arc<ProviderTokenCache>, PushConfigError> {
+        let key = ProviderKeyId { file: file.to_owned(), key_id: key_id.to_owned(), team_id: team_id.to_owned() };
+        if let Some(tokens) = self.provider_tokens.get(&key) {
+            return Ok(tokens.clone());
+        }
+        let tokens = ProviderTokenCache::new(SigningKey::read(file)?.private, key_id, team_id);
+        Ok(self.provider_tokens.entry(key).or_insert(tokens).clone())
+    }
+
+    fn fcm(&mut self, app: &FcmConfig) -> Result<FcmApp, PushConfigError> {
+        let file = &app.service_account_file;
+        let account = ServiceAccount::read(file)?;
+        let uri: Option<Uri> = account.token_uri.parse().ok();
+        match uri.as_ref().map(|uri| (uri.scheme_str(), uri.host())) {
+            Some((Some("https"), Some(_))) => {}
+            Some((Some("http"), Some(host))) if is_loopback_host(host) => {}
+            _ => return Err(PushConfigError::file(file, "token_uri must be an https address (http on this machine only)")),
+        }
+        let authority = app.authority_file.as_deref();
+        let server = parse_server(app.server.as_deref(), FCM_SERVER)?;
+        let gateway = self.gateway(server, authority, &ClientIdentity::ServiceAccount(file.clone()))?;
+        Ok(FcmApp { gateway, access_tokens: AccessTokenSource::new(account, self.roots.client_config(authority, None)?) })
+    }
+
+    fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, PushConfigError> {
+        if !app.contact.starts_with("mailto:") && !app.contact.starts_with("https://") {
+            return Err(PushConfigError::setting(format!(
+                "webpush {}: contact must be a mailto: or https: address (RFC 8292 section 2.1)",
+                app.app
+            )));
+        }
+        let vapid = VapidSigner::new(SigningKey::read(&app.vapid_key_file)?, &app.contact);
+        let policy = if app.allow_private { AddressPolicy::Any } else { AddressPolicy::PublicOnly };
+        let key = (app.authority_file.clone(), app.allow_private);
+        let client = match self.third_party.get(&key) {
+            Some(client) => client.clone(),
+            None => {
+                let client = ThirdPartyClient::new(self.roots.client_config(app.authority_file.as_deref(), None)?, policy);
+                self.third_party.entry(key).or_insert(client).clone()
+            }
+        };
+        Ok(WebpushApp { client, policy, vapid })
+    }
+
+    fn gateway(&mut self, server: Uri, authority: Option<&Path>, client: &ClientIdentity) -> Result<GatewayServer, PushConfigError> {
+        let key = ConnectionKey { server: server.to_string(), authority: authority.map(Path::to_owned), client: client.clone() };
+        if let Some(connections) = self.connections.get(&key) {
+            return Ok(GatewayServer { server, connections: connections.clone() });
+        }
+        let certificate = match client {
+            ClientIdentity::Certificate(file) => Some(ClientCertificate::read(file)?),
+            ClientIdentity::AppleTeam(_) | ClientIdentity::ServiceAccount(_) => None,
+        };
+        let tls = self.roots.client_config(authority, certificate)?;
+        let connections = ConnectionPool::new(server.host().unwrap_or_default(), connect::to(&server, tls), ConnectionLimits::DEFAULT);
+        Ok(GatewayServer { server, connections: self.connections.entry(key).or_insert(connections).clone() })
+    }
+}

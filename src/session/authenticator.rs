@@ -1,0 +1,134 @@
+//! Takes a token and a device, and returns a principal: the one way in, for sockets and for HTTP.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use driftless_protocol::{CloseCode, DeviceId};
+
+use crate::auth::{LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
+use crate::clock::Clock;
+use crate::identity::{Identities, LoginRequest, SignInResult};
+use crate::sync::{Pool, Principal};
+
+#[derive(Clone, Debug)]
+pub struct AuthenticatedDevice {
+    pub principal: Principal,
+    /// Until when the token is accepted, in seconds since 1970: its `exp` plus the leeway.
+    pub expires_s: u64,
+}
+
+/// Why a device was not authenticated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthError {
+    Token(TokenRefusal),
+    /// The device is new, and the identity has as many devices as its pool allows.
+    TooManyDevices,
+    /// The device was revoked.
+    Revoked,
+    /// The store is not available.
+    Unavailable,
+}
+
+/// The result of a renewal with a valid token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewalOutcome {
+    /// The token is accepted until then, in seconds since 1970.
+    Until(u64),
+    /// The token leads to another identity.
+    OtherIdentity,
+}
+
+impl AuthError {
+    /// The code that a socket is closed with.
+    pub fn close_code(&self) -> CloseCode {
+        match self {
+            AuthError::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
+            AuthError::Token(_) => CloseCode::TokenRefused,
+            AuthError::TooManyDevices => CloseCode::TooManyDevices,
+            AuthError::Revoked => CloseCode::Revoked,
+            AuthError::Unavailable => CloseCode::ServerError,
+        }
+    }
+
+    /// The label in metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            AuthError::Token(refusal) => refusal.code(),
+            AuthError::TooManyDevices => "too_many_devices",
+            AuthError::Revoked => "revoked",
+            AuthError::Unavailable => "unavailable",
+        }
+    }
+}
+
+impl std::fmt::Display for AuthError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            AuthError::Token(refusal) => write!(f, "{refusal}"),
+            AuthError::TooManyDevices => f.write_str("this identity has as many devices as its pool allows"),
+            AuthError::Revoked => f.write_str("this device was revoked; an operator can readmit it"),
+            AuthError::Unavailable => f.write_str("the store is not available now"),
+        }
+    }
+}
+
+/// Authenticates devices. Clones share everything.
+#[derive(Clone)]
+pub struct Authenticator {
+    verifier: Verifier,
+    identities: Identities,
+    pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
+    clock: Clock,
+}
+
+impl Authenticator {
+    pub fn new(verifier: Verifier, identities: Identities, pools: impl IntoIterator<Item = Pool>, clock: Clock) -> Authenticator {
+        let pools = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
+        Authenticator { verifier, identities, pools: Arc::new(pools), clock }
+    }
+
+    /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
+    pub async fn authenticate(&self, token: &str, device: DeviceId) -> Result<AuthenticatedDevice, AuthError> {
+        let login = self.verify(token).await?;
+        let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
+        let expires_s = login.expires_s.saturating_add(LEEWAY_S);
+        match self.identities.sign_in(login_request(pool, login, device.clone())).await {
+            Ok(SignInResult::SignedIn(identity)) => {
+                Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, expires_s })
+            }
+            Ok(SignInResult::TooManyDevices) => Err(AuthError::TooManyDevices),
+            Ok(SignInResult::Revoked) => Err(AuthError::Revoked),
+            Err(_) => Err(AuthError::Unavailable),
+        }
+    }
+
+    /// Verifies a fresh token of an authenticated device.
+    pub async fn renew(&self, token: &str, who: &Principal) -> Result<RenewalOutcome, AuthError> {
+        let login = self.verify(token).await?;
+        let expires_s = login.expires_s.saturating_add(LEEWAY_S);
+        if login.pool != who.pool.name {
+            return Ok(RenewalOutcome::OtherIdentity);
+        }
+        match self.identities.find(login_request(&who.pool, login, who.device.clone())).await {
+            Ok(Some(identity)) if identity == who.identity => Ok(RenewalOutcome::Until(expires_s)),
+            Ok(_) => Ok(RenewalOutcome::OtherIdentity),
+            Err(_) => Err(AuthError::Unavailable),
+        }
+    }
+
+    /// The login of a token, without signing it in.
+    pub async fn verify(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
+        self.verifier.verify(token, self.clock.unix_ms() / 1000).await.map_err(AuthError::Token)
+    }
+}
+
+fn login_request(pool: &Pool, login: VerifiedLogin, device: DeviceId) -> LoginRequest {
+    LoginRequest {
+        pool: Arc::clone(&pool.name),
+        region: Arc::clone(&pool.region),
+        issuer: login.issuer,
+        subject: login.subject,
+        device,
+        max_devices: pool.limits.devices,
+    }
+}

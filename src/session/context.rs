@@ -1,0 +1,232 @@
+//! Everything of a session but its socket and its subscriptions: its principal, its timers, its signals, and the state that signals change.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use driftless_protocol::CloseCode;
+use futures_util::FutureExt;
+
+use super::framed::WriteProgress;
+use super::services::SessionServices;
+use super::socket::PeerGone;
+use super::timers::{SessionTimers, TimerAction};
+use crate::hub::{SessionSignals, Signal, SignalSet};
+use crate::store::Identity;
+use crate::sync::Principal;
+
+/// How long a session keeps its socket's buffers after the last message, in milliseconds.
+const IDLE_MS: u64 = 2_000;
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SessionEnd {
+    /// The server closes it and sends the device this code.
+    Close(CloseCode),
+    /// The device disconnected.
+    Disconnected,
+}
+
+impl From<PeerGone> for SessionEnd {
+    fn from(_: PeerGone) -> SessionEnd {
+        SessionEnd::Disconnected
+    }
+}
+
+/// Whether the session takes messages of its device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Intake {
+    Listening,
+    /// The last message was a heartbeat, so the device will probably send nothing more for a while. The session still listens.
+    Idle,
+    /// The server shuts down: patches that were submitted are answered, no further message is taken.
+    Draining,
+}
+
+/// Whether the session may have something to send without waiting for another event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backlog {
+    Empty,
+    Pending,
+}
+
+/// Whether a tick was raised since the timers were checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tick {
+    None,
+    Raised,
+}
+
+pub(super) struct SessionContext<'a> {
+    pub(super) services: &'a SessionServices,
+    pub(super) who: Principal,
+    pub(super) signals: Arc<SessionSignals>,
+    pub(super) timers: SessionTimers,
+    pub(super) intake: Intake,
+    pub(super) backlog: Backlog,
+    tick: Tick,
+    scheduled: ScheduledTicks,
+    /// Counts the writes that the peer accepted.
+    progress: WriteProgress,
+    presence: Presence<'a>,
+}
+
+/// While this exists the hub knows the session, and it is counted as open. Dropping it undoes both, whatever ended the session.
+struct Presence<'a> {
+    services: &'a SessionServices,
+    identity: Identity,
+    signals: Arc<SessionSignals>,
+    end: &'static str,
+}
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.services.hub.remove_session(self.identity.as_str(), &self.signals);
+        self.services.metrics.session_closed(self.end);
+    }
+}
+
+/// When the wheel will raise the ticks that this session has scheduled, in milliseconds of monotonic time.
+#[derive(Default)]
+struct ScheduledTicks {
+    idle_ms: Option<u64>,
+    deadline_ms: Option<u64>,
+}
+
+impl<'a> SessionContext<'a> {
+    /// Makes the session known to the hub.
+    pub(super) fn new(
+        services: &'a SessionServices,
+        who: Principal,
+        session: u64,
+        timers: SessionTimers,
+        progress: WriteProgress,
+    ) -> SessionContext<'a> {
+        let signals = Arc::new(SessionSignals::new(session));
+        services.hub.add_session(who.identity.text(), &who.device, &signals);
+        services.metrics.session_opened();
+        let presence = Presence { services, identity: who.identity.clone(), signals: Arc::clone(&signals), end: "failed" };
+        SessionContext {
+            services,
+            who,
+            signals,
+            timers,
+            intake: Intake::Listening,
+            // The timers are checked, and the welcome is flushed, before the first event.
+            backlog: Backlog::Pending,
+            tick: Tick::Raised,
+            scheduled: ScheduledTicks::default(),
+            progress,
+            presence,
+        }
+    }
+
+    /// Sets the reason that the session is counted under when it is dropped.
+    pub(super) fn set_end_reason(&mut self, reason: &'static str) {
+        self.presence.end = reason;
+    }
+
+    /// Waits for a send, which ends when the peer reads, and handles signals meanwhile.
+    pub(super) async fn await_send<T>(&mut self, sending: impl Future<Output = T>) -> Result<T, SessionEnd> {
+        let mut sending = std::pin::pin!(sending);
+        if let Some(done) = sending.as_mut().now_or_never() {
+            return Ok(done);
+        }
+        let mut writes = self.progress.count();
+        self.timers.peer_stalled(self.services.now());
+        loop {
+            self.schedule_ticks(true);
+            tokio::select! {
+                biased;
+                done = &mut sending => {
+                    self.timers.peer_resumed();
+                    return Ok(done);
+                }
+                signals = self.signals.wait() => {
+                    self.handle_signals(signals)?;
+                    if self.intake == Intake::Draining {
+                        return Err(SessionEnd::Close(CloseCode::Restarting));
+                    }
+                    // A peer that reads slowly is not stalled.
+                    if std::mem::replace(&mut writes, self.progress.count()) != writes {
+                        self.timers.peer_resumed();
+                        self.timers.peer_stalled(self.services.now());
+                    }
+                    if let TimerAction::Close(code) = self.timers.check(self.services.now()) {
+                        return Err(SessionEnd::Close(code));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn handle_signals(&mut self, signals: SignalSet) -> Result<(), SessionEnd> {
+        if signals.contains(Signal::Replaced) {
+            return Err(SessionEnd::Close(CloseCode::Replaced));
+        }
+        if signals.contains(Signal::Erased) {
+            return Err(SessionEnd::Close(CloseCode::Erased));
+        }
+        if signals.contains(Signal::Merged) {
+            return Err(SessionEnd::Close(CloseCode::Moved));
+        }
+        if signals.contains(Signal::Revoked) {
+            return Err(SessionEnd::Close(CloseCode::Revoked));
+        }
+        if signals.contains(Signal::Drain) {
+            self.intake = Intake::Draining;
+        }
+        if signals.contains(Signal::Changed) {
+            self.backlog = Backlog::Pending;
+        }
+        if signals.contains(Signal::Tick) {
+            self.tick = Tick::Raised;
+            self.scheduled.remove_raised(self.services.now().elapsed_ms);
+        }
+        Ok(())
+    }
+
+    /// Notes a message of the device. A draining session stays draining.
+    pub(super) fn set_idle(&mut self, is_heartbeat: bool) {
+        self.intake = match (self.intake, is_heartbeat) {
+            (Intake::Draining, _) => Intake::Draining,
+            (Intake::Listening | Intake::Idle, true) => Intake::Idle,
+            (Intake::Listening | Intake::Idle, false) => Intake::Listening,
+        };
+    }
+
+    /// The timers' next action, if a tick was raised since the last call.
+    pub(super) fn check_deadlines(&mut self) -> TimerAction {
+        match std::mem::replace(&mut self.tick, Tick::None) {
+            Tick::None => TimerAction::Wait,
+            Tick::Raised => self.timers.check(self.services.now()),
+        }
+    }
+
+    /// Whether the last message is long enough ago for the socket to give its buffers back.
+    pub(super) fn may_sleep(&self) -> bool {
+        self.services.now().elapsed_ms >= self.timers.last_message_ms() + IDLE_MS
+    }
+
+    /// Ensures that the wheel raises a tick at the next deadline, and, for a socket that holds buffers, when the socket may sleep.
+    pub(super) fn schedule_ticks(&mut self, is_awake: bool) {
+        let now = self.services.now();
+        if is_awake && self.scheduled.idle_ms.is_none() {
+            self.scheduled.idle_ms = Some(self.schedule_tick(now.elapsed_ms + IDLE_MS));
+        }
+        let deadline_ms = self.timers.deadline_ms(now);
+        if self.scheduled.deadline_ms.is_none_or(|scheduled_ms| scheduled_ms > deadline_ms) {
+            self.scheduled.deadline_ms = Some(self.schedule_tick(deadline_ms));
+        }
+    }
+
+    fn schedule_tick(&self, at_ms: u64) -> u64 {
+        self.services.wheel.schedule_tick(at_ms, &self.signals)
+    }
+}
+
+impl ScheduledTicks {
+    fn remove_raised(&mut self, now_ms: u64) {
+        self.idle_ms = self.idle_ms.filter(|at_ms| *at_ms > now_ms);
+        self.deadline_ms = self.deadline_ms.filter(|at_ms| *at_ms > now_ms);
+    }
+}

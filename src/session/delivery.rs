@@ -1,0 +1,93 @@
+//! Sends changes of the open datasets: a bounded number of changes from the ring, or a page from the store, per dataset and turn.
+
+use driftless_protocol::{RefusalCode, ServerMessage};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::context::{Backlog, SessionContext, SessionEnd};
+use super::live::LiveSession;
+use super::subscription::{NextSend, PageHeader};
+use crate::hub::RING_CHANGES;
+use crate::store::{Cursor, ReadResult};
+
+/// The state of a subscription after one turn.
+pub(super) enum DeliveryProgress {
+    UpToDate,
+    MorePending,
+    /// The store cannot read the dataset.
+    ReadFailed,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
+    /// Sends some of what each open dataset has for this session.
+    pub(super) async fn deliver(&mut self) -> Result<(), SessionEnd> {
+        // A change that is signalled from here on makes the backlog pending again.
+        self.context.backlog = Backlog::Empty;
+        let mut index = 0;
+        while index < self.subscriptions.len() {
+            match self.deliver_some(index).await? {
+                DeliveryProgress::UpToDate => index += 1,
+                DeliveryProgress::MorePending => {
+                    self.context.backlog = Backlog::Pending;
+                    index += 1;
+                }
+                DeliveryProgress::ReadFailed => self.close_unreadable(index).await?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn deliver_some(&mut self, index: usize) -> Result<DeliveryProgress, SessionEnd> {
+        let session = self.context.signals.session();
+        for _ in 0..RING_CHANGES {
+            match self.subscriptions[index].next(session) {
+                NextSend::Nothing => return Ok(DeliveryProgress::UpToDate),
+                NextSend::Page(cursor) => return self.deliver_page(index, cursor).await,
+                NextSend::Change(change) => {
+                    self.context.services.metrics.page_sent("ring");
+                    let message = change.encoded(self.socket.codec());
+                    self.send_encoded(message).await?;
+                    self.subscriptions[index].change_sent(&change);
+                }
+            }
+        }
+        Ok(DeliveryProgress::MorePending)
+    }
+
+    async fn deliver_page(&mut self, index: usize, cursor: Cursor) -> Result<DeliveryProgress, SessionEnd> {
+        match self.context.services.sync.changes(&self.context.who, self.subscriptions[index].dataset(), cursor).await {
+            Ok(result) => self.send_read_result(index, result).await,
+            Err(_) => Ok(DeliveryProgress::ReadFailed),
+        }
+    }
+
+    pub(super) async fn send_read_result(&mut self, index: usize, result: ReadResult) -> Result<DeliveryProgress, SessionEnd> {
+        let subscription = &mut self.subscriptions[index];
+        let page = match result {
+            ReadResult::Page(page) => page,
+            ReadResult::Behind(start) => {
+                subscription.restart_at(start);
+                return Ok(DeliveryProgress::MorePending);
+            }
+        };
+        if let Some(PageHeader { from, to, reset, more }) = subscription.page_read(&page) {
+            let dataset = subscription.dataset().clone();
+            self.context.services.metrics.page_sent("store");
+            let epoch = self.context.services.sync.epoch().clone();
+            let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
+            // The session keeps the cursor itself, so a client of a socket does not have to send it back.
+            let (fresh_until, records) = (None, page.records);
+            self.send(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }).await?;
+        }
+        // Also after the last page, because a change may have been published while it was read.
+        Ok(DeliveryProgress::MorePending)
+    }
+
+    /// Closes a dataset that cannot be read, and tells the device; the other datasets go on.
+    async fn close_unreadable(&mut self, index: usize) -> Result<(), SessionEnd> {
+        let subscription = self.subscriptions.swap_remove(index);
+        let SessionContext { services, who, signals, .. } = &self.context;
+        services.hub.unsubscribe(who.identity.as_str(), subscription.topic(), signals);
+        let message = "the dataset cannot be read now and was closed; open it again after a while".to_owned();
+        self.refuse(None, Some(subscription.dataset().to_string()), RefusalCode::Unavailable, message).await
+    }
+}

@@ -1,0 +1,166 @@
+//! Knows from a WebSocket's bytes where its frames and messages begin and end, header by header. Pure.
+//!
+//! It rejects a message over the bound at the header that says so, before the payload is read. The first message has a bound of its own.
+
+use std::io;
+
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+
+/// The size of the longest frame header (RFC 6455 section 5.2).
+const HEADER_BYTES: usize = 14;
+
+/// The largest payload of a control frame, in bytes (RFC 6455 section 5.5). The library would read a longer one to its end before it
+/// rejects it.
+const CONTROL_BYTES: u64 = 125;
+
+/// A message over its bound. Travels through the WebSocket library as the payload of an [`io::Error`].
+#[derive(Debug)]
+pub(super) struct MessageTooLong;
+
+impl std::fmt::Display for MessageTooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("message too long")
+    }
+}
+
+impl std::error::Error for MessageTooLong {}
+
+pub(super) struct FrameTracker {
+    /// A header that is incomplete so far.
+    header: [u8; HEADER_BYTES],
+    header_len: u8,
+    /// Whether the last data frame was not the final one of its message.
+    in_message: bool,
+    /// Bytes of the current frame's payload that are still to come.
+    remaining: u64,
+    /// Bytes of the current message so far.
+    message_bytes: u64,
+    /// The bound of the current message, or of the next one between messages.
+    limit: u64,
+    /// The bound of every message after that.
+    later_limit: u64,
+}
+
+impl FrameTracker {
+    /// `first_limit` bounds the first message, `limit` every later one; in bytes.
+    pub(super) fn new(first_limit: usize, limit: usize) -> FrameTracker {
+        let (limit, later_limit) = (first_limit as u64, limit as u64);
+        FrameTracker { header: [0; HEADER_BYTES], header_len: 0, in_message: false, remaining: 0, message_bytes: 0, limit, later_limit }
+    }
+
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.remaining == 0 && self.header_len == 0 && !self.in_message
+    }
+
+    /// Takes the next bytes of the stream.
+    pub(super) fn track(&mut self, mut bytes: &[u8]) -> Result<(), MessageTooLong> {
+        loop {
+            let skipped = self.remaining.min(bytes.len() as u64);
+            self.remaining -= skipped;
+            bytes = &bytes[skipped as usize..];
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            bytes = self.take_header(bytes)?;
+        }
+    }
+
+    /// Takes the bytes that belong to a header, and returns the rest.
+    fn take_header<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], MessageTooLong> {
+        let known_len = usize::from(self.header_len);
+        let taken = bytes.len().min(HEADER_BYTES - known_len);
+        self.header[known_len..known_len + taken].copy_from_slice(&bytes[..taken]);
+        let mut header = io::Cursor::new(&self.header[..known_len + taken]);
+        match FrameHeader::parse(&mut header) {
+            Ok(Some((parsed, length))) => {
+                let used = header.position() as usize;
+                self.header_len = 0;
+                self.begin_frame(&parsed, length)?;
+                Ok(&bytes[used - known_len..])
+            }
+            Ok(None) => {
+                self.header_len += taken as u8;
+                Ok(&bytes[taken..])
+            }
+            // The library rejects the header too, and reads no further frame.
+            Err(_) => {
+                self.remaining = u64::MAX;
+                Ok(bytes)
+            }
+        }
+    }
+
+    fn begin_frame(&mut self, header: &FrameHeader, length: u64) -> Result<(), MessageTooLong> {
+        self.remaining = length;
+        let OpCode::Data(data) = header.opcode else {
+            return if length > CONTROL_BYTES { Err(MessageTooLong) } else { Ok(()) };
+        };
+        self.message_bytes = if data == Data::Continue { self.message_bytes.saturating_add(length) } else { length };
+        self.in_message = !header.is_final;
+        if self.message_bytes > self.limit {
+            return Err(MessageTooLong);
+        }
+        if header.is_final {
+            self.limit = self.later_limit;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MASK: [u8; 4] = [1, 2, 3, 4];
+
+    fn frame(first: u8, length: usize) -> Vec<u8> {
+        let mut frame = vec![first];
+        match length {
+            0..126 => frame.push(0x80 | length as u8),
+            _ => {
+                frame.push(0x80 | 126);
+                frame.extend_from_slice(&(length as u16).to_be_bytes());
+            }
+        }
+        frame.extend_from_slice(&MASK);
+        frame.resize(frame.len() + length, 0x81);
+        frame
+    }
+
+    #[test]
+    fn the_end_of_a_message_is_found_however_its_bytes_arrive() {
+        let stream = [frame(0x82, 5), frame(0x02, 300), frame(0x89, 3), frame(0x80, 0), frame(0x81, 0)].concat();
+        let ends = [11, 11 + 308 + 9 + 6, stream.len()];
+        for step in [1, 2, 3, 7, 100, stream.len()] {
+            let mut tracker = FrameTracker::new(1000, 1000);
+            let mut read = 0;
+            for chunk in stream.chunks(step) {
+                tracker.track(chunk).expect("short");
+                read += chunk.len();
+                // A ping within a fragmented message does not end it.
+                assert_eq!(tracker.is_between_messages(), ends.contains(&read), "after {read} in steps of {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_rejected_at_its_header() {
+        assert!(FrameTracker::new(300, 400).track(&frame(0x82, 301)[..8]).is_err());
+        assert!(FrameTracker::new(300, 400).track(&frame(0x82, 300)).is_ok());
+        let frames = [frame(0x02, 200), frame(0x80, 101)].concat();
+        assert!(FrameTracker::new(300, 400).track(&frames).is_err(), "in two frames");
+        let endless = [&[0x82, 0xff][..], &[0xff; 8], &MASK].concat();
+        assert!(FrameTracker::new(300, 400).track(&endless[..10]).is_ok(), "its mask is still to come");
+        assert!(FrameTracker::new(300, 400).track(&endless).is_err());
+    }
+
+    #[test]
+    fn the_bound_changes_with_the_first_message_and_not_with_a_ping() {
+        let within = [frame(0x89, 125), frame(0x02, 200), frame(0x89, 3), frame(0x80, 100), frame(0x82, 400)].concat();
+        assert!(FrameTracker::new(300, 400).track(&within).is_ok());
+        assert!(FrameTracker::new(300, 400).track(&[frame(0x89, 3), frame(0x82, 301)].concat()).is_err());
+        assert!(FrameTracker::new(300, 400).track(&[frame(0x82, 1), frame(0x82, 401)].concat()).is_err());
+        assert!(FrameTracker::new(300, 400).track(&frame(0x89, 126)).is_err(), "a ping");
+    }
+}

@@ -1,0 +1,144 @@
+//! The stream between the socket and the WebSocket library. It tracks the frames that pass through.
+//!
+//! This serves two purposes. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
+//! [`FramedStream::poll_readable`] for the first bytes of the next message. And a message over its bound is rejected at its header.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+
+use super::frame_tracker::FrameTracker;
+
+/// Bytes that are read ahead while the socket sleeps: enough to wake it, few enough to lie in every sleeping session.
+const READ_AHEAD_BYTES: usize = 16;
+
+/// Counts the writes that the peer's side accepted, to tell a slow peer from a stalled one.
+#[derive(Clone, Default)]
+pub(super) struct WriteProgress(Arc<AtomicU32>);
+
+impl WriteProgress {
+    /// The number of writes so far. It wraps.
+    pub(super) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+pub(super) struct FramedStream<S> {
+    io: S,
+    progress: WriteProgress,
+    frames: FrameTracker,
+    read_ahead: [u8; READ_AHEAD_BYTES],
+    read_ahead_len: u8,
+    /// How much of `read_ahead` the library has taken.
+    read_ahead_taken: u8,
+    /// The library asked for more and there was none: it has no complete message left.
+    is_starved: bool,
+}
+
+impl<S> FramedStream<S> {
+    /// `first_limit` bounds the first message, `limit` every later one; in bytes.
+    pub(super) fn new(io: S, first_limit: usize, limit: usize) -> FramedStream<S> {
+        FramedStream {
+            io,
+            progress: WriteProgress::default(),
+            frames: FrameTracker::new(first_limit, limit),
+            read_ahead: [0; READ_AHEAD_BYTES],
+            read_ahead_len: 0,
+            read_ahead_taken: 0,
+            is_starved: false,
+        }
+    }
+
+    pub(super) fn progress(&self) -> &WriteProgress {
+        &self.progress
+    }
+
+    /// Whether only complete messages were read so far, and the library has returned all of them.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.frames.is_between_messages() && self.read_ahead_taken == self.read_ahead_len && self.is_starved
+    }
+}
+
+impl<S: AsyncRead + Unpin> FramedStream<S> {
+    /// Ready when there are bytes to read, or the end of the stream.
+    pub(super) fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.read_ahead_taken < self.read_ahead_len {
+            return Poll::Ready(Ok(()));
+        }
+        let FramedStream { io, read_ahead, .. } = self;
+        let mut buffer = ReadBuf::new(read_ahead);
+        ready!(Pin::new(io).poll_read(context, &mut buffer))?;
+        self.read_ahead_len = buffer.filled().len() as u8;
+        self.read_ahead_taken = 0;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> FramedStream<S> {
+    /// Shuts the sending side down, and reads the peer's bytes to their end. The operating system resets a socket that is dropped with
+    /// unread bytes in it, and the peer may then lose the last message.
+    pub(super) async fn finish(&mut self) -> io::Result<()> {
+        self.io.shutdown().await?;
+        let mut nothing = [0; 1024];
+        while self.io.read(&mut nothing).await? > 0 {}
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        if self.read_ahead_taken < self.read_ahead_len {
+            let waiting = &self.read_ahead[usize::from(self.read_ahead_taken)..usize::from(self.read_ahead_len)];
+            let taken = waiting.len().min(buffer.remaining());
+            buffer.put_slice(&waiting[..taken]);
+            self.read_ahead_taken += taken as u8;
+        } else {
+            self.is_starved = true;
+            ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+        }
+        self.is_starved = false;
+        Poll::Ready(self.frames.track(&buffer.filled()[before..]).map_err(io::Error::other))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for FramedStream<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
+        self.progress.0.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_writes_that_the_peer_accepts_are_counted() {
+        let (mut peer, io) = tokio::io::duplex(4);
+        let mut stream = FramedStream::new(io, 10, 10);
+        let progress = stream.progress().clone();
+        stream.write_all(b"1234").await.expect("fits");
+        assert_eq!(progress.count(), 1);
+        assert!(stream.write_all(b"5678").now_or_never().is_none(), "the pipe is full");
+        assert_eq!(progress.count(), 1);
+        peer.read_exact(&mut [0; 2]).await.expect("reads");
+        assert!(stream.write_all(b"5678").now_or_never().is_none(), "space for a part");
+        assert_eq!(progress.count(), 2);
+    }
+}

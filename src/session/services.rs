@@ -1,0 +1,68 @@
+//! The parts of the server that every session uses, and the settings of sessions.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::authenticator::Authenticator;
+use super::timer_wheel::TimerWheel;
+use super::timers::ClockReading;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::sync::SyncService;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// The interval of a device's heartbeats, in seconds; at most [`LONGEST_HEARTBEAT_S`](super::LONGEST_HEARTBEAT_S).
+    pub heartbeat_s: u32,
+    /// The window over which the reconnects of all devices are spread after a restart, in milliseconds.
+    pub reconnect_spread_ms: u64,
+}
+
+pub(super) struct SessionServices {
+    pub(super) authenticator: Authenticator,
+    pub(super) sync: SyncService,
+    pub(super) hub: Hub,
+    pub(super) wheel: TimerWheel,
+    pub(super) metrics: Metrics,
+    pub(super) config: SessionConfig,
+    next_session: AtomicU64,
+}
+
+impl SessionServices {
+    pub(super) fn new(
+        authenticator: Authenticator,
+        sync: SyncService,
+        hub: Hub,
+        wheel: TimerWheel,
+        metrics: Metrics,
+        config: SessionConfig,
+    ) -> SessionServices {
+        // A random start keeps the session numbers of several runs apart in the log. 0 is not a session: it stands for writes without one.
+        let next_session = AtomicU64::new((random_u64() >> 12) + 1);
+        SessionServices { authenticator, sync, hub, wheel, metrics, config, next_session }
+    }
+
+    /// A new session's number, unique in this process.
+    pub(super) fn next_session(&self) -> u64 {
+        self.next_session.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(super) fn now(&self) -> ClockReading {
+        let clock = self.sync.clock();
+        ClockReading { elapsed_ms: clock.elapsed_ms(), unix_ms: clock.unix_ms() }
+    }
+
+    /// A random pause before a device reconnects, within the configured window, in milliseconds.
+    pub(super) fn reconnect_after_ms(&self) -> u64 {
+        random_u64() % self.config.reconnect_spread_ms.max(1)
+    }
+}
+
+/// A session's number as the log and the welcome show it.
+pub(super) fn session_name(session: u64) -> String {
+    format!("{session:x}")
+}
+
+fn random_u64() -> u64 {
+    // Nothing here needs secrecy: without the system's random source the values are only less well spread.
+    getrandom::u64().unwrap_or(1)
+}

@@ -1,0 +1,82 @@
+//! The backup under way: how far it has read the store, and the changes that groups of writes make behind that point.
+//!
+//! The store holds it, and every commit of a group looks at it. There is at most one backup at a time.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::blocks::{BackupRow, BackupWriter};
+use crate::store::engine::{Batch, Bytes};
+
+/// Bytes of captured changes that wait for the next step. A backup with more is given up: its reader is slower than the writers.
+const CAPTURED_BYTES: usize = 64 * 1024 * 1024;
+
+/// The place of a store's backup under way. A clone is the same place.
+#[derive(Clone, Default)]
+pub(in crate::store) struct BackupCapture(Arc<Mutex<Option<RunningBackup>>>);
+
+pub(super) struct RunningBackup {
+    /// Dangles once the holder of the ticket is gone, which ends the backup.
+    requester: Weak<()>,
+    /// The backup has read the rows below this key.
+    pub(super) cursor: Bytes,
+    /// Rows below the cursor that changed since, in the order of the changes.
+    captured: Vec<BackupRow>,
+    captured_bytes: usize,
+    pub(super) writer: BackupWriter,
+}
+
+/// The right to continue a backup. Dropping it ends the backup.
+#[derive(Clone, Debug)]
+pub struct BackupTicket(Arc<()>);
+
+impl RunningBackup {
+    pub(super) fn new(writer: BackupWriter) -> (BackupTicket, RunningBackup) {
+        let ticket = BackupTicket(Arc::new(()));
+        let requester = Arc::downgrade(&ticket.0);
+        (ticket, RunningBackup { requester, cursor: Bytes::new(), captured: Vec::new(), captured_bytes: 0, writer })
+    }
+
+    pub(super) fn has_requester(&self) -> bool {
+        self.requester.strong_count() > 0
+    }
+
+    pub(super) fn belongs_to(&self, ticket: &BackupTicket) -> bool {
+        std::ptr::eq(self.requester.as_ptr(), Arc::as_ptr(&ticket.0))
+    }
+
+    pub(super) fn take_captured(&mut self) -> Vec<BackupRow> {
+        self.captured_bytes = 0;
+        std::mem::take(&mut self.captured)
+    }
+}
+
+impl BackupCapture {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Option<RunningBackup>> {
+        // A panic in the middle of a step also drops the requester's ticket, which ends the backup.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the backup under way.
+    pub(in crate::store) fn end(&self) {
+        *self.lock() = None;
+    }
+
+    /// The rows of a batch behind the point that the backup has reached.
+    pub(in crate::store) fn behind(&self, batch: &Batch) -> Vec<BackupRow> {
+        let running = self.lock();
+        let Some(backup) = running.as_ref() else { return Vec::new() };
+        batch.rows.iter().filter(|(key, _)| *key < backup.cursor).cloned().collect()
+    }
+
+    /// Captures these rows for the next step. The group calls it once its batch is durable.
+    pub(in crate::store) fn capture(&self, rows: Vec<BackupRow>) {
+        let mut running = self.lock();
+        let Some(backup) = running.as_mut() else { return };
+        if !backup.has_requester() || backup.captured_bytes > CAPTURED_BYTES {
+            *running = None;
+            return;
+        }
+        backup.captured_bytes += rows.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        backup.captured.extend(rows);
+    }
+}

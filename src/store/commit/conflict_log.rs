@@ -1,0 +1,27 @@
+//! The log of a dataset's conflicts: a ring of the newest, without any value.
+
+use driftless_protocol::{DatasetName, DeviceId, Record};
+
+use super::super::engine::Bytes;
+use super::super::rows::{self, ConflictRow};
+use super::super::{Identity, StoreError, keys};
+
+/// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
+pub(super) const CONFLICT_LOG: u64 = 64;
+
+/// Records that one entry of the log names.
+const CONFLICT_RECORDS: usize = 8;
+
+/// The row of a dataset's conflict with this number, which is met by `device` and overwrites the oldest one.
+pub(in crate::store) fn conflict_row(
+    (identity, dataset, device): (&Identity, &DatasetName, &DeviceId),
+    number: u64,
+    conflicting: &[Record],
+    applied: bool,
+    now_ms: u64,
+) -> Result<(Bytes, Option<Bytes>), StoreError> {
+    let records = conflicting.iter().take(CONFLICT_RECORDS).map(|r| (r.key.clone(), r.version, r.device.clone())).collect();
+    let row = ConflictRow { number, at_ms: now_ms, device: device.clone(), applied, records };
+    let key = keys::conflict(identity, dataset, (number % CONFLICT_LOG) as u16);
+    Ok((key, Some(rows::encode(&row)?)))
+}

@@ -1,0 +1,120 @@
+//! The flusher thread: writes the rows of immutable memtables to the tree, then recycles their journal file.
+//!
+//! It must never write while the disk has too little space for the tree: a tree that meets a full disk may not open any more. It must never
+//! recycle a file before all of its rows are durable in the tree.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tracing::error;
+
+use super::error::EngineError;
+use super::journal::Journal;
+use super::memtables::Memtable;
+use super::shared_memtables::{FlushState, SharedMemtables};
+use super::tree::{RowChange, Tree};
+use super::{commit_counter, panics};
+
+/// Bytes of rows that are written before the tree is made durable: sled frees segments as it goes, and must not reuse one long before the
+/// rows that were in it are durable elsewhere.
+const FLUSH_BYTES: usize = 1 << 20;
+
+/// How often a flusher that waits for disk space checks it.
+const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Returns an error while the disk has too little space for the tree to grow.
+pub(super) type SpaceCheck = Box<dyn Fn() -> Result<(), EngineError> + Send>;
+
+pub(super) struct Flusher {
+    pub tree: Arc<dyn Tree>,
+    pub shared: Arc<SharedMemtables>,
+    pub check_space: SpaceCheck,
+    /// Whether the tree has panicked before, also before a recovery.
+    pub panicked: Arc<AtomicBool>,
+    /// Bytes that a recycled journal file keeps at most.
+    pub kept_bytes: u64,
+}
+
+impl Flusher {
+    /// Runs until the engine stops it and no job is left.
+    pub(super) fn run(self) {
+        loop {
+            let job = {
+                let is_idle = |state: &mut FlushState| state.job.is_none() && !state.stop;
+                let state = self.shared.flush_state();
+                self.shared.changed.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner).job.take()
+            };
+            let Some(job) = job else { return };
+            let outcome = panics::catch(|| self.flush(job.journal, &job.memtable, job.next_generation))
+                .unwrap_or_else(|panic| Err(self.panic_error(&panic)));
+            let mut state = self.shared.flush_state();
+            match outcome {
+                Ok(spare) => state.spare = Some(spare),
+                Err(error) => {
+                    error!(%error, "flush failed: committed rows stay in the journal, writes are refused");
+                    state.failed = Some(error);
+                }
+            }
+            self.shared.changed.notify_all();
+        }
+    }
+
+    /// Writes the rows of a memtable to the tree, in the order of their keys, and recycles its journal file.
+    fn flush(&self, mut journal: Journal, memtable: &Memtable, next_generation: u64) -> Result<Journal, EngineError> {
+        let (mut rows, mut bytes): (Vec<RowChange<'_>>, usize) = (Vec::new(), 0);
+        // The engine's own rows go last: the commit count says what the tree holds, and a tree can lose its end (`commit_counter`).
+        let first = commit_counter::FIRST_STORE_KEY.to_vec();
+        let (own, others) = (memtable.rows.range(..first.clone()), memtable.rows.range(first..));
+        for (key, row) in others {
+            rows.push((key, row.as_deref()));
+            bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            if bytes >= FLUSH_BYTES {
+                self.write(&rows)?;
+                rows.clear();
+                bytes = 0;
+            }
+        }
+        self.write(&rows)?;
+        self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
+        journal.recycle(next_generation, self.kept_bytes)?;
+        // The lock is released before the memtable is freed.
+        let flushed = self.shared.memtables.write().unwrap_or_else(PoisonError::into_inner).immutable.take();
+        drop(flushed);
+        Ok(journal)
+    }
+
+    fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.wait_for_space()?;
+        self.tree.write(rows)
+    }
+
+    /// Fails if the engine is closed while there is no space; the rows that are not flushed stay in the journal.
+    fn wait_for_space(&self) -> Result<(), EngineError> {
+        let mut state = self.shared.flush_state();
+        loop {
+            let Err(error) = (self.check_space)() else {
+                state.waiting_for_space = None;
+                return Ok(());
+            };
+            if state.stop {
+                return Err(error);
+            }
+            state.waiting_for_space = Some(error);
+            self.shared.changed.notify_all();
+            state = self.shared.changed.wait_timeout(state, SPACE_CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// The error for a panic of the tree. The first one may be transient, and reopening the engine may help; a damaged page panics again.
+    fn panic_error(&self, panic: &str) -> EngineError {
+        let why = format!("the journal cannot be flushed to the tree ({panic})");
+        match self.panicked.swap(true, Ordering::Relaxed) {
+            false => EngineError::Io(why),
+            true => EngineError::Damaged(why),
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! sled 0.34.7, used so that acknowledged rows survive.
+//!
+//! - Rows that sled's `flush` wrote do not survive a power cut (it calls `sync_file_range`): after it, this module syncs the log itself.
+//! - `flush_async` deadlocks under concurrent tasks: it is never used, and sled's own background flush is off.
+//! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be
+//!   empty.
+//! - An iterator of sled's is no snapshot: scans and writes share a lock of this module. Reads of single rows do not take it, because each
+//!   of them would wait for a chunk of rows to be written.
+//! - Each of sled's batches costs a write of the file: rows are written one by one, and the journal (`journaled`) makes commits atomic.
+//! - Recovery panics on damaged files, or ignores the damage: the caller of `open` catches panics (`panics`) and checks the log first
+//!   (`sled_log`). sled does not open with a page table that a crash left unfinished, so such a file is removed.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+
+use super::batch::Bytes;
+use super::error::{EngineError, io_error, open_error};
+use super::tree::{RowChange, Tree};
+use super::{frame, layout, sled_log};
+
+/// Bytes of a segment of the log: large enough that a row of `ROW_BYTES` stays far below the size that sled moves to a blob.
+pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Rows that are written before waiting scans may run.
+const CHUNK_ROWS: usize = 64;
+
+/// How often, and after which pause, a locked log is tried again: the threads of a store that was just closed still hold the lock.
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
+/// An open sled database.
+pub(super) struct SledTree {
+    rows: sled::Db,
+    log: File,
+    blobs: PathBuf,
+    /// Scans share it; it is exclusive while a chunk of rows is written.
+    scan_lock: RwLock<()>,
+}
+
+impl SledTree {
+    /// Opens or creates the database in a folder. May panic if its files are damaged.
+    pub(super) fn open(folder: &Path, cache_mib: u64, segment_bytes: usize) -> Result<SledTree, EngineError> {
+        sled_log::remove_unfinished_tables(folder)?;
+        let options = sled::Config::new().path(folder).cache_capacity(cache_mib << 20).segment_size(segment_bytes).flush_every_ms(None);
+        let rows = open_when_free(folder, &options)?;
+        let log = File::open(folder.join(layout::SLED_LOG)).map_err(io_error)?;
+        let tree = SledTree { rows, log, blobs: folder.join("blobs"), scan_lock: RwLock::new(()) };
+        tree.make_durable()?;
+        tree.check_blobs()?;
+        Ok(tree)
+    }
+
+    fn lock_for_scan(&self) -> RwLockReadGuard<'_, ()> {
+        self.scan_lock.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_for_write(&self) -> RwLockWriteGuard<'_, ()> {
+        self.scan_lock.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn make_durable(&self) -> Result<(), EngineError> {
+        self.rows.flush().map_err(io_error)?;
+        self.log.sync_data().map_err(io_error)
+    }
+
+    fn check_blobs(&self) -> Result<(), EngineError> {
+        match std::fs::read_dir(&self.blobs).map(|mut files| files.next().is_none()) {
+            Ok(false) => Err(EngineError::Damaged(format!("{} holds files that were never synced", self.blobs.display()))),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Tree for SledTree {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.rows.get(key).map_err(storage_error)?.map(|row| frame::decode(key, &row)).transpose()
+    }
+
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        let mut found = Vec::new();
+        if start >= end {
+            return Ok(found);
+        }
+        let _guard = self.lock_for_scan();
+        for row in self.rows.range(start..end).take(limit) {
+            let (key, row) = row.map_err(storage_error)?;
+            found.push((key.to_vec(), frame::decode(&key, &row)?));
+        }
+        Ok(found)
+    }
+
+    /// Writes row by row: each of sled's batches seals and writes an I/O buffer and wakes its threads.
+    fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
+        for chunk in rows.chunks(CHUNK_ROWS) {
+            let _guard = self.lock_for_write();
+            for (key, row) in chunk {
+                match row {
+                    Some(row) => self.rows.insert(key, frame::encode(key, row)?),
+                    None => self.rows.remove(key),
+                }
+                .map_err(storage_error)?;
+            }
+        }
+        self.make_durable()
+    }
+
+    fn bytes_on_disk(&self) -> Result<u64, EngineError> {
+        self.rows.size_on_disk().map_err(io_error)
+    }
+}
+
+/// Opens sled, once its lock is free: its own threads hold it for a moment after the database was closed.
+fn open_when_free(folder: &Path, options: &sled::Config) -> Result<sled::Db, EngineError> {
+    let mut tries = 0;
+    loop {
+        match options.open() {
+            Ok(rows) => return Ok(rows),
+            Err(error) if is_locked(&error) && tries < LOCK_TRIES => {
+                tries += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Err(error) => return Err(open_failure(folder, &error)),
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(e) if e.to_string().contains("lock"))
+}
+
+fn open_failure(folder: &Path, error: &sled::Error) -> EngineError {
+    match error {
+        _ if is_locked(error) => {
+            EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", folder.display()))
+        }
+        sled::Error::Io(error) => open_error(folder, error),
+        _ => EngineError::Damaged(format!("{}: {error}", folder.display())),
+    }
+}
+
+fn storage_error(error: sled::Error) -> EngineError {
+    match error {
+        sled::Error::Corruption { .. } => EngineError::Damaged(error.to_string()),
+        _ => io_error(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::engine::batch::ROW_BYTES;
+
+    #[test]
+    fn the_largest_row_leaves_no_file_in_blobs() {
+        let folder = tempfile::tempdir().expect("folder");
+        let tree = SledTree::open(folder.path(), 16, SEGMENT_BYTES).expect("opens");
+        let rows: Vec<(Bytes, Bytes)> = (0..200u8).map(|n| (vec![n; 1_500], vec![n; ROW_BYTES])).collect();
+        let rows: Vec<RowChange<'_>> = rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))).collect();
+        tree.write(&rows).expect("writes");
+        tree.check_blobs().expect("no blobs");
+    }
+}

@@ -1,0 +1,76 @@
+use super::*;
+
+#[test]
+fn keys_have_the_bytes_that_are_on_disk() {
+    let identity_id = Identity::from("i:1");
+    let dataset = DatasetName::new("d").expect("a name");
+    let phone = DeviceId::new("phone").expect("a device");
+    let record_key = Key::new("k").expect("a key");
+    let cases = [
+        (meta("epoch"), r"m\x00\x05epoch"),
+        (login("p", "iss", "sub"), r"l\x00\x01p\x00\x03iss\x00\x03sub"),
+        (identity(&identity_id), r"#\x00\x03i:1i"),
+        (identity_login(&identity_id, "p", "iss", "sub"), r"#\x00\x03i:1o\x00\x01p\x00\x03iss\x00\x03sub"),
+        (device(&identity_id, &phone), r"#\x00\x03i:1d\x00\x05phone"),
+        (patch(&identity_id, &phone, 2), r"#\x00\x03i:1p\x00\x05phone\x00\x02"),
+        (ack(&identity_id, &phone, &dataset), r"#\x00\x03i:1a\x00\x05phone\x00\x01d"),
+        (head(&identity_id, &dataset), r"#\x00\x03i:1h\x00\x01d"),
+        (pointer(&identity_id, &dataset, &record_key), r"#\x00\x03i:1k\x00\x01d\x00\x01k"),
+        (record(&identity_id, &dataset, 1, 2), r"#\x00\x03i:1v\x00\x01d\x00\x00\x00\x00\x00\x00\x00\x01\x00\x02"),
+        (tombstone(&identity_id, &dataset, 1, 2), r"#\x00\x03i:1g\x00\x01d\x00\x00\x00\x00\x00\x00\x00\x01\x00\x02"),
+        (history(&identity_id, &dataset, 1), r"#\x00\x03i:1u\x00\x01d\x00\x00\x00\x00\x00\x00\x00\x01"),
+        (conflict(&identity_id, &dataset, 2), r"#\x00\x03i:1x\x00\x01d\x00\x02"),
+        (reap_due(1, &identity_id, &dataset), r"r\x00\x00\x00\x00\x00\x00\x00\x01\x00\x03i:1\x00\x01d"),
+        (job(&identity_id), r"w\x00\x03i:1"),
+        (registration(&identity_id, &phone), r"t\x00\x03i:1\x00\x05phone"),
+        (token_binding("p", b"fcm", b"h"), r"n\x00\x01p\x00\x03fcm\x00\x01h"),
+        (debt(&identity_id, &dataset), r"#\x00\x03i:1e\x00\x01d"),
+        (wake_due(1, &identity_id, &dataset), r"b\x00\x00\x00\x00\x00\x00\x00\x01\x00\x03i:1\x00\x01d"),
+        (push_budget(&identity_id, &phone), r"#\x00\x03i:1q\x00\x05phone"),
+        (delivery_log_entry(&identity_id, &phone, 2), r"#\x00\x03i:1y\x00\x05phone\x00\x02"),
+    ];
+    for (key, bytes) in &cases {
+        assert_eq!(key.escape_ascii().to_string(), *bytes);
+    }
+    assert!(RowKind::all().all(|kind| cases.iter().any(|(key, _)| kind.is_of(key))), "a kind without a case");
+}
+
+#[test]
+fn names_with_a_common_beginning_do_not_mix() {
+    let identity = Identity::from("local:1");
+    let of = |name: &str| records(&identity, &DatasetName::new(name).expect("a name"));
+    let (short, long) = (of("a"), of("ab"));
+    assert!(!long.starts_with(&short));
+}
+
+#[test]
+fn the_records_of_a_dataset_stand_in_the_order_of_their_versions() {
+    let identity = Identity::from("local:1");
+    let dataset = DatasetName::new("d").expect("a name");
+    let rows: Vec<Bytes> = [(1, 0), (1, 1), (2, 0), (255, 0), (256, 0), (u64::MAX, 9)]
+        .map(|(version, ordinal)| record(&identity, &dataset, version, ordinal))
+        .into();
+    assert!(rows.is_sorted());
+    let end = prefix_end(&records(&identity, &dataset));
+    assert!(rows.iter().all(|row| *row < end));
+}
+
+#[test]
+fn what_an_identity_owns_stands_together_and_each_key_names_its_kind() {
+    let (one, other) = (Identity::from("local:1"), Identity::from("local:12"));
+    let dataset = DatasetName::new("d").expect("a name");
+    let of = |identity: &Identity| [head(identity, &dataset), records(identity, &dataset), of_identity(RowKind::Patch, identity)];
+    assert!(of(&one).iter().all(|row| row.starts_with(&all_identities()) && of(&other).iter().all(|other| row < other)));
+    for kind in RowKind::all() {
+        let row = of_identity(kind, &one);
+        assert!(RowKind::all().all(|other| other.is_of(&row) == (other == kind)), "{kind:?}");
+    }
+    assert!(RowKind::all().all(|kind| !kind.is_of(b"") && !kind.is_of(b"#") && !kind.is_of(b"#\0\x05abc")));
+}
+
+#[test]
+fn the_end_of_a_prefix_is_right_at_the_last_byte() {
+    assert_eq!(prefix_end(b"ab"), b"ac");
+    assert_eq!(prefix_end(b"a\xff"), b"b");
+    assert_eq!(KeyParts::after(&job(&Identity::from("x")), b"w").and_then(|mut parts| parts.name().map(str::to_owned)), Ok("x".to_owned()));
+}

@@ -1,0 +1,128 @@
+//! Merges an identity into another one: its logins, devices and patch slots at once, its datasets one by one in steps.
+
+use driftless_protocol::{DatasetName, DeviceId};
+
+use super::commit::Group;
+use super::engine::Batch;
+use super::identities::with_merged;
+use super::keys::RowKind;
+use super::merge_dataset::{DatasetMerge, MERGE_DEVICE};
+use super::rows::{self, IdentityRow, JobRow, PatchRow};
+use super::{Identity, RetentionPolicy, StoreError, keys, push};
+use crate::merge::ConflictPolicy;
+
+/// The outcome of a request to merge an identity into another one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MergeStart {
+    /// The identity's logins and devices lead to the other one; its datasets follow step by step.
+    Begun,
+    /// This identity does not exist.
+    NoIdentity(Identity),
+    /// Both are the same identity.
+    Same,
+    /// They belong to different pools.
+    OtherPool,
+}
+
+/// The policies by which records that both identities have are merged.
+#[derive(Clone, Debug, Default)]
+pub struct MergePolicies {
+    /// For datasets that have no policy of their own.
+    pub policy: ConflictPolicy,
+    pub datasets: Vec<(DatasetName, ConflictPolicy)>,
+}
+
+impl Group<'_> {
+    /// Begins to merge an identity into another one. Logins, devices and patch slots move at once, so that a device that sends an unanswered
+    /// patch again gets the right answer from either identity.
+    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &MergePolicies) -> Result<MergeStart, StoreError> {
+        if from == into {
+            return Ok(MergeStart::Same);
+        }
+        for identity in [from, into] {
+            if !self.has_identity(identity)? {
+                return Ok(MergeStart::NoIdentity(identity.clone()));
+            }
+        }
+        let pool = |row: Option<IdentityRow>| row.map(|row| row.pool);
+        if pool(self.identity_row(from)?) != pool(self.identity_row(into)?) {
+            return Ok(MergeStart::OtherPool);
+        }
+        self.move_registrations(from, into)?;
+        let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
+            return Ok(MergeStart::NoIdentity(from.clone()));
+        };
+        let mut batch = Batch::default();
+        self.clear_debts(from, &mut batch)?;
+        self.repoint_logins(from, into, &mut batch)?;
+        self.repoint_jobs(from, into, &mut batch)?;
+        self.move_devices(from, into, &mut batch)?;
+        let merged = with_merged(into_row, from, from_row.clone());
+        from_row.moved_to = Some(into.as_str().to_owned());
+        let MergePolicies { policy, datasets } = policies.clone();
+        let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+        batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
+        batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
+        batch.rows.push((keys::job(from), Some(rows::encode(&job)?)));
+        self.view.decide(batch);
+        self.identities.insert(from.clone(), None);
+        Ok(MergeStart::Begun)
+    }
+
+    /// Points unfinished merges into an identity that is merged itself at its new identity.
+    fn repoint_jobs(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+        for (key, row) in self.view.scan(&keys::of_kind(RowKind::Job))? {
+            if let JobRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
+                && old == from.as_str()
+            {
+                let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
+                batch.rows.push((key, Some(rows::encode(&job)?)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves devices, patch slots, push budgets and delivery logs. Where both identities have a row, the target's stays; of two patch slots the
+    /// one with the newer patch.
+    fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+        for kind in [RowKind::Device, RowKind::Patch, RowKind::PushBudget, RowKind::DeliveryLog] {
+            let (old, new) = (keys::of_identity(kind, from), keys::of_identity(kind, into));
+            for (key, row) in self.view.scan(&old)? {
+                let moved = [new.as_slice(), &key[old.len()..]].concat();
+                let stays = match self.view.get(&moved)? {
+                    Some(there) if kind == RowKind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
+                    there => there.is_some(),
+                };
+                if !stays {
+                    // The versions for which the device was woken count the source's datasets; the target's have other versions.
+                    let row = if kind == RowKind::PushBudget { push::without_woken(&row)? } else { row };
+                    batch.rows.push((moved, Some(row)));
+                }
+                batch.rows.push((key, None));
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves or merges the next dataset, and returns its name and its version at the target; `None` if no dataset is left.
+    pub(super) fn merge_next_dataset(
+        &mut self,
+        from: &Identity,
+        into: &Identity,
+        policies: &MergePolicies,
+        retention: &RetentionPolicy,
+        now_ms: u64,
+    ) -> Result<Option<(DatasetName, u64)>, StoreError> {
+        let prefix = keys::heads(from);
+        let Some((key, _)) = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), 1)?.pop() else { return Ok(None) };
+        let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
+        let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
+        let version = self.move_dataset(&DatasetMerge { from, into, dataset: &dataset, policy, retention, now_ms })?;
+        // Even if no record was taken: devices of the source have another state of this dataset.
+        let mut batch = Batch::default();
+        let device = DeviceId::new(MERGE_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
+        self.record_debt(into, &dataset, version, &device, now_ms, &mut batch)?;
+        self.view.decide(batch);
+        Ok(Some((dataset, version)))
+    }
+}

@@ -1,0 +1,260 @@
+//! A wake round: the facts about one identity from which the courier decides its wakes, and the results that the courier records.
+
+use std::collections::HashSet;
+
+use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
+
+use super::super::commit::Group;
+use super::super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
+use super::super::keys::{self, RowKind};
+use super::super::rows::{self, AckRow, IdentityRow};
+use super::super::view::View;
+use super::super::{Identity, Store, StoreError};
+use super::debts::Debt;
+use super::delivery_log::DeliveryLogEntry;
+use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow};
+
+/// The debts of an identity, and its devices that can be woken.
+#[derive(Clone, Debug)]
+pub struct WakeRound {
+    pub identity: Identity,
+    pub pool: String,
+    /// By dataset, at least one.
+    pub debts: Vec<Debt>,
+    pub targets: Vec<WakeTarget>,
+}
+
+/// A device with a push registration.
+#[derive(Clone, Debug)]
+pub struct WakeTarget {
+    pub device: DeviceId,
+    pub provider: Provider,
+    /// The token or the endpoint; `None`: the token is dead.
+    pub target: Option<PushTarget>,
+    pub dead: Option<DeadToken>,
+    pub app: String,
+    /// The datasets whose changes wake it; `None`: all.
+    pub datasets: Option<Vec<DatasetName>>,
+    /// Whether a wake may be shown to the user.
+    pub shown: bool,
+    /// When it registered, in milliseconds since 1970 (UTC).
+    pub registered_ms: u64,
+    /// When it was last seen, in milliseconds since 1970 (UTC).
+    pub seen_ms: u64,
+    /// The version that it has acknowledged, for each of the round's debts in their order.
+    pub acknowledged: Vec<u64>,
+    /// The version that it was woken for, for each of them.
+    pub woken: Vec<u64>,
+    pub budget: PushBudget,
+}
+
+/// An identity that the courier is due to visit, and where the scan of the dates goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueIdentity {
+    pub identity: Identity,
+    /// The date of the visit, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+    key: Bytes,
+}
+
+/// The result of a wake that was sent to a device.
+#[derive(Clone, Debug)]
+pub struct WakeResult {
+    pub device: DeviceId,
+    /// The versions that the wake has covered.
+    pub woken: Vec<(DatasetName, u64)>,
+    /// The device's budget after the wake.
+    pub budget: PushBudget,
+    pub disposition: TokenDisposition,
+    pub log_entry: DeliveryLogEntry,
+}
+
+/// What a wake means for the token to which it was sent.
+#[derive(Clone, Debug)]
+pub enum TokenDisposition {
+    Keep,
+    /// The token is of the provider's other environment.
+    SwitchEnvironment(PushTarget),
+    /// The token is dead, unless it was registered again after the provider's date.
+    MarkDead {
+        /// The token that failed.
+        failed: PushTarget,
+        /// The provider's date, in milliseconds since 1970 (UTC).
+        since_ms: Option<u64>,
+        /// The provider's reason.
+        reason: String,
+    },
+}
+
+/// Rows as a group sees them, or as they are on disk.
+trait RowSource {
+    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
+}
+
+impl RowSource for View<'_> {
+    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.get(key)
+    }
+
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        Ok(self.scan(prefix)?.into_iter().collect())
+    }
+}
+
+impl RowSource for SupervisedEngine {
+    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.get(key)
+    }
+
+    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.scan(prefix, &keys::prefix_end(prefix), usize::MAX)
+    }
+}
+
+/// `None`: the identity has no debts.
+fn wake_round(source: &impl RowSource, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
+    let prefix = keys::of_identity(RowKind::Debt, identity);
+    let mut debts = Vec::new();
+    for (key, row) in source.rows(&prefix)? {
+        debts.push(Debt::of(keys::KeyParts::after(&key, &prefix)?.dataset()?, rows::decode::<DebtRow>(&row)?));
+    }
+    if debts.is_empty() {
+        return Ok(None);
+    }
+    let row = source.row(&keys::identity(identity))?.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
+    let pool = row.map_or_else(String::new, |row| row.pool);
+    let targets = wake_targets(source, identity, &debts)?;
+    Ok(Some(WakeRound { identity: identity.clone(), pool, debts, targets }))
+}
+
+fn wake_targets(source: &impl RowSource, identity: &Identity, debts: &[Debt]) -> Result<Vec<WakeTarget>, StoreError> {
+    let prefix = keys::of_identity(RowKind::Registration, identity);
+    let mut targets = Vec::new();
+    for (key, row) in source.rows(&prefix)? {
+        let device = keys::KeyParts::after(&key, &prefix)?.device()?;
+        let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(&row)?;
+        let row = source.row(&keys::push_budget(identity, &device))?;
+        let row: PushBudgetRow = row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let (mut acknowledged, mut woken) = (Vec::with_capacity(debts.len()), Vec::with_capacity(debts.len()));
+        for debt in debts {
+            let ack = source.row(&keys::ack(identity, &device, &debt.dataset))?;
+            acknowledged.push(ack.map(|ack| rows::decode::<AckRow>(&ack)).transpose()?.map_or(0, |ack| ack.version));
+            woken.push(row.woken.iter().find(|(dataset, _)| *dataset == debt.dataset).map_or(0, |(_, version)| *version));
+        }
+        let budget = row.budget;
+        targets.push(WakeTarget {
+            device,
+            provider,
+            target,
+            dead,
+            app,
+            datasets,
+            shown,
+            registered_ms,
+            seen_ms,
+            acknowledged,
+            woken,
+            budget,
+        });
+    }
+    Ok(targets)
+}
+
+impl Store {
+    /// The identities that are due up to a date, after one of them: up to `limit` dates of datasets, so an identity can appear more than
+    /// once.
+    pub fn due_identities(&self, after: Option<&DueIdentity>, until_ms: u64, limit: usize) -> Result<Vec<DueIdentity>, StoreError> {
+        let prefix = keys::of_kind(RowKind::WakeDue);
+        let start = after.map_or(prefix.clone(), |last| [last.key.as_slice(), &[0]].concat());
+        let end = keys::wake_due_until(until_ms);
+        if start >= end {
+            return Ok(Vec::new());
+        }
+        let rows = self.engine.scan(&start, &end, limit)?;
+        rows.into_iter().map(|(key, _)| due_identity(&prefix, key)).collect()
+    }
+
+    /// The identities that are due after a moment: up to `limit` dates.
+    pub fn identities_due_after(&self, at_ms: u64, limit: usize) -> Result<Vec<DueIdentity>, StoreError> {
+        let prefix = keys::of_kind(RowKind::WakeDue);
+        let rows = self.engine.scan(&keys::wake_due_until(at_ms), &keys::prefix_end(&prefix), limit)?;
+        rows.into_iter().map(|(key, _)| due_identity(&prefix, key)).collect()
+    }
+
+    /// The wake round of an identity; `None`: it has no debts.
+    pub fn wake_round(&self, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
+        wake_round(&*self.engine, identity)
+    }
+
+    /// The registered devices of an identity, without versions, whether it has debts or not.
+    pub fn wake_targets(&self, identity: &Identity) -> Result<Vec<WakeTarget>, StoreError> {
+        wake_targets(&*self.engine, identity, &[])
+    }
+}
+
+fn due_identity(prefix: &[u8], key: Bytes) -> Result<DueIdentity, StoreError> {
+    let mut parts = keys::KeyParts::after(&key, prefix)?;
+    let (at_ms, identity) = (parts.version()?, Identity::from(parts.name()?));
+    Ok(DueIdentity { identity, at_ms, key })
+}
+
+impl Group<'_> {
+    /// The wake round of an identity, with the decisions of this group; `None`: it has no debts.
+    pub fn wake_round(&self, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
+        wake_round(&self.view, identity)
+    }
+
+    /// Records the result of a wake.
+    pub fn record_wake_result(&mut self, identity: &Identity, result: WakeResult, now_ms: u64) -> Result<(), StoreError> {
+        let WakeResult { device, woken, budget, disposition, log_entry } = result;
+        match disposition {
+            TokenDisposition::Keep => {}
+            TokenDisposition::SwitchEnvironment(target) => self.switch_environment(identity, &device, &target)?,
+            TokenDisposition::MarkDead { failed, since_ms, reason } => {
+                self.mark_dead(identity, &device, &failed, since_ms, DeadToken { at_ms: now_ms, reason })?;
+            }
+        }
+        let mut row = self.budget_row(identity, &device)?;
+        row.budget = budget;
+        for (dataset, version) in woken {
+            match row.woken.iter_mut().find(|(known, _)| *known == dataset) {
+                Some((_, newest)) => *newest = version.max(*newest),
+                None => row.woken.push((dataset, version)),
+            }
+        }
+        let rows = vec![(keys::push_budget(identity, &device), Some(rows::encode(&row)?))];
+        self.view.decide(Batch { preconditions: Vec::new(), rows });
+        self.append_delivery_log(identity, &device, log_entry)
+    }
+
+    /// Gives the debt of each dataset the date of the courier's next visit. `None` ends the debt.
+    pub fn reschedule_debts(&mut self, identity: &Identity, dates: &[(DatasetName, Option<u64>)]) -> Result<(), StoreError> {
+        for (dataset, at_ms) in dates {
+            self.reschedule(identity, dataset, *at_ms)?;
+        }
+        let ended: HashSet<&DatasetName> = dates.iter().filter(|(_, at_ms)| at_ms.is_none()).map(|(dataset, _)| dataset).collect();
+        if ended.is_empty() { Ok(()) } else { self.clear_woken(identity, &ended) }
+    }
+
+    /// Forgets the versions that devices were woken for, of datasets without a debt.
+    fn clear_woken(&mut self, identity: &Identity, ended: &HashSet<&DatasetName>) -> Result<(), StoreError> {
+        let prefix = keys::of_identity(RowKind::PushBudget, identity);
+        let mut batch = Batch::default();
+        for (key, row) in self.view.scan(&prefix)? {
+            let mut row: PushBudgetRow = rows::decode(&row)?;
+            let before = row.woken.len();
+            row.woken.retain(|(known, _)| !ended.contains(known));
+            if row.woken.len() < before {
+                batch.rows.push((key, Some(rows::encode(&row)?)));
+            }
+        }
+        self.view.decide(batch);
+        Ok(())
+    }
+}
+
+/// A push budget's row without the versions that its device was woken for: they are of another identity's datasets.
+pub(in crate::store) fn without_woken(row: &[u8]) -> Result<Bytes, StoreError> {
+    rows::encode(&PushBudgetRow { woken: Vec::new(), ..rows::decode(row)? })
+}

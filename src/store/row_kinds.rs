@@ -1,0 +1,180 @@
+//! The kinds of rows: one table with the letter of each kind, the owner of its rows, and whether an export has them.
+//!
+//! Rows live in one ordered key space (`keys` builds the keys). What an identity owns stands together, so that one write or one
+//! sign-in reads one or two pages of the tree, however many identities there are. Kinds that are scanned across all identities
+//! stand by kind.
+//!
+//! A new kind needs a variant and a line in the table, a key in `keys`, an entry in `export_entries` if an export has it, and the
+//! key of its index row in `index_rows` if it has one. Erasing and exporting read the table: tests fail when a kind is missing
+//! from it.
+
+/// A kind of row. The comment of each variant gives the parts of its key after the letter, and what the row says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowKind {
+    /// No parts: the identity's pool, when it was made, and the merges it took part in.
+    Identity,
+    /// Pool, issuer, subject: a login of the identity.
+    IdentityLogin,
+    /// Device: when it was first seen, and whether it is revoked.
+    Device,
+    /// Dataset: its version, counts and bounds.
+    Head,
+    /// Dataset, version, ordinal, piece: a record as that version wrote it.
+    Record,
+    /// Dataset, version, piece: what that version replaced.
+    History,
+    /// Dataset, slot: a conflict.
+    Conflict,
+    /// Device, dataset: the version that the device acknowledged.
+    Ack,
+    /// Device, slot: how a patch was decided.
+    Patch,
+    /// Device: its push registration.
+    Registration,
+    /// Device, slot: an entry of its delivery log.
+    DeliveryLog,
+    /// Device: the versions that it was woken for, and its push budget.
+    PushBudget,
+    /// Dataset: a version that devices may not have acknowledged.
+    Debt,
+    /// Dataset, key: where the record's newest version stands.
+    Pointer,
+    /// Dataset, version, ordinal: where a tombstone stands.
+    Tombstone,
+    /// No parts: an erasure or a merge under way.
+    Job,
+    /// Pool, issuer, subject: the identity of a login.
+    Login,
+    /// Date, identity, dataset: when the reaper visits a dataset.
+    ReapDue,
+    /// Pool, family, hash: the device that registered a push token.
+    TokenBinding,
+    /// Date, identity, dataset: when the courier visits a dataset.
+    WakeDue,
+    /// Name: `epoch`, `lineage`, `format`, `unfinished` or `erasures`.
+    Meta,
+}
+
+/// Who owns a row, and with it where the row stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RowOwner {
+    /// An identity. The row stands with its other rows: `#`, the identity, the letter.
+    Identity,
+    /// An identity. The row stands by kind: the letter, the identity.
+    IdentityByKind,
+    /// A row of this kind, which an identity owns. The index row stands by kind, and is written and deleted with its owner.
+    IndexOf(RowKind),
+    /// The store itself.
+    Store,
+}
+
+/// How an identity's export has the rows of a kind: as a list of this name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ExportList {
+    /// One entry for each row.
+    Rows(&'static str),
+    /// One entry for each content that is cut into rows (`pieces`).
+    Contents(&'static str),
+    /// None: the row only says where other rows stand, or what the server has yet to do.
+    Omitted,
+}
+
+struct RowKindSpec {
+    kind: RowKind,
+    letter: u8,
+    owner: RowOwner,
+    export: ExportList,
+}
+
+const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) -> RowKindSpec {
+    RowKindSpec { kind, letter, owner, export }
+}
+
+/// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
+const TABLE: [RowKindSpec; 21] = [
+    spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("account")),
+    spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
+    spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
+    spec(RowKind::Head, b'h', RowOwner::Identity, ExportList::Rows("datasets")),
+    spec(RowKind::Record, b'v', RowOwner::Identity, ExportList::Contents("records")),
+    spec(RowKind::History, b'u', RowOwner::Identity, ExportList::Contents("history")),
+    spec(RowKind::Conflict, b'x', RowOwner::Identity, ExportList::Rows("conflicts")),
+    spec(RowKind::Ack, b'a', RowOwner::Identity, ExportList::Rows("acknowledged")),
+    spec(RowKind::Patch, b'p', RowOwner::Identity, ExportList::Rows("patches")),
+    spec(RowKind::Registration, b't', RowOwner::IdentityByKind, ExportList::Rows("push")),
+    spec(RowKind::DeliveryLog, b'y', RowOwner::Identity, ExportList::Rows("wakes")),
+    spec(RowKind::PushBudget, b'q', RowOwner::Identity, ExportList::Omitted),
+    spec(RowKind::Debt, b'e', RowOwner::Identity, ExportList::Omitted),
+    spec(RowKind::Pointer, b'k', RowOwner::Identity, ExportList::Omitted),
+    spec(RowKind::Tombstone, b'g', RowOwner::Identity, ExportList::Omitted),
+    spec(RowKind::Job, b'w', RowOwner::IdentityByKind, ExportList::Omitted),
+    spec(RowKind::Login, b'l', RowOwner::IndexOf(RowKind::IdentityLogin), ExportList::Omitted),
+    spec(RowKind::ReapDue, b'r', RowOwner::IndexOf(RowKind::Head), ExportList::Omitted),
+    spec(RowKind::TokenBinding, b'n', RowOwner::IndexOf(RowKind::Registration), ExportList::Omitted),
+    spec(RowKind::WakeDue, b'b', RowOwner::IndexOf(RowKind::Debt), ExportList::Omitted),
+    spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
+];
+
+impl RowKind {
+    fn spec(self) -> &'static RowKindSpec {
+        &TABLE[self as usize]
+    }
+
+    pub(super) fn letter(self) -> u8 {
+        self.spec().letter
+    }
+
+    /// Whether its rows stand with the other rows of their identity.
+    pub(super) fn is_with_identity(self) -> bool {
+        self.spec().owner == RowOwner::Identity
+    }
+
+    pub(super) fn export(self) -> ExportList {
+        self.spec().export
+    }
+
+    /// The kinds that an identity owns, in the order of an export: what erasing deletes. Their index rows go with them.
+    pub(super) fn owned_by_identity() -> impl Iterator<Item = RowKind> {
+        let is_owned = |spec: &&RowKindSpec| matches!(spec.owner, RowOwner::Identity | RowOwner::IdentityByKind);
+        TABLE.iter().filter(is_owned).map(|spec| spec.kind)
+    }
+
+    #[cfg(test)]
+    pub(super) fn all() -> impl Iterator<Item = RowKind> + Clone {
+        TABLE.iter().map(|spec| spec.kind)
+    }
+
+    /// The kind of the index row that a row of this kind has.
+    #[cfg(test)]
+    pub(super) fn index(self) -> Option<RowKind> {
+        TABLE.iter().find(|spec| spec.owner == RowOwner::IndexOf(self)).map(|spec| spec.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_every_kind_in_its_place_and_no_letter_twice() {
+        for (at, spec) in TABLE.iter().enumerate() {
+            assert_eq!(spec.kind as usize, at, "{:?}", spec.kind);
+            assert!(TABLE[..at].iter().all(|other| other.letter != spec.letter), "{:?}", spec.kind);
+        }
+        assert_eq!(RowKind::Meta as usize + 1, TABLE.len(), "`Meta` is the last variant");
+    }
+
+    #[test]
+    fn every_kind_is_the_stores_an_identitys_or_the_index_of_one_that_an_identity_owns() {
+        for spec in &TABLE {
+            match spec.owner {
+                RowOwner::Store => assert_eq!(spec.kind, RowKind::Meta),
+                RowOwner::Identity | RowOwner::IdentityByKind => {}
+                RowOwner::IndexOf(owner) => {
+                    assert!(RowKind::owned_by_identity().any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
+                    assert_eq!(spec.export, ExportList::Omitted, "{:?}", spec.kind);
+                }
+            }
+        }
+    }
+}
