@@ -28,7 +28,7 @@ pub struct PushConfig {
     /// Whether payloads have the keys of Cognito's push sync.
     pub cognito: bool,
     /// A secret: with it the names of identities and datasets are hidden from gateways, as keyed hashes.
-    pub hide_key: Option<String>,
+    pub name_hash_key: Option<String>,
     /// The title of what a user is shown when no silent wake is left.
     pub title: String,
     /// The text below it.
@@ -98,8 +98,8 @@ pub const FCM_SERVER: &str = "https://fcm.googleapis.com";
 impl PushConfig {
     /// Checks what needs no file.
     pub(super) fn check(&self) -> Result<(), PushConfigError> {
-        if self.hide_key.as_ref().is_some_and(|key| key.len() < MIN_HIDE_KEY_BYTES) {
-            return Err(PushConfigError::setting(format!("hide_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
+        if self.name_hash_key.as_ref().is_some_and(|key| key.len() < MIN_HIDE_KEY_BYTES) {
+            return Err(PushConfigError::setting(format!("name_hash_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
         }
         if self.title.len() > SHOWN_BYTES || self.text.len() > SHOWN_BYTES {
             return Err(PushConfigError::setting(format!("title and text must have at most {SHOWN_BYTES} bytes each")));
@@ -144,13 +144,13 @@ pub(super) fn is_this_machine(host: &str) -> bool {
 
 impl fmt::Debug for PushConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PushConfig { apns, fcm, webpush, cognito, hide_key, title, text } = self;
+        let PushConfig { apns, fcm, webpush, cognito, name_hash_key, title, text } = self;
         f.debug_struct("PushConfig")
             .field("apns", apns)
             .field("fcm", fcm)
             .field("webpush", webpush)
             .field("cognito", cognito)
-            .field("hide_key", &hide_key.as_ref().map(|_| "hidden"))
+            .field("name_hash_key", &name_hash_key.as_ref().map(|_| "hidden"))
             .field("title", title)
             .field("text", text)
             .finish()
@@ -170,7 +170,7 @@ mod tests {
     fn a_pool_names_its_gateways() {
         let config = parse(
             r#"
-            hide_key = "0123456789abcdef"
+            name_hash_key = "0123456789abcdef"
             [[apns]]
             app = "com.example"
             key_file = "AuthKey.p8"
@@ -197,7 +197,7 @@ mod tests {
         for text in [
             "colour = 1",
             "[[apns]]\napp = \"a\"\ntopic = \"a\"",
-            "hide_key = \"short\"",
+            "name_hash_key = \"short\"",
             "[[fcm]]\napp = \"\"",
             "[[fcm]]\napp = \"a b\"",
             "[[fcm]]\napp = \"a\"\n[[fcm]]\napp = \"a\"",

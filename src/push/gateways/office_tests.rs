@@ -219,7 +219,7 @@ async fn a_browser_is_woken_by_what_only_it_can_read() {
     let (desk, receiver) = (PoolPush::new(), Receiver::of_rfc_8291());
     let office = desk.office(&PushConfig {
         webpush: vec![desk.webpush(&service.authority, true)],
-        hide_key: Some("x".repeat(16)),
+        name_hash_key: Some("x".repeat(16)),
         ..PushConfig::default()
     });
     let target = PushTarget::Webpush(receiver.subscription(&format!("https://localhost:{}/push/1", service.port)));

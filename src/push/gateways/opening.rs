@@ -29,7 +29,7 @@ pub(super) fn open(config: &PushConfig, now_ms: Now, timeout: Duration) -> Resul
     config.check()?;
     let mut opening = Opening { trust: Trust::of_this_machine(), lanes: HashMap::new(), tokens: HashMap::new(), strangers: HashMap::new() };
     let mut inner = Inner {
-        form: Form { cognito: config.cognito, hide: config.hide_key.as_ref().map(|key| key.clone().into_bytes()) },
+        form: Form { cognito: config.cognito, hide: config.name_hash_key.as_ref().map(|key| key.clone().into_bytes()) },
         apns: HashMap::new(),
         fcm: HashMap::new(),
         webpush: HashMap::new(),
