@@ -17,11 +17,11 @@ mod settings;
 mod source;
 
 pub use error::ConfigError;
-pub use example::Example;
+pub use example::ExampleConfig;
 pub use flags::{Flags, StoreFlags};
 pub use pool::PoolSection;
 pub use server::{LogFormat, ServerConfig};
-pub use settings::{SETTINGS, Setting};
+pub use settings::{ConfigSetting, SETTINGS};
 pub use source::read;
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driftless::app::App;
-use driftless::config::{self, ConfigError, Example, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
+use driftless::config::{self, ConfigError, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
 use driftless::dev::gateway::Gateway;
 use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
 fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     match command {
         CliCommand::Config => {
-            print!("{Example}");
+            print!("{ExampleConfig}");
             Ok(ExitCode::SUCCESS)
         }
         CliCommand::Token { pool, subject, expires_in_s, config } => {

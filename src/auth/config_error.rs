@@ -21,7 +21,7 @@ pub struct IssuerConfigError {
 pub enum IssuerProblem {
     /// `issuer` is empty.
     NoIssuer,
-    /// `audience` is empty or holds an empty name.
+    /// `audience` is empty or contains an empty name.
     NoAudience,
     /// None of `jwks_url`, `keys_file` and `secret` is set.
     NoKeys,

@@ -122,7 +122,7 @@ fn tls_without_roots() -> Result<ClientConfig, IssuerProblem> {
     Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
-/// An error's text with those of its causes: the client's own error names only the step that failed.
+/// The text of an error and of its causes: the HTTP client's own text names only the step that failed.
 fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))

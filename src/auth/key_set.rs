@@ -20,7 +20,7 @@ impl KeySet {
 
     /// The key for a token with this `kid`.
     ///
-    /// The `kid` is compared with those of the keys and used for nothing else; of two keys with the same `kid` the first is chosen.
+    /// The `kid` is compared with the `kid`s of the keys and used for nothing else; of two keys with the same `kid` the first is chosen.
     /// If the set has only one key, a token without `kid` is verified with it, and if that key has no `kid`, any token is.
     pub(super) fn choose(&self, kid: Option<&str>) -> Option<&Arc<VerificationKey>> {
         match (kid, self.0.as_slice()) {

@@ -1,4 +1,4 @@
-//! Verifies tokens: who does a token say its bearer is, and can that be believed?
+//! Verifies tokens: from a token to the login that it proves.
 //!
 //! A pool trusts issuers. A [`Verifier`] takes a signed token (a JWT in the compact form, RFC 7515 section 7.1) and the time, and returns
 //! the [`VerifiedLogin`] that the token proves or the [`TokenRefusal`] that says why it is rejected. It follows RFC 8725.

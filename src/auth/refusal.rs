@@ -9,7 +9,7 @@ use super::config::{LEEWAY_S, MAX_TOKEN_BYTES};
 pub enum TokenRefusal {
     /// Over [`MAX_TOKEN_BYTES`].
     TooLarge,
-    /// Not a signed token in the compact form with the required claims; what is wrong with it.
+    /// Not a signed token in the compact form with the required claims; the text says why.
     Malformed(&'static str),
     /// No pool trusts its `iss`.
     UnknownIssuer,

@@ -1,8 +1,8 @@
 //! A cache of verified signatures, keyed by the hash of the signed message and the signature.
 //!
 //! A device presents the same token whenever it connects, and an HTTP client with every request. Verifying a public-key signature takes 30
-//! to 90 microseconds, hashing it less than one. The cache belongs to a key and holds nothing but the fact that this key made the signature:
-//! trust in the key, times and audience are checked every time, so no token is accepted for longer than without the cache.
+//! to 90 microseconds, hashing it less than one. The cache belongs to a key and remembers only that this key made
+//! the signature: trust in the key, times and audience are checked every time, so no token is accepted for longer than without the cache.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};

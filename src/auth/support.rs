@@ -23,7 +23,7 @@ pub(super) const AUDIENCE: &str = "notes-app";
 pub(super) const SECRET: &str = "a secret for tests: forty bytes or so long";
 
 pub(super) enum TestSigner {
-    Nobody,
+    Unsigned,
     Shared(Vec<u8>),
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
@@ -49,7 +49,7 @@ impl TestSigner {
 
     pub(super) fn alg(&self) -> &'static str {
         match self {
-            Self::Nobody => "none",
+            Self::Unsigned => "none",
             Self::Shared(_) => "HS256",
             Self::Rsa(_) => "RS256",
             Self::P256(_) => "ES256",
@@ -60,7 +60,7 @@ impl TestSigner {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
-            Self::Nobody => Vec::new(),
+            Self::Unsigned => Vec::new(),
             Self::Shared(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec(),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -75,7 +75,7 @@ impl TestSigner {
     /// The public key as a JWK.
     pub(super) fn jwk(&self, kid: &str) -> Value {
         let key = match self {
-            Self::Nobody | Self::Shared(_) => panic!("no public key"),
+            Self::Unsigned | Self::Shared(_) => panic!("no public key"),
             Self::Rsa(pair) => DecodingKey::from_rsa_der(pair.public_key().as_ref()),
             Self::P256(pair) => DecodingKey::from_ec_der(pair.public_key().as_ref()),
             Self::Ed25519(pair) => DecodingKey::from_ed_der(pair.public_key().as_ref()),
@@ -89,7 +89,7 @@ impl TestSigner {
     pub(super) fn pem(&self) -> String {
         use encoding::AsDer;
         let spki: Vec<u8> = match self {
-            Self::Nobody | Self::Shared(_) => panic!("no public key"),
+            Self::Unsigned | Self::Shared(_) => panic!("no public key"),
             Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::P256(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),

@@ -35,11 +35,10 @@ pub struct VerifiedLogin {
 impl Verifier {
     /// A verifier for these pools, each a name and its issuers.
     ///
-    /// Reads key files, and root certificates if any `jwks_url` is `https`, so it blocks; keys are fetched when the
-    /// first token needs them.
+    /// Blocks: it reads key files, and root certificates if any `jwks_url` is `https`. Keys are fetched when the first token needs them.
     ///
     /// # Errors
-    /// The first issuer that cannot be used as it is configured; [`IssuerProblem`](super::IssuerProblem) lists what is refused.
+    /// The first issuer whose configuration cannot be used; [`IssuerProblem`](super::IssuerProblem) lists the reasons.
     pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, IssuerConfigError> {
         Self::with_fetch_timeout(pools, Duration::from_millis(FETCH_TIMEOUT_MS))
     }
@@ -118,7 +117,7 @@ mod tests {
             let named = keys_verifier(&[signer.jwk("k")]);
             assert_eq!(accepted(&named, &token_of(signer, "k")).await, login);
             let from_pem = file_verifier(signer.pem()).unwrap();
-            assert_eq!(accepted(&from_pem, &token_of(signer, "any name, as a PEM file holds one key")).await, login);
+            assert_eq!(accepted(&from_pem, &token_of(signer, "any kid, as a PEM file contains only one key")).await, login);
         }
     }
 

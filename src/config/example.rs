@@ -6,9 +6,9 @@ use super::settings::SETTINGS;
 
 /// Every setting with its default and its help text, as a configuration file that can be used as it is. The tables of pools are commented
 /// out, as they need a name.
-pub struct Example;
+pub struct ExampleConfig;
 
-impl fmt::Display for Example {
+impl fmt::Display for ExampleConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "# Driftless: all settings with their defaults.")?;
         writeln!(f, "# A setting outside of [pools] is also a flag (--store-cache-mib 512) and an environment variable")?;

@@ -4,11 +4,11 @@ use std::fmt;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use super::settings::{SETTINGS, Setting};
+use super::settings::{ConfigSetting, SETTINGS};
 
 /// The settings that were given as flags, with their text.
 #[derive(Clone, Default)]
-pub struct Flags(pub(super) Vec<(&'static Setting, String)>);
+pub struct Flags(pub(super) Vec<(&'static ConfigSetting, String)>);
 
 impl fmt::Debug for Flags {
     /// Names only: a value may be a secret.
@@ -69,21 +69,21 @@ impl clap::Args for StoreFlags {
     }
 }
 
-fn with_flags(command: Command, settings: impl Iterator<Item = &'static Setting>) -> Command {
+fn with_flags(command: Command, settings: impl Iterator<Item = &'static ConfigSetting>) -> Command {
     settings.fold(command, |command, setting| {
         let value = setting.name.rsplit(['.', '_']).next().unwrap_or(setting.name).to_ascii_uppercase();
         command.arg(Arg::new(setting.flag()).long(setting.flag()).value_name(value).help(setting.help).action(ArgAction::Set))
     })
 }
 
-fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static Setting>) -> Vec<(&'static Setting, String)> {
+fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static ConfigSetting>) -> Vec<(&'static ConfigSetting, String)> {
     settings.filter_map(|setting| matches.get_one::<String>(&setting.flag()).map(|text| (setting, text.clone()))).collect()
 }
 
-fn store_settings() -> impl Iterator<Item = &'static Setting> {
+fn store_settings() -> impl Iterator<Item = &'static ConfigSetting> {
     global_settings().filter(|setting| setting.name == "data" || setting.name.starts_with("store."))
 }
 
-fn global_settings() -> impl Iterator<Item = &'static Setting> {
+fn global_settings() -> impl Iterator<Item = &'static ConfigSetting> {
     SETTINGS.iter().filter(|setting| setting.is_global())
 }

@@ -11,7 +11,7 @@ use crate::push::{PushConfig, WakeSettings};
 use crate::store::RetentionPolicy;
 use crate::sync::Pool;
 
-/// A pool as it is configured. The defaults of its limits, retention, push and wakes are those of the parts that use them.
+/// The configuration of a pool. The parts that use limits, retention, push and wakes define their defaults.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {

@@ -11,7 +11,7 @@ use crate::store::EngineConfig;
 
 /// A setting.
 #[derive(Clone, Copy, Debug)]
-pub struct Setting {
+pub struct ConfigSetting {
     /// The name in the file. `*` stands for a name that the operator chooses, or for any entry of an array.
     pub name: &'static str,
     default: fn() -> Option<Value>,
@@ -19,7 +19,7 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-impl Setting {
+impl ConfigSetting {
     /// The value that the server uses if none is set; `None`: the setting has no value then.
     pub fn default_value(&self) -> Option<Value> {
         (self.default)()
@@ -53,8 +53,8 @@ impl Setting {
     }
 }
 
-const fn setting(name: &'static str, default: fn() -> Option<Value>, help: &'static str) -> Setting {
-    Setting { name, default, help }
+const fn setting(name: &'static str, default: fn() -> Option<Value>, help: &'static str) -> ConfigSetting {
+    ConfigSetting { name, default, help }
 }
 
 /// The default of a setting that is not set.
@@ -67,7 +67,7 @@ fn value(default: impl Serialize) -> Option<Value> {
 }
 
 /// All settings, in the order in which `driftless config` prints them. Those of one table stand together.
-pub const SETTINGS: &[Setting] = &[
+pub const SETTINGS: &[ConfigSetting] = &[
     setting(
         "listen",
         || value(ServerConfig::default().listen),

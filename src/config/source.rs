@@ -8,7 +8,7 @@ use super::check::check;
 use super::error::ConfigError;
 use super::flags::Flags;
 use super::server::ServerConfig;
-use super::settings::{SETTINGS, Setting};
+use super::settings::{ConfigSetting, SETTINGS};
 
 /// Reads and checks a configuration: the file, replaced by the environment, replaced by the flags. `environment` looks up a variable.
 pub fn read(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>, flags: &Flags) -> Result<ServerConfig, ConfigError> {
@@ -49,7 +49,7 @@ fn read_file(file: &Path) -> Result<Table, ConfigError> {
 }
 
 /// Sets a value that was given as text. Its type is that of the setting's default; a setting without a default is a string.
-fn set(table: &mut Table, setting: &Setting, text: &str) -> Result<(), String> {
+fn set(table: &mut Table, setting: &ConfigSetting, text: &str) -> Result<(), String> {
     let mut table = table;
     let (parents, last) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
     for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
@@ -88,7 +88,7 @@ fn check_name<'a>(path: &mut Vec<&'a str>, name: &'a str, value: &'a Value) -> R
 }
 
 fn unknown_key(name: &str) -> ConfigError {
-    let distance = |setting: &&Setting| strsim::damerau_levenshtein(&with_last_part_twice(setting.name), &with_last_part_twice(name));
+    let distance = |setting: &&ConfigSetting| strsim::damerau_levenshtein(&with_last_part_twice(setting.name), &with_last_part_twice(name));
     let nearest = SETTINGS.iter().min_by_key(distance).map_or("", |setting| setting.name);
     ConfigError::new(format!("unknown key {name}; the nearest known key is {nearest} (all keys: driftless config)"))
 }

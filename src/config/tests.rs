@@ -98,7 +98,7 @@ fn production_rejects_the_development_secret() {
 
 #[test]
 fn the_printed_example_is_a_file_that_sets_the_defaults() {
-    let example = Example.to_string();
+    let example = ExampleConfig.to_string();
     let config = from_file(&example).expect("reads");
     assert_eq!(format!("{config:?}"), format!("{:?}", ServerConfig::default()));
     for setting in SETTINGS {
@@ -110,7 +110,7 @@ fn the_printed_example_is_a_file_that_sets_the_defaults() {
 #[test]
 fn the_printed_defaults_of_a_pool_are_the_ones_it_uses() {
     let issuer = "issuer = \"i\"\naudience = [\"a\"]\nsecret = \"a secret that only this test and its issuer know\"\n";
-    let example = Example.to_string().replace("NAME", "app");
+    let example = ExampleConfig.to_string().replace("NAME", "app");
     let uncommented = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.ends_with('=')).map(str::to_owned);
     let pool: Vec<String> = example.lines().filter_map(uncommented).collect();
     let (printed, absent) = (pool.join("\n") + "\n" + issuer, format!("[[pools.app.issuers]]\n{issuer}"));
@@ -160,7 +160,7 @@ fn an_operator_key_is_checked_and_never_printed() {
         config.with_operator_key(crate::admin::DEVELOPMENT_KEY).operator_key().is_some_and(|key| key.opens(planted)),
         "a configured key is not replaced"
     );
-    for invalid in ["planted-but-short", "planted key with spaces, long enough for all that is asked"] {
+    for invalid in ["planted-but-short", "planted key with spaces, but long enough"] {
         let error = config_error(&format!("[admin]\nkey = {invalid:?}"));
         assert!(error.contains("admin.key") && error.contains("32") && !error.contains("planted"), "{error}");
     }

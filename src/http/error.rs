@@ -38,7 +38,7 @@ pub(super) enum HttpError {
     BadAdminRequest(String),
     /// What an admin request names does not exist.
     NotFound(NotFound),
-    /// The same, where more is known of what is missing.
+    /// The same, with a text that says what does not exist.
     NotFoundBecause(String),
     /// The current state does not permit what an admin request asks.
     NotPossible(String),
