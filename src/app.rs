@@ -19,8 +19,8 @@ use crate::admin::Admin;
 use crate::auth::{IssuerConfigError, Verifier};
 use crate::clock::Clock;
 use crate::committer::{Committer, DurabilityGate, Reader};
-use crate::config::Config;
-use crate::http::{self, HttpState, ListenError, Listener, Serving};
+use crate::config::ServerConfig;
+use crate::http::{self, HttpState, ListenError, Listener, OpenConnections};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
@@ -74,7 +74,7 @@ impl std::error::Error for AppError {}
 /// A running server.
 pub struct App {
     address: SocketAddr,
-    serving: JoinHandle<Serving>,
+    serving: JoinHandle<OpenConnections>,
     stop: oneshot::Sender<()>,
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
@@ -88,12 +88,12 @@ pub struct App {
 
 impl App {
     /// Starts a server; returns when it accepts connections. `extra` has routes beside the server's own.
-    pub async fn start(config: &Config, extra: Router) -> Result<App, AppError> {
+    pub async fn start(config: &ServerConfig, extra: Router) -> Result<App, AppError> {
         App::start_at(Clock::start(), config, extra).await
     }
 
     /// Starts a server that uses this clock.
-    pub async fn start_at(clock: Clock, config: &Config, extra: Router) -> Result<App, AppError> {
+    pub async fn start_at(clock: Clock, config: &ServerConfig, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
         let verifier = Verifier::new(config.issuers()).map_err(AppError::Auth)?;
         let listener = Listener::bind(&config.http()).map_err(AppError::Listen)?;
@@ -101,7 +101,7 @@ impl App {
         let store = open_store(config)?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
-        let push = PushService::new(config.desks().map_err(AppError::Push)?);
+        let push = PushService::new(config.pool_push().map_err(AppError::Push)?);
         let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);
         let retention = config.pools().into_iter().map(|pool| (pool.name, pool.retention)).collect();
@@ -113,16 +113,16 @@ impl App {
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
-        let (operator, metrics_of_http) = (config.operator(), metrics.clone());
+        let (operator, metrics_of_http) = (config.operator_key(), metrics.clone());
         let state = HttpState {
-            door: authenticator,
+            authenticator: authenticator,
             sync,
             sessions,
             admin,
-            operator,
+            operator_key: operator,
             gate: gate.clone(),
             metrics: metrics_of_http,
-            origins,
+            allowed_origins: origins,
             draining: is_draining,
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -173,16 +173,16 @@ impl App {
     }
 }
 
-fn open_store(config: &Config) -> Result<Store, AppError> {
+fn open_store(config: &ServerConfig) -> Result<Store, AppError> {
     let epoch =
         Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| AppError::System(std::io::Error::other(error.to_string())))?;
     Store::open(&config.data, &config.store(), &epoch).map_err(AppError::Store)
 }
 
-async fn drain(hub: &Hub, serving: &Serving) {
+async fn drain(hub: &Hub, serving: &OpenConnections) {
     loop {
         hub.signal_all(Signal::Drain);
-        if tokio::time::timeout(DRAIN_INTERVAL, serving.ended()).await.is_ok() {
+        if tokio::time::timeout(DRAIN_INTERVAL, serving.closed()).await.is_ok() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! The `driftless` command: arguments, logs, start, wait, drain.
+//! The `driftless` command: parses the arguments, starts what they name, and runs a server until a signal stops it.
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driftless::app::App;
-use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, PoolSection, StoreFlags};
+use driftless::config::{self, ConfigError, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
 use driftless::dev::gateway::Gateway;
 use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
@@ -16,51 +16,51 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// A real-time sync server: each person's data the same on all their devices.
+/// A real-time sync server: keeps each user's data the same on all of their devices.
 #[derive(Parser)]
 #[command(version, about)]
-struct Arguments {
+struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: CliCommand,
 }
 
 #[derive(Subcommand)]
-enum Command {
-    /// Starts a server for trying out: a ready pool, tokens, a demo page.
+enum CliCommand {
+    /// Starts a server for development, with a ready-made pool, test tokens and a demo page.
     Dev {
         #[command(flatten)]
         flags: Flags,
     },
     /// Starts a server for production.
     Serve {
-        /// The configuration, in TOML; see `driftless config`.
+        /// The configuration file, in TOML (all settings: `driftless config`).
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]
         flags: Flags,
     },
-    /// Prints every setting with its default and a sentence, as a file to begin with.
+    /// Prints all settings with their defaults, as a configuration file to start from.
     Config,
-    /// Prints a token for testing, and nothing else.
+    /// Prints a test token.
     Token {
-        /// The pool it is for.
+        /// The pool that the token is for.
         #[arg(long)]
         pool: String,
-        /// Who it is for: the token's `sub`.
+        /// The user that the token is for: its `sub` claim.
         #[arg(long)]
         subject: String,
-        /// How long it holds, in seconds.
+        /// The token's lifetime, in seconds.
         #[arg(long, default_value_t = 3600)]
         expires_in_s: u64,
-        /// The configuration of the pool; without it the pool is the one of `driftless dev`.
+        /// The configuration file that the pool is in; without it the pool must be the one of `driftless dev`.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Makes a fresh store from a backup, in a folder that is empty or not there.
+    /// Restores a backup into a new store. The store's folder must be empty or not exist.
     Restore {
-        /// The backup.
+        /// The backup file.
         file: PathBuf,
-        /// The configuration of the server that will run on it, in TOML.
+        /// The configuration file of the server that will use the store, in TOML.
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]
@@ -68,18 +68,19 @@ enum Command {
     },
     #[command(flatten)]
     Operator(operator::OperatorCommand),
-    /// A device on the command line: watch, put, get, list, import, export, ...
+    /// Acts as a device: watch, put, get, list, import, export, ...
     Client(client::ClientArgs),
 }
 
-type Failure = Box<dyn std::error::Error>;
+/// Any error that ends the process; its text is all that is printed.
+type FatalError = Box<dyn std::error::Error>;
 
-/// Gives memory back that a rush of sessions took, and does not let them fragment it (decision 14).
+/// Returns memory to the system after a burst of sessions, and fragments less (decision 14).
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    match run(Arguments::parse().command) {
+    match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("driftless: {error}");
@@ -88,41 +89,41 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<ExitCode, Failure> {
+fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     match command {
-        Command::Config => {
-            print!("{Example}");
+        CliCommand::Config => {
+            print!("{ExampleConfig}");
             Ok(ExitCode::SUCCESS)
         }
-        Command::Token { pool, subject, expires_in_s, config } => {
+        CliCommand::Token { pool, subject, expires_in_s, config } => {
             println!("{}", test_token(&pool, &subject, expires_in_s, config)?);
             Ok(ExitCode::SUCCESS)
         }
-        Command::Dev { flags } => {
-            let runtime = runtime()?;
+        CliCommand::Dev { flags } => {
+            let runtime = new_runtime()?;
             let gateway = runtime.block_on(Gateway::start())?;
             let (push, wakes) = demo_push(&gateway);
-            let read = move || {
-                let pool = PoolSection::of(dev::issuer()).with_push(push.clone(), wakes);
-                let config = config::read(None, &variable, &flags)?.with_pool(dev::POOL, pool);
+            let read_config = move || {
+                let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
+                let config = config::read(None, &env_variable, &flags)?.with_pool(dev::POOL, pool);
                 Ok(config.with_operator_key(admin::DEVELOPMENT_KEY))
             };
-            serve(&runtime, read()?, Surroundings::Development(gateway), read)
+            serve(&runtime, read_config()?, ServeMode::Development(gateway), read_config)
         }
-        Command::Serve { config, flags } => {
-            let read = move || config::read(config.as_deref(), &variable, &flags);
-            let config = read()?;
+        CliCommand::Serve { config, flags } => {
+            let read_config = move || config::read(config.as_deref(), &env_variable, &flags);
+            let config = read_config()?;
             config.check_production()?;
-            serve(&runtime()?, config, Surroundings::Production, read)
+            serve(&new_runtime()?, config, ServeMode::Production, read_config)
         }
-        Command::Restore { file, config, flags } => {
-            let config = config::read(config.as_deref(), &variable, &flags.into())?;
-            Ok(ended(operator::restore(&file, &config.data, &config.store())))
+        CliCommand::Restore { file, config, flags } => {
+            let config = config::read(config.as_deref(), &env_variable, &flags.into())?;
+            Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store())))
         }
-        Command::Operator(command) => Ok(ended(runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY)))),
-        Command::Client(arguments) => {
+        CliCommand::Operator(command) => Ok(operator_exit_code(new_runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY)))),
+        CliCommand::Client(arguments) => {
             let mint = |subject: &str| dev::token(subject, dev::TOKEN_S).map_err(|error| error.to_string());
-            match runtime()?.block_on(client::run(arguments, mint)) {
+            match new_runtime()?.block_on(client::run(arguments, mint)) {
                 Ok(()) => Ok(ExitCode::SUCCESS),
                 Err(failure) => {
                     eprintln!("driftless: {failure}");
@@ -133,7 +134,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn ended(result: Result<(), operator::OperatorError>) -> ExitCode {
+fn operator_exit_code(result: Result<(), operator::OperatorError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -143,14 +144,13 @@ fn ended(result: Result<(), operator::OperatorError>) -> ExitCode {
     }
 }
 
-/// What a server is for.
-enum Surroundings {
+enum ServeMode {
     Production,
-    /// With a stand-in for push gateways.
+    /// With a stand-in for the push gateways.
     Development(Gateway),
 }
 
-/// How the phones of the demo page are woken: as often as somebody tries it out.
+/// The demo page's push settings. Its phones may be woken as often as a visitor tries it.
 fn demo_push(gateway: &Gateway) -> (push::PushConfig, WakeSettings) {
     let credentials = gateway.credentials();
     let apns = ApnsConfig {
@@ -167,35 +167,36 @@ fn demo_push(gateway: &Gateway) -> (push::PushConfig, WakeSettings) {
     (push::PushConfig { apns: vec![apns], ..push::PushConfig::default() }, wakes)
 }
 
+/// Runs a server until SIGTERM or SIGINT. SIGHUP calls `read_config` and applies the push settings.
 fn serve(
     runtime: &Runtime,
-    config: Config,
-    surroundings: Surroundings,
-    again: impl Fn() -> Result<Config, ConfigError>,
-) -> Result<ExitCode, Failure> {
-    log(&config);
-    use_all_files();
+    config: ServerConfig,
+    mode: ServeMode,
+    read_config: impl Fn() -> Result<ServerConfig, ConfigError>,
+) -> Result<ExitCode, FatalError> {
+    init_logging(&config);
+    raise_open_file_limit();
     runtime.block_on(async {
-        let extra = match &surroundings {
-            Surroundings::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
-            Surroundings::Production => axum::Router::new(),
+        let extra_routes = match &mode {
+            ServeMode::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
+            ServeMode::Production => axum::Router::new(),
         };
-        let app = App::start(&config, extra).await?;
-        if let Surroundings::Development(gateway) = &surroundings {
+        let app = App::start(&config, extra_routes).await?;
+        if let ServeMode::Development(gateway) = &mode {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
-            let is_public = config.operator().is_some_and(|key| key.matches(admin::DEVELOPMENT_KEY));
+            let is_public = config.operator_key().is_some_and(|key| key.matches(admin::DEVELOPMENT_KEY));
             let key = if is_public { dev::Operator::Public(admin::DEVELOPMENT_KEY) } else { dev::Operator::Configured };
             print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hangup = signal(SignalKind::hangup())?;
-        let post = app.push().clone();
+        let push_service = app.push().clone();
         let shutdown = async {
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return,
                     _ = interrupt.recv() => return,
-                    _ = hangup.recv() => reload(&post, &again),
+                    _ = hangup.recv() => reload_push_settings(&push_service, &read_config),
                 }
             }
         };
@@ -204,51 +205,53 @@ fn serve(
     })
 }
 
-/// Takes the credentials for pushes from the configuration as it is now. What is wrong with it leaves everything as it was.
-fn reload(post: &PushService, again: &impl Fn() -> Result<Config, ConfigError>) {
-    match again().and_then(|config| config.desks()) {
-        Ok(desks) => {
-            post.replace(desks);
-            tracing::info!("the credentials for pushes were read again, and how pools wake; other settings need a restart");
+/// Reads the configuration again and replaces the pools' push credentials and wake settings. An error leaves the current ones in use.
+fn reload_push_settings(push_service: &PushService, read_config: &impl Fn() -> Result<ServerConfig, ConfigError>) {
+    match read_config().and_then(|config| config.pool_push()) {
+        Ok(pools) => {
+            push_service.replace(pools);
+            tracing::info!("push credentials and wake settings reloaded; other settings need a restart");
         }
-        Err(error) => tracing::error!(%error, "the configuration was not read again; everything goes on as before"),
+        Err(error) => tracing::error!(%error, "configuration reload failed; the current settings stay in use"),
     }
 }
 
-fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, Failure> {
+fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, FatalError> {
     let Some(file) = file else {
         if pool != dev::POOL {
-            return Err(format!("the pool of `driftless dev` is {}; for {pool} name its --config FILE", dev::POOL).into());
+            return Err(
+                format!("the pool of `driftless dev` is {}; for pool {pool} pass its configuration: --config FILE", dev::POOL).into()
+            );
         }
         return Ok(dev::token(subject, expires_in_s)?);
     };
-    let config = config::read(Some(&file), &variable, &Flags::default())?;
+    let config = config::read(Some(&file), &env_variable, &Flags::default())?;
     let issuers = config.issuers().into_iter().find(|(name, _)| **name == *pool).map(|(_, issuers)| issuers);
-    let issuers = issuers.ok_or_else(|| format!("{} has no pool {pool}", file.display()))?;
+    let issuers = issuers.ok_or_else(|| format!("{} configures no pool {pool}", file.display()))?;
     let shared = issuers.iter().find_map(|issuer| Some((issuer, issuer.secret.as_ref()?, issuer.audience.first()?)));
-    let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of {pool} has a shared secret to sign with"))?;
+    let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of pool {pool} has a shared secret to sign with"))?;
     Ok(dev::mint_for(secret, &issuer.issuer, audience, subject, expires_in_s)?)
 }
 
-fn variable(name: &str) -> Option<String> {
+fn env_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Every socket is an open file: the server takes as many as the system lets it have, its hard limit. If that fails it has what it had.
-fn use_all_files() {
+/// Raises the soft limit of open files to the hard limit, as every connection is an open file. If that fails the soft limit stays in force.
+fn raise_open_file_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
-fn runtime() -> std::io::Result<Runtime> {
+fn new_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-fn log(config: &Config) {
+fn init_logging(config: &ServerConfig) {
     let filter = EnvFilter::new(&config.log);
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => builder.init(),
+        LogFormat::Json => builder.json().init(),
     }
 }

@@ -14,7 +14,7 @@ impl Admin {
 
     /// The dataset's records as they were at a version.
     pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
-        self.read_dataset(identity, dataset, move |store, identity, dataset| store.at(identity, dataset, version)).await
+        self.read_dataset(identity, dataset, move |store, identity, dataset| store.records_at(identity, dataset, version)).await
     }
 
     /// The records that differ between two versions.

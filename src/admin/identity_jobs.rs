@@ -87,7 +87,7 @@ impl Admin {
         let end = Instant::now() + JOB_TIMEOUT;
         while Instant::now() < end {
             match self.committer.advance_job(identity.clone(), keep).await {
-                Ok(JobProgress::Some | JobProgress::Moved(..)) => {}
+                Ok(JobProgress::Unfinished | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {
                     warn!(?why, %identity, "identity job deferred");

@@ -71,7 +71,7 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let with_state = |device: DeviceInfo| {
-            let known = round.as_ref().map_or(&targets, |round| &round.wake_targets);
+            let known = round.as_ref().map_or(&targets, |round| &round.targets);
             let target = known.iter().find(|target| target.device == device.device).cloned();
             let wake = self.wake_state(round.as_ref(), target.as_ref());
             DeviceWakeState { device, target, wake }
@@ -90,7 +90,7 @@ impl Admin {
         let app = AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() };
         let hold = self.push.hold(&app, &pool, now_ms);
         match wakes::decide(round, target, &pool.wakes, hold.as_ref(), now_ms) {
-            WakeDecision::Rest(reason) => WakeState::NotWoken(reason.to_string()),
+            WakeDecision::Skip(reason) => WakeState::NotWoken(reason.to_string()),
             WakeDecision::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
             WakeDecision::Send(sending) => WakeState::Due(sending.dataset, sending.version),
         }
@@ -130,9 +130,9 @@ impl Admin {
         let Some(pool) = self.push.pool(&pool_name) else { return Ok(Ok(TestWakeResult::NoToken(NO_PUSH.to_owned()))) };
         let Ok(dataset) = DatasetName::new(TEST_WAKE_DATASET) else { return Ok(Err(NotFound::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_WAKE_TTL_S);
-        let shown = shown.then(|| pool.shown.clone());
+        let alert = shown.then(|| pool.alert.clone());
         let wake =
-            Wake { pool: pool_name, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, shown, expires_unix_s };
+            Wake { pool: pool_name, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, alert, expires_unix_s };
         let (verdict, _) = pool.wake(address, &target.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = outcome_and_detail(&verdict);
@@ -140,7 +140,7 @@ impl Admin {
         self.committer
             .transact(move |group, now_ms| {
                 if group.has_identity(&identity)? {
-                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::now(now_ms, None, status))?;
+                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::new(now_ms, None, status))?;
                 }
                 Ok(((), Vec::new()))
             })

@@ -1,4 +1,4 @@
-//! A token's claims (RFC 7519 section 4.1): only `iss`, `aud`, `sub`, `exp` and `nbf` are ever read.
+//! A token's claims (RFC 7519 section 4.1). Only `iss`, `aud`, `sub`, `exp` and `nbf` are ever read.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,47 +7,45 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, SeqAccess, Visitor};
 
 use super::config::{LEEWAY_S, MAX_DATE_S, MAX_SUBJECT_BYTES};
-use super::json::{Text, object, present};
+use super::json::{JsonText, object, present};
 use super::refusal::TokenRefusal;
 
-/// The claims that a login needs.
-pub(super) struct Claims<'a> {
-    /// `iss`.
+/// The claims that are used.
+pub(super) struct TokenClaims<'a> {
+    /// `iss`: who issued the token.
     pub(super) issuer: Cow<'a, str>,
-    /// `aud`.
+    /// `aud`: whom the token is for.
     pub(super) audience: Audience<'a>,
-    /// `sub`: 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
+    /// `sub`: the user, 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
     pub(super) subject: Cow<'a, str>,
     /// `exp`, in Unix seconds.
     pub(super) expires_s: u64,
     not_before_s: Option<u64>,
 }
 
-/// `aud`: one name, or a list of them.
+/// `aud`: one name or several.
 pub(super) enum Audience<'a> {
-    /// A string.
     One(Cow<'a, str>),
-    /// An array of strings.
-    Several(Vec<Text<'a>>),
+    Several(Vec<JsonText<'a>>),
 }
 
 #[derive(Deserialize)]
-struct Members<'a> {
+struct ClaimMembers<'a> {
     #[serde(borrow)]
-    iss: Text<'a>,
+    iss: JsonText<'a>,
     #[serde(borrow)]
     aud: Audience<'a>,
     #[serde(borrow)]
-    sub: Text<'a>,
+    sub: JsonText<'a>,
     exp: NumericDate,
     #[serde(default, deserialize_with = "present")]
     nbf: Option<NumericDate>,
 }
 
-impl<'a> Claims<'a> {
+impl<'a> TokenClaims<'a> {
     /// Reads the claims. `iss`, `aud`, `sub` and `exp` are required.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
-        let members: Members<'a> = object(json).ok_or(TokenRefusal::Malformed(
+        let members: ClaimMembers<'a> = object(json).ok_or(TokenRefusal::Malformed(
             "its claims must be a JSON object with iss, aud, sub and exp, each once, and dates in seconds",
         ))?;
         let subject = members.sub.0;
@@ -63,7 +61,7 @@ impl<'a> Claims<'a> {
         })
     }
 
-    /// Whether the token is valid at `now_s`, in Unix seconds: before `exp` and not before `nbf`, each with
+    /// Checks that the token is valid at `now_s`, in Unix seconds: before `exp` and not before `nbf`, each with
     /// [`LEEWAY_S`] (RFC 7519 sections 4.1.4 and 4.1.5).
     pub(super) fn check_times(&self, now_s: u64) -> Result<(), TokenRefusal> {
         if now_s >= self.expires_s.saturating_add(LEEWAY_S) {
@@ -77,8 +75,8 @@ impl<'a> Claims<'a> {
 }
 
 impl Audience<'_> {
-    /// Whether `name` is one of the audience, to the letter.
-    pub(super) fn holds(&self, name: &str) -> bool {
+    /// Whether `name` is one of the audience. The comparison is exact.
+    pub(super) fn contains(&self, name: &str) -> bool {
         match self {
             Self::One(only) => only == name,
             Self::Several(names) => names.iter().any(|text| text.0 == name),
@@ -113,13 +111,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Audience<'a> {
     }
 }
 
-/// Seconds since 1970, of which a fraction is cut off (RFC 7519 section 2), up to [`MAX_DATE_S`].
+/// A date in seconds since 1970, at most [`MAX_DATE_S`]. Fractions are truncated (RFC 7519 section 2).
 struct NumericDate(u64);
 
 impl<'de> Deserialize<'de> for NumericDate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let seconds = f64::deserialize(deserializer)?;
-        // f64 holds every whole second in the range exactly; a value outside it, or none at all, fails the test.
+        // f64 represents every whole second in this range exactly. NaN fails the comparison.
         if (0.0..=MAX_DATE_S as f64).contains(&seconds) { Ok(Self(seconds as u64)) } else { Err(D::Error::custom("a date out of range")) }
     }
 }
@@ -131,7 +129,7 @@ mod tests {
 
     fn read(members: &str) -> Result<u64, TokenRefusal> {
         let json = format!(r#"{{"iss":"i","aud":"a",{members}}}"#);
-        Claims::read(json.as_bytes()).map(|claims| claims.expires_s)
+        TokenClaims::read(json.as_bytes()).map(|claims| claims.expires_s)
     }
 
     #[test]

@@ -1,71 +1,69 @@
-//! What a pool says about an issuer that it trusts, and the bounds within which tokens and keys are handled.
+//! The configuration of a trusted issuer, and the limits for tokens and keys.
 
 use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// How far an issuer's clock may be from ours, in seconds, when `exp` and `nbf` are judged (RFC 7519 sections 4.1.4 and
+/// How far the clocks of an issuer and of this server may differ, in seconds, when `exp` and `nbf` are checked (RFC 7519 sections 4.1.4 and
 /// 4.1.5: "usually no more than a few minutes").
 pub const LEEWAY_S: u64 = 60;
 
-/// The longest token that is looked at, in bytes. Tokens with many group claims reach a few KiB.
+/// The longest token that is accepted, in bytes. Tokens with many group claims have a few KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
-/// The longest `sub`, in bytes: RFC 7519 names no bound, OpenID Connect Core section 2 says 255 ASCII characters.
+/// The longest `sub`, in bytes: RFC 7519 sets no limit, OpenID Connect Core section 2 sets 255 ASCII characters.
 pub const MAX_SUBJECT_BYTES: usize = 255;
 
-/// The latest date that `exp` and `nbf` may name, in Unix seconds: the end of the year 9999. A date in milliseconds, a
-/// common mistake that would make a token valid for ever, lies beyond it.
+/// The latest `exp` and `nbf`, in Unix seconds: the end of the year 9999. A date in milliseconds, a common mistake that would make a token
+/// valid for ever, exceeds it.
 pub const MAX_DATE_S: u64 = 253_402_300_799;
 
-/// The shortest shared secret, in bytes: HS256 needs a key at least as long as its hash (RFC 7518 section 3.2).
+/// The shortest shared secret, in bytes: HS256 requires a key at least as long as its hash (RFC 7518 section 3.2).
 pub const MIN_SECRET_BYTES: usize = 32;
 
 /// The shortest RSA modulus, in bits (RFC 7518 section 3.3).
 pub const MIN_RSA_BITS: usize = 2048;
 
-/// The longest RSA modulus, in bits: what the cryptographic library accepts, so that verifying stays cheap.
+/// The longest RSA modulus, in bits: the limit of the cryptographic library, which keeps verification cheap.
 pub const MAX_RSA_BITS: usize = 8192;
 
-/// How long fetching an issuer's keys may take as a whole, in milliseconds. Logins wait for it.
+/// How long a fetch of an issuer's keys may take, in milliseconds. Logins wait for it.
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
 
 /// The largest JWKS document or key file, in bytes. Large providers serve about 10 KiB.
 pub const MAX_JWKS_BYTES: usize = 256 * 1024;
 
-/// The most keys in a JWKS document. Issuers have two to ten.
+/// The maximum number of keys in a JWKS document. Issuers have two to ten.
 pub const MAX_JWKS_KEYS: usize = 100;
 
-/// How old fetched keys may be, in seconds, before they are fetched again. A key that its issuer withdraws is believed
-/// for at most this long while the issuer can be reached.
+/// How old cached keys may be, in seconds, before they are fetched again. A key that its issuer withdraws is accepted for at most this long,
+/// as long as the issuer can be reached.
 pub const CACHE_LIFETIME_S: u64 = 10 * 60;
 
-/// The shortest time between two fetches from one configured issuer, in seconds, whatever `kid`s tokens name: anyone can
-/// invent a `kid`. A key that is published and used at once is known after this time at the latest.
+/// The minimum interval between two fetches from one issuer, in seconds. It does not depend on the `kid`s of tokens, as anyone can invent a
+/// `kid`. A key that is used as soon as it is published is known after this time at the latest.
 pub const REFETCH_AFTER_S: u64 = 30;
 
-/// The shortest time between two fetches while an issuer has never given us keys, in seconds: none of its logins work, so
-/// it is asked sooner. Longer than a fetch, so that nobody waits for two.
+/// The same interval while no fetch from the issuer has succeeded yet, in seconds. It is shorter, as none of the issuer's logins work until
+/// then, but longer than a fetch, so that no login waits for two.
 pub const RETRY_AFTER_S: u64 = 10;
 
-/// The secret that development pools share with the command that makes tokens for them. Everyone knows it: **never use
-/// it in production**.
+/// The secret of the development pool, with which test tokens are signed. It is public: **never use it in production**.
 pub const DEVELOPMENT_SECRET: &str = "driftless development secret, public, not for production";
 
-/// An issuer of tokens that a pool trusts, and where its keys come from: exactly one of `jwks_url`, `keys_file` and
-/// `secret`.
+/// An issuer of tokens that a pool trusts, and the source of its keys: exactly one of `jwks_url`, `keys_file` and `secret`.
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// What a token's `iss` must be, to the letter (RFC 7519 section 4.1.1).
+    /// The `iss` of its tokens. The comparison is exact (RFC 7519 section 4.1.1).
     pub issuer: String,
-    /// The names of which a token's `aud` must hold one (RFC 7519 section 4.1.3). At least one, none empty.
+    /// The names of which a token's `aud` must contain one (RFC 7519 section 4.1.3). At least one name, and none empty.
     pub audience: Vec<String>,
-    /// Where the issuer publishes its keys (RFC 7517 section 5). `https`, or `http` on this machine only.
+    /// The URL of the issuer's JWKS document (RFC 7517 section 5): `https`, or `http` to this machine.
     #[serde(default)]
     pub jwks_url: Option<String>,
-    /// A file that holds a JWKS document, or one public key in PEM form. Read once, at the start.
+    /// A file with a JWKS document or one public key in PEM form. Read once, when the server starts.
     #[serde(default)]
     pub keys_file: Option<PathBuf>,
     /// A secret shared with the issuer for HS256: at least [`MIN_SECRET_BYTES`].
@@ -74,7 +72,7 @@ pub struct IssuerConfig {
 }
 
 impl IssuerConfig {
-    /// Whether this issuer's tokens can be made by anyone, because its secret is [`DEVELOPMENT_SECRET`].
+    /// Whether the secret is [`DEVELOPMENT_SECRET`], so that anyone can make tokens of this issuer.
     pub fn uses_development_secret(&self) -> bool {
         self.secret.as_deref() == Some(DEVELOPMENT_SECRET)
     }
@@ -92,7 +90,7 @@ impl fmt::Debug for IssuerConfig {
     }
 }
 
-/// A URL with a password is refused later; until then it is not shown.
+/// Hides a URL that may contain a password; the check of the configuration will reject it.
 fn without_password(url: &str) -> &str {
     if url.contains('@') { "hidden" } else { url }
 }
@@ -112,13 +110,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_refused() {
+    fn an_unknown_setting_is_an_error() {
         let misspelt = LOCAL.replace("secret", "secrets");
         assert!(serde_json::from_str::<IssuerConfig>(&misspelt).is_err());
     }
 
     #[test]
-    fn the_development_secret_is_recognised() {
+    fn the_development_secret_is_recognized() {
         let mut config: IssuerConfig = serde_json::from_str(LOCAL).unwrap();
         assert!(!config.uses_development_secret());
         config.secret = Some(DEVELOPMENT_SECRET.to_owned());
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_waits_for_two_fetches() {
+    fn no_login_waits_for_two_fetches() {
         const { assert!(RETRY_AFTER_S * 1000 > FETCH_TIMEOUT_MS && REFETCH_AFTER_S > RETRY_AFTER_S) }
     }
 }

@@ -1,27 +1,27 @@
-//! Why a pool's issuers cannot be used as they are configured, and what to do about it.
+//! Why the configuration of an issuer cannot be used, and what to do about it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::config::{MAX_JWKS_BYTES, MIN_SECRET_BYTES};
 
-/// A pool's issuer cannot be used. Shown to the operator when the server starts; holds no secret.
+/// The configuration of a pool's issuer cannot be used. Shown to the operator when the server starts; contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerConfigError {
     /// The pool's name.
     pub pool: Arc<str>,
-    /// The issuer as it is configured.
+    /// The issuer's name in the configuration.
     pub issuer: String,
-    /// What is wrong.
-    pub problem: Problem,
+    /// What is wrong, and what to do about it.
+    pub problem: IssuerProblem,
 }
 
 /// What is wrong with a configured issuer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Problem {
+pub enum IssuerProblem {
     /// `issuer` is empty.
     NoIssuer,
-    /// `audience` is empty or holds an empty name.
+    /// `audience` is empty or contains an empty name.
     NoAudience,
     /// None of `jwks_url`, `keys_file` and `secret` is set.
     NoKeys,
@@ -29,25 +29,25 @@ pub enum Problem {
     SeveralKeySources,
     /// The shared secret is under [`MIN_SECRET_BYTES`].
     ShortSecret,
-    /// The shared secret is a key in PEM form. A public key is no secret.
+    /// The shared secret is a key in PEM form. A public key is not a secret.
     SecretIsPem,
-    /// `jwks_url` is no URL, or holds a user name.
+    /// `jwks_url` is not a URL, or it contains a user name.
     NotAUrl,
     /// `jwks_url` is `http` to another machine, or of another scheme.
     NotHttps,
-    /// This machine has no root certificates to check an issuer's certificate with.
+    /// The system has no root certificates to verify an issuer's certificate with.
     NoRootCertificates(String),
     /// The key file cannot be read.
     UnreadableFile(String),
     /// The key file is over [`MAX_JWKS_BYTES`].
     LargeFile,
-    /// The key file holds something else, or a key that must not be used.
+    /// The key file contains no key, or one that must not be used.
     UnusableFile(String),
-    /// The same issuer is configured with the same audience a second time, so a token could lead to two places.
+    /// The same issuer and audience are configured twice, so it would be ambiguous which pool a token is for.
     Ambiguous {
-        /// The audience that both have.
+        /// The common audience.
         audience: String,
-        /// The pool that has them as well.
+        /// The pool of the other entry.
         other_pool: Arc<str>,
     },
 }
@@ -60,31 +60,31 @@ impl fmt::Display for IssuerConfigError {
 
 impl std::error::Error for IssuerConfigError {}
 
-impl fmt::Display for Problem {
+impl fmt::Display for IssuerProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoIssuer => f.write_str("issuer is empty; set it to the iss claim of the tokens"),
             Self::NoAudience => {
-                f.write_str("audience is empty or holds an empty name; set it to the aud claim of the tokens meant for this pool")
+                f.write_str("audience is empty or contains an empty name; set it to the aud claim of the tokens for this pool")
             }
-            Self::NoKeys => f.write_str("no keys; set one of jwks_url, keys_file and secret"),
-            Self::SeveralKeySources => f.write_str("keys from several places; keep one of jwks_url, keys_file and secret"),
+            Self::NoKeys => f.write_str("no source of keys; set one of jwks_url, keys_file and secret"),
+            Self::SeveralKeySources => f.write_str("several sources of keys; set only one of jwks_url, keys_file and secret"),
             Self::ShortSecret => {
-                write!(f, "secret is under {MIN_SECRET_BYTES} bytes; make one with `openssl rand -base64 48`")
+                write!(f, "secret is under {MIN_SECRET_BYTES} bytes; generate one with `openssl rand -base64 48`")
             }
-            Self::SecretIsPem => f.write_str("secret is a key in PEM form; put a public key into keys_file"),
-            Self::NotAUrl => f.write_str("jwks_url is no URL without a user name; write https://host/path"),
-            Self::NotHttps => f.write_str("jwks_url must be https (http only to 127.0.0.1, ::1 or localhost)"),
+            Self::SecretIsPem => f.write_str("secret is a key in PEM form; set keys_file for a public key"),
+            Self::NotAUrl => f.write_str("jwks_url must be a URL without a user name: https://host/path"),
+            Self::NotHttps => f.write_str("jwks_url must be https (http only for 127.0.0.1, ::1 and localhost)"),
             Self::NoRootCertificates(why) => {
                 write!(f, "no root certificates for https ({why}); install the ca-certificates package")
             }
             Self::UnreadableFile(why) => write!(f, "keys_file cannot be read: {why}"),
-            Self::LargeFile => write!(f, "keys_file is over {MAX_JWKS_BYTES} bytes; keep only the keys that are in use"),
+            Self::LargeFile => write!(f, "keys_file is over {MAX_JWKS_BYTES} bytes; remove keys that are not in use"),
             Self::UnusableFile(why) => write!(f, "keys_file cannot be used: {why}"),
             Self::Ambiguous { audience, other_pool } => write!(
                 f,
-                "audience {audience:?} of this issuer is configured a second time, in pool {other_pool:?}; \
-                 a token must lead to one pool, so give each pool its own audience"
+                "audience {audience:?} of this issuer is also configured in pool {other_pool:?}; \
+                 a token must be for one pool only, so give each pool its own audience"
             ),
         }
     }

@@ -1,55 +1,55 @@
-//! A token's header (RFC 7515 section 4): only `alg`, `kid`, `typ` and `crit` are ever read.
+//! A token's header (RFC 7515 section 4). Only `alg`, `kid`, `typ` and `crit` are ever read.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::json::{Text, object, present};
+use super::json::{JsonText, object, present};
 use super::key::Algorithm;
 use super::refusal::TokenRefusal;
 
-/// A header that we accept.
-pub(super) struct Header<'a> {
-    /// What the token says that it was signed with. The key decides whether that is true.
+/// An acceptable header.
+pub(super) struct TokenHeader<'a> {
+    /// The algorithm that the token claims. It must be that of the key.
     pub(super) algorithm: Algorithm,
-    /// Which of the issuer's keys the token says that it was signed with.
+    /// Which of the issuer's keys the token claims to be signed with.
     pub(super) kid: Option<Cow<'a, str>>,
 }
 
 #[derive(Deserialize)]
-struct Members<'a> {
+struct HeaderMembers<'a> {
     #[serde(borrow)]
-    alg: Text<'a>,
+    alg: JsonText<'a>,
     #[serde(borrow, default, deserialize_with = "present")]
-    kid: Option<Text<'a>>,
+    kid: Option<JsonText<'a>>,
     #[serde(borrow, default, deserialize_with = "present")]
-    typ: Option<Text<'a>>,
+    typ: Option<JsonText<'a>>,
     #[serde(default, deserialize_with = "present")]
     crit: Option<IgnoredAny>,
 }
 
-impl<'a> Header<'a> {
+impl<'a> TokenHeader<'a> {
     /// Reads a header.
     ///
-    /// `crit` is refused whatever it holds, as we know no extension (RFC 7515 section 4.1.11). A `typ` that names
-    /// another kind of token is refused (RFC 8725 section 3.11).
+    /// Any `crit` is rejected, as no extension is supported (RFC 7515 section 4.1.11). A `typ` that names another kind of token is rejected
+    /// (RFC 8725 section 3.11).
     pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
-        let members: Members<'a> = object(json)
+        let members: HeaderMembers<'a> = object(json)
             .ok_or(TokenRefusal::Malformed("its header must be a JSON object with alg, and with alg, kid, typ at most once"))?;
         if members.crit.is_some() {
             return Err(TokenRefusal::Malformed("critical header extensions (crit) are not supported"));
         }
-        if members.typ.is_some_and(|typ| !names_a_jwt(&typ.0)) {
+        if members.typ.is_some_and(|typ| !is_jwt(&typ.0)) {
             return Err(TokenRefusal::WrongType);
         }
         Ok(Self { algorithm: Algorithm::from_name(&members.alg.0).ok_or(TokenRefusal::WrongAlgorithm)?, kid: members.kid.map(|kid| kid.0) })
     }
 }
 
-/// `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1); media types have no case, and `application/` may be
-/// left out (RFC 7515 section 4.1.9).
-fn names_a_jwt(typ: &str) -> bool {
+/// Whether a `typ` is `JWT` (RFC 7519 section 5.1) or `at+jwt` (RFC 9068 section 2.1). Media types are case-insensitive, and `application/` may
+/// be omitted (RFC 7515 section 4.1.9).
+fn is_jwt(typ: &str) -> bool {
     const PREFIX: &str = "application/";
     let short = match typ.get(..PREFIX.len()) {
         Some(start) if start.eq_ignore_ascii_case(PREFIX) => &typ[PREFIX.len()..],

@@ -1,119 +1,121 @@
-//! All issuers that any pool trusts, found by a token's `iss` and `aud`.
+//! All issuers that the pools trust, looked up by a token's `iss` and `aud`.
 //!
-//! No two of them share both the issuer and an audience, so a token leads to one pool or to none.
+//! Invariant: no two entries have the same issuer and a common audience, so a token belongs to at most one pool.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::claims::Claims;
+use super::claims::TokenClaims;
 use super::config::{IssuerConfig, MIN_SECRET_BYTES};
-use super::config_error::{IssuerConfigError, Problem};
+use super::config_error::{IssuerConfigError, IssuerProblem};
 use super::fetcher::Fetchers;
 use super::jwks_url;
-use super::key::Key;
+use super::key::VerificationKey;
 use super::key_file;
 use super::key_set::KeySet;
 use super::refusal::TokenRefusal;
-use super::remote::Remote;
+use super::remote::RemoteKeys;
 
 /// An issuer that a pool trusts.
-pub(super) struct Trusted {
+pub(super) struct TrustedIssuer {
     /// The pool's name.
     pub(super) pool: Arc<str>,
-    /// The issuer, as a token's `iss` names it.
+    /// The `iss` of its tokens.
     pub(super) issuer: Arc<str>,
     audience: Vec<String>,
-    keys: Keys,
+    keys: KeySource,
 }
 
-enum Keys {
-    AtHand(KeySet),
-    Published(Arc<Remote>),
+enum KeySource {
+    /// From the configuration or a file.
+    Static(KeySet),
+    /// From a JWKS endpoint.
+    Remote(Arc<RemoteKeys>),
 }
 
-impl Trusted {
+impl TrustedIssuer {
     /// The key for a token with this `kid`.
-    pub(super) async fn key(&self, kid: Option<&str>, now_s: u64) -> Result<Arc<Key>, TokenRefusal> {
+    pub(super) async fn key(&self, kid: Option<&str>, now_s: u64) -> Result<Arc<VerificationKey>, TokenRefusal> {
         match &self.keys {
-            Keys::AtHand(keys) => keys.choose(kid).cloned().ok_or(TokenRefusal::UnknownKey),
-            Keys::Published(remote) => remote.key(kid, now_s).await,
+            KeySource::Static(keys) => keys.choose(kid).cloned().ok_or(TokenRefusal::UnknownKey),
+            KeySource::Remote(remote) => remote.key(kid, now_s).await,
         }
     }
 }
 
 /// All trusted issuers.
 #[derive(Default)]
-pub(super) struct Issuers {
-    by_name: HashMap<Arc<str>, Vec<Trusted>>,
+pub(super) struct TrustedIssuers {
+    by_name: HashMap<Arc<str>, Vec<TrustedIssuer>>,
 }
 
-impl Issuers {
+impl TrustedIssuers {
     /// The trusted issuer that a token claims to come from.
     ///
-    /// A token whose `aud` names several of them is refused: which one is meant is not ours to guess.
-    pub(super) fn choose(&self, claims: &Claims<'_>) -> Result<&Trusted, TokenRefusal> {
+    /// A token whose `aud` matches several of them is rejected, as it is ambiguous which pool it is for.
+    pub(super) fn choose(&self, claims: &TokenClaims<'_>) -> Result<&TrustedIssuer, TokenRefusal> {
         let candidates = self.by_name.get(&*claims.issuer).ok_or(TokenRefusal::UnknownIssuer)?;
-        let mut meant = candidates.iter().filter(|trusted| trusted.audience.iter().any(|name| claims.audience.holds(name)));
-        match (meant.next(), meant.next()) {
+        let mut matching = candidates.iter().filter(|trusted| trusted.audience.iter().any(|name| claims.audience.contains(name)));
+        match (matching.next(), matching.next()) {
             (Some(only), None) => Ok(only),
             (Some(_), Some(_)) | (None, _) => Err(TokenRefusal::WrongAudience),
         }
     }
 
-    /// Adds an issuer of a pool, if its configuration is sound.
-    pub(super) fn trust(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
-        let explain = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
-        check_names(&config).map_err(explain)?;
-        self.check_overlap(&config).map_err(explain)?;
+    /// Adds an issuer of a pool, after checking its configuration.
+    pub(super) fn add(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
+        let config_error = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
+        check_names(&config).map_err(config_error)?;
+        self.check_overlap(&config).map_err(config_error)?;
         let issuer: Arc<str> = config.issuer.as_str().into();
-        let keys = keys(&config, &issuer, fetchers).map_err(explain)?;
-        let trusted = Trusted { pool: pool.clone(), issuer: issuer.clone(), audience: config.audience, keys };
+        let keys = key_source(&config, &issuer, fetchers).map_err(config_error)?;
+        let trusted = TrustedIssuer { pool: pool.clone(), issuer: issuer.clone(), audience: config.audience, keys };
         self.by_name.entry(issuer).or_default().push(trusted);
         Ok(())
     }
 
-    fn check_overlap(&self, config: &IssuerConfig) -> Result<(), Problem> {
+    fn check_overlap(&self, config: &IssuerConfig) -> Result<(), IssuerProblem> {
         for other in self.by_name.get(config.issuer.as_str()).into_iter().flatten() {
             if let Some(audience) = config.audience.iter().find(|name| other.audience.contains(name)) {
-                return Err(Problem::Ambiguous { audience: audience.clone(), other_pool: other.pool.clone() });
+                return Err(IssuerProblem::Ambiguous { audience: audience.clone(), other_pool: other.pool.clone() });
             }
         }
         Ok(())
     }
 }
 
-fn check_names(config: &IssuerConfig) -> Result<(), Problem> {
+fn check_names(config: &IssuerConfig) -> Result<(), IssuerProblem> {
     if config.issuer.is_empty() {
-        return Err(Problem::NoIssuer);
+        return Err(IssuerProblem::NoIssuer);
     }
     if config.audience.is_empty() || config.audience.iter().any(String::is_empty) {
-        return Err(Problem::NoAudience);
+        return Err(IssuerProblem::NoAudience);
     }
     Ok(())
 }
 
-fn keys(config: &IssuerConfig, issuer: &Arc<str>, fetchers: &mut Fetchers) -> Result<Keys, Problem> {
+fn key_source(config: &IssuerConfig, issuer: &Arc<str>, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
     match (&config.jwks_url, &config.keys_file, &config.secret) {
         (Some(url), None, None) => {
             let (url, scheme) = jwks_url::parse(url)?;
-            Ok(Keys::Published(Arc::new(Remote::new(issuer.clone(), url, fetchers.of(scheme)?))))
+            Ok(KeySource::Remote(Arc::new(RemoteKeys::new(issuer.clone(), url, fetchers.for_scheme(scheme)?))))
         }
-        (None, Some(path), None) => key_file::load(path).map(Keys::AtHand),
-        (None, None, Some(secret)) => shared(secret).map(Keys::AtHand),
-        (None, None, None) => Err(Problem::NoKeys),
-        _ => Err(Problem::SeveralKeySources),
+        (None, Some(path), None) => key_file::load(path).map(KeySource::Static),
+        (None, None, Some(secret)) => shared_key(secret).map(KeySource::Static),
+        (None, None, None) => Err(IssuerProblem::NoKeys),
+        _ => Err(IssuerProblem::SeveralKeySources),
     }
 }
 
-/// A public key that was mistaken for a secret would let everyone who has it sign (RFC 8725 section 2.1).
-fn shared(secret: &str) -> Result<KeySet, Problem> {
+/// The key made from a shared secret. A public key that is configured as a secret by mistake would let anyone sign (RFC 8725 section 2.1).
+fn shared_key(secret: &str) -> Result<KeySet, IssuerProblem> {
     if secret.len() < MIN_SECRET_BYTES {
-        return Err(Problem::ShortSecret);
+        return Err(IssuerProblem::ShortSecret);
     }
     if secret.contains("-----BEGIN ") {
-        return Err(Problem::SecretIsPem);
+        return Err(IssuerProblem::SecretIsPem);
     }
-    Ok(KeySet::of_one(Key::shared(secret)))
+    Ok(KeySet::of_one(VerificationKey::shared(secret)))
 }
 
 #[cfg(test)]
@@ -123,28 +125,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn configurations_that_cannot_work_are_refused() {
+    fn an_unusable_configuration_is_an_error() {
         let good = shared_config();
         let with_url = |url: &str| IssuerConfig { jwks_url: Some(url.to_owned()), secret: None, ..good.clone() };
         let missing = IssuerConfig { keys_file: Some("/no/such/file".into()), secret: None, ..good.clone() };
         let problem = |config: &IssuerConfig| verifier_of(&[(POOL, config.clone())]).unwrap_err().problem;
-        assert_eq!(problem(&IssuerConfig { issuer: String::new(), ..good.clone() }), Problem::NoIssuer);
-        assert_eq!(problem(&IssuerConfig { audience: vec![], ..good.clone() }), Problem::NoAudience);
-        assert_eq!(problem(&IssuerConfig { audience: vec![String::new()], ..good.clone() }), Problem::NoAudience);
-        assert_eq!(problem(&IssuerConfig { secret: None, ..good.clone() }), Problem::NoKeys);
+        assert_eq!(problem(&IssuerConfig { issuer: String::new(), ..good.clone() }), IssuerProblem::NoIssuer);
+        assert_eq!(problem(&IssuerConfig { audience: vec![], ..good.clone() }), IssuerProblem::NoAudience);
+        assert_eq!(problem(&IssuerConfig { audience: vec![String::new()], ..good.clone() }), IssuerProblem::NoAudience);
+        assert_eq!(problem(&IssuerConfig { secret: None, ..good.clone() }), IssuerProblem::NoKeys);
         let both = IssuerConfig { secret: good.secret.clone(), ..with_url("https://issuer.example/keys") };
-        assert_eq!(problem(&both), Problem::SeveralKeySources);
-        assert_eq!(problem(&with_url("http://issuer.example/keys")), Problem::NotHttps);
-        assert_eq!(problem(&with_url("keys")), Problem::NotAUrl);
-        assert!(matches!(problem(&missing), Problem::UnreadableFile(_)));
+        assert_eq!(problem(&both), IssuerProblem::SeveralKeySources);
+        assert_eq!(problem(&with_url("http://issuer.example/keys")), IssuerProblem::NotHttps);
+        assert_eq!(problem(&with_url("keys")), IssuerProblem::NotAUrl);
+        assert!(matches!(problem(&missing), IssuerProblem::UnreadableFile(_)));
         for text in ["", "hello", "{}", r#"{"keys":[]}"#, &format!("{}{}", RSA.pem(), P256.pem()), &pem("CERTIFICATE", b"x")] {
-            assert!(matches!(file_verifier(text).unwrap_err().problem, Problem::UnusableFile(_)), "{text}");
+            assert!(matches!(file_verifier(text).unwrap_err().problem, IssuerProblem::UnusableFile(_)), "{text}");
         }
-        assert_eq!(file_verifier("x".repeat(300 * 1024)).unwrap_err().problem, Problem::LargeFile);
+        assert_eq!(file_verifier("x".repeat(300 * 1024)).unwrap_err().problem, IssuerProblem::LargeFile);
     }
 
     #[test]
-    fn an_error_names_the_pool_and_the_issuer_and_no_secret() {
+    fn an_error_names_the_pool_and_the_issuer_but_no_secret() {
         let config = IssuerConfig { secret: Some("hush".to_owned()), ..shared_config() };
         let error = verifier_of(&[(POOL, config)]).unwrap_err();
         let text = format!("{error} {error:?}");
@@ -152,12 +154,12 @@ mod tests {
     }
 
     #[test]
-    fn an_https_issuer_needs_only_root_certificates() {
+    fn an_https_issuer_needs_nothing_but_root_certificates() {
         let url = Some("https://issuer.example/keys".to_owned());
         let config = IssuerConfig { jwks_url: url, secret: None, ..shared_config() };
         match verifier_of(&[(POOL, config)]) {
             Ok(_) => {}
-            Err(error) => assert!(matches!(error.problem, Problem::NoRootCertificates(_)), "{error}"),
+            Err(error) => assert!(matches!(error.problem, IssuerProblem::NoRootCertificates(_)), "{error}"),
         }
     }
 }

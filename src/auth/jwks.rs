@@ -1,7 +1,7 @@
-//! A JWKS document (RFC 7517 section 5) read into the keys that we can use.
+//! Reads the usable keys of a JWKS document (RFC 7517 section 5).
 //!
-//! Keys for other purposes and of other kinds are passed over, as the RFC asks; secrets (`oct`) always are, as a document
-//! that others can read holds none. A key that we would use but must not is told apart, for its reader to judge.
+//! Keys for other purposes and of other types are ignored, as the RFC demands. Symmetric keys (`oct`) are always ignored: a published document
+//! must not contain a secret. A key that must not be used is reported apart, and the caller decides whether that is an error.
 
 use std::fmt;
 
@@ -10,27 +10,27 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 use super::config::MAX_JWKS_KEYS;
-use super::key::{Algorithm, Flaw, Key, PublicNumbers};
+use super::key::{Algorithm, KeyFlaw, PublicParameters, VerificationKey};
 
-/// What a document holds for us.
+/// The content of a document.
 pub(super) struct Jwks {
-    /// The keys that can be used, in the document's order.
-    pub(super) keys: Vec<Key>,
-    /// Why others must not be used.
-    pub(super) flaws: Vec<Flaw>,
+    /// The usable keys, in the document's order.
+    pub(super) keys: Vec<VerificationKey>,
+    /// The flaws of keys that must not be used.
+    pub(super) flaws: Vec<KeyFlaw>,
 }
 
-/// Why a text is no JWKS document.
+/// Why a text is not a JWKS document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum NotJwks {
-    /// It is no JSON object with an array `keys`.
+pub(super) enum JwksError {
+    /// It is not a JSON object with an array `keys`.
     NoKeys,
-    /// It has more than [`MAX_JWKS_KEYS`].
+    /// It has more than [`MAX_JWKS_KEYS`] keys.
     TooManyKeys,
 }
 
 #[derive(Deserialize)]
-struct Document {
+struct JwksDocument {
     keys: Vec<Value>,
 }
 
@@ -52,10 +52,10 @@ struct Jwk {
 
 impl Jwks {
     /// Reads a document.
-    pub(super) fn read(json: &[u8]) -> Result<Self, NotJwks> {
-        let document: Document = serde_json::from_slice(json).map_err(|_| NotJwks::NoKeys)?;
+    pub(super) fn read(json: &[u8]) -> Result<Self, JwksError> {
+        let document: JwksDocument = serde_json::from_slice(json).map_err(|_| JwksError::NoKeys)?;
         if document.keys.len() > MAX_JWKS_KEYS {
-            return Err(NotJwks::TooManyKeys);
+            return Err(JwksError::TooManyKeys);
         }
         let mut jwks = Self { keys: Vec::new(), flaws: Vec::new() };
         for value in document.keys {
@@ -70,21 +70,21 @@ impl Jwks {
 }
 
 impl Jwk {
-    /// The key, its flaw, or `None` for a key that is not meant for us.
-    fn into_key(self) -> Option<Result<Key, Flaw>> {
+    /// The key or its flaw; `None` for a key that is to be ignored.
+    fn into_key(self) -> Option<Result<VerificationKey, KeyFlaw>> {
         let algorithm = self.algorithm()?;
-        let named_otherwise = self.alg.as_deref().is_some_and(|alg| Algorithm::from_name(alg) != Some(algorithm));
-        if named_otherwise || !self.is_for_verifying() {
+        let has_other_alg = self.alg.as_deref().is_some_and(|alg| Algorithm::from_name(alg) != Some(algorithm));
+        if has_other_alg || !self.is_for_verifying() {
             return None;
         }
         if self.d.is_some() {
-            return Some(Err(Flaw::Private));
+            return Some(Err(KeyFlaw::Private));
         }
-        let key = self.numbers(algorithm).map(|numbers| Key::public(self.kid.clone(), &numbers));
-        Some(key.unwrap_or(Err(Flaw::Broken)))
+        let key = self.parameters(algorithm).map(|parameters| VerificationKey::public(self.kid.clone(), &parameters));
+        Some(key.unwrap_or(Err(KeyFlaw::Invalid)))
     }
 
-    /// The algorithm that a key of this kind is used with.
+    /// The algorithm for a key of this type.
     fn algorithm(&self) -> Option<Algorithm> {
         match (self.kty.as_str(), self.crv.as_deref()) {
             ("RSA", _) => Some(Algorithm::Rs256),
@@ -94,27 +94,27 @@ impl Jwk {
         }
     }
 
-    /// Sections 4.2 and 4.3: what is not said is allowed.
+    /// Whether `use` and `key_ops` permit verifying; an absent one permits everything (RFC 7517 sections 4.2 and 4.3).
     fn is_for_verifying(&self) -> bool {
         let purpose = self.purpose.as_deref().is_none_or(|purpose| purpose == "sig");
         let operations = self.key_ops.as_ref().is_none_or(|ops| ops.iter().any(|op| op == "verify"));
         purpose && operations
     }
 
-    fn numbers(&self, algorithm: Algorithm) -> Option<PublicNumbers<'_>> {
+    fn parameters(&self, algorithm: Algorithm) -> Option<PublicParameters<'_>> {
         match algorithm {
             Algorithm::Hs256 => None,
-            Algorithm::Rs256 => Some(PublicNumbers::Rsa { n: self.n.as_deref()?, e: self.e.as_deref()? }),
-            Algorithm::Es256 => Some(PublicNumbers::P256 { x: self.x.as_deref()?, y: self.y.as_deref()? }),
-            Algorithm::EdDsa => Some(PublicNumbers::Ed25519 { x: self.x.as_deref()? }),
+            Algorithm::Rs256 => Some(PublicParameters::Rsa { n: self.n.as_deref()?, e: self.e.as_deref()? }),
+            Algorithm::Es256 => Some(PublicParameters::P256 { x: self.x.as_deref()?, y: self.y.as_deref()? }),
+            Algorithm::EdDsa => Some(PublicParameters::Ed25519 { x: self.x.as_deref()? }),
         }
     }
 }
 
-impl fmt::Display for NotJwks {
+impl fmt::Display for JwksError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoKeys => f.write_str("no JWKS document, which is a JSON object with an array named keys"),
+            Self::NoKeys => f.write_str("not a JWKS document: it must be a JSON object with an array named keys"),
             Self::TooManyKeys => write!(f, "a JWKS document with more than {MAX_JWKS_KEYS} keys"),
         }
     }
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_not_for_us_are_passed_over() {
+    fn keys_for_other_purposes_are_ignored() {
         let jwks = read(json!([
             {"kty": "oct", "kid": "secret", "k": "AAAA"},
             {"kty": "oct", "kid": "secret", "alg": "HS256", "k": "AAAA"},
@@ -153,23 +153,23 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_must_not_be_used_are_told_apart() {
+    fn keys_that_must_not_be_used_are_reported_apart() {
         let jwks = read(json!([
             {"kty": "RSA", "n": X, "e": "AQAB"},
             {"kty": "OKP", "crv": "Ed25519", "x": "AAAA"},
             {"kty": "EC", "crv": "P-256", "x": X},
             {"kty": "OKP", "crv": "Ed25519", "x": X, "d": X},
         ]));
-        assert_eq!(jwks.flaws, [Flaw::WeakRsa, Flaw::Broken, Flaw::Broken, Flaw::Private]);
+        assert_eq!(jwks.flaws, [KeyFlaw::WeakRsa, KeyFlaw::Invalid, KeyFlaw::Invalid, KeyFlaw::Private]);
         assert!(jwks.keys.is_empty());
     }
 
     #[test]
     fn a_document_has_a_bounded_array_of_keys() {
         let many = json!({ "keys": vec![Value::Null; MAX_JWKS_KEYS + 1] }).to_string();
-        assert_eq!(Jwks::read(many.as_bytes()).err(), Some(NotJwks::TooManyKeys));
+        assert_eq!(Jwks::read(many.as_bytes()).err(), Some(JwksError::TooManyKeys));
         for text in ["", "{}", "[]", "<html>", r#"{"keys":{}}"#] {
-            assert_eq!(Jwks::read(text.as_bytes()).err(), Some(NotJwks::NoKeys), "{text}");
+            assert_eq!(Jwks::read(text.as_bytes()).err(), Some(JwksError::NoKeys), "{text}");
         }
     }
 }

@@ -1,32 +1,32 @@
-//! Whether keys may be fetched from a URL: over `https`, or over `http` without leaving this machine.
+//! Checks a `jwks_url`: it must be `https`, or `http` to this machine.
 
 use std::net::IpAddr;
 
 use hyper::Uri;
 
-use super::config_error::Problem;
+use super::config_error::IssuerProblem;
 
-/// How the keys at a URL are fetched.
+/// How a document is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scheme {
     /// Over TLS.
     Https,
-    /// In the clear, to this machine.
+    /// Without TLS, from this machine only.
     LoopbackHttp,
 }
 
-/// Reads and judges a `jwks_url`.
-pub(super) fn parse(url: &str) -> Result<(Uri, Scheme), Problem> {
-    let uri: Uri = url.parse().map_err(|_| Problem::NotAUrl)?;
-    let authority = uri.authority().ok_or(Problem::NotAUrl)?;
+/// Parses and checks a `jwks_url`.
+pub(super) fn parse(url: &str) -> Result<(Uri, Scheme), IssuerProblem> {
+    let uri: Uri = url.parse().map_err(|_| IssuerProblem::NotAUrl)?;
+    let authority = uri.authority().ok_or(IssuerProblem::NotAUrl)?;
     if authority.host().is_empty() || authority.as_str().contains('@') {
-        return Err(Problem::NotAUrl);
+        return Err(IssuerProblem::NotAUrl);
     }
     match uri.scheme_str() {
         Some("https") => Ok((uri, Scheme::Https)),
         Some("http") if is_loopback(authority.host()) => Ok((uri, Scheme::LoopbackHttp)),
-        Some(_) => Err(Problem::NotHttps),
-        None => Err(Problem::NotAUrl),
+        Some(_) => Err(IssuerProblem::NotHttps),
+        None => Err(IssuerProblem::NotAUrl),
     }
 }
 
@@ -43,19 +43,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_https_leaves_this_machine() {
+    fn only_https_may_leave_this_machine() {
         let scheme = |url| parse(url).map(|(_, scheme)| scheme);
         assert_eq!(scheme("https://issuer.example/jwks.json"), Ok(Scheme::Https));
         assert_eq!(scheme("http://127.0.0.1:8080/jwks.json"), Ok(Scheme::LoopbackHttp));
         assert_eq!(scheme("http://[::1]:8080/"), Ok(Scheme::LoopbackHttp));
         assert_eq!(scheme("http://localhost/"), Ok(Scheme::LoopbackHttp));
-        assert_eq!(scheme("http://issuer.example/"), Err(Problem::NotHttps));
-        assert_eq!(scheme("http://127.0.0.1.issuer.example/"), Err(Problem::NotHttps));
-        assert_eq!(scheme("http://10.0.0.1/"), Err(Problem::NotHttps));
-        assert_eq!(scheme("ftp://127.0.0.1/"), Err(Problem::NotHttps));
-        assert_eq!(scheme("https://name:word@issuer.example/"), Err(Problem::NotAUrl));
-        assert_eq!(scheme("/jwks.json"), Err(Problem::NotAUrl));
-        assert_eq!(scheme("issuer.example"), Err(Problem::NotAUrl));
-        assert_eq!(scheme("not a url"), Err(Problem::NotAUrl));
+        assert_eq!(scheme("http://issuer.example/"), Err(IssuerProblem::NotHttps));
+        assert_eq!(scheme("http://127.0.0.1.issuer.example/"), Err(IssuerProblem::NotHttps));
+        assert_eq!(scheme("http://10.0.0.1/"), Err(IssuerProblem::NotHttps));
+        assert_eq!(scheme("ftp://127.0.0.1/"), Err(IssuerProblem::NotHttps));
+        assert_eq!(scheme("https://name:word@issuer.example/"), Err(IssuerProblem::NotAUrl));
+        assert_eq!(scheme("/jwks.json"), Err(IssuerProblem::NotAUrl));
+        assert_eq!(scheme("issuer.example"), Err(IssuerProblem::NotAUrl));
+        assert_eq!(scheme("not a url"), Err(IssuerProblem::NotAUrl));
     }
 }

@@ -1,6 +1,6 @@
-//! One key of an issuer: its name, its algorithm, and whether it made a signature.
+//! A key of an issuer, which verifies signatures.
 //!
-//! A key is checked when it is loaded, so that no login depends on a weak or broken one.
+//! Keys are checked when they are loaded, so that no weak or malformed key is ever used.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{DecodingKey, crypto};
 
 use super::config::{MAX_RSA_BITS, MIN_RSA_BITS};
-use super::proven::{self, Proven};
+use super::signature_cache::{self, SignatureCache};
 
-/// The algorithms that tokens may be signed with (RFC 7518 section 3.1, RFC 8037 section 3.1).
+/// The supported signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    /// HMAC with SHA-256, for shared secrets only.
+    /// HMAC with SHA-256, with shared secrets only.
     Hs256,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     Rs256,
@@ -25,7 +25,7 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm that a header's or a key's `alg` names. Names have one spelling (RFC 7515 section 4.1.1).
+    /// The algorithm with this `alg`, which is case-sensitive (RFC 7515 section 4.1.1).
     pub(super) fn from_name(alg: &str) -> Option<Self> {
         match alg {
             "HS256" => Some(Self::Hs256),
@@ -36,7 +36,7 @@ impl Algorithm {
         }
     }
 
-    fn of_library(self) -> jsonwebtoken::Algorithm {
+    fn to_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Hs256 => jsonwebtoken::Algorithm::HS256,
             Self::Rs256 => jsonwebtoken::Algorithm::RS256,
@@ -46,130 +46,130 @@ impl Algorithm {
     }
 }
 
-/// A key that is fit for use. It has no `Debug`, so that a secret cannot be printed.
-pub(super) struct Key {
-    /// Its `kid`. Shared secrets and keys in PEM form have none.
+/// A key that passed the checks. It does not implement `Debug`, so that a secret cannot be printed.
+pub(super) struct VerificationKey {
+    /// The `kid`. Shared secrets and keys in PEM form have none.
     pub(super) kid: Option<String>,
-    /// The only algorithm that it is used with (RFC 8725 section 3.1).
+    /// The only algorithm that the key may be used with (RFC 8725 section 3.1).
     pub(super) algorithm: Algorithm,
     material: DecodingKey,
-    /// Signatures of its own that were checked before; of a shared secret none, as checking is as fast as hashing.
-    proven: Option<Proven>,
+    /// `None` for a shared secret: verifying an HMAC is as fast as a lookup.
+    signature_cache: Option<SignatureCache>,
 }
 
-/// A public key as numbers, each in base64url (RFC 7518 section 6, RFC 8037 section 2).
-pub(super) enum PublicNumbers<'a> {
-    /// Modulus and exponent.
+/// The parameters of a public key, each in base64url (RFC 7518 section 6, RFC 8037 section 2).
+pub(super) enum PublicParameters<'a> {
+    /// Modulus `n` and exponent `e`.
     Rsa { n: &'a str, e: &'a str },
-    /// A point of the curve P-256.
+    /// A point on the curve P-256.
     P256 { x: &'a str, y: &'a str },
-    /// A point of the curve Ed25519.
+    /// A point on the curve Ed25519.
     Ed25519 { x: &'a str },
 }
 
 /// Why a key must not be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(super) enum KeyFlaw {
     /// An RSA modulus under [`MIN_RSA_BITS`].
     WeakRsa,
     /// An RSA modulus over [`MAX_RSA_BITS`].
     HugeRsa,
-    /// A private key, where a public one belongs.
+    /// A private key instead of a public one.
     Private,
-    /// Its numbers are missing or no key.
-    Broken,
+    /// A parameter is missing or invalid.
+    Invalid,
 }
 
-impl Key {
-    /// The key of a shared secret. Its length was checked with the configuration.
+impl VerificationKey {
+    /// The key made from a shared secret, whose length was checked with the configuration.
     pub(super) fn shared(secret: &str) -> Self {
-        Self { kid: None, algorithm: Algorithm::Hs256, material: DecodingKey::from_secret(secret.as_bytes()), proven: None }
+        Self { kid: None, algorithm: Algorithm::Hs256, material: DecodingKey::from_secret(secret.as_bytes()), signature_cache: None }
     }
 
-    /// A public key, of which the kind gives the algorithm.
+    /// A public key. Its type determines the algorithm.
     ///
-    /// Whether a point lies on its curve is left to the cryptographic library, which then accepts no signature.
-    pub(super) fn public(kid: Option<String>, numbers: &PublicNumbers<'_>) -> Result<Self, Flaw> {
+    /// A point that is not on its curve passes this check, but the cryptographic library then rejects every signature.
+    pub(super) fn public(kid: Option<String>, numbers: &PublicParameters<'_>) -> Result<Self, KeyFlaw> {
         let (algorithm, material) = match *numbers {
-            PublicNumbers::Rsa { n, e } => {
+            PublicParameters::Rsa { n, e } => {
                 let (n, e) = (decode(n)?, decode(e)?);
                 let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
                 check_rsa(n, e)?;
                 (Algorithm::Rs256, Ok(DecodingKey::from_rsa_raw_components(n, e)))
             }
-            PublicNumbers::P256 { x, y } => {
+            PublicParameters::P256 { x, y } => {
                 check_coordinate(&decode(x)?)?;
                 check_coordinate(&decode(y)?)?;
                 (Algorithm::Es256, DecodingKey::from_ec_components(x, y))
             }
-            PublicNumbers::Ed25519 { x } => {
+            PublicParameters::Ed25519 { x } => {
                 check_coordinate(&decode(x)?)?;
                 (Algorithm::EdDsa, DecodingKey::from_ed_components(x))
             }
         };
-        Ok(Self { kid, algorithm, material: material.map_err(|_| Flaw::Broken)?, proven: Some(Proven::default()) })
+        Ok(Self { kid, algorithm, material: material.map_err(|_| KeyFlaw::Invalid)?, signature_cache: Some(SignatureCache::default()) })
     }
 
-    /// Whether this key made the signature, given in base64url, of the message.
-    pub(super) fn made(&self, signature: &str, message: &[u8]) -> bool {
-        let Some(proven) = &self.proven else { return self.checks(signature, message) };
-        let hash = proven::hash(message, signature);
-        if proven.has(&hash) {
+    /// Whether the signature of the message, given in base64url, was made with this key.
+    pub(super) fn verifies(&self, signature: &str, message: &[u8]) -> bool {
+        let Some(cache) = &self.signature_cache else { return self.verifies_uncached(signature, message) };
+        let hash = signature_cache::hash(message, signature);
+        if cache.contains(&hash) {
             return true;
         }
-        let genuine = self.checks(signature, message);
-        if genuine {
-            proven.note(hash);
+        let is_genuine = self.verifies_uncached(signature, message);
+        if is_genuine {
+            cache.insert(hash);
         }
-        genuine
+        is_genuine
     }
 
-    fn checks(&self, signature: &str, message: &[u8]) -> bool {
-        matches!(crypto::verify(signature, message, &self.material, self.algorithm.of_library()), Ok(true))
+    fn verifies_uncached(&self, signature: &str, message: &[u8]) -> bool {
+        matches!(crypto::verify(signature, message, &self.material, self.algorithm.to_jsonwebtoken()), Ok(true))
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for KeyFlaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::WeakRsa => write!(f, "an RSA key under {MIN_RSA_BITS} bits"),
             Self::HugeRsa => write!(f, "an RSA key over {MAX_RSA_BITS} bits"),
-            Self::Private => f.write_str("a private key, which belongs to the issuer alone"),
-            Self::Broken => f.write_str("a key with missing or wrong numbers"),
+            Self::Private => f.write_str("a private key, which only the issuer may have"),
+            Self::Invalid => f.write_str("a key with missing or invalid parameters"),
         }
     }
 }
 
-fn decode(number: &str) -> Result<Vec<u8>, Flaw> {
-    URL_SAFE_NO_PAD.decode(number).map_err(|_| Flaw::Broken)
+fn decode(parameter: &str) -> Result<Vec<u8>, KeyFlaw> {
+    URL_SAFE_NO_PAD.decode(parameter).map_err(|_| KeyFlaw::Invalid)
 }
 
-/// The modulus is within bounds; the exponent is odd and over 1.
-fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), Flaw> {
+/// Checks that the size of the modulus is within bounds, and that the exponent is odd and over 1.
+fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyFlaw> {
     match bits(n) {
-        0..MIN_RSA_BITS => return Err(Flaw::WeakRsa),
+        0..MIN_RSA_BITS => return Err(KeyFlaw::WeakRsa),
         MIN_RSA_BITS..=MAX_RSA_BITS => {}
-        _ => return Err(Flaw::HugeRsa),
+        _ => return Err(KeyFlaw::HugeRsa),
     }
-    let odd = e.last().is_some_and(|last| last % 2 == 1);
-    if odd && bits(e) > 1 { Ok(()) } else { Err(Flaw::Broken) }
+    let is_odd = e.last().is_some_and(|last| last % 2 == 1);
+    if is_odd && bits(e) > 1 { Ok(()) } else { Err(KeyFlaw::Invalid) }
 }
 
-/// A coordinate has the full length of its field: 32 bytes (RFC 7518 section 6.2.1.2, RFC 8032 section 5.1.2).
-fn check_coordinate(bytes: &[u8]) -> Result<(), Flaw> {
+/// Checks that a coordinate has the full length of its field: 32 bytes (RFC 7518 section 6.2.1.2, RFC 8032 section 5.1.2).
+fn check_coordinate(bytes: &[u8]) -> Result<(), KeyFlaw> {
     match bytes.len() {
         32 => Ok(()),
-        _ => Err(Flaw::Broken),
+        _ => Err(KeyFlaw::Invalid),
     }
 }
 
-/// Some issuers write a sign byte before a modulus, which RFC 7518 section 6.3.1.1 forbids and the library refuses.
+/// Some issuers put a sign byte before the modulus, which RFC 7518 section 6.3.1.1 forbids and the library rejects.
 fn without_leading_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
 }
 
-/// The length of a number without leading zero bytes.
+/// The number of bits of a number that has no leading zero bytes.
 fn bits(number: &[u8]) -> usize {
     let unused = number.first().map_or(0, |first| first.leading_zeros());
     number.len() * 8 - unused as usize
@@ -189,9 +189,9 @@ mod tests {
     }
 
     #[test]
-    fn an_exponent_of_1_signs_anything_and_is_refused() {
-        assert_eq!(check_rsa(&[0xff; 256], &[1]), Err(Flaw::Broken));
-        assert_eq!(check_rsa(&[0xff; 256], &[1, 0]), Err(Flaw::Broken));
+    fn an_exponent_of_1_would_verify_anything_and_is_rejected() {
+        assert_eq!(check_rsa(&[0xff; 256], &[1]), Err(KeyFlaw::Invalid));
+        assert_eq!(check_rsa(&[0xff; 256], &[1, 0]), Err(KeyFlaw::Invalid));
         assert_eq!(check_rsa(&[0xff; 256], &[1, 0, 1]), Ok(()));
     }
 }

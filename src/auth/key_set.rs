@@ -1,28 +1,28 @@
-//! The keys of one issuer, and which of them a token must have been signed with.
+//! The keys of one issuer, and the choice of the one that a token must be signed with.
 
 use std::sync::Arc;
 
-use super::key::Key;
+use super::key::VerificationKey;
 
-/// The keys of one issuer: at least one.
-pub(super) struct KeySet(Vec<Arc<Key>>);
+/// The keys of one issuer; never empty.
+pub(super) struct KeySet(Vec<Arc<VerificationKey>>);
 
 impl KeySet {
-    /// A set of these keys, if there are any.
-    pub(super) fn new(keys: Vec<Key>) -> Option<Self> {
+    /// A set of these keys; `None` if there are none.
+    pub(super) fn new(keys: Vec<VerificationKey>) -> Option<Self> {
         (!keys.is_empty()).then(|| Self(keys.into_iter().map(Arc::new).collect()))
     }
 
     /// A set of one key.
-    pub(super) fn of_one(key: Key) -> Self {
+    pub(super) fn of_one(key: VerificationKey) -> Self {
         Self(vec![Arc::new(key)])
     }
 
     /// The key for a token with this `kid`.
     ///
-    /// A `kid` is compared with the keys' names and used for nothing else; the first of two keys with one name counts.
-    /// Where there is one key only, a token without `kid` means it, and a key without name answers to any.
-    pub(super) fn choose(&self, kid: Option<&str>) -> Option<&Arc<Key>> {
+    /// The `kid` is compared with the `kid`s of the keys and used for nothing else; of two keys with the same `kid` the first is chosen.
+    /// If the set has only one key, a token without `kid` is verified with it, and if that key has no `kid`, any token is.
+    pub(super) fn choose(&self, kid: Option<&str>) -> Option<&Arc<VerificationKey>> {
         match (kid, self.0.as_slice()) {
             (None, [only]) => Some(only),
             (None, _) => None,
@@ -31,7 +31,7 @@ impl KeySet {
         }
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -43,7 +43,7 @@ mod tests {
 
     fn set(kids: &[Option<&str>]) -> KeySet {
         let keys = kids.iter().map(|kid| {
-            let mut key = Key::shared("a secret for tests, of some length");
+            let mut key = VerificationKey::shared("a secret for tests, of some length");
             key.kid = kid.map(str::to_owned);
             key
         });
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kid_means_the_key_of_that_name() {
+    fn a_kid_chooses_the_key_with_that_kid() {
         assert!(set(&[Some("a")]).choose(Some("b")).is_none());
         assert!(set(&[Some("a"), None]).choose(Some("b")).is_none());
         assert!(set(&[Some("a"), Some("b")]).choose(Some("b")).is_some());

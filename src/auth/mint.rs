@@ -1,4 +1,4 @@
-//! Makes tokens for development: signed with a shared secret, as an issuer would.
+//! Mints tokens for development and tests, signed with a shared secret as an issuer would.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::config::MIN_SECRET_BYTES;
 
-/// What a minted token says.
+/// The claims of a minted token.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct MintClaims<'a> {
     /// `iss`: an issuer that the pool trusts.
@@ -16,23 +16,23 @@ pub struct MintClaims<'a> {
     /// `aud`: one of the audiences configured for the issuer.
     #[serde(rename = "aud")]
     pub audience: &'a str,
-    /// `sub`: who logs in, 1 to 255 bytes.
+    /// `sub`: the user, 1 to 255 bytes.
     #[serde(rename = "sub")]
     pub subject: &'a str,
-    /// `iat`: when the token was made, in Unix seconds.
+    /// `iat`: when the token is issued, in Unix seconds.
     #[serde(rename = "iat")]
     pub issued_s: u64,
-    /// `exp`: until when it is valid, in Unix seconds.
+    /// `exp`: when it expires, in Unix seconds.
     #[serde(rename = "exp")]
     pub expires_s: u64,
 }
 
-/// Why no token was made.
+/// Why no token was minted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MintError {
     /// The secret is under [`MIN_SECRET_BYTES`]: no pool would accept it.
     ShortSecret,
-    /// The cryptographic library refused to sign.
+    /// The cryptographic library failed to sign.
     NotSigned,
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for MintError {
 
 impl std::error::Error for MintError {}
 
-/// Makes an HS256 token (RFC 7518 section 3.2).
+/// Mints an HS256 token (RFC 7518 section 3.2).
 pub fn mint(secret: &str, claims: &MintClaims<'_>) -> Result<String, MintError> {
     if secret.len() < MIN_SECRET_BYTES {
         return Err(MintError::ShortSecret);

@@ -1,17 +1,17 @@
-//! Token to login: whose token is this, and may it be believed?
+//! Verifies tokens: from a token to the login that it proves.
 //!
-//! A pool trusts issuers. A [`Verifier`] takes a signed token (a JWT in the compact form of RFC 7515 section 7.1) and the
-//! time, and gives the [`VerifiedLogin`] that it proves or the [`TokenRefusal`] that says what is wrong with it. It follows RFC 8725.
+//! A pool trusts issuers. A [`Verifier`] takes a signed token (a JWT in the compact form, RFC 7515 section 7.1) and the time, and returns
+//! the [`VerifiedLogin`] that the token proves or the [`TokenRefusal`] that says why it is rejected. It follows RFC 8725.
 //!
-//! - The algorithm belongs to the key. The token's header must name the same one, and chooses nothing.
-//! - Until the signature holds, `iss`, `aud` and `kid` only choose the key that must have made it.
+//! - The key determines the algorithm. The token's header must name the same one, and selects nothing.
+//! - Until the signature is verified, `iss`, `aud` and `kid` are used only to select the key.
 //! - Keys come from the configuration only: `jku`, `x5u`, `x5c` and `jwk` in a header are never read.
-//! - One token leads to one pool, or to none.
-//! - A stranger's tokens cause no work at an issuer beyond one fetch in a stated time, and no work here beyond stated bounds.
-//! - No token, no claim of a refused token and no secret is ever logged or shown.
+//! - A token belongs to exactly one pool, or is rejected.
+//! - Forged tokens cause at most one fetch from an issuer in [`REFETCH_AFTER_S`], and bounded work here.
+//! - No token, no claim of a rejected token and no secret is ever logged or shown.
 //!
-//! This room imports no other room of the house. `token`, `header`, `claims`, `key`, `jwks` and `freshness` decide and do
-//! nothing else; `key_file`, `fetcher` and `remote` read files and the network.
+//! This module imports no other module of the server. `token`, `header`, `claims`, `key`, `jwks` and `freshness` are pure; `key_file`,
+//! `fetcher` and `remote` read files and the network.
 
 mod config;
 mod config_error;
@@ -29,7 +29,7 @@ mod jwks_url;
 mod key;
 mod key_file;
 mod key_set;
-mod proven;
+mod signature_cache;
 
 mod fetcher;
 mod freshness;
@@ -40,9 +40,9 @@ mod mint;
 #[cfg(test)]
 mod attacks;
 #[cfg(test)]
-mod rotation;
+mod jwks_server;
 #[cfg(test)]
-mod stand_in;
+mod rotation;
 #[cfg(test)]
 mod support;
 
@@ -50,7 +50,7 @@ pub use config::{
     CACHE_LIFETIME_S, DEVELOPMENT_SECRET, FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S, MAX_DATE_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS,
     MAX_RSA_BITS, MAX_SUBJECT_BYTES, MAX_TOKEN_BYTES, MIN_RSA_BITS, MIN_SECRET_BYTES, REFETCH_AFTER_S, RETRY_AFTER_S,
 };
-pub use config_error::{IssuerConfigError, Problem};
+pub use config_error::{IssuerConfigError, IssuerProblem};
 pub use mint::{MintClaims, MintError, mint};
 pub use refusal::TokenRefusal;
 pub use verifier::{VerifiedLogin, Verifier};

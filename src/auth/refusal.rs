@@ -1,38 +1,38 @@
-//! Why a token was not believed.
+//! Why a token is rejected.
 
 use std::fmt;
 
 use super::config::{LEEWAY_S, MAX_TOKEN_BYTES};
 
-/// Why a token was not believed. Its text is for the app's developer and holds nothing of the token.
+/// Why a token is rejected. The text is for the app's developer and contains nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TokenRefusal {
     /// Over [`MAX_TOKEN_BYTES`].
     TooLarge,
-    /// Not a signed token in the compact form with the claims that are needed; what exactly.
+    /// Not a signed token in the compact form with the required claims; the text says why.
     Malformed(&'static str),
     /// No pool trusts its `iss`.
     UnknownIssuer,
-    /// Its `aud` names no pool that trusts its issuer, or more than one.
+    /// Its `aud` matches no pool that trusts its issuer, or more than one.
     WrongAudience,
-    /// Its `typ` says that it is something else than a JWT or an access token.
+    /// Its `typ` is neither that of a JWT nor that of an access token.
     WrongType,
     /// Its `kid` names no key of its issuer, or it has no `kid` and its issuer has several keys.
     UnknownKey,
-    /// Its `alg` is not the algorithm of the key that it names, or is none that we use.
+    /// Its `alg` is not the algorithm of its key, or is not supported.
     WrongAlgorithm,
-    /// The issuer's key did not make its signature.
+    /// Its signature was not made with its issuer's key.
     BadSignature,
-    /// Its `exp` has passed.
+    /// Its `exp` is in the past.
     Expired,
-    /// Its `nbf` has not come.
+    /// Its `nbf` is in the future.
     NotYetValid,
-    /// Its issuer's keys cannot be had at the moment: try again later.
+    /// The keys of its issuer cannot be fetched at the moment.
     KeysUnavailable,
 }
 
 impl TokenRefusal {
-    /// A fixed name for metrics and logs.
+    /// A stable name for metrics and logs.
     pub fn code(self) -> &'static str {
         match self {
             Self::TooLarge => "token_too_large",
@@ -49,7 +49,7 @@ impl TokenRefusal {
         }
     }
 
-    /// Whether the same token may be believed later. Any other refusal is final for it.
+    /// Whether the same token may be accepted later. Any other refusal is final.
     pub fn is_temporary(self) -> bool {
         match self {
             Self::KeysUnavailable => true,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_missing_keys_are_worth_another_try() {
+    fn only_unavailable_keys_are_worth_a_retry() {
         assert!(TokenRefusal::KeysUnavailable.is_temporary());
         assert!(!TokenRefusal::UnknownKey.is_temporary());
         assert!(!TokenRefusal::Expired.is_temporary());

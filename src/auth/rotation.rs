@@ -1,4 +1,5 @@
-//! Keys fetched from an issuer: they rotate without a restart, survive the issuer, and no stranger can cause a storm.
+//! Tests of keys that are fetched from an issuer: they rotate without a restart, stay in use while the issuer is down, and forged tokens cannot
+//! cause a storm of fetches.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -9,17 +10,17 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::config::{CACHE_LIFETIME_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS, REFETCH_AFTER_S, RETRY_AFTER_S};
-use super::stand_in::{Answer, StandIn, document, response};
+use super::jwks_server::{JwksResponse, JwksServer, document, response};
 use super::support::*;
 use super::{IssuerConfig, TokenRefusal, Verifier};
 
-/// Long enough for a local server on any machine: only tests of servers that never answer wait for less.
+/// Long enough for a local server on any machine; tests of a server that never responds use a shorter timeout.
 const PATIENT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn keys_rotate_without_a_restart() {
     let (issuer, verifier) = issuer_with_key("old").await;
-    let new = Signer::new_ed25519();
+    let new = TestSigner::new_ed25519();
     issuer.publish(&[P256.jwk("old"), new.jwk("new")]);
     let later_s = NOW_S + REFETCH_AFTER_S;
     assert!(verifier.verify(&token_of(&new, "new"), later_s).await.is_ok());
@@ -37,7 +38,7 @@ async fn keys_are_fetched_once_and_kept_for_their_lifetime() {
 }
 
 #[tokio::test]
-async fn a_withdrawn_key_is_believed_for_the_cache_lifetime_only() {
+async fn a_withdrawn_key_is_accepted_for_the_cache_lifetime_only() {
     let (issuer, verifier) = issuer_with_key("k").await;
     issuer.publish(&[ED25519.jwk("other")]);
     let token = token_of(&P256, "k");
@@ -46,19 +47,19 @@ async fn a_withdrawn_key_is_believed_for_the_cache_lifetime_only() {
 }
 
 #[tokio::test]
-async fn a_key_that_was_replaced_under_its_name_proves_nothing_any_more() {
+async fn a_signature_of_a_key_that_was_replaced_under_the_same_kid_is_rejected() {
     let (issuer, verifier) = issuer_with_key("k").await;
     let token = token_of(&P256, "k");
     accepted(&verifier, &token).await;
-    issuer.publish(&[Signer::new_p256().jwk("k")]);
+    issuer.publish(&[TestSigner::new_p256().jwk("k")]);
     let fetched_s = NOW_S + CACHE_LIFETIME_S;
-    assert_eq!(verifier.verify(&token, fetched_s).await, Err(TokenRefusal::BadSignature), "though it was believed before");
+    assert_eq!(verifier.verify(&token, fetched_s).await, Err(TokenRefusal::BadSignature), "although the token was accepted before");
 }
 
 #[tokio::test]
 async fn storm_of_unknown_kids() {
     let (issuer, verifier) = issuer_with_key("k").await;
-    let tokens: Vec<_> = (0..1_000).map(|n| token_of(&Signer::Shared(Vec::new()), &format!("unknown-{n}"))).collect();
+    let tokens: Vec<_> = (0..1_000).map(|n| token_of(&TestSigner::Shared(Vec::new()), &format!("unknown-{n}"))).collect();
     for (now_s, fetches) in [(NOW_S, 1), (NOW_S + REFETCH_AFTER_S - 1, 1), (NOW_S + REFETCH_AFTER_S, 2)] {
         let outcomes = join_all(tokens.iter().map(|token| verifier.verify(token, now_s))).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Err(TokenRefusal::UnknownKey)));
@@ -78,12 +79,12 @@ async fn a_thousand_first_logins_share_one_fetch() {
 }
 
 #[tokio::test]
-async fn tokens_that_name_no_key_cause_no_fetch() {
+async fn tokens_without_kid_cause_no_fetch() {
     let (issuer, verifier) = issuer_of(PATIENT).await;
     issuer.publish(&[P256.jwk("k"), ED25519.jwk("l")]);
     accepted(&verifier, &token_of(&P256, "k")).await;
-    let nameless = token(json!({"alg": "ES256"}), claims(), &P256);
-    assert_eq!(verifier.verify(&nameless, NOW_S + REFETCH_AFTER_S).await, Err(TokenRefusal::UnknownKey));
+    let without_kid = token(json!({"alg": "ES256"}), claims(), &P256);
+    assert_eq!(verifier.verify(&without_kid, NOW_S + REFETCH_AFTER_S).await, Err(TokenRefusal::UnknownKey));
     assert_eq!(issuer.fetches(), 1);
 }
 
@@ -96,13 +97,13 @@ async fn an_issuer_that_is_down_keeps_its_keys() {
         let token = token(json!({"alg": "ES256", "kid": "k"}), claims, &P256);
         assert!(verifier.verify(&token, NOW_S + age_s).await.is_ok());
     }
-    // Whether a key that we do not have exists cannot be known now.
+    // While the issuer is down it is unknown whether a key that is not cached exists.
     let unknown = verifier.verify(&token_of(&P256, "new"), NOW_S + CACHE_LIFETIME_S).await;
     assert_eq!(unknown, Err(TokenRefusal::KeysUnavailable));
 }
 
 #[tokio::test]
-async fn an_issuer_that_was_never_reached_is_asked_again_soon() {
+async fn an_issuer_that_was_never_reached_is_retried_soon() {
     let (issuer, verifier) = issuer_of(PATIENT).await;
     let token = token_of(&P256, "k");
     for (age_s, fetches) in [(0, 1), (0, 1), (RETRY_AFTER_S - 1, 1), (RETRY_AFTER_S, 2)] {
@@ -114,17 +115,17 @@ async fn an_issuer_that_was_never_reached_is_asked_again_soon() {
 }
 
 #[tokio::test]
-async fn answers_that_must_not_be_believed_change_nothing() {
+async fn unusable_responses_leave_the_cached_keys_in_use() {
     let (issuer, verifier) = issuer_with_key("k").await;
-    let elsewhere = StandIn::start().await;
+    let elsewhere = JwksServer::start().await;
     elsewhere.publish(&[ED25519.jwk("evil")]);
-    // Wherever an answer can hold it, there is a key that would be believed but for what is wrong with the answer.
+    // Every response that can contain a key contains one that would be accepted if the response were valid.
     let good = json!({ "keys": [ED25519.jwk("evil")] }).to_string();
     let padded = format!("{good}{}", " ".repeat(MAX_JWKS_BYTES));
     let location = format!("302 Found\r\nlocation: {}", elsewhere.url());
     let weak = json!({"kty": "RSA", "kid": "evil", "n": base64url([0xff; 128]), "e": "AQAB"});
     let secret = json!({"kty": "oct", "kid": "evil", "k": base64url(SECRET)});
-    let answers = [
+    let responses = [
         response(&location, &good),
         response("500 Oops", &good),
         response("204 No Content", ""),
@@ -138,8 +139,8 @@ async fn answers_that_must_not_be_believed_change_nothing() {
         document(&[]),
     ];
     let mut now_s = NOW_S;
-    for (done, answer) in answers.into_iter().enumerate() {
-        issuer.answer(Answer::Raw(answer));
+    for (done, response) in responses.into_iter().enumerate() {
+        issuer.respond_with(JwksResponse::Raw(response));
         now_s += REFETCH_AFTER_S;
         let refusal = verifier.verify(&token_of(&ED25519, "evil"), now_s).await;
         assert_eq!((done, refusal), (done, Err(TokenRefusal::KeysUnavailable)));
@@ -150,12 +151,12 @@ async fn answers_that_must_not_be_believed_change_nothing() {
 }
 
 #[tokio::test]
-async fn a_slow_issuer_is_given_up() {
+async fn a_fetch_from_a_slow_issuer_times_out() {
     let (issuer, verifier) = issuer_of(Duration::from_millis(50)).await;
     let half = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{\"keys\":";
     let mut now_s = NOW_S;
     for bytes in ["", "HTTP/1.1 200 OK\r\n", half] {
-        issuer.answer(Answer::Stall(bytes.to_owned()));
+        issuer.respond_with(JwksResponse::Stall(bytes.to_owned()));
         let refusal = verifier.verify(&token_of(&P256, "k"), now_s).await;
         assert_eq!(refusal, Err(TokenRefusal::KeysUnavailable));
         now_s += RETRY_AFTER_S;
@@ -163,51 +164,51 @@ async fn a_slow_issuer_is_given_up() {
 }
 
 #[tokio::test]
-async fn nobody_who_has_a_key_waits_for_a_refresh_that_another_started() {
+async fn a_login_with_a_cached_key_does_not_wait_for_a_refresh_in_progress() {
     let (issuer, verifier) = issuer_with_key("k").await;
-    let gate = Arc::new(Notify::new());
-    issuer.asked().await;
-    issuer.answer(Answer::After(gate.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
+    let may_respond = Arc::new(Notify::new());
+    issuer.requested().await;
+    issuer.respond_with(JwksResponse::After(may_respond.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
     let stale_s = NOW_S + CACHE_LIFETIME_S;
     let first = tokio::spawn({
         let verifier = verifier.clone();
         async move { verifier.verify(&token_of(&P256, "k"), stale_s).await }
     });
-    issuer.asked().await;
+    issuer.requested().await;
     assert!(verifier.verify(&token_of(&P256, "k"), stale_s).await.is_ok());
-    gate.notify_one();
+    may_respond.notify_one();
     assert!(first.await.unwrap().is_ok());
 }
 
 #[tokio::test]
 async fn a_fetch_outlives_the_login_that_started_it() {
     let (issuer, verifier) = issuer_with_key("k").await;
-    let gate = Arc::new(Notify::new());
-    issuer.asked().await;
-    issuer.answer(Answer::After(gate.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
+    let may_respond = Arc::new(Notify::new());
+    issuer.requested().await;
+    issuer.respond_with(JwksResponse::After(may_respond.clone(), document(&[P256.jwk("k"), ED25519.jwk("new")])));
     let now_s = NOW_S + REFETCH_AFTER_S;
-    let deserter = tokio::spawn({
+    let cancelled = tokio::spawn({
         let verifier = verifier.clone();
         async move { verifier.verify(&token_of(&P256, "invented"), now_s).await }
     });
-    issuer.asked().await;
-    deserter.abort();
-    assert!(deserter.await.unwrap_err().is_cancelled());
-    gate.notify_one();
+    issuer.requested().await;
+    cancelled.abort();
+    assert!(cancelled.await.unwrap_err().is_cancelled());
+    may_respond.notify_one();
     assert!(verifier.verify(&token_of(&ED25519, "new"), now_s).await.is_ok());
     assert_eq!(issuer.fetches(), 2);
 }
 
-/// An issuer that publishes nothing yet, and a verifier that trusts it.
-async fn issuer_of(fetch_timeout: Duration) -> (StandIn, Verifier) {
-    let issuer = StandIn::start().await;
+/// An issuer that does not publish keys yet, and a verifier that trusts it.
+async fn issuer_of(fetch_timeout: Duration) -> (JwksServer, Verifier) {
+    let issuer = JwksServer::start().await;
     let config = IssuerConfig { jwks_url: Some(issuer.url()), secret: None, ..shared_config() };
     let verifier = Verifier::with_fetch_timeout([(POOL.into(), vec![config])], fetch_timeout).unwrap();
     (issuer, verifier)
 }
 
 /// An issuer whose one key was fetched at [`NOW_S`].
-async fn issuer_with_key(kid: &str) -> (StandIn, Verifier) {
+async fn issuer_with_key(kid: &str) -> (JwksServer, Verifier) {
     let (issuer, verifier) = issuer_of(PATIENT).await;
     issuer.publish(&[P256.jwk(kid)]);
     accepted(&verifier, &token_of(&P256, kid)).await;

@@ -1,4 +1,4 @@
-//! For the tests of this room: keys of every kind, tokens with any content, and verifiers that trust them.
+//! Support for the tests of this module: keys of every type, tokens with any content, and verifiers that trust them.
 #![allow(clippy::unwrap_used)]
 
 use std::fmt::Display;
@@ -22,19 +22,19 @@ pub(super) const ISSUER: &str = "https://issuer.example/";
 pub(super) const AUDIENCE: &str = "notes-app";
 pub(super) const SECRET: &str = "a secret for tests: forty bytes or so long";
 
-pub(super) enum Signer {
-    Nobody,
+pub(super) enum TestSigner {
+    Unsigned,
     Shared(Vec<u8>),
     Rsa(RsaKeyPair),
     P256(EcdsaKeyPair),
     Ed25519(Ed25519KeyPair),
 }
 
-pub(super) static RSA: LazyLock<Signer> = LazyLock::new(|| Signer::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()));
-pub(super) static P256: LazyLock<Signer> = LazyLock::new(Signer::new_p256);
-pub(super) static ED25519: LazyLock<Signer> = LazyLock::new(Signer::new_ed25519);
+pub(super) static RSA: LazyLock<TestSigner> = LazyLock::new(|| TestSigner::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()));
+pub(super) static P256: LazyLock<TestSigner> = LazyLock::new(TestSigner::new_p256);
+pub(super) static ED25519: LazyLock<TestSigner> = LazyLock::new(TestSigner::new_ed25519);
 
-impl Signer {
+impl TestSigner {
     pub(super) fn shared() -> Self {
         Self::Shared(SECRET.into())
     }
@@ -49,7 +49,7 @@ impl Signer {
 
     pub(super) fn alg(&self) -> &'static str {
         match self {
-            Self::Nobody => "none",
+            Self::Unsigned => "none",
             Self::Shared(_) => "HS256",
             Self::Rsa(_) => "RS256",
             Self::P256(_) => "ES256",
@@ -60,7 +60,7 @@ impl Signer {
     fn sign(&self, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
-            Self::Nobody => Vec::new(),
+            Self::Unsigned => Vec::new(),
             Self::Shared(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec(),
             Self::Rsa(pair) => {
                 let mut signature = vec![0; pair.public_modulus_len()];
@@ -72,10 +72,10 @@ impl Signer {
         }
     }
 
-    /// The public key, as an issuer would publish it.
+    /// The public key as a JWK.
     pub(super) fn jwk(&self, kid: &str) -> Value {
         let key = match self {
-            Self::Nobody | Self::Shared(_) => panic!("no public key"),
+            Self::Unsigned | Self::Shared(_) => panic!("no public key"),
             Self::Rsa(pair) => DecodingKey::from_rsa_der(pair.public_key().as_ref()),
             Self::P256(pair) => DecodingKey::from_ec_der(pair.public_key().as_ref()),
             Self::Ed25519(pair) => DecodingKey::from_ed_der(pair.public_key().as_ref()),
@@ -89,7 +89,7 @@ impl Signer {
     pub(super) fn pem(&self) -> String {
         use encoding::AsDer;
         let spki: Vec<u8> = match self {
-            Self::Nobody | Self::Shared(_) => panic!("no public key"),
+            Self::Unsigned | Self::Shared(_) => panic!("no public key"),
             Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::P256(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
@@ -106,7 +106,7 @@ pub(super) fn base64url(bytes: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The claims of a good token, with these ones set, or removed where the value is null.
+/// The claims of a valid token with these changes; a null value removes a claim.
 pub(super) fn claims_with(changes: Value) -> Value {
     let mut claims = json!({"iss": ISSUER, "aud": AUDIENCE, "sub": "ann", "iat": NOW_S, "exp": NOW_S + 3600});
     for (name, value) in changes.as_object().unwrap() {
@@ -122,19 +122,19 @@ pub(super) fn claims() -> Value {
     claims_with(json!({}))
 }
 
-/// A token of these texts, signed.
-pub(super) fn token(header: impl Display, claims: impl Display, signer: &Signer) -> String {
+/// A signed token with this header and these claims.
+pub(super) fn token(header: impl Display, claims: impl Display, signer: &TestSigner) -> String {
     let message = message(header, claims);
     with_signature(&message, signer.sign(message.as_bytes()))
 }
 
-/// A good token but for its claims, signed with the shared secret.
+/// A token with these claims, signed with the shared secret.
 pub(super) fn shared_token(claims: impl Display) -> String {
-    token(json!({"alg": "HS256"}), claims, &Signer::shared())
+    token(json!({"alg": "HS256"}), claims, &TestSigner::shared())
 }
 
-/// A good token of a signer.
-pub(super) fn token_of(signer: &Signer, kid: &str) -> String {
+/// A valid token of a signer.
+pub(super) fn token_of(signer: &TestSigner, kid: &str) -> String {
     token(json!({"alg": signer.alg(), "kid": kid}), claims(), signer)
 }
 
@@ -160,12 +160,12 @@ pub(super) fn verifier_of(pools: &[(&str, IssuerConfig)]) -> Result<Verifier, Is
     Verifier::new(pools.iter().map(|(pool, config)| (Arc::from(*pool), vec![config.clone()])))
 }
 
-/// Trusts the shared secret.
+/// A verifier that trusts the shared secret.
 pub(super) fn shared_verifier() -> Verifier {
     verifier_of(&[(POOL, shared_config())]).unwrap()
 }
 
-/// Trusts what a key file holds.
+/// A verifier that trusts the keys in a key file with this text.
 pub(super) fn file_verifier(text: impl Display) -> Result<Verifier, IssuerConfigError> {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), text.to_string()).unwrap();
@@ -173,7 +173,7 @@ pub(super) fn file_verifier(text: impl Display) -> Result<Verifier, IssuerConfig
     verifier_of(&[(POOL, config)])
 }
 
-/// Trusts these public keys.
+/// A verifier that trusts these public keys.
 pub(super) fn keys_verifier(keys: &[Value]) -> Verifier {
     file_verifier(json!({ "keys": keys })).unwrap()
 }

@@ -1,43 +1,44 @@
-//! The verifier: a token and the time in, a login or a refusal out.
+//! The verifier: from a token and the time to a login or a refusal.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::debug;
+
 use super::config::{FETCH_TIMEOUT_MS, IssuerConfig};
 use super::config_error::IssuerConfigError;
 use super::fetcher::Fetchers;
-use super::issuers::Issuers;
+use super::issuers::TrustedIssuers;
 use super::refusal::TokenRefusal;
-use super::token::Token;
+use super::token::CompactToken;
 
-/// Verifies tokens against the issuers that the pools trust. Cheap to clone; clones share the keys.
+/// Verifies tokens with the keys of the issuers that the pools trust. Cheap to clone; clones share the cached keys.
 #[derive(Clone)]
 pub struct Verifier {
-    issuers: Arc<Issuers>,
+    issuers: Arc<TrustedIssuers>,
 }
 
-/// What a believed token proves.
+/// What a valid token proves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VerifiedLogin {
     /// The pool that the token is for.
     pub pool: Arc<str>,
-    /// Who issued it: its `iss`.
+    /// The issuer: its `iss`.
     pub issuer: Arc<str>,
-    /// Who it is about, as the issuer names them: its `sub`, 1 to 255 bytes.
+    /// The user, by the issuer's name for them: its `sub`, 1 to 255 bytes.
     pub subject: String,
-    /// Until when the token is valid, in Unix seconds: its `exp`, without leeway.
+    /// When the token expires, in Unix seconds: its `exp`, without leeway.
     pub expires_s: u64,
 }
 
 impl Verifier {
     /// A verifier for these pools, each a name and its issuers.
     ///
-    /// Reads key files, and root certificates if any `jwks_url` is `https`, so it blocks; keys are fetched when the
-    /// first token needs them.
+    /// Blocks: it reads key files, and root certificates if any `jwks_url` is `https`. Keys are fetched when the first token needs them.
     ///
     /// # Errors
-    /// The first issuer that cannot be used as it is configured; [`Problem`](super::Problem) lists what is refused.
+    /// The first issuer whose configuration cannot be used; [`IssuerProblem`](super::IssuerProblem) lists the reasons.
     pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, IssuerConfigError> {
         Self::with_fetch_timeout(pools, Duration::from_millis(FETCH_TIMEOUT_MS))
     }
@@ -47,24 +48,31 @@ impl Verifier {
         fetch_timeout: Duration,
     ) -> Result<Self, IssuerConfigError> {
         let mut fetchers = Fetchers::new(fetch_timeout);
-        let mut issuers = Issuers::default();
+        let mut issuers = TrustedIssuers::default();
         for (pool, configs) in pools {
             for config in configs {
-                issuers.trust(&pool, config, &mut fetchers)?;
+                issuers.add(&pool, config, &mut fetchers)?;
             }
         }
         Ok(Self { issuers: Arc::new(issuers) })
     }
 
-    /// What a token proves at `now_s`, in Unix seconds.
+    /// Verifies a token at `now_s`, in Unix seconds.
     ///
-    /// Waits only for an issuer whose keys must be fetched, and then at most
-    /// [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS) for a fetch. Cancel safe.
+    /// Waits only if the issuer's keys must be fetched, and then at most [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS). Cancel safe.
     ///
     /// # Errors
-    /// The first reason not to believe it. The times are judged last: "expired" is said of genuine tokens only.
+    /// The first reason to reject the token. Times are checked last, so `Expired` is returned for genuine tokens only.
     pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
-        let token = Token::split(token)?;
+        let result = self.verify_parts(token, now_s).await;
+        if let Err(refusal) = &result {
+            debug!(reason = refusal.code(), "token rejected");
+        }
+        result
+    }
+
+    async fn verify_parts(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
+        let token = CompactToken::split(token)?;
         let header = token.header()?;
         let claims = token.claims()?;
         let trusted = self.issuers.choose(&claims)?;
@@ -72,7 +80,7 @@ impl Verifier {
         if header.algorithm != key.algorithm {
             return Err(TokenRefusal::WrongAlgorithm);
         }
-        if !key.made(token.signature, token.message) {
+        if !key.verifies(token.signature, token.message) {
             return Err(TokenRefusal::BadSignature);
         }
         claims.check_times(now_s)?;
@@ -102,30 +110,30 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_genuine_token_of_each_algorithm_is_believed() {
+    async fn a_genuine_token_of_each_algorithm_is_accepted() {
         let login = VerifiedLogin { pool: POOL.into(), issuer: ISSUER.into(), subject: "ann".into(), expires_s: NOW_S + 3600 };
         assert_eq!(accepted(&shared_verifier(), &shared_token(claims())).await, login);
         for signer in [&*RSA, &*P256, &*ED25519] {
             let named = keys_verifier(&[signer.jwk("k")]);
             assert_eq!(accepted(&named, &token_of(signer, "k")).await, login);
             let from_pem = file_verifier(signer.pem()).unwrap();
-            assert_eq!(accepted(&from_pem, &token_of(signer, "any name, as a PEM file holds one key")).await, login);
+            assert_eq!(accepted(&from_pem, &token_of(signer, "any kid, as a PEM file contains only one key")).await, login);
         }
     }
 
     #[tokio::test]
-    async fn a_token_that_was_believed_is_judged_again_each_time() {
+    async fn a_token_that_was_accepted_is_checked_again_each_time() {
         let verifier = keys_verifier(&[P256.jwk("k")]);
         let token = token_of(&P256, "k");
         let first = accepted(&verifier, &token).await;
         assert_eq!(accepted(&verifier, &token).await, first);
         assert_eq!(verifier.verify(&token, first.expires_s + LEEWAY_S).await, Err(TokenRefusal::Expired));
-        // What was not signed like this is not believed, whatever else was.
+        // A cached signature does not make another signature of the same message valid.
         let (message, signature) = token.rsplit_once('.').unwrap();
         let other = token_of(&P256, "k");
-        let (_, others) = other.rsplit_once('.').unwrap();
-        assert_ne!(signature, others, "a signature on this curve has chance in it");
-        accepted(&verifier, &format!("{message}.{others}")).await;
+        let (_, other_signature) = other.rsplit_once('.').unwrap();
+        assert_ne!(signature, other_signature, "an ECDSA signature is randomized");
+        accepted(&verifier, &format!("{message}.{other_signature}")).await;
         let forged = format!("{message}.{}", base64url([7; 64]));
         for _ in 0..2 {
             assert_eq!(verifier.verify(&forged, NOW_S).await, Err(TokenRefusal::BadSignature));
@@ -133,14 +141,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn escapes_in_names_are_read() {
+    async fn escapes_in_claims_are_decoded() {
         let spelt = claims().to_string().replace("https:", r"\u0068ttps:").replace("notes-app", r"notes\u002dapp");
         assert!(spelt.contains(r"\u"));
         accepted(&shared_verifier(), &shared_token(spelt)).await;
     }
 
     #[tokio::test]
-    async fn a_minted_token_is_believed() {
+    async fn a_minted_token_is_accepted() {
         let config = IssuerConfig { secret: Some(DEVELOPMENT_SECRET.to_owned()), ..shared_config() };
         let verifier = verifier_of(&[(POOL, config)]).unwrap();
         let claims = MintClaims { issuer: ISSUER, audience: AUDIENCE, subject: "dev", issued_s: NOW_S, expires_s: NOW_S + 60 };

@@ -3,15 +3,18 @@ use std::io::Write;
 use clap::{Args, FromArgMatches};
 
 use super::*;
+use crate::merge::ConflictPolicy;
+use crate::push::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig};
+use crate::store::{EngineConfig, EngineKind};
 
-fn nothing(_: &str) -> Option<String> {
+fn no_variable(_: &str) -> Option<String> {
     None
 }
 
-fn from_file(text: &str) -> Result<Config, ConfigError> {
+fn from_file(text: &str) -> Result<ServerConfig, ConfigError> {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(text.as_bytes()).expect("writes");
-    read(Some(file.path()), &nothing, &Flags::default())
+    read(Some(file.path()), &no_variable, &Flags::default())
 }
 
 fn flags(arguments: &[&str]) -> Flags {
@@ -19,12 +22,12 @@ fn flags(arguments: &[&str]) -> Flags {
     Flags::from_arg_matches(&command.get_matches_from([&["driftless"], arguments].concat())).expect("known flags")
 }
 
-fn refused(text: &str) -> String {
+fn config_error(text: &str) -> String {
     from_file(text).expect_err(text).to_string()
 }
 
 #[test]
-fn flags_win_over_the_environment_and_that_over_the_file() {
+fn flags_take_precedence_over_the_environment_and_the_environment_over_the_file() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(b"log = \"warn\"\ndrain_s = 1\n[store]\ncache_mib = 1\n").expect("writes");
     let environment = |name: &str| (name == "DRIFTLESS_STORE_CACHE_MIB" || name == "DRIFTLESS_DRAIN_S").then(|| "2".to_owned());
@@ -34,13 +37,13 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn the_engine_is_chosen_by_its_name() {
-    assert_eq!(Config::default().store().engine, store::EngineKind::Sled);
+    assert_eq!(ServerConfig::default().store().engine, EngineKind::Sled);
     let config =
         read(None, &|_| None, &flags(&["--store-engine", "redb", "--store-reserve-mib", "7", "--store-journal-mib", "5"])).expect("reads");
-    let store::EngineConfig { engine, reserve_mib, journal_mib, .. } = config.store();
-    assert_eq!((engine, reserve_mib, journal_mib), (store::EngineKind::Redb, 7, 5));
-    let said = refused("[store]\nengine = \"rocksdb\"\n");
-    assert!(said.contains("engine") && said.contains("redb"), "{said}");
+    let EngineConfig { engine, reserve_mib, journal_mib, .. } = config.store();
+    assert_eq!((engine, reserve_mib, journal_mib), (EngineKind::Redb, 7, 5));
+    let error = config_error("[store]\nengine = \"rocksdb\"\n");
+    assert!(error.contains("engine") && error.contains("redb"), "{error}");
 }
 
 #[test]
@@ -50,7 +53,7 @@ fn an_empty_variable_is_not_set() {
 }
 
 #[test]
-fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+fn an_unknown_key_is_an_error_that_names_the_nearest_known_key() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
     for (text, unknown, nearest) in [
         ("listn = \"x\"", "listn", "listen"),
@@ -58,49 +61,67 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
         ("[pools.demo.limits]\nrecord = 3", "pools.demo.limits.record", "pools.*.limits.records"),
         (&format!("[[pools.demo.issuers]]\nsecrets = \"{secret}\""), "pools.demo.issuers.*.secrets", "pools.*.issuers.*.secret"),
     ] {
-        let said = refused(text);
-        assert!(said.contains(&format!("unknown key {unknown};")) && said.contains(&format!("is {nearest} ")), "{said}");
-        assert!(!said.contains(secret));
+        let error = config_error(text);
+        assert!(error.contains(&format!("unknown key {unknown};")) && error.contains(&format!("is {nearest} ")), "{error}");
+        assert!(!error.contains(secret));
     }
 }
 
 #[test]
-fn what_is_wrong_is_said_with_its_place() {
-    let said = refused("listen = \"localhost\"\n");
-    assert!(said.contains("listen") && said.contains("socket address"), "{said}");
-    let said = refused("[[pools.demo.issuers]]\nsecret = \"i\"\naudience = \"hunter2 hunter2\"\n");
-    assert!(said.contains("audience") && !said.contains("hunter2"), "{said}");
-    assert!(refused("drain_s = 99999").contains("drain_s"));
-    assert!(refused("[pools.demo.limits]\ndevices = 0\n").contains("pools.demo"));
-    assert!(refused("log = \"info\"\nlisten =\n").contains("line 2"));
-    assert!(refused("[tls]\nkey = \"k.pem\"").contains("go together"));
-    assert!(refused("[pools.demo]\nregion = \"a b\"\n").contains("pools.demo: region"));
-    assert!(refused("[pools.demo]\n").contains("issuer"));
-    assert!(refused("connections = 0").contains("connections"));
-    assert!(refused("[pools.demo.limits]\nvalue_bytes = 9999999\n").contains("value_bytes"));
-    let said = read(None, &|name| (name == "DRIFTLESS_DRAIN_S").then(|| "soon".to_owned()), &Flags::default()).expect_err("no number");
-    assert_eq!(said.to_string(), "DRIFTLESS_DRAIN_S: a whole number is needed");
+fn an_error_names_the_setting_or_the_line() {
+    let error = config_error("listen = \"localhost\"\n");
+    assert!(error.contains("listen") && error.contains("socket address"), "{error}");
+    let error = config_error("[[pools.demo.issuers]]\nsecret = \"i\"\naudience = \"hunter2 hunter2\"\n");
+    assert!(error.contains("audience") && !error.contains("hunter2"), "{error}");
+    assert!(config_error("drain_s = 99999").contains("drain_s"));
+    assert!(config_error("[pools.demo.limits]\ndevices = 0\n").contains("pools.demo"));
+    assert!(config_error("log = \"info\"\nlisten =\n").contains("line 2"));
+    assert!(config_error("[tls]\nkey = \"k.pem\"").contains("must be set together"));
+    assert!(config_error("[pools.demo]\nregion = \"a b\"\n").contains("pools.demo: region"));
+    assert!(config_error("[pools.demo]\n").contains("issuer"));
+    assert!(config_error("connections = 0").contains("connections"));
+    assert!(config_error("[pools.demo.limits]\nvalue_bytes = 9999999\n").contains("value_bytes"));
+    let error = read(None, &|name| (name == "DRIFTLESS_DRAIN_S").then(|| "soon".to_owned()), &Flags::default()).expect_err("no number");
+    assert_eq!(error.to_string(), "DRIFTLESS_DRAIN_S: must be a whole number");
 }
 
 #[test]
-fn production_refuses_the_development_secret() {
+fn production_rejects_the_development_secret() {
     let pool = |secret: &str| {
         let text = format!("[[pools.demo.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\nsecret = \"{secret}\"\n");
         from_file(&text).expect("reads").check_production()
     };
     assert!(pool(crate::auth::DEVELOPMENT_SECRET).expect_err("the development secret").to_string().contains("development secret"));
     assert!(pool("a secret that only this test and its issuer know").is_ok());
-    assert!(Config::default().check_production().is_err(), "no pool");
+    assert!(ServerConfig::default().check_production().is_err(), "no pool");
 }
 
 #[test]
-fn the_printed_example_is_a_file_that_says_the_defaults() {
-    let example = Example.to_string();
+fn the_printed_example_is_a_file_that_sets_the_defaults() {
+    let example = ExampleConfig.to_string();
     let config = from_file(&example).expect("reads");
-    assert_eq!(format!("{config:?}"), format!("{:?}", Config::default()));
-    for key in KEYS {
-        assert!(example.contains(key.says), "{}", key.name);
+    assert_eq!(format!("{config:?}"), format!("{:?}", ServerConfig::default()));
+    for setting in SETTINGS {
+        assert!(example.contains(setting.help), "{}", setting.name);
     }
+}
+
+/// The defaults of a pool are printed as comments. With the comment signs removed they must be what a pool without these settings has.
+#[test]
+fn the_printed_defaults_of_a_pool_are_the_ones_it_uses() {
+    let issuer = "issuer = \"i\"\naudience = [\"a\"]\nsecret = \"a secret that only this test and its issuer know\"\n";
+    let example = ExampleConfig.to_string().replace("NAME", "app");
+    let uncommented = |line: &str| line.strip_prefix('#').filter(|rest| !rest.starts_with(' ') && !rest.ends_with('=')).map(str::to_owned);
+    let pool: Vec<String> = example.lines().filter_map(uncommented).collect();
+    let (printed, absent) = (pool.join("\n") + "\n" + issuer, format!("[[pools.app.issuers]]\n{issuer}"));
+    let (mut printed, absent) = (from_file(&printed).expect("reads"), from_file(&absent).expect("reads"));
+    let push = std::mem::take(&mut printed.pools.get_mut("app").expect("the pool").push);
+    let apns =
+        ApnsConfig { server: Some(APNS_SERVER.to_owned()), sandbox_server: Some(APNS_SANDBOX_SERVER.to_owned()), ..ApnsConfig::default() };
+    let fcm = FcmConfig { server: Some(FCM_SERVER.to_owned()), ..FcmConfig::default() };
+    let expected = PushConfig { apns: vec![apns], fcm: vec![fcm], webpush: vec![WebpushConfig::default()], ..PushConfig::default() };
+    assert_eq!(push, expected);
+    assert_eq!(format!("{:#?}", printed.pools), format!("{:#?}", absent.pools));
 }
 
 #[test]
@@ -130,15 +151,18 @@ fn every_key_of_a_pool_is_accepted() {
 }
 
 #[test]
-fn an_operator_key_is_checked_and_never_shown() {
+fn an_operator_key_is_checked_and_never_printed() {
     let planted = "planted-operator-key-planted-operator-key";
     let config = from_file(&format!("[admin]\nkey = {planted:?}")).expect("reads");
-    assert!(config.operator().is_some_and(|key| key.matches(planted)));
+    assert!(config.operator_key().is_some_and(|key| key.matches(planted)));
     assert!(!format!("{config:?}").contains("planted") && !format!("{:?}", flags(&["--admin-key", planted])).contains("planted"));
-    assert!(config.with_operator_key(crate::admin::DEVELOPMENT_KEY).operator().is_some_and(|key| key.matches(planted)), "it stays");
-    for bad in ["planted-but-short", "planted key with spaces, long enough for all that is asked"] {
-        let said = refused(&format!("[admin]\nkey = {bad:?}"));
-        assert!(said.contains("admin.key") && said.contains("32") && !said.contains("planted"), "{said}");
+    assert!(
+        config.with_operator_key(crate::admin::DEVELOPMENT_KEY).operator_key().is_some_and(|key| key.matches(planted)),
+        "a configured key is not replaced"
+    );
+    for invalid in ["planted-but-short", "planted key with spaces, but long enough"] {
+        let error = config_error(&format!("[admin]\nkey = {invalid:?}"));
+        assert!(error.contains("admin.key") && error.contains("32") && !error.contains("planted"), "{error}");
     }
-    assert!(from_file("[admin]\nkey = \"\"").expect("reads").operator().is_none(), "nobody is an operator");
+    assert!(from_file("[admin]\nkey = \"\"").expect("reads").operator_key().is_none(), "an empty key disables the admin API");
 }

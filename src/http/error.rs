@@ -1,9 +1,10 @@
-//! Why a request was not granted, as HTTP says it. The only file with status codes.
+//! Why a request failed, mapped to HTTP. The only file of this module with status codes.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
+use serde::Serialize;
 
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
@@ -12,110 +13,116 @@ use crate::store::VersionNotKept;
 
 /// A request that was not granted.
 #[derive(Debug)]
-pub(super) enum Error {
-    /// Without a token.
-    Anonymous(&'static str),
-    /// Without a device.
-    NoDevice,
-    /// The door stays closed.
-    AuthError(AuthError),
-    /// The request is wrong, or cannot be granted.
+pub(super) enum HttpError {
+    /// There is no bearer token.
+    MissingToken,
+    /// There is no valid device id.
+    MissingDevice,
+    /// The device could not be signed in.
+    Auth(AuthError),
+    /// A refusal of the protocol, sent as its message.
     Refused { id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String },
-    /// The body is over the bound.
-    Body(&'static str),
-    /// It did not come in time.
-    Late(&'static str),
-    /// A socket was asked for in a way that leads to none.
-    NoSocket(&'static str),
-    /// A page that may not open sockets.
-    ForeignOrigin,
-    /// Nobody is an operator here.
-    NoOperators,
-    /// Somebody who is none.
-    NoOperator,
-    /// An operator's request is not what it must be.
-    Unclear(String),
-    /// What an operator asked about is not there.
+    /// The body is over the maximum size, or the connection broke while it was read.
+    BodyTooLarge,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The request is not a valid WebSocket handshake; how to make it one.
+    BadHandshake(&'static str),
+    /// The `Origin` is not one that may open a WebSocket.
+    OriginNotAllowed,
+    /// The admin API is disabled: no operator key is configured.
+    AdminDisabled,
+    /// The operator key is missing or wrong.
+    WrongOperatorKey,
+    /// An admin request is malformed; how.
+    BadAdminRequest(String),
+    /// What an admin request names does not exist.
     NotFound(NotFound),
-    /// The same, said in full.
-    Unknown(String),
-    /// What an operator wants cannot be, as things are.
-    Stands(String),
+    /// The same, with a text that says what does not exist.
+    NotFoundBecause(String),
+    /// The current state does not permit what an admin request asks.
+    NotPossible(String),
 }
 
-impl From<NotFound> for Error {
-    fn from(missing: NotFound) -> Error {
-        Error::NotFound(missing)
+impl From<NotFound> for HttpError {
+    fn from(missing: NotFound) -> HttpError {
+        HttpError::NotFound(missing)
     }
 }
 
-impl From<AuthError> for Error {
-    fn from(denied: AuthError) -> Error {
-        Error::AuthError(denied)
+impl From<AuthError> for HttpError {
+    fn from(error: AuthError) -> HttpError {
+        HttpError::Auth(error)
     }
 }
 
-impl From<Unavailable> for Error {
-    fn from(why: Unavailable) -> Error {
+impl From<Unavailable> for HttpError {
+    fn from(why: Unavailable) -> HttpError {
         match why {
-            Unavailable::Now => Error::AuthError(AuthError::Unavailable),
+            Unavailable::Now => HttpError::Auth(AuthError::Unavailable),
             Unavailable::ReadOnly => {
-                let message = "the store takes no writes now: its disk is full or fails".to_owned();
-                Error::Refused { id: None, dataset: None, code: RefusalCode::ReadOnly, message }
+                let message = "the store is read-only: its disk is full or failing".to_owned();
+                HttpError::Refused { id: None, dataset: None, code: RefusalCode::ReadOnly, message }
             }
         }
     }
 }
 
-impl From<DecodeError> for Error {
-    fn from(error: DecodeError) -> Error {
+impl From<DecodeError> for HttpError {
+    fn from(error: DecodeError) -> HttpError {
         match error {
-            DecodeError::Broken(message) => Error::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message },
-            DecodeError::Refused { id, dataset, code, message } => Error::Refused { id, dataset, code, message },
+            DecodeError::Broken(message) => HttpError::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message },
+            DecodeError::Refused { id, dataset, code, message } => HttpError::Refused { id, dataset, code, message },
         }
     }
 }
 
-impl IntoResponse for Error {
+impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         match self {
-            Error::Anonymous(what) => plain(StatusCode::UNAUTHORIZED, what),
-            Error::NoDevice => {
-                plain(StatusCode::BAD_REQUEST, "send the device's id as: Driftless-Device: <1 to 256 printable ASCII characters>")
-            }
-            Error::AuthError(denied) => {
-                let status = match denied {
+            HttpError::MissingToken => plain(StatusCode::UNAUTHORIZED, "the token is missing; send it as: Authorization: Bearer <token>"),
+            HttpError::MissingDevice => plain(
+                StatusCode::BAD_REQUEST,
+                "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
+            ),
+            HttpError::Auth(error) => {
+                let status = match error {
                     AuthError::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
                     AuthError::Token(_) => StatusCode::UNAUTHORIZED,
                     AuthError::TooManyDevices | AuthError::Revoked => StatusCode::FORBIDDEN,
                     AuthError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
                 };
-                plain(status, &denied.to_string())
+                plain(status, &error.to_string())
             }
-            Error::Refused { id, dataset, code, message } => {
-                answer(refusal_status(code), &ServerMessage::Refused { id, dataset, code, message })
+            HttpError::Refused { id, dataset, code, message } => {
+                json(refusal_status(code), &ServerMessage::Refused { id, dataset, code, message })
             }
-            Error::Body(what) => plain(StatusCode::PAYLOAD_TOO_LARGE, what),
-            Error::Late(what) => plain(StatusCode::REQUEST_TIMEOUT, what),
-            Error::NoSocket(what) => plain(StatusCode::BAD_REQUEST, what),
-            Error::ForeignOrigin => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a socket here"),
-            Error::NoOperators => plain(StatusCode::NOT_FOUND, "no operator key is configured here: set admin.key and start again"),
-            Error::NoOperator => plain(StatusCode::UNAUTHORIZED, "send the operator key as: Authorization: Bearer <admin.key>"),
-            Error::Unclear(what) => plain(StatusCode::BAD_REQUEST, &what),
-            Error::NotFound(missing) => plain(StatusCode::NOT_FOUND, &what_is_missing(missing)),
-            Error::Unknown(what) => plain(StatusCode::NOT_FOUND, &what),
-            Error::Stands(why) => plain(StatusCode::CONFLICT, &why),
+            HttpError::BodyTooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is over 2 MiB or incomplete"),
+            HttpError::BodyTimeout => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 20 seconds"),
+            HttpError::BadHandshake(what) => plain(StatusCode::BAD_REQUEST, what),
+            HttpError::OriginNotAllowed => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a WebSocket to this server"),
+            HttpError::AdminDisabled => plain(
+                StatusCode::NOT_FOUND,
+                "the admin API is disabled: no operator key is configured; set admin.key and restart the server",
+            ),
+            HttpError::WrongOperatorKey => {
+                plain(StatusCode::UNAUTHORIZED, "the operator key is missing or wrong; send it as: Authorization: Bearer <admin.key>")
+            }
+            HttpError::BadAdminRequest(what) => plain(StatusCode::BAD_REQUEST, &what),
+            HttpError::NotFound(missing) => plain(StatusCode::NOT_FOUND, &not_found_text(missing)),
+            HttpError::NotFoundBecause(why) => plain(StatusCode::NOT_FOUND, &why),
+            HttpError::NotPossible(why) => plain(StatusCode::CONFLICT, &why),
         }
     }
 }
 
-fn what_is_missing(missing: NotFound) -> String {
+fn not_found_text(missing: NotFound) -> String {
     match missing {
-        NotFound::Identity => "there is no such identity: there never was, it was erased, or it was merged into another one".to_owned(),
+        NotFound::Identity => "no such identity: it never existed, was erased, or was merged into another one".to_owned(),
         NotFound::Device => "the identity has no such device".to_owned(),
         NotFound::Dataset => "the identity has no such dataset".to_owned(),
         NotFound::Version(VersionNotKept { oldest, newest }) => {
-            format!("this version cannot be seen: kept are versions {oldest} to {newest}; how much is kept, pools.*.keep says")
+            format!("this version is not kept: the history holds versions {oldest} to {newest}; its size is set in pools.*.retention")
         }
     }
 }
@@ -139,42 +146,42 @@ fn refusal_status(code: RefusalCode) -> StatusCode {
     }
 }
 
-/// A message of the protocol as an answer that is granted.
-pub(super) fn granted(message: &impl serde::Serialize) -> Response {
-    answer(StatusCode::OK, message)
+/// A request that succeeded.
+pub(super) fn ok_json(body: &impl Serialize) -> Response {
+    json(StatusCode::OK, body)
 }
 
-/// A conflict as an answer.
-pub(super) fn conflict(message: &ServerMessage) -> Response {
-    answer(StatusCode::CONFLICT, message)
+/// A write that was rejected because of a conflict.
+pub(super) fn conflict_json(message: &ServerMessage) -> Response {
+    json(StatusCode::CONFLICT, message)
 }
 
-/// Whether something is well.
-pub(super) fn health(well: bool, text: &str) -> Response {
-    plain(if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+/// The result of a health check.
+pub(super) fn health(is_healthy: bool, text: &str) -> Response {
+    plain(if is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
 }
 
-/// The answer after which the connection is a socket.
-pub(super) fn switching() -> StatusCode {
+/// A successful response whose body is produced while it is sent.
+pub(super) fn ok_streamed(content_type: &'static str, body: Body) -> Response {
+    (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
+}
+
+/// The status of a successful WebSocket handshake.
+pub(super) fn switching_protocols() -> StatusCode {
     StatusCode::SWITCHING_PROTOCOLS
 }
 
 pub(super) async fn no_such_path() -> Response {
-    plain(StatusCode::NOT_FOUND, "no such path; the protocol is at /v1/sync and /v1/datasets")
+    plain(StatusCode::NOT_FOUND, "no such path; the protocol is served at /v1/sync and /v1/datasets")
 }
 
-pub(super) async fn no_such_method() -> Response {
-    plain(StatusCode::METHOD_NOT_ALLOWED, "this path has no such method")
+pub(super) async fn method_not_allowed() -> Response {
+    plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
 }
 
-fn answer(status: StatusCode, message: &impl serde::Serialize) -> Response {
-    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
-    (status, kind, Codec::Json.encode(message)).into_response()
-}
-
-/// An answer that is made while it is sent.
-pub(super) fn streamed(kind: &'static str, body: Body) -> Response {
-    (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response()
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
+    (status, content_type, Codec::Json.encode(body)).into_response()
 }
 
 fn plain(status: StatusCode, text: &str) -> Response {

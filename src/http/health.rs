@@ -1,31 +1,32 @@
-//! For whoever watches over the server.
+//! Health checks and metrics, for load balancers and monitoring.
 
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use super::{HttpState, error};
+use super::error;
+use super::state::HttpState;
 
 /// The media type of OpenMetrics 1.0.
-const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The process is alive.
+/// `GET /health/live`: the process runs.
 pub(super) async fn live() -> Response {
     error::health(true, "alive")
 }
 
-/// It takes sessions and writes.
-pub(super) async fn ready(State(rooms): State<HttpState>) -> Response {
-    if *rooms.draining.borrow() {
-        return error::health(false, "on its way out");
+/// `GET /health/ready`: the server accepts sessions and writes.
+pub(super) async fn ready(State(state): State<HttpState>) -> Response {
+    if *state.draining.borrow() {
+        return error::health(false, "shutting down");
     }
-    match rooms.gate.is_healthy() {
+    match state.gate.is_healthy() {
         true => error::health(true, "ready"),
-        false => error::health(false, "the store failed and is opened again as soon as that is possible; see the log"),
+        false => error::health(false, "the store failed; the server reopens it as soon as possible, see the log"),
     }
 }
 
-/// What was counted.
-pub(super) async fn metrics(State(rooms): State<HttpState>) -> Response {
-    ([(header::CONTENT_TYPE, METRICS)], rooms.metrics.text()).into_response()
+/// `GET /metrics`.
+pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
+    ([(header::CONTENT_TYPE, OPENMETRICS)], state.metrics.text()).into_response()
 }

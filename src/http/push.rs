@@ -1,4 +1,4 @@
-//! Where a device is woken: registered, looked at, taken back.
+//! A device's push registration.
 
 use axum::body::Body;
 use axum::extract::State;
@@ -6,39 +6,39 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use driftless_protocol::{Codec, ServerMessage};
 
-use super::HttpState;
-use super::datasets::{enter, read, told};
-use super::error::{Error, granted};
+use super::error::{HttpError, ok_json};
+use super::request::{authenticate, read_body, with_identity};
+use super::state::HttpState;
 use crate::sync::RegisterError;
 
 /// `PUT /v1/push`.
-pub(super) async fn register(State(rooms): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, Error> {
-    let who = enter(&rooms, &headers).await?.principal;
-    let registration = Codec::Json.decode_registration(&read(body).await?)?;
+pub(super) async fn register(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, HttpError> {
+    let principal = authenticate(&state, &headers).await?.principal;
+    let registration = Codec::Json.decode_registration(&read_body(body).await?)?;
     let (provider, app) = (registration.target.provider(), registration.app.clone());
-    match rooms.sync.register(&who, registration).await {
-        Ok(()) => Ok(told(&who, granted(&ServerMessage::Registered { provider, app }))),
+    match state.sync.register(&principal, registration).await {
+        Ok(()) => Ok(with_identity(&principal, ok_json(&ServerMessage::Registered { provider, app }))),
         Err(RegisterError::Rejected(why)) => {
             let (code, message) = why.refusal();
-            Err(Error::Refused { id: None, dataset: None, code, message })
+            Err(HttpError::Refused { id: None, dataset: None, code, message })
         }
         Err(RegisterError::Unavailable(why)) => Err(why.into()),
     }
 }
 
 /// `GET /v1/push`.
-pub(super) async fn look(State(rooms): State<HttpState>, headers: HeaderMap) -> Result<Response, Error> {
-    let who = enter(&rooms, &headers).await?.principal;
-    let answer = match rooms.sync.registered(&who).await? {
-        Some((provider, app)) => granted(&ServerMessage::Registered { provider, app }),
-        None => granted(&ServerMessage::Unregistered),
+pub(super) async fn registration(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, HttpError> {
+    let principal = authenticate(&state, &headers).await?.principal;
+    let response = match state.sync.registered(&principal).await? {
+        Some((provider, app)) => ok_json(&ServerMessage::Registered { provider, app }),
+        None => ok_json(&ServerMessage::Unregistered),
     };
-    Ok(told(&who, answer))
+    Ok(with_identity(&principal, response))
 }
 
 /// `DELETE /v1/push`.
-pub(super) async fn unregister(State(rooms): State<HttpState>, headers: HeaderMap) -> Result<Response, Error> {
-    let who = enter(&rooms, &headers).await?.principal;
-    rooms.sync.unregister(&who).await?;
-    Ok(told(&who, granted(&ServerMessage::Unregistered)))
+pub(super) async fn unregister(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, HttpError> {
+    let principal = authenticate(&state, &headers).await?.principal;
+    state.sync.unregister(&principal).await?;
+    Ok(with_identity(&principal, ok_json(&ServerMessage::Unregistered)))
 }

@@ -1,4 +1,4 @@
-//! Listens, accepts, and gives each connection a task and deadlines.
+//! Binds the port, accepts connections, and gives each one a task with timeouts.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -23,53 +23,53 @@ use tracing::{debug, warn};
 
 use super::tls::{ListenError, TlsConfig};
 
-/// How long a client may take for the head of a request, also between two requests of a connection.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a client may take to send the head of a request; also the longest idle time between two requests of a connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a client may take for the TLS handshake.
-const TLS_DEADLINE: Duration = Duration::from_secs(10);
+const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may go on as plain HTTP; then it ends with the answer that is under way. A client simply connects again.
-const CONNECTION_LIFE: Duration = Duration::from_secs(120);
+/// How long a connection may serve plain HTTP. Then it closes after the response in progress, and the client reconnects.
+const CONNECTION_LIFETIME: Duration = Duration::from_secs(120);
 
-/// How long that last answer, or a part of it, may take. A client that does not read it would hold it in memory for ever.
-const LAST_ANSWER: Duration = Duration::from_secs(60);
+/// How long that last response may take, or one chunk of it. A client that does not read it would keep it in memory for ever.
+const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Bytes of a request's head at most: as a hello, it carries a token of up to 16 KiB.
+/// The maximum bytes of a request's head, which like a hello carries a token of up to 16 KiB.
 const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
 
-/// Connections that wait to be accepted, at most; the system may allow fewer (net.core.somaxconn). When all devices come back at once, whoever
-/// finds no room here tries again only after a second.
+/// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`). When all devices reconnect at once, a
+/// client that finds the backlog full retries only after a second.
 const BACKLOG: u32 = 16 * 1024;
 
-/// How long to wait before accepting again when the system has no room for another connection.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before the next accept if the system has no resources for another connection.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// Where the server listens.
+/// How the port is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpConfig {
-    /// Address and port.
+    /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// TLS, if there is a certificate.
+    /// The certificate; `None`: no TLS.
     pub tls: Option<TlsConfig>,
-    /// Connections at once; more wait in the system's queue.
+    /// The maximum number of open connections. Further ones wait in the backlog.
     pub connections: u32,
 }
 
-/// The stream of a connection with TLS. Boxed: its state is large.
+/// The stream of a connection with TLS. Boxed, as its state is large.
 pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
 
-/// Counts a connection as long as somebody holds it.
+/// Counts a connection against [`HttpConfig::connections`] until the last clone is dropped.
 #[derive(Clone)]
-pub(super) struct Guest {
+pub(super) struct ConnectionPermit {
     _permit: Arc<OwnedSemaphorePermit>,
-    parts: Arc<AtomicU64>,
+    chunks: Arc<AtomicU64>,
 }
 
-impl Guest {
-    /// Another part is sent of an answer that is made while it is sent.
-    pub(super) fn takes_a_part(&self) {
-        self.parts.fetch_add(1, Ordering::Relaxed);
+impl ConnectionPermit {
+    /// Notes that the client was sent another chunk of a streamed response, so that it is known to read.
+    pub(super) fn count_chunk(&self) {
+        self.chunks.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -77,23 +77,23 @@ impl Guest {
 pub struct Listener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     connections: u32,
 }
 
-/// What is left of a listener that no longer listens: its connections.
-pub struct Serving {
-    room: Arc<Semaphore>,
+/// The connections that are still open after the listener stopped.
+pub struct OpenConnections {
+    permits: Arc<Semaphore>,
     connections: u32,
 }
 
 impl Listener {
-    /// Binds the port and reads the certificate. Inside a runtime.
+    /// Binds the port and reads the certificate. Must be called inside a Tokio runtime.
     pub fn bind(config: &HttpConfig) -> Result<Listener, ListenError> {
         let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
-        let listener = listen(config.listen).map_err(|error| ListenError::listen(config.listen, &error))?;
-        let room = Arc::new(Semaphore::new(config.connections as usize));
-        Ok(Listener { listener, tls, room, connections: config.connections })
+        let listener = listen(config.listen).map_err(|error| ListenError::bind(config.listen, &error))?;
+        let permits = Arc::new(Semaphore::new(config.connections as usize));
+        Ok(Listener { listener, tls, permits, connections: config.connections })
     }
 
     /// The address that was bound.
@@ -101,8 +101,8 @@ impl Listener {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` is ready; then nothing new is accepted.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> Serving {
+    /// Serves until `stop` is ready; then no connection is accepted any more, and idle ones are closed.
+    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> OpenConnections {
         let mut stop = std::pin::pin!(stop);
         let (closing, is_closing) = watch::channel(());
         loop {
@@ -111,106 +111,105 @@ impl Listener {
                 () = &mut stop => break,
                 accepted = self.accept() => accepted,
             };
-            let Some((stream, guest)) = accepted else { continue };
+            let Some((stream, permit)) = accepted else { continue };
             let (router, tls, closing) = (router.clone(), self.tls.clone(), is_closing.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => connection(stream, router, guest, closing).await,
-                    // Boxed: a handshake's state is large and short-lived.
-                    Some(tls) => match tokio::time::timeout(TLS_DEADLINE, Box::pin(tls.accept(stream))).await {
-                        Ok(Ok(stream)) => connection(Box::new(stream), router, guest, closing).await,
-                        Ok(Err(error)) => debug!(%error, "a TLS handshake failed"),
-                        Err(_) => debug!("a TLS handshake took too long"),
+                    None => serve_connection(stream, router, permit, closing).await,
+                    // Boxed: the state of a handshake is large and short-lived.
+                    Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, Box::pin(tls.accept(stream))).await {
+                        Ok(Ok(stream)) => serve_connection(Box::new(stream), router, permit, closing).await,
+                        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+                        Err(_) => debug!("TLS handshake timed out"),
                     },
                 }
             });
         }
-        // A connection that waits for its next request would wait in vain.
+        // Without this a keep-alive connection would stay open until its idle timeout.
         closing.send_replace(());
-        Serving { room: self.room, connections: self.connections }
+        OpenConnections { permits: self.permits, connections: self.connections }
     }
 
-    async fn accept(&self) -> Option<(TcpStream, Guest)> {
-        let permit = Arc::clone(&self.room).acquire_owned().await.ok()?;
+    async fn accept(&self) -> Option<(TcpStream, ConnectionPermit)> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         match self.listener.accept().await {
             Ok((stream, _)) => {
-                // A small message must not wait for the answer to the one before it.
+                // Nagle's algorithm would delay a small message until the one before it is acknowledged.
                 let _ = stream.set_nodelay(true);
-                Some((stream, Guest { _permit: Arc::new(permit), parts: Arc::default() }))
+                Some((stream, ConnectionPermit { _permit: Arc::new(permit), chunks: Arc::default() }))
             }
             Err(error) => {
                 warn!(%error, "cannot accept a connection");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                tokio::time::sleep(ACCEPT_RETRY).await;
                 None
             }
         }
     }
 }
 
-impl Serving {
-    /// Returns when the last connection has ended.
-    pub async fn ended(&self) {
-        // Never closed, and never more permits than there are.
-        let _ = self.room.acquire_many(self.connections).await;
+impl OpenConnections {
+    /// Returns when the last connection has closed.
+    pub async fn closed(&self) {
+        // The semaphore is never closed, and the number is that of all its permits, so this cannot fail.
+        let _ = self.permits.acquire_many(self.connections).await;
     }
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    // A server that starts again finds sockets of the one before on its port.
+    // After a restart the port may still have sockets of the previous process in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-async fn connection<S>(stream: S, router: Router, guest: Guest, mut closing: watch::Receiver<()>)
+async fn serve_connection<S>(stream: S, router: Router, permit: ConnectionPermit, mut closing: watch::Receiver<()>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let parts = Arc::clone(&guest.parts);
+    let chunks = Arc::clone(&permit.chunks);
     let service = service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(guest.clone());
+        request.extensions_mut().insert(permit.clone());
         router.clone().call(request)
     });
-    let mut served = Box::pin(
+    let mut connection = Box::pin(
         http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_DEADLINE)
+            .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades(),
     );
-    let ended = tokio::select! {
-        ended = &mut served => ended,
-        () = last_request(&mut closing) => {
-            served.as_mut().graceful_shutdown();
-            match last_answer(served.as_mut(), &parts).await {
-                Some(ended) => ended,
-                None => return debug!("a client did not read its answer"),
+    let result = tokio::select! {
+        result = &mut connection => result,
+        () = must_close(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            match finish_last_response(connection.as_mut(), &chunks).await {
+                Some(result) => result,
+                None => return debug!("client did not read its response in time"),
             }
         }
     };
-    if let Err(error) = ended {
-        debug!(%error, "a connection ended badly");
+    if let Err(error) = result {
+        debug!(%error, "connection failed");
     }
 }
 
-/// How the answer under way ended; `None` if its reader does not read. One that is made while it is sent may take longer, as long as its
-/// reader takes part after part.
-async fn last_answer<T>(mut served: Pin<&mut impl Future<Output = T>>, parts: &AtomicU64) -> Option<T> {
+/// Waits for the response in progress and returns the connection's result; `None` if the client stopped reading. A streamed response may take
+/// longer than [`LAST_RESPONSE_TIMEOUT`], as long as the client reads chunk after chunk.
+async fn finish_last_response<T>(mut connection: Pin<&mut impl Future<Output = T>>, chunks: &AtomicU64) -> Option<T> {
     loop {
-        let taken = parts.load(Ordering::Relaxed);
-        match tokio::time::timeout(LAST_ANSWER, served.as_mut()).await {
-            Ok(ended) => return Some(ended),
-            Err(_) if parts.load(Ordering::Relaxed) == taken => return None,
+        let chunks_before = chunks.load(Ordering::Relaxed);
+        match tokio::time::timeout(LAST_RESPONSE_TIMEOUT, connection.as_mut()).await {
+            Ok(result) => return Some(result),
+            Err(_) if chunks.load(Ordering::Relaxed) == chunks_before => return None,
             Err(_) => {}
         }
     }
 }
 
-/// Returns when a connection should take no further request.
-async fn last_request(closing: &mut watch::Receiver<()>) {
-    // The server stops, or the connection is old.
-    let _ = tokio::time::timeout(CONNECTION_LIFE, closing.changed()).await;
+/// Returns when a connection must accept no further request: the server stops, or [`CONNECTION_LIFETIME`] is over.
+async fn must_close(closing: &mut watch::Receiver<()>) {
+    let _ = tokio::time::timeout(CONNECTION_LIFETIME, closing.changed()).await;
 }

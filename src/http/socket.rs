@@ -1,4 +1,4 @@
-//! From a request to a socket: RFC 6455 §4.2, as far as it concerns a server.
+//! The WebSocket upgrade: the server's half of the opening handshake (RFC 6455 section 4.2).
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
@@ -10,92 +10,93 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
-use super::HttpState;
-use super::error::{self, Error};
-use super::server::{Guest, TlsSocket};
+use super::error::{self, HttpError};
+use super::server::{ConnectionPermit, TlsSocket};
+use super::state::HttpState;
 use crate::session::{OpenSession, Sessions};
 
 /// `GET /v1/sync`.
-pub(super) async fn upgrade(State(rooms): State<HttpState>, mut request: Request) -> Result<Response, Error> {
+pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
     let headers = request.headers();
-    let accept = asked(headers)?;
-    check_origin(headers, &rooms.origins)?;
+    let accept = accept_key(headers)?;
+    check_origin(headers, &state.allowed_origins)?;
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
-    let codec = offered
-        .flat_map(Codec::choose)
-        .next()
-        .ok_or(Error::NoSocket("name a subprotocol: Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json"))?;
-    let (sessions, guest) = (rooms.sessions, request.extensions().get::<Guest>().cloned());
+    let codec = offered.flat_map(Codec::choose).next().ok_or(HttpError::BadHandshake(
+        "no supported subprotocol; send Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json",
+    ))?;
+    let (sessions, permit) = (state.sessions, request.extensions().get::<ConnectionPermit>().cloned());
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
-        // Boxed: all that a socket needs on its way in is gone when it sleeps.
-        match Box::pin(open(&sessions, upgraded, codec)).await {
-            Some(Opened::Plain(session)) => session.run().await,
-            Some(Opened::Secure(session)) => session.run().await,
+        // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
+        match Box::pin(open_session(&sessions, upgraded, codec)).await {
+            Some(UpgradedSession::Plain(session)) => session.run().await,
+            Some(UpgradedSession::Tls(session)) => session.run().await,
             None => {}
         }
-        // Only now the connection no longer counts.
-        drop(guest);
+        // The connection counts against the limit until here.
+        drop(permit);
     });
-    let named = [
+    let headers = [
         (header::CONNECTION, HeaderValue::from_static("Upgrade")),
         (header::UPGRADE, HeaderValue::from_static("websocket")),
         (header::SEC_WEBSOCKET_ACCEPT, accept),
         (header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(codec.subprotocol())),
     ];
-    Ok((error::switching(), named).into_response())
+    Ok((error::switching_protocols(), headers).into_response())
 }
 
-/// A session, with or without TLS.
-enum Opened<'a> {
+/// A session with or without TLS.
+enum UpgradedSession<'a> {
     Plain(OpenSession<'a, TcpStream>),
-    Secure(OpenSession<'a, TlsSocket>),
+    Tls(OpenSession<'a, TlsSocket>),
 }
 
-/// The session of a socket, over the bare stream: nothing that the request needed stays beside a sleeping session.
-async fn open(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec) -> Option<Opened<'_>> {
-    let socket = upgraded.await.inspect_err(|error| debug!(%error, "a socket was given up before it was one")).ok()?;
+/// Opens the session on the bare stream, so that no buffer of the HTTP connection stays in memory with an idle session.
+async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec) -> Option<UpgradedSession<'_>> {
+    let socket = upgraded.await.inspect_err(|error| debug!(%error, "connection closed before its upgrade")).ok()?;
     match socket.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Some(Opened::Plain(sessions.open(bare(parts)?, codec).await?)),
+        Ok(parts) => Some(UpgradedSession::Plain(sessions.open(into_stream(parts)?, codec).await?)),
         Err(socket) => {
             let parts = socket.downcast::<TokioIo<TlsSocket>>().ok()?;
-            Some(Opened::Secure(sessions.open(bare(parts)?, codec).await?))
+            Some(UpgradedSession::Tls(sessions.open(into_stream(parts)?, codec).await?))
         }
     }
 }
 
-/// No peer sends before it has the answer (RFC 6455 §4.1): whatever was read ahead is not the start of a session.
-fn bare<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
+/// The stream of an upgraded connection. A client sends no frame before it has the response (RFC 6455 section 4.1), so bytes that were
+/// already read are not the start of a session.
+fn into_stream<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
     if !parts.read_buf.is_empty() {
-        debug!("bytes before the upgrade");
+        debug!("client sent data before the upgrade");
         return None;
     }
     Some(parts.io.into_inner())
 }
 
-/// The answer's key, if a socket was asked for.
-fn asked(headers: &HeaderMap) -> Result<HeaderValue, Error> {
-    if !lists(headers, header::CONNECTION, "upgrade") || !lists(headers, header::UPGRADE, "websocket") {
-        return Err(Error::NoSocket("this is a WebSocket: ask with Connection: Upgrade and Upgrade: websocket"));
+/// The value of `Sec-WebSocket-Accept`, if the request is a WebSocket handshake.
+fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, HttpError> {
+    if !has_token(headers, header::CONNECTION, "upgrade") || !has_token(headers, header::UPGRADE, "websocket") {
+        return Err(HttpError::BadHandshake("this path is a WebSocket; send Connection: Upgrade and Upgrade: websocket"));
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(Error::NoSocket("only version 13 of WebSocket is spoken here"));
+        return Err(HttpError::BadHandshake("unsupported WebSocket version; send Sec-WebSocket-Version: 13"));
     }
-    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(Error::NoSocket("Sec-WebSocket-Key is missing"))?;
-    HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| Error::NoSocket("Sec-WebSocket-Key is none"))
+    let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HttpError::BadHandshake("Sec-WebSocket-Key is missing"))?;
+    HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| HttpError::BadHandshake("Sec-WebSocket-Key is invalid"))
 }
 
-fn lists(headers: &HeaderMap, name: header::HeaderName, word: &str) -> bool {
+/// Whether a header, which is a comma-separated list, contains a token.
+fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(word))
+    values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
 }
 
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), Error> {
-    // Apps send none; browsers always do, and one only.
+fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), HttpError> {
+    // Browsers always send one Origin, apps send none.
     let mut origins = headers.get_all(header::ORIGIN).iter();
     if allowed.is_empty() || origins.all(|origin| allowed.iter().any(|one| origin == one.as_str())) {
         Ok(())
     } else {
-        Err(Error::ForeignOrigin)
+        Err(HttpError::OriginNotAllowed)
     }
 }

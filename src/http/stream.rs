@@ -1,6 +1,6 @@
-//! Answers that are made while they are sent, as fast as their reader takes them: they can be larger than memory.
+//! Responses whose body is produced while it is sent, at the speed of the client, so that a response may be larger than memory.
 //!
-//! One that cannot be ended breaks off: its reader sees a connection that ended too early, never a short answer.
+//! A response that cannot be finished is aborted: the client sees a connection that closed early, never a short body that looks complete.
 
 use std::convert::Infallible;
 
@@ -12,52 +12,54 @@ use bytes::Bytes;
 use tokio::sync::watch;
 use tracing::warn;
 
-use super::HttpState;
-use super::error::streamed;
-use super::server::Guest;
+use super::error::ok_streamed;
+use super::server::ConnectionPermit;
+use super::state::HttpState;
 
-/// Why an answer breaks off.
-pub(super) type BrokenOff = &'static str;
+/// Why a response was aborted.
+pub(super) type AbortReason = &'static str;
 
-/// Makes an answer part by part.
-pub(super) trait Source: Send + 'static {
-    /// The next part; `None` after the last one.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, BrokenOff>> + Send;
+/// Produces a body, chunk by chunk.
+pub(super) trait ChunkSource: Send + 'static {
+    /// The next chunk; `None` after the last one.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, AbortReason>> + Send;
 }
 
-/// What an answer goes out on.
-pub(super) struct Line {
-    guest: Option<Guest>,
+/// The connection that a streamed response is sent on.
+pub(super) struct StreamConnection {
+    permit: Option<ConnectionPermit>,
     draining: watch::Receiver<bool>,
 }
 
-impl FromRequestParts<HttpState> for Line {
+impl FromRequestParts<HttpState> for StreamConnection {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, rooms: &HttpState) -> Result<Line, Infallible> {
-        Ok(Line { guest: parts.extensions.get().cloned(), draining: rooms.draining.clone() })
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<StreamConnection, Infallible> {
+        Ok(StreamConnection { permit: parts.extensions.get().cloned(), draining: state.draining.clone() })
     }
 }
 
-/// The answer that a source makes.
-pub(super) fn answer(kind: &'static str, line: Line, source: impl Source) -> Response {
-    let parts = futures_util::stream::try_unfold((line, source), async |(line, mut source)| match line.part(&mut source).await {
-        Ok(part) => Ok(part.map(|part| (part, (line, source)))),
-        Err(why) => {
-            warn!(why, "an answer broke off");
-            Err(std::io::Error::other(why))
+/// A response with the body that `source` produces.
+pub(super) fn streamed_response(content_type: &'static str, connection: StreamConnection, source: impl ChunkSource) -> Response {
+    let chunks = futures_util::stream::try_unfold((connection, source), async |(connection, mut source)| {
+        match connection.next_chunk(&mut source).await {
+            Ok(chunk) => Ok(chunk.map(|chunk| (chunk, (connection, source)))),
+            Err(reason) => {
+                warn!(reason, "response aborted");
+                Err(std::io::Error::other(reason))
+            }
         }
     });
-    streamed(kind, Body::from_stream(parts))
+    ok_streamed(content_type, Body::from_stream(chunks))
 }
 
-impl Line {
-    async fn part(&self, source: &mut impl Source) -> Result<Option<Bytes>, BrokenOff> {
+impl StreamConnection {
+    async fn next_chunk(&self, source: &mut impl ChunkSource) -> Result<Option<Bytes>, AbortReason> {
         if *self.draining.borrow() {
-            return Err("the server stops");
+            return Err("the server is shutting down");
         }
-        if let Some(guest) = &self.guest {
-            guest.takes_a_part();
+        if let Some(permit) = &self.permit {
+            permit.count_chunk();
         }
         source.next().await
     }

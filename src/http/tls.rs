@@ -1,6 +1,7 @@
-//! TLS with rustls, when a certificate is configured.
+//! TLS with rustls, if a certificate is configured.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,21 +11,21 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-/// Where the server's certificate is.
+/// The files of the server's certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsConfig {
-    /// PEM: the certificate and what leads from it to its authority.
+    /// PEM: the certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
-    /// PEM: its private key.
+    /// PEM: the private key.
     pub key: PathBuf,
 }
 
-/// A port that cannot be served: the address, the certificate or its key.
+/// Why the port cannot be served: the address, the certificate or its key. The text names the address or the file.
 #[derive(Debug)]
 pub struct ListenError(String);
 
 impl ListenError {
-    pub(super) fn listen(address: std::net::SocketAddr, error: &std::io::Error) -> ListenError {
+    pub(super) fn bind(address: SocketAddr, error: &std::io::Error) -> ListenError {
         ListenError(format!("cannot listen on {address}: {error}; choose another address with --listen"))
     }
 }
@@ -38,16 +39,16 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl TlsConfig {
-    /// Reads the files.
+    /// Reads the files. Blocks.
     pub(super) fn acceptor(&self) -> Result<TlsAcceptor, ListenError> {
-        let unreadable = |file: &PathBuf, error: &dyn fmt::Display| ListenError(format!("{}: {error}", file.display()));
+        let file_error = |file: &PathBuf, error: &dyn fmt::Display| ListenError(format!("{}: {error}", file.display()));
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unreadable(&self.certificate, &error))?;
+            .map_err(|error| file_error(&self.certificate, &error))?;
         if chain.is_empty() {
-            return Err(unreadable(&self.certificate, &"holds no certificate in PEM"));
+            return Err(file_error(&self.certificate, &"contains no certificate in PEM form"));
         }
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| unreadable(&self.key, &error))?;
+        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| file_error(&self.key, &error))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

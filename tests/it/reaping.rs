@@ -7,7 +7,7 @@ use driftless_protocol::{Content, Position, Record, ServerMessage};
 use crate::support::{Http, Server, TestPool, change, name, soon};
 
 /// Everything may go at once, so that nobody waits for a month.
-const HASTY: TestPool = TestPool { pool: "keep.tombstone_s = 0\nkeep.history_s = 1", server: "" };
+const HASTY: TestPool = TestPool { pool: "retention.tombstone_s = 0\nretention.history_s = 1", server: "" };
 
 async fn reaped(server: &Server, what: &str, count: f64) {
     soon("reaping", async {

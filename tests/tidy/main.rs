@@ -210,7 +210,7 @@ fn nothing_is_left_undone_and_no_file_is_long() {
 #[test]
 fn the_example_configuration_is_what_the_command_prints() {
     let example = read(Path::new("deploy/config.example.toml"));
-    assert_eq!(example, driftless::config::Example.to_string(), "driftless config > deploy/config.example.toml");
+    assert_eq!(example, driftless::config::ExampleConfig.to_string(), "driftless config > deploy/config.example.toml");
 }
 
 #[test]

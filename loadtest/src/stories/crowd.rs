@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use driftless::auth::Verifier;
 use driftless::clock::Clock;
 use driftless::committer::{Committer, Reader};
-use driftless::config::Config;
+use driftless::config::ServerConfig;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
@@ -101,7 +101,7 @@ impl House {
         let (clock, hub, wheel, metrics) = (Clock::start(), Hub::default(), TimerWheel::default(), Metrics::default());
         let signer = Signer::own();
         let config =
-            Config::deserialize(server::settings(&run.folder.join("store"), &signer, &run.settings)).map_err(|error| fail(&error))?;
+            ServerConfig::deserialize(server::settings(&run.folder.join("store"), &signer, &run.settings)).map_err(|error| fail(&error))?;
         let verifier = Verifier::new(config.issuers()).map_err(|error| fail(&error))?;
         let epoch = Epoch::new("crowd").map_err(|error| fail(&error))?;
         let store = Store::open(&config.data, &config.store(), &epoch).map_err(|error| fail(&error))?;

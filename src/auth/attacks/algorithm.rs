@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, TokenRefusal};
+use super::super::{IssuerConfig, IssuerProblem, TokenRefusal};
 
 #[tokio::test]
 async fn none_in_every_spelling() {
@@ -12,11 +12,11 @@ async fn none_in_every_spelling() {
     for verifier in &verifiers {
         for alg in ["none", "None", "NONE", "nOnE", "none ", "", "null"] {
             let header = json!({"alg": alg, "kid": "k"});
-            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::Nobody)).await, TokenRefusal::WrongAlgorithm);
-            assert_eq!(refused(verifier, &token(&header, claims(), &Signer::shared())).await, TokenRefusal::WrongAlgorithm);
+            assert_eq!(refused(verifier, &token(&header, claims(), &TestSigner::Unsigned)).await, TokenRefusal::WrongAlgorithm);
+            assert_eq!(refused(verifier, &token(&header, claims(), &TestSigner::shared())).await, TokenRefusal::WrongAlgorithm);
         }
         for header in [json!({}), json!({"alg": null}), json!({"alg": 0}), json!({"alg": ["HS256"]})] {
-            let refusal = refused(verifier, &token(header, claims(), &Signer::shared())).await;
+            let refusal = refused(verifier, &token(header, claims(), &TestSigner::shared())).await;
             assert!(matches!(refusal, TokenRefusal::Malformed(_)));
         }
     }
@@ -24,7 +24,7 @@ async fn none_in_every_spelling() {
 
 #[tokio::test]
 async fn no_signature_under_a_true_algorithm() {
-    let unsigned = token(json!({"alg": "HS256"}), claims(), &Signer::Nobody);
+    let unsigned = token(json!({"alg": "HS256"}), claims(), &TestSigner::Unsigned);
     assert_eq!(refused(&shared_verifier(), &unsigned).await, TokenRefusal::BadSignature);
 }
 
@@ -36,7 +36,7 @@ async fn public_key_as_shared_secret() {
         let jwk = signer.jwk("k");
         let spellings = [signer.pem(), signer.pem().trim().to_owned(), jwk.to_string(), text(&jwk["n"]), text(&jwk["x"])];
         for spelling in spellings {
-            let forger = Signer::Shared(spelling.into());
+            let forger = TestSigner::Shared(spelling.into());
             assert_eq!(refused(&verifier, &token_of(&forger, "k")).await, TokenRefusal::WrongAlgorithm);
         }
     }
@@ -45,7 +45,7 @@ async fn public_key_as_shared_secret() {
 #[test]
 fn public_key_configured_as_shared_secret() {
     let config = IssuerConfig { secret: Some(RSA.pem()), ..shared_config() };
-    assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, Problem::SecretIsPem);
+    assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, IssuerProblem::SecretIsPem);
 }
 
 #[tokio::test]

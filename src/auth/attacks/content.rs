@@ -1,4 +1,4 @@
-//! Attacks with the claims and the header of a token that an issuer did sign (RFC 8725 sections 2.7, 2.8, 3.8 to 3.11).
+//! Attacks with the claims and the header of a genuinely signed token (RFC 8725 sections 2.7, 2.8, 3.8 to 3.11).
 #![allow(clippy::unwrap_used)]
 
 use serde_json::json;
@@ -71,14 +71,14 @@ async fn duplicate_header_members() {
         r#"{"alg":"HS256","typ":"JWT","typ":"JWT"}"#,
         r#"{"alg":"HS256","\u0061lg":"HS256"}"#,
     ] {
-        assert_malformed(&token(header, claims(), &Signer::shared())).await;
+        assert_malformed(&token(header, claims(), &TestSigner::shared())).await;
     }
 }
 
 #[tokio::test]
 async fn wrong_type() {
     let verifier = shared_verifier();
-    let typed = |typ| token(json!({"alg": "HS256", "typ": typ}), claims(), &Signer::shared());
+    let typed = |typ| token(json!({"alg": "HS256", "typ": typ}), claims(), &TestSigner::shared());
     for typ in ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/JWT"] {
         accepted(&verifier, &typed(json!(typ))).await;
     }
@@ -93,7 +93,7 @@ async fn wrong_type() {
 async fn critical_extensions() {
     for crit in [json!(["b64"]), json!(["exp"]), json!([]), json!(null), json!("b64")] {
         let header = json!({"alg": "HS256", "crit": crit, "b64": false});
-        assert_malformed(&token(header, claims(), &Signer::shared())).await;
+        assert_malformed(&token(header, claims(), &TestSigner::shared())).await;
     }
 }
 

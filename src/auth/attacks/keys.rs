@@ -4,14 +4,14 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, TokenRefusal};
+use super::super::{IssuerConfig, IssuerProblem, TokenRefusal};
 
 #[tokio::test]
 async fn foreign_key() {
     let verifier = keys_verifier(&[P256.jwk("k")]);
     accepted(&verifier, &token_of(&P256, "k")).await;
-    assert_eq!(refused(&verifier, &token_of(&Signer::new_p256(), "k")).await, TokenRefusal::BadSignature);
-    let foreign = Signer::Shared(b"another secret of enough bytes for HS256".to_vec());
+    assert_eq!(refused(&verifier, &token_of(&TestSigner::new_p256(), "k")).await, TokenRefusal::BadSignature);
+    let foreign = TestSigner::Shared(b"another secret of enough bytes for HS256".to_vec());
     let forged = token(json!({"alg": "HS256"}), claims(), &foreign);
     assert_eq!(refused(&shared_verifier(), &forged).await, TokenRefusal::BadSignature);
 }
@@ -33,8 +33,8 @@ async fn kid_with_paths_or_sql() {
         "${jndi:ldap://evil.example/}",
     ] {
         assert_eq!(refused(&verifier, &token_of(&P256, kid)).await, TokenRefusal::UnknownKey, "{kid:?}");
-        // A key that is empty, as a file without content would be, signs nothing either.
-        assert_eq!(refused(&verifier, &token_of(&Signer::Shared(Vec::new()), kid)).await, TokenRefusal::UnknownKey);
+        // Nor is a token signed with an empty key accepted, as an empty file would yield.
+        assert_eq!(refused(&verifier, &token_of(&TestSigner::Shared(Vec::new()), kid)).await, TokenRefusal::UnknownKey);
     }
     for kid in [json!(1), json!(null), json!(["k"]), json!({"k": "k"})] {
         let header = json!({"alg": "ES256", "kid": kid});
@@ -53,7 +53,7 @@ async fn no_kid_where_there_are_several_keys() {
 
 #[tokio::test]
 async fn embedded_jwk() {
-    let forger = Signer::new_p256();
+    let forger = TestSigner::new_p256();
     let header = json!({"alg": "ES256", "kid": "k", "jwk": forger.jwk("k"), "x5c": ["AAAA"], "x5t": "AAAA"});
     let verifier = keys_verifier(&[P256.jwk("k")]);
     assert_eq!(refused(&verifier, &token(&header, claims(), &forger)).await, TokenRefusal::BadSignature);
@@ -62,9 +62,9 @@ async fn embedded_jwk() {
 
 #[tokio::test]
 async fn jku_and_x5u() {
-    use super::super::stand_in::StandIn;
-    let forger = Signer::new_p256();
-    let evil = StandIn::start().await;
+    use super::super::jwks_server::JwksServer;
+    let forger = TestSigner::new_p256();
+    let evil = JwksServer::start().await;
     evil.publish(&[forger.jwk("k")]);
     let header = json!({"alg": "ES256", "kid": "k", "jku": evil.url(), "x5u": evil.url()});
     let verifier = keys_verifier(&[P256.jwk("k")]);
@@ -79,9 +79,9 @@ fn rsa_under_2048_bits() {
         let modulus = vec![0xff; bits / 8];
         let jwk = json!({"kty": "RSA", "kid": "k", "n": base64url(&modulus), "e": "AQAB"});
         let error = file_verifier(json!({ "keys": [RSA.jwk("good"), jwk] })).unwrap_err();
-        assert!(matches!(error.problem, Problem::UnusableFile(why) if why.contains("under 2048 bits")));
+        assert!(matches!(error.problem, IssuerProblem::UnusableFile(why) if why.contains("under 2048 bits")));
         let error = file_verifier(pem("RSA PUBLIC KEY", &pkcs1(&modulus))).unwrap_err();
-        assert!(matches!(error.problem, Problem::UnusableFile(_)));
+        assert!(matches!(error.problem, IssuerProblem::UnusableFile(_)));
     }
 }
 
@@ -92,7 +92,7 @@ fn private_keys_are_not_for_a_verifier() {
     let texts = [json!({ "keys": [jwk] }).to_string(), pem("PRIVATE KEY", b"x"), pem("EC PRIVATE KEY", b"x")];
     for text in texts {
         let error = file_verifier(text).unwrap_err();
-        assert!(matches!(error.problem, Problem::UnusableFile(why) if why.contains("private key")));
+        assert!(matches!(error.problem, IssuerProblem::UnusableFile(why) if why.contains("private key")));
     }
 }
 
@@ -100,11 +100,11 @@ fn private_keys_are_not_for_a_verifier() {
 fn weak_shared_secret() {
     for secret in ["", "secret", "31 bytes are one byte too few.."] {
         let config = IssuerConfig { secret: Some(secret.to_owned()), ..shared_config() };
-        assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, Problem::ShortSecret);
+        assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, IssuerProblem::ShortSecret);
     }
 }
 
-/// A public key with the exponent 65537 in the form of RFC 8017 A.1.1.
+/// An RSA public key with the exponent 65537, in DER (RFC 8017 A.1.1).
 fn pkcs1(modulus: &[u8]) -> Vec<u8> {
     let long = |tag: u8, content: &[u8]| {
         let [high, low] = (content.len() as u16).to_be_bytes();

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use super::super::support::*;
-use super::super::{IssuerConfig, Problem, TokenRefusal, Verifier};
+use super::super::{IssuerConfig, IssuerProblem, TokenRefusal, Verifier};
 
 const OTHER_SECRET: &str = "another secret of enough bytes for HS256";
 
@@ -19,10 +19,10 @@ async fn token_of_another_pool() {
     let verifier = two_pools();
     let header = json!({"alg": "HS256"});
     let chat_claims = claims_with(json!({"aud": "chat-app"}));
-    let of_chat = token(&header, &chat_claims, &Signer::Shared(OTHER_SECRET.into()));
+    let of_chat = token(&header, &chat_claims, &TestSigner::Shared(OTHER_SECRET.into()));
     assert_eq!(&*accepted(&verifier, &of_chat).await.pool, "chat");
     assert_eq!(&*accepted(&verifier, &shared_token(claims())).await.pool, POOL);
-    // Each pool's secret signs for that pool only.
+    // A pool's secret signs tokens for that pool only.
     assert_eq!(refused(&verifier, &shared_token(&chat_claims)).await, TokenRefusal::BadSignature);
     assert_eq!(refused(&shared_verifier(), &of_chat).await, TokenRefusal::WrongAudience);
 }
@@ -55,5 +55,5 @@ fn two_pools_with_the_same_issuer_and_audience() {
     };
     let error = verifier_of(&[(POOL, shared_config()), ("chat", other)]).unwrap_err();
     assert_eq!(&*error.pool, "chat");
-    assert_eq!(error.problem, Problem::Ambiguous { audience: AUDIENCE.to_owned(), other_pool: POOL.into() });
+    assert_eq!(error.problem, IssuerProblem::Ambiguous { audience: AUDIENCE.to_owned(), other_pool: POOL.into() });
 }

@@ -1,4 +1,4 @@
-//! Attacks with the numbers of a signature (RFC 8725 sections 2.3 and 3.4).
+//! Attacks with special values in a signature (RFC 8725 sections 2.3 and 3.4).
 #![allow(clippy::unwrap_used)]
 
 use base64::Engine;
@@ -60,7 +60,7 @@ async fn rs256_of_other_lengths_and_numbers() {
 async fn eddsa_with_s_beyond_the_order() {
     let forge = Forge::new(&ED25519).await;
     let (r, s) = forge.signature.split_at(32);
-    // The order of the group, least byte first (RFC 8032 section 5.1): s and s + order sign the same.
+    // The order of the group, little-endian (RFC 8032 section 5.1): without a range check s + order would be as valid as s.
     let order = [
         0xed, 0xd3, 0xf5, 0x5c, 0x1a, 0x63, 0x12, 0x58, 0xd6, 0x9c, 0xf7, 0xa2, 0xde, 0xf9, 0xde, 0x14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
         0, 0, 0, 0x10_u8,
@@ -101,7 +101,7 @@ async fn claims_changed_after_signing() {
     assert_eq!(refusal, TokenRefusal::BadSignature);
 }
 
-/// A token that is believed, to be given other signatures.
+/// A valid token whose signature is replaced.
 struct Forge {
     verifier: Verifier,
     message: String,
@@ -109,7 +109,7 @@ struct Forge {
 }
 
 impl Forge {
-    async fn new(signer: &Signer) -> Self {
+    async fn new(signer: &TestSigner) -> Self {
         let verifier = keys_verifier(&[signer.jwk("k")]);
         let token = token_of(signer, "k");
         accepted(&verifier, &token).await;

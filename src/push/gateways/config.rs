@@ -13,7 +13,7 @@ use super::config_error::PushConfigError;
 pub const ALERT_TEXT_BYTES: usize = 512;
 
 /// The shortest key for hiding names, in bytes: as long as half the hash it is used with (RFC 2104 section 3 wants no less).
-pub const MIN_HIDE_KEY_BYTES: usize = 16;
+pub const MIN_NAME_HASH_KEY_BYTES: usize = 16;
 
 /// The section `push` of a pool.
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
@@ -28,7 +28,7 @@ pub struct PushConfig {
     /// Whether payloads have the keys of Cognito's push sync too.
     pub cognito: bool,
     /// A secret. If it is set, gateways see keyed hashes instead of the names of identities and datasets.
-    pub hide_key: Option<String>,
+    pub name_hash_key: Option<String>,
     /// The title of an alert, which is shown when the budget for silent wakes is used up.
     pub title: String,
     /// The text of an alert.
@@ -98,8 +98,8 @@ pub const FCM_SERVER: &str = "https://fcm.googleapis.com";
 impl PushConfig {
     /// Checks every setting that can be checked without reading a file.
     pub(super) fn check(&self) -> Result<(), PushConfigError> {
-        if self.hide_key.as_ref().is_some_and(|key| key.len() < MIN_HIDE_KEY_BYTES) {
-            return Err(PushConfigError::setting(format!("hide_key must have at least {MIN_HIDE_KEY_BYTES} bytes")));
+        if self.name_hash_key.as_ref().is_some_and(|key| key.len() < MIN_NAME_HASH_KEY_BYTES) {
+            return Err(PushConfigError::setting(format!("name_hash_key must have at least {MIN_NAME_HASH_KEY_BYTES} bytes")));
         }
         if self.title.len() > ALERT_TEXT_BYTES || self.text.len() > ALERT_TEXT_BYTES {
             return Err(PushConfigError::setting(format!("title and text must have at most {ALERT_TEXT_BYTES} bytes each")));
@@ -144,13 +144,13 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
 
 impl fmt::Debug for PushConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PushConfig { apns, fcm, webpush, cognito, hide_key, title, text } = self;
+        let PushConfig { apns, fcm, webpush, cognito, name_hash_key, title, text } = self;
         f.debug_struct("PushConfig")
             .field("apns", apns)
             .field("fcm", fcm)
             .field("webpush", webpush)
             .field("cognito", cognito)
-            .field("hide_key", &hide_key.as_ref().map(|_| "hidden"))
+            .field("name_hash_key", &name_hash_key.as_ref().map(|_| "hidden"))
             .field("title", title)
             .field("text", text)
             .finish()
@@ -170,7 +170,7 @@ mod tests {
     fn a_pools_push_section_is_parsed() {
         let config = parse(
             r#"
-            hide_key = "0123456789abcdef"
+            name_hash_key = "0123456789abcdef"
             [[apns]]
             app = "com.example"
             key_file = "AuthKey.p8"
@@ -197,7 +197,7 @@ mod tests {
         for text in [
             "colour = 1",
             "[[apns]]\napp = \"a\"\ntopic = \"a\"",
-            "hide_key = \"short\"",
+            "name_hash_key = \"short\"",
             "[[fcm]]\napp = \"\"",
             "[[fcm]]\napp = \"a b\"",
             "[[fcm]]\napp = \"a\"\n[[fcm]]\napp = \"a\"",

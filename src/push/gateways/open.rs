@@ -34,7 +34,7 @@ pub(super) fn open(config: &PushConfig, now_ms: UnixMsClock, timeout: Duration) 
         third_party: HashMap::new(),
     };
     let mut apps = PoolApps {
-        format: PayloadFormat { cognito: config.cognito, hide_key: config.hide_key.as_ref().map(|key| key.clone().into_bytes()) },
+        format: PayloadFormat { cognito: config.cognito, name_hash_key: config.name_hash_key.as_ref().map(|key| key.clone().into_bytes()) },
         apns: HashMap::new(),
         fcm: HashMap::new(),
         webpush: HashMap::new(),

@@ -40,7 +40,7 @@ pub struct PayloadFormat {
     pub cognito: bool,
     /// If set, each name of an identity or a dataset is replaced by the first half of its HMAC-SHA256 (RFC 2104) under this key, in 32
     /// hexadecimal digits.
-    pub hide_key: Option<Vec<u8>>,
+    pub name_hash_key: Option<Vec<u8>>,
 }
 
 /// A wake in its pool's format.
@@ -87,7 +87,7 @@ const TTL_S: u64 = 28 * 24 * 60 * 60;
 
 impl PayloadFormat {
     fn visible_name<'a>(&self, name: &'a str) -> Cow<'a, str> {
-        match &self.hide_key {
+        match &self.name_hash_key {
             None => Cow::Borrowed(name),
             Some(key) => {
                 let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), name.as_bytes());
@@ -99,7 +99,7 @@ impl PayloadFormat {
 
 impl std::fmt::Debug for PayloadFormat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("PayloadFormat").field("cognito", &self.cognito).field("hide_key", &self.hide_key.is_some()).finish()
+        f.debug_struct("PayloadFormat").field("cognito", &self.cognito).field("name_hash_key", &self.name_hash_key.is_some()).finish()
     }
 }
 
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn with_cognito_the_payload_has_its_five_keys() {
         let wake = wake();
-        let payload = WakePayload::new(&wake, &PayloadFormat { cognito: true, hide_key: None });
+        let payload = WakePayload::new(&wake, &PayloadFormat { cognito: true, name_hash_key: None });
         let shape = json!({
             "source": "cognito-sync", "identityPoolId": "main", "identityId": "local:1", "datasetName": "settings", "syncCount": "7",
             "pool": "main", "identity": "local:1", "dataset": "settings", "version": "7",
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn hidden_names_are_keyed_hashes_in_every_field() {
         let wake = wake();
-        let of = |key: &[u8]| PayloadFormat { cognito: true, hide_key: Some(key.to_vec()) };
+        let of = |key: &[u8]| PayloadFormat { cognito: true, name_hash_key: Some(key.to_vec()) };
         let (one, other) = (WakePayload::new(&wake, &of(b"one")), WakePayload::new(&wake, &of(b"other")));
         for name in ["identity", "identityId", "dataset", "datasetName"] {
             let hidden = one.data()[name].as_str().expect("a text").to_owned();

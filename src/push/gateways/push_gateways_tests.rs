@@ -227,7 +227,7 @@ async fn a_web_push_message_is_encrypted_for_its_browser() {
     let (folder, receiver) = (OperatorFolder::new(), WebpushReceiver::of_rfc_8291());
     let gateways = folder.gateways(&PushConfig {
         webpush: vec![folder.webpush(&service.authority, true)],
-        hide_key: Some("x".repeat(16)),
+        name_hash_key: Some("x".repeat(16)),
         ..PushConfig::default()
     });
     let target = PushTarget::Webpush(receiver.subscription(&format!("https://localhost:{}/push/1", service.port)));

@@ -116,7 +116,7 @@ async fn there_is_one_backup_at_a_time_and_one_that_nobody_reads_makes_room() {
     let mut byte = [0];
     soon("the first answer", first.read_exact(&mut byte)).await.unwrap();
     let second = operator.get("/backup").await;
-    assert!(second.status == 409 && second.text().contains("another backup is under way"), "{} {}", second.status, second.text());
+    assert!(second.status == 409 && second.text().contains("another backup is running"), "{} {}", second.status, second.text());
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("second.backup");
     let refused = command(&server.url(), &["backup", file.to_str().unwrap()]).await;

@@ -71,13 +71,13 @@ async fn a_restored_version_reaches_live_devices_and_conflicts_with_what_they_sa
 
 #[tokio::test]
 async fn what_is_not_kept_is_refused_plainly() {
-    let server = Server::with(TestPool { pool: "keep.history_versions = 0", ..TestPool::default() }).await;
+    let server = Server::with(TestPool { pool: "retention.history_versions = 0", ..TestPool::default() }).await;
     let mut phone = server.phone("alice", "phone").await;
     phone.put("d", "k", "1").await;
     phone.put("d", "k", "2").await;
     let of = format!("/identities/{}/datasets/d", phone.welcome.identity);
     let refused = server.operator().post(&format!("{of}/restore"), r#"{"version":1}"#).await;
-    assert!(refused.status == 404 && refused.text().contains("kept are versions 2 to 2"), "{}", refused.text());
+    assert!(refused.status == 404 && refused.text().contains("holds versions 2 to 2"), "{}", refused.text());
     assert_eq!(server.operator().get(&format!("{of}/at/1")).await.status, 404);
     assert_eq!(server.operator().get(&format!("{of}/at/2")).await.json()["records"][0]["value"], json!(2));
     assert_eq!(phone.put("d", "k", "3").await, 3, "nothing was written");

@@ -72,7 +72,7 @@ async fn writes_over_the_window_are_all_answered_in_order() {
 #[tokio::test]
 async fn a_reader_that_stops_costs_no_memory_and_skips_to_the_newest() {
     // Without history: 120 MB of it would pass through the store's cache.
-    let server = Server::with(TestPool { pool: "keep.history_versions = 0", ..TestPool::default() }).await;
+    let server = Server::with(TestPool { pool: "retention.history_versions = 0", ..TestPool::default() }).await;
     let (mut bystander, mut writer) = (Bystander::of(&server).await, server.phone("mallory", "writer").await);
     let mut reader = Raw::welcomed(server.address(), Codec::MsgPack, "mallory").await;
     reader.say(&json!({ "type": "open", "dataset": "d" }));

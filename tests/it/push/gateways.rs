@@ -112,7 +112,7 @@ async fn a_key_is_rotated_without_a_restart() {
     writes(&server, "alice").await;
     assert_eq!(said(&server, "alice", "phone", "refused").await, "InvalidProviderToken");
     let pool = Box::leak(pool_with_key(&gateway, "", "grace_ms = 100", (&key, "ROTATED001")).into_boxed_str());
-    server.post().replace(server.config_with(pool).desks().unwrap());
+    server.post().replace(server.config_with(pool).pool_push().unwrap());
     asleep(&server, "bob", "phone", apns(&gateway)).await;
     writes(&server, "bob").await;
     said(&server, "bob", "phone", "accepted").await;

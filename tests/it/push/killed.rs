@@ -67,10 +67,10 @@ async fn sighup_reads_the_credentials_again_and_a_wrong_one_changes_nothing() {
     let mut server = Binary::serve(&file).await;
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("key_id", "kid")).unwrap();
-    server.hang_up("was not read again").await;
+    server.hang_up("configuration reload failed").await;
     let key = gateway.rotate_apns_key("ROTATED001").unwrap();
     config_of(folder.path(), &pool_with_key(&gateway, "", "grace_ms = 100", (&key, "ROTATED001")));
-    server.hang_up("were read again").await;
+    server.hang_up("wake settings reloaded").await;
     let target = apns(&gateway);
     let address = target.address().to_owned();
     Phone::welcomed(&server.url, &token("alice"), "phone").await.registers(registration(target)).await;

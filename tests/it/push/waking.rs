@@ -169,7 +169,7 @@ async fn cognito_s_form_and_hidden_names_are_what_the_pool_asks_for() {
     {
         assert_eq!(data[key], value, "{key}");
     }
-    let hiding = server_with(&gateway, "hide_key = \"0123456789abcdef\"", "grace_ms = 100").await;
+    let hiding = server_with(&gateway, "name_hash_key = \"0123456789abcdef\"", "grace_ms = 100").await;
     for target in targets(&gateway) {
         let (provider, token) = (target.provider(), target.address().to_owned());
         asleep(&hiding, "alice", provider.as_str(), target).await;

@@ -8,7 +8,7 @@ use driftless::admin::DEVELOPMENT_KEY;
 use driftless::app::{App, AppError};
 use driftless::auth::{MintClaims, mint};
 use driftless::clock::Clock;
-use driftless::config::{self, Config, Flags};
+use driftless::config::{self, Flags, ServerConfig};
 use driftless::dev;
 use driftless::push::PushService;
 use tempfile::TempDir;
@@ -116,7 +116,7 @@ impl Server {
     }
 
     /// What it read its settings from, read again with other lines for its pool.
-    pub fn config_with(&self, pool: &'static str) -> Config {
+    pub fn config_with(&self, pool: &'static str) -> ServerConfig {
         read(self.folder.path(), TestPool { pool, ..self.pool }, self.address.port())
     }
 
@@ -151,7 +151,7 @@ struct Started {
 }
 
 /// Writes a server's settings into its folder, and reads them.
-fn read(folder: &Path, pool: TestPool, port: u16) -> Config {
+fn read(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
     let issuer = format!(
         "[[pools.demo.issuers]]\nissuer = {:?}\naudience = [{:?}]\nsecret = {:?}\n",
         dev::ISSUER,

@@ -1,0 +1,90 @@
+//! A `[pools.NAME]` table.
+
+use std::collections::BTreeMap;
+
+use driftless_protocol::{DatasetName, Limits};
+use serde::Deserialize;
+
+use crate::auth::IssuerConfig;
+use crate::merge::ConflictPolicy;
+use crate::push::{PushConfig, WakeSettings};
+use crate::store::RetentionPolicy;
+use crate::sync::Pool;
+
+/// The configuration of a pool. The parts that use limits, retention, push and wakes define their defaults.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PoolSection {
+    pub(super) region: String,
+    pub(super) conflicts: ConflictPolicy,
+    pub(super) datasets: BTreeMap<DatasetName, ConflictPolicy>,
+    pub(super) limits: Limits,
+    pub(super) retention: RetentionSection,
+    pub(super) push: PushConfig,
+    pub(super) wakes: WakeSettings,
+    pub(super) issuers: Vec<IssuerConfig>,
+}
+
+/// [`RetentionPolicy`] in seconds. The number of tombstones is no setting: it follows `limits.records`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RetentionSection {
+    pub(super) tombstone_s: u64,
+    pub(super) history_s: u64,
+    pub(super) history_versions: u64,
+    pub(super) history_bytes: u64,
+}
+
+impl Default for RetentionSection {
+    fn default() -> RetentionSection {
+        let RetentionPolicy { tombstone_ms, history_ms, history_versions, history_bytes, tombstones: _ } = RetentionPolicy::default();
+        RetentionSection { tombstone_s: tombstone_ms / 1000, history_s: history_ms / 1000, history_versions, history_bytes }
+    }
+}
+
+impl RetentionSection {
+    fn policy(self, limits: Limits) -> RetentionPolicy {
+        let RetentionSection { tombstone_s, history_s, history_versions, history_bytes } = self;
+        let tombstones = limits.records;
+        RetentionPolicy { tombstone_ms: tombstone_s * 1000, tombstones, history_ms: history_s * 1000, history_versions, history_bytes }
+    }
+}
+
+impl Default for PoolSection {
+    fn default() -> PoolSection {
+        PoolSection {
+            region: "local".to_owned(),
+            conflicts: ConflictPolicy::default(),
+            datasets: BTreeMap::new(),
+            limits: Limits::default(),
+            retention: RetentionSection::default(),
+            push: PushConfig::default(),
+            wakes: WakeSettings::default(),
+            issuers: Vec::new(),
+        }
+    }
+}
+
+impl PoolSection {
+    /// A pool that trusts one issuer, with the defaults for everything else.
+    pub fn with_issuer(issuer: IssuerConfig) -> PoolSection {
+        PoolSection { issuers: vec![issuer], ..PoolSection::default() }
+    }
+
+    /// The same pool with these push gateways and wake settings.
+    pub fn with_push(self, push: PushConfig, wakes: WakeSettings) -> PoolSection {
+        PoolSection { push, wakes, ..self }
+    }
+
+    /// The pool as `sync` takes it.
+    pub(super) fn pool(&self, name: &str) -> Pool {
+        Pool {
+            name: name.into(),
+            region: self.region.as_str().into(),
+            limits: self.limits,
+            policy: self.conflicts,
+            datasets: self.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
+            retention: self.retention.policy(self.limits),
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The configuration of one server, and the configuration that each of its parts gets from it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::error::ConfigError;
+use super::pool::PoolSection;
+use crate::admin::OperatorKey;
+use crate::auth::IssuerConfig;
+use crate::http::{HttpConfig, TlsConfig};
+use crate::push::PoolPush;
+use crate::session::{self, SessionConfig};
+use crate::store::{EngineConfig, EngineKind};
+use crate::sync::Pool;
+
+/// How to run a server: the file's tables as types. Made by [`read`](super::read), which also checks the values.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address and port to listen on.
+    pub listen: SocketAddr,
+    /// The store's folder.
+    pub data: PathBuf,
+    /// The log filter, in the syntax of `tracing_subscriber::EnvFilter`.
+    pub log: String,
+    /// How a log line is formatted.
+    pub log_format: LogFormat,
+    /// The number of connections that may be open at once.
+    pub connections: u32,
+    /// How long a stopping server waits for its sessions to end, in seconds.
+    pub drain_s: u64,
+    /// The `Origin`s of web pages that may open a WebSocket; empty: any.
+    pub origins: Vec<String>,
+    pub(super) heartbeat_s: u32,
+    pub(super) tls: TlsSection,
+    pub(super) admin: AdminSection,
+    pub(super) store: StoreSection,
+    pub(super) pools: BTreeMap<String, PoolSection>,
+}
+
+/// How a log line is formatted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LogFormat {
+    /// Readable text.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct TlsSection {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AdminSection {
+    pub(super) key: String,
+}
+
+impl fmt::Debug for AdminSection {
+    /// Without the key, which is a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminSection")
+    }
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct StoreSection {
+    engine: EngineKind,
+    cache_mib: u64,
+    journal_mib: u64,
+    reserve_mib: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> StoreSection {
+        let EngineConfig { engine, cache_mib, journal_mib, reserve_mib, .. } = EngineConfig::default();
+        StoreSection { engine, cache_mib, journal_mib, reserve_mib }
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> ServerConfig {
+        ServerConfig {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7400)),
+            data: PathBuf::from("driftless-data"),
+            log: "info".to_owned(),
+            log_format: LogFormat::default(),
+            connections: 1_000_000,
+            drain_s: 10,
+            origins: Vec::new(),
+            heartbeat_s: session::HEARTBEAT_S,
+            tls: TlsSection::default(),
+            admin: AdminSection::default(),
+            store: StoreSection::default(),
+            pools: BTreeMap::new(),
+        }
+    }
+}
+
+impl ServerConfig {
+    /// The same configuration with one more pool.
+    pub fn with_pool(mut self, name: &str, pool: PoolSection) -> ServerConfig {
+        self.pools.insert(name.to_owned(), pool);
+        self
+    }
+
+    /// The same configuration with this operator key, unless one is configured.
+    pub fn with_operator_key(mut self, key: &str) -> ServerConfig {
+        if self.admin.key.is_empty() {
+            key.clone_into(&mut self.admin.key);
+        }
+        self
+    }
+
+    /// The operator key, if one is configured.
+    pub fn operator_key(&self) -> Option<OperatorKey> {
+        OperatorKey::new(&self.admin.key).ok()
+    }
+
+    /// The trusted issuers of each pool, as `auth` takes them.
+    pub fn issuers(&self) -> Vec<(Arc<str>, Vec<IssuerConfig>)> {
+        self.pools.iter().map(|(name, pool)| (Arc::from(name.as_str()), pool.issuers.clone())).collect()
+    }
+
+    /// The pools, as `sync` takes them.
+    pub fn pools(&self) -> Vec<Pool> {
+        self.pools.iter().map(|(name, pool)| pool.pool(name)).collect()
+    }
+
+    /// The listener's configuration, as `http` takes it.
+    pub fn http(&self) -> HttpConfig {
+        let tls = match (&self.tls.certificate, &self.tls.key) {
+            (Some(certificate), Some(key)) => Some(TlsConfig { certificate: certificate.clone(), key: key.clone() }),
+            _ => None,
+        };
+        HttpConfig { listen: self.listen, tls, connections: self.connections }
+    }
+
+    /// The sessions' configuration, as `session` takes it.
+    pub fn session(&self) -> SessionConfig {
+        SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.drain_s * 1000 }
+    }
+
+    /// The engine's configuration, as `store` takes it.
+    pub fn store(&self) -> EngineConfig {
+        let StoreSection { engine, cache_mib, journal_mib, reserve_mib } = self.store;
+        // With port 0 the system chooses the port, after the store was opened.
+        let address = if self.listen.port() == 0 { String::new() } else { self.listen.to_string() };
+        EngineConfig { engine, cache_mib, journal_mib, reserve_mib, address }
+    }
+
+    /// Each pool's push settings, as `push` takes them. Reads the credential files, so it blocks.
+    pub fn pool_push(&self) -> Result<HashMap<String, PoolPush>, ConfigError> {
+        let one = |(name, pool): (&String, &PoolSection)| {
+            let push = PoolPush::new(&pool.push, pool.wakes).map_err(|error| ConfigError::new(format!("pools.{name}.push: {error}")))?;
+            Ok((name.clone(), push))
+        };
+        self.pools.iter().map(one).collect()
+    }
+}

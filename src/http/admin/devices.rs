@@ -1,0 +1,110 @@
+//! An identity's devices, why they were woken or not, and apps whose pushes are stopped.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::request;
+use crate::admin::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
+use crate::http::error::{HttpError, ok_json};
+use crate::http::state::HttpState;
+use crate::push::StoppedApp;
+use crate::store::{DeliveryLogEntry, DeliveryStatus};
+
+pub(super) async fn list(State(state): State<HttpState>, Path(identity): Path<String>) -> Result<Response, HttpError> {
+    let devices = state.admin.devices(request::identity(&identity)?).await??;
+    Ok(ok_json(&json!({ "identity": identity, "devices": devices.iter().map(device_json).collect::<Vec<_>>() })))
+}
+
+pub(super) async fn push_log(
+    State(state): State<HttpState>,
+    Path((identity, device)): Path<(String, String)>,
+) -> Result<Response, HttpError> {
+    let (device, log) = state.admin.push_log(request::identity(&identity)?, request::device(&device)?).await??;
+    Ok(ok_json(&json!({ "device": device_json(&device), "log": log.iter().map(log_entry_json).collect::<Vec<_>>() })))
+}
+
+/// A device and its wake status. The push token is left out: anyone who has it can send to the device.
+fn device_json(status: &DeviceWakeState) -> Value {
+    let now = match &status.wake {
+        WakeState::NotRegistered => json!({ "state": "not registered" }),
+        WakeState::NoDebts => json!({ "state": "nothing owed" }),
+        WakeState::NotWoken(why) => json!({ "state": "not woken", "why": why }),
+        WakeState::Waiting(until_ms, why) => json!({ "state": "waits", "why": why, "until_ms": until_ms }),
+        WakeState::Due(dataset, version) => json!({ "state": "due", "dataset": dataset, "version": version }),
+    };
+    let push = status.target.as_ref().map(|target| {
+        json!({
+            "provider": target.provider, "app": target.app, "datasets": target.datasets, "shown": target.shown, "dead": target.dead,
+            "registered_ms": target.registered_ms, "seen_ms": target.seen_ms, "failures": target.budget.failures,
+        })
+    });
+    let device = &status.device;
+    json!({
+        "device": device.device, "first_seen_ms": device.first_seen_ms, "revoked_ms": device.revoked_ms, "push": push, "now": now,
+    })
+}
+
+fn log_entry_json(entry: &DeliveryLogEntry) -> Value {
+    let DeliveryLogEntry { first_ms, at_ms, count, about, status: told } = entry;
+    let (dataset, version) = about.clone().unzip();
+    let (outcome, detail) = match told {
+        DeliveryStatus::Accepted { shown, id } => (if *shown { "shown" } else { "accepted" }, id.clone().unwrap_or_default()),
+        DeliveryStatus::TokenDead(why) => ("dead", why.clone()),
+        DeliveryStatus::Deferred(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
+        DeliveryStatus::Refused(why) => ("refused", why.clone()),
+        DeliveryStatus::NotSent(why) => ("not sent", why.clone()),
+        DeliveryStatus::RegistrationChanged(what) => ("note", what.clone()),
+    };
+    json!({
+        "first_ms": first_ms, "at_ms": at_ms, "count": count, "dataset": dataset, "version": version, "outcome": outcome, "detail": detail,
+    })
+}
+
+#[derive(Deserialize)]
+struct PushTestBody {
+    #[serde(default)]
+    shown: bool,
+}
+
+pub(super) async fn push_test(
+    State(state): State<HttpState>,
+    Path((identity, device)): Path<(String, String)>,
+    body: Body,
+) -> Result<Response, HttpError> {
+    let shown = request::json_body::<PushTestBody>(body).await?.shown;
+    match state.admin.push_test(request::identity(&identity)?, request::device(&device)?, shown).await?? {
+        TestWakeResult::NoToken(why) => Err(HttpError::NotPossible(why)),
+        TestWakeResult::Answered { provider, app, outcome, detail, took_ms } => Ok(ok_json(&json!({
+            "provider": provider, "app": app, "outcome": outcome, "detail": detail, "took_ms": took_ms,
+        }))),
+    }
+}
+
+pub(super) async fn revoke(
+    State(state): State<HttpState>,
+    Path((identity, device)): Path<(String, String)>,
+) -> Result<Response, HttpError> {
+    state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Revoked).await??;
+    Ok(ok_json(&json!({ "device": device, "revoked": true })))
+}
+
+pub(super) async fn allow(State(state): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, HttpError> {
+    state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Allowed).await??;
+    Ok(ok_json(&json!({ "device": device, "revoked": false })))
+}
+
+pub(super) async fn stopped_apps(State(state): State<HttpState>) -> Result<Response, HttpError> {
+    Ok(ok_json(&json!({ "stopped": stopped_apps_json(&state.admin.push_stopped()) })))
+}
+
+pub(super) async fn resume_apps(State(state): State<HttpState>) -> Result<Response, HttpError> {
+    Ok(ok_json(&json!({ "resumed": stopped_apps_json(&state.admin.push_resume()) })))
+}
+
+fn stopped_apps_json(stopped: &[StoppedApp]) -> Vec<Value> {
+    let one = |one: &StoppedApp| json!({ "pool": one.app.pool, "provider": one.app.provider, "app": one.app.app, "why": one.why, "since_ms": one.since_ms });
+    stopped.iter().map(one).collect()
+}

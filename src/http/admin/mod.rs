@@ -1,0 +1,50 @@
+//! `/admin/api`: the admin API, in JSON. Every request is refused unless it carries the operator key.
+
+mod backup;
+mod devices;
+mod history;
+mod identities;
+mod request;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use super::error::{self, HttpError};
+use super::request::bearer_token;
+use super::state::HttpState;
+
+pub(super) fn routes(state: HttpState) -> Router<HttpState> {
+    Router::new()
+        .route("/identities", get(identities::find))
+        .route("/identities/{identity}", get(identities::account).delete(identities::erase))
+        .route("/identities/{identity}/export", get(identities::export))
+        .route("/identities/{identity}/logins", post(identities::link))
+        .route("/identities/{identity}/merge", post(identities::merge))
+        .route("/identities/{identity}/datasets/{dataset}/history", get(history::versions))
+        .route("/identities/{identity}/datasets/{dataset}/at/{version}", get(history::records_at))
+        .route("/identities/{identity}/datasets/{dataset}/compare", get(history::compare))
+        .route("/identities/{identity}/datasets/{dataset}/restore", post(history::restore))
+        .route("/identities/{identity}/datasets/{dataset}/conflicts", get(history::conflicts))
+        .route("/identities/{identity}/devices", get(devices::list))
+        .route("/identities/{identity}/devices/{device}/push", get(devices::push_log))
+        .route("/identities/{identity}/devices/{device}/push/test", post(devices::push_test))
+        .route("/identities/{identity}/devices/{device}/revoke", post(devices::revoke))
+        .route("/identities/{identity}/devices/{device}/allow", post(devices::allow))
+        .route("/push", get(devices::stopped_apps))
+        .route("/push/resume", post(devices::resume_apps))
+        .route("/backup", get(backup::backup))
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn_with_state(state, require_operator_key))
+}
+
+async fn require_operator_key(State(state): State<HttpState>, request: Request, next: Next) -> Result<Response, HttpError> {
+    let key = state.operator_key.as_ref().ok_or(HttpError::AdminDisabled)?;
+    match bearer_token(request.headers()).is_some_and(|given| key.matches(given)) {
+        true => Ok(next.run(request).await),
+        false => Err(HttpError::WrongOperatorKey),
+    }
+}
