@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
-use driftless::dev::gateway::{Environment, Gateway};
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, Tokens};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
+use driftless_standin::{Environment, Gateway};
 use tokio::runtime::Runtime;
 
 const APP: &str = "com.example.app";

@@ -1,7 +1,5 @@
 //! The `dev` command's surroundings: a ready pool, tokens for it, a demo page. Never part of `serve`.
 
-pub mod gateway;
-
 mod page;
 mod wakes;
 

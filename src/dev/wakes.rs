@@ -12,7 +12,7 @@ use driftless_protocol::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::gateway::{Environment, Gateway};
+use driftless_standin::{Environment, Gateway};
 
 /// The app that the phones have.
 pub const APP: &str = "com.example.demo";

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use driftless::dev::gateway::{Environment, Gateway};
 use driftless_protocol::ServerMessage;
+use driftless_standin::{Environment, Gateway};
 use tokio::runtime::Runtime;
 use toml::{Table, Value};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use driftless::dev::gateway::{Answer, Gateway, Trouble};
 use driftless_protocol::PushTarget;
+use driftless_standin::{Answer, Gateway, Trouble};
 use serde_json::{Value, json};
 
 use crate::support::push::{APP, apns, asleep, fcm, pool_with_key, server, server_but, webpush};

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
-use driftless::dev::gateway::Gateway;
+use driftless_standin::Gateway;
 use tempfile::TempDir;
 
 use crate::support::push::{apns, pool, pool_with_key, registration};

@@ -1,4 +1,4 @@
-use driftless::dev::gateway::{Answer, Gateway};
+use driftless_standin::{Answer, Gateway};
 
 use crate::support::operator::{command, commanded};
 use crate::support::push::{apns, asleep, server};

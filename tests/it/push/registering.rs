@@ -1,5 +1,5 @@
-use driftless::dev::gateway::Gateway;
 use driftless_protocol::{ClientMessage, CloseCode, PushTarget, RefusalCode, Registration, ServerMessage};
+use driftless_standin::Gateway;
 use serde_json::json;
 
 use crate::support::push::{APP, apns, asleep, fcm, registration, server};

@@ -1,5 +1,5 @@
-use driftless::dev::gateway::Gateway;
 use driftless_protocol::{ClientMessage, Codec, Provider, PushTarget, Registration};
+use driftless_standin::Gateway;
 use serde_json::json;
 
 use crate::support::push::{APP, apns, asleep, asleep_with, fcm, pool, registration, server, server_with, webpush};

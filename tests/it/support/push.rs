@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use driftless::dev::gateway::{Environment, Gateway};
 use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
+use driftless_standin::{Environment, Gateway};
 
 use super::{Phone, Server, TestPool};
 

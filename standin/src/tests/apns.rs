@@ -6,7 +6,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use super::support::{APP, Client, es256, now_s, provider_token, silent, start};
-use crate::dev::gateway::Environment;
+use crate::Environment;
 use driftless_protocol::Provider;
 
 #[tokio::test]

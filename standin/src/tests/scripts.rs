@@ -5,7 +5,7 @@ use std::time::Duration;
 use h2::Reason;
 
 use super::support::{APP, Client, answered, silent, start};
-use crate::dev::gateway::{Answer, Environment, Gateway, Ports};
+use crate::{Answer, Environment, Gateway, Ports};
 
 #[tokio::test]
 async fn answers_are_used_up_in_their_order() {

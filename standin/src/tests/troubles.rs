@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use tokio::net::TcpStream;
 
 use super::support::{APP, Client, Sent, answered, silent};
-use crate::dev::gateway::{Environment, Gateway, Trouble};
+use crate::{Environment, Gateway, Trouble};
 
 async fn start() -> (Gateway, Client, Sent) {
     let gateway = Gateway::start().await.unwrap();

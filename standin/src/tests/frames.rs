@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use crate::dev::gateway::control::Control;
-use crate::dev::gateway::frames::{Frames, PREFACE_BYTES, Part, go_away, stream_limit};
-use crate::dev::gateway::wire::Wire;
+use crate::control::Control;
+use crate::frames::{Frames, PREFACE_BYTES, Part, go_away, stream_limit};
+use crate::wire::Wire;
 
 const ACK: [u8; 9] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
 

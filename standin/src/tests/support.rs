@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::dev::gateway::{Environment, Gateway};
+use crate::{Environment, Gateway};
 
 pub(super) const APP: &str = "org.example.app";
 

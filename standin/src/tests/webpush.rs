@@ -9,7 +9,7 @@ use web_push_native::p256::PublicKey;
 use web_push_native::{Auth, encrypt};
 
 use super::support::{APP, Client, Sent, es256, http1, now_s, tls};
-use crate::dev::gateway::{Environment, Gateway};
+use crate::{Environment, Gateway};
 
 /// A gateway, a connection to it, a subscription, and a message to it in order.
 async fn start() -> (Gateway, Client, Subscription, Sent) {

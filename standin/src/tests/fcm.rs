@@ -7,7 +7,7 @@ use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
 use super::support::{APP, Answered, Client, Sent, http1, now_s};
-use crate::dev::gateway::{Answer, FcmCode, Gateway};
+use crate::{Answer, FcmCode, Gateway};
 
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
 
