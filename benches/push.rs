@@ -20,7 +20,7 @@ use driftless::auth::{MintClaims, mint};
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, Tokens};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
-use driftless_standin::{Environment, Gateway};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 use tokio::runtime::Runtime;
 
 const APP: &str = "com.example.app";
@@ -33,11 +33,11 @@ const PEOPLE: usize = 1000;
 
 fn main() {
     let gateways = runtime("gateway");
-    let gateway = gateways.block_on(Gateway::start()).unwrap();
+    let gateway = gateways.block_on(StandInGateway::start()).unwrap();
     one_connection(&gateway);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     // A gateway of its own: Apple wants no second provider token within 20 minutes.
-    let gateway = gateways.block_on(Gateway::start()).unwrap();
+    let gateway = gateways.block_on(StandInGateway::start()).unwrap();
     let server = Server::start(folder.path(), &gateway);
     let devices = runtime("device");
     devices.block_on(write_to_acceptance(&server, &gateway));
@@ -48,7 +48,7 @@ fn runtime(name: &str) -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build().unwrap()
 }
 
-fn apns(gateway: &Gateway) -> ApnsConfig {
+fn apns(gateway: &StandInGateway) -> ApnsConfig {
     let credentials = gateway.credentials();
     ApnsConfig {
         app: APP.to_owned(),
@@ -62,12 +62,12 @@ fn apns(gateway: &Gateway) -> ApnsConfig {
     }
 }
 
-fn one_connection(gateway: &Gateway) {
-    gateway.keep(0);
+fn one_connection(gateway: &StandInGateway) {
+    gateway.set_kept_pushes(0);
     let senders = runtime("sender");
     let office = senders.block_on(async { PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }).unwrap() });
     let tokens: Arc<Vec<PushTarget>> =
-        Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.apns_token(APP, Environment::Production))).collect());
+        Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.new_apns_token(APP, ApnsEnvironment::Production))).collect());
     println!("one connection to the stand-in, APNs, {} s each", RUN.as_secs());
     println!("{:>10} {:>12} {:>14} {:>14}", "in flight", "pushes/s", "sender us", "gateway us");
     for in_flight in IN_FLIGHT {
@@ -129,7 +129,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(folder: &Path, gateway: &Gateway) -> Server {
+    fn start(folder: &Path, gateway: &StandInGateway) -> Server {
         let credentials = gateway.credentials();
         let text = format!(
             "listen = \"127.0.0.1:0\"\ndata = {:?}\nlog_format = \"json\"\n\
@@ -174,13 +174,13 @@ impl Drop for Server {
     }
 }
 
-async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
+async fn write_to_acceptance(server: &Server, gateway: &StandInGateway) {
     println!("from a durable write to the gateway's acceptance, {PEOPLE} people with one sleeping phone each, grace {GRACE_MS} ms");
     let mut laptops = Vec::new();
     let mut tokens = Vec::new();
     for at in 0..PEOPLE {
         let person = format!("person-{at}");
-        let token = gateway.apns_token(APP, Environment::Production);
+        let token = gateway.new_apns_token(APP, ApnsEnvironment::Production);
         let target = PushTarget::Apns(token.clone());
         let registration = Registration { target, app: APP.to_owned(), datasets: None, shown: false };
         let mut phone = server.device(&person, "phone").await;
@@ -207,7 +207,7 @@ async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
         }
         let mut times = Vec::new();
         for token in &tokens {
-            let pushed = gateway.pushed(token, id as usize).await;
+            let pushed = gateway.wait_for_pushes(token, id as usize).await;
             times.push(pushed.last().unwrap().at_ms.saturating_sub(written[token]));
         }
         let took = began.elapsed();

@@ -9,7 +9,7 @@ use driftless::app::App;
 use driftless::config::{self, Config, ConfigError, Example, Flags, LogFormat, PoolSection, StoreFlags};
 use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
-use driftless_standin::Gateway;
+use driftless_standin::StandInGateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
@@ -100,7 +100,7 @@ fn run(command: Command) -> Result<ExitCode, Failure> {
         }
         Command::Dev { flags } => {
             let runtime = runtime()?;
-            let gateway = runtime.block_on(Gateway::start())?;
+            let gateway = runtime.block_on(StandInGateway::start())?;
             let (push, wakes) = demo_push(&gateway);
             let read = move || {
                 let pool = PoolSection::of(dev::issuer()).with_push(push.clone(), wakes);
@@ -147,11 +147,11 @@ fn ended(result: Result<(), operator::Failure>) -> ExitCode {
 enum Surroundings {
     Production,
     /// With a stand-in for push gateways.
-    Development(Gateway),
+    Development(StandInGateway),
 }
 
 /// How the phones of the demo page are woken: as often as somebody tries it out.
-fn demo_push(gateway: &Gateway) -> (push::PushConfig, WakeSettings) {
+fn demo_push(gateway: &StandInGateway) -> (push::PushConfig, WakeSettings) {
     let credentials = gateway.credentials();
     let apns = ApnsConfig {
         app: dev::APP.to_owned(),

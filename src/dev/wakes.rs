@@ -12,7 +12,7 @@ use driftless_protocol::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use driftless_standin::{Environment, Gateway};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 
 /// The app that the phones have.
 pub const APP: &str = "com.example.demo";
@@ -25,7 +25,7 @@ const SHOWN: usize = 5;
 
 #[derive(Clone)]
 struct Phones {
-    gateway: Gateway,
+    gateway: StandInGateway,
     tokens: Arc<Mutex<HashMap<DeviceId, String>>>,
 }
 
@@ -37,7 +37,7 @@ struct Which {
 }
 
 /// What the page asks, beside its files.
-pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
+pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: StandInGateway) -> Router<S> {
     let phones = Phones { gateway, tokens: Arc::default() };
     Router::new().route("/demo/push", get(registration)).route("/demo/wakes", get(came)).with_state(phones)
 }
@@ -49,7 +49,7 @@ impl Phones {
         if tokens.len() >= PHONES && !tokens.contains_key(&device) {
             tokens.clear();
         }
-        tokens.entry(device).or_insert_with(|| self.gateway.apns_token(APP, Environment::Production)).clone()
+        tokens.entry(device).or_insert_with(|| self.gateway.new_apns_token(APP, ApnsEnvironment::Production)).clone()
     }
 }
 
@@ -59,7 +59,7 @@ async fn registration(State(phones): State<Phones>, Query(which): Query<Which>) 
 
 async fn came(State(phones): State<Phones>, Query(Which { device, since_ms }): Query<Which>) -> Response {
     let token = phones.token(device);
-    let came = phones.gateway.pushes_of(&token).into_iter().rev().filter(|push| push.at_ms >= since_ms).take(SHOWN);
+    let came = phones.gateway.pushes_to(&token).into_iter().rev().filter(|push| push.at_ms >= since_ms).take(SHOWN);
     let wakes: Vec<Value> = came
         .map(|push| {
             let data = push.data();

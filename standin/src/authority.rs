@@ -1,4 +1,4 @@
-//! A throw-away authority, and the certificates that it signs.
+//! Creates the gateway's certificate authority, and the certificates that it signs.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,15 +14,15 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// PEM of what was made: each with its private key, but the authority, which signs nothing any more.
-pub(super) struct Made {
-    pub(super) authority: String,
-    pub(super) server: String,
-    pub(super) client: String,
+/// Certificates in PEM, with their private keys. The authority's key is discarded: it signs nothing else.
+pub(crate) struct GeneratedCertificates {
+    pub(crate) authority: String,
+    pub(crate) server: String,
+    pub(crate) client: String,
 }
 
-/// A fresh authority, a certificate for `localhost` and one for a sender.
-pub(super) fn make() -> Result<Made, rcgen::Error> {
+/// Creates an authority, a certificate for `localhost` and one for a sender.
+pub(crate) fn generate() -> Result<GeneratedCertificates, rcgen::Error> {
     let mut params = named("stand-in authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -40,7 +40,7 @@ pub(super) fn make() -> Result<Made, rcgen::Error> {
         let certificate = params.signed_by(&key, &authority)?;
         Ok::<_, rcgen::Error>(certificate.pem() + &key.serialize_pem())
     };
-    Ok(Made { server: signed(server)?, client: signed(client)?, authority: authority.pem() })
+    Ok(GeneratedCertificates { server: signed(server)?, client: signed(client)?, authority: authority.pem() })
 }
 
 fn named(name: &str) -> CertificateParams {
@@ -49,8 +49,8 @@ fn named(name: &str) -> CertificateParams {
     params
 }
 
-/// A server that shows its certificate, and that takes a sender's if it shows one that the authority signed.
-pub(super) fn acceptor(authority: &str, server: &str) -> io::Result<TlsAcceptor> {
+/// A TLS acceptor with the server's certificate. A sender's certificate is optional, but the authority must have signed it.
+pub(crate) fn acceptor(authority: &str, server: &str) -> io::Result<TlsAcceptor> {
     let provider = Arc::new(default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.as_bytes()).map_err(io::Error::other)?).map_err(io::Error::other)?;

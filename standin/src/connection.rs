@@ -1,4 +1,4 @@
-//! One connection, from its handshake to its end.
+//! Serves one connection, from its TLS handshake to its end.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -6,57 +6,57 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-use super::call::{Door, Line};
-use super::shared::Shared;
-use super::valve::Valve;
-use super::wire::Wire;
+use super::controlled_stream::ControlledStream;
+use super::frame_injector::FrameInjector;
+use super::request::{ConnectionInfo, ListenerKind};
+use super::state::GatewayState;
 use super::{http1, http2};
 
-/// A client that says nothing for so long is not one.
+/// A client that takes longer for its handshake is dropped.
 const HANDSHAKE_S: u64 = 10;
 
-/// Serves a connection over TLS, with what the client chose to speak (RFC 7301).
-pub(super) async fn secure(stream: TcpStream, shared: Arc<Shared>, door: Door) {
-    shared.lines.thawed().await;
-    let handshake = Box::pin(tokio::time::timeout(Duration::from_secs(HANDSHAKE_S), shared.acceptor.accept(stream)));
+/// Serves a connection over TLS, with the HTTP version that ALPN selected (RFC 7301).
+pub(crate) async fn serve_tls(stream: TcpStream, state: Arc<GatewayState>, listener: ListenerKind) {
+    state.connections.wait_until_not_frozen().await;
+    let handshake = Box::pin(tokio::time::timeout(Duration::from_secs(HANDSHAKE_S), state.tls_acceptor.accept(stream)));
     let Ok(Ok(stream)) = handshake.await else { return };
-    let certificate = stream.get_ref().1.peer_certificates().is_some();
-    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let has_certificate = stream.get_ref().1.peer_certificates().is_some();
+    let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
 
-    let open = Open::new(shared.clone());
-    let control = shared.lines.open(open.connection);
-    let line = Line { door, connection: open.connection, certificate };
-    let stream = Valve::new(stream, control.clone());
-    match http2 {
-        true => http2::serve(Wire::new(stream, control.clone()), shared, line, control).await,
-        false => http1::serve(stream, shared, line).await,
+    let counted = CountedConnection::new(state.clone());
+    let control = state.connections.add(counted.number);
+    let connection = ConnectionInfo { listener, number: counted.number, has_certificate };
+    let stream = ControlledStream::new(stream, control.clone());
+    match is_http2 {
+        true => http2::serve(FrameInjector::new(stream, control.clone()), state, connection, control).await,
+        false => http1::serve(stream, state, connection).await,
     }
 }
 
 /// Serves a connection to the token endpoint.
-pub(super) async fn plain(stream: TcpStream, shared: Arc<Shared>) {
-    shared.lines.thawed().await;
-    let line = Line { door: Door::Tokens, connection: 0, certificate: false };
-    http1::serve(stream, shared, line).await;
+pub(crate) async fn serve_plain(stream: TcpStream, state: Arc<GatewayState>) {
+    state.connections.wait_until_not_frozen().await;
+    let connection = ConnectionInfo { listener: ListenerKind::TokenEndpoint, number: 0, has_certificate: false };
+    http1::serve(stream, state, connection).await;
 }
 
-/// A connection that counts as open.
-struct Open {
-    shared: Arc<Shared>,
-    connection: u64,
+/// Counts a connection as open until it is dropped.
+struct CountedConnection {
+    state: Arc<GatewayState>,
+    number: u64,
 }
 
-impl Open {
-    fn new(shared: Arc<Shared>) -> Open {
-        let connection = shared.ledger.connections.fetch_add(1, Ordering::Relaxed) + 1;
-        shared.ledger.open.fetch_add(1, Ordering::Relaxed);
-        Open { shared, connection }
+impl CountedConnection {
+    fn new(state: Arc<GatewayState>) -> CountedConnection {
+        let number = state.log.connections.fetch_add(1, Ordering::Relaxed) + 1;
+        state.log.open.fetch_add(1, Ordering::Relaxed);
+        CountedConnection { state, number }
     }
 }
 
-impl Drop for Open {
+impl Drop for CountedConnection {
     fn drop(&mut self) {
-        self.shared.lines.close(self.connection);
-        self.shared.ledger.open.fetch_sub(1, Ordering::Relaxed);
+        self.state.connections.remove(self.number);
+        self.state.log.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

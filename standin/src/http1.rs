@@ -1,7 +1,8 @@
-//! A connection over HTTP/1.1: what some push services of browsers speak, and the token endpoint.
+//! Serves HTTP/1.1, which some browsers' push services speak, and the token endpoint.
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -11,43 +12,47 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::call::{Call, Door, Line, MAX_BODY_BYTES};
-use super::service::{self, Outcome, token_endpoint};
-use super::shared::Shared;
+use super::request::{ConnectionInfo, GatewayRequest, ListenerKind, MAX_BODY_BYTES};
+use super::respond::{RequestOutcome, respond_to_push, respond_to_token_request};
+use super::state::GatewayState;
 
-/// The connection ends without an answer.
+/// Makes hyper close the connection without a response.
 #[derive(Debug)]
-struct NoAnswer;
+struct CloseWithoutResponse;
 
-impl fmt::Display for NoAnswer {
+impl fmt::Display for CloseWithoutResponse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no answer")
+        f.write_str("closed without a response")
     }
 }
 
-impl std::error::Error for NoAnswer {}
+impl std::error::Error for CloseWithoutResponse {}
 
-/// Answers until the connection ends.
-pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>, line: Line) {
-    let service = service_fn(|request| answer(shared.clone(), line, request));
-    // How a connection ended is the client's matter.
+/// Serves requests until the connection ends.
+pub(crate) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<GatewayState>, connection: ConnectionInfo) {
+    let service = service_fn(|request| respond(state.clone(), connection, request));
+    // The result is ignored: however the connection ended, there is nothing left to do.
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-async fn answer(shared: Arc<Shared>, line: Line, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NoAnswer> {
+async fn respond(
+    state: Arc<GatewayState>,
+    connection: ConnectionInfo,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, CloseWithoutResponse> {
     let (parts, body) = request.into_parts();
-    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| NoAnswer)?.to_bytes();
-    shared.lines.running().await;
-    let call = Call::new(parts, body, line, 0);
-    let outcome = match line.door {
-        Door::Tokens => token_endpoint(&shared, call).await,
-        Door::Main | Door::Sandbox => {
-            shared.ledger.requests.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            service::answer(&shared, call).await
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await.map_err(|_| CloseWithoutResponse)?.to_bytes();
+    state.connections.wait_until_running().await;
+    let request = GatewayRequest::new(parts, body, connection, 0);
+    let outcome = match connection.listener {
+        ListenerKind::TokenEndpoint => respond_to_token_request(&state, request).await,
+        ListenerKind::Main | ListenerKind::Sandbox => {
+            state.log.requests.fetch_add(1, Ordering::Relaxed);
+            respond_to_push(&state, request).await
         }
     };
     match outcome {
-        Outcome::Reply(reply) => Ok(reply.map(Full::new)),
-        Outcome::Reset(_) | Outcome::Cut => Err(NoAnswer),
+        RequestOutcome::Respond(response) => Ok(response.map(Full::new)),
+        RequestOutcome::ResetStream(_) | RequestOutcome::CloseConnection => Err(CloseWithoutResponse),
     }
 }

@@ -1,4 +1,4 @@
-//! A connection over HTTP/2: all of its streams in one task.
+//! Serves HTTP/2, with all streams of a connection in one task.
 
 use std::future::{pending, poll_fn};
 use std::sync::Arc;
@@ -12,51 +12,54 @@ use h2::{Reason, RecvStream};
 use http::{Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::answer::Reply;
-use super::call::{Call, Line, MAX_BODY_BYTES};
-use super::control::Control;
-use super::service::{self, Outcome};
-use super::shared::Shared;
+use super::connection_control::ConnectionControl;
+use super::request::{ConnectionInfo, GatewayRequest, MAX_BODY_BYTES};
+use super::respond::{RequestOutcome, respond_to_push};
+use super::response::HttpResponse;
+use super::state::GatewayState;
 
-/// How much a client may send before anything is read: many pushes of a few hundred bytes.
+/// What a client may send before the gateway reads anything: many pushes of a few hundred bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
 
-/// How a stream ended.
+/// What a finished stream means for its connection.
 #[derive(PartialEq, Eq)]
-enum End {
-    /// It is done.
-    Done,
-    /// The connection ends with it.
-    Cut,
+enum StreamEnd {
+    KeepConnection,
+    CloseConnection,
 }
 
-/// Answers until the connection ends. Streams come in, streams are done; whichever happens first.
-pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: Arc<Shared>, line: Line, control: Arc<Control>) {
-    // The limit of streams is the gateway's own: its first frame says it, and it may change.
+/// Serves streams until the connection ends. The loop waits for a new stream or a finished one, whichever comes first.
+pub(crate) async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    state: Arc<GatewayState>,
+    connection_info: ConnectionInfo,
+    control: Arc<ConnectionControl>,
+) {
+    // The library's own stream limit stays off: the gateway announces its limit in an injected frame, and may change it.
     let builder = h2::server::Builder::new().initial_connection_window_size(CONNECTION_WINDOW_BYTES).handshake(stream);
     let Ok(mut connection) = builder.await else { return };
     let mut streams = FuturesUnordered::new();
     loop {
         tokio::select! {
             Some(end) = streams.next(), if !streams.is_empty() => match end {
-                End::Done => {}
-                End::Cut => return,
+                StreamEnd::KeepConnection => {}
+                StreamEnd::CloseConnection => return,
             },
             accepted = connection.accept() => {
                 let Some(Ok((request, mut respond))) = accepted else { return };
                 let id = respond.stream_id().as_u32();
-                // A client may have taken back streams that have not been looked at since.
-                while !control.allows(id, streams.len()) {
+                // Some of the streams may be reset by the client already: polling them takes those out of the count.
+                while !control.allows_stream(id, streams.len()) {
                     match streams.next().now_or_never() {
-                        Some(Some(End::Done)) => {}
-                        Some(Some(End::Cut)) => return,
+                        Some(Some(StreamEnd::KeepConnection)) => {}
+                        Some(Some(StreamEnd::CloseConnection)) => return,
                         Some(None) | None => break,
                     }
                 }
-                if control.allows(id, streams.len()) {
-                    streams.push(answer(&shared, line, &control, request, respond));
+                if control.allows_stream(id, streams.len()) {
+                    streams.push(serve_stream(&state, connection_info, &control, request, respond));
                 } else {
-                    shared.ledger.complain(format!("stream {id} was opened above the limit of streams"));
+                    state.log.record_violation(format!("stream {id} was opened above the stream limit"));
                     respond.send_reset(Reason::REFUSED_STREAM);
                 }
             }
@@ -64,35 +67,47 @@ pub(super) async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, shared: A
     }
 }
 
-/// Answers one stream, unless its client takes it back.
-async fn answer(shared: &Shared, line: Line, control: &Control, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) -> End {
+/// Serves one stream, unless its client resets it.
+async fn serve_stream(
+    state: &GatewayState,
+    connection: ConnectionInfo,
+    control: &ConnectionControl,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) -> StreamEnd {
     let id = respond.stream_id().as_u32();
     let outcome = tokio::select! {
-        outcome = process(shared, line, control, request, id) => outcome,
-        _ = poll_fn(|cx| respond.poll_reset(cx)) => return End::Done,
+        outcome = process(state, connection, control, request, id) => outcome,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return StreamEnd::KeepConnection,
     };
     match outcome {
-        Outcome::Reply(reply) => send(&mut respond, reply),
-        Outcome::Reset(reason) => respond.send_reset(reason),
-        Outcome::Cut => return End::Cut,
+        RequestOutcome::Respond(response) => send(&mut respond, response),
+        RequestOutcome::ResetStream(reason) => respond.send_reset(reason),
+        RequestOutcome::CloseConnection => return StreamEnd::CloseConnection,
     }
-    End::Done
+    StreamEnd::KeepConnection
 }
 
-async fn process(shared: &Shared, line: Line, control: &Control, request: Request<RecvStream>, id: u32) -> Outcome {
+async fn process(
+    state: &GatewayState,
+    connection: ConnectionInfo,
+    control: &ConnectionControl,
+    request: Request<RecvStream>,
+    id: u32,
+) -> RequestOutcome {
     let (parts, body) = request.into_parts();
-    let Some(body) = read(body).await else { return Outcome::Reset(Reason::CANCEL) };
-    shared.ledger.requests.fetch_add(1, Ordering::Relaxed);
-    shared.lines.running().await;
-    match control.begin(id) {
-        true => service::answer(shared, Call::new(parts, body, line, id)).await,
-        // The client was told that nobody looks at it.
+    let Some(body) = read_body(body).await else { return RequestOutcome::ResetStream(Reason::CANCEL) };
+    state.log.requests.fetch_add(1, Ordering::Relaxed);
+    state.connections.wait_until_running().await;
+    match control.begin_stream(id) {
+        true => respond_to_push(state, GatewayRequest::new(parts, body, connection, id)).await,
+        // A GOAWAY told the client that this stream is not processed.
         false => pending().await,
     }
 }
 
-/// A request's body, up to what no provider takes.
-async fn read(mut stream: RecvStream) -> Option<Bytes> {
+/// Reads a request's body. Stops behind [`MAX_BODY_BYTES`]: the checks reject such a body.
+async fn read_body(mut stream: RecvStream) -> Option<Bytes> {
     let mut body = Bytes::new();
     while let Some(chunk) = stream.data().await {
         let chunk = chunk.ok()?;
@@ -112,9 +127,9 @@ async fn read(mut stream: RecvStream) -> Option<Bytes> {
     Some(body)
 }
 
-/// A client that is gone needs no answer.
-fn send(respond: &mut SendResponse<Bytes>, reply: Reply) {
-    let (parts, body) = reply.into_parts();
+/// Sends a response. Errors are ignored: they mean that the client is gone.
+fn send(respond: &mut SendResponse<Bytes>, response: HttpResponse) {
+    let (parts, body) = response.into_parts();
     let ends = body.is_empty();
     if let Ok(mut stream) = respond.send_response(Response::from_parts(parts, ()), ends)
         && !ends

@@ -1,66 +1,62 @@
-//! A stand-in for Apple's, Google's and a browser's push service, in one process, for tests, load tests and `driftless dev`.
+//! A stand-in for the push services of Apple, Google and browsers, in one process: for tests, load tests and `driftless dev`.
 //!
-//! It checks what they check, over real HTTP/2 with TLS by an authority of its own, and says what they say; a script says otherwise,
-//! for one token or for all; a [`Trouble`] befalls all of its connections. What a sender does wrong is a complaint.
+//! It checks what the real services check, over real HTTP/2 with TLS from its own certificate authority, and answers as they do.
+//! A test can script other responses, for one token or for all, and inject a [`ConnectionFault`] into all connections.
+//! Every request that a real service would reject is recorded as a violation by the sender.
 //!
-//! - Three ports of this machine: Apple's production, Google and Web Push ([`Gateway::url`]), Apple's sandbox
-//!   ([`Gateway::sandbox_url`]), and Google's token endpoint over plain HTTP ([`Gateway::token_uri`]).
-//! - One request: `connection` -> `http2` or `http1` -> `service`, which asks `apns`, `fcm` or `webpush` whether it is
-//!   in order, the `directory` what its token's script says, and lets the `ledger` remember it.
-//! - `wire` puts frames into a connection that no HTTP/2 library sends at will.
-//! - A request that is not in order is refused before any script is asked, and is never a push.
-//! - What it remembers is bounded. It is never part of `serve`.
-
-mod answer;
-mod credentials;
-mod ledger;
-mod push;
-mod trouble;
-
-mod handle;
-
-mod shared;
-
-mod connection;
-mod http1;
-mod http2;
-mod port;
-
-mod control;
-mod frames;
-mod lines;
-mod valve;
-mod wire;
-
-mod call;
-mod refusal;
-mod reply;
-mod service;
-
-mod apns;
-mod apns_payload;
-mod fcm;
-mod fcm_error;
-mod webpush;
+//! - It listens on three ports of this machine: [`StandInGateway::url`] serves Apple's production environment, Google and Web Push,
+//!   [`StandInGateway::sandbox_url`] Apple's sandbox, and [`StandInGateway::token_uri`] Google's token endpoint over plain HTTP.
+//! - A request goes `connection` -> `http2` or `http1` -> `respond`. `respond` has `apns`, `fcm` or `webpush` check the request,
+//!   takes the next scripted response from `device_registry`, and records the push in `push_log`.
+//! - `frame_injector` inserts HTTP/2 frames that no HTTP/2 library sends on demand.
+//! - A request that fails its check is rejected before any script is consulted, and never counts as a push.
+//! - Everything that it stores is bounded.
+//! - It must not depend on the server's crate: what it checks must not be the code that it checks.
 
 mod access_tokens;
-mod jwt;
-mod provider_tokens;
-mod sealing;
-mod vapid;
-
+mod apns;
+mod apns_payload;
+mod apns_tokens;
 mod authority;
 mod clock;
-mod directory;
-mod scratch;
+mod connection;
+mod connection_control;
+mod controlled_stream;
+mod credentials;
+mod device_registry;
+mod fault;
+mod fcm;
+mod fcm_error;
+mod frame_injector;
+mod frames;
+mod gateway;
+mod http1;
+mod http2;
+mod jwt;
+mod listener;
+mod open_connections;
+mod push_log;
+mod random;
+mod received_push;
+mod rejection;
+mod request;
+mod respond;
+mod response;
+mod scripted_response;
+mod state;
+mod temp_folder;
+mod vapid;
+mod webpush;
+mod webpush_decryption;
 
 #[cfg(test)]
 mod tests;
 
-pub use answer::{Answer, Reply};
-pub use credentials::Credentials;
-pub use fcm_error::FcmCode;
-pub use handle::{Environment, Gateway, Ports};
-pub use ledger::Counts;
-pub use push::Push;
-pub use trouble::Trouble;
+pub use credentials::SenderCredentials;
+pub use fault::ConnectionFault;
+pub use fcm_error::FcmErrorCode;
+pub use gateway::{ApnsEnvironment, ListenPorts, StandInGateway};
+pub use push_log::GatewayCounts;
+pub use received_push::ReceivedPush;
+pub use response::HttpResponse;
+pub use scripted_response::ScriptedResponse;

@@ -1,93 +1,93 @@
-//! Who sends, in Web Push (VAPID, RFC 8292).
+//! Verifies a Web Push sender's authorization (VAPID, RFC 8292).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aws_lc_rs::signature::ECDSA_P256_SHA256_FIXED;
 
-use super::jwt::{Jwt, base64url};
+use super::jwt::{ParsedJwt, decode_base64url};
 
-/// A token may hold no longer (RFC 8292 section 2).
-const LONGEST_S: u64 = 24 * 3600;
+/// A token is valid for at most 24 hours (RFC 8292 section 2).
+const MAX_LIFETIME_S: u64 = 24 * 3600;
 
-/// How many headers are remembered; then all are forgotten, and their signatures are checked again.
-const REMEMBERED: usize = 1000;
+/// Headers whose signature was verified and that are remembered. When there are more, all are forgotten and verified again.
+const MAX_REMEMBERED: usize = 1000;
 
-pub(super) struct Vapid {
-    /// What subscriptions are bound to: an uncompressed point on P-256.
+pub(crate) struct VapidChecker {
+    /// The key that subscriptions are bound to: an uncompressed point on P-256.
     public: Vec<u8>,
-    /// What a token must be for.
+    /// The audience that a token must name.
     origin: String,
-    seen: Mutex<Seen>,
+    accepted: Mutex<AcceptedVapidHeaders>,
 }
 
 #[derive(Default)]
-struct Seen {
-    /// Until when those that were taken hold, in Unix seconds.
+struct AcceptedVapidHeaders {
+    /// When the token of each header expires, in Unix seconds.
     expires_s: HashMap<String, u64>,
-    taken: u64,
+    count: u64,
 }
 
-impl Vapid {
-    pub(super) fn new(public: Vec<u8>, origin: String) -> Vapid {
-        Vapid { public, origin, seen: Mutex::default() }
+impl VapidChecker {
+    pub(crate) fn new(public: Vec<u8>, origin: String) -> VapidChecker {
+        VapidChecker { public, origin, accepted: Mutex::default() }
     }
 
-    /// What is wrong with an `authorization` header.
-    pub(super) fn check(&self, header: &str, now_s: u64) -> Result<(), &'static str> {
-        let mut seen = self.lock();
-        let known = seen.expires_s.get(header).copied();
-        let expires_s = known.map_or_else(|| self.verified(header), Ok)?;
+    /// Checks an `authorization` header; the error says what is wrong with it.
+    pub(crate) fn check(&self, header: &str, now_s: u64) -> Result<(), &'static str> {
+        let mut accepted = self.lock();
+        let known = accepted.expires_s.get(header).copied();
+        let expires_s = known.map_or_else(|| self.verify(header), Ok)?;
         if expires_s <= now_s {
-            return Err("its exp is past");
+            return Err("exp is in the past");
         }
         if known.is_none() {
-            if expires_s > now_s + LONGEST_S {
-                return Err("its exp is more than 24 hours ahead");
+            if expires_s > now_s + MAX_LIFETIME_S {
+                return Err("exp is more than 24 hours ahead");
             }
-            if seen.expires_s.len() >= REMEMBERED {
-                seen.expires_s.clear();
+            if accepted.expires_s.len() >= MAX_REMEMBERED {
+                accepted.expires_s.clear();
             }
-            seen.expires_s.insert(header.to_owned(), expires_s);
-            seen.taken += 1;
+            accepted.expires_s.insert(header.to_owned(), expires_s);
+            accepted.count += 1;
         }
         Ok(())
     }
 
-    /// Until when a header's token holds, in Unix seconds.
-    fn verified(&self, header: &str) -> Result<u64, &'static str> {
-        let (token, key) = parameters(header).ok_or("it is not: vapid t=..., k=...")?;
-        let jwt = Jwt::read(token).filter(|_| !token.contains('=')).ok_or("its t is no JWT")?;
-        let key = base64url(key).ok_or("its k is no base64url")?;
+    /// When the header's token expires, in Unix seconds.
+    fn verify(&self, header: &str) -> Result<u64, &'static str> {
+        let (token, key) = parameters(header).ok_or("the header is not of the form: vapid t=..., k=...")?;
+        let jwt = ParsedJwt::parse(token).filter(|_| !token.contains('=')).ok_or("t is not a JWT")?;
+        let key = decode_base64url(key).ok_or("k is not base64url")?;
         if jwt.algorithm() != Some("ES256") {
-            return Err("its alg is not ES256");
+            return Err("alg is not ES256");
         }
         if key != self.public {
-            return Err("its k is not the key that the subscription is bound to");
+            return Err("k is not the key that the subscription is bound to");
         }
         if !jwt.is_signed_by(&ECDSA_P256_SHA256_FIXED, &key) {
-            return Err("its signature does not hold");
+            return Err("the signature is invalid");
         }
         if jwt.claims["aud"].as_str() != Some(&self.origin) {
-            return Err("its aud is not the push service's origin");
+            return Err("aud is not the push service's origin");
         }
         if !jwt.claims["sub"].as_str().is_some_and(|contact| contact.starts_with("mailto:") || contact.starts_with("https:")) {
-            return Err("its sub is no mailto or https address");
+            return Err("sub is not a mailto or https address");
         }
-        jwt.claims["exp"].as_u64().ok_or("its exp is no time in seconds")
+        jwt.claims["exp"].as_u64().ok_or("exp is not a time in seconds")
     }
 
-    /// How many different ones were taken.
-    pub(super) fn taken(&self) -> u64 {
-        self.lock().taken
+    /// The number of different headers that were accepted.
+    pub(crate) fn accepted_count(&self) -> u64 {
+        self.lock().count
     }
 
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, AcceptedVapidHeaders> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The token and the key (RFC 8292 section 3).
+/// The token `t` and the key `k` (RFC 8292 section 3).
 fn parameters(header: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = header.split_once(' ')?;
     let of = |name: &str| rest.split(',').find_map(|one| one.trim().strip_prefix(name)?.strip_prefix('='));

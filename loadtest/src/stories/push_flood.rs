@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use driftless_protocol::ServerMessage;
-use driftless_standin::{Environment, Gateway};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 use tokio::runtime::Runtime;
 use toml::{Table, Value};
 
@@ -19,7 +19,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// The stand-in for a push gateway, if a scenario needs one. It lives in this process.
 pub struct Gateways {
-    gateway: Option<(Gateway, Runtime)>,
+    gateway: Option<(StandInGateway, Runtime)>,
 }
 
 impl Gateways {
@@ -28,8 +28,8 @@ impl Gateways {
         let Load::PushFlood(_) = load else { return Ok(Gateways { gateway: None }) };
         let fail = |error: std::io::Error| format!("the stand-in gateway cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(fail)?;
-        let gateway = runtime.block_on(Gateway::start()).map_err(fail)?;
-        gateway.keep(0);
+        let gateway = runtime.block_on(StandInGateway::start()).map_err(fail)?;
+        gateway.set_kept_pushes(0);
         Ok(Gateways { gateway: Some((gateway, runtime)) })
     }
 
@@ -58,7 +58,7 @@ impl Gateways {
 
 pub fn tell(run: &mut Run, flood: &PushFlood) -> Result<(), String> {
     let (gateway, _runtime) = run.gateways.gateway.take().ok_or("this scenario has a gateway")?;
-    let tokens: Vec<_> = (0..flood.persons).map(|_| gateway.apns_token(APP, Environment::Production)).collect();
+    let tokens: Vec<_> = (0..flood.persons).map(|_| gateway.new_apns_token(APP, ApnsEnvironment::Production)).collect();
     let body = |number: u64| serde_json::json!({"provider": "apns", "app": APP, "token": tokens[number as usize]}).to_string();
     makers::make(run, "flood", 0..u64::from(flood.persons), MAKERS, Some(&body))?;
     // The first device of each is the phone that sleeps.

@@ -1,9 +1,9 @@
-//! Stories about the gateway, told by senders of an own kind: no sender of the house is used here.
+//! Tests of the gateway with senders of their own: the server's senders are not used here.
 
 mod apns;
+mod faults;
 mod fcm;
-mod frames;
-mod scripts;
+mod frame_injection;
+mod scripted_responses;
 mod support;
-mod troubles;
 mod webpush;

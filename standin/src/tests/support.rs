@@ -1,4 +1,4 @@
-//! A sender over real TLS, whose every header is the test's own.
+//! A sender over real TLS. A test sets every header itself.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,141 +18,141 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::{Environment, Gateway};
+use crate::{ApnsEnvironment, StandInGateway};
 
 pub(super) const APP: &str = "org.example.app";
 
-/// A request that a test may spoil: method, path, headers and body.
+/// A request that a test can modify.
 #[derive(Clone)]
-pub(super) struct Sent {
+pub(super) struct TestRequest {
     pub(super) method: Method,
     pub(super) path: String,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
 }
 
-impl Sent {
-    pub(super) fn post(path: &str, headers: &[(&'static str, &str)], body: impl Into<Vec<u8>>) -> Sent {
+impl TestRequest {
+    pub(super) fn post(path: &str, headers: &[(&'static str, &str)], body: impl Into<Vec<u8>>) -> TestRequest {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        Sent { method: Method::POST, path: path.to_owned(), headers, body: body.into() }
+        TestRequest { method: Method::POST, path: path.to_owned(), headers, body: body.into() }
     }
 
-    /// The same with this header; an empty one is left out.
-    pub(super) fn with(&self, name: &'static str, value: &str) -> Sent {
-        let mut sent = self.clone();
-        sent.headers.retain(|(one, _)| *one != name);
+    /// The same request with this header, or without it if the value is empty.
+    pub(super) fn with(&self, name: &'static str, value: &str) -> TestRequest {
+        let mut request = self.clone();
+        request.headers.retain(|(one, _)| *one != name);
         if !value.is_empty() {
-            sent.headers.push((name, value.to_owned()));
+            request.headers.push((name, value.to_owned()));
         }
-        sent
+        request
     }
 
-    pub(super) fn body(&self, body: impl Into<Vec<u8>>) -> Sent {
-        Sent { body: body.into(), ..self.clone() }
+    pub(super) fn body(&self, body: impl Into<Vec<u8>>) -> TestRequest {
+        TestRequest { body: body.into(), ..self.clone() }
     }
 
-    pub(super) fn path(&self, path: &str) -> Sent {
-        Sent { path: path.to_owned(), ..self.clone() }
+    pub(super) fn path(&self, path: &str) -> TestRequest {
+        TestRequest { path: path.to_owned(), ..self.clone() }
     }
 
-    pub(super) fn method(&self, method: Method) -> Sent {
-        Sent { method, ..self.clone() }
+    pub(super) fn method(&self, method: Method) -> TestRequest {
+        TestRequest { method, ..self.clone() }
     }
 }
 
-pub(super) struct Answered {
+pub(super) struct TestResponse {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Bytes,
 }
 
-impl Answered {
+impl TestResponse {
     pub(super) fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Apple's reason.
+    /// The reason in Apple's error body.
     pub(super) fn reason(&self) -> String {
         self.json()["reason"].as_str().unwrap().to_owned()
     }
 }
 
 /// A client over HTTP/2.
-pub(super) struct Client {
+pub(super) struct TestClient {
     pub(super) requests: SendRequest<Bytes>,
     pub(super) connection: JoinHandle<Result<(), h2::Error>>,
     origin: String,
 }
 
-impl Client {
-    pub(super) async fn connect(gateway: &Gateway, origin: &str) -> Client {
-        Client::over(tls(gateway, origin, b"h2", false).await, origin).await
+impl TestClient {
+    pub(super) async fn connect(gateway: &StandInGateway, origin: &str) -> TestClient {
+        TestClient::over(tls(gateway, origin, b"h2", false).await, origin).await
     }
 
-    pub(super) async fn with_certificate(gateway: &Gateway, origin: &str) -> Client {
-        Client::over(tls(gateway, origin, b"h2", true).await, origin).await
+    pub(super) async fn with_certificate(gateway: &StandInGateway, origin: &str) -> TestClient {
+        TestClient::over(tls(gateway, origin, b"h2", true).await, origin).await
     }
 
-    async fn over(stream: TlsStream<TcpStream>, origin: &str) -> Client {
+    async fn over(stream: TlsStream<TcpStream>, origin: &str) -> TestClient {
         let (requests, connection) = h2::client::handshake(stream).await.unwrap();
-        Client { requests, connection: tokio::spawn(connection), origin: origin.to_owned() }
+        TestClient { requests, connection: tokio::spawn(connection), origin: origin.to_owned() }
     }
 
-    /// Sends, as soon as the server allows another stream.
-    pub(super) async fn send(&mut self, sent: &Sent) -> Result<ResponseFuture, h2::Error> {
-        let mut request = Request::builder().method(sent.method.clone()).uri(format!("{}{}", self.origin, sent.path));
-        for (name, value) in &sent.headers {
-            request = request.header(*name, value);
+    /// Sends a request as soon as the server allows another stream.
+    pub(super) async fn send(&mut self, request: &TestRequest) -> Result<ResponseFuture, h2::Error> {
+        let mut builder = Request::builder().method(request.method.clone()).uri(format!("{}{}", self.origin, request.path));
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
         }
-        self.ready().await?;
-        let (answer, mut body) = self.requests.send_request(request.body(()).unwrap(), sent.body.is_empty())?;
-        if !sent.body.is_empty() {
-            body.send_data(sent.body.clone().into(), true)?;
+        self.wait_for_stream().await?;
+        let (response, mut body) = self.requests.send_request(builder.body(()).unwrap(), request.body.is_empty())?;
+        if !request.body.is_empty() {
+            body.send_data(request.body.clone().into(), true)?;
         }
-        Ok(answer)
+        Ok(response)
     }
 
-    /// Waits until the stream before is one that the server allows.
-    pub(super) async fn ready(&mut self) -> Result<(), h2::Error> {
+    /// Waits until the server allows another stream.
+    pub(super) async fn wait_for_stream(&mut self) -> Result<(), h2::Error> {
         std::future::poll_fn(|cx| self.requests.poll_ready(cx)).await
     }
 
-    pub(super) async fn ask(&mut self, sent: &Sent) -> Answered {
-        let answer = self.send(sent).await.unwrap();
-        answered(answer).await.unwrap()
+    pub(super) async fn exchange(&mut self, request: &TestRequest) -> TestResponse {
+        let response = self.send(request).await.unwrap();
+        read_response(response).await.unwrap()
     }
 }
 
-pub(super) async fn answered(answer: ResponseFuture) -> Result<Answered, h2::Error> {
-    let (parts, mut stream) = answer.await?.into_parts();
+pub(super) async fn read_response(response: ResponseFuture) -> Result<TestResponse, h2::Error> {
+    let (parts, mut stream) = response.await?.into_parts();
     let mut body = Vec::new();
     while let Some(chunk) = stream.data().await {
         body.extend_from_slice(&chunk?);
     }
-    Ok(Answered { status: parts.status.as_u16(), headers: parts.headers, body: body.into() })
+    Ok(TestResponse { status: parts.status.as_u16(), headers: parts.headers, body: body.into() })
 }
 
 /// One request over HTTP/1.1, which ends the connection.
-pub(super) async fn http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, sent: &Sent) -> Option<Answered> {
-    let mut head = format!("{} {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n", sent.method, sent.path);
-    for (name, value) in &sent.headers {
-        head += &format!("{name}: {value}\r\n");
+pub(super) async fn http1(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &TestRequest) -> Option<TestResponse> {
+    let mut header = format!("{} {} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n", request.method, request.path);
+    for (name, value) in &request.headers {
+        header += &format!("{name}: {value}\r\n");
     }
-    head += &format!("content-length: {}\r\n\r\n", sent.body.len());
-    stream.write_all(&[head.as_bytes(), &sent.body].concat()).await.unwrap();
+    header += &format!("content-length: {}\r\n\r\n", request.body.len());
+    stream.write_all(&[header.as_bytes(), &request.body].concat()).await.unwrap();
     let mut bytes = Vec::new();
-    // A server that ends without a word of TLS is an error to the reader, and said all that it had to say.
+    // A server that closes without a TLS close_notify causes an error here; the bytes read before it are complete.
     let _ = stream.read_to_end(&mut bytes).await;
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut lines = std::str::from_utf8(&bytes[..end]).unwrap().split("\r\n");
     let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse::<u16>().unwrap();
     let headers = lines.map(|line| line.split_once(": ").unwrap());
     let headers = headers.map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap())).collect();
-    Some(Answered { status, headers, body: bytes[end + 4..].to_vec().into() })
+    Some(TestResponse { status, headers, body: bytes[end + 4..].to_vec().into() })
 }
 
-/// A connection whose server is believed because its authority is.
-pub(super) async fn tls(gateway: &Gateway, origin: &str, protocol: &[u8], certificate: bool) -> TlsStream<TcpStream> {
+/// Connects with TLS and trusts only the gateway's authority.
+pub(super) async fn tls(gateway: &StandInGateway, origin: &str, protocol: &[u8], certificate: bool) -> TlsStream<TcpStream> {
     let credentials = gateway.credentials();
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(&credentials.authority).unwrap()).unwrap();
@@ -175,35 +175,35 @@ pub(super) fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
-/// Signs on P-256 with a key from a file.
+/// Signs claims with a P-256 key from a file.
 pub(super) fn es256(file: &std::path::Path, key_id: Option<&str>, claims: &Value) -> String {
     let key = EncodingKey::from_ec_pem(&std::fs::read(file).unwrap()).unwrap();
     encode(&Header { kid: key_id.map(str::to_owned), ..Header::new(Algorithm::ES256) }, claims, &key).unwrap()
 }
 
-/// A provider token of Apple's, issued then.
-pub(super) fn provider_token(gateway: &Gateway, issued_s: u64) -> String {
+/// An authorization header with an Apple provider token that was issued at this time.
+pub(super) fn provider_token(gateway: &StandInGateway, issued_s: u64) -> String {
     let credentials = gateway.credentials();
     let claims = json!({ "iss": credentials.apns_team_id, "iat": issued_s });
     format!("bearer {}", es256(&credentials.apns_key, Some(credentials.apns_key_id), &claims))
 }
 
-/// A silent push to a token of Apple's, in order.
-pub(super) fn silent(gateway: &Gateway, token: &str) -> Sent {
+/// A valid background push to an Apple token.
+pub(super) fn background_push(gateway: &StandInGateway, token: &str) -> TestRequest {
     let headers = [
         ("authorization", provider_token(gateway, now_s())),
         ("apns-topic", APP.to_owned()),
         ("apns-push-type", "background".to_owned()),
         ("apns-priority", "5".to_owned()),
     ];
-    Sent { headers: headers.into(), ..Sent::post(&format!("/3/device/{token}"), &[], r#"{"aps":{"content-available":1}}"#) }
+    TestRequest { headers: headers.into(), ..TestRequest::post(&format!("/3/device/{token}"), &[], r#"{"aps":{"content-available":1}}"#) }
 }
 
-/// A gateway, a connection to it, and a silent push to a token that it knows.
-pub(super) async fn start() -> (Gateway, Client, Sent, String) {
-    let gateway = Gateway::start().await.unwrap();
-    let client = Client::connect(&gateway, &gateway.url()).await;
-    let token = gateway.apns_token(APP, Environment::Production);
-    let push = silent(&gateway, &token);
+/// A gateway, a connection to it, a valid background push, and its token.
+pub(super) async fn start() -> (StandInGateway, TestClient, TestRequest, String) {
+    let gateway = StandInGateway::start().await.unwrap();
+    let client = TestClient::connect(&gateway, &gateway.url()).await;
+    let token = gateway.new_apns_token(APP, ApnsEnvironment::Production);
+    let push = background_push(&gateway, &token);
     (gateway, client, push, token)
 }

@@ -1,25 +1,25 @@
-//! A folder that goes when its owner does.
+//! A temporary folder that is deleted when its owner is dropped.
 
 use std::io;
 use std::path::PathBuf;
 
 use uuid::Uuid;
 
-pub(super) struct Scratch(pub(super) PathBuf);
+pub(crate) struct TempFolder(pub(crate) PathBuf);
 
-impl Scratch {
-    /// A fresh folder, which only its owner reads.
-    pub(super) fn new() -> io::Result<Scratch> {
+impl TempFolder {
+    /// A new folder that only the current user can read.
+    pub(crate) fn new() -> io::Result<TempFolder> {
         let path = std::env::temp_dir().join(format!("driftless-gateway-{}", Uuid::new_v4()));
         let mut builder = std::fs::DirBuilder::new();
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&path)?;
-        Ok(Scratch(path))
+        Ok(TempFolder(path))
     }
 }
 
-impl Drop for Scratch {
+impl Drop for TempFolder {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.0);
     }
