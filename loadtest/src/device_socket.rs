@@ -1,4 +1,4 @@
-//! One device's connection: a socket, and what of a message came or went only in part. Nothing else: there are very many.
+//! One device's socket, with partly received and partly sent bytes. It holds nothing else, because a run has very many of them.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4};
@@ -6,28 +6,28 @@ use std::net::{SocketAddr, SocketAddrV4};
 use mio::net::TcpStream;
 use socket2::{Domain, Protocol, Socket, Type};
 
-/// Bytes read at a time, into a buffer that all links share.
+/// Bytes read at a time, into a buffer that all sockets share.
 pub const READ_BYTES: usize = 128 * 1024;
 
-/// A connection. Small: its rests are there only while there are any, and boxed twice, because hardly any link has one.
+/// A socket. The two buffers exist only while they hold bytes, and are boxed twice to keep the struct small: hardly any socket has one.
 #[derive(Debug)]
 #[allow(clippy::box_collection)]
-pub struct Link {
+pub struct DeviceSocket {
     pub stream: TcpStream,
     unread: Option<Box<Vec<u8>>>,
     unsent: Option<Box<Vec<u8>>>,
 }
 
-/// Whether a link has more to come.
+/// Whether a socket is still open for reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Flow {
+pub enum SocketFlow {
     Open,
     Ended,
 }
 
-impl Link {
-    /// Begins to connect; to a server on this machine, from this address of it.
-    pub fn connect(to: SocketAddr, from: SocketAddrV4, receive_bytes: Option<usize>) -> io::Result<Link> {
+impl DeviceSocket {
+    /// Starts to connect. If the server is on this machine, `from` is the local address.
+    pub fn connect(to: SocketAddr, from: SocketAddrV4, receive_bytes: Option<usize>) -> io::Result<DeviceSocket> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
@@ -35,7 +35,7 @@ impl Link {
             socket.set_recv_buffer_size(bytes)?;
         }
         if to.ip().is_loopback() {
-            // A port that was used a minute ago is free for another connection.
+            // Allows a port that is still in TIME_WAIT.
             socket.set_reuse_address(true)?;
             socket.bind(&from.into())?;
         }
@@ -44,10 +44,10 @@ impl Link {
             Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INPROGRESS.raw_os_error()) => {}
             Err(error) => return Err(error),
         }
-        Ok(Link { stream: TcpStream::from_std(socket.into()), unread: None, unsent: None })
+        Ok(DeviceSocket { stream: TcpStream::from_std(socket.into()), unread: None, unsent: None })
     }
 
-    /// Sends, now or as soon as the peer takes it.
+    /// Sends as much as the socket accepts now, and keeps the rest for [`DeviceSocket::flush`].
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         if let Some(unsent) = &mut self.unsent {
             unsent.extend_from_slice(bytes);
@@ -64,7 +64,7 @@ impl Link {
         Ok(())
     }
 
-    /// Sends what waits.
+    /// Sends the bytes that were kept.
     pub fn flush(&mut self) -> io::Result<()> {
         let Some(unsent) = &mut self.unsent else { return Ok(()) };
         match self.stream.write(unsent) {
@@ -76,35 +76,36 @@ impl Link {
         Ok(())
     }
 
-    /// Reads all there is; `take` is given what came, after what it left last time, and says how much of it it took. `ends`: the peer sends no more after it.
-    pub fn read(&mut self, buffer: &mut [u8], ends: bool, mut take: impl FnMut(&[u8]) -> usize) -> io::Result<Flow> {
+    /// Reads until the socket is empty. `take` gets the unconsumed bytes and returns how many it consumed. `ends`: the peer has shut down its
+    /// side, so the read must go on to the end of the stream.
+    pub fn read(&mut self, buffer: &mut [u8], ends: bool, mut take: impl FnMut(&[u8]) -> usize) -> io::Result<SocketFlow> {
         loop {
             let length = match self.stream.read(buffer) {
-                Ok(0) => return Ok(Flow::Ended),
+                Ok(0) => return Ok(SocketFlow::Ended),
                 Ok(length) => length,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Flow::Open),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(SocketFlow::Open),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
             match &mut self.unread {
                 None => {
-                    let taken = take(&buffer[..length]);
-                    if taken < length {
-                        self.unread = Some(Box::new(buffer[taken..length].to_vec()));
+                    let consumed = take(&buffer[..length]);
+                    if consumed < length {
+                        self.unread = Some(Box::new(buffer[consumed..length].to_vec()));
                     }
                 }
                 Some(unread) => {
                     unread.extend_from_slice(&buffer[..length]);
-                    let taken = take(unread);
-                    unread.drain(..taken);
+                    let consumed = take(unread);
+                    unread.drain(..consumed);
                     if unread.is_empty() {
                         self.unread = None;
                     }
                 }
             }
-            // A short read has emptied the socket (epoll(7)): asking again would cost a call for nothing, unless its end is behind it.
+            // A short read has emptied the socket (epoll(7)); another read would only cost a system call, unless the end of the stream follows.
             if length < buffer.len() && !ends {
-                return Ok(Flow::Open);
+                return Ok(SocketFlow::Open);
             }
         }
     }

@@ -1,8 +1,9 @@
-//! The report as one page that needs nothing else.
+//! The report as one self-contained HTML page.
 
-use super::plot::{Up, plot};
-use super::{Curve, Report, shown};
-use crate::watch::Sample;
+use super::number::format_number;
+use super::plot::{YAxis, plot};
+use super::{Chart, Figure, Report};
+use crate::sampler::ResourceSample;
 
 const STYLE: &str = "
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1c2430; background: #f6f7f9; }
@@ -14,25 +15,30 @@ svg { width: 100%; height: auto; background: #fff; border: 1px solid #dde1e7; bo
 .verdict { display: inline-block; padding: .1rem .6rem; border-radius: 1rem; background: #fff; border: 1px solid currentColor; margin: .6rem 0; }
 ";
 
-pub fn page(report: &Report) -> String {
+pub fn html(report: &Report) -> String {
     let Report { scenario, says, machine, revision, seed, .. } = report;
-    let (class, verdict) = if report.holds() { ("kept", "every budget is kept") } else { ("broken", "a budget is broken") };
+    let (class, verdict) = if report.holds() { ("kept", "every budget is kept") } else { ("broken", "at least one budget is broken") };
     let mut parts = vec![format!(
-        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{scenario}: Driftless under load</title>\
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content='width=device-width'><title>{scenario}: Driftless load test</title>\
          <style>{STYLE}</style><h1>{scenario}</h1><p>{}</p><p class=quiet>{}, revision {}, seed {seed}</p><p class='verdict {class}'>{verdict}</p>",
         text(says),
         text(machine),
         text(revision),
     )];
     parts.push(figures(report));
-    parts.push(times(report));
-    parts.extend(report.curves.iter().map(|Curve { says, across, up, lines }| section(says, &plot(across, up, Up::FromZero, lines))));
+    parts.push(latencies(report));
+    parts.extend(
+        report
+            .charts
+            .iter()
+            .map(|Chart { title, x_label, y_label, lines }| section(title, &plot(x_label, y_label, YAxis::FromZero, lines))),
+    );
     parts.extend(over_time(report));
     parts.join("\n")
 }
 
 fn figures(report: &Report) -> String {
-    let row = |figure: &super::Figure| {
+    let row = |figure: &Figure| {
         let budget = match figure.budget {
             None => String::new(),
             Some(budget) if figure.holds() => format!("<span class=kept>&#10003; {budget}</span>"),
@@ -41,7 +47,7 @@ fn figures(report: &Report) -> String {
         let (name, says) = (text(&figure.name), text(&figure.says));
         format!(
             "<tr><td><code>{name}</code><br><span class=quiet>{says}</span><td class=n>{} {}<td>{budget}",
-            shown(figure.value),
+            format_number(figure.value),
             figure.unit
         )
     };
@@ -49,49 +55,60 @@ fn figures(report: &Report) -> String {
     format!("<h2>Figures</h2><table><tr><th>figure<th class=n>value<th>budget{rows}</table>")
 }
 
-fn times(report: &Report) -> String {
-    if report.times.is_empty() {
+fn latencies(report: &Report) -> String {
+    if report.latencies.is_empty() {
         return String::new();
     }
-    // Across: how many nines, so that the rare ones have room.
+    // The x axis counts nines, so that rare latencies have room.
     let nines = |percent: f64| -(1.0 - percent.min(99.999) / 100.0).log10();
-    let lines: Vec<_> =
-        report.times.iter().map(|(says, times)| (*says, times.curve().into_iter().map(|(at, us)| (nines(at), us)).collect())).collect();
-    let rows: String = report
-        .times
+    let lines: Vec<_> = report
+        .latencies
         .iter()
-        .map(|(says, times)| {
-            let cells: String = [50.0, 90.0, 99.0, 99.9].iter().map(|at| format!("<td class=n>{}", shown(times.at(*at)))).collect();
-            format!("<tr><td>{says}{cells}<td class=n>{}<td class=n>{}", shown(times.most()), shown(times.count() as f64))
+        .map(|(says, latencies)| (*says, latencies.percentile_curve().into_iter().map(|(at, us)| (nines(at), us)).collect()))
+        .collect();
+    let rows: String = report
+        .latencies
+        .iter()
+        .map(|(says, latencies)| {
+            let cells: String =
+                [50.0, 90.0, 99.0, 99.9].iter().map(|at| format!("<td class=n>{}", format_number(latencies.percentile_us(*at)))).collect();
+            format!(
+                "<tr><td>{says}{cells}<td class=n>{}<td class=n>{}",
+                format_number(latencies.max_us()),
+                format_number(latencies.count() as f64)
+            )
         })
         .collect();
     let head = "<tr><th>microseconds<th class=n>p50<th class=n>p90<th class=n>p99<th class=n>p99.9<th class=n>longest<th class=n>count";
-    let drawn = plot("nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", "microseconds", Up::Logarithmic, &lines);
-    format!("<h2>Times</h2><table>{head}{rows}</table>{drawn}")
+    let drawn = plot("percentile in nines: 1 is 90 %, 2 is 99 %, 3 is 99.9 %", "microseconds", YAxis::Logarithmic, &lines);
+    format!("<h2>Latencies</h2><table>{head}{rows}</table>{drawn}")
 }
 
 fn over_time(report: &Report) -> Vec<String> {
-    let line = |of: fn(&Sample) -> f64| report.samples.iter().map(|sample| (sample.at_s, of(sample))).collect::<Vec<_>>();
+    let line = |of: fn(&ResourceSample) -> f64| report.samples.iter().map(|sample| (sample.at_s, of(sample))).collect::<Vec<_>>();
     let mut parts = Vec::new();
-    if !report.rate_says.is_empty() {
-        parts.push(section(report.rate_says, &plot("seconds", "a second", Up::FromZero, &[(report.rate_says, line(|one| one.rate))])));
+    if !report.rate_of.is_empty() {
+        parts.push(section(
+            report.rate_of,
+            &plot("seconds", "per second", YAxis::FromZero, &[(report.rate_of, line(|sample| sample.rate))]),
+        ));
     }
     parts.push(section(
         "CPU",
         &plot(
             "seconds",
             "cores",
-            Up::FromZero,
-            &[("server", line(|one| one.server_cores)), ("load generator", line(|one| one.tool_cores))],
+            YAxis::FromZero,
+            &[("server", line(|sample| sample.server_cores)), ("load generator", line(|sample| sample.tool_cores))],
         ),
     ));
     let memory = [
-        ("server, resident", line(|one| one.server_mib)),
-        ("sockets in the kernel, both sides", line(|one| one.sockets_mib)),
-        ("load generator, resident", line(|one| one.tool_mib)),
+        ("server, resident", line(|sample| sample.server_mib)),
+        ("sockets in the kernel, both ends", line(|sample| sample.sockets_mib)),
+        ("load generator, resident", line(|sample| sample.tool_mib)),
     ];
-    parts.push(section("Memory", &plot("seconds", "MiB", Up::FromZero, &memory)));
-    parts.push(section("Open sessions", &plot("seconds", "sessions", Up::FromZero, &[("open", line(|one| one.open as f64))])));
+    parts.push(section("Memory", &plot("seconds", "MiB", YAxis::FromZero, &memory)));
+    parts.push(section("Open sessions", &plot("seconds", "sessions", YAxis::FromZero, &[("open", line(|sample| sample.open as f64))])));
     parts
 }
 

@@ -1,7 +1,7 @@
-//! A bare tokio program: it says what a server says, without knowing what that is, and writes one device's write to all the others.
+//! A bare tokio server for comparison: it sends fixed protocol messages, and forwards one device's write to all other sockets.
 //!
-//! Nothing is checked, decoded, stored or counted; a task a socket reads, and one task writes the same bytes to all sockets, one after the
-//! other. It is as fast as this machine hands bytes to sockets.
+//! It checks, decodes, stores and counts nothing. One task per socket reads, and the task that received a write sends the same bytes to all
+//! sockets in turn. Its rate is the rate at which this machine can hand bytes to sockets.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,14 +11,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 
-/// What its devices have open.
+/// The dataset that its devices open.
 pub const DATASET: &str = "floor";
 
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
 type Sockets = Arc<Mutex<Vec<OwnedWriteHalf>>>;
 
-/// Serves until it is killed, and says where. `value_bytes`: of the value that it sends.
+/// Prints its address and serves until it is killed. `value_bytes` is the length of the value that it sends.
 pub fn serve(value_bytes: usize) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| error.to_string())?;
     runtime.block_on(accept(value_bytes)).map_err(|error| error.to_string())
@@ -32,18 +32,18 @@ async fn accept(value_bytes: usize) -> std::io::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        tokio::spawn(socket(stream, Arc::clone(&sockets), value_bytes));
+        tokio::spawn(serve_socket(stream, Arc::clone(&sockets), value_bytes));
     }
 }
 
-async fn socket(stream: TcpStream, sockets: Sockets, value_bytes: usize) -> std::io::Result<()> {
+async fn serve_socket(stream: TcpStream, sockets: Sockets, value_bytes: usize) -> std::io::Result<()> {
     let (mut read, mut write) = stream.into_split();
     let mut buffer = [0; 4096];
-    for answer in [SWITCHING, &frame(&welcome()), &frame(&changes(0, value_bytes))] {
+    for response in [SWITCHING, &frame(&welcome()), &frame(&changes(0, value_bytes))] {
         if read.read(&mut buffer).await? == 0 {
             return Ok(());
         }
-        write.write_all(answer).await?;
+        write.write_all(response).await?;
     }
     let own = {
         let mut all = sockets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,13 +57,13 @@ async fn socket(stream: TcpStream, sockets: Sockets, value_bytes: usize) -> std:
         if length == 0 {
             return Ok(());
         }
-        // A heartbeat is short, and a write is not.
+        // Only a write is this long; everything shorter is a heartbeat or an acknowledgement.
         if length < value_bytes {
             continue;
         }
         let all = sockets.lock().unwrap_or_else(PoisonError::into_inner);
         for (at, socket) in all.iter().enumerate() {
-            // The bytes fit: everybody has read what came before.
+            // The socket buffers have room: each device has read the previous round.
             let _ = socket.try_write(if at == own { &written } else { &delivery });
         }
     }
@@ -72,11 +72,11 @@ async fn socket(stream: TcpStream, sockets: Sockets, value_bytes: usize) -> std:
 fn frame(message: &ServerMessage) -> Vec<u8> {
     let payload = Codec::MsgPack.encode(message);
     let mut framed = Vec::new();
-    crate::wire::frame(crate::wire::BINARY, &payload, &mut framed);
-    // As a server sends it: without a mask.
-    let head = framed.len() - payload.len();
+    crate::websocket::frame(crate::websocket::BINARY, &payload, &mut framed);
+    // A server sends frames without a mask.
+    let header = framed.len() - payload.len();
     framed[1] &= 0x7f;
-    framed.drain(head - 4..head);
+    framed.drain(header - 4..header);
     framed
 }
 
