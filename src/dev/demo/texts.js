@@ -1,21 +1,21 @@
-// What the page says about values, records and events. Only text, never markup.
+// The texts for values, records and events. Only text, never markup.
 
 const VALUE_CHARACTERS = 200;
 
 const REASONS = {
   replaced: 'this phone is open in another tab',
   too_many_devices: 'this person has too many devices',
-  erased: 'everything of this person was erased',
+  erased: 'all data of this person was erased',
 };
 
-/** A value for reading; `undefined` is a key without one. */
+/** A value as text; `undefined` means that the key has no value. */
 export function valueText(value) {
   if (value === undefined) return 'removed';
   const text = JSON.stringify(value);
   return text.length <= VALUE_CHARACTERS ? text : `${text.slice(0, VALUE_CHARACTERS)}…`;
 }
 
-/** What a person typed: JSON if it is that, else the text itself. */
+/** Parses typed text: JSON if it is valid JSON, else the text itself. */
 export function typedValue(text) {
   try {
     return JSON.parse(text);
@@ -25,7 +25,7 @@ export function typedValue(text) {
 }
 
 export function originText({ record, waiting }, nameOf) {
-  if (waiting) return 'waiting';
+  if (waiting) return 'not sent yet';
   return record && !record.removed ? `version ${number(record.version)} · ${nameOf(record.device)}` : 'not set';
 }
 
@@ -33,28 +33,28 @@ export function number(value) {
   return value.toLocaleString('en');
 }
 
-/** An event of a device or its session in words. */
+/** An event of a device or its session as text. */
 export function eventText(event, nameOf) {
   const { kind, key } = event;
   switch (kind) {
     case 'wrote':
       return `wrote ${key} → version ${number(event.version)}`;
     case 'got':
-      return gotText(event, nameOf);
+      return receivedText(event, nameOf);
     case 'conflict':
       return `conflict on ${key} with ${event.device ? nameOf(event.device) : 'another device'}`;
     case 'settled':
-      return `${key}: both chose the same`;
+      return `${key}: both values are equal`;
     case 'refused':
       return `${key ?? 'request'} refused: ${event.message || event.code}`;
     case 'reset':
-      return 'began again with a fresh copy';
+      return 'loaded a new copy';
     case 'restored':
       return restoredText(event);
     case 'moved':
-      return 'this person signed in: everything is in one place now';
+      return 'this person signed in: the guest data was merged';
     case 'another person':
-      return 'this is another person now: forgot everything of the one before';
+      return 'another person signed in: removed the previous data';
     case 'live':
       return 'connected';
     case 'lost':
@@ -69,13 +69,13 @@ export function eventText(event, nameOf) {
 }
 
 function restoredText({ shared, offered }) {
-  if (shared === undefined) return 'the server has another store now: took what is there';
-  if (offered === 0) return 'the server went back to a backup: nothing is missing there';
-  return `the server went back to a backup: sends ${offered === 1 ? 'a record' : `${number(offered)} records`} again`;
+  if (shared === undefined) return 'the server has a different store: loaded its data';
+  if (offered === 0) return 'the server was restored from a backup: it lacks nothing';
+  return `the server was restored from a backup: sending ${offered === 1 ? '1 record' : `${number(offered)} records`} again`;
 }
 
-function gotText({ version, records }, nameOf) {
+function receivedText({ version, records }, nameOf) {
   const [{ key, device, removed }] = records;
-  if (records.length > 1) return `got ${number(records.length)} records → version ${number(version)}`;
-  return `got version ${number(version)} from ${nameOf(device)}: ${key}${removed ? ' removed' : ''}`;
+  if (records.length > 1) return `received ${number(records.length)} records → version ${number(version)}`;
+  return `received version ${number(version)} from ${nameOf(device)}: ${key}${removed ? ' removed' : ''}`;
 }
