@@ -1,7 +1,7 @@
 //! The server's sessions without sockets: the devices are scripts in the same process, so that the limit of open files does not apply.
 //!
 //! Everything but the socket is the server's own: authentication, the store on disk, the hub, the timer wheel, the session's task.
-//! A scripted device sends its hello, must_open a dataset and sends heartbeats; it drops what it receives. A real socket also costs its
+//! A scripted device sends its hello, opens a dataset and sends heartbeats; it drops what it receives. A real socket also costs its
 //! registration with the runtime, which `idle` measures.
 
 use std::io;
