@@ -1,6 +1,6 @@
 //! People write, each on one device; the server delivers each write to their other devices.
 //!
-//! First at a fixed rate that the server sustains easily, to measure latency, in turns with the disk's own flush and with a round round_trip
+//! First at a fixed rate that the server sustains easily, to measure latency, in turns with the disk's own flush and with a round trip
 //! that stores nothing. Then as fast as possible, in turns with the disk's own rate for groups of the same size.
 
 use std::time::{Duration, Instant};
@@ -68,9 +68,9 @@ fn report_latencies(run: &mut TestRun, latencies: WriteLatencies) {
     report.latencies("flush", "the disk's own flush at that rate", flush);
     report.latencies("disk", "the same schedule written directly to the disk, from when a write was due", write);
     report.latencies("trip", "a ping and its pong", round_trip);
-    report.figure("seen_p50_ratio", p50, "x", "relative to one flush and one round round_trip, both at their p50");
+    report.figure("seen_p50_ratio", p50, "x", "relative to one flush and one round trip, both at their p50");
     report.figure("seen_p99_ratio", p99, "x", "relative to the same");
-    report.figure("seen_p99_of_disk", of_disk, "x", "relative to the disk's own p99 under the same schedule and one round round_trip");
+    report.figure("seen_p99_of_disk", of_disk, "x", "relative to the disk's own p99 under the same schedule and one round trip");
     report.figure("refused", refused as f64, "writes", "writes that were refused");
 }
 
