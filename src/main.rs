@@ -184,7 +184,7 @@ fn serve(
         if let Surroundings::Development(gateway) = &surroundings {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
             let is_public = config.operator().is_some_and(|key| key.opens(admin::DEVELOPMENT_KEY));
-            let key = if is_public { dev::OperatorKey::Public(admin::DEVELOPMENT_KEY) } else { dev::OperatorKey::Configured };
+            let key = if is_public { dev::BannerKey::Public(admin::DEVELOPMENT_KEY) } else { dev::BannerKey::Configured };
             print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

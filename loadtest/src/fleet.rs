@@ -118,7 +118,7 @@ pub struct Fleet {
     buffer: Vec<u8>,
     message: Vec<u8>,
     frame: Vec<u8>,
-    incoming: Vec<incoming::Incoming>,
+    incoming: Vec<incoming::ReceivedItem>,
     epoch: Option<Epoch>,
     connect_queue: VecDeque<u32>,
     connecting: usize,

@@ -51,7 +51,7 @@ pub fn mint_for(secret: &str, issuer: &str, audience: &str, subject: &str, expir
 }
 
 /// The operator key, if it may be printed.
-pub enum OperatorKey {
+pub enum BannerKey {
     /// The public development key.
     Public(&'static str),
     /// A configured key, which is secret.
@@ -65,7 +65,7 @@ pub struct Banner {
     /// Tokens for the person's laptop and phone.
     pub tokens: [String; 2],
     /// The key for the operator's commands.
-    pub key: OperatorKey,
+    pub key: BannerKey,
     /// The stand-in push gateway's URL.
     pub gateway: String,
 }
@@ -86,8 +86,8 @@ impl fmt::Display for Banner {
         writeln!(f, "  cargo run --release -- backup demo.backup{url}")?;
         writeln!(f, "  cargo run --release -- devices --subject {PERSON}{url}\n")?;
         match key {
-            OperatorKey::Public(key) => writeln!(f, "The operator commands use the operator key. Here they know it already:\n\n  {key}\n")?,
-            OperatorKey::Configured => {
+            BannerKey::Public(key) => writeln!(f, "The operator commands use the operator key. Here they know it already:\n\n  {key}\n")?,
+            BannerKey::Configured => {
                 writeln!(f, "The operator commands use the operator key. You have configured one (admin.key): pass it with --key.\n")?
             }
         }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use driftless_protocol::{ClientMessage, Position, ServerMessage};
 
-use super::incoming::{Incoming, next_item};
+use super::incoming::{ReceivedItem, next_item};
 use super::{ACK_DELAY, DeviceStage, Fleet, FleetEvent, FleetEventKind};
 use crate::device_socket::SocketFlow;
 
@@ -47,10 +47,10 @@ impl Fleet {
         let mut ended = None;
         for item in items.drain(..) {
             match item {
-                Incoming::Upgraded => self.send_hello(device),
-                Incoming::Message(message) => self.handle_message(device, message, at, events),
-                Incoming::Close(code) => ended = Some(code),
-                Incoming::Invalid(why) => {
+                ReceivedItem::Upgraded => self.send_hello(device),
+                ReceivedItem::Message(message) => self.handle_message(device, message, at, events),
+                ReceivedItem::Close(code) => ended = Some(code),
+                ReceivedItem::Invalid(why) => {
                     eprintln!("device {device}: {why}");
                     ended = Some(None);
                 }
