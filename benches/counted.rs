@@ -1,8 +1,9 @@
-//! Work that is counted, not timed: `cargo bench --bench counted`. It needs valgrind.
+//! Counts work instead of timing it: `cargo bench --bench counted`. It needs valgrind.
 //!
-//! Instructions and allocations of the steps of one write, as callgrind counts them: the same on a busy machine as on an idle one. A step that
-//! takes more than the tolerance over what stands in `benches/counted.toml` fails the command. What is meant to cost more, or costs less, is
-//! written there by `UPDATE_COUNTED=1 cargo bench --bench counted`. Another compiler makes other instructions: then only allocations are held.
+//! callgrind counts the instructions and allocations of each step of a write, the same on a busy machine as on an idle one.
+//! The command fails if a step exceeds its count in `benches/counted.toml` by more than the tolerance.
+//! `UPDATE_COUNTED=1 cargo bench --bench counted` writes new counts, after an intended change.
+//! Instructions depend on the compiler: with another one, only allocations are compared.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -20,46 +21,46 @@ use driftless_protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-/// How much more a step may take than it did, in percent: hash maps are seeded by chance, and the allocator's path depends on where it is.
+/// The tolerance in percent. Counts vary because hash maps have random seeds, and because the allocator's path depends on its state.
 const TOLERANCE_PERCENT: f64 = 5.0;
 
-/// Times that a step is done while it is counted.
+/// Repetitions of a step while it is counted.
 const ROUNDS: u64 = 200;
 
-/// Patches in a group that is committed.
+/// Patches in a committed group.
 const GROUP: u64 = 64;
 
-/// Sessions that follow what is published.
-const FOLLOWERS: u64 = 100;
+/// Sessions that are subscribed to the published dataset.
+const SUBSCRIBERS: u64 = 100;
 
 const ALLOCATING: [&str; 4] = ["malloc", "calloc", "realloc", "posix_memalign"];
 
-/// A step's name, how many operations it is, and what makes it.
-type Named = (&'static str, u64, fn(u64) -> Step);
+/// A step's name, its number of operations, and its constructor.
+type NamedStep = (&'static str, u64, fn(u64) -> CountedStep);
 
-const STEPS: [Named; 7] = [
+const STEPS: [NamedStep; 7] = [
     ("decode_msgpack", ROUNDS, |rounds| decode(Codec::MsgPack, rounds)),
     ("decode_json", ROUNDS, |rounds| decode(Codec::Json, rounds)),
     ("merge", ROUNDS, merge_one),
     ("commit", GROUP, commit),
     ("encode_msgpack", ROUNDS, |rounds| encode(Codec::MsgPack, rounds)),
     ("encode_json", ROUNDS, |rounds| encode(Codec::Json, rounds)),
-    ("publish", FOLLOWERS, publish),
+    ("publish", SUBSCRIBERS, publish),
 ];
 
-type Step = Box<dyn FnOnce()>;
+type CountedStep = Box<dyn FnOnce()>;
 
-/// What one operation takes.
+/// The work of one operation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Count {
+struct WorkCount {
     instructions: f64,
     allocations: f64,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Counts {
+struct RecordedCounts {
     compiler: String,
-    steps: BTreeMap<String, Count>,
+    steps: BTreeMap<String, WorkCount>,
 }
 
 fn main() -> ExitCode {
@@ -69,7 +70,7 @@ fn main() -> ExitCode {
         counted(step(*operations));
         return ExitCode::SUCCESS;
     }
-    let now = Counts {
+    let now = RecordedCounts {
         compiler: compiler(),
         steps: STEPS.iter().map(|(name, operations, _)| (name.to_string(), count(name, *operations))).collect(),
     };
@@ -77,42 +78,45 @@ fn main() -> ExitCode {
     if std::env::var_os("UPDATE_COUNTED").is_some() {
         std::fs::write(&path, toml::to_string(&now).unwrap()).unwrap();
     }
-    let before: Counts = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    let before: RecordedCounts = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     if report(&before, &now) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Only what happens in here is counted.
+/// callgrind counts only this function and its callees.
 #[inline(never)]
-fn counted(step: Step) {
+fn counted(step: CountedStep) {
     black_box(step)();
 }
 
-/// Whether all stays within the tolerance.
-fn report(before: &Counts, now: &Counts) -> bool {
+/// Prints the comparison. Returns whether all counts are within the tolerance.
+fn report(before: &RecordedCounts, now: &RecordedCounts) -> bool {
     let same = before.compiler == now.compiler;
     if !same {
-        println!("counted with {}, and now with {}: instructions are shown, and not held\n", before.compiler, now.compiler);
+        println!(
+            "the recorded counts are of {}, this compiler is {}: instructions are shown but not compared\n",
+            before.compiler, now.compiler
+        );
     }
     println!("{:<16} {:>14} {:>8} {:>14} {:>8}", "one operation", "instructions", "", "allocations", "");
     let mut held = true;
     for (name, now) in &now.steps {
         let Some(before) = before.steps.get(name) else {
-            println!("{name:<16} is not in benches/counted.toml");
+            println!("{name:<16} is missing in benches/counted.toml");
             held = false;
             continue;
         };
         let over = |before: f64, now: f64| 100.0 * (now / before - 1.0);
         let (instructions, allocations) = (over(before.instructions, now.instructions), now.allocations - before.allocations);
-        // Half an allocation: those that a growing buffer makes are spread over many operations.
+        // At least half an allocation: a growing buffer spreads its allocations over many operations.
         let holds =
             (!same || instructions <= TOLERANCE_PERCENT) && allocations <= (before.allocations * TOLERANCE_PERCENT / 100.0).max(0.5);
         held &= holds;
-        let verdict = if holds { "" } else { "MORE THAN IT WAS" };
+        let verdict = if holds { "" } else { "EXCEEDED" };
         println!("{name:<16} {:>14.0} {instructions:>+7.1}% {:>14.2} {allocations:>+8.2} {verdict}", now.instructions, now.allocations);
     }
     if !held {
         println!(
-            "\nmore than {TOLERANCE_PERCENT} % over benches/counted.toml; if that is meant: UPDATE_COUNTED=1 cargo bench --bench counted"
+            "\nmore than {TOLERANCE_PERCENT} % over benches/counted.toml; if that is intended: UPDATE_COUNTED=1 cargo bench --bench counted"
         );
     }
     held
@@ -124,7 +128,7 @@ fn compiler() -> String {
 }
 
 /// Runs one step under callgrind, as a process of its own.
-fn count(name: &str, operations: u64) -> Count {
+fn count(name: &str, operations: u64) -> WorkCount {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("callgrind.out");
     let mut command = Command::new("valgrind");
@@ -133,15 +137,15 @@ fn count(name: &str, operations: u64) -> Count {
     let status = command.status().expect("valgrind is needed: apt-get install valgrind");
     assert!(status.success(), "{name} under callgrind: {status}");
     let counted = parse(&std::fs::read_to_string(out).unwrap());
-    assert!(counted.instructions > 0.0, "nothing of {name} was counted");
+    assert!(counted.instructions > 0.0, "callgrind counted nothing of {name}");
     let each = |all: f64| (all / operations as f64 * 100.0).round() / 100.0;
-    Count { instructions: each(counted.instructions), allocations: each(counted.allocations) }
+    WorkCount { instructions: each(counted.instructions), allocations: each(counted.allocations) }
 }
 
-/// All of a file of callgrind's (Valgrind manual, "Callgrind format specification").
-fn parse(text: &str) -> Count {
+/// Parses callgrind's output (Valgrind manual, "Callgrind format specification").
+fn parse(text: &str) -> WorkCount {
     let mut names: HashMap<&str, &str> = HashMap::new();
-    let (mut called, mut count) = ("", Count { instructions: 0.0, allocations: 0.0 });
+    let (mut called, mut count) = ("", WorkCount { instructions: 0.0, allocations: 0.0 });
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("fn=").or_else(|| line.strip_prefix("cfn=")) {
             let (id, name) = name.split_once(' ').map_or((name, None), |(id, name)| (id, Some(name)));
@@ -180,12 +184,12 @@ fn change(number: u64) -> Change {
     Change::new(key(number), Op::Put, value())
 }
 
-fn decode(codec: Codec, rounds: u64) -> Step {
+fn decode(codec: Codec, rounds: u64) -> CountedStep {
     let bytes = codec.encode(&ClientMessage::Write { id: 7, dataset: dataset(), changes: vec![change(1)], offer: false });
     Box::new(move || (0..rounds).for_each(|_| drop(black_box(codec.decode_client(black_box(&bytes)).unwrap()))))
 }
 
-fn merge_one(rounds: u64) -> Step {
+fn merge_one(rounds: u64) -> CountedStep {
     let (device, limits) = (phone(), Limits::default());
     let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
@@ -214,14 +218,14 @@ fn changes(version: u64) -> ServerMessage {
     }
 }
 
-fn encode(codec: Codec, rounds: u64) -> Step {
+fn encode(codec: Codec, rounds: u64) -> CountedStep {
     let message = changes(8);
     Box::new(move || (0..rounds).for_each(|_| drop(black_box(codec.encode(black_box(&message))))))
 }
 
-fn publish(followers: u64) -> Step {
+fn publish(subscribers: u64) -> CountedStep {
     let (hub, alice) = (Hub::default(), Arc::from("local:3f2504e0-4f89-41d3-9a0c-0305e82c3301"));
-    let sessions: Vec<_> = (1..=followers).map(|number| (number, Arc::new(SessionSignals::new(number)))).collect();
+    let sessions: Vec<_> = (1..=subscribers).map(|number| (number, Arc::new(SessionSignals::new(number)))).collect();
     let mut feeds = Vec::new();
     for (number, mailbox) in &sessions {
         hub.add_session(&alice, &DeviceId::new(&format!("device-{number}")).unwrap(), mailbox);
@@ -237,8 +241,8 @@ fn publish(followers: u64) -> Step {
     })
 }
 
-/// A group of patches of as many people, each over an old value, up to where it is durable.
-fn commit(patches: u64) -> Step {
+/// Commits a group of patches, each of another person and over an existing value, until it is durable.
+fn commit(patches: u64) -> CountedStep {
     let folder = tempfile::tempdir_in(PathBuf::from(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let store = Store::open(folder.path(), &EngineConfig::default(), &Epoch::new("counted").unwrap()).unwrap();
     let identity = |number: u64| Identity::from(format!("local:{number:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90").as_str());
@@ -261,7 +265,7 @@ fn commit(patches: u64) -> Step {
     let patches = write(2);
     Box::new(move || {
         all(black_box(patches));
-        // The store is closed when nothing is counted any more.
+        // The store is leaked, so that closing it is not counted.
         std::mem::forget((all, folder));
     })
 }

@@ -1,11 +1,11 @@
-//! The main job, measured on the real binary over real sockets: `cargo bench --bench main_job`.
+//! The server's main job, measured on the real binary over real sockets: `cargo bench --bench main_job`.
 //!
-//! - From the start of a durable write to its arrival on the person's other device, and to its acknowledgement, beside the disk's own
-//!   `fdatasync` in the same run: p50 and p99 over 2,000 rounds.
-//! - Durable writes per second of 64 devices that write back to back.
-//! - Memory of the server per idle authenticated session with an open dataset, at 1,000 and 10,000 sessions, as the system tells it.
+//! - Latency of a durable write to the person's other device, and to its acknowledgement, compared with the disk's own `fdatasync` in the
+//!   same run: p50 and p99 over 2,000 rounds.
+//! - Durable writes per second of 64 devices, each with one write at a time.
+//! - The server's resident memory per idle session with an open dataset, at 1,000 and 10,000 sessions.
 //!
-//! Figures of one run are compared with each other, never with those of another hour.
+//! Compare figures only within one run: the speed of a machine changes from hour to hour.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -25,13 +25,13 @@ const WRITERS: usize = 64;
 const WRITE_TIME: Duration = Duration::from_secs(10);
 const IDLE: [usize; 2] = [1_000, 10_000];
 
-/// After a session's last message it gives its buffers back within a few seconds.
+/// Within this time after its last message, a session has freed its buffers.
 const SETTLE: Duration = Duration::from_secs(6);
 
 fn main() {
-    // The store lies beside the build, on a real disk: a temporary folder may be memory.
+    // The store is beside the build, on a real disk: the temporary folder may be in memory.
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    let server = Server::start(&folder.path().join("store"));
+    let server = MeasuredServer::start(&folder.path().join("store"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         disk(folder.path());
@@ -40,25 +40,25 @@ fn main() {
     });
     drop(server);
     for sessions in IDLE {
-        let server = Server::start(&folder.path().join(format!("idle-{sessions}")));
+        let server = MeasuredServer::start(&folder.path().join(format!("idle-{sessions}")));
         runtime.block_on(idle(&server, sessions));
     }
 }
 
-struct Server {
+struct MeasuredServer {
     child: Child,
     url: String,
 }
 
-impl Server {
-    fn start(data: &Path) -> Server {
+impl MeasuredServer {
+    fn start(data: &Path) -> MeasuredServer {
         let arguments = ["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap(), "--log", "warn"];
         let mut child = Command::new(env!("CARGO_BIN_EXE_driftless")).args(arguments).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
         let line = lines.find(|line| line.contains("http://")).unwrap();
         let url = line[line.find("http://").unwrap()..].trim_end_matches("/demo/").to_owned();
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, url }
+        MeasuredServer { child, url }
     }
 
     /// Resident memory, in KiB.
@@ -75,7 +75,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for MeasuredServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -113,7 +113,7 @@ fn disk(folder: &Path) {
     report("disk: append 4 KiB, fdatasync", rounds.collect());
 }
 
-async fn latency(server: &Server) {
+async fn latency(server: &MeasuredServer) {
     let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     open(&mut laptop).await;
     let (mut arrivals, mut answers) = (Vec::new(), Vec::new());
@@ -125,11 +125,11 @@ async fn latency(server: &Server) {
         assert!(matches!(phone.recv().await.unwrap(), ServerMessage::Written { .. }));
         answers.push(start.elapsed());
     }
-    report("write's start to the other device", arrivals);
-    report("write's start to both, one after the other", answers);
+    report("from a write to the other device", arrivals);
+    report("from a write to delivery and acknowledgement", answers);
 }
 
-async fn throughput(server: &Server) {
+async fn throughput(server: &MeasuredServer) {
     let end = Instant::now() + WRITE_TIME;
     let mut writers = Vec::new();
     for n in 0..WRITERS {
@@ -151,9 +151,9 @@ async fn throughput(server: &Server) {
     println!("{WRITERS} devices, one write at a time each           {:>8.0} durable writes/s", total as f64 / WRITE_TIME.as_secs_f64());
 }
 
-async fn idle(server: &Server, sessions: usize) {
+async fn idle(server: &MeasuredServer, sessions: usize) {
     let mut devices = Vec::new();
-    // Not counted: what a new person takes in the store and its cache. Each comes and goes, one after the other.
+    // Each person connects once before the measurement, so that a new person's memory in the store and its cache is not counted.
     for n in 0..sessions {
         server.device(&format!("person-{n}"), "phone").await.close().await;
     }
@@ -166,5 +166,5 @@ async fn idle(server: &Server, sessions: usize) {
     }
     tokio::time::sleep(SETTLE).await;
     let taken = (server.resident_kib() - before) as f64;
-    println!("{sessions:>6} idle sessions, a dataset open in each   {:>8.2} KiB of server memory each", taken / sessions as f64);
+    println!("{sessions:>6} idle sessions with an open dataset      {:>8.2} KiB of server memory each", taken / sessions as f64);
 }

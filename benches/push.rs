@@ -1,10 +1,10 @@
-//! Pushes, against the stand-in gateway over real TLS and HTTP/2: `cargo bench --bench push`.
+//! Push performance against the stand-in gateway over real TLS and HTTP/2: `cargo bench --bench push`.
 //!
-//! - Pushes per second over one connection, at several numbers in flight, with the CPU that sender and gateway used.
-//! - From a durable write to the gateway's acceptance of the wake, through the real binary: p50 and p99, with and without the grace; when
-//!   one write comes after the other, and when all come at once.
+//! - Pushes per second over one connection, with several numbers of pushes in flight, and the CPU time of sender and gateway.
+//! - Latency from a durable write to the gateway's acceptance of the wake, through the real binary: p50 and p99, with and without the grace
+//!   period, for one write after the other and for all writes at once.
 //!
-//! The gateway checks everything that it checks in tests, and shares the machine with the sender.
+//! The gateway does the same checks as in tests, and shares the machine with the sender.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -17,10 +17,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
-use driftless::dev::gateway::{Environment, Gateway};
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, TokenSource};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 use tokio::runtime::Runtime;
 
 const APP: &str = "com.example.app";
@@ -32,23 +32,23 @@ const GRACE_MS: u64 = 50;
 const PEOPLE: usize = 1000;
 
 fn main() {
-    let gateways = runtime("gateway");
-    let gateway = gateways.block_on(Gateway::start()).unwrap();
+    let gateway_runtime = runtime("gateway");
+    let gateway = gateway_runtime.block_on(StandInGateway::start()).unwrap();
     one_connection(&gateway);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-    // A gateway of its own: Apple wants no second provider token within 20 minutes.
-    let gateway = gateways.block_on(Gateway::start()).unwrap();
-    let server = Server::start(folder.path(), &gateway);
+    // A second gateway: the server signs its own provider token, and Apple rejects a second one within 20 minutes.
+    let gateway = gateway_runtime.block_on(StandInGateway::start()).unwrap();
+    let server = BenchServer::start(folder.path(), &gateway);
     let devices = runtime("device");
     devices.block_on(write_to_acceptance(&server, &gateway));
 }
 
-/// Threads that can be told apart by their names.
+/// A runtime whose threads have this name, so that their CPU time can be told apart.
 fn runtime(name: &str) -> Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name(name).enable_all().build().unwrap()
 }
 
-fn apns(gateway: &Gateway) -> ApnsConfig {
+fn apns(gateway: &StandInGateway) -> ApnsConfig {
     let credentials = gateway.credentials();
     ApnsConfig {
         app: APP.to_owned(),
@@ -62,17 +62,18 @@ fn apns(gateway: &Gateway) -> ApnsConfig {
     }
 }
 
-fn one_connection(gateway: &Gateway) {
-    gateway.keep(0);
+fn one_connection(gateway: &StandInGateway) {
+    gateway.set_kept_pushes(0);
     let senders = runtime("sender");
-    let office = senders.block_on(async { PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }).unwrap() });
+    let gateways =
+        senders.block_on(async { PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }).unwrap() });
     let tokens: Arc<Vec<PushTarget>> =
-        Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.apns_token(APP, Environment::Production))).collect());
+        Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.new_apns_token(APP, ApnsEnvironment::Production))).collect());
     println!("one connection to the stand-in, APNs, {} s each", RUN.as_secs());
     println!("{:>10} {:>12} {:>14} {:>14}", "in flight", "pushes/s", "sender us", "gateway us");
     for in_flight in IN_FLIGHT {
         let (sender, receiver) = (cpu_us("sender"), cpu_us("gateway"));
-        let sent = senders.block_on(run(&office, &tokens, in_flight));
+        let sent = senders.block_on(run(&gateways, &tokens, in_flight));
         let each = |before: u64, name: &str| (cpu_us(name) - before) as f64 / sent as f64;
         let rate = sent as f64 / RUN.as_secs_f64();
         println!("{in_flight:>10} {rate:>12.0} {:>14.1} {:>14.1}", each(sender, "sender"), each(receiver, "gateway"));
@@ -82,11 +83,11 @@ fn one_connection(gateway: &Gateway) {
     println!("connections {}, provider tokens {}\n", counts.connections, counts.provider_tokens);
 }
 
-async fn run(office: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: usize) -> u64 {
+async fn run(gateways: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: usize) -> u64 {
     let (sent, end) = (Arc::new(AtomicU64::new(0)), Instant::now() + RUN);
     let mut tasks = tokio::task::JoinSet::new();
     for first in 0..in_flight {
-        let (office, tokens, sent) = (office.clone(), tokens.clone(), sent.clone());
+        let (gateways, tokens, sent) = (gateways.clone(), tokens.clone(), sent.clone());
         tasks.spawn(async move {
             let mut at = first;
             while Instant::now() < end {
@@ -98,7 +99,7 @@ async fn run(office: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: us
                     alert: None,
                     expires_unix_s: unix_ms() / 1000 + 3600,
                 };
-                let verdict = office.send(&tokens[at % TOKENS], APP, &wake).await;
+                let verdict = gateways.send(&tokens[at % TOKENS], APP, &wake).await;
                 assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
                 sent.fetch_add(1, Ordering::Relaxed);
                 at += in_flight;
@@ -109,7 +110,7 @@ async fn run(office: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: us
     sent.load(Ordering::Relaxed)
 }
 
-/// CPU time of this process's threads of a name, in microseconds.
+/// The CPU time of the threads with this name, in microseconds.
 fn cpu_us(name: &str) -> u64 {
     let threads = std::fs::read_dir("/proc/self/task").unwrap().map(|thread| thread.unwrap().path());
     threads.filter(|path| std::fs::read_to_string(path.join("comm")).unwrap_or_default().trim() == name).map(|path| stat_us(&path)).sum()
@@ -123,13 +124,13 @@ fn stat_us(folder: &Path) -> u64 {
     ticks * 10_000
 }
 
-struct Server {
+struct BenchServer {
     child: Child,
     url: String,
 }
 
-impl Server {
-    fn start(folder: &Path, gateway: &Gateway) -> Server {
+impl BenchServer {
+    fn start(folder: &Path, gateway: &StandInGateway) -> BenchServer {
         let credentials = gateway.credentials();
         let text = format!(
             "listen = \"127.0.0.1:0\"\ndata = {:?}\nlog_format = \"json\"\n\
@@ -152,7 +153,7 @@ impl Server {
         let line = lines.find(|line| line.contains("\"address\":")).unwrap();
         let address = line.split("\"address\":\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
         std::thread::spawn(move || lines.for_each(drop));
-        Server { child, url: format!("http://{address}") }
+        BenchServer { child, url: format!("http://{address}") }
     }
 
     async fn device(&self, person: &str, device: &str) -> Connection {
@@ -167,20 +168,20 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for BenchServer {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
+async fn write_to_acceptance(server: &BenchServer, gateway: &StandInGateway) {
     println!("from a durable write to the gateway's acceptance, {PEOPLE} people with one sleeping phone each, grace {GRACE_MS} ms");
     let mut laptops = Vec::new();
     let mut tokens = Vec::new();
     for at in 0..PEOPLE {
         let person = format!("person-{at}");
-        let token = gateway.apns_token(APP, Environment::Production);
+        let token = gateway.new_apns_token(APP, ApnsEnvironment::Production);
         let target = PushTarget::Apns(token.clone());
         let registration = Registration { target, app: APP.to_owned(), datasets: None, shown: false };
         let mut phone = server.device(&person, "phone").await;
@@ -190,7 +191,7 @@ async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
         tokens.push(token);
     }
     let (mut written, mut id) = (HashMap::new(), 0);
-    for what in ["one write after the other", "all at once"] {
+    for case in ["one write after the other", "all at once"] {
         id += 1;
         let (server_us, gateway_us) = (server.cpu_us(), cpu_us("gateway"));
         let began = Instant::now();
@@ -207,7 +208,7 @@ async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
         }
         let mut times = Vec::new();
         for token in &tokens {
-            let pushed = gateway.pushed(token, id as usize).await;
+            let pushed = gateway.wait_for_pushes(token, id as usize).await;
             times.push(pushed.last().unwrap().at_ms.saturating_sub(written[token]));
         }
         let took = began.elapsed();
@@ -215,7 +216,7 @@ async fn write_to_acceptance(server: &Server, gateway: &Gateway) {
         let at = |share: f64| times[(times.len() as f64 * share) as usize];
         let each = |us: u64| us as f64 / PEOPLE as f64;
         println!(
-            "{what:<26} p50 {:>5} ms, p99 {:>5} ms; without the grace p50 {:>4}, p99 {:>4}; {:>6.0} wakes/s; CPU each: server {:.0} us, gateway {:.0} us",
+            "{case:<26} p50 {:>5} ms, p99 {:>5} ms; without the grace p50 {:>4}, p99 {:>4}; {:>6.0} wakes/s; CPU each: server {:.0} us, gateway {:.0} us",
             at(0.5),
             at(0.99),
             at(0.5).saturating_sub(GRACE_MS),

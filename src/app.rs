@@ -115,7 +115,7 @@ impl App {
         let origins: Arc<[String]> = config.origins.clone().into();
         let (operator, metrics_of_http) = (config.operator_key(), metrics.clone());
         let state = HttpState {
-            authenticator: authenticator,
+            authenticator,
             sync,
             sessions,
             admin,

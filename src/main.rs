@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use driftless::app::App;
 use driftless::config::{self, ConfigError, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
-use driftless::dev::gateway::Gateway;
 use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
+use driftless_standin::StandInGateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
@@ -101,7 +101,7 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
         }
         CliCommand::Dev { flags } => {
             let runtime = new_runtime()?;
-            let gateway = runtime.block_on(Gateway::start())?;
+            let gateway = runtime.block_on(StandInGateway::start())?;
             let (push, wakes) = demo_push(&gateway);
             let read_config = move || {
                 let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
@@ -147,11 +147,11 @@ fn operator_exit_code(result: Result<(), operator::OperatorError>) -> ExitCode {
 enum ServeMode {
     Production,
     /// With a stand-in for the push gateways.
-    Development(Gateway),
+    Development(StandInGateway),
 }
 
 /// The demo page's push settings. Its phones may be woken as often as a visitor tries it.
-fn demo_push(gateway: &Gateway) -> (push::PushConfig, WakeSettings) {
+fn demo_push(gateway: &StandInGateway) -> (push::PushConfig, WakeSettings) {
     let credentials = gateway.credentials();
     let apns = ApnsConfig {
         app: dev::APP.to_owned(),
@@ -185,7 +185,7 @@ fn serve(
         if let ServeMode::Development(gateway) = &mode {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
             let is_public = config.operator_key().is_some_and(|key| key.matches(admin::DEVELOPMENT_KEY));
-            let key = if is_public { dev::Operator::Public(admin::DEVELOPMENT_KEY) } else { dev::Operator::Configured };
+            let key = if is_public { dev::BannerKey::Public(admin::DEVELOPMENT_KEY) } else { dev::BannerKey::Configured };
             print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,12 +1,13 @@
-//! Simulated devices: one thread, one poll, some bytes for each. What happens to them is told as [`News`]; what they do about it is the
-//! story's.
+//! Simulated devices: one thread polls all sockets, and each device takes few bytes.
+//! The fleet reports what happens to devices as [`FleetEvent`]s; the workload decides what they do.
 //!
-//! A device connects, says hello, opens its dataset from the position that it has, says something once a heartbeat, and acknowledges
-//! what it was sent within a second. When its socket ends it comes back as the protocol asks: when the server said, or with back-off.
+//! A device connects, sends its hello, opens its dataset from its position, sends heartbeats, and acknowledges changes within a second.
+//! When its socket ends, it reconnects as the protocol requires: at the time that the server named, or after a back-off.
 
-mod coming;
-mod duties;
-mod hearing;
+mod connect;
+mod incoming;
+mod receive;
+mod timers;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -19,178 +20,190 @@ use driftless_protocol::{Change, ClientMessage, Codec, DatasetName, Epoch, Key, 
 use fastrand::Rng;
 use mio::{Events, Poll, Token};
 
-use crate::alarm::Alarm;
-use crate::link::{Link, READ_BYTES};
-use crate::wire;
+use crate::device_socket::{DeviceSocket, READ_BYTES};
+use crate::poll_timer::PollTimer;
+use crate::websocket;
 
-/// Devices that may be on their way in at once: less than what a listener's queue holds.
-const ARRIVING: usize = 512;
+/// Devices that may be connecting at once: fewer than a listener's backlog holds.
+const MAX_CONNECTING: usize = 512;
 
-/// How often it is looked whose heartbeat is due.
-const BEAT: Duration = Duration::from_millis(10);
+/// How often due heartbeats are sent.
+const HEARTBEAT_TICK: Duration = Duration::from_millis(10);
 
-/// How long a device holds an acknowledgement back for company.
-const ACK_AFTER: Duration = Duration::from_secs(1);
+/// How long a device delays an acknowledgement, so that one covers several changes.
+const ACK_DELAY: Duration = Duration::from_secs(1);
 
-/// The token of the alarm; no device has it.
-const ALARM: Token = Token(usize::MAX);
+/// The poll token of the timer; no device has it.
+const TIMER_TOKEN: Token = Token(usize::MAX);
 
-/// Fleets of this process have addresses of their own.
-static QUARTERS: AtomicU8 = AtomicU8::new(0);
+/// Gives each fleet of this process its own local addresses.
+static NEXT_ADDRESS_SUFFIX: AtomicU8 = AtomicU8::new(0);
 
-/// How the devices are.
-pub struct Plan {
-    /// The server.
+/// What the devices of a fleet have in common.
+pub struct FleetConfig {
+    /// The server's address.
     pub to: SocketAddr,
-    /// How they speak.
     pub codec: Codec,
-    /// How many there are.
+    /// The number of devices.
     pub devices: u32,
-    /// How many of them are of one person: neighbours.
+    /// Devices per person. The devices of one person have consecutive numbers.
     pub devices_per_person: u32,
-    /// What they open.
+    /// The dataset that each device opens.
     pub dataset: DatasetName,
-    /// A token for a person.
-    pub mint: Box<dyn Fn(u32) -> String>,
-    /// Whether they come back when their socket ends.
-    pub returns: bool,
-    /// Whether they acknowledge.
+    /// Signs a token for a person.
+    pub sign: Box<dyn Fn(u32) -> String>,
+    /// Whether devices reconnect when their socket ends.
+    pub reconnects: bool,
+    /// Whether devices acknowledge changes.
     pub acknowledges: bool,
-    /// The seed of their chance.
+    /// The seed of the back-offs' random numbers.
     pub seed: u64,
 }
 
-/// How far a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum DeviceStage {
     Away,
     Connecting,
     Upgrading,
     Greeting,
     Opening,
     Open,
-    /// Open, and it reads no more.
-    Stuck,
+    /// Open, but the device does not read its socket.
+    NotReading,
 }
 
-struct Device {
-    link: Option<Link>,
-    stage: Stage,
-    acks: bool,
-    tries: u8,
-    /// Bytes of its socket's receive buffer, if not the system's choice.
+struct SimulatedDevice {
+    socket: Option<DeviceSocket>,
+    stage: DeviceStage,
+    ack_is_due: bool,
+    /// Connection attempts since the device was last open.
+    attempts: u8,
+    /// The socket's receive buffer in KiB; 0 for the system's default.
     receive_kib: u16,
-    came_ms: u32,
+    /// Milliseconds since the fleet's start.
+    connect_began_ms: u32,
     version: u64,
     patch: u64,
 }
 
 /// What happened to a device.
 #[derive(Debug)]
-pub struct News {
+pub struct FleetEvent {
     pub device: u32,
     pub at: Instant,
-    pub what: What,
+    pub kind: FleetEventKind,
 }
 
 #[derive(Debug)]
-pub enum What {
-    /// It is in, and has all of its dataset. How long that took from its first packet.
+pub enum FleetEventKind {
+    /// The device has its whole dataset. `took` is the time since its first packet.
     Open { took: Duration },
-    /// The server says something that the fleet does not handle itself; changes of an open dataset among them.
-    Says(ServerMessage),
-    /// Its socket ended. It comes back if devices of this fleet return.
+    /// The device received a message that the fleet does not handle itself, for example changes to the open dataset.
+    Received(ServerMessage),
+    /// The socket ended. The device reconnects if the fleet is configured so.
     Ended { code: Option<u16> },
 }
 
 /// All devices.
 pub struct Fleet {
-    plan: Plan,
+    config: FleetConfig,
     poll: Poll,
-    alarm: Alarm,
-    events: Events,
-    devices: Vec<Device>,
-    request: Vec<u8>,
+    timer: PollTimer,
+    poll_events: Events,
+    devices: Vec<SimulatedDevice>,
+    /// The encoded upgrade request, the same for all devices.
+    upgrade_request: Vec<u8>,
+    /// An encoded ping.
     ping: Vec<u8>,
     buffer: Vec<u8>,
     message: Vec<u8>,
     frame: Vec<u8>,
-    told: Vec<hearing::Told>,
+    incoming: Vec<incoming::ReceivedItem>,
     epoch: Option<Epoch>,
-    wanted: VecDeque<u32>,
-    arriving: usize,
-    later: BinaryHeap<Reverse<(Instant, u32)>>,
-    acks: VecDeque<(Instant, u32)>,
-    chance: Rng,
+    connect_queue: VecDeque<u32>,
+    connecting: usize,
+    reconnects: BinaryHeap<Reverse<(Instant, u32)>>,
+    due_acks: VecDeque<(Instant, u32)>,
+    rng: Rng,
     began: Instant,
     heartbeat_s: u64,
-    beats: u64,
+    heartbeats: u64,
     connects: u64,
-    /// The end of its addresses: no other fleet has it.
-    quarter: u8,
+    /// The last octet of the fleet's local addresses.
+    address_suffix: u8,
     open: usize,
-    /// Pings sent, and pongs that came.
+    /// Pings that open devices have sent.
     pub pings: u64,
+    /// Pongs that devices have received.
     pub pongs: u64,
-    /// Bytes that were read.
+    /// Bytes that devices have received.
     pub bytes: u64,
 }
 
 impl Fleet {
-    /// Devices that are all away.
-    pub fn new(plan: Plan) -> io::Result<Fleet> {
+    /// A fleet whose devices are all disconnected.
+    pub fn new(config: FleetConfig) -> io::Result<Fleet> {
         let (mut ping, poll) = (Vec::new(), Poll::new()?);
-        let alarm = Alarm::new(&poll, ALARM)?;
-        wire::frame(opcode(plan.codec), &plan.codec.encode(&ClientMessage::Ping), &mut ping);
-        let device = || Device { link: None, stage: Stage::Away, acks: false, tries: 0, receive_kib: 0, came_ms: 0, version: 0, patch: 0 };
+        let timer = PollTimer::new(&poll, TIMER_TOKEN)?;
+        websocket::frame(opcode(config.codec), &config.codec.encode(&ClientMessage::Ping), &mut ping);
+        let device = || SimulatedDevice {
+            socket: None,
+            stage: DeviceStage::Away,
+            ack_is_due: false,
+            attempts: 0,
+            receive_kib: 0,
+            connect_began_ms: 0,
+            version: 0,
+            patch: 0,
+        };
         Ok(Fleet {
             poll,
-            alarm,
-            events: Events::with_capacity(4096),
-            devices: (0..plan.devices).map(|_| device()).collect(),
-            request: wire::request(&plan.to.to_string(), plan.codec),
+            timer,
+            poll_events: Events::with_capacity(4096),
+            devices: (0..config.devices).map(|_| device()).collect(),
+            upgrade_request: websocket::upgrade_request(&config.to.to_string(), config.codec),
             ping,
             buffer: vec![0; READ_BYTES],
             message: Vec::new(),
             frame: Vec::new(),
-            told: Vec::new(),
+            incoming: Vec::new(),
             epoch: None,
-            wanted: VecDeque::new(),
-            arriving: 0,
-            later: BinaryHeap::new(),
-            acks: VecDeque::new(),
-            chance: Rng::with_seed(plan.seed),
+            connect_queue: VecDeque::new(),
+            connecting: 0,
+            reconnects: BinaryHeap::new(),
+            due_acks: VecDeque::new(),
+            rng: Rng::with_seed(config.seed),
             began: Instant::now(),
             heartbeat_s: 0,
-            beats: 0,
+            heartbeats: 0,
             connects: 0,
-            quarter: QUARTERS.fetch_add(1, Ordering::Relaxed) % 250 + 1,
+            address_suffix: NEXT_ADDRESS_SUFFIX.fetch_add(1, Ordering::Relaxed) % 250 + 1,
             open: 0,
             pings: 0,
             pongs: 0,
             bytes: 0,
-            plan,
+            config,
         })
     }
 
-    /// Has a device come in, as soon as there is room.
-    pub fn summon(&mut self, device: u32) {
-        self.wanted.push_back(device);
+    /// Queues a device to connect.
+    pub fn connect(&mut self, device: u32) {
+        self.connect_queue.push_back(device);
     }
 
-    /// Devices that are in, with all of their dataset.
+    /// The number of devices that have their whole dataset open.
     pub fn open(&self) -> usize {
         self.open
     }
 
-    /// How many devices there are.
+    /// The number of devices.
     pub fn size(&self) -> u32 {
-        self.plan.devices
+        self.config.devices
     }
 
-    /// Whose a device is.
+    /// The person that owns a device.
     pub fn person(&self, device: u32) -> u32 {
-        device / self.plan.devices_per_person
+        device / self.config.devices_per_person
     }
 
     /// The version that a device has.
@@ -198,115 +211,115 @@ impl Fleet {
         self.devices[device as usize].version
     }
 
-    /// Whether a device is in, with all of its dataset.
+    /// Whether a device has its whole dataset open.
     pub fn is_open(&self, device: u32) -> bool {
-        self.devices[device as usize].stage == Stage::Open
+        self.devices[device as usize].stage == DeviceStage::Open
     }
 
-    /// A device knows that it has this version: it wrote it.
-    pub fn wrote(&mut self, device: u32, version: u64) {
+    /// Advances a device to the version that its own write made.
+    pub fn set_written_version(&mut self, device: u32, version: u64) {
         let known = &mut self.devices[device as usize];
         known.version = known.version.max(version);
     }
 
-    /// Devices come back from now on when their socket ends.
-    pub fn come_back_when_gone(&mut self) {
-        self.plan.returns = true;
+    /// From now on devices reconnect when their socket ends.
+    pub fn reconnect_from_now_on(&mut self) {
+        self.config.reconnects = true;
     }
 
-    /// How often the server wants to hear of each, in seconds; 0 as long as nobody was welcomed.
+    /// The heartbeat interval that the server asked for, in seconds; 0 before the first welcome.
     pub fn heartbeat_s(&self) -> u64 {
         self.heartbeat_s
     }
 
-    /// Gives a device's next sockets a receive buffer of this size.
-    pub fn narrow(&mut self, device: u32, receive_kib: u16) {
+    /// Sets the receive buffer of a device's next sockets.
+    pub fn limit_receive_buffer(&mut self, device: u32, receive_kib: u16) {
         self.devices[device as usize].receive_kib = receive_kib;
     }
 
-    /// A device reads no more; as far as it knows all is well.
-    pub fn stick(&mut self, device: u32) {
+    /// A device stops reading its socket, but still sends heartbeats.
+    pub fn stop_reading(&mut self, device: u32) {
         let device = &mut self.devices[device as usize];
-        if device.stage == Stage::Open {
-            device.stage = Stage::Stuck;
+        if device.stage == DeviceStage::Open {
+            device.stage = DeviceStage::NotReading;
             self.open -= 1;
         }
     }
 
-    /// A device that was stuck reads again.
-    pub fn unstick(&mut self, device: u32, news: &mut Vec<News>) {
+    /// A device reads its socket again.
+    pub fn resume_reading(&mut self, device: u32, events: &mut Vec<FleetEvent>) {
         let known = &mut self.devices[device as usize];
-        if known.stage == Stage::Stuck {
-            known.stage = Stage::Open;
+        if known.stage == DeviceStage::NotReading {
+            known.stage = DeviceStage::Open;
             self.open += 1;
-            // What came meanwhile is announced no more.
-            self.readable(device, true, news);
+            // The poll is edge-triggered: it does not report again what came meanwhile.
+            self.readable(device, true, events);
         }
     }
 
-    /// A device that is away has seen only so much.
-    pub fn rewind(&mut self, device: u32, version: u64) {
+    /// Sets the version of a device that is disconnected.
+    pub fn set_version(&mut self, device: u32, version: u64) {
         self.devices[device as usize].version = version;
     }
 
-    /// A device goes away for good, without a word.
-    pub fn dismiss(&mut self, device: u32) {
-        self.drop_link(device);
+    /// Closes a device's socket without a close frame. The device does not reconnect by itself.
+    pub fn disconnect(&mut self, device: u32) {
+        self.close_socket(device);
     }
 
-    /// A device writes one record over whatever is there; returns the patch number.
+    /// Writes one record without a base; returns the patch number.
     pub fn put(&mut self, device: u32, key: &str, value: Value) -> u64 {
         self.write(device, vec![change(key, value)])
     }
 
-    /// A device writes; returns the patch number.
+    /// Writes a patch; returns its number.
     pub fn write(&mut self, device: u32, changes: Vec<Change>) -> u64 {
-        let id = self.number(device);
-        self.send(device, id, changes);
+        let id = self.next_patch_number(device);
+        self.send_patch(device, id, changes);
         id
     }
 
-    /// The number of a device's next patch.
-    pub fn number(&mut self, device: u32) -> u64 {
+    /// Takes the number for a device's next patch.
+    pub fn next_patch_number(&mut self, device: u32) -> u64 {
         let known = &mut self.devices[device as usize];
         known.patch += 1;
         known.patch
     }
 
-    /// A device sends a patch, perhaps not for the first time.
-    pub fn send(&mut self, device: u32, id: u64, changes: Vec<Change>) {
-        let dataset = self.plan.dataset.clone();
-        self.say(device, &ClientMessage::Write { id, dataset, changes, offer: false });
+    /// Sends a patch, for the first time or again.
+    pub fn send_patch(&mut self, device: u32, id: u64, changes: Vec<Change>) {
+        let dataset = self.config.dataset.clone();
+        self.send_message(device, &ClientMessage::Write { id, dataset, changes, offer: false });
     }
 
-    /// A device says something. What goes wrong shows when it is listened to.
-    pub fn say(&mut self, device: u32, message: &ClientMessage) {
+    /// Sends a message. A write error is ignored: the next read fails too, and ends the socket.
+    pub fn send_message(&mut self, device: u32, message: &ClientMessage) {
         self.message.clear();
-        self.plan.codec.encode_into(message, &mut self.message);
+        self.config.codec.encode_into(message, &mut self.message);
         self.frame.clear();
-        wire::frame(opcode(self.plan.codec), &self.message, &mut self.frame);
-        if let Some(link) = &mut self.devices[device as usize].link {
-            let _ = link.send(&self.frame);
+        websocket::frame(opcode(self.config.codec), &self.message, &mut self.frame);
+        if let Some(socket) = &mut self.devices[device as usize].socket {
+            let _ = socket.send(&self.frame);
         }
     }
 
-    /// Waits for something to happen, at most so long, and tells it.
-    pub fn turn(&mut self, wait: Duration, news: &mut Vec<News>) -> Result<(), String> {
-        self.come_back();
-        self.bring_in()?;
-        self.beat();
-        self.acknowledge();
-        let wait = self.wait(wait);
-        let mut events = std::mem::replace(&mut self.events, Events::with_capacity(0));
-        let alarm = self.alarm.ring_after(wait);
-        let polled = self.poll.poll(&mut events, alarm.map_err(|error| format!("the system has no timer: {error}"))?);
+    /// Sends what is due, polls the sockets once, for `wait` at most, and appends what happened to `events`.
+    pub fn poll_events(&mut self, wait: Duration, events: &mut Vec<FleetEvent>) -> Result<(), String> {
+        self.queue_reconnects();
+        self.start_connections()?;
+        self.send_heartbeats();
+        self.send_acks();
+        let wait = self.limit_wait(wait);
+        let mut poll_events = std::mem::replace(&mut self.poll_events, Events::with_capacity(0));
+        let timeout = self.timer.arm(wait);
+        let polled = self.poll.poll(&mut poll_events, timeout.map_err(|error| format!("cannot set the timer: {error}"))?);
         if let Err(error) = polled
             && error.kind() != io::ErrorKind::Interrupted
         {
-            return Err(format!("the system cannot wait for sockets: {error}"));
+            return Err(format!("cannot poll the sockets: {error}"));
         }
-        for event in &events {
-            if event.token() == ALARM {
+        for event in &poll_events {
+            if event.token() == TIMER_TOKEN {
                 continue;
             }
             let device = event.token().0 as u32;
@@ -314,41 +327,41 @@ impl Fleet {
                 self.writable(device);
             }
             if event.is_readable() || event.is_read_closed() || event.is_error() {
-                self.readable(device, event.is_read_closed(), news);
+                self.readable(device, event.is_read_closed(), events);
             }
         }
-        self.events = events;
+        self.poll_events = poll_events;
         Ok(())
     }
 
-    /// The longest wait that makes nothing late.
-    fn wait(&self, wait: Duration) -> Duration {
+    /// Shortens a wait so that nothing is sent late.
+    fn limit_wait(&self, wait: Duration) -> Duration {
         let now = Instant::now();
         let mut wait = wait;
-        if let Some(Reverse((at, _))) = self.later.peek() {
+        if let Some(Reverse((at, _))) = self.reconnects.peek() {
             wait = wait.min(at.saturating_duration_since(now));
         }
-        if let Some((at, _)) = self.acks.front() {
+        if let Some((at, _)) = self.due_acks.front() {
             wait = wait.min(at.saturating_duration_since(now));
         }
         if self.open > 0 {
-            wait = wait.min(BEAT);
+            wait = wait.min(HEARTBEAT_TICK);
         }
-        if !self.wanted.is_empty() && self.arriving < ARRIVING {
+        if !self.connect_queue.is_empty() && self.connecting < MAX_CONNECTING {
             wait = Duration::ZERO;
         }
         wait
     }
 }
 
-/// A change that wins over whatever is there.
+/// A put without a base, which always wins.
 pub fn change(key: &str, value: Value) -> Change {
-    Change::new(Key::new(key).unwrap_or_else(|_| unreachable!("keys of stories are short")), Op::Put, value)
+    Change::new(Key::new(key).unwrap_or_else(|_| unreachable!("the workloads' keys are short")), Op::Put, value)
 }
 
 fn opcode(codec: Codec) -> u8 {
     match codec {
-        Codec::MsgPack => wire::BINARY,
-        Codec::Json => wire::TEXT,
+        Codec::MsgPack => websocket::BINARY,
+        Codec::Json => websocket::TEXT,
     }
 }

@@ -1,45 +1,42 @@
-//! Plain requests, one after the other over one connection: HTTP/1.1 as far as it goes to one's own server.
+//! A blocking HTTP/1.1 client with one request at a time per connection. It understands only what the server under test sends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-/// A connection.
-pub struct Http {
+pub struct HttpConnection {
     stream: BufReader<TcpStream>,
     to: SocketAddr,
 }
 
-/// An answer.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ServerResponse {
     pub status: u16,
     pub body: Vec<u8>,
 }
 
-impl Http {
-    /// Connects.
-    pub fn connect(to: SocketAddr) -> Result<Http, String> {
-        let stream = TcpStream::connect(to).map_err(|error| format!("{to} cannot be reached: {error}"))?;
+impl HttpConnection {
+    pub fn connect(to: SocketAddr) -> Result<HttpConnection, String> {
+        let stream = TcpStream::connect(to).map_err(|error| format!("cannot connect to {to}: {error}"))?;
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
-        Ok(Http { stream: BufReader::new(stream), to })
+        Ok(HttpConnection { stream: BufReader::new(stream), to })
     }
 
-    /// Asks, and waits for the answer. A server may end a connection that is old: then it is asked over another one.
-    pub fn ask(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, String> {
+    /// Sends a request and reads the response. Reconnects once, because a server may close an old connection.
+    pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<ServerResponse, String> {
         let mut request = format!("{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n", self.to, body.len());
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
         let request = [request.as_bytes(), body].concat();
-        if let Ok(answer) = self.exchange(&request) {
-            return Ok(answer);
+        if let Ok(response) = self.exchange(&request) {
+            return Ok(response);
         }
-        *self = Http::connect(self.to)?;
+        *self = HttpConnection::connect(self.to)?;
         self.exchange(&request).map_err(|error| format!("{method} {path}: {error}"))
     }
 
-    fn exchange(&mut self, request: &[u8]) -> std::io::Result<Answer> {
+    fn exchange(&mut self, request: &[u8]) -> std::io::Result<ServerResponse> {
         self.stream.get_mut().write_all(request)?;
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
@@ -55,15 +52,15 @@ impl Http {
         }
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        Ok(Answer { status, body })
+        Ok(ServerResponse { status, body })
     }
 }
 
-/// One page's text.
+/// The body of a GET request.
 pub fn get(to: SocketAddr, path: &str) -> Result<String, String> {
-    let answer = Http::connect(to)?.ask("GET", path, &[], &[])?;
-    match answer.status {
-        200 => Ok(String::from_utf8_lossy(&answer.body).into_owned()),
-        status => Err(format!("{path} is answered with {status}")),
+    let response = HttpConnection::connect(to)?.request("GET", path, &[], &[])?;
+    match response.status {
+        200 => Ok(String::from_utf8_lossy(&response.body).into_owned()),
+        status => Err(format!("the server responded to {path} with {status}")),
     }
 }

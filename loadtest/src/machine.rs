@@ -1,4 +1,4 @@
-//! What the operating system says: CPU, memory and sockets. The server is not asked how it is.
+//! What the operating system reports: CPU, memory and sockets. The server itself is not asked.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,24 +6,24 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that a process may have open here at most, if the system lets it.
-const FILES: u64 = 1_048_576;
+/// The limit of open files to set, if the system allows it.
+const MAX_FILES: u64 = 1_048_576;
 
-/// Memory that sockets take in the kernel, apart from what is in their queues: names of its caches.
+/// The kernel's slab caches that hold sockets, without the data in their queues.
 const SOCKET_CACHES: [&str; 8] =
     ["TCP ", "sock_inode_cache", "tw_sock_TCP", "request_sock_TCP", "filp", "dentry", "eventpoll_epi", "eventpoll_pwq"];
 
-/// A process, as the system sees it.
+/// A process, by its id.
 #[derive(Clone, Copy, Debug)]
 pub struct Process(pub u32);
 
 impl Process {
-    /// This one.
+    /// The current process.
     pub fn own() -> Process {
         Process(std::process::id())
     }
 
-    /// CPU time that it has used, of user and system together.
+    /// User and system CPU time used so far.
     pub fn cpu(self) -> Duration {
         // proc_pid_stat(5): fields 14 and 15; the second may hold blanks.
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.0)).unwrap_or_default();
@@ -32,17 +32,17 @@ impl Process {
         Duration::from_millis(ticks.unwrap_or(0) * 1000 / rustix::param::clock_ticks_per_second())
     }
 
-    /// Its resident memory, in bytes.
-    pub fn resident(self) -> u64 {
+    /// Resident memory, in bytes.
+    pub fn resident_bytes(self) -> u64 {
         self.status("VmRSS") * 1024
     }
 
-    /// Its threads.
+    /// The number of threads.
     pub fn threads(self) -> u64 {
         self.status("Threads")
     }
 
-    /// Its open files.
+    /// The number of open files.
     pub fn files(self) -> u64 {
         std::fs::read_dir(format!("/proc/{}/fd", self.0)).map_or(0, |entries| entries.count() as u64)
     }
@@ -57,9 +57,9 @@ fn number(line: Option<&str>) -> u64 {
     line.and_then(|line| line.split_whitespace().nth(1)).and_then(|word| word.parse().ok()).unwrap_or(0)
 }
 
-/// Memory of all sockets in the kernel, in bytes, those of both sides of this machine's own connections: their objects, if this
-/// process may know, and what is in their queues.
-pub fn kernel_sockets() -> u64 {
+/// The kernel's memory for all sockets in bytes, for both ends of connections within this machine: their objects, if this process may read
+/// their number, and the data in their queues.
+pub fn kernel_socket_bytes() -> u64 {
     let slabs = std::fs::read_to_string("/proc/slabinfo").unwrap_or_default();
     let objects = |line: &str| {
         let words: Vec<u64> = line.split_whitespace().skip(1).map_while(|word| word.parse().ok()).collect();
@@ -70,14 +70,14 @@ pub fn kernel_sockets() -> u64 {
     named.map(objects).sum::<u64>() + queued_pages() * 4096
 }
 
-/// Pages of data in the queues of TCP sockets.
+/// Memory pages in the queues of TCP sockets.
 fn queued_pages() -> u64 {
     let stat = std::fs::read_to_string("/proc/net/sockstat").unwrap_or_default();
     let line = stat.lines().find(|line| line.starts_with("TCP:"));
     line.and_then(|line| line.split_whitespace().skip_while(|word| *word != "mem").nth(1)).and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
-/// Bytes of a folder's files on disk.
+/// Bytes that a folder's files occupy on disk.
 pub fn folder_bytes(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -89,33 +89,33 @@ pub fn folder_bytes(folder: &Path) -> u64 {
     entries.map(one).sum()
 }
 
-/// Files that are open in every process beside its sockets.
+/// Open files of a process other than its sockets.
 const OTHER_FILES: u64 = 64;
 
-/// Lets this process and those that it starts have as many files open as the system allows.
-pub fn raise_files() {
+/// Raises the limit of open files, for this process and those that it starts, as far as the system allows.
+pub fn raise_file_limit() {
     let before = getrlimit(Resource::Nofile);
-    let all = Rlimit { current: Some(FILES), maximum: Some(FILES) };
-    // Only a privileged process may raise the hard limit; every one may use all of it.
-    if before.maximum.is_none_or(|most| most >= FILES) || setrlimit(Resource::Nofile, all).is_err() {
+    let all = Rlimit { current: Some(MAX_FILES), maximum: Some(MAX_FILES) };
+    // Only a privileged process may raise the hard limit. Every process may raise its soft limit to the hard limit.
+    if before.maximum.is_none_or(|most| most >= MAX_FILES) || setrlimit(Resource::Nofile, all).is_err() {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: before.maximum, maximum: before.maximum });
     }
 }
 
-/// Whether so many sockets can be open at once in this process, and in one that it starts.
-pub fn has_room_for(sockets: u32) -> Result<(), String> {
+/// Checks that this process and the server can each have this number of sockets open.
+pub fn check_file_limit(sockets: u32) -> Result<(), String> {
     let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if u64::from(sockets) + OTHER_FILES <= files {
         return Ok(());
     }
     let most = files.saturating_sub(OTHER_FILES);
     Err(format!(
-        "{sockets} sockets need as many open files in the server and here, and a process may have {files}: {most} sockets fit; \
-         for more raise the hard limit (ulimit -Hn, /etc/security/limits.conf, LimitNOFILE=)"
+        "the limit of {files} open files per process allows {most} sockets, not {sockets}; \
+         raise the hard limit (ulimit -Hn, /etc/security/limits.conf, LimitNOFILE=)"
     ))
 }
 
-/// The machine in a line.
+/// Describes the machine in one line.
 pub fn describe() -> String {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info.lines().find_map(|line| line.strip_prefix("model name")).map_or("", |rest| rest.trim_start_matches(['\t', ' ', ':']));
@@ -126,14 +126,14 @@ pub fn describe() -> String {
     format!("{cores} cores ({model}), {gib:.0} GiB, Linux {}", kernel.trim())
 }
 
-/// The state of this tool's sources, if they are a repository.
+/// The git revision of the sources, or an empty text.
 pub fn revision() -> String {
     let output = Command::new("git").args(["describe", "--always", "--dirty"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
     output.map_or(String::new(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// Where results and stores go: beside the build, on a real disk; a temporary folder may be memory.
-pub fn target() -> PathBuf {
+/// The folder for results and stores: beside the build, on a real disk. The temporary folder may be in memory.
+pub fn target_folder() -> PathBuf {
     let own = std::env::current_exe().unwrap_or_default();
     own.parent().and_then(Path::parent).map_or_else(|| PathBuf::from("target"), Path::to_path_buf)
 }

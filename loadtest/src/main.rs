@@ -1,25 +1,27 @@
-//! Loads the real server the way its users would, and says what came of it.
+//! Loads the real server as its users would, and reports figures.
 //!
-//! `main` reads a scenario and has a server; `stories` has a [`fleet`] of simulated devices do what it names, while [`watch`] looks at the
-//! system; `report` puts figures beside budgets. A broken budget is a failure of the command.
+//! `main` reads a scenario and starts a server; `workloads` drives a [`fleet`] of simulated devices while [`sampler`] samples CPU and memory;
+//! `report` compares the figures with their budgets. The command fails if a budget is broken.
 
-mod alarm;
+mod bare_server;
+mod context;
+mod device_socket;
 mod disk;
 mod fleet;
-mod floor;
 mod http;
-mod link;
+mod latency;
 mod machine;
-mod makers;
+mod pending_versions;
+mod people;
+mod poll_timer;
 mod profile;
+mod push_gateway;
 mod report;
-mod run;
+mod sampler;
 mod scenario;
 mod server;
-mod stories;
-mod times;
-mod watch;
-mod wire;
+mod websocket;
+mod workloads;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,72 +29,72 @@ use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
 
-use profile::{Of, Profile};
-use run::Run;
-use scenario::{Load, Scenario};
-use server::{Server, Signer};
-use stories::Gateways;
+use context::TestRun;
+use profile::{Profile, ProfileKind};
+use push_gateway::ScenarioGateway;
+use scenario::{Scenario, Workload};
+use server::{ServerUnderTest, TokenSigner};
 use tikv_jemallocator::Jemalloc;
 
-/// Simulated devices against the real server: one scenario, one table, one report.
+/// Run simulated devices against the real server, and report figures and budgets.
 #[derive(Parser)]
 #[command(version, about, args_conflicts_with_subcommands = true)]
-struct Arguments {
+struct LoadTestArguments {
     #[command(subcommand)]
-    other: Option<Other>,
-    /// What to do: a TOML file, such as loadtest/scenarios/idle.toml.
+    hidden: Option<HiddenCommand>,
+    /// The scenario: a TOML file, for example loadtest/scenarios/idle.toml.
     #[arg(required = true)]
     scenario: Option<PathBuf>,
-    /// Changes a number of the scenario, such as load.sessions=1000. May be given several times.
+    /// Change a value of the scenario, for example load.sessions=1000. Can be repeated.
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
-    /// The server's program. Without it, it is built as this tool was.
+    /// The server's binary. Without this option, the server is built in the same profile as this tool.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
-    /// A server that runs already, as ADDRESS:PORT, instead of one that is started.
+    /// Use a running server at IP:PORT instead of starting one.
     #[arg(long, value_name = "ADDRESS", requires = "secret")]
     at: Option<SocketAddr>,
-    /// The secret of an issuer that the running server believes (HS256).
+    /// The secret of an issuer that the running server trusts (HS256).
     #[arg(long)]
     secret: Option<String>,
-    /// That issuer's name.
+    /// The issuer's name.
     #[arg(long, default_value = "driftless-loadtest")]
     issuer: String,
-    /// The audience that it demands.
+    /// The audience that the running server requires.
     #[arg(long, default_value = "load")]
     audience: String,
-    /// The running server's process, if it is on this machine: then the system is asked about it.
+    /// The process id of the running server, if it is on this machine: its CPU and memory are then measured.
     #[arg(long)]
     pid: Option<u32>,
-    /// Draws where the server's time or memory goes, as a flame graph beside the report.
-    #[arg(long, value_name = "OF")]
-    profile: Option<Of>,
-    /// Folder of the results.
+    /// Draw a flame graph of the server's CPU time or memory beside the report.
+    #[arg(long, value_name = "KIND")]
+    profile: Option<ProfileKind>,
+    /// The folder for the results.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
-    /// Folder for the store of the server that is started; it is emptied when the run ends.
+    /// The folder for the store of the server that is started. The store is deleted when the run ends.
     #[arg(long, value_name = "FOLDER")]
     data: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
-enum Other {
-    /// A bare tokio program that writes the same bytes to as many sockets: what a burst is compared with.
+enum HiddenCommand {
+    /// A bare server that sends the same bytes to as many sockets, for comparison in the burst workload.
     #[command(hide = true)]
-    Floor {
-        /// Bytes of the value that it sends.
+    BareServer {
+        /// Length in bytes of the value that it sends.
         value_bytes: usize,
     },
 }
 
-/// As the server has it: a scenario holds the server's parts in this process.
+/// The server's allocator: one scenario runs the server's parts in this process.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let done = match &arguments.other {
-        Some(Other::Floor { value_bytes }) => floor::serve(*value_bytes).map(|()| true),
+    let arguments = LoadTestArguments::parse();
+    let done = match &arguments.hidden {
+        Some(HiddenCommand::BareServer { value_bytes }) => bare_server::serve(*value_bytes).map(|()| true),
         None => load(&arguments),
     };
     match done {
@@ -105,66 +107,70 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether all budgets were kept.
-fn load(arguments: &Arguments) -> Result<bool, String> {
-    let path = arguments.scenario.as_deref().ok_or("name a scenario")?;
+/// Runs a scenario. Returns whether all budgets were kept.
+fn load(arguments: &LoadTestArguments) -> Result<bool, String> {
+    let path = arguments.scenario.as_deref().ok_or("no scenario given")?;
     let scenario = Scenario::read(path, &arguments.set)?;
     let name = path.file_stem().map_or_else(|| "scenario".into(), |stem| stem.to_string_lossy().into_owned());
-    machine::raise_files();
-    let place = arguments.data.clone().unwrap_or_else(machine::target);
+    machine::raise_file_limit();
+    let place = arguments.data.clone().unwrap_or_else(machine::target_folder);
     let folder = tempfile::Builder::new().prefix("loadtest-").tempdir_in(&place);
-    let folder = folder.map_err(|error| format!("{} has no room for a folder: {error}", place.display()))?;
-    let out = arguments.out.clone().unwrap_or_else(|| machine::target().join("loadtest"));
-    let gateways = Gateways::start(&scenario.load)?;
+    let folder = folder.map_err(|error| format!("cannot create a folder in {}: {error}", place.display()))?;
+    let out = arguments.out.clone().unwrap_or_else(|| machine::target_folder().join("loadtest"));
+    let gateway = ScenarioGateway::start(&scenario.load)?;
     let server = match (arguments.at, &arguments.secret) {
-        // It has the server's parts in this process.
-        _ if matches!(scenario.load, Load::Crowd(_)) => {
-            Server::running(([127, 0, 0, 1], 0).into(), Signer::own(), Some(std::process::id()))
+        // This workload runs the server's parts in this process.
+        _ if matches!(scenario.load, Workload::Crowd(_)) => {
+            ServerUnderTest::running(([127, 0, 0, 1], 0).into(), TokenSigner::own(), Some(std::process::id()))
         }
         (Some(address), Some(secret)) => {
-            let Arguments { issuer, audience, .. } = arguments;
-            Server::running(address, Signer { secret: secret.clone(), issuer: issuer.clone(), audience: audience.clone() }, arguments.pid)
+            let LoadTestArguments { issuer, audience, .. } = arguments;
+            ServerUnderTest::running(
+                address,
+                TokenSigner { secret: secret.clone(), issuer: issuer.clone(), audience: audience.clone() },
+                arguments.pid,
+            )
         }
         _ => {
             let binary = arguments.server.clone().map_or_else(|| build(arguments.profile), Ok)?;
             let environment = arguments.profile.map_or_else(Vec::new, |of| of.environment(folder.path()));
-            Server::start(&binary, folder.path(), &gateways.settings(&scenario.server)?, environment)?
+            ServerUnderTest::start(&binary, folder.path(), &gateway.add_to_settings(&scenario.server)?, environment)?
         }
     };
     let profile = arguments.profile.map(|of| Profile::begin(of, server.process(), server.binary(), folder.path())).transpose()?;
-    let mut run = Run::new(&name, &scenario, server, gateways, folder.path())?;
-    stories::tell(&mut run, &scenario.load)?;
+    let mut run = TestRun::new(&name, &scenario, server, gateway, folder.path());
+    workloads::execute(&mut run, &scenario.load)?;
     let mut report = run.finish();
-    report.judge(&scenario.budget)?;
+    report.set_budgets(&scenario.budget)?;
     print!("{}", report.table());
-    println!("\n  report: {}", report.write(&out)?.display());
+    println!("\n  report: {}", report::write(&report, &out)?.display());
     if let Some(profile) = profile {
-        let of = profile.of();
-        let picture = out.join(format!("{name}.{of}.svg"));
-        profile.draw(&format!("{name}: {of}"), &picture)?;
+        let kind = profile.name();
+        let picture = out.join(format!("{name}.{kind}.svg"));
+        profile.draw(&format!("{name}: {kind}"), &picture)?;
         println!("  flame graph: {}", picture.display());
     }
     Ok(report.holds())
 }
 
-/// The server's program, built from the same sources in the same profile.
-fn build(profile: Option<Of>) -> Result<PathBuf, String> {
-    let target = machine::target();
+/// Builds the server from the same sources in the same profile; returns its binary.
+fn build(profile: Option<ProfileKind>) -> Result<PathBuf, String> {
+    let target = machine::target_folder();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("driftless");
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    // Named together with this one: with its features alone all of what the server needs would be compiled once more.
+    // Both packages are named: with the features of the server alone, cargo would compile all dependencies again.
     let packages = ["--package", "driftless", "--package", "driftless-loadtest", "--bin", "driftless"];
     command.current_dir(sources).args(["build", "--locked"]).args(packages).arg("--target-dir").arg(target);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    if profile == Some(Of::Heap) {
+    if profile == Some(ProfileKind::Heap) {
         command.args(["--features", "driftless/heap-profile"]);
     }
     match command.status() {
         Ok(status) if status.success() => Ok(binary),
-        Ok(_) => Err("the server could not be built; --server FILE names one that is".to_owned()),
-        Err(error) => Err(format!("cargo cannot be started: {error}; --server FILE names a server that is built")),
+        Ok(_) => Err("the server cannot be built; use --server FILE to name a binary".to_owned()),
+        Err(error) => Err(format!("cannot start cargo: {error}; use --server FILE to name a binary")),
     }
 }

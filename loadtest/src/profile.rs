@@ -1,7 +1,7 @@
-//! Where the server's time or memory goes while a story is told, as a flame graph beside the report.
+//! A flame graph of the server's CPU time or memory during a workload, beside the report.
 //!
-//! Time is sampled by Linux's `perf`, with the kernel's part if this process may see it. Memory is what jemalloc says of a server that
-//! was built to ask where each allocation comes from: of the moment when it had the most.
+//! Linux's `perf` samples CPU time, with the kernel's part if this process may see it. jemalloc samples memory in a server that was built
+//! with the feature `heap-profile`; the flame graph shows the moment of the largest heap.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -16,89 +16,89 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::machine::Process;
 
-/// Samples of each thread a second of its time: not a divisor of anything that the server does by the clock.
+/// Samples per second and thread. An odd number, so that it does not run in step with the server's timers.
 const SAMPLES_HZ: &str = "199";
 
-/// With the bytes of stack that are kept of each: the release build has no frame pointers.
-const STACKS: &str = "dwarf,16384";
+/// How stacks are recorded, and the bytes of stack per sample: the release build has no frame pointers.
+const CALL_GRAPH: &str = "dwarf,16384";
 
-/// One sample for so many bytes that are allocated, as a power of two.
-const HEAP_SAMPLE: u32 = 17;
+/// jemalloc takes one sample per 2 to the power of this many allocated bytes.
+const HEAP_SAMPLE_LOG2: u32 = 17;
 
-/// One that may not look at the server ends within this.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// A `perf` that may not attach to the server ends within this time.
+const ATTACH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Of what a profile is made.
+/// What a profile measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Of {
-    /// The processor's time. Needs `perf`.
+pub enum ProfileKind {
+    /// CPU time. Needs `perf`.
     Cpu,
-    /// Memory. Needs `jeprof`, which comes with jemalloc.
+    /// Heap memory. Needs `jeprof`, which comes with jemalloc.
     Heap,
 }
 
-/// A profile that is being made.
+/// A profile that is being recorded.
 pub struct Profile {
-    of: Of,
+    kind: ProfileKind,
     folder: PathBuf,
     binary: PathBuf,
     perf: Option<Child>,
 }
 
-impl Of {
-    /// What the server's environment must say before it starts.
+impl ProfileKind {
+    /// The environment variables that the server must start with.
     pub fn environment(self, folder: &Path) -> Vec<(&'static str, String)> {
-        let dumps = || format!("prof:true,prof_gdump:true,lg_prof_sample:{HEAP_SAMPLE},prof_prefix:{}", heap(folder).display());
-        if self == Of::Heap { vec![("_RJEM_MALLOC_CONF", dumps())] } else { Vec::new() }
+        let dumps = || format!("prof:true,prof_gdump:true,lg_prof_sample:{HEAP_SAMPLE_LOG2},prof_prefix:{}", heap(folder).display());
+        if self == ProfileKind::Heap { vec![("_RJEM_MALLOC_CONF", dumps())] } else { Vec::new() }
     }
 }
 
 impl Profile {
-    /// Begins with a server that runs; `binary` is its program, if it was started here. What is needed meanwhile is kept in the folder.
-    pub fn begin(of: Of, server: Option<Process>, binary: Option<&Path>, folder: &Path) -> Result<Profile, String> {
-        let perf = match of {
-            Of::Cpu => Some(record(server.ok_or("a profile is of a process: name it with --pid")?, folder)?),
-            Of::Heap if binary.is_none() => return Err("a profile of memory is of a server that is started here".to_owned()),
-            Of::Heap => None,
+    /// Starts recording a running server. `binary` is the server's binary, if the load test started it. Temporary files go into `folder`.
+    pub fn begin(kind: ProfileKind, server: Option<Process>, binary: Option<&Path>, folder: &Path) -> Result<Profile, String> {
+        let perf = match kind {
+            ProfileKind::Cpu => Some(record(server.ok_or("a CPU profile needs the server's process: name it with --pid")?, folder)?),
+            ProfileKind::Heap if binary.is_none() => return Err("a heap profile needs a server that the load test starts".to_owned()),
+            ProfileKind::Heap => None,
         };
-        Ok(Profile { of, folder: folder.to_owned(), binary: binary.unwrap_or(Path::new("")).to_owned(), perf })
+        Ok(Profile { kind, folder: folder.to_owned(), binary: binary.unwrap_or(Path::new("")).to_owned(), perf })
     }
 
-    /// Of what it is, in a word.
-    pub fn of(&self) -> &'static str {
-        if self.of == Of::Cpu { "cpu" } else { "heap" }
+    /// The name of the kind.
+    pub fn name(&self) -> &'static str {
+        if self.kind == ProfileKind::Cpu { "cpu" } else { "heap" }
     }
 
-    /// Ends it, and draws it.
+    /// Ends the recording, and draws the flame graph.
     pub fn draw(mut self, title: &str, picture: &Path) -> Result<(), String> {
         let mut folded = Vec::new();
-        match self.of {
-            Of::Cpu => {
+        match self.kind {
+            ProfileKind::Cpu => {
                 self.stop()?;
                 let mut script = Command::new("perf");
                 script.args(["script", "--no-inline", "--input"]).arg(samples(&self.folder));
                 let fold = |lines: BufReader<_>| perf::Folder::default().collapse(lines, &mut folded);
-                said(script, fold)?;
+                read_output(script, fold)?;
             }
-            Of::Heap => {
+            ProfileKind::Heap => {
                 let mut collapse = Command::new("jeprof");
                 collapse.arg("--collapsed").arg(&self.binary).arg(newest(&self.folder)?);
-                said(collapse, |mut lines: BufReader<_>| std::io::copy(&mut lines, &mut folded))?;
+                read_output(collapse, |mut lines: BufReader<_>| std::io::copy(&mut lines, &mut folded))?;
             }
         }
         let mut options = Options::default();
         options.title = title.to_owned();
-        options.count_name = if self.of == Of::Cpu { "samples" } else { "bytes" }.to_owned();
-        let file = File::create(picture).map_err(|error| format!("{} cannot be written: {error}", picture.display()))?;
-        flamegraph::from_reader(&mut options, folded.as_slice(), file).map_err(|error| format!("nothing to draw: {error}"))
+        options.count_name = if self.kind == ProfileKind::Cpu { "samples" } else { "bytes" }.to_owned();
+        let file = File::create(picture).map_err(|error| format!("cannot write {}: {error}", picture.display()))?;
+        flamegraph::from_reader(&mut options, folded.as_slice(), file).map_err(|error| format!("cannot draw the flame graph: {error}"))
     }
 
     fn stop(&mut self) -> Result<(), String> {
         let Some(mut perf) = self.perf.take() else { return Ok(()) };
         let pid = i32::try_from(perf.id()).ok().and_then(Pid::from_raw).ok_or("perf has no process id")?;
-        // It ends by itself with the process that it looks at.
+        // perf may have ended already, with the process that it samples.
         let _ = kill_process(pid, Signal::INT);
-        perf.wait().map(drop).map_err(|error| format!("perf cannot be waited for: {error}"))
+        perf.wait().map(drop).map_err(|error| format!("cannot wait for perf: {error}"))
     }
 }
 
@@ -110,22 +110,22 @@ impl Drop for Profile {
 
 fn record(server: Process, folder: &Path) -> Result<Child, String> {
     let mut record = Command::new("perf");
-    record.args(["record", "--freq", SAMPLES_HZ, "--call-graph", STACKS, "--pid", &server.0.to_string(), "--output"]);
-    // What keeps it from looking it says itself.
+    record.args(["record", "--freq", SAMPLES_HZ, "--call-graph", CALL_GRAPH, "--pid", &server.0.to_string(), "--output"]);
+    // perf prints its own errors.
     record.arg(samples(folder)).stdin(Stdio::null()).stdout(Stdio::null());
     let mut perf = record.spawn().map_err(|error| not_started("perf", &error))?;
-    let begun = Instant::now();
+    let began = Instant::now();
     loop {
-        match perf.try_wait().map_err(|error| format!("perf cannot be waited for: {error}"))? {
-            Some(status) => return Err(format!("perf does not look at the server: {status}")),
-            None if begun.elapsed() > PATIENCE => return Ok(perf),
+        match perf.try_wait().map_err(|error| format!("cannot wait for perf: {error}"))? {
+            Some(status) => return Err(format!("perf cannot attach to the server: {status}")),
+            None if began.elapsed() > ATTACH_TIMEOUT => return Ok(perf),
             None => std::thread::sleep(Duration::from_millis(10)),
         }
     }
 }
 
 fn not_started(name: &str, error: &std::io::Error) -> String {
-    format!("{name} cannot be started: {error}; Debian has perf in linux-perf, jeprof in libjemalloc-dev")
+    format!("cannot start {name}: {error}; Debian has perf in linux-perf and jeprof in libjemalloc-dev")
 }
 
 fn samples(folder: &Path) -> PathBuf {
@@ -136,27 +136,27 @@ fn heap(folder: &Path) -> PathBuf {
     folder.join("heap")
 }
 
-/// What jemalloc wrote when the memory had grown for the last time.
+/// The newest heap profile: jemalloc writes one at each new maximum.
 fn newest(folder: &Path) -> Result<PathBuf, String> {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
     let dumps = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|end| end == "heap"));
     let written = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
-    dumps.max_by_key(written).ok_or_else(|| "the server wrote no heap profile: it must be built with the feature `heap-profile`".to_owned())
+    dumps.max_by_key(written).ok_or_else(|| "the server wrote no heap profile: build it with the feature `heap-profile`".to_owned())
 }
 
-/// Hands on what a program prints.
-fn said<T>(mut command: Command, take: impl FnOnce(BufReader<ChildStdout>) -> std::io::Result<T>) -> Result<(), String> {
+/// Runs a program and passes its output to `read`.
+fn read_output<T>(mut command: Command, read: impl FnOnce(BufReader<ChildStdout>) -> std::io::Result<T>) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut child = child.map_err(|error| not_started(&name, &error))?;
-    let mut lines = BufReader::new(child.stdout.take().ok_or("it has no output")?);
-    // Nothing at all is told by the exit code.
-    let taken = if lines.fill_buf().is_ok_and(|begin| begin.is_empty()) { Ok(None) } else { take(lines).map(Some) };
-    let status = child.wait().map_err(|error| format!("{name} cannot be waited for: {error}"))?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("the program has no output")?);
+    // If there is no output at all, the exit status says why.
+    let taken = if lines.fill_buf().is_ok_and(|begin| begin.is_empty()) { Ok(None) } else { read(lines).map(Some) };
+    let status = child.wait().map_err(|error| format!("cannot wait for {name}: {error}"))?;
     match taken {
         Ok(Some(_)) if status.success() => Ok(()),
-        Ok(_) => Err(format!("{name} has found nothing: {status}")),
-        Err(error) => Err(format!("what {name} says cannot be read: {error}")),
+        Ok(_) => Err(format!("{name} printed nothing: {status}")),
+        Err(error) => Err(format!("cannot read the output of {name}: {error}")),
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_last_of_the_servers_accounts_is_taken() {
+    fn the_newest_heap_profile_is_used() {
         let folder = tempfile::tempdir().expect("a folder");
         assert!(newest(folder.path()).expect_err("there is none").contains("heap-profile"));
         for (name, age) in [("heap.7.0.u0.heap", 20), ("heap.7.1.u1.heap", 10), ("perf.data", 0)] {
@@ -176,17 +176,17 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_says_nothing_or_fails_is_told_by_its_name() {
+    fn a_program_that_prints_nothing_or_fails_is_named_in_the_error() {
         let mut text = String::new();
         let mut echo = Command::new("echo");
         echo.arg("a;b 1");
-        said(echo, |mut lines| std::io::Read::read_to_string(&mut lines, &mut text)).expect("is read");
+        read_output(echo, |mut lines| std::io::Read::read_to_string(&mut lines, &mut text)).expect("is read");
         assert_eq!(text, "a;b 1\n");
-        let nothing = |_| -> std::io::Result<()> { unreachable!("it says nothing") };
-        assert!(said(Command::new("true"), nothing).expect_err("nothing").contains("true has found nothing"));
+        let nothing = |_| -> std::io::Result<()> { unreachable!("there is no output") };
+        assert!(read_output(Command::new("true"), nothing).expect_err("nothing").contains("true printed nothing"));
         let mut fails = Command::new("sh");
         fails.args(["-c", "echo half; exit 3"]);
-        assert!(said(fails, |_| Ok(())).expect_err("fails").contains("exit status: 3"));
-        assert!(said(Command::new("/no/such/program"), nothing).expect_err("is not there").contains("cannot be started"));
+        assert!(read_output(fails, |_| Ok(())).expect_err("fails").contains("exit status: 3"));
+        assert!(read_output(Command::new("/no/such/program"), nothing).expect_err("is not there").contains("cannot start"));
     }
 }

@@ -1,32 +1,33 @@
-//! What came of a run: figures, times, and whether budgets were kept. As a table, as JSON, and as a page with plots.
+//! The result of a run: figures, latencies, and whether the budgets are kept. As a table, as JSON, and as an HTML page with charts.
 
-mod page;
+mod html;
+mod number;
+mod output;
 mod plot;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::machine;
-use crate::scenario::Budget;
-use crate::times::Times;
-use crate::watch::Sample;
+pub use output::write;
 
-/// One number.
+use self::number::format_number;
+use crate::latency::Latencies;
+use crate::machine;
+use crate::sampler::ResourceSample;
+use crate::scenario::FigureBudget;
+
+/// One measured number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
-    /// Its name, as budgets name it.
+    /// The name by which a budget refers to it.
     pub name: String,
-    /// Its value.
     pub value: f64,
-    /// Of what.
     pub unit: &'static str,
-    /// What it is, in words.
+    /// What was measured, in words.
     pub says: String,
-    /// What it had to be.
-    pub budget: Option<Budget>,
+    pub budget: Option<FigureBudget>,
 }
 
 impl Figure {
@@ -36,7 +37,7 @@ impl Figure {
     }
 }
 
-/// All of a run.
+/// The result of a run.
 pub struct Report {
     pub scenario: String,
     pub says: String,
@@ -44,24 +45,24 @@ pub struct Report {
     pub machine: String,
     pub revision: String,
     pub figures: Vec<Figure>,
-    pub times: Vec<(&'static str, Times)>,
-    /// What the story counts a second, for the plot.
-    pub rate_says: &'static str,
-    pub samples: Vec<Sample>,
-    /// Lines beside the samples: what they are of, and their points.
-    pub curves: Vec<Curve>,
+    pub latencies: Vec<(&'static str, Latencies)>,
+    /// What the workload counts per second, for the chart.
+    pub rate_of: &'static str,
+    pub samples: Vec<ResourceSample>,
+    /// Further charts.
+    pub charts: Vec<Chart>,
 }
 
-/// Something over something.
-pub struct Curve {
-    pub says: &'static str,
-    pub across: &'static str,
-    pub up: &'static str,
+/// A line chart.
+pub struct Chart {
+    pub title: &'static str,
+    pub x_label: &'static str,
+    pub y_label: &'static str,
     pub lines: Vec<(&'static str, Vec<(f64, f64)>)>,
 }
 
 impl Report {
-    /// An empty one.
+    /// An empty report.
     pub fn new(scenario: &str, says: &str, seed: u64) -> Report {
         Report {
             scenario: scenario.to_owned(),
@@ -70,33 +71,33 @@ impl Report {
             machine: machine::describe(),
             revision: machine::revision(),
             figures: Vec::new(),
-            times: Vec::new(),
-            rate_says: "",
+            latencies: Vec::new(),
+            rate_of: "",
             samples: Vec::new(),
-            curves: Vec::new(),
+            charts: Vec::new(),
         }
     }
 
-    /// Another figure.
+    /// Adds a figure.
     pub fn figure(&mut self, name: &str, value: f64, unit: &'static str, says: &str) {
         let (name, says) = (name.to_owned(), says.to_owned());
         self.figures.push(Figure { name, value, unit, says, budget: None });
     }
 
-    /// Times, and their p50 and p99 as figures.
-    pub fn times(&mut self, name: &str, says: &'static str, times: Times) {
-        self.figure(&format!("{name}_p50_us"), times.at(50.0), "us", says);
-        self.figure(&format!("{name}_p99_us"), times.at(99.0), "us", "");
-        self.times.push((says, times));
+    /// Adds latencies, and their p50 and p99 as figures.
+    pub fn latencies(&mut self, name: &str, says: &'static str, latencies: Latencies) {
+        self.figure(&format!("{name}_p50_us"), latencies.percentile_us(50.0), "us", says);
+        self.figure(&format!("{name}_p99_us"), latencies.percentile_us(99.0), "us", "");
+        self.latencies.push((says, latencies));
     }
 
-    /// Puts the budgets beside their figures. One that is of no figure is a mistake.
-    pub fn judge(&mut self, budgets: &BTreeMap<String, Budget>) -> Result<(), String> {
+    /// Attaches the budgets to their figures. A budget for an unknown figure is an error.
+    pub fn set_budgets(&mut self, budgets: &BTreeMap<String, FigureBudget>) -> Result<(), String> {
         for (name, budget) in budgets {
             let names = || self.figures.iter().map(|figure| figure.name.as_str()).collect::<Vec<_>>().join(", ");
             let known = names();
             let figure = self.figures.iter_mut().find(|figure| figure.name == *name);
-            figure.ok_or_else(|| format!("a budget for {name}, and there is no such figure; there are {known}"))?.budget = Some(*budget);
+            figure.ok_or_else(|| format!("no figure {name} for its budget; the figures are {known}"))?.budget = Some(*budget);
         }
         Ok(())
     }
@@ -106,7 +107,7 @@ impl Report {
         self.figures.iter().all(Figure::holds)
     }
 
-    /// For a terminal.
+    /// The report for a terminal.
     pub fn table(&self) -> String {
         let mut text = format!("\n{}: {}\n{}, {}\n\n", self.scenario, self.says, self.machine, self.revision);
         let wide = self.figures.iter().map(|figure| figure.name.len()).max().unwrap_or(0);
@@ -116,47 +117,12 @@ impl Report {
                 Some(budget) if figure.holds() => format!("kept: {budget}"),
                 Some(budget) => format!("BROKEN: {budget}"),
             };
-            let line = format!("  {:<wide$} {:>14} {:<12} {verdict:<28} {}", figure.name, shown(figure.value), figure.unit, figure.says);
+            let value = format_number(figure.value);
+            let line = format!("  {:<wide$} {value:>14} {:<12} {verdict:<28} {}", figure.name, figure.unit, figure.says);
             let _ = writeln!(text, "{}", line.trim_end());
         }
         text
     }
-
-    /// Writes JSON and the page into a folder; returns the page's path.
-    pub fn write(&self, folder: &Path) -> Result<PathBuf, String> {
-        let fail = |error: std::io::Error| format!("{} cannot be written to: {error}", folder.display());
-        std::fs::create_dir_all(folder).map_err(fail)?;
-        let times: Vec<_> = self
-            .times
-            .iter()
-            .map(|(says, times)| serde_json::json!({"of": says, "count": times.count(), "percentiles_us": times.curve()}))
-            .collect();
-        let json = serde_json::json!({
-            "scenario": self.scenario, "says": self.says, "seed": self.seed, "machine": self.machine, "revision": self.revision,
-            "kept": self.holds(), "figures": self.figures, "times": times, "samples": self.samples,
-        });
-        std::fs::write(folder.join(format!("{}.json", self.scenario)), format!("{json:#}")).map_err(fail)?;
-        let page = folder.join(format!("{}.html", self.scenario));
-        std::fs::write(&page, page::page(self)).map_err(fail)?;
-        Ok(page)
-    }
-}
-
-/// With as many digits as a reader needs.
-pub fn shown(value: f64) -> String {
-    let digits = match value.abs() {
-        0.0 => 0,
-        ..0.1 => 4,
-        ..10.0 => 2,
-        ..100.0 => 1,
-        _ => 0,
-    };
-    let text = format!("{value:.digits$}");
-    let (whole, rest) = text.split_once('.').map_or((text.as_str(), None), |(whole, rest)| (whole, Some(rest)));
-    let (sign, whole) = whole.strip_prefix('-').map_or(("", whole), |whole| ("-", whole));
-    let groups: Vec<_> = whole.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group)).collect();
-    let rest = rest.map_or(String::new(), |rest| format!(".{rest}"));
-    format!("{sign}{}{rest}", groups.join(","))
 }
 
 #[cfg(test)]
@@ -170,20 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_budget_is_seen_and_one_of_nothing_is_refused() {
-        let budget = |name: &str| BTreeMap::from([(name.to_owned(), Budget { at_most: Some(2.0), at_least: None })]);
+    fn a_broken_budget_is_reported_and_a_budget_without_a_figure_is_an_error() {
+        let budget = |name: &str| BTreeMap::from([(name.to_owned(), FigureBudget { at_most: Some(2.0), at_least: None })]);
         let mut kept = report(2.0);
-        assert_eq!(kept.judge(&budget("memory_kib")), Ok(()));
+        assert_eq!(kept.set_budgets(&budget("memory_kib")), Ok(()));
         assert!(kept.holds() && kept.table().contains("kept: at most 2"));
         let mut broken = report(2.5);
-        assert_eq!(broken.judge(&budget("memory_kib")), Ok(()));
+        assert_eq!(broken.set_budgets(&budget("memory_kib")), Ok(()));
         assert!(!broken.holds() && broken.table().contains("BROKEN: at most 2"));
-        assert!(report(1.0).judge(&budget("memory_mib")).is_err_and(|error| error.contains("memory_kib")));
-    }
-
-    #[test]
-    fn numbers_are_shown_as_people_read_them() {
-        let cases = [(0.0, "0"), (0.0123, "0.0123"), (3.456, "3.46"), (12.34, "12.3"), (1234567.8, "1,234,568"), (-1000.0, "-1,000")];
-        cases.iter().for_each(|(value, text)| assert_eq!(shown(*value), *text));
+        assert!(report(1.0).set_budgets(&budget("memory_mib")).is_err_and(|error| error.contains("memory_kib")));
     }
 }

@@ -1,4 +1,4 @@
-//! A scenario: what is loaded how, and what must come of it. One small TOML file.
+//! A scenario: one small TOML file with the server's settings, the workload and the budgets of its figures.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,47 +6,47 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-/// A scenario as its file has it.
+/// The content of a scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What it shows, in a sentence.
+    /// What the scenario shows, in a sentence.
     pub says: String,
-    /// The seed of all chance in it.
+    /// The seed of all random numbers.
     #[serde(default = "one")]
     pub seed: u64,
-    /// Settings of the server, with the names of its configuration file.
+    /// Settings of the server, as in its configuration file.
     #[serde(default)]
     pub server: Table,
-    /// What is done.
-    pub load: Load,
-    /// What must come of it, by the figure's name.
+    /// What the devices do.
+    pub load: Workload,
+    /// The budgets, by figure name.
     #[serde(default)]
-    pub budget: BTreeMap<String, Budget>,
+    pub budget: BTreeMap<String, FigureBudget>,
 }
 
 fn one() -> u64 {
     1
 }
 
-/// A bound of a figure.
+/// The bounds of a figure.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Budget {
-    /// It is not larger.
+pub struct FigureBudget {
+    /// The figure must not be larger.
     pub at_most: Option<f64>,
-    /// It is not smaller.
+    /// The figure must not be smaller.
     pub at_least: Option<f64>,
 }
 
-impl Budget {
-    /// Whether a value keeps it.
+impl FigureBudget {
+    /// Whether a value is within the bounds.
     pub fn holds(self, value: f64) -> bool {
         self.at_most.is_none_or(|most| value <= most) && self.at_least.is_none_or(|least| value >= least)
     }
 }
 
-impl std::fmt::Display for Budget {
+impl std::fmt::Display for FigureBudget {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match (self.at_least, self.at_most) {
             (Some(least), Some(most)) => write!(f, "{least} to {most}"),
@@ -57,10 +57,10 @@ impl std::fmt::Display for Budget {
     }
 }
 
-/// What is done. Each kind's numbers are explained in its story.
+/// The kinds of workload. Each has a file in `workloads/`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Load {
+pub enum Workload {
     Idle(Idle),
     Steady(Steady),
     Burst(Burst),
@@ -74,43 +74,43 @@ pub enum Load {
     Crowd(Crowd),
 }
 
-/// Sessions that do nothing but their heartbeat.
+/// Sessions that send only heartbeats.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Idle {
-    /// How many.
+    /// The number of sessions.
     pub sessions: u32,
-    /// How many of them are of one person.
+    /// Devices per person.
     pub devices_per_person: u32,
-    /// How long they are watched, in seconds, once all are open and have given back what they borrowed.
+    /// How long the open sessions are measured after they have freed their buffers, in seconds.
     pub watch_s: u64,
 }
 
-/// The same without sockets, in this process.
+/// Idle sessions without sockets, in this process.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Crowd {
-    /// How many sessions, each of another person.
+    /// The number of sessions, each of a different person.
     pub sessions: u32,
-    /// How long they are watched, in seconds.
+    /// How long the open sessions are measured, in seconds.
     pub watch_s: u64,
 }
 
-/// Writes, each of which arrives at the person's other devices.
+/// Writes that the server delivers to the person's other devices.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Steady {
-    /// People who write, each from one device.
+    /// The number of people. One device of each writes.
     pub persons: u32,
-    /// Devices of each, the writing one included.
+    /// Devices per person, the writing one included.
     pub devices_per_person: u32,
-    /// Writes a second of all together, for the times.
+    /// Writes per second in all, for the latencies.
     pub rate: f64,
-    /// How long, in seconds.
+    /// How long the fixed rate lasts, in seconds.
     pub rate_s: u64,
-    /// Writes that each has on its way at once, for the rate.
+    /// Unacknowledged writes per person at once, for the throughput.
     pub window: u32,
-    /// How long, in seconds, in all; the disk is measured for as long between.
+    /// How long the throughput is measured in all, the disk included, in seconds.
     pub flood_s: u64,
     /// Bytes of a record's value.
     pub value_bytes: usize,
@@ -120,139 +120,139 @@ pub struct Steady {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Burst {
-    /// Devices of the one person.
+    /// Receiving devices of the one person.
     pub devices: u32,
-    /// Writes, one after the other.
+    /// The number of writes, one after the other.
     pub rounds: u32,
     /// Bytes of a record's value.
     pub value_bytes: usize,
 }
 
-/// The server goes and comes back under its sessions.
+/// The server restarts while sessions are open.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Herd {
-    /// How many.
+    /// The number of sessions.
     pub sessions: u32,
-    /// How many of them are of one person.
+    /// Devices per person.
     pub devices_per_person: u32,
-    /// How it goes.
-    pub how: Going,
-    /// Writes while it is away and until all are back, one a person of so many.
+    /// How the server is stopped.
+    pub how: StopMode,
+    /// The number of people who write once while others still reconnect.
     pub writers: u32,
-    /// How long it may take until every one has converged, in seconds.
+    /// The limit until every device has the newest version, in seconds.
     pub limit_s: u64,
 }
 
-/// How a server goes.
+/// How a server is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Going {
-    /// It is asked to (SIGTERM), and tells its devices when to come back.
+pub enum StopMode {
+    /// By SIGTERM: the server tells its devices when to reconnect.
     Drain,
-    /// It is killed.
+    /// By SIGKILL.
     Kill,
 }
 
-/// A device that was away.
+/// A device that was disconnected.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatchUp {
-    /// Changes that it missed.
+    /// Changes that the device missed.
     pub changes: u32,
-    /// Records that they are spread over.
+    /// The number of records that the changes are spread over.
     pub records: u32,
-    /// How often it is measured.
+    /// The number of measurements.
     pub rounds: u32,
     /// Bytes of a record's value.
     pub value_bytes: usize,
 }
 
-/// Some devices do not read.
+/// Some devices do not read their sockets.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Slow {
-    /// People, each with one device that writes.
+    /// The number of people. One device of each writes.
     pub persons: u32,
-    /// Devices of each.
+    /// Devices per person.
     pub devices_per_person: u32,
-    /// Of so many reading devices one does not.
+    /// One in this number of devices stops reading.
     pub one_in: u32,
-    /// Writes a second of all together.
+    /// Writes per second in all.
     pub rate: f64,
-    /// How long without, and how long with stuck readers, in seconds.
+    /// How long each phase lasts, without and with stuck readers, in seconds.
     pub phase_s: u64,
     /// Bytes of a record's value.
     pub value_bytes: usize,
 }
 
-/// Devices of one person fight over one record.
+/// Devices of one person contend for one record.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hot {
-    /// How many.
+    /// The number of sessions.
     pub devices: u32,
-    /// Writes that each must get through, each from what it saw last.
+    /// Accepted writes that each device must reach, each based on the version that it last saw.
     pub writes: u32,
-    /// How long that may take, in seconds.
+    /// The time limit, in seconds.
     pub limit_s: u64,
 }
 
-/// Everybody sleeps, and must be woken.
+/// Every person's phone is disconnected and must be woken.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PushFlood {
-    /// People, each with one sleeping device.
+    /// The number of people, each with one disconnected phone.
     pub persons: u32,
-    /// How long until the last must have been woken, in seconds.
+    /// The limit until the last phone is woken, in seconds.
     pub limit_s: u64,
 }
 
-/// The same work at more and more people in the store.
+/// The same work with more and more people in the store.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grow {
-    /// How many people there are at each step.
+    /// The number of people in the store at each step.
     pub steps: Vec<u64>,
-    /// Connections that make them, each one after the other.
-    pub makers: u32,
-    /// People who write at each step, chosen by chance.
+    /// Connections that create people, with one request at a time each.
+    pub connections: u32,
+    /// The number of randomly chosen people who write at each step.
     pub persons: u32,
-    /// How long at each step, in seconds.
+    /// How long each step lasts, in seconds.
     pub step_s: u64,
     /// Bytes of a record's value.
     pub value_bytes: usize,
 }
 
-/// Everything a little, for long.
+/// Writes and reconnects for a long time.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Soak {
-    /// People.
+    /// The number of people.
     pub persons: u32,
-    /// Devices of each.
+    /// Devices per person.
     pub devices_per_person: u32,
-    /// Writes a second.
+    /// Writes per second.
     pub rate: f64,
-    /// Devices a second that lose their socket and come back.
+    /// Devices per second that lose their socket and reconnect.
     pub churn: f64,
-    /// How long, in seconds.
+    /// How long the load lasts, in seconds.
     pub load_s: u64,
-    /// How long it is watched after that, in seconds.
+    /// How long the server is measured after the load, in seconds.
     pub rest_s: u64,
-    /// Records of a dataset; all are written before the watch begins.
+    /// Records per dataset. All are written before the measurement.
     pub records: u32,
     /// Bytes of a record's value.
     pub value_bytes: usize,
 }
 
 impl Scenario {
-    /// Reads a file; `changes` are `name=value` with dotted names, values as in TOML.
+    /// Reads a file. `changes` are `name=value` pairs with dotted names and TOML values.
     pub fn read(path: &Path, changes: &[String]) -> Result<Scenario, String> {
-        let text = std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?;
+        let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
         let mut table: Table = text.parse().map_err(|error| format!("{}: {error}", path.display()))?;
         for change in changes {
-            let (name, value) = change.split_once('=').ok_or_else(|| format!("--set {change}: write NAME=VALUE"))?;
+            let (name, value) = change.split_once('=').ok_or_else(|| format!("--set {change}: not of the form NAME=VALUE"))?;
             let one: Table = format!("value = {value}").parse().map_err(|_| format!("--set {change}: the value is not TOML"))?;
             for (_, value) in one {
                 set(&mut table, name, value)?;
@@ -270,7 +270,7 @@ fn set(table: &mut Table, name: &str, value: Value) -> Result<(), String> {
         }
         Some((first, rest)) => {
             let inner = table.entry(first).or_insert_with(|| Value::Table(Table::new()));
-            let Value::Table(inner) = inner else { return Err(format!("{first} is no table")) };
+            let Value::Table(inner) = inner else { return Err(format!("{first} is not a table")) };
             set(inner, rest, value)
         }
     }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn every_scenario_is_one() {
+    fn every_scenario_file_is_valid_and_has_a_budget() {
         let smoke = folder().with_file_name("smoke");
         let files: Vec<_> =
             [folder(), smoke].iter().flat_map(|folder| std::fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path()).collect();
@@ -298,17 +298,17 @@ mod tests {
     }
 
     #[test]
-    fn numbers_can_be_set_from_outside_and_names_that_nobody_knows_are_refused() {
+    fn numbers_can_be_set_on_the_command_line_and_unknown_names_are_errors() {
         let read = |change: &str| Scenario::read(&folder().join("idle.toml"), &[change.to_owned()]);
-        let Load::Idle(idle) = read("load.sessions=7").unwrap().load else { panic!("idle is idle") };
+        let Workload::Idle(idle) = read("load.sessions=7").unwrap().load else { panic!("idle.toml has another workload") };
         assert_eq!(idle.sessions, 7);
         assert!(read("load.sesions=7").unwrap_err().contains("sesions"));
         assert!(read("load.sessions").is_err());
     }
 
     #[test]
-    fn a_budget_is_kept_at_its_edge_and_not_beyond() {
-        let budget = Budget { at_least: Some(1.0), at_most: Some(2.0) };
+    fn a_budget_is_kept_at_its_bounds_and_broken_beyond() {
+        let budget = FigureBudget { at_least: Some(1.0), at_most: Some(2.0) };
         assert!(budget.holds(1.0) && budget.holds(2.0) && !budget.holds(0.9) && !budget.holds(2.1) && !budget.holds(f64::NAN));
     }
 }

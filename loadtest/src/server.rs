@@ -1,4 +1,4 @@
-//! The server under test: started here with the scenario's settings, or one that runs already.
+//! The server under test: a process started with the scenario's settings, or a server that runs already.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -16,47 +16,46 @@ const POOL: &str = "load";
 const ISSUER: &str = "driftless-loadtest";
 const AUDIENCE: &str = "load";
 
-/// How long tokens hold: longer than any run.
+/// The lifetime of tokens: longer than any run.
 const TOKEN_S: u64 = 7 * 24 * 3600;
 
-/// How long a server may take to start or to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// How to sign tokens that the server believes.
+/// Signs tokens that the server accepts.
 #[derive(Clone, Debug)]
-pub struct Signer {
+pub struct TokenSigner {
     pub secret: String,
     pub issuer: String,
     pub audience: String,
 }
 
-impl Signer {
-    /// One that a server started here believes.
-    pub fn own() -> Signer {
+impl TokenSigner {
+    /// The signer for a server that the load test starts.
+    pub fn own() -> TokenSigner {
         let secret: String = "a secret for nobody but this load test".to_owned();
-        Signer { secret, issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned() }
+        TokenSigner { secret, issuer: ISSUER.to_owned(), audience: AUDIENCE.to_owned() }
     }
 
     /// A token for a person.
-    pub fn mint(&self, person: &str) -> String {
-        // A secret and short names can be signed.
+    pub fn sign(&self, person: &str) -> String {
+        // Signing cannot fail with these short names.
         dev::mint_for(&self.secret, &self.issuer, &self.audience, person, TOKEN_S).unwrap_or_default()
     }
 }
 
-/// A server that starts.
-pub type Starting = std::thread::JoinHandle<Result<(Child, SocketAddr), String>>;
+/// A thread that starts the server.
+pub type ServerStart = std::thread::JoinHandle<Result<(Child, SocketAddr), String>>;
 
-/// The server.
-pub struct Server {
+pub struct ServerUnderTest {
     pub address: SocketAddr,
-    pub signer: Signer,
+    pub signer: TokenSigner,
     process: Option<Process>,
-    own: Option<Own>,
+    spawned: Option<SpawnedServer>,
 }
 
-/// One that was started here.
-struct Own {
+/// A server process that the load test started.
+struct SpawnedServer {
     child: Child,
     binary: PathBuf,
     config: PathBuf,
@@ -64,102 +63,107 @@ struct Own {
     environment: Vec<(&'static str, String)>,
 }
 
-impl Server {
-    /// Starts a server whose store and configuration are in a folder.
-    pub fn start(binary: &Path, folder: &Path, settings: &Table, environment: Vec<(&'static str, String)>) -> Result<Server, String> {
-        let (config, data, signer) = (folder.join("driftless.toml"), folder.join("store"), Signer::own());
+impl ServerUnderTest {
+    /// Starts a server with its store and configuration in this folder.
+    pub fn start(
+        binary: &Path,
+        folder: &Path,
+        settings: &Table,
+        environment: Vec<(&'static str, String)>,
+    ) -> Result<ServerUnderTest, String> {
+        let (config, data, signer) = (folder.join("driftless.toml"), folder.join("store"), TokenSigner::own());
         let mut all = self::settings(&data, &signer, settings);
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
         let (child, address) = launch(binary, &config, &environment)?;
-        // Later starts are at the same port: devices come back to it.
+        // Restarts must use the same port, because devices reconnect to it.
         all.insert("listen".to_owned(), Value::String(address.to_string()));
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
         let process = Some(Process(child.id()));
-        let own = Own { child, binary: binary.to_owned(), config, data, environment };
-        Ok(Server { address, signer, process, own: Some(own) })
+        let spawned = SpawnedServer { child, binary: binary.to_owned(), config, data, environment };
+        Ok(ServerUnderTest { address, signer, process, spawned: Some(spawned) })
     }
 
-    /// A server that runs already; with its process id the system can be asked about it.
-    pub fn running(address: SocketAddr, signer: Signer, pid: Option<u32>) -> Server {
-        Server { address, signer, process: pid.map(Process), own: None }
+    /// A server that runs already. With its process id, the system reports its CPU and memory.
+    pub fn running(address: SocketAddr, signer: TokenSigner, pid: Option<u32>) -> ServerUnderTest {
+        ServerUnderTest { address, signer, process: pid.map(Process), spawned: None }
     }
 
-    /// Its process, if it is known.
+    /// The server's process, if it is known.
     pub fn process(&self) -> Option<Process> {
         self.process
     }
 
-    /// Its program, if it was started here.
+    /// The server's binary, if the load test started it.
     pub fn binary(&self) -> Option<&Path> {
-        self.own.as_ref().map(|own| own.binary.as_path())
+        self.spawned.as_ref().map(|spawned| spawned.binary.as_path())
     }
 
-    /// Its store's folder, if it is known.
+    /// The store's folder, if the load test started the server.
     pub fn data(&self) -> Option<&Path> {
-        self.own.as_ref().map(|own| own.data.as_path())
+        self.spawned.as_ref().map(|spawned| spawned.data.as_path())
     }
 
-    /// Sends it a signal and goes on.
+    /// Sends a signal to the server.
     pub fn signal(&self, signal: Signal) -> Result<(), String> {
-        let own = self.own()?;
-        let pid = i32::try_from(own.child.id()).ok().and_then(Pid::from_raw).ok_or("the server has no process id")?;
-        kill_process(pid, signal).map_err(|error| format!("the server cannot be signalled: {error}"))
+        let spawned = self.spawned()?;
+        let pid = i32::try_from(spawned.child.id()).ok().and_then(Pid::from_raw).ok_or("the server has no process id")?;
+        kill_process(pid, signal).map_err(|error| format!("cannot signal the server: {error}"))
     }
 
-    /// Whether it has ended.
+    /// Whether the server process has ended.
     pub fn has_ended(&mut self) -> Result<bool, String> {
-        let own = self.own.as_mut().ok_or(NOT_OURS)?;
-        own.child.try_wait().map(|status| status.is_some()).map_err(|error| format!("the server cannot be waited for: {error}"))
+        let spawned = self.spawned.as_mut().ok_or(NOT_SPAWNED)?;
+        spawned.child.try_wait().map(|status| status.is_some()).map_err(|error| format!("cannot wait for the server: {error}"))
     }
 
-    /// Starts it again, after it has ended, with the same store and address; [`Server::started`] takes what comes of it.
-    pub fn start_again(&mut self) -> Result<Starting, String> {
-        let own = self.own.as_mut().ok_or(NOT_OURS)?;
-        let _ = own.child.wait();
-        let (binary, config, environment) = (own.binary.clone(), own.config.clone(), own.environment.clone());
+    /// Starts an ended server again with the same store and address. Pass the result to [`ServerUnderTest::finish_restart`].
+    pub fn restart(&mut self) -> Result<ServerStart, String> {
+        let spawned = self.spawned.as_mut().ok_or(NOT_SPAWNED)?;
+        let _ = spawned.child.wait();
+        let (binary, config, environment) = (spawned.binary.clone(), spawned.config.clone(), spawned.environment.clone());
         Ok(std::thread::spawn(move || launch(&binary, &config, &environment)))
     }
 
-    /// It accepts connections, or did not start.
-    pub fn started(&mut self, starting: Starting) -> Result<(), String> {
-        let own = self.own.as_mut().ok_or(NOT_OURS)?;
-        let (child, _) = starting.join().map_err(|_| "the server could not be started")??;
+    /// Waits until a restarted server accepts connections.
+    pub fn finish_restart(&mut self, restart: ServerStart) -> Result<(), String> {
+        let spawned = self.spawned.as_mut().ok_or(NOT_SPAWNED)?;
+        let (child, _) = restart.join().map_err(|_| "the thread that starts the server panicked")??;
         self.process = Some(Process(child.id()));
-        own.child = child;
+        spawned.child = child;
         Ok(())
     }
 
-    /// One of its counters, summed over its labels. Only what the system cannot know is asked so.
-    pub fn counter(&self, name: &str) -> Result<f64, String> {
+    /// One of the server's metrics, summed over its labels. Used only for what the operating system does not report.
+    pub fn metric(&self, name: &str) -> Result<f64, String> {
         let text = crate::http::get(self.address, "/metrics")?;
         let lines = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' '])));
         Ok(lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     }
 
-    fn own(&self) -> Result<&Own, String> {
-        self.own.as_ref().ok_or_else(|| NOT_OURS.to_owned())
+    fn spawned(&self) -> Result<&SpawnedServer, String> {
+        self.spawned.as_ref().ok_or_else(|| NOT_SPAWNED.to_owned())
     }
 }
 
-const NOT_OURS: &str = "this scenario starts and stops the server, and cannot be pointed at a running one";
+const NOT_SPAWNED: &str = "this scenario starts and stops the server itself, so --at cannot be used with it";
 
-impl Drop for Server {
+impl Drop for ServerUnderTest {
     fn drop(&mut self) {
-        if let Some(own) = &mut self.own {
-            let _ = own.child.kill();
-            let _ = own.child.wait();
+        if let Some(spawned) = &mut self.spawned {
+            let _ = spawned.child.kill();
+            let _ = spawned.child.wait();
         }
     }
 }
 
-/// All settings of a server whose store is in this folder.
-pub fn settings(data: &Path, signer: &Signer, changed: &Table) -> Table {
+/// The settings of a server: the load test's defaults, then the scenario's changes.
+pub fn settings(data: &Path, signer: &TokenSigner, changed: &Table) -> Table {
     let mut all = base(data, signer);
     merge(&mut all, changed);
     all
 }
 
-fn base(data: &Path, signer: &Signer) -> Table {
+fn base(data: &Path, signer: &TokenSigner) -> Table {
     let text = |text: &str| Value::String(text.to_owned());
     let issuer = Table::from_iter([
         ("issuer".to_owned(), text(&signer.issuer)),
@@ -193,14 +197,14 @@ fn launch(binary: &Path, config: &Path, environment: &[(&'static str, String)]) 
     let began = Instant::now();
     let mut lines = BufReader::new(child.stderr.take().ok_or("the server has no log")?).lines().map_while(Result::ok);
     for line in lines.by_ref() {
-        // The server says on which port it serves.
-        let said: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-        if let Some(address) = said["fields"]["address"].as_str().and_then(|address| address.parse().ok()) {
+        // The server logs its address as a field.
+        let logged: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+        if let Some(address) = logged["fields"]["address"].as_str().and_then(|address| address.parse().ok()) {
             std::thread::spawn(move || lines.for_each(|line| eprintln!("server: {line}")));
             return Ok((child, address));
         }
         eprintln!("server: {line}");
-        if began.elapsed() > PATIENCE {
+        if began.elapsed() > START_TIMEOUT {
             break;
         }
     }

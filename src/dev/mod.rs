@@ -1,6 +1,4 @@
-//! The `dev` command's surroundings: a ready pool, tokens for it, a demo page. Never part of `serve`.
-
-pub mod gateway;
+//! What `driftless dev` adds to the server: a configured pool, tokens for it, and the demo page. Never part of `serve`.
 
 mod page;
 mod wakes;
@@ -14,22 +12,22 @@ pub use wakes::{APP, wakes};
 
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint};
 
-/// The pool's name.
+/// The name of the development pool.
 pub const POOL: &str = "demo";
 
-/// The issuer of its tokens.
+/// The pool's token issuer.
 pub const ISSUER: &str = "driftless-dev";
 
-/// Their audience.
+/// The audience of the pool's tokens.
 pub const AUDIENCE: &str = "demo";
 
-/// The person that the examples are about.
+/// The person in the examples and on the demo page.
 pub const PERSON: &str = "alice";
 
-/// How long a development token holds, in seconds.
+/// The lifetime of a development token, in seconds.
 pub const TOKEN_S: u64 = 24 * 3600;
 
-/// The pool's one issuer.
+/// The configuration of the pool's issuer.
 pub fn issuer() -> IssuerConfig {
     IssuerConfig {
         issuer: ISSUER.to_owned(),
@@ -40,35 +38,35 @@ pub fn issuer() -> IssuerConfig {
     }
 }
 
-/// A token for a person of the pool.
+/// Signs a token for a person of the pool.
 pub fn token(subject: &str, expires_in_s: u64) -> Result<String, MintError> {
     mint_for(DEVELOPMENT_SECRET, ISSUER, AUDIENCE, subject, expires_in_s)
 }
 
-/// A token of an issuer with a shared secret, from now on.
+/// Signs a token of an issuer with a shared secret, issued now.
 pub fn mint_for(secret: &str, issuer: &str, audience: &str, subject: &str, expires_in_s: u64) -> Result<String, MintError> {
     let issued_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let expires_s = issued_s.saturating_add(expires_in_s);
     mint(secret, &MintClaims { issuer, audience, subject, issued_s, expires_s })
 }
 
-/// The operator key, as far as it may be shown.
-pub enum Operator {
-    /// The one that everybody knows.
+/// The operator key, if it may be printed.
+pub enum BannerKey {
+    /// The public development key.
     Public(&'static str),
-    /// One that was configured.
+    /// A configured key, which is secret.
     Configured,
 }
 
-/// What `dev` prints once it serves.
+/// What `dev` prints when the server is ready.
 pub struct Banner {
-    /// Where it listens.
+    /// The address that the server listens on.
     pub address: SocketAddr,
-    /// A token for each of two devices of one person.
+    /// Tokens for the person's laptop and phone.
     pub tokens: [String; 2],
-    /// For the operator's commands.
-    pub key: Operator,
-    /// The stand-in push gateway.
+    /// The key for the operator's commands.
+    pub key: BannerKey,
+    /// The stand-in push gateway's URL.
     pub gateway: String,
 }
 
@@ -76,28 +74,31 @@ impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Banner { address, tokens: [laptop, phone], key, gateway } = self;
         let url = if *address == SocketAddr::from(([127, 0, 0, 1], 7400)) { String::new() } else { format!(" --url http://{address}") };
-        writeln!(f, "Driftless is ready: everything you write on one device is on disk, and on the others at once.\n")?;
+        writeln!(f, "Driftless is ready: what you write on one device is stored on disk and sent to the other devices at once.\n")?;
         writeln!(f, "  demo page   http://{address}/demo/")?;
         writeln!(f, "  pool        {POOL}, person {PERSON}")?;
-        writeln!(f, "  gateway     {gateway}, stands in for Apple, Google and browsers\n")?;
+        writeln!(f, "  gateway     {gateway}, a stand-in for the push services of Apple, Google and browsers\n")?;
         writeln!(f, "Or in two more terminals:\n")?;
         writeln!(f, "  cargo run --release -- client watch settings --device laptop{url}")?;
         writeln!(f, "  cargo run --release -- client put settings theme=dark --device phone{url}\n")?;
-        writeln!(f, "What changed, when and by which device; and a copy of everything, while it runs:\n")?;
+        writeln!(f, "To see the history of a dataset, back up the running server, and list devices:\n")?;
         writeln!(f, "  cargo run --release -- history settings --subject {PERSON}{url}")?;
         writeln!(f, "  cargo run --release -- backup demo.backup{url}")?;
         writeln!(f, "  cargo run --release -- devices --subject {PERSON}{url}\n")?;
         match key {
-            Operator::Public(key) => writeln!(f, "These and others ask with the operator key, which they know here:\n\n  {key}\n")?,
-            Operator::Configured => {
-                writeln!(f, "These and others ask with the operator key that was configured (admin.key): give it with --key.\n")?
+            BannerKey::Public(key) => writeln!(f, "The operator commands use the operator key. Here they know it already:\n\n  {key}\n")?,
+            BannerKey::Configured => {
+                writeln!(f, "The operator commands use the operator key. You have configured one (admin.key): pass it with --key.\n")?
             }
         }
-        writeln!(f, "Tokens for your own client, valid for {} hours (for development only):\n", TOKEN_S / 3600)?;
+        writeln!(f, "Tokens for your own client, valid for {} hours, for development only:\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;
         writeln!(f, "  phone   {phone}\n")?;
         if !address.ip().is_loopback() {
-            writeln!(f, "Careful: whoever reaches {address} can read and write everything here: the pool's secret is public.\n")?;
+            writeln!(
+                f,
+                "Warning: everyone who can reach {address} can read and write all data here, because the pool's secret is public.\n"
+            )?;
         }
         writeln!(f, "Stop with Ctrl-C.")
     }

@@ -1,4 +1,4 @@
-//! The demo page, and the tokens that it needs.
+//! Serves the demo page and its tokens.
 
 use axum::Router;
 use axum::http::{HeaderName, HeaderValue, header};
@@ -7,11 +7,11 @@ use axum::routing::get;
 
 use super::{PERSON, token};
 
-/// How long a page's token holds, in seconds: short enough that a page left open shows how renewal works.
+/// The lifetime of a page's token, in seconds: short, so that a page that stays open renews its token.
 const PAGE_TOKEN_S: u64 = 600;
 
-/// Nothing from elsewhere, and nothing inline.
-const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/// Allows only files of this server, and nothing inline.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -26,22 +26,22 @@ const FILES: &[(&str, &[u8])] = files![
     "app.js",
     "change.js",
     "device.js",
-    "former.js",
     "phone.js",
+    "previous_replica.js",
     "records.js",
     "session.js",
+    "texts.js",
     "wakes.js",
-    "words.js",
 ];
 
-/// The page under `/demo/`.
+/// The routes of the page, under `/demo/`.
 pub fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     let page = Router::new()
         .route("/", get(|| async { Redirect::temporary("/demo/") }))
         .route("/demo", get(|| async { Redirect::permanent("/demo/") }))
-        .route("/demo/", get(|| async { file(FILES[0]) }))
+        .route("/demo/", get(|| async { respond_with_file(FILES[0]) }))
         .route("/demo/token", get(page_token));
-    FILES.iter().fold(page, |router, one| router.route(&format!("/demo/{}", one.0), get(|| async { file(*one) })))
+    FILES.iter().fold(page, |router, one| router.route(&format!("/demo/{}", one.0), get(|| async { respond_with_file(*one) })))
 }
 
 async fn page_token() -> Response {
@@ -54,16 +54,16 @@ async fn page_token() -> Response {
     }
 }
 
-fn file((name, content): (&'static str, &'static [u8])) -> Response {
-    let kind = match name.rsplit('.').next() {
+fn respond_with_file((name, content): (&'static str, &'static [u8])) -> Response {
+    let content_type = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
         _ => "text/javascript; charset=utf-8",
     };
     let headers: [(HeaderName, HeaderValue); 4] = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];

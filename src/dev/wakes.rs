@@ -1,4 +1,4 @@
-//! The demo page's phones as the stand-in gateway knows them: a token for each, and the wakes that came for it.
+//! Connects the demo page's phones to the stand-in push gateway: gives each phone a token, and serves the wakes that were pushed to it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,63 +12,63 @@ use driftless_protocol::DeviceId;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::gateway::{Environment, Gateway};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 
-/// The app that the phones have.
+/// The app that the phones register for.
 pub const APP: &str = "com.example.demo";
 
-/// Phones that are known at most; those of a page that was opened anew replace others.
-const PHONES: usize = 1000;
+/// The largest number of known phones. When there are more, all earlier ones are forgotten.
+const MAX_PHONES: usize = 1000;
 
-/// Wakes that a phone is shown, the newest.
-const SHOWN: usize = 5;
+/// How many of the newest wakes a phone is shown.
+const MAX_SHOWN_WAKES: usize = 5;
 
 #[derive(Clone)]
-struct Phones {
-    gateway: Gateway,
+struct DemoPhones {
+    gateway: StandInGateway,
     tokens: Arc<Mutex<HashMap<DeviceId, String>>>,
 }
 
 #[derive(Deserialize)]
-struct Which {
+struct PhoneQuery {
     device: DeviceId,
     #[serde(default)]
     since_ms: u64,
 }
 
-/// What the page asks, beside its files.
-pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: Gateway) -> Router<S> {
-    let phones = Phones { gateway, tokens: Arc::default() };
-    Router::new().route("/demo/push", get(registration)).route("/demo/wakes", get(came)).with_state(phones)
+/// The routes of the page's push requests.
+pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: StandInGateway) -> Router<S> {
+    let phones = DemoPhones { gateway, tokens: Arc::default() };
+    Router::new().route("/demo/push", get(registration)).route("/demo/wakes", get(list_wakes)).with_state(phones)
 }
 
-impl Phones {
-    /// The token of a phone: one that was not known gets one.
+impl DemoPhones {
+    /// The push token of a phone. A new phone gets a new token.
     fn token(&self, device: DeviceId) -> String {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        if tokens.len() >= PHONES && !tokens.contains_key(&device) {
+        if tokens.len() >= MAX_PHONES && !tokens.contains_key(&device) {
             tokens.clear();
         }
-        tokens.entry(device).or_insert_with(|| self.gateway.apns_token(APP, Environment::Production)).clone()
+        tokens.entry(device).or_insert_with(|| self.gateway.new_apns_token(APP, ApnsEnvironment::Production)).clone()
     }
 }
 
-async fn registration(State(phones): State<Phones>, Query(which): Query<Which>) -> Response {
-    answer(&json!({ "provider": "apns", "app": APP, "token": phones.token(which.device) }))
+async fn registration(State(phones): State<DemoPhones>, Query(query): Query<PhoneQuery>) -> Response {
+    json_response(&json!({ "provider": "apns", "app": APP, "token": phones.token(query.device) }))
 }
 
-async fn came(State(phones): State<Phones>, Query(Which { device, since_ms }): Query<Which>) -> Response {
+async fn list_wakes(State(phones): State<DemoPhones>, Query(PhoneQuery { device, since_ms }): Query<PhoneQuery>) -> Response {
     let token = phones.token(device);
-    let came = phones.gateway.pushes_of(&token).into_iter().rev().filter(|push| push.at_ms >= since_ms).take(SHOWN);
-    let wakes: Vec<Value> = came
+    let pushes = phones.gateway.pushes_to(&token).into_iter().rev().filter(|push| push.at_ms >= since_ms).take(MAX_SHOWN_WAKES);
+    let wakes: Vec<Value> = pushes
         .map(|push| {
             let data = push.data();
             json!({ "at_ms": push.at_ms, "dataset": data["dataset"], "version": data["version"] })
         })
         .collect();
-    answer(&json!({ "wakes": wakes }))
+    json_response(&json!({ "wakes": wakes }))
 }
 
-fn answer(value: &Value) -> Response {
+fn json_response(value: &Value) -> Response {
     ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], value.to_string()).into_response()
 }

@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, Epoch, Position, Record, RefusalCode, ServerMessage};
+use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, Epoch, Position, RefusalCode, ServerMessage};
 use serde::Deserialize;
 
 use super::error::{HttpError, conflict_json, ok_json};

@@ -278,7 +278,7 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
         }
     };
     let entry = DeliveryLogEntry::new(now_ms, Some((dataset.clone(), *version)), status);
-    WakeResult { device: target.device.clone(), woken, budget: budget, disposition: token, log_entry: entry }
+    WakeResult { device: target.device.clone(), woken, budget, disposition: token, log_entry: entry }
 }
 
 /// The wait after this many failures in a row, in milliseconds: a random time between half of the doubled wait and all of it.

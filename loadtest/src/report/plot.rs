@@ -1,23 +1,25 @@
-//! Lines over something, as SVG.
+//! Line charts as SVG.
 
 use plotters::prelude::*;
 
-/// Colours that are told apart by most eyes, on white and in grey (Okabe, Ito 2008).
+use super::number::format_number;
+
+/// Colours that most people can distinguish, on white and in grey (Okabe, Ito 2008).
 const COLOURS: [RGBColor; 5] =
     [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(204, 121, 167), RGBColor(86, 180, 233)];
 
-/// The size of a plot, in pixels.
+/// Width and height of a chart, in pixels.
 const SIZE: (u32, u32) = (720, 300);
 
-/// How the upward axis goes.
+/// The scale of the y axis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Up {
+pub enum YAxis {
     FromZero,
     Logarithmic,
 }
 
-/// A plot of some lines. Empty if there is nothing to draw.
-pub fn plot(across: &str, up: &str, scale: Up, lines: &[(&str, Vec<(f64, f64)>)]) -> String {
+/// Draws lines into one chart. Returns an empty text if there are not two points to connect.
+pub fn plot(x_label: &str, y_label: &str, scale: YAxis, lines: &[(&str, Vec<(f64, f64)>)]) -> String {
     let points = || lines.iter().flat_map(|(_, points)| points).filter(|(x, y)| x.is_finite() && y.is_finite());
     let (left, right) = points().fold((f64::MAX, f64::MIN), |(low, high), (x, _)| (low.min(*x), high.max(*x)));
     let (low, top) = points().fold((f64::MAX, f64::MIN), |(low, high), (_, y)| (low.min(*y), high.max(*y)));
@@ -26,21 +28,21 @@ pub fn plot(across: &str, up: &str, scale: Up, lines: &[(&str, Vec<(f64, f64)>)]
     }
     let mut svg = String::new();
     let drawn = match scale {
-        Up::FromZero => draw(&mut svg, (left, right), 0.0..(top * 1.08).max(1e-6), across, up, lines),
-        Up::Logarithmic => draw(&mut svg, (left, right), (low.max(1.0)..top.max(10.0) * 1.3).log_scale(), across, up, lines),
+        YAxis::FromZero => draw(&mut svg, (left, right), 0.0..(top * 1.08).max(1e-6), x_label, y_label, lines),
+        YAxis::Logarithmic => draw(&mut svg, (left, right), (low.max(1.0)..top.max(10.0) * 1.3).log_scale(), x_label, y_label, lines),
     };
     match drawn {
         Ok(()) => svg,
-        Err(error) => format!("<p>not drawn: {error}</p>"),
+        Err(error) => format!("<p>cannot draw the chart: {error}</p>"),
     }
 }
 
 fn draw<Y>(
     svg: &mut String,
     (left, right): (f64, f64),
-    upward: Y,
-    across: &str,
-    up: &str,
+    y_range: Y,
+    x_label: &str,
+    y_label: &str,
     lines: &[(&str, Vec<(f64, f64)>)],
 ) -> Result<(), String>
 where
@@ -51,10 +53,10 @@ where
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     let mut builder = ChartBuilder::on(&area);
     builder.margin(12).x_label_area_size(40).y_label_area_size(72);
-    let mut chart = builder.build_cartesian_2d(left..right, upward).map_err(fail)?;
+    let mut chart = builder.build_cartesian_2d(left..right, y_range).map_err(fail)?;
     let mut mesh = chart.configure_mesh();
-    mesh.x_desc(across).y_desc(up).light_line_style(TRANSPARENT).x_labels(10).y_labels(6);
-    mesh.y_label_formatter(&|value| crate::report::shown(*value)).x_label_formatter(&|value| crate::report::shown(*value));
+    mesh.x_desc(x_label).y_desc(y_label).light_line_style(TRANSPARENT).x_labels(10).y_labels(6);
+    mesh.y_label_formatter(&|value| format_number(*value)).x_label_formatter(&|value| format_number(*value));
     mesh.draw().map_err(fail)?;
     for (at, (name, points)) in lines.iter().enumerate() {
         let colour = COLOURS[at % COLOURS.len()];

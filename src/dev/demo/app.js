@@ -1,18 +1,18 @@
-// The demo: two devices of one person, each with its own copy, its own session and its own place in the browser's storage.
+// The demo page: two devices of one person, each with its own replica, session and keys in the browser's local storage.
 
 import { Device } from './device.js';
 import { Phone } from './phone.js';
 import { Session } from './session.js';
-import { Wakes } from './wakes.js';
+import { WakePanel } from './wakes.js';
 
 const DATASET = 'settings';
 const PHONES = { a: 'Phone A', b: 'Phone B' };
 
-/** The address that `driftless client` takes when it is told none. */
+/** The default address of `driftless client`. */
 const CLIENT_DEFAULT = 'http://127.0.0.1:7400';
 
-/** A copy of the records is saved this long after it changed: a large one is not worth saving for each message. */
-const REPLICA_SAVED_AFTER_MS = 400;
+/** The replica is saved this long after a change. Saving a large one for each message would be too slow. */
+const REPLICA_SAVE_DELAY_MS = 400;
 
 const ids = Object.fromEntries(Object.keys(PHONES).map((letter) => [letter, deviceId(letter)]));
 
@@ -31,32 +31,32 @@ function startPhone(letter, title) {
     changed: (events) => phone.changed(events),
   });
   const root = document.getElementById('phone').content.firstElementChild.cloneNode(true);
-  const switched = (on) => {
+  const setOnline = (on) => {
     store(letter, 'online', on);
     if (on) session.start();
     else session.stop();
-    wakes.sleeps(!on);
+    wakes.setAsleep(!on);
   };
-  const wakes = new Wakes(root, { device: device.id, wake: () => switched(true) });
-  const phone = new Phone(root, { letter, title, device, session, switched, nameOf: (id) => nameOf(id, letter) });
+  const wakes = new WakePanel(root, { device: device.id, wake: () => setOnline(true) });
+  const phone = new Phone(root, { letter, title, device, session, setOnline, nameOf: (id) => nameOf(id, letter) });
   document.getElementById('phones').append(root);
   phone.changed([]);
-  switched(load(letter, 'online') !== false);
-  addEventListener('online', () => session.hurry());
-  document.addEventListener('visibilitychange', () => document.hidden || session.hurry());
+  setOnline(load(letter, 'online') !== false);
+  addEventListener('online', () => session.reconnectNow());
+  document.addEventListener('visibilitychange', () => document.hidden || session.reconnectNow());
 }
 
 async function fetchToken(device) {
-  const answer = await fetch(`token?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
-  if (!answer.ok) throw new Error(`no token: ${answer.status}`);
-  return (await answer.json()).token;
+  const response = await fetch(`token?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
+  if (!response.ok) throw new Error(`cannot get a token: ${response.status}`);
+  return (await response.json()).token;
 }
 
-/** Where the stand-in gateway of `driftless dev` would reach this phone. */
+/** The phone's registration at the stand-in push gateway of `driftless dev`. */
 async function fetchRegistration(device) {
-  const answer = await fetch(`push?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
-  if (!answer.ok) throw new Error(`no push: ${answer.status}`);
-  return answer.json();
+  const response = await fetch(`push?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
+  if (!response.ok) throw new Error(`cannot get a push registration: ${response.status}`);
+  return response.json();
 }
 
 function nameOf(id, letter) {
@@ -65,14 +65,14 @@ function nameOf(id, letter) {
   return other ? PHONES[other] : id;
 }
 
-/** The id of an installation: chosen once and kept. */
+/** The device id: chosen once, then kept in local storage. */
 function deviceId(letter) {
   const id = load(letter, 'id') ?? `demo-${letter}-${crypto.getRandomValues(new Uint32Array(1))[0].toString(36)}`;
   store(letter, 'id', id);
   return id;
 }
 
-/** The outbox is saved at once, the replica soon: what is missing of it is fetched again. */
+/** Saves the outbox at once and the replica later: the device fetches again what the saved replica lacks. */
 function saver(letter, device) {
   let timer = null;
   const saveReplica = () => {
@@ -83,7 +83,7 @@ function saver(letter, device) {
   addEventListener('pagehide', saveReplica);
   return () => {
     store(letter, 'outbox', device.outbox());
-    timer ??= setTimeout(saveReplica, REPLICA_SAVED_AFTER_MS);
+    timer ??= setTimeout(saveReplica, REPLICA_SAVE_DELAY_MS);
   };
 }
 
@@ -95,11 +95,11 @@ function load(letter, part) {
   }
 }
 
-/** Without room or permission the phone works on and forgets when the page is closed. */
+/** If local storage is full or forbidden, the phone still works, but loses its state when the page is closed. */
 function store(letter, part, value) {
   try {
     localStorage.setItem(`driftless-demo.${letter}.${part}`, JSON.stringify(value));
   } catch {
-    console.info(`not kept: ${part} of ${letter}`);
+    console.info(`cannot save the ${part} of phone ${letter}`);
   }
 }

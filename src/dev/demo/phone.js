@@ -1,33 +1,33 @@
-// One phone as a person sees it. It shows what its device holds and turns touches into edits; it knows nothing of the wire.
+// The view of one phone. It shows its device and turns input into edits; it knows nothing of the protocol.
 
 import { RecordList } from './records.js';
-import { eventText, number, originText, valueText } from './words.js';
+import { eventText, number, originText, valueText } from './texts.js';
 
 const EVENTS_SHOWN = 6;
 
-const STATE_WORDS = { live: 'live', connecting: 'connecting…', offline: 'offline' };
+const STATE_TEXTS = { live: 'live', connecting: 'connecting…', offline: 'offline' };
 
-/** The well-known keys. Each wires its control and returns how to show a value, which says whether it could. */
+/** The settings with their own control. Each function connects its control and returns a function that shows a value, and returns whether it could. */
 const SETTINGS = { theme, volume, name, notifications, visits };
 
 export class Phone {
   #events = [];
   #scheduled = false;
-  #shows = new Map();
+  #settings = new Map();
   #conflicts = new Map();
   #arrived = new Set();
 
-  constructor(root, { letter, title, device, session, nameOf, switched }) {
+  constructor(root, { letter, title, device, session, nameOf, setOnline }) {
     Object.assign(this, { root, device, session, nameOf });
     root.dataset.testid = `phone-${letter}`;
     root.dataset.device = letter;
     root.ariaLabel = title;
     this.part('name-of-phone').textContent = title;
-    this.part('online').onchange = ({ target }) => switched(target.checked);
+    this.part('online').onchange = ({ target }) => setOnline(target.checked);
     const edit = (key, op, value) => this.#edit(key, op, value);
-    for (const [key, wire] of Object.entries(SETTINGS)) {
+    for (const [key, connect] of Object.entries(SETTINGS)) {
       const row = root.querySelector(`[data-key="${key}"]`);
-      this.#shows.set(key, { row, show: wire(row, (op, value) => edit(key, op, value), root) });
+      this.#settings.set(key, { row, show: connect(row, (op, value) => edit(key, op, value), root) });
     }
     const hidden = new Set(Object.keys(SETTINGS));
     this.list = new RecordList(root, { device, edit, nameOf, hidden, changed: () => this.changed([]) });
@@ -37,9 +37,9 @@ export class Phone {
     return this.root.querySelector(`[data-testid="${id}"]`);
   }
 
-  /** Something happened to the device or its session: shown with the next frame. */
+  /** The device or its session changed: renders at the next animation frame. */
   changed(events) {
-    events.forEach((event) => this.#note(event));
+    events.forEach((event) => this.#addEvent(event));
     if (this.#scheduled) return;
     this.#scheduled = true;
     requestAnimationFrame(() => this.#render());
@@ -53,7 +53,7 @@ export class Phone {
   #render() {
     this.#scheduled = false;
     this.#renderTop();
-    for (const [key, { row, show }] of this.#shows) this.#renderSetting(this.device.view(key), row, show);
+    for (const [key, { row, show }] of this.#settings) this.#renderSetting(this.device.view(key), row, show);
     this.#renderConflicts();
     this.list.render();
     if (this.#arrived.size > 0) this.#flashArrived();
@@ -64,7 +64,7 @@ export class Phone {
     const { state } = this.session;
     const { unsent, version } = this.device;
     this.root.dataset.state = state;
-    if (this.part('state').textContent !== STATE_WORDS[state]) this.part('state').textContent = STATE_WORDS[state];
+    if (this.part('state').textContent !== STATE_TEXTS[state]) this.part('state').textContent = STATE_TEXTS[state];
     this.part('online').checked = state !== 'offline';
     this.part('version').textContent = number(version);
     this.part('unsent').textContent = number(unsent);
@@ -96,8 +96,8 @@ export class Phone {
     const card = document.getElementById('conflict').content.firstElementChild.cloneNode(true);
     card.dataset.key = key;
     card.querySelector('.key').textContent = key;
-    card.querySelector('.keep').onclick = () => this.#decide(() => this.device.keepMine(key));
-    card.querySelector('.take').onclick = () => this.#decide(() => this.device.takeTheirs(key));
+    card.querySelector('.keep').onclick = () => this.#resolve(() => this.device.keepMine(key));
+    card.querySelector('.take').onclick = () => this.#resolve(() => this.device.takeTheirs(key));
     return card;
   }
 
@@ -107,16 +107,16 @@ export class Phone {
     card.querySelector('.theirs dt').textContent = theirs ? `From ${this.nameOf(theirs.device)}` : 'Theirs';
   }
 
-  /** The card goes, and with it the focus: to the next card, or to the phone's name. */
-  #decide(act) {
+  /** The card is removed, so the focus moves to the next card, or to the phone's name. */
+  #resolve(act) {
     act();
     this.session.flush();
     const next = [...this.#conflicts].find(([key]) => this.device.conflicts.has(key));
     (next?.[1].querySelector('.keep') ?? this.part('name-of-phone')).focus();
   }
 
-  /** The same thing again (a slider that moves, a name being typed) takes the older line's place. */
-  #note(event) {
+  /** Repeated events of one key (a moving slider, a name being typed) replace the previous line. */
+  #addEvent(event) {
     const line = { kind: event.kind, subject: event.key ?? event.records?.[0].key, text: eventText(event, this.nameOf), at: new Date() };
     const [newest] = this.#events;
     if (newest?.kind === line.kind && newest.subject === line.subject) this.#events.shift();
@@ -124,9 +124,9 @@ export class Phone {
     if (event.kind === 'got') event.records.forEach(({ key }) => this.#arrived.add(key));
   }
 
-  /** A row that changed from elsewhere lights up; its animation is started afresh. */
+  /** Highlights the rows that another device changed. Restarts a running animation. */
   #flashArrived() {
-    const rows = [...this.#arrived].map((key) => this.#shows.get(key)?.row ?? this.list.row(key)).filter(Boolean);
+    const rows = [...this.#arrived].map((key) => this.#settings.get(key)?.row ?? this.list.row(key)).filter(Boolean);
     this.#arrived.clear();
     rows.forEach((row) => row.classList.remove('arrived'));
     void this.root.offsetWidth;

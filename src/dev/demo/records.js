@@ -1,13 +1,13 @@
-// The list of a phone's other records: filtered, a limited number at a time, edited and removed in place.
+// The list of a phone's other records. It filters, shows a limited number of rows, and lets the person edit and remove records in place.
 //
-// A row lives as long as its key is shown, so that focus and an open editor survive what arrives meanwhile.
+// A row exists as long as its key is shown, so that focus and an open editor survive changes that arrive meanwhile.
 
-import { number, originText, typedValue, valueText } from './words.js';
+import { number, originText, typedValue, valueText } from './texts.js';
 
-/** Lines that an open editor shows at most; a longer value scrolls. */
+/** The largest height of an editor in lines. A longer value scrolls. */
 const EDITOR_LINES = 8;
 
-/** Rows in the page at first, and with each press of the button. */
+/** Rows that are shown at first, and added by each press of the button. */
 const ROWS_AT_A_TIME = 25;
 
 export class RecordList {
@@ -15,7 +15,7 @@ export class RecordList {
   #limit = ROWS_AT_A_TIME;
   #filter = '';
 
-  /** `edit(key, op, value)` is a person's edit; `hidden` are keys that are shown elsewhere. */
+  /** `edit(key, op, value)` records an edit. `hidden` are the keys with a control of their own. */
   constructor(root, { device, edit, changed, nameOf, hidden }) {
     Object.assign(this, { device, edit, nameOf, hidden });
     this.part = (id) => root.querySelector(`[data-testid="${id}"]`);
@@ -28,16 +28,16 @@ export class RecordList {
   render() {
     const keys = this.device.keys().filter((key) => !this.hidden.has(key));
     const found = keys.filter((key) => key.toLowerCase().includes(this.#filter));
-    this.#arrange(found.slice(0, this.#limit));
-    this.#count(keys.length, found.length);
+    this.#updateRows(found.slice(0, this.#limit));
+    this.#updateCounts(keys.length, found.length);
   }
 
-  /** The element of a key that is shown. */
+  /** The element of a shown key. */
   row(key) {
     return this.#rows.get(key)?.element;
   }
 
-  #count(all, found) {
+  #updateCounts(all, found) {
     const left = found - this.#rows.size;
     this.part('count').textContent = all > 0 ? number(all) : '';
     this.part('filter').hidden = all < 5 && this.#filter === '';
@@ -47,17 +47,17 @@ export class RecordList {
     this.part('more').textContent = `Show more (${number(left)} left)`;
   }
 
-  #arrange(keys) {
+  #updateRows(keys) {
     const wanted = new Set(keys);
-    for (const [key, row] of this.#rows) if (!wanted.has(key)) this.#drop(key, row);
+    for (const [key, row] of this.#rows) if (!wanted.has(key)) this.#removeRow(key, row);
     keys.forEach((key, index) => {
-      const row = this.#rows.get(key) ?? this.#create(key);
+      const row = this.#rows.get(key) ?? this.#createRow(key);
       if (this.list.children[index] !== row.element) this.list.insertBefore(row.element, this.list.children[index] ?? null);
-      this.#fill(row, this.device.view(key));
+      this.#updateRow(row, this.device.view(key));
     });
   }
 
-  #drop(key, { element }) {
+  #removeRow(key, { element }) {
     const neighbour = element.nextElementSibling ?? element.previousElementSibling;
     const focused = element.contains(document.activeElement);
     element.remove();
@@ -65,7 +65,7 @@ export class RecordList {
     if (focused) (neighbour?.querySelector('.remove') ?? this.part('add-key')).focus();
   }
 
-  #create(key) {
+  #createRow(key) {
     const element = document.getElementById('record').content.firstElementChild.cloneNode(true);
     const part = (name) => element.querySelector(name);
     const row = { element, value: part('.value'), origin: part('.origin'), editor: part('.editor'), input: part('textarea'), edit: part('.edit') };
@@ -78,12 +78,12 @@ export class RecordList {
     part('.remove').onclick = () => this.edit(key, 'remove');
     part('.cancel').onclick = () => this.#closeEditor(row);
     row.editor.onsubmit = (event) => this.#save(event, row, key);
-    row.editor.onkeydown = (event) => this.#typed(event, row);
+    row.editor.onkeydown = (event) => this.#handleKey(event, row);
     this.#rows.set(key, row);
     return row;
   }
 
-  #fill({ element, value, origin }, view) {
+  #updateRow({ element, value, origin }, view) {
     value.textContent = valueText(view.value);
     origin.textContent = originText(view, this.nameOf);
     element.classList.toggle('waiting', view.waiting);
@@ -107,7 +107,7 @@ export class RecordList {
     this.#closeEditor(row);
   }
 
-  #typed(event, row) {
+  #handleKey(event, row) {
     if (event.key === 'Escape') this.#closeEditor(row);
     if (event.key === 'Enter' && !event.shiftKey && event.target === row.input) {
       event.preventDefault();

@@ -1,22 +1,22 @@
-// A device's connection: socket, token, heartbeat and back-off, as PROTOCOL.md §1, §2 and §6 ask of a client.
+// A device's session: socket, token, heartbeat and back-off, as PROTOCOL.md §1, §2 and §6 require of a client.
 //
-// A session is `offline`, `connecting` or `live`. It keeps trying until it is stopped or told to give up. What the messages mean is the
-// device's business; here they only come and go. The device is saved before anything is sent, so that a patch's number is never used twice.
+// A session is `offline`, `connecting` or `live`. It reconnects until it is stopped, or until a close code forbids it. The device interprets
+// the messages; the session only transports them. The device is saved before anything is sent, so that no patch number is used twice.
 
 const SUBPROTOCOL = 'driftless.v1.json';
 const CLIENT = 'driftless-demo/1';
 const OPEN = 1;
 
-/** PROTOCOL.md §2: a missing pong is a lost connection; the same patience is had with the welcome. */
-const PATIENCE_MS = 15_000;
+/** PROTOCOL.md §2: without a pong for this long the connection is lost. The same timeout applies to the welcome. */
+const RESPONSE_TIMEOUT_MS = 15_000;
 
-/** PROTOCOL.md §6: a random time below the first, doubled with each failure up to the last. */
+/** PROTOCOL.md §6: the back-off is a random time below a limit, which doubles with each failure from the first to the last. */
 const BACKOFF_FIRST_MS = 1000;
 const BACKOFF_LAST_MS = 60_000;
 
-/** PROTOCOL.md §6; every other code reconnects. */
-const RENEWS_TOKEN = new Set([4003, 4004]);
-const GIVES_UP = new Set([4000, 4002, 4005, 4006, 4007, 4014, 4016]);
+/** Close codes of PROTOCOL.md §6. After every other code the session reconnects. */
+const TOKEN_CODES = new Set([4003, 4004]);
+const FINAL_CODES = new Set([4000, 4002, 4005, 4006, 4007, 4014, 4016]);
 
 export class Session {
   #socket = null;
@@ -27,7 +27,7 @@ export class Session {
   #bye = null;
   #timers = new Map();
 
-  /** `fetchToken()` and `fetchRegistration()` give promises, `save()` keeps the device, `changed(events)` tells the view. */
+  /** `fetchToken()` and `fetchRegistration()` return promises, `save()` saves the device, `changed(events)` updates the view. */
   constructor({ device, address, fetchToken, fetchRegistration, save, changed }) {
     Object.assign(this, { device, address, fetchToken, fetchRegistration, save, changed });
     this.state = 'offline';
@@ -41,12 +41,12 @@ export class Session {
     this.#end('offline', [{ kind: 'stopped' }]);
   }
 
-  /** Does not wait for the back-off: the network or the person came back. */
-  hurry() {
+  /** Ends the back-off: the network or the person is back. */
+  reconnectNow() {
     if (this.#timers.has('reconnect')) this.#connect();
   }
 
-  /** After an edit. */
+  /** Sends new edits. */
   flush() {
     const messages = this.state === 'live' ? this.device.flush() : [];
     this.save();
@@ -62,7 +62,7 @@ export class Session {
     try {
       this.#token ??= await this.fetchToken();
     } catch {
-      if (this.attempt === attempt) this.#lost({ reason: 'no token' });
+      if (this.attempt === attempt) this.#lost({ reason: 'cannot get a token' });
       return;
     }
     if (this.attempt === attempt) this.#openSocket();
@@ -72,7 +72,7 @@ export class Session {
     const socket = new WebSocket(this.address, SUBPROTOCOL);
     this.#socket = socket;
     this.#bye = null;
-    this.#after('patience', PATIENCE_MS, () => this.#lost({ reason: 'no answer' }));
+    this.#after('response', RESPONSE_TIMEOUT_MS, () => this.#lost({ reason: 'no response' }));
     socket.onopen = () => this.#send({ type: 'hello', token: this.#token, device: this.device.id, client: CLIENT });
     socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     socket.onclose = ({ code, reason }) => this.#lost(this.#bye ?? { code, reason });
@@ -81,45 +81,45 @@ export class Session {
   #receive(message) {
     if (message.type === 'welcome') this.#welcomed(message);
     else if (message.type === 'renew') this.#renew();
-    else if (message.type === 'pong') this.#cancel('patience');
+    else if (message.type === 'pong') this.#cancel('response');
     else if (message.type === 'bye') this.#bye = message;
-    else this.#pass(message);
+    else this.#forward(message);
   }
 
   #welcomed(welcome) {
-    this.#cancel('patience');
+    this.#cancel('response');
     this.#failures = 0;
     this.#heartbeat_ms = welcome.heartbeat_s * 1000;
     this.state = 'live';
     const { send, events, later } = this.device.connected(welcome);
-    this.#act({ send, events: [{ kind: 'live' }, ...events], later });
+    this.#perform({ send, events: [{ kind: 'live' }, ...events], later });
     this.#register();
   }
 
-  /** PROTOCOL.md §9: at every start, which keeps it fresh. Without it the phone works on; it is not woken. */
+  /** PROTOCOL.md §9: registers for pushes at every connection, so that the registration stays valid. Without it the phone works, but is not woken. */
   async #register() {
     const socket = this.#socket;
     try {
       const registration = await this.fetchRegistration();
       if (this.#socket === socket) this.#send({ type: 'register', ...registration });
     } catch {
-      console.info('this phone will not be woken');
+      console.info('cannot register for pushes: this phone will not be woken');
     }
   }
 
-  #pass(message) {
+  #forward(message) {
     if (message.type === 'refused' && message.id === undefined) this.#renewing = false;
-    this.#act(this.device.receive(message));
+    this.#perform(this.device.receive(message));
   }
 
-  #act({ send, events, later }) {
+  #perform({ send, events, later }) {
     this.save();
     send.forEach((message) => this.#send(message));
     for (const { delay_ms, message } of later) this.#after(`${message.type} ${message.id}`, delay_ms, () => this.#send(message));
     this.changed(events);
   }
 
-  /** The server asks for a fresh token; its answer to that token has the same type. */
+  /** The server requests a new token. Its confirmation of that token has the same type. */
   async #renew() {
     if (this.#renewing) {
       this.#renewing = false;
@@ -143,13 +143,13 @@ export class Session {
 
   #ping() {
     this.#send({ type: 'ping' });
-    this.#after('patience', PATIENCE_MS, () => this.#lost({ reason: 'no answer' }));
+    this.#after('response', RESPONSE_TIMEOUT_MS, () => this.#lost({ reason: 'no response' }));
   }
 
   #lost(end) {
     const { code, reason, reconnect_after_ms } = end;
-    if (GIVES_UP.has(code)) return this.#end('offline', [{ kind: 'gave up', reason }]);
-    if (RENEWS_TOKEN.has(code)) this.#token = null;
+    if (FINAL_CODES.has(code)) return this.#end('offline', [{ kind: 'gave up', reason }]);
+    if (TOKEN_CODES.has(code)) this.#token = null;
     this.#end('connecting', [{ kind: 'lost', reason: reason || 'connection lost' }]);
     this.#after('reconnect', reconnect_after_ms ?? this.#backoff_ms(), () => this.#connect());
   }
@@ -160,13 +160,13 @@ export class Session {
 
   #end(state, events) {
     this.#clearTimers();
-    this.#forgetSocket();
+    this.#closeSocket();
     this.state = state;
     this.changed(events);
   }
 
-  /** A socket that is being left may still speak; nobody listens to it. */
-  #forgetSocket() {
+  /** Removes the handlers first: a closing socket may still deliver events. */
+  #closeSocket() {
     const socket = this.#socket;
     this.#socket = null;
     this.#heartbeat_ms = 0;

@@ -1,15 +1,16 @@
-// What reaches a phone that sleeps: wakes, which carry no data. The stand-in gateway of `driftless dev` has them; a real phone would be shown them by its system.
+// Shows the wakes of a phone that is offline. Wakes carry no data. They come from the stand-in push gateway of `driftless dev`; on a real phone the
+// operating system would deliver them.
 
-import { number } from './words.js';
+import { number } from './texts.js';
 
-/** How often a sleeping phone asks the stand-in gateway what came for it. */
-const ASKS_EVERY_MS = 500;
+/** How often the page polls the stand-in gateway for wakes. */
+const POLL_INTERVAL_MS = 500;
 
-export class Wakes {
+export class WakePanel {
   #timer = null;
   #since_ms = 0;
 
-  /** `wake()` switches the phone on. */
+  /** `wake()` takes the phone online. */
   constructor(root, { device, wake }) {
     Object.assign(this, { root, device });
     this.panel = root.querySelector('[data-testid="wakes"]');
@@ -17,19 +18,19 @@ export class Wakes {
     this.panel.querySelector('button').onclick = wake;
   }
 
-  /** The phone falls asleep, or wakes up. */
-  sleeps(asleep) {
+  /** The phone went offline or online. */
+  setAsleep(asleep) {
     clearInterval(this.#timer);
     this.panel.hidden = !asleep;
     if (!asleep) return;
     this.#since_ms = Date.now();
     this.#show([]);
-    this.#timer = setInterval(() => this.#ask(), ASKS_EVERY_MS);
+    this.#timer = setInterval(() => this.#poll(), POLL_INTERVAL_MS);
   }
 
-  async #ask() {
-    const answer = await fetch(`wakes?device=${encodeURIComponent(this.device)}&since_ms=${this.#since_ms}`, { cache: 'no-store' }).catch(() => null);
-    if (answer?.ok && !this.panel.hidden) this.#show((await answer.json()).wakes);
+  async #poll() {
+    const response = await fetch(`wakes?device=${encodeURIComponent(this.device)}&since_ms=${this.#since_ms}`, { cache: 'no-store' }).catch(() => null);
+    if (response?.ok && !this.panel.hidden) this.#show((await response.json()).wakes);
   }
 
   #show(wakes) {

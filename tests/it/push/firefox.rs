@@ -12,8 +12,8 @@ use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use driftless::dev::gateway::Gateway;
 use driftless_protocol::WebPushSubscription;
+use driftless_standin::StandInGateway;
 use futures_util::{SinkExt, StreamExt};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -74,7 +74,7 @@ async fn page(key: &str) -> (String, mpsc::UnboundedReceiver<Told>) {
 }
 
 /// Speaks Mozilla's push protocol with one browser: each channel gets an endpoint at the gateway, and what comes there goes to the browser.
-async fn push_service(listener: TcpListener, gateway: Gateway) {
+async fn push_service(listener: TcpListener, gateway: StandInGateway) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
 
@@ -82,7 +82,7 @@ async fn push_service(listener: TcpListener, gateway: Gateway) {
     }
 }
 
-async fn browser(stream: TcpStream, gateway: Gateway) {
+async fn browser(stream: TcpStream, gateway: StandInGateway) {
     #[allow(clippy::result_large_err)]
     let chosen = |request: &Request, mut response: Response| {
         if let Some(offered) = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL) {
@@ -118,10 +118,10 @@ async fn browser(stream: TcpStream, gateway: Gateway) {
 }
 
 /// What comes to an endpoint goes on to the browser, sealed as it is.
-async fn carry(gateway: Gateway, endpoint: String, channel: Value, arrived: mpsc::UnboundedSender<Value>) {
+async fn carry(gateway: StandInGateway, endpoint: String, channel: Value, arrived: mpsc::UnboundedSender<Value>) {
     for count in 1.. {
-        let pushed = gateway.pushed(&endpoint, count).await;
-        let sealed = pushed.last().and_then(|push| push.sealed.clone()).unwrap_or_default();
+        let pushed = gateway.wait_for_pushes(&endpoint, count).await;
+        let sealed = pushed.last().and_then(|push| push.ciphertext.clone()).unwrap_or_default();
         let notification = json!({
             "messageType": "notification", "channelID": channel, "version": count.to_string(), "data": URL_SAFE_NO_PAD.encode(sealed),
             "headers": { "encoding": "aes128gcm" },
@@ -169,7 +169,7 @@ fn profile(push_service: u16, origin: &str) -> TempDir {
 
 #[tokio::test]
 async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (url, mut hears) = page(&gateway.credentials().vapid_public).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -203,6 +203,6 @@ async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
         ),
         other => panic!("{other:?}"),
     }
-    assert_eq!(gateway.complaints(), Vec::<String>::new());
+    assert_eq!(gateway.violations(), Vec::<String>::new());
     service.abort();
 }

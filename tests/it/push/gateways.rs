@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use driftless::dev::gateway::{Answer, Gateway, Trouble};
 use driftless_protocol::PushTarget;
+use driftless_standin::{ConnectionFault, ScriptedResponse, StandInGateway};
 use serde_json::{Value, json};
 
 use crate::support::push::{APP, apns, asleep, fcm, pool_with_key, server, server_but, webpush};
@@ -34,7 +34,7 @@ async fn writes(server: &Server, person: &str) {
 
 #[tokio::test]
 async fn a_dead_token_is_dropped_once_and_can_be_seen() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let targets = [apns(&gateway), fcm(&gateway), webpush(&gateway)];
     for (at, target) in targets.into_iter().enumerate() {
@@ -52,12 +52,12 @@ async fn a_dead_token_is_dropped_once_and_can_be_seen() {
 
 #[tokio::test]
 async fn a_token_of_the_other_environment_is_tried_there_and_stays_there() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let PushTarget::Apns(token) = apns(&gateway) else { panic!("apns") };
     asleep(&server, "alice", "phone", PushTarget::ApnsSandbox(token.clone())).await;
     writes(&server, "alice").await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
     said(&server, "alice", "phone", "accepted").await;
     assert_eq!(log(&server, "alice", "phone").await["device"]["push"]["provider"], "apns");
     let unknown = "00".repeat(32);
@@ -68,16 +68,16 @@ async fn a_token_of_the_other_environment_is_tried_there_and_stays_there() {
 
 #[tokio::test]
 async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resumed() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (target, other) = (apns(&gateway), fcm(&gateway));
     let tokens = [&target, &other].map(|target| target.address().to_owned());
     asleep(&server, "alice", "phone", target).await;
     asleep(&server, "alice", "android", other).await;
-    gateway.script(&tokens[0], [Answer::apns(400, "TopicDisallowed")]);
+    gateway.script(&tokens[0], [ScriptedResponse::apns(400, "TopicDisallowed")]);
     writes(&server, "alice").await;
     assert_eq!(said(&server, "alice", "phone", "refused").await, "TopicDisallowed");
-    soon("the other app's wake", gateway.pushed(&tokens[1], 1)).await;
+    soon("the other app's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     let operator = server.operator();
     let stopped = operator.get("/push").await.json();
     assert_eq!((stopped["stopped"][0]["app"].as_str(), stopped["stopped"][0]["why"].as_str()), (Some(APP), Some("TopicDisallowed")));
@@ -102,7 +102,7 @@ async fn a_wrong_topic_stops_the_app_drops_no_token_and_goes_on_when_it_is_resum
 
 #[tokio::test]
 async fn a_key_is_rotated_without_a_restart() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     asleep(&server, "carol", "phone", apns(&gateway)).await;
     writes(&server, "carol").await;
@@ -121,19 +121,19 @@ async fn a_key_is_rotated_without_a_restart() {
 
 #[tokio::test]
 async fn a_gateway_that_does_not_answer_holds_up_nobody_else() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (hangs, flows, garbage) = (fcm(&gateway), fcm(&gateway), apns(&gateway));
     let tokens = [&hangs, &flows, &garbage].map(|target| target.address().to_owned());
     asleep(&server, "alice", "phone", hangs).await;
     asleep(&server, "bob", "phone", flows).await;
     asleep(&server, "carol", "phone", garbage).await;
-    gateway.script(&tokens[0], [Answer::Hang]);
-    gateway.script(&tokens[2], [Answer::garbage(400)]);
+    gateway.script(&tokens[0], [ScriptedResponse::Hang]);
+    gateway.script(&tokens[2], [ScriptedResponse::garbage(400)]);
     for person in ["alice", "bob", "carol"] {
         writes(&server, person).await;
     }
-    soon("the other's wake", gateway.pushed(&tokens[1], 1)).await;
+    soon("the other's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     said(&server, "alice", "phone", "later").await;
     let found = log(&server, "carol", "phone").await;
     assert!(found["device"]["push"]["dead"].is_null(), "garbage costs no token: {found}");
@@ -141,29 +141,29 @@ async fn a_gateway_that_does_not_answer_holds_up_nobody_else() {
 
 #[tokio::test]
 async fn a_gateway_that_was_down_or_asks_for_patience_gets_its_wakes_later() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (down, patient) = (apns(&gateway), fcm(&gateway));
     let tokens = [&down, &patient].map(|target| target.address().to_owned());
     asleep(&server, "alice", "phone", down).await;
     asleep(&server, "bob", "phone", patient).await;
-    gateway.script(&tokens[1], [Answer::retry_after(503, 1)]);
+    gateway.script(&tokens[1], [ScriptedResponse::retry_after(503, 1)]);
     writes(&server, "bob").await;
     let later = said(&server, "bob", "phone", "later").await;
-    soon("the second try", gateway.pushed(&tokens[1], 1)).await;
-    gateway.script_server(Trouble::Refuse);
-    gateway.script_server(Trouble::Close);
+    soon("the second try", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    gateway.inject_fault(ConnectionFault::RefuseConnections);
+    gateway.inject_fault(ConnectionFault::CloseConnections);
     writes(&server, "alice").await;
     said(&server, "alice", "phone", "later").await;
-    gateway.script_server(Trouble::Resume);
-    let pushed = soon("the wake", gateway.pushed(&tokens[0], 1)).await;
+    gateway.inject_fault(ConnectionFault::Resume);
+    let pushed = soon("the wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     assert_eq!((pushed.len(), pushed[0].data()["version"].as_str()), (1, Some("1")), "{later}");
 }
 
 #[tokio::test]
 async fn goaway_under_load_loses_and_doubles_nothing() {
     const PHONES: usize = 200;
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let mut tokens = Vec::new();
     for at in 0..PHONES {
@@ -172,11 +172,11 @@ async fn goaway_under_load_loses_and_doubles_nothing() {
         asleep(&server, &format!("person-{at}"), "phone", target).await;
     }
     // It lets few streams be, and leaves again and again while pushes are under way that it has not begun with.
-    gateway.script_server(Trouble::StreamLimit(8));
+    gateway.inject_fault(ConnectionFault::StreamLimit(8));
     for part in 0..10 {
         for at in 0..PHONES / 10 {
             if at == 10 {
-                gateway.script_server(Trouble::Pause);
+                gateway.inject_fault(ConnectionFault::PauseRequests);
             }
             writes(&server, &format!("person-{}", part * PHONES / 10 + at)).await;
         }
@@ -187,11 +187,11 @@ async fn goaway_under_load_loses_and_doubles_nothing() {
             }
         })
         .await;
-        gateway.script_server(Trouble::GoAway);
-        gateway.script_server(Trouble::Resume);
+        gateway.inject_fault(ConnectionFault::GoAway);
+        gateway.inject_fault(ConnectionFault::Resume);
     }
     for token in &tokens {
-        let pushed = soon("a wake", gateway.pushed(token, 1)).await;
+        let pushed = soon("a wake", gateway.wait_for_pushes(token, 1)).await;
         assert_eq!(pushed.len(), 1, "doubled");
     }
     assert!(gateway.counts().connections > 1, "the story needs a connection that was left");
@@ -202,7 +202,7 @@ async fn many_dead_tokens_go_once_each_without_a_storm() {
     // 100 people of 100 devices: the bound of an identity.
     const PEOPLE: usize = 100;
     const DEVICES: usize = 100;
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let server = &server;
     let registering = (0..PEOPLE).map(|person| {
@@ -239,7 +239,7 @@ async fn many_dead_tokens_go_once_each_without_a_storm() {
 
 #[tokio::test]
 async fn a_certificate_wakes_as_a_key_does() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let credentials = gateway.credentials();
     let key = format!(
         "key_file = {:?}\nkey_id = {:?}\nteam_id = {:?}\n",
@@ -250,13 +250,13 @@ async fn a_certificate_wakes_as_a_key_does() {
     let token = target.address().to_owned();
     asleep(&server, "alice", "phone", target).await;
     writes(&server, "alice").await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
-    assert_eq!((gateway.complaints(), gateway.counts().provider_tokens), (Vec::new(), 0));
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
+    assert_eq!((gateway.violations(), gateway.counts().provider_tokens), (Vec::new(), 0));
 }
 
 #[tokio::test]
 async fn an_endpoint_in_a_private_network_is_not_spoken_to() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server_but(&gateway, "allow_private = true\n", "").await;
     let PushTarget::Webpush(here) = webpush(&gateway) else { panic!("webpush") };
     let http = server.http("alice", "browser");

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
-use driftless::dev::gateway::Gateway;
+use driftless_standin::StandInGateway;
 use tempfile::TempDir;
 
 use crate::support::push::{apns, pool, pool_with_key, registration};
@@ -17,7 +17,7 @@ fn token(person: &str) -> String {
 }
 
 /// The configuration of a production server, on a port of its own.
-fn config(folder: &Path, gateway: &Gateway, grace_ms: u64) -> PathBuf {
+fn config(folder: &Path, gateway: &StandInGateway, grace_ms: u64) -> PathBuf {
     config_of(folder, &pool(gateway, "", &format!("grace_ms = {grace_ms}")))
 }
 
@@ -35,7 +35,7 @@ fn config_of(folder: &Path, pool: &str) -> PathBuf {
 
 #[tokio::test]
 async fn a_server_that_is_killed_between_write_and_push_wakes_once_all_the_same() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let config = config(folder.path(), &gateway, 1_500);
     let target = apns(&gateway);
@@ -45,9 +45,9 @@ async fn a_server_that_is_killed_between_write_and_push_wakes_once_all_the_same(
     let mut laptop = Phone::welcomed(&server.url, &token("alice"), "laptop").await;
     laptop.put("settings", "theme", "\"dark\"").await;
     server.kill().await;
-    assert!(gateway.pushes_of(&address).is_empty(), "it was killed too late");
+    assert!(gateway.pushes_to(&address).is_empty(), "it was killed too late");
     let server = Binary::serve(&config).await;
-    let pushed = soon("a wake", gateway.pushed(&address, 1)).await;
+    let pushed = soon("a wake", gateway.wait_for_pushes(&address, 1)).await;
     assert_eq!(pushed[0].data()["version"], "1");
     // Again, after what came of it was kept: nothing more is owed.
     server.terminate().await;
@@ -55,13 +55,13 @@ async fn a_server_that_is_killed_between_write_and_push_wakes_once_all_the_same(
     let mut laptop = Phone::welcomed(&server.url, &token("alice"), "laptop").await;
     laptop.is_quiet().await;
     server.kill().await;
-    assert_eq!(gateway.pushes_of(&address).len(), 1);
-    assert_eq!(gateway.complaints(), Vec::<String>::new());
+    assert_eq!(gateway.pushes_to(&address).len(), 1);
+    assert_eq!(gateway.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn sighup_reads_the_credentials_again_and_a_wrong_one_changes_nothing() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let file = config(folder.path(), &gateway, 100);
     let mut server = Binary::serve(&file).await;
@@ -75,12 +75,12 @@ async fn sighup_reads_the_credentials_again_and_a_wrong_one_changes_nothing() {
     let address = target.address().to_owned();
     Phone::welcomed(&server.url, &token("alice"), "phone").await.registers(registration(target)).await;
     Phone::welcomed(&server.url, &token("alice"), "laptop").await.put("settings", "n", "1").await;
-    soon("a wake with the new key", gateway.pushed(&address, 1)).await;
+    soon("a wake with the new key", gateway.wait_for_pushes(&address, 1)).await;
 }
 
 #[tokio::test]
 async fn a_credential_that_does_not_parse_is_refused_at_the_start_with_its_name() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let file = config(folder.path(), &gateway, 100);
     let good = std::fs::read_to_string(&file).unwrap();
@@ -98,7 +98,7 @@ async fn a_credential_that_does_not_parse_is_refused_at_the_start_with_its_name(
 
 #[tokio::test]
 async fn a_full_disk_makes_no_storm_of_wakes() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let file = config(folder.path(), &gateway, 1_500);
     let target = apns(&gateway);
@@ -111,7 +111,7 @@ async fn a_full_disk_makes_no_storm_of_wakes() {
     let good = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, good.replace("cache_mib = 16", "cache_mib = 16\nreserve_mib = 1000000000")).unwrap();
     let server = Binary::serve(&file).await;
-    soon("a wake", gateway.pushed(&address, 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&address, 1)).await;
     let metrics = Http::new(server.address().parse().unwrap(), "", "nobody");
     soon("what came of it cannot be kept, again and again", async {
         loop {
@@ -124,5 +124,5 @@ async fn a_full_disk_makes_no_storm_of_wakes() {
         }
     })
     .await;
-    assert_eq!(gateway.pushes_of(&address).len(), 1);
+    assert_eq!(gateway.pushes_to(&address).len(), 1);
 }

@@ -1,4 +1,4 @@
-use driftless::dev::gateway::{Answer, Gateway};
+use driftless_standin::{ScriptedResponse, StandInGateway};
 
 use crate::support::operator::{command, commanded};
 use crate::support::push::{apns, asleep, server};
@@ -6,14 +6,14 @@ use crate::support::soon;
 
 #[tokio::test]
 async fn an_operator_sees_why_a_phone_did_not_wake() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let target = apns(&gateway);
     let token = target.address().to_owned();
     asleep(&server, "alice", "phone", target).await;
     let mut laptop = server.phone("alice", "laptop").await;
     laptop.put("settings", "n", "1").await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
     laptop.put("settings", "n", "2").await;
     let url = server.url();
     let log = soon("the budget", async {
@@ -37,7 +37,7 @@ async fn an_operator_sees_why_a_phone_did_not_wake() {
 
 #[tokio::test]
 async fn an_operator_wakes_a_phone_and_is_told_what_the_gateway_said() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let target = apns(&gateway);
     let token = target.address().to_owned();
@@ -46,8 +46,8 @@ async fn an_operator_wakes_a_phone_and_is_told_what_the_gateway_said() {
     let test = ["push", "test", "--device", "phone", "--subject", "alice"];
     let said = commanded(&url, &test).await;
     assert!(said.contains("apns") && said.contains("accepted"), "{said}");
-    assert_eq!(gateway.pushes_of(&token).len(), 1);
-    gateway.script(&token, [Answer::apns(429, "TooManyRequests")]);
+    assert_eq!(gateway.pushes_to(&token).len(), 1);
+    gateway.script(&token, [ScriptedResponse::apns(429, "TooManyRequests")]);
     let failed = command(&url, &test).await;
     let why = String::from_utf8_lossy(&failed.stderr);
     assert!(!failed.status.success() && why.contains("TooManyRequests"), "{why}");

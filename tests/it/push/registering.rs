@@ -1,5 +1,5 @@
-use driftless::dev::gateway::Gateway;
 use driftless_protocol::{ClientMessage, CloseCode, PushTarget, RefusalCode, Registration, ServerMessage};
+use driftless_standin::StandInGateway;
 use serde_json::json;
 
 use crate::support::push::{APP, apns, asleep, fcm, registration, server};
@@ -7,7 +7,7 @@ use crate::support::{Http, Phone, soon, token};
 
 #[tokio::test]
 async fn a_device_registers_over_http_looks_and_takes_it_back() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let http = server.http("alice", "phone");
     assert_eq!(http.get("/v1/push").await.json()["type"], "unregistered");
@@ -21,12 +21,11 @@ async fn a_device_registers_over_http_looks_and_takes_it_back() {
 
 #[tokio::test]
 async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let http = server.http("alice", "phone");
     let long = "x".repeat(5000);
-    let subscription =
-        |endpoint: &str| json!({ "endpoint": endpoint, "p256dh": gateway.subscription().p256dh, "auth": gateway.subscription().auth });
+    let subscription = |endpoint: &str| json!({ "endpoint": endpoint, "p256dh": gateway.new_subscription().p256dh, "auth": gateway.new_subscription().auth });
     for (body, code) in [
         (json!({ "provider": "fcm", "app": APP }), "bad_push_token"),
         (json!({ "provider": "fcm", "app": APP, "token": long }), "bad_push_token"),
@@ -63,7 +62,7 @@ async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
 
 #[tokio::test]
 async fn a_phone_that_changes_hands_never_gets_the_old_owner_s_wakes() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (phone, tablet) = (apns(&gateway), apns(&gateway));
     let tokens = [&phone, &tablet].map(|target| target.address().to_owned());
@@ -72,16 +71,16 @@ async fn a_phone_that_changes_hands_never_gets_the_old_owner_s_wakes() {
     // The new owner's app has another device id and the same token, said to be of the other environment.
     asleep(&server, "bob", "phone-of-bob", PushTarget::Apns(tokens[0].clone())).await;
     server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.pushed(&tokens[1], 1)).await;
-    assert!(gateway.pushes_of(&tokens[0]).is_empty());
+    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    assert!(gateway.pushes_to(&tokens[0]).is_empty());
     server.phone("bob", "laptop").await.put("settings", "n", "1").await;
-    let pushed = soon("the new owner's wake", gateway.pushed(&tokens[0], 1)).await;
+    let pushed = soon("the new owner's wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     assert_eq!(pushed[0].data()["identity"], server.operator().identity("bob").await);
 }
 
 #[tokio::test]
 async fn a_revoked_device_s_socket_closes_and_it_is_woken_no_more() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (lost, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&lost, &other].map(|target| target.address().to_owned());
@@ -96,8 +95,8 @@ async fn a_revoked_device_s_socket_closes_and_it_is_woken_no_more() {
     assert_eq!(Phone::refused(&server.url(), &token("alice"), "phone").await.code(), Some(CloseCode::Revoked));
     assert_eq!(server.http("alice", "phone").get("/v1/datasets").await.status, 403);
     server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.pushed(&tokens[1], 1)).await;
-    assert!(gateway.pushes_of(&tokens[0]).is_empty());
+    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    assert!(gateway.pushes_to(&tokens[0]).is_empty());
     assert_eq!(operator.post(&format!("{path}/allow"), "{}").await.json()["revoked"], false);
     server.phone("alice", "phone").await.is_quiet().await;
     assert_eq!(operator.post(&format!("/identities/{identity}/devices/nobody/revoke"), "{}").await.status, 404);
@@ -106,7 +105,7 @@ async fn a_revoked_device_s_socket_closes_and_it_is_woken_no_more() {
 #[tokio::test]
 async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_comes_again() {
     const DAY_MS: u64 = 24 * 3600 * 1000;
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let mut server = server(&gateway).await;
     let (target, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&target, &other].map(|target| target.address().to_owned());
@@ -115,7 +114,7 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
     server.restart().await;
     asleep(&server, "alice", "tablet", other).await;
     server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.pushed(&tokens[1], 1)).await;
+    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     let operator = server.operator();
     let identity = operator.identity("alice").await;
     let log = |device: &str| format!("/identities/{identity}/devices/{device}/push");
@@ -129,10 +128,10 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
     })
     .await;
     assert_eq!(why, "stale");
-    assert!(gateway.pushes_of(&tokens[0]).is_empty());
+    assert!(gateway.pushes_to(&tokens[0]).is_empty());
     asleep(&server, "alice", "phone", target).await;
     server.phone("alice", "laptop").await.put("settings", "n", "2").await;
-    soon("a wake", gateway.pushed(&tokens[0], 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     server.let_pass(271 * DAY_MS);
     server.restart().await;
     let operator = server.operator();
@@ -146,7 +145,7 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
 
 #[tokio::test]
 async fn registrations_are_reached_with_ones_own_token_only() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     asleep(&server, "alice", "phone", fcm(&gateway)).await;
     let body = |token: &str| json!({ "provider": "fcm", "app": APP, "token": token, "identity": "local:0", "device": "phone" }).to_string();

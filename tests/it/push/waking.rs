@@ -1,5 +1,5 @@
-use driftless::dev::gateway::Gateway;
 use driftless_protocol::{ClientMessage, Codec, Provider, PushTarget, Registration};
+use driftless_standin::StandInGateway;
 use serde_json::json;
 
 use crate::support::push::{APP, apns, asleep, asleep_with, fcm, pool, registration, server, server_with, webpush};
@@ -7,7 +7,7 @@ use crate::support::raw::Raw;
 use crate::support::{Server, TestPool, name, soon};
 
 /// Every gateway's kind of target.
-fn targets(gateway: &Gateway) -> [PushTarget; 3] {
+fn targets(gateway: &StandInGateway) -> [PushTarget; 3] {
     [apns(gateway), fcm(gateway), webpush(gateway)]
 }
 
@@ -40,28 +40,28 @@ async fn settled(server: &Server, person: &str, device: &str) {
 
 #[tokio::test]
 async fn a_sleeping_phone_is_woken_once_and_syncs_and_its_debt_is_paid() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     for (at, target) in targets(&gateway).into_iter().enumerate() {
         let (person, address) = (format!("person-{at}"), target.address().to_owned());
         asleep(&server, &person, "phone", target).await;
         let mut laptop = server.phone(&person, "laptop").await;
         laptop.put("settings", "theme", "\"dark\"").await;
-        let pushed = soon("a wake", gateway.pushed(&address, 1)).await;
+        let pushed = soon("a wake", gateway.wait_for_pushes(&address, 1)).await;
         let identity = server.operator().identity(&person).await;
         let data = json!({ "source": "driftless", "pool": "demo", "identity": identity, "dataset": "settings", "version": "1" });
         assert_eq!(pushed[0].data(), data);
         assert_eq!(syncs(&server, &person, "phone").await, 1);
         settled(&server, &person, "phone").await;
-        assert_eq!(gateway.pushes_of(&address).len(), 1);
+        assert_eq!(gateway.pushes_to(&address).len(), 1);
     }
-    assert_eq!(gateway.complaints(), Vec::<String>::new());
+    assert_eq!(gateway.violations(), Vec::<String>::new());
     assert_eq!(server.metric("driftless_push_write_to_acceptance_seconds_count").await, 3.0);
 }
 
 #[tokio::test]
 async fn ten_writes_in_a_row_are_one_wake_for_the_newest_version() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server_with(&gateway, "", "grace_ms = 1000").await;
     let target = fcm(&gateway);
     let token = target.address().to_owned();
@@ -70,15 +70,15 @@ async fn ten_writes_in_a_row_are_one_wake_for_the_newest_version() {
     for at in 0..10 {
         laptop.put("settings", "n", &at.to_string()).await;
     }
-    let pushed = soon("a wake", gateway.pushed(&token, 1)).await;
+    let pushed = soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
     assert_eq!(pushed[0].data()["version"], "10");
     settled(&server, "alice", "phone").await;
-    assert_eq!(gateway.pushes_of(&token).len(), 1);
+    assert_eq!(gateway.pushes_to(&token).len(), 1);
 }
 
 #[tokio::test]
 async fn the_writer_is_not_woken_nor_a_device_that_acknowledges() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server_with(&gateway, "", "grace_ms = 2000").await;
     let (writes, listens, sleeps) = (fcm(&gateway), fcm(&gateway), fcm(&gateway));
     let tokens = [&writes, &listens, &sleeps].map(|target| target.address().to_owned());
@@ -91,14 +91,14 @@ async fn the_writer_is_not_woken_nor_a_device_that_acknowledges() {
     laptop.put("settings", "theme", "\"dark\"").await;
     let (_, version, _) = tablet.changes().await;
     tablet.say(ClientMessage::Ack { dataset: name("settings"), version }).await;
-    soon("a wake", gateway.pushed(&tokens[2], 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&tokens[2], 1)).await;
     settled(&server, "alice", "sleeper").await;
-    assert!(gateway.pushes_of(&tokens[0]).is_empty() && gateway.pushes_of(&tokens[1]).is_empty());
+    assert!(gateway.pushes_to(&tokens[0]).is_empty() && gateway.pushes_to(&tokens[1]).is_empty());
 }
 
 #[tokio::test]
 async fn a_half_dead_socket_is_woken_after_the_grace() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let target = apns(&gateway);
     let token = target.address().to_owned();
@@ -109,13 +109,13 @@ async fn a_half_dead_socket_is_woken_after_the_grace() {
     phone.hear().await;
     let mut laptop = server.phone("alice", "laptop").await;
     laptop.put("settings", "theme", "\"dark\"").await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
-    assert_eq!(gateway.complaints(), Vec::<String>::new());
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
+    assert_eq!(gateway.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_device_that_comes_in_clears_its_wake() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server_with(&gateway, "", "grace_ms = 1500").await;
     let (target, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&target, &other].map(|target| target.address().to_owned());
@@ -123,14 +123,14 @@ async fn a_device_that_comes_in_clears_its_wake() {
     asleep(&server, "alice", "tablet", other).await;
     server.phone("alice", "laptop").await.put("settings", "theme", "\"dark\"").await;
     assert_eq!(syncs(&server, "alice", "phone").await, 1);
-    soon("a wake of the other", gateway.pushed(&tokens[1], 1)).await;
+    soon("a wake of the other", gateway.wait_for_pushes(&tokens[1], 1)).await;
     settled(&server, "alice", "phone").await;
-    assert!(gateway.pushes_of(&tokens[0]).is_empty());
+    assert!(gateway.pushes_to(&tokens[0]).is_empty());
 }
 
 #[tokio::test]
 async fn after_the_silent_wake_one_is_shown_to_those_who_allow_it_and_none_to_others() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (shown, silent) = (apns(&gateway), apns(&gateway));
     let tokens = [&shown, &silent].map(|target| target.address().to_owned());
@@ -138,10 +138,10 @@ async fn after_the_silent_wake_one_is_shown_to_those_who_allow_it_and_none_to_ot
     asleep(&server, "alice", "silent", silent).await;
     let mut laptop = server.phone("alice", "laptop").await;
     laptop.put("settings", "n", "1").await;
-    soon("wakes", gateway.pushed(&tokens[0], 1)).await;
-    soon("wakes", gateway.pushed(&tokens[1], 1)).await;
+    soon("wakes", gateway.wait_for_pushes(&tokens[0], 1)).await;
+    soon("wakes", gateway.wait_for_pushes(&tokens[1], 1)).await;
     laptop.put("settings", "n", "2").await;
-    let pushed = soon("a shown one", gateway.pushed(&tokens[0], 2)).await;
+    let pushed = soon("a shown one", gateway.wait_for_pushes(&tokens[0], 2)).await;
     assert_eq!(pushed[0].payload["aps"], json!({ "content-available": 1 }));
     assert_eq!(pushed[1].payload["aps"]["alert"], json!({ "title": "Something new", "body": "Open the app" }));
     soon("the budget is spent", async {
@@ -150,19 +150,19 @@ async fn after_the_silent_wake_one_is_shown_to_those_who_allow_it_and_none_to_ot
         }
     })
     .await;
-    assert_eq!(gateway.pushes_of(&tokens[1]).len(), 1);
-    assert_eq!(gateway.complaints(), Vec::<String>::new());
+    assert_eq!(gateway.pushes_to(&tokens[1]).len(), 1);
+    assert_eq!(gateway.violations(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn cognito_s_form_and_hidden_names_are_what_the_pool_asks_for() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let cognito = server_with(&gateway, "cognito = true", "grace_ms = 100").await;
     let target = fcm(&gateway);
     let token = target.address().to_owned();
     asleep(&cognito, "alice", "phone", target).await;
     cognito.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    let data = soon("a wake", gateway.pushed(&token, 1)).await[0].data();
+    let data = soon("a wake", gateway.wait_for_pushes(&token, 1)).await[0].data();
     let identity = cognito.operator().identity("alice").await;
     for (key, value) in
         [("source", "cognito-sync"), ("identityPoolId", "demo"), ("identityId", &identity), ("datasetName", "settings"), ("syncCount", "1")]
@@ -174,7 +174,7 @@ async fn cognito_s_form_and_hidden_names_are_what_the_pool_asks_for() {
         let (provider, token) = (target.provider(), target.address().to_owned());
         asleep(&hiding, "alice", provider.as_str(), target).await;
         hiding.phone("alice", "laptop").await.put("settings", "n", "1").await;
-        let pushed = soon("a wake", gateway.pushed(&token, 1)).await;
+        let pushed = soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
         let said = format!("{:?}", pushed[0]);
         let identity = hiding.operator().identity("alice").await;
         assert!(!said.contains(&identity) && !said.contains("settings"), "{provider}: {said}");
@@ -183,7 +183,7 @@ async fn cognito_s_form_and_hidden_names_are_what_the_pool_asks_for() {
 
 #[tokio::test]
 async fn a_phone_that_registered_for_a_dataset_is_woken_for_no_other() {
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let server = server(&gateway).await;
     let (target, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&target, &other].map(|target| target.address().to_owned());
@@ -191,10 +191,10 @@ async fn a_phone_that_registered_for_a_dataset_is_woken_for_no_other() {
     asleep(&server, "alice", "tablet", other).await;
     let mut laptop = server.phone("alice", "laptop").await;
     laptop.put("settings", "n", "1").await;
-    soon("a wake of the other", gateway.pushed(&tokens[1], 1)).await;
+    soon("a wake of the other", gateway.wait_for_pushes(&tokens[1], 1)).await;
     settled(&server, "alice", "phone").await;
     laptop.put("notes", "n", "1").await;
-    let pushed = soon("a wake", gateway.pushed(&tokens[0], 1)).await;
+    let pushed = soon("a wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     assert_eq!(pushed[0].data()["dataset"], "notes");
 }
 
@@ -202,7 +202,7 @@ async fn a_phone_that_registered_for_a_dataset_is_woken_for_no_other() {
 async fn a_registration_reaches_the_server_through_the_client_library_and_is_said_again() {
     use driftless_client::{Device, Event, Settings, TokenSource};
     use driftless_protocol::DeviceId;
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let mut server = server(&gateway).await;
     let tokens = TokenSource::fixed(crate::support::token("alice"));
     let settings = Settings::new(&server.url(), DeviceId::new("phone").unwrap(), tokens).unwrap();
@@ -216,7 +216,7 @@ async fn a_registration_reaches_the_server_through_the_client_library_and_is_sai
     soon("registered again", events.find(is_registered)).await.unwrap();
     device.go_offline().await.unwrap();
     server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
     device.go_online().await.unwrap();
     device.unregister().await.unwrap();
     soon("unregistered", events.find(|event| matches!(event, Event::Unregistered))).await.unwrap();
@@ -225,7 +225,7 @@ async fn a_registration_reaches_the_server_through_the_client_library_and_is_sai
 #[tokio::test]
 async fn a_clock_that_is_set_back_a_day_holds_up_no_wake() {
     const DAY_MS: u64 = 24 * 3600 * 1000;
-    let gateway = Gateway::start().await.unwrap();
+    let gateway = StandInGateway::start().await.unwrap();
     let mut server = server_with(&gateway, "", "grace_ms = 600000").await;
     server.let_pass(DAY_MS);
     server.restart().await;
@@ -236,5 +236,5 @@ async fn a_clock_that_is_set_back_a_day_holds_up_no_wake() {
     server.set_back(DAY_MS);
     let pool = Box::leak(pool(&gateway, "", "grace_ms = 100").into_boxed_str());
     server.restart_with(TestPool { pool, ..TestPool::default() }).await;
-    soon("a wake", gateway.pushed(&token, 1)).await;
+    soon("a wake", gateway.wait_for_pushes(&token, 1)).await;
 }

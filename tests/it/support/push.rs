@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use driftless::dev::gateway::{Environment, Gateway};
 use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
+use driftless_standin::{ApnsEnvironment, StandInGateway};
 
 use super::{Phone, Server, TestPool};
 
@@ -11,13 +11,13 @@ use super::{Phone, Server, TestPool};
 pub const APP: &str = "com.example.app";
 
 /// What a pool says to wake its devices through a gateway. `more` are lines of `[pools.demo.push]`, `wakes` of `[pools.demo.wakes]`.
-pub fn pool(gateway: &Gateway, more: &str, wakes: &str) -> String {
+pub fn pool(gateway: &StandInGateway, more: &str, wakes: &str) -> String {
     let credentials = gateway.credentials();
     pool_with_key(gateway, more, wakes, (&credentials.apns_key, credentials.apns_key_id))
 }
 
 /// The same with another key of Apple's.
-pub fn pool_with_key(gateway: &Gateway, more: &str, wakes: &str, (key, key_id): (&Path, &str)) -> String {
+pub fn pool_with_key(gateway: &StandInGateway, more: &str, wakes: &str, (key, key_id): (&Path, &str)) -> String {
     let credentials = gateway.credentials();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let authority = path(&credentials.authority);
@@ -40,34 +40,34 @@ pub fn pool_with_key(gateway: &Gateway, more: &str, wakes: &str, (key, key_id): 
 }
 
 /// A server with such a pool, and a short grace.
-pub async fn server(gateway: &Gateway) -> Server {
+pub async fn server(gateway: &StandInGateway) -> Server {
     server_with(gateway, "", "grace_ms = 100").await
 }
 
-pub async fn server_with(gateway: &Gateway, more: &str, wakes: &str) -> Server {
+pub async fn server_with(gateway: &StandInGateway, more: &str, wakes: &str) -> Server {
     // A test's pool lives as long as the test.
     let pool = Box::leak(pool(gateway, more, wakes).into_boxed_str());
     Server::with(TestPool { pool, ..TestPool::default() }).await
 }
 
 /// A server whose pool says something else in one place.
-pub async fn server_but(gateway: &Gateway, what: &str, instead: &str) -> Server {
+pub async fn server_but(gateway: &StandInGateway, what: &str, instead: &str) -> Server {
     let pool = pool(gateway, "", "grace_ms = 100");
     assert!(pool.contains(what), "{pool}");
     let pool = Box::leak(pool.replace(what, instead).into_boxed_str());
     Server::with(TestPool { pool, ..TestPool::default() }).await
 }
 
-pub fn apns(gateway: &Gateway) -> PushTarget {
-    PushTarget::Apns(gateway.apns_token(APP, Environment::Production))
+pub fn apns(gateway: &StandInGateway) -> PushTarget {
+    PushTarget::Apns(gateway.new_apns_token(APP, ApnsEnvironment::Production))
 }
 
-pub fn fcm(gateway: &Gateway) -> PushTarget {
-    PushTarget::Fcm(gateway.fcm_token(APP))
+pub fn fcm(gateway: &StandInGateway) -> PushTarget {
+    PushTarget::Fcm(gateway.new_fcm_token(APP))
 }
 
-pub fn webpush(gateway: &Gateway) -> PushTarget {
-    PushTarget::Webpush(gateway.subscription())
+pub fn webpush(gateway: &StandInGateway) -> PushTarget {
+    PushTarget::Webpush(gateway.new_subscription())
 }
 
 pub fn registration(target: PushTarget) -> Registration {
