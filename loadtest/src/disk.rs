@@ -12,7 +12,7 @@ use crate::latency::Latencies;
 const FILE_BYTES: u64 = 64 << 20;
 
 /// A file to which groups of bytes are appended.
-pub struct DiskBaseline {
+pub struct DiskProbe {
     file: File,
     written: u64,
     bytes: Vec<u8>,
@@ -27,16 +27,16 @@ pub struct PacedWrites {
     pub write: Latencies,
 }
 
-impl DiskBaseline {
+impl DiskProbe {
     /// Creates the file in a folder.
-    pub fn new(folder: &Path) -> Result<DiskBaseline, String> {
+    pub fn new(folder: &Path) -> Result<DiskProbe, String> {
         let path = folder.join("disk");
         let fail = |error: std::io::Error| format!("{} cannot be created: {error}", path.display());
         let mut file = File::create(&path).map_err(fail)?;
         file.write_all(&vec![0; FILE_BYTES as usize]).and_then(|()| file.sync_all()).and_then(|()| file.rewind()).map_err(fail)?;
         // Varying bytes, in case the file system compresses.
         let bytes = (0..4_000_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-        Ok(DiskBaseline { file, written: 0, bytes })
+        Ok(DiskProbe { file, written: 0, bytes })
     }
 
     /// Appends groups of this size for this time, and flushes each. Returns groups per second, and adds the latency of each.
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn each_write_counts_once_even_if_it_is_late() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut disk = DiskBaseline::new(folder.path()).expect("is made");
+        let mut disk = DiskProbe::new(folder.path()).expect("is made");
         for rate in [100.0, 1e9] {
             let mut paced = PacedWrites::default();
             disk.pace(500, rate, 40, &mut paced).expect("is measured");

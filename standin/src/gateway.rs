@@ -20,7 +20,7 @@ use super::credentials::{self, SenderCredentials};
 use super::device_registry::{DeviceRegistry, RegisteredDevice};
 use super::fault::ConnectionFault;
 use super::listener::ReopenableListener;
-use super::open_connections::{OpenConnections, ProcessingMode};
+use super::connection_registry::{ConnectionRegistry, ProcessingMode};
 use super::push_log::{GatewayCounts, PushLog};
 use super::random::{random_bytes, random_text};
 use super::received_push::ReceivedPush;
@@ -100,7 +100,7 @@ impl StandInGateway {
             clock: AdjustableClock::default(),
             devices: DeviceRegistry::default(),
             log: PushLog::default(),
-            connections: OpenConnections::default(),
+            connections: ConnectionRegistry::default(),
         });
         let mut accept_tasks = JoinSet::new();
         for (kind, listener) in &listeners {

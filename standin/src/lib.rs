@@ -34,7 +34,7 @@ mod http1;
 mod http2;
 mod jwt;
 mod listener;
-mod open_connections;
+mod connection_registry;
 mod push_log;
 mod random;
 mod received_push;

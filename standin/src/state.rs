@@ -7,7 +7,7 @@ use super::apns_tokens::ApnsTokenChecker;
 use super::clock::AdjustableClock;
 use super::credentials::SenderCredentials;
 use super::device_registry::DeviceRegistry;
-use super::open_connections::OpenConnections;
+use super::connection_registry::ConnectionRegistry;
 use super::push_log::PushLog;
 use super::vapid::VapidChecker;
 
@@ -18,7 +18,7 @@ pub(crate) struct GatewayState {
     pub(crate) clock: AdjustableClock,
     pub(crate) devices: DeviceRegistry,
     pub(crate) log: PushLog,
-    pub(crate) connections: OpenConnections,
+    pub(crate) connections: ConnectionRegistry,
     pub(crate) apns_tokens: ApnsTokenChecker,
     pub(crate) access_tokens: AccessTokens,
     pub(crate) vapid: VapidChecker,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use driftless_protocol::ServerMessage;
 
 use crate::context::{POLL_WAIT, TestRun, value};
-use crate::disk::DiskBaseline;
+use crate::disk::DiskProbe;
 use crate::fleet::{Fleet, FleetEventKind};
 use crate::latency::Latencies;
 use crate::machine::folder_bytes;
@@ -30,7 +30,7 @@ struct GrowthStep {
 pub fn execute(run: &mut TestRun, grow: &Grow) -> Result<(), String> {
     run.report.rate_of = "writes";
     let (mut people, mut steps) = (0, Vec::new());
-    let mut disk = DiskBaseline::new(&run.folder)?;
+    let mut disk = DiskProbe::new(&run.folder)?;
     for &step in &grow.steps {
         let began = Instant::now();
         people::create(run, "grow", people..step, grow.connections, None)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use driftless_protocol::{ClientMessage, ServerMessage};
 
 use crate::context::{POLL_WAIT, TestRun, value};
-use crate::disk::{DiskBaseline, PacedWrites};
+use crate::disk::{DiskProbe, PacedWrites};
 use crate::fleet::{Fleet, FleetEventKind};
 use crate::latency::Latencies;
 use crate::pending_versions::PendingVersions;
@@ -30,7 +30,7 @@ pub fn execute(run: &mut TestRun, steady: &Steady) -> Result<(), String> {
     let mut writers = WritingFleet::new(run, steady)?;
     run.connect_all(&mut writers.fleet)?;
     run.report.rate_of = "writes";
-    let mut disk = DiskBaseline::new(&run.folder)?;
+    let mut disk = DiskProbe::new(&run.folder)?;
     let mut latencies = WriteLatencies::default();
     let bytes = steady.value_bytes + ROW_BYTES;
     for _ in 0..TURNS {
@@ -74,7 +74,7 @@ fn report_latencies(run: &mut TestRun, latencies: WriteLatencies) {
     report.figure("refused", refused as f64, "writes", "writes that were refused");
 }
 
-fn flood(run: &mut TestRun, steady: &Steady, writers: &mut WritingFleet, disk: &mut DiskBaseline) -> Result<(), String> {
+fn flood(run: &mut TestRun, steady: &Steady, writers: &mut WritingFleet, disk: &mut DiskProbe) -> Result<(), String> {
     let slice = Duration::from_secs(steady.flood_s) / TURNS / 2;
     let (mut writes, mut groups, mut disk_groups, mut cpu) = (0, 0.0, 0.0, Duration::ZERO);
     let mut times = Latencies::default();

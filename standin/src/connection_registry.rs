@@ -21,20 +21,20 @@ pub(crate) enum ProcessingMode {
     Frozen,
 }
 
-pub(crate) struct OpenConnections {
+pub(crate) struct ConnectionRegistry {
     open: Mutex<HashMap<u64, Arc<ConnectionControl>>>,
     stream_limit: AtomicU32,
     mode: watch::Sender<ProcessingMode>,
 }
 
-impl Default for OpenConnections {
-    fn default() -> OpenConnections {
+impl Default for ConnectionRegistry {
+    fn default() -> ConnectionRegistry {
         let mode = watch::Sender::new(ProcessingMode::Running);
-        OpenConnections { open: Mutex::default(), stream_limit: DEFAULT_STREAM_LIMIT.into(), mode }
+        ConnectionRegistry { open: Mutex::default(), stream_limit: DEFAULT_STREAM_LIMIT.into(), mode }
     }
 }
 
-impl OpenConnections {
+impl ConnectionRegistry {
     pub(crate) fn add(&self, connection: u64) -> Arc<ConnectionControl> {
         let mut open = self.lock();
         let is_frozen = *self.mode.borrow() == ProcessingMode::Frozen;
