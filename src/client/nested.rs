@@ -1,7 +1,12 @@
-//! Converts nested JSON to flat records and back, without loss.
+//! Converts a nested JSON object to flat records (a key and a value each) and back, for the commands that import and export files.
 //!
-//! A record's key is the path to its value: segments joined by `.`. In a segment `.` and `\` are escaped with `\`, and an empty segment is
-//! written `\e`. A list is a value, and so is an empty object, because no path leads through it.
+//! A record's key has the member names that lead from the outermost object to its value, one segment each, joined by `.`. In a segment `.` is
+//! written `\.`, `\` is written `\\`, and the empty name is written `\e`, so each list of names has exactly one key.
+//!
+//! A list is the value of one record. So is an empty object, which would otherwise be lost.
+//!
+//! An object that is converted to records and back is the same. Records that are converted to an object and back are the same unless a
+//! record's value is a non-empty object, which is split into one record per member.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,14 +15,14 @@ use driftless_protocol::{Value, limits};
 
 use super::render::printable;
 
-/// Why records cannot be converted to a nested object that converts back to them.
+/// Why records cannot be converted to one nested object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnflattenError {
-    /// Both keys are records, but the path of `inner` leads through the value of `outer`.
+    /// The key of `inner` is below the key of `outer`, as `a.b` is below `a`, but `outer` has a value of its own.
     Inside { outer: String, inner: String },
-    /// The key has an empty segment, or a `\` before another character than `.`, `\` and `e`.
+    /// The key is not in the form that [`flatten`] writes: a segment is empty, combines `\e` with text, or has a `\` before another character.
     InvalidPath(String),
-    /// The key's path and its value together nest deeper than a JSON file may.
+    /// The object would have more than [`limits::VALUE_DEPTH`] levels: one for each segment of the key, and those of the value.
     TooDeep(String),
 }
 
@@ -28,31 +33,33 @@ impl fmt::Display for UnflattenError {
                 write!(f, "{} and {} are both records, and in nested JSON one is inside the other", printable(outer), printable(inner))
             }
             UnflattenError::InvalidPath(key) => write!(f, "the key {} is not a path of segments joined by dots", printable(key)),
-            UnflattenError::TooDeep(key) => write!(f, "the key {} leads deeper than {} levels", printable(key), limits::VALUE_DEPTH),
+            UnflattenError::TooDeep(key) => {
+                write!(f, "the key {} and its value together have more than {} levels", printable(key), limits::VALUE_DEPTH)
+            }
         }
     }
 }
 
-/// Converts the members of an object to records, by key.
+/// Converts a nested object to records: the value of each key.
 pub(super) fn flatten(object: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     let mut records = BTreeMap::new();
-    object.into_iter().for_each(|(name, value)| walk(escape(&name), value, &mut records));
+    object.into_iter().for_each(|(name, value)| flatten_into(escape(&name), value, &mut records));
     records
 }
 
-fn walk(path: String, value: Value, records: &mut BTreeMap<String, Value>) {
+fn flatten_into(key: String, value: Value, records: &mut BTreeMap<String, Value>) {
     match value {
         Value::Map(members) if !members.is_empty() => {
-            members.into_iter().for_each(|(name, value)| walk(format!("{path}.{}", escape(&name)), value, records));
+            members.into_iter().for_each(|(name, value)| flatten_into(format!("{key}.{}", escape(&name)), value, records));
         }
         leaf => {
-            records.insert(path, leaf);
+            records.insert(key, leaf);
         }
     }
 }
 
-/// Converts records to the members of a nested object: the inverse of [`flatten`]. A record whose value is an object and records of its members
-/// give the same result.
+/// Converts records to one nested object; undoes [`flatten`]. The value of a record may itself be an object: `a` = `{"b":1}` gives the same
+/// object as `a.b` = `1`, and no other key may then be below `a`.
 pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<String, Value>, UnflattenError> {
     let mut root = BTreeMap::new();
     for (key, value) in records {
@@ -62,24 +69,26 @@ pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<Str
         }
         insert(&mut root, path, key, value)?;
     }
-    Ok(root.into_iter().map(|(name, node)| (name, node.value())).collect())
+    Ok(root.into_iter().map(|(name, node)| (name, node.into_value())).collect())
 }
 
+/// A node of the object that [`unflatten`] builds.
 enum JsonNode {
-    /// A record, with its key.
+    /// A record's key and value.
     Leaf(String, Value),
+    /// An object that is made of longer keys, by member name.
     Branch(BTreeMap<String, JsonNode>),
 }
 
 impl JsonNode {
-    fn value(self) -> Value {
+    fn into_value(self) -> Value {
         match self {
             JsonNode::Leaf(_, value) => value,
-            JsonNode::Branch(members) => Value::Map(members.into_iter().map(|(name, node)| (name, node.value())).collect()),
+            JsonNode::Branch(members) => Value::Map(members.into_iter().map(|(name, node)| (name, node.into_value())).collect()),
         }
     }
 
-    /// The key of a record in this node.
+    /// The key of the first record in this node.
     fn any_key(&self) -> String {
         match self {
             JsonNode::Leaf(key, _) => key.clone(),
@@ -106,6 +115,7 @@ fn insert(root: &mut BTreeMap<String, JsonNode>, mut path: Vec<String>, key: Str
     }
 }
 
+/// Writes a member name as one segment of a key.
 fn escape(segment: &str) -> String {
     if segment.is_empty() {
         return "\\e".to_owned();
@@ -113,7 +123,7 @@ fn escape(segment: &str) -> String {
     segment.replace('\\', "\\\\").replace('.', "\\.")
 }
 
-/// Splits a key into its segments; `None` if [`escape`] cannot have produced it.
+/// The member names in a key, unescaped; `None` if the key is not in the form that [`flatten`] writes.
 fn split_segments(key: &str) -> Option<Vec<String>> {
     let mut done = Vec::new();
     let mut segment = String::new();
@@ -181,13 +191,13 @@ mod tests {
         let inside = |outer: &str, inner: &str| Err(UnflattenError::Inside { outer: outer.to_owned(), inner: inner.to_owned() });
         assert_eq!(nested(r#"{"a":1,"a.b":2}"#), inside("a", "a.b"));
         assert_eq!(nested(r#"{"a":{},"a.b.c":2}"#), inside("a", "a.b.c"));
-        // '-' sorts before '.', so the longer key may come first.
+        // '-' sorts before '.', so other keys may stand between an outer record and an inner one.
         assert_eq!(nested(r#"{"a.b.c":1,"a.b":2,"a-":3}"#), inside("a.b", "a.b.c"));
         assert_eq!(nested(r#"{"a":{"b":1}}"#), Ok(r#"{"a":{"b":1}}"#.to_owned()), "the value of a record may be an object");
     }
 
     #[test]
-    fn a_key_that_is_not_a_path_is_named_in_the_error() {
+    fn an_invalid_key_is_named_in_the_error() {
         for key in ["", "a..b", ".a", "a.", "a\\", "\\x", "a\\e", "\\ea", "\\e\\e"] {
             let records = BTreeMap::from([(key.to_owned(), Value::Null)]);
             assert_eq!(unflatten(records), Err(UnflattenError::InvalidPath(key.to_owned())));

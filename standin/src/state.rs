@@ -5,9 +5,9 @@ use tokio_rustls::TlsAcceptor;
 use super::access_tokens::AccessTokens;
 use super::apns_tokens::ApnsTokenChecker;
 use super::clock::AdjustableClock;
+use super::connection_registry::ConnectionRegistry;
 use super::credentials::SenderCredentials;
 use super::device_registry::DeviceRegistry;
-use super::connection_registry::ConnectionRegistry;
 use super::push_log::PushLog;
 use super::vapid::VapidChecker;
 

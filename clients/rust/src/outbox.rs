@@ -1,24 +1,32 @@
-//! The patches that the server has not answered yet.
+//! The patches of one device that the server has not answered: those that were never sent, and those whose answer has not arrived.
 //!
-//! - A patch gets its number when it is first sent, never before the server has said which numbers it knows.
-//! - Numbers increase. A patch keeps its number and its changes until it is answered, over any number of connections.
-//! - Unanswered numbers lie within [`limits::PATCH_WINDOW`] of each other, because the server forgets results beyond it.
-//! - Patches to one dataset are sent in order: while one is deferred, no other patch to its dataset is sent.
+//! - A patch gets its number when it is first sent. The caller calls [`Outbox::connected`] with the highest number that the server knows
+//!   before the first [`Outbox::next_write`].
+//! - Numbers increase. A patch keeps its number, across connections, until it is answered; its changes stay the same too, except for their bases.
+//! - Unanswered numbers lie within [`limits::PATCH_WINDOW`] of each other, because the server forgets answers beyond it.
+//! - Patches to one dataset are first sent in order. While one is deferred, no other patch to its dataset is sent.
 //!
-//! When the history changes (`PROTOCOL.md` §8) the bases of unanswered patches are lowered, so a number stands for other changes than before.
-//! A server that applied the patch before, and whose answer was lost, then refuses it with `patch_reused`. That can hardly happen after a
-//! restore: only bases above `shared` are lowered; a patch with such a base was written after its device had received that version, so it was
-//! applied above `shared`, which the backup does not have, or never. It can happen after a merge, and after a second restore from another backup.
-//! So the outbox keeps the earlier bases, and after `patch_reused` sends the patch with them under the same number. That is safe: the server
-//! has just said that it has decided a patch with this number, so it applies nothing under it. It either repeats its answer to exactly these
-//! changes, which may be a conflict, or refuses with `patch_reused` again. No write is lost unnoticed, and none is applied twice.
+//! # When a dataset's history changes
+//!
+//! After a restore or a merge (`PROTOCOL.md` §8) the server no longer has every version that this device has received. Every base above
+//! `shared`, the last version that both have, is lowered to `shared`. The patch keeps its number, but its changes now differ from those that
+//! were sent. If the server had already answered those, and the answer was lost, it refuses the patch with `patch_reused`: the number was used
+//! for other changes.
+//!
+//! - After one restore this hardly happens. A patch whose base is above `shared` was applied above `shared`, if at all, and the backup does not
+//!   have those versions, so the restored server does not know the number.
+//! - It can happen after a merge, and after a second restore, from another backup that has those versions.
+//!
+//! So the outbox keeps the earlier bases. After each `patch_reused` it sends the patch again, under the same number, with the next earlier set,
+//! the newest first. This cannot apply the patch twice: the server has decided this number, so it either repeats its answer to exactly these
+//! changes (which may be a conflict) or refuses again. If it refuses every set, the caller gets `patch_reused` as the answer.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use driftless_protocol::{Change, ClientMessage, DatasetName, Key, limits};
 
-/// How many sets of earlier bases a patch keeps; the oldest is dropped first. Histories change rarely, and a patch waits for seconds, or for
-/// as long as its device is offline.
+/// How many sets of earlier bases a patch keeps; the oldest is dropped first. A set is added only when a history changes while the patch is
+/// unanswered, so eight are ample. If the server had answered a dropped set, the caller gets `patch_reused` in place of that answer.
 const MAX_EARLIER_BASES: usize = 8;
 
 /// A patch that the server has not answered.
@@ -28,16 +36,19 @@ pub struct OutboxPatch<T> {
     pub dataset: DatasetName,
     /// The changes, which the server applies in order, all or none.
     pub changes: Vec<Change>,
-    /// Any value of the caller, returned with the answer.
+    /// Any value of the caller; [`Outbox::answered`] returns it with the patch.
     pub context: T,
 }
 
-/// The patches that a device still has to send, or that are unanswered. The outbox has no bound: the caller must bound what it adds.
+/// The unanswered patches of a device, sent or not. The outbox has no bound: the caller must bound what it adds.
 #[derive(Debug)]
 pub struct Outbox<T> {
+    /// Patches that were never sent, in the order in which they were added.
     unnumbered: VecDeque<OutboxPatch<T>>,
     numbered: BTreeMap<u64, NumberedPatch<T>>,
+    /// Numbered patches that have to be sent on this connection.
     unsent: BTreeSet<u64>,
+    /// Numbered patches that the server cannot take now.
     deferred: BTreeSet<u64>,
     next_number: u64,
 }
@@ -46,9 +57,9 @@ pub struct Outbox<T> {
 #[derive(Debug)]
 struct NumberedPatch<T> {
     patch: OutboxPatch<T>,
-    /// The bases of its changes before each lowering, the newest last.
+    /// The sets of bases that its changes had before each lowering, the newest last; one base per change.
     earlier_bases: VecDeque<Vec<Option<u64>>>,
-    /// How many of those were tried on this connection, beginning with the newest.
+    /// How many of those were sent on this connection, counted from the newest; 0: the present bases are sent.
     tried_bases: usize,
 }
 
@@ -75,7 +86,7 @@ impl<T> Outbox<T> {
         self.unnumbered.push_back(patch);
     }
 
-    /// A session began with a server that knows this device's patches up to the number `known`: all numbered patches are sent again with
+    /// A session began. `known` is the highest number of this device's patches that the server knows. All numbered patches are sent again with
     /// their numbers, and new numbers begin above the highest number that either side knows.
     pub fn connected(&mut self, known: u64) {
         self.next_number = self.next_number.max(known.saturating_add(1));
@@ -85,8 +96,8 @@ impl<T> Outbox<T> {
         self.numbered.values_mut().for_each(|numbered| numbered.tried_bases = 0);
     }
 
-    /// The next `write` to send on this connection; `None` if no patch may be sent now. A patch may be sent if `is_ready` accepts its dataset and no
-    /// patch to the dataset is deferred.
+    /// The next `write` to send on this connection: numbered patches first, by number, then new ones while the number window has space. `None`
+    /// if no patch may be sent now. A patch may be sent if `is_ready` accepts its dataset and no patch to the dataset is deferred.
     pub fn next_write(&mut self, is_ready: impl Fn(&DatasetName) -> bool) -> Option<ClientMessage> {
         let deferred: BTreeSet<&DatasetName> = self.deferred.iter().filter_map(|id| Some(&self.numbered.get(id)?.patch.dataset)).collect();
         let may_send = |patch: &OutboxPatch<T>| !deferred.contains(&patch.dataset) && is_ready(&patch.dataset);
@@ -107,14 +118,16 @@ impl<T> Outbox<T> {
         self.message(id)
     }
 
-    /// Removes and returns the patch that was answered; `None` if no patch with this number is unanswered.
+    /// Removes and returns a patch whose answer arrived; `None` if no patch with this number is unanswered. After `patch_reused`, first try
+    /// [`Outbox::retry_with_earlier_bases`].
     pub fn answered(&mut self, id: u64) -> Option<OutboxPatch<T>> {
         self.unsent.remove(&id);
         self.deferred.remove(&id);
         Some(self.numbered.remove(&id)?.patch)
     }
 
-    /// The server cannot take this patch now: it is sent again after [`Outbox::retry_deferred`]. False if no patch with this number is unanswered.
+    /// The server cannot take this patch now: it is sent again after [`Outbox::retry_deferred`], or on the next connection. False if no patch with
+    /// this number is unanswered, or it is deferred already.
     pub fn defer(&mut self, id: u64) -> bool {
         self.numbered.contains_key(&id) && self.deferred.insert(id)
     }
@@ -136,17 +149,17 @@ impl<T> Outbox<T> {
         has_more
     }
 
-    /// The dataset's history changed: it has the versions that this device has received up to `shared`, and none after it.
+    /// The dataset's history changed: of the versions that this device has received, the server has those up to `shared` and no later one.
     pub fn lower_bases(&mut self, dataset: &DatasetName, shared: u64) {
         self.lower_where(|patch| patch.dataset == *dataset, shared);
     }
 
-    /// The histories of all datasets changed: none has a version that this device has received.
+    /// The histories of all datasets changed: the server has none of the versions that this device has received.
     pub fn lower_all_bases(&mut self) {
         self.lower_where(|_| true, 0);
     }
 
-    /// The keys that unanswered patches to a dataset name.
+    /// The keys that unanswered patches to a dataset write, sent or not.
     pub fn pending_keys(&self, dataset: &DatasetName) -> BTreeSet<Key> {
         let patches = self.unnumbered.iter().chain(self.numbered.values().map(|numbered| &numbered.patch));
         patches.filter(|patch| patch.dataset == *dataset).flat_map(|patch| &patch.changes).map(|change| change.key.clone()).collect()
@@ -163,7 +176,8 @@ impl<T> Outbox<T> {
         patches.map(|patch| (&patch.dataset, patch.changes.as_slice(), &mut patch.context))
     }
 
-    /// Calls `revise` with each patch that has no number yet and so may still be changed. Drops a patch that `revise` leaves without changes.
+    /// Calls `revise` with each patch that was never sent: only those may still be changed. A patch whose last change `revise` removes is dropped
+    /// with its context; a patch that had no changes before is kept, and the server answers it.
     pub fn revise_unnumbered(&mut self, mut revise: impl FnMut(&mut OutboxPatch<T>)) {
         self.unnumbered.retain_mut(|patch| {
             let before = patch.changes.len();

@@ -1,8 +1,10 @@
-//! One socket: sends messages, receives messages, and reports the raw close code at its end.
+//! One WebSocket connection to the server: sends and receives messages, and reports why it ended, with the server's close code if there was one.
 //!
-//! - [`Connection::open`] opens the bare socket of a subprotocol; [`Connection::connect`] also sends `hello` and waits for `welcome`.
-//! - Everything has a bound: connecting, the welcome, each message's size and the time it takes to send it.
-//! - A connection answers only WebSocket pings by itself. Heartbeats, acknowledgements and retries are done by [`crate::Device`].
+//! - [`Connection::open`] opens the WebSocket and sends nothing; [`Connection::connect`] also authenticates: it sends `hello` and waits for
+//!   `welcome`.
+//! - Connecting, waiting for `welcome` and each send have a time limit, and messages a size limit. [`Connection::recv`] waits without limit.
+//! - A connection answers WebSocket pings and does nothing else on its own. Heartbeats, acknowledgements and reconnecting are the work of
+//!   [`crate::Device`], which most programs use instead.
 
 mod frame;
 mod welcome;
@@ -28,21 +30,21 @@ pub use frame::SendError;
 use frame::{decode, encode};
 pub use welcome::Welcome;
 
-/// For name lookup, TCP, TLS and the HTTP upgrade together.
+/// Limit for the name lookup, TCP, TLS and the HTTP upgrade together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// From `hello` to `welcome`.
+/// Limit for `welcome` to arrive once `hello` was written.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// For a message of the maximal size over a line of 150 kbit/s.
+/// Limit for writing one message: enough for [`limits::MESSAGE_BYTES`] (2 MiB) over a line of 150 kbit/s.
 const SEND_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// For the closing handshake; then the socket is dropped.
+/// Limit for closing the WebSocket; then the TCP connection is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 type ClientSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-/// What happened on a socket.
+/// What [`Connection::drive`] reports.
 #[derive(Debug)]
 pub(crate) enum SocketEvent {
     Received(ServerMessage),
@@ -51,7 +53,7 @@ pub(crate) enum SocketEvent {
     Closed(DisconnectReason),
 }
 
-/// An open socket of one of the two subprotocols.
+/// An open WebSocket connection, in MessagePack or JSON.
 #[derive(Debug)]
 pub struct Connection {
     socket: ClientSocket,
@@ -61,8 +63,8 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, sends `hello` with a token, and waits for `welcome`. Fails with the server's close code if the server rejects the device, and
-    /// after 15 s each for the connection and for the welcome.
+    /// Connects, sends `hello` with a token, and waits for `welcome`. If the server rejects the device, the error has its close code. Limits: 15 s to
+    /// connect, 120 s to send `hello`, 15 s for `welcome`.
     pub async fn connect(settings: &Settings, token: String) -> Result<(Connection, Welcome), DisconnectReason> {
         let mut connection = Connection::open(settings).await?;
         let hello = ClientMessage::Hello { token, device: settings.device.clone(), client: settings.client.clone() };
@@ -74,7 +76,7 @@ impl Connection {
         Ok((connection, welcome))
     }
 
-    /// Opens the socket without sending `hello`. Fails after 15 s.
+    /// Opens the WebSocket without sending `hello`. Fails if that takes longer than 15 s.
     pub async fn open(settings: &Settings) -> Result<Connection, DisconnectReason> {
         let mut request = settings.address.url().into_client_request().map_err(unreachable)?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(settings.codec.subprotocol()));
@@ -88,23 +90,24 @@ impl Connection {
         }
     }
 
-    /// Sends a message and waits until it is written to the socket, at most two minutes.
+    /// Sends a message and waits until it is written to the socket; fails after two minutes.
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), SendError> {
         let frame = encode(self.codec, message)?;
         self.send_frame(frame).await.map_err(SendError::Disconnected)
     }
 
-    /// Sends bytes as one binary frame, unchecked, in either codec.
+    /// Sends bytes as one binary WebSocket message, whatever the codec is, without encoding or checking them: for tests of a server.
     pub async fn send_bytes(&mut self, bytes: Vec<u8>) -> Result<(), DisconnectReason> {
         self.send_frame(Message::Binary(bytes.into())).await
     }
 
-    /// Sends text as one text frame, unchecked, in either codec.
+    /// Sends text as one text WebSocket message, whatever the codec is, without encoding or checking it: for tests of a server.
     pub async fn send_text(&mut self, text: &str) -> Result<(), DisconnectReason> {
         self.send_frame(Message::text(text)).await
     }
 
-    /// Receives the next message. `bye` is a message; the error with the close code follows it. Cancel safe: dropping the future loses no message.
+    /// Waits for the next message. A `bye` is returned as a message; the next call then fails with the close code. Cancel safe: dropping the
+    /// future loses no message.
     pub async fn recv(&mut self) -> Result<ServerMessage, DisconnectReason> {
         poll_fn(|cx| {
             loop {
@@ -120,13 +123,14 @@ impl Connection {
         .await
     }
 
-    /// Closes the socket by the closing handshake of RFC 6455 §7, and drops it after two seconds at the latest.
+    /// Closes the WebSocket (RFC 6455 §7), and drops the TCP connection after two seconds at the latest.
     pub async fn close(mut self) {
         // The socket is dropped next, so an error of the handshake does not matter.
         let _ = timeout(CLOSE_TIMEOUT, self.socket.close(None)).await;
     }
 
-    /// Queues a message without waiting for the socket; [`Connection::drive`] writes it.
+    /// Adds a message to the write buffer without waiting; [`Connection::drive`] writes it. The caller bounds the buffer, see
+    /// [`Connection::queued_bytes`].
     pub(crate) fn queue(&mut self, message: &ClientMessage) -> Result<(), SendError> {
         let frame = encode(self.codec, message)?;
         self.queued_bytes += frame.len();
@@ -138,7 +142,8 @@ impl Connection {
         self.queued_bytes
     }
 
-    /// Reads and writes concurrently, so that two sides that both send never wait for each other. Cancel safe.
+    /// Writes queued messages and reads at the same time until there is an event. It reads while a write is blocked, because otherwise client and
+    /// server could each wait for the other to read. Cancel safe.
     pub(crate) async fn drive(&mut self) -> SocketEvent {
         poll_fn(|cx| {
             let mut broken = None;
