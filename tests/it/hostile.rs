@@ -1,4 +1,4 @@
-//! Bad input of every layer. Each attack ends with a clear refusal or close code, and a bystander's session goes on as before.
+//! Bad input on every layer. The server answers each attack with a refusal or a close code, and the sessions of other users go on.
 
 mod access;
 mod floods;

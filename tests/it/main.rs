@@ -1,4 +1,4 @@
-//! Stories against the real server: real sockets, real files, the real client library. The plumbing is in `support`.
+//! Integration tests against the real server, with real sockets, real files and the real client library. Their helpers are in `support`.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! The real input: the settings that a browser has just written, brought to another device and back.
+//! Real data: the settings file of a browser, imported on one device, synced and exported on another.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -10,23 +10,23 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 
-use crate::support::{Binary, client, driftless, name, soon, token};
+use crate::support::{DriftlessProcess, client_output, driftless, name, token, wait_for};
 
-/// Runs a browser once, and returns the settings that it leaves.
+/// Runs a browser once, and returns the settings file that it writes.
 async fn preferences(profile: &Path) -> String {
     let browser = std::env::var("CHROMIUM_BIN").unwrap_or_else(|_| "chromium".to_owned());
     let arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
     let mut command = Command::new(browser);
     command.args(arguments).args(["--disable-component-update", "--disable-sync", "--dump-dom", "about:blank"]);
     command.arg(format!("--user-data-dir={}", profile.display())).stdout(Stdio::null()).stderr(Stdio::null());
-    assert!(soon("the browser's end", command.status()).await.expect("chromium is installed: tests/run does it").success());
+    assert!(wait_for("the browser's end", command.status()).await.expect("chromium is installed: tests/run does it").success());
     std::fs::read_to_string(profile.join("Default/Preferences")).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_browsers_settings_travel_and_come_back_equal() {
+async fn a_browsers_settings_are_imported_synced_and_exported_unchanged() {
     let folder = TempDir::new().unwrap();
-    let server = Binary::start(&folder.path().join("store"), "127.0.0.1:0", &[]).await;
+    let server = DriftlessProcess::start(&folder.path().join("store"), "127.0.0.1:0", &[]).await;
     let text = preferences(&folder.path().join("profile")).await;
     let original: Json = serde_json::from_str(&text).unwrap();
     let file = folder.path().join("Preferences.json");
@@ -35,10 +35,10 @@ async fn a_browsers_settings_travel_and_come_back_equal() {
     let settings = Settings::new(&server.url, DeviceId::new("laptop").unwrap(), TokenSource::fixed(token("alice"))).unwrap();
     let (laptop, mut events) = Device::connect(settings);
     laptop.open(&name("settings")).await.unwrap();
-    client(&server.url, &["--device", "phone", "import", "settings", file.to_str().unwrap()]).await;
+    client_output(&server.url, &["--device", "phone", "import", "settings", file.to_str().unwrap()]).await;
     let imported = laptop.list().await.unwrap()[0].clone();
     assert!(imported.records > 100, "{} settings are no real file", imported.records);
-    soon("every key on the laptop", async {
+    wait_for("every key on the laptop", async {
         while laptop.position(&name("settings")).await.unwrap().is_none_or(|position| position.version < imported.version) {
             assert!(events.find(|event| matches!(event, Event::Synced { .. } | Event::Dropped { .. })).await.is_some());
         }
@@ -47,13 +47,14 @@ async fn a_browsers_settings_travel_and_come_back_equal() {
     assert_eq!(laptop.records(&name("settings")).await.unwrap().unwrap().len() as u64, imported.records);
 
     let export =
-        || async { serde_json::from_str::<Json>(&client(&server.url, &["--device", "desk", "export", "settings"]).await).unwrap() };
-    assert_eq!(export().await, original, "what went in comes out");
+        || async { serde_json::from_str::<Json>(&client_output(&server.url, &["--device", "desk", "export", "settings"]).await).unwrap() };
+    assert_eq!(export().await, original, "the export equals the import");
 
-    // Some on both sides.
-    client(&server.url, &["--device", "phone", "put", "settings", "browser.zoom=1.5", "profile.name=Ada \"Countess\" Lovelace"]).await;
-    client(&server.url, &["--device", "tablet", "put", "settings", "session.restore=[\"a\",{\"b\":null}]"]).await;
-    client(&server.url, &["--device", "tablet", "add", "settings", "profile.visits=3"]).await;
+    // Two devices change some of the settings.
+    client_output(&server.url, &["--device", "phone", "put", "settings", "browser.zoom=1.5", "profile.name=Ada \"Countess\" Lovelace"])
+        .await;
+    client_output(&server.url, &["--device", "tablet", "put", "settings", "session.restore=[\"a\",{\"b\":null}]"]).await;
+    client_output(&server.url, &["--device", "tablet", "add", "settings", "profile.visits=3"]).await;
     let mut expected = original;
     expected["browser"]["zoom"] = 1.5.into();
     expected["profile"]["name"] = "Ada \"Countess\" Lovelace".into();
@@ -63,18 +64,18 @@ async fn a_browsers_settings_travel_and_come_back_equal() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_terminals_see_each_other() {
+async fn a_command_line_client_watches_the_changes_of_another() {
     let folder = TempDir::new().unwrap();
-    let server = Binary::start(folder.path(), "127.0.0.1:0", &[]).await;
+    let server = DriftlessProcess::start(folder.path(), "127.0.0.1:0", &[]).await;
     let mut watch = driftless();
     watch.args(["client", "--url", &server.url, "watch", "settings", "--device", "laptop"]).stdout(Stdio::piped()).kill_on_drop(true);
-    client(&server.url, &["put", "settings", "theme=light", "--device", "phone"]).await;
+    client_output(&server.url, &["put", "settings", "theme=light", "--device", "phone"]).await;
     let mut watching = watch.spawn().unwrap();
     let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines();
     let mut next = async |wanted: &str| {
-        soon(wanted, async {
+        wait_for(wanted, async {
             loop {
-                let line = lines.next_line().await.unwrap().expect("watch goes on");
+                let line = lines.next_line().await.unwrap().expect("the command runs");
                 if line.contains(wanted) {
                     return line;
                 }
@@ -83,16 +84,16 @@ async fn two_terminals_see_each_other() {
         .await
     };
     next("light").await;
-    client(&server.url, &["put", "settings", "theme=dark", "--device", "phone"]).await;
+    client_output(&server.url, &["put", "settings", "theme=dark", "--device", "phone"]).await;
     let line = next("dark").await;
     assert!(line.contains("theme") && line.contains("phone"), "{line}");
-    client(&server.url, &["add", "settings", "visits=2", "--device", "phone"]).await;
+    client_output(&server.url, &["add", "settings", "visits=2", "--device", "phone"]).await;
     next("visits").await;
-    client(&server.url, &["remove", "settings", "theme", "--device", "phone"]).await;
+    client_output(&server.url, &["remove", "settings", "theme", "--device", "phone"]).await;
     next("theme").await;
-    assert_eq!(client(&server.url, &["get", "settings", "visits"]).await.trim(), "2");
-    assert!(client(&server.url, &["list", "settings"]).await.contains("visits"));
-    assert!(client(&server.url, &["list"]).await.contains("settings"));
-    let missing = soon("get", driftless().args(["client", "--url", &server.url, "get", "settings", "theme"]).output()).await.unwrap();
+    assert_eq!(client_output(&server.url, &["get", "settings", "visits"]).await.trim(), "2");
+    assert!(client_output(&server.url, &["list", "settings"]).await.contains("visits"));
+    assert!(client_output(&server.url, &["list"]).await.contains("settings"));
+    let missing = wait_for("get", driftless().args(["client", "--url", &server.url, "get", "settings", "theme"]).output()).await.unwrap();
     assert!(!missing.status.success());
 }

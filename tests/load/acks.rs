@@ -1,5 +1,5 @@
-//! I6 as far as it goes today: a position whose acknowledgement was durable is there after the crash. Nothing serves these positions
-//! yet, so a copy of the dead server's folder is opened here.
+//! Invariant I6, as far as it can be checked: a durable acknowledgement survives the crash. The server has no request that returns
+//! acknowledged positions, so this opens a copy of its data folder.
 
 use std::path::Path;
 
@@ -7,14 +7,15 @@ use driftless::store::{EngineConfig, EngineKind, Identity, Store};
 use driftless_protocol::Epoch;
 use tempfile::TempDir;
 
+use super::settings;
 use super::watcher::Watcher;
 
-/// The server is dead. What it leaves knows of every acknowledgement.
-pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
-    let engine = match super::engine().as_deref() {
+/// Checks, while the server is down, that its data folder has every acknowledgement of the watchers.
+pub(super) fn check(data: &Path, watchers: &[Watcher]) {
+    let engine = match settings::engine().as_deref() {
         None | Some("sled") => EngineKind::Sled,
         Some("redb") => EngineKind::Redb,
-        Some(other) => panic!("no engine is called {other}"),
+        Some(other) => panic!("unknown engine {other}"),
     };
     let folder = TempDir::new().unwrap();
     copy(data, folder.path());
@@ -23,7 +24,7 @@ pub(super) fn are_kept(data: &Path, watchers: &[Watcher]) {
         let Some(identity) = watcher.identity() else { continue };
         for (dataset, version) in watcher.acknowledged() {
             let kept = store.acknowledged_version(&Identity::from(identity.as_str()), &watcher.id, &dataset).unwrap();
-            assert!(kept >= version, "{identity} acknowledged {version} of {dataset}, the store knows of {kept}");
+            assert!(kept >= version, "{identity} acknowledged {version} of {dataset}, the store has {kept}");
         }
     }
 }

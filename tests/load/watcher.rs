@@ -1,8 +1,8 @@
-//! A device that only reads, message by message, and holds the server to what it may send.
+//! A device that only reads, one message at a time, and checks each of them.
 //!
-//! - On one connection records come in the order of their versions, none twice (I3), and pages follow each other without a gap.
-//! - Whenever it is complete at a version it has exactly the dataset of that version (I4): the ledger compares.
-//! - It acknowledges durably, over HTTP; what was acknowledged so is noted.
+//! - On one connection records arrive in the order of their versions, none of them twice (I3), and pages follow each other without a gap.
+//! - Whenever the replica is complete at a version it equals the dataset at that version (I4); the ledger compares their digests.
+//! - It acknowledges over HTTP, where the answer means that the acknowledgement is durable, and remembers what it acknowledged.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex};
@@ -13,22 +13,23 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
-use super::ledger::{Cell, Ledger};
-use crate::support::{name, settings, soon, token};
+use super::ledger::{LedgerRecord, WriteLedger};
+use super::settings::DATASETS;
+use crate::support::{name, settings, token, wait_for};
 
-/// What it has of a dataset.
+/// The watcher's copy of a dataset.
 #[derive(Clone, Default)]
-struct Replica {
+struct WatchedReplica {
     epoch: Option<Epoch>,
     version: u64,
     digest: u64,
-    cells: BTreeMap<Key, Cell>,
+    records: BTreeMap<Key, LedgerRecord>,
 }
 
-/// What it was sent of a dataset on this connection.
+/// What the server has sent of a dataset on this connection.
 #[derive(Default)]
-struct Heard {
-    begun_at: u64,
+struct ReceivedPages {
+    opened_at: u64,
     pages: u64,
     newest: u64,
     records: HashSet<(Key, u64)>,
@@ -40,16 +41,17 @@ pub struct Watcher {
     pub person: &'static str,
     pub id: DeviceId,
     url: String,
-    ledger: Arc<Ledger>,
-    replicas: Arc<Mutex<BTreeMap<DatasetName, Replica>>>,
+    ledger: Arc<WriteLedger>,
+    replicas: Arc<Mutex<BTreeMap<DatasetName, WatchedReplica>>>,
     identity: Arc<Mutex<Option<String>>>,
     acknowledged: Arc<Mutex<BTreeMap<DatasetName, u64>>>,
-    news: watch::Sender<u64>,
+    /// Counts received pages, for tasks that wait for one.
+    received: watch::Sender<u64>,
 }
 
 impl Watcher {
-    /// Connects whenever the server is up, for as long as the runtime lives.
-    pub fn start(url: &str, person: &'static str, ledger: &Arc<Ledger>, up: watch::Receiver<bool>) -> Watcher {
+    /// Connects whenever the server is up, until the runtime is dropped.
+    pub fn start(url: &str, person: &'static str, ledger: &Arc<WriteLedger>, up: watch::Receiver<bool>) -> Watcher {
         let watcher = Watcher {
             person,
             id: DeviceId::new("watcher").unwrap(),
@@ -58,54 +60,54 @@ impl Watcher {
             replicas: Arc::default(),
             identity: Arc::default(),
             acknowledged: Arc::default(),
-            news: watch::Sender::new(0),
+            received: watch::Sender::new(0),
         };
         tokio::spawn(watcher.clone().watch(up.clone()));
         tokio::spawn(watcher.clone().acknowledge(up));
         watcher
     }
 
-    /// Waits until it is complete at the ledger's version of a dataset; it must be equal then.
-    pub async fn is_equal(&self, dataset: &DatasetName) {
-        let place = (self.person, dataset.clone());
-        let (version, digest) = self.ledger.settled(&place);
-        let mut news = self.news.subscribe();
+    /// Waits until the replica of a dataset has the ledger's version, and checks that it equals the ledger.
+    pub async fn check_replica(&self, dataset: &DatasetName) {
+        let key = (self.person, dataset.clone());
+        let (version, digest) = self.ledger.replayed(&key);
+        let mut received = self.received.subscribe();
         let has = || self.replicas.lock().unwrap().get(dataset).map_or((0, 0), |replica| (replica.version, replica.digest));
-        soon(&format!("version {version} of {dataset} at the watcher of {}", self.person), async {
+        wait_for(&format!("version {version} of {dataset} at the watcher of {}", self.person), async {
             while has().0 < version {
-                news.changed().await.unwrap();
+                received.changed().await.unwrap();
             }
         })
         .await;
         if has() != (version, digest) {
             let replica = self.replicas.lock().unwrap()[dataset].clone();
-            let live = replica.cells.into_iter().filter(|(_, cell)| cell.value.is_some()).collect();
-            self.ledger.equals(&place, "the watcher", &live);
-            self.ledger.fault(format!("the watcher of {} is not equal at {version} of {dataset}", self.person));
+            let live = replica.records.into_iter().filter(|(_, record)| record.value.is_some()).collect();
+            self.ledger.check_live_records(&key, "the watcher", &live);
+            self.ledger.report(format!("the watcher of {} differs from version {version} of {dataset}", self.person));
         }
     }
 
-    /// Whose it is, once it was welcomed.
+    /// The identity from the last welcome; `None` before the first one.
     pub fn identity(&self) -> Option<String> {
         self.identity.lock().unwrap().clone()
     }
 
-    /// Positions whose acknowledgement was durable.
+    /// The versions that were acknowledged durably.
     pub fn acknowledged(&self) -> BTreeMap<DatasetName, u64> {
         self.acknowledged.lock().unwrap().clone()
     }
 
-    fn fault(&self, what: String) {
-        self.ledger.fault(format!("the watcher of {}: {what}", self.person));
+    fn report(&self, violation: String) {
+        self.ledger.report(format!("the watcher of {}: {violation}", self.person));
     }
 
     async fn watch(self, mut up: watch::Receiver<bool>) {
         while up.wait_for(|up| *up).await.is_ok() {
             match self.session().await {
-                // The server died.
+                // The server was killed.
                 DisconnectReason::Unreachable(_) | DisconnectReason::Lost(_) | DisconnectReason::Timeout => {}
                 DisconnectReason::Closed { code: 1006.., .. } => {}
-                end => self.fault(format!("its session ended: {end}")),
+                end => self.report(format!("its session ended: {end}")),
             }
             tokio::task::yield_now().await;
         }
@@ -118,78 +120,86 @@ impl Watcher {
             Err(end) => return end,
         };
         *self.identity.lock().unwrap() = Some(welcome.identity);
-        let mut heard: BTreeMap<DatasetName, Heard> = BTreeMap::new();
-        for dataset in super::DATASETS.map(name) {
+        let mut received: BTreeMap<DatasetName, ReceivedPages> = BTreeMap::new();
+        for dataset in DATASETS.map(name) {
             let position = {
                 let replicas = self.replicas.lock().unwrap();
                 replicas.get(&dataset).and_then(|replica| Some(Position { epoch: replica.epoch.clone()?, version: replica.version }))
             };
-            let begun_at = position.as_ref().map_or(0, |position| position.version);
-            heard.insert(dataset.clone(), Heard { begun_at, ..Heard::default() });
-            if let Err(end) = say(&mut connection, ClientMessage::Open { dataset, position }).await {
+            let opened_at = position.as_ref().map_or(0, |position| position.version);
+            received.insert(dataset.clone(), ReceivedPages { opened_at, ..ReceivedPages::default() });
+            if let Err(end) = send_message(&mut connection, ClientMessage::Open { dataset, position }).await {
                 return end;
             }
         }
         loop {
             match connection.recv().await {
                 Ok(ServerMessage::Changes { dataset, epoch, from, to, reset, more, records, .. }) => {
-                    let heard = heard.get_mut(&dataset).expect("it was opened");
-                    self.hear(&dataset, heard, epoch, (from, to, reset, more), &records);
+                    let received = received.get_mut(&dataset).expect("an opened dataset");
+                    self.apply_page(&dataset, received, epoch, (from, to, reset, more), &records);
                     if !more
                         && to > 0
-                        && let Err(end) = say(&mut connection, ClientMessage::Ack { dataset, version: to }).await
+                        && let Err(end) = send_message(&mut connection, ClientMessage::Ack { dataset, version: to }).await
                     {
                         return end;
                     }
                 }
-                // The disk failed under it.
+                // The power was cut: the server's disk fails before the server is killed.
                 Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return DisconnectReason::Timeout,
                 Ok(ServerMessage::Renew { .. } | ServerMessage::Bye { .. }) => {}
-                Ok(other) => self.fault(format!("it was sent {other:?}")),
+                Ok(other) => self.report(format!("it was sent {other:?}")),
                 Err(end) => return end,
             }
         }
     }
 
-    fn hear(&self, dataset: &DatasetName, heard: &mut Heard, epoch: Epoch, page: (u64, u64, bool, bool), records: &[Record]) {
+    fn apply_page(
+        &self,
+        dataset: &DatasetName,
+        received: &mut ReceivedPages,
+        epoch: Epoch,
+        page: (u64, u64, bool, bool),
+        records: &[Record],
+    ) {
         let (from, to, reset, more) = page;
         let mut replicas = self.replicas.lock().unwrap();
         let replica = replicas.entry(dataset.clone()).or_default();
         if replica.epoch.as_ref().is_some_and(|known| *known != epoch) {
-            self.fault(format!("{dataset} has another epoch"));
+            self.report(format!("the epoch of {dataset} changed"));
         }
         replica.epoch = Some(epoch);
         if reset {
-            self.fault(format!("at {} of {dataset}, opened at {}, it is told to forget", replica.version, heard.begun_at));
+            self.report(format!("at {} of {dataset}, opened at {}, it was reset", replica.version, received.opened_at));
             (replica.version, replica.digest) = (0, 0);
-            replica.cells.clear();
+            replica.records.clear();
         } else if from != replica.version || to < from {
-            self.fault(format!("at {} of {dataset} it was sent a page from {from} to {to}", replica.version));
+            self.report(format!("at {} of {dataset} it was sent a page from {from} to {to}", replica.version));
         }
         for record in records {
-            let again = !heard.records.insert((record.key.clone(), record.version));
-            if again || record.version < heard.newest || record.version <= heard.begun_at {
-                self.fault(format!("{} of {dataset} at {} came after {}, again: {again}", record.key, record.version, heard.newest));
+            let is_repeated = !received.records.insert((record.key.clone(), record.version));
+            if is_repeated || record.version < received.newest || record.version <= received.opened_at {
+                let (key, version, newest) = (&record.key, record.version, received.newest);
+                self.report(format!("{key} of {dataset} at {version} was sent after {newest}, repeated: {is_repeated}"));
             }
-            heard.newest = record.version;
-            replica.keep(record);
+            received.newest = record.version;
+            replica.apply(record);
         }
-        heard.pages += 1;
+        received.pages += 1;
         replica.version = to;
         if !more {
-            if heard.newest > to {
-                self.fault(format!("complete at {to} of {dataset} it has records of {}", heard.newest));
+            if received.newest > to {
+                self.report(format!("complete at {to} of {dataset} it has records of version {}", received.newest));
             }
-            self.ledger.seen(&(self.person, dataset.clone()), to, replica.digest, "the watcher");
+            self.ledger.record_observed(&(self.person, dataset.clone()), to, replica.digest, "the watcher");
         }
         drop(replicas);
-        self.news.send_modify(|count| *count += 1);
+        self.received.send_modify(|count| *count += 1);
     }
 
-    /// Acknowledges whatever is complete, again and again.
+    /// Acknowledges each dataset's version after every page.
     async fn acknowledge(self, mut up: watch::Receiver<bool>) {
-        let mut news = self.news.subscribe();
-        while news.changed().await.is_ok() && up.wait_for(|up| *up).await.is_ok() {
+        let mut received = self.received.subscribe();
+        while received.changed().await.is_ok() && up.wait_for(|up| *up).await.is_ok() {
             let versions =
                 self.replicas.lock().unwrap().iter().map(|(dataset, replica)| (dataset.clone(), replica.version)).collect::<Vec<_>>();
             for (dataset, version) in versions {
@@ -218,18 +228,18 @@ impl Watcher {
     }
 }
 
-impl Replica {
-    fn keep(&mut self, record: &Record) {
-        let before = self.cells.get(&record.key);
+impl WatchedReplica {
+    fn apply(&mut self, record: &Record) {
+        let before = self.records.get(&record.key);
         if before.is_none_or(|before| before.version < record.version) {
-            let after = Cell::of(record);
+            let after = LedgerRecord::of(record);
             self.digest ^= after.digest(&record.key) ^ before.map_or(0, |before| before.digest(&record.key));
-            self.cells.insert(record.key.clone(), after);
+            self.records.insert(record.key.clone(), after);
         }
     }
 }
 
-async fn say(connection: &mut Connection, message: ClientMessage) -> Result<(), DisconnectReason> {
+async fn send_message(connection: &mut Connection, message: ClientMessage) -> Result<(), DisconnectReason> {
     connection.send(&message).await.map_err(|why| match why {
         driftless_client::SendError::Disconnected(end) => end,
         driftless_client::SendError::TooLarge { .. } => panic!("{why}"),

@@ -1,12 +1,12 @@
-//! Random actions of several devices against the real server, beside a small reference that says what must come of them.
+//! Random actions of several devices against the real server, compared with a small reference model.
 //!
-//! - `script` makes a list of actions from a seed; `world` does them, on a real server with sockets and a folder; `device` is made
-//!   of the client library's parts; `reference` is the store as it should be, written a second time and as simply as can be.
-//! - After each action the answer, every replica that listens and the silence after it are compared; what a device had missed, a new
-//!   device's snapshot and what plain HTTP tells since an earlier version too.
-//! - A seed that fails is printed with its actions, after those that do not matter were left out. It goes into `seeds.txt`, with a
-//!   word why, and stays there.
-//! - A server that is killed is another test's: this one lives in the test's process and stops in good order.
+//! - `script` makes a list of actions from a seed. `simulation` runs them on a real server with sockets and a folder. `device` is made of
+//!   the client library's parts. `reference` is the store's behaviour, implemented a second time and as simply as possible.
+//! - After each action the simulation compares the server's answer and the replica of every device that reads, and checks that the server
+//!   sends nothing more. It also compares catch-ups, the snapshots of new devices, and changes over HTTP.
+//! - A failing seed is printed with its actions, without those that do not matter for the failure. It is added to `seeds.txt`, with the
+//!   reason, and stays there.
+//! - The test `crash` kills servers. The server of this test runs in the test's process and is always shut down.
 //!
 //! Long runs: `DRIFTLESS_SEEDS=1000..2000 cargo test --test model`, or a count instead of a range.
 
@@ -18,7 +18,7 @@ mod support;
 mod device;
 mod reference;
 mod script;
-mod world;
+mod simulation;
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -27,24 +27,24 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use script::Action;
-use world::World;
+use simulation::Simulation;
 
-/// Seeds that run every time, beside those that are kept.
+/// Seeds that run every time, beside those of `seeds.txt`.
 const SEEDS: Range<u64> = 0..40;
 
-/// Runs at once: what takes time is the disk.
+/// Concurrent runs: a run mostly waits for the disk.
 const THREADS: usize = 4;
 
-/// Runs that making a failure shorter may take.
-const SHORTER: usize = 150;
+/// Runs spent on shortening a failing list of actions.
+const MAX_SHORTENING_RUNS: usize = 150;
 
 thread_local! {
-    /// The failures of a run are told at its end.
+    /// Whether panics of this thread are not printed: the test reports them at its end.
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
 #[test]
-fn whatever_happens_the_store_is_what_the_reference_says() {
+fn after_every_random_action_the_server_and_its_devices_equal_the_reference() {
     let hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !QUIET.get() {
@@ -69,50 +69,50 @@ fn whatever_happens_the_store_is_what_the_reference_says() {
     assert!(failures.is_empty(), "{} of {} seeds failed\n{}", failures.len(), seeds.len(), failures.join("\n"));
 }
 
-/// Those that were asked for, or those that are kept and the usual ones.
+/// The seeds of `DRIFTLESS_SEEDS`, or those of `seeds.txt` and `SEEDS`.
 fn seeds() -> Vec<u64> {
-    let kept = include_str!("seeds.txt").lines().filter_map(|line| line.split('#').next()?.trim().parse().ok());
+    let regressions = include_str!("seeds.txt").lines().filter_map(|socket| socket.split('#').next()?.trim().parse().ok());
     match std::env::var("DRIFTLESS_SEEDS") {
         Ok(asked) => {
             let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
             (from.parse().unwrap()..to.parse().unwrap()).collect()
         }
-        Err(_) => kept.chain(SEEDS).collect(),
+        Err(_) => regressions.chain(SEEDS).collect(),
     }
 }
 
-/// Does all of it on a new server. A failure names the action and what was wrong.
+/// Runs the actions on a new server. An error is the index of the failed action and the message of its assertion.
 fn run(actions: &[Action]) -> Result<(), (usize, String)> {
     let at = Cell::new(0);
     let all = async {
-        let mut world = World::new().await;
+        let mut simulation = Simulation::new().await;
         for (n, action) in actions.iter().enumerate() {
             at.set(n);
-            world.act(action).await;
+            simulation.run(action).await;
         }
-        world.end().await;
+        simulation.finish().await;
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let failed = catch_unwind(AssertUnwindSafe(|| runtime.block_on(all)));
     runtime.shutdown_background();
-    failed.map_err(|why| (at.get(), said(why.as_ref())))
+    failed.map_err(|why| (at.get(), panic_message(why.as_ref())))
 }
 
-fn said(why: &(dyn std::any::Any + Send)) -> String {
+fn panic_message(why: &(dyn std::any::Any + Send)) -> String {
     let text = why.downcast_ref::<String>().cloned().or(why.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    text.unwrap_or_else(|| "a panic without a text".to_owned())
+    text.unwrap_or_else(|| "a panic without a message".to_owned())
 }
 
-/// Leaves out whatever can be left out so that it still fails.
+/// The report of a failing seed: its actions, without those that can be left out so that the run still fails.
 fn report(seed: u64, at: usize, why: &str) -> String {
     let (mut actions, mut why) = (script::script(seed)[..=at].to_vec(), why.to_owned());
-    let (mut size, mut left) = (actions.len() / 2, SHORTER);
+    let (mut size, mut runs_left) = (actions.len() / 2, MAX_SHORTENING_RUNS);
     while size > 0 {
         let mut from = 0;
-        while from < actions.len() && left > 0 {
+        while from < actions.len() && runs_left > 0 {
             let mut fewer = actions.clone();
             fewer.drain(from..(from + size).min(actions.len()));
-            left -= 1;
+            runs_left -= 1;
             match run(&fewer) {
                 Err((last, other)) => {
                     fewer.truncate(last + 1);
@@ -124,11 +124,11 @@ fn report(seed: u64, at: usize, why: &str) -> String {
         size /= 2;
     }
     let list: Vec<String> = actions.iter().map(|action| format!("  {action:?}")).collect();
-    short(&format!("seed {seed}: {why}\n{}", list.join("\n")))
+    truncate_repetitions(&format!("seed {seed}: {why}\n{}", list.join("\n")))
 }
 
-/// Without the length of large values.
-fn short(text: &str) -> String {
+/// Cuts each letter's repetitions to 8: large values are one letter, repeated.
+fn truncate_repetitions(text: &str) -> String {
     let mut short = String::new();
     for letter in text.chars() {
         if !short.ends_with(&letter.to_string().repeat(8)) {

@@ -1,80 +1,88 @@
-//! The store as it should be: for each dataset the list of accepted patches, and nothing else. Whatever is asked is worked out from
-//! the whole list again. Nothing here is shared with `src/merge.rs`.
+//! The store's expected behaviour: each dataset is the list of its accepted patches, and every answer is computed from the whole list.
+//! It shares no code with `src/merge.rs`.
 
 use std::collections::BTreeMap;
 
 use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, limits};
 
-use crate::device::Sent;
 use crate::script::{DATASETS, MONTH, PERSONS};
 
-/// The pool's bounds in this test: small, so that scripts meet them.
+/// The pool's limits in this test: small, so that scripts reach them.
 pub const RECORDS: usize = 6;
 pub const DATASET_BYTES: usize = 150_000;
 
-/// A record without its time: key, value (none: a tombstone), version, device.
-pub type Seen = (Key, Option<Value>, u64, DeviceId);
+/// A patch with its number, as a device sends it. `dataset` is an index of `DATASETS`.
+#[derive(Clone, Debug)]
+pub struct ScriptPatch {
+    pub id: u64,
+    pub dataset: usize,
+    pub changes: Vec<Change>,
+    pub offer: bool,
+}
 
-pub fn seen(record: &Record) -> Seen {
+/// A record without its time: key, value (`None` for a tombstone), version, device.
+pub type RecordState = (Key, Option<Value>, u64, DeviceId);
+
+pub fn record_state(record: &Record) -> RecordState {
     (record.key.clone(), record.content.value().cloned(), record.version, record.device.clone())
 }
 
-/// The answer that a patch must get; its records by key.
+/// The answer to a patch.
 #[derive(Debug, PartialEq)]
-pub enum Answer {
-    Written { version: u64, results: Vec<Seen> },
-    Conflict(Vec<Seen>),
+pub enum PatchAnswer {
+    Written { version: u64, results: Vec<RecordState> },
+    Conflict(Vec<RecordState>),
     Refused(RefusalCode),
 }
 
 #[derive(Clone)]
-struct Accepted {
+struct LoggedPatch {
     device: DeviceId,
     changes: Vec<Change>,
     offer: bool,
     day: u64,
 }
 
-/// What the first answer to a patch was.
+/// The decision about a patch, from which later answers to the same patch are made, too.
 #[derive(Clone)]
-enum Verdict {
+enum ReferenceVerdict {
     Written {
         version: u64,
     },
-    /// It met these keys.
+    /// The keys in conflict.
     Conflict(Vec<Key>),
     Refused(RefusalCode),
 }
 
-/// A patch that was decided: under its number it stays so.
+/// A decided patch. Its number is never decided again.
 #[derive(Clone)]
-struct Decided {
+struct DecidedPatch {
     dataset: usize,
     changes: Vec<Change>,
-    verdict: Verdict,
+    verdict: ReferenceVerdict,
 }
 
 /// One write of one record.
-struct Write {
+struct RecordWrite {
     version: u64,
     device: DeviceId,
     /// The newest base that the patch named for this record.
     base: Option<u64>,
     value: Option<Value>,
-    /// The writer must be told the value.
+    /// Whether the server computed the value, so that its answer must contain it.
     computed: bool,
 }
 
-/// Everything that was ever written to each key, oldest first.
-type History = BTreeMap<Key, Vec<Write>>;
+/// All writes to each key, oldest first.
+type WriteHistory = BTreeMap<Key, Vec<RecordWrite>>;
 
-/// One dataset.
+/// A dataset: its accepted patches and what was reaped of them.
 #[derive(Clone, Default)]
-pub struct Dataset {
-    log: Vec<Accepted>,
-    /// Tombstones that went: after how many patches, and up to which version.
+pub struct ReferenceDataset {
+    log: Vec<LoggedPatch>,
+    /// Reaped tombstones: after how many patches, and up to which version.
     reaped: Vec<(usize, u64)>,
-    /// What devices have acknowledged.
+    /// The highest version that each device has acknowledged.
     acknowledged: BTreeMap<DeviceId, u64>,
     last_writer_wins: bool,
 }
@@ -82,90 +90,90 @@ pub struct Dataset {
 /// All datasets of all persons. A copy is a backup.
 #[derive(Clone)]
 pub struct Reference {
-    datasets: [[Dataset; DATASETS.len()]; PERSONS.len()],
-    /// What became of the patches of each device, by their numbers.
-    decided: [BTreeMap<DeviceId, BTreeMap<u64, Decided>>; PERSONS.len()],
-    /// The histories that this one comes from, each with the versions up to which it is this one.
-    before: Vec<(Epoch, [[u64; DATASETS.len()]; PERSONS.len()])>,
-    /// Days that have passed.
+    datasets: [[ReferenceDataset; DATASETS.len()]; PERSONS.len()],
+    /// Decided patches of each device, by their numbers.
+    decided: [BTreeMap<DeviceId, BTreeMap<u64, DecidedPatch>>; PERSONS.len()],
+    /// Epochs before the present one, each with the versions up to which its history is the present one's.
+    former_epochs: Vec<(Epoch, [[u64; DATASETS.len()]; PERSONS.len()])>,
+    /// Days since the start of the run.
     pub day: u64,
 }
 
-/// How the answer to an `open` begins.
+/// How the answer to an `open` starts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Begin {
-    /// With what lives.
-    Fresh,
-    /// With what changed after this version.
+pub enum StreamStart {
+    /// With all live records.
+    Snapshot,
+    /// With the changes after this version.
     After(u64),
-    /// With what lives, and the device forgets what it had.
+    /// With all live records, after the device has dropped its own.
     Reset { shared: Option<u64> },
 }
 
 impl Reference {
     pub fn new() -> Reference {
-        let dataset = |at: usize| Dataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..Dataset::default() };
+        let dataset = |at: usize| ReferenceDataset { last_writer_wins: DATASETS[at] == "last-writer-wins", ..ReferenceDataset::default() };
         let datasets = std::array::from_fn(|_| std::array::from_fn(dataset));
-        Reference { datasets, decided: Default::default(), before: Vec::new(), day: 0 }
+        Reference { datasets, decided: Default::default(), former_epochs: Vec::new(), day: 0 }
     }
 
-    /// A store that is made of this backup, which was taken in an epoch that is over now.
+    /// A store restored from this backup, which was taken in `epoch`.
     pub fn restored(&self, epoch: Epoch) -> Reference {
         let versions = std::array::from_fn(|person| std::array::from_fn(|dataset| self.datasets[person][dataset].version()));
-        let before = self.before.iter().cloned().chain([(epoch, versions)]).collect();
-        Reference { before, ..self.clone() }
+        let former_epochs = self.former_epochs.iter().cloned().chain([(epoch, versions)]).collect();
+        Reference { former_epochs, ..self.clone() }
     }
 
-    /// What a device at a position gets; `epoch` is the present one.
-    pub fn begins(&self, person: usize, dataset: usize, epoch: Option<&Epoch>, position: Option<&Position>) -> Begin {
+    /// How the answer to a device at this position starts; `epoch` is the present one.
+    pub fn stream_start(&self, person: usize, dataset: usize, epoch: Option<&Epoch>, position: Option<&Position>) -> StreamStart {
         match position {
-            None => Begin::Fresh,
+            None => StreamStart::Snapshot,
             Some(position) if Some(&position.epoch) != epoch => {
-                let lost = self.before.iter().skip_while(|(before, _)| *before != position.epoch);
-                Begin::Reset { shared: lost.map(|(_, versions)| versions[person][dataset]).min() }
+                let since = self.former_epochs.iter().skip_while(|(former, _)| *former != position.epoch);
+                StreamStart::Reset { shared: since.map(|(_, versions)| versions[person][dataset]).min() }
             }
             Some(position) => match self.datasets[person][dataset].horizon() {
-                horizon if position.version >= horizon => Begin::After(position.version),
-                _ => Begin::Reset { shared: None },
+                horizon if position.version >= horizon => StreamStart::After(position.version),
+                _ => StreamStart::Reset { shared: None },
             },
         }
     }
 
-    /// A device has everything up to a version.
+    /// A device acknowledges a version.
     pub fn acknowledge(&mut self, person: usize, device: &DeviceId, dataset: usize, version: u64) {
         let known = self.datasets[person][dataset].acknowledged.entry(device.clone()).or_insert(0);
         *known = version.max(*known);
     }
 
-    /// Days pass. Returns how many tombstones go.
+    /// Advances the clock and reaps tombstones. Returns how many were reaped.
     pub fn reap(&mut self, days: u64) -> usize {
         self.day += days;
         self.datasets.iter_mut().flatten().map(|dataset| dataset.reap(self.day)).sum()
     }
 
-    pub fn dataset(&self, person: usize, dataset: usize) -> &Dataset {
+    pub fn dataset(&self, person: usize, dataset: usize) -> &ReferenceDataset {
         &self.datasets[person][dataset]
     }
 
-    /// The highest number of a device's patches that were decided.
+    /// The highest number of a device's decided patches; 0 if it has none.
     pub fn newest_patch(&self, person: usize, device: &DeviceId) -> u64 {
         self.decided[person].get(device).and_then(|decided| decided.keys().max()).copied().unwrap_or(0)
     }
 
-    /// Decides a patch, once; an accepted one is added to the list.
-    pub fn write(&mut self, person: usize, device: &DeviceId, sent: &Sent) -> Answer {
-        let Sent { id, dataset: at, changes, offer } = sent.clone();
+    /// Decides a patch unless it was decided before, and returns its answer.
+    pub fn write(&mut self, person: usize, device: &DeviceId, sent: &ScriptPatch) -> PatchAnswer {
+        let ScriptPatch { id, dataset: at, changes, offer } = sent.clone();
         let decided = self.decided[person].entry(device.clone()).or_default();
         let dataset = &mut self.datasets[person][at];
         if decided.keys().any(|other| *other > id && other % limits::PATCH_WINDOW == id % limits::PATCH_WINDOW) {
-            return Answer::Refused(RefusalCode::PatchExpired);
+            return PatchAnswer::Refused(RefusalCode::PatchExpired);
         }
         let verdict = match decided.get(&id) {
-            Some(known) if known.dataset != at || known.changes != changes => return Answer::Refused(RefusalCode::PatchReused),
+            Some(known) if known.dataset != at || known.changes != changes => return PatchAnswer::Refused(RefusalCode::PatchReused),
             Some(known) => known.verdict.clone(),
             None => {
-                let verdict = dataset.decide(Accepted { device: device.clone(), changes: changes.clone(), offer, day: self.day });
-                decided.insert(id, Decided { dataset: at, changes, verdict: verdict.clone() });
+                let verdict = dataset.decide(LoggedPatch { device: device.clone(), changes: changes.clone(), offer, day: self.day });
+                decided.insert(id, DecidedPatch { dataset: at, changes, verdict: verdict.clone() });
                 verdict
             }
         };
@@ -173,89 +181,91 @@ impl Reference {
     }
 }
 
-impl Dataset {
+impl ReferenceDataset {
     pub fn version(&self) -> u64 {
         self.log.len() as u64
     }
 
-    /// The latest state of each record that changed after a version, in the order of the versions.
-    pub fn after(&self, version: u64) -> Vec<Seen> {
+    /// The present state of each record that changed after a version, in the order of the versions.
+    pub fn after(&self, version: u64) -> Vec<RecordState> {
         let last =
-            |(key, writes): (Key, Vec<Write>)| writes.into_iter().last().map(|write| (key, write.value, write.version, write.device));
-        let mut all: Vec<Seen> = self.history(self.log.len()).into_iter().filter_map(last).filter(|seen| seen.2 > version).collect();
-        all.sort_by_key(|seen| seen.2);
+            |(key, writes): (Key, Vec<RecordWrite>)| writes.into_iter().last().map(|write| (key, write.value, write.version, write.device));
+        let mut all: Vec<RecordState> =
+            self.history(self.log.len()).into_iter().filter_map(last).filter(|record| record.2 > version).collect();
+        all.sort_by_key(|record| record.2);
         all
     }
 
-    /// The version of the last tombstone that went; 0 if none did.
+    /// The tombstone horizon: the version of the last reaped tombstone; 0 if there is none.
     fn horizon(&self) -> u64 {
         self.reaped.last().map_or(0, |(_, horizon)| *horizon)
     }
 
-    /// Tombstones go in the order of their versions: the old ones, those that nobody needs, and those that are more than records may be.
+    /// Reaps tombstones in the order of their versions: those that have expired, those that every device has acknowledged, and those
+    /// beyond the limit of records.
     fn reap(&mut self, day: u64) -> usize {
-        let tombstones: Vec<u64> = self.after(0).iter().filter(|seen| seen.1.is_none()).map(|seen| seen.2).collect();
-        let needed = self.acknowledged.values().min().copied().unwrap_or(0);
+        let tombstones: Vec<u64> = self.after(0).iter().filter(|record| record.1.is_none()).map(|record| record.2).collect();
+        let acknowledged_by_all = self.acknowledged.values().min().copied().unwrap_or(0);
         let is_old = |version: u64| day - self.log[version as usize - 1].day >= MONTH - 1;
-        let may_go = |(at, version): (usize, &u64)| is_old(*version) || *version <= needed || at + RECORDS < tombstones.len();
+        let may_go = |(at, version): (usize, &u64)| is_old(*version) || *version <= acknowledged_by_all || at + RECORDS < tombstones.len();
         let count = tombstones.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0);
         self.reaped.extend(tombstones[..count].last().map(|version| (self.log.len(), *version)));
         count
     }
 
-    /// The records that live.
-    pub fn live(&self) -> Vec<Seen> {
-        self.after(0).into_iter().filter(|seen| seen.1.is_some()).collect()
+    /// The live records.
+    pub fn live(&self) -> Vec<RecordState> {
+        self.after(0).into_iter().filter(|record| record.1.is_some()).collect()
     }
 
-    /// What the device is told: the first results, or the records that it met as they are by now.
-    fn answer(&self, verdict: Verdict) -> Answer {
+    /// The answer that follows from a decision: the results of its version, or the present state of the records in conflict.
+    fn answer(&self, verdict: ReferenceVerdict) -> PatchAnswer {
         match verdict {
-            Verdict::Written { version } => Answer::Written { version, results: self.results(version as usize) },
-            Verdict::Conflict(keys) => {
-                let forgotten = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
+            ReferenceVerdict::Written { version } => PatchAnswer::Written { version, results: self.results(version as usize) },
+            ReferenceVerdict::Conflict(keys) => {
+                let reaped = |key: &Key| (key.clone(), None, self.horizon(), DeviceId::new("~removed").unwrap());
                 let known = self.after(0);
-                let current = |key: &Key| known.iter().find(|seen| seen.0 == *key).cloned().unwrap_or_else(|| forgotten(key));
-                Answer::Conflict(keys.iter().map(current).collect())
+                let current = |key: &Key| known.iter().find(|record| record.0 == *key).cloned().unwrap_or_else(|| reaped(key));
+                PatchAnswer::Conflict(keys.iter().map(current).collect())
             }
-            Verdict::Refused(code) => Answer::Refused(code),
+            ReferenceVerdict::Refused(code) => PatchAnswer::Refused(code),
         }
     }
 
-    fn decide(&mut self, patch: Accepted) -> Verdict {
+    fn decide(&mut self, patch: LoggedPatch) -> ReferenceVerdict {
         let (history, before) = (self.history(self.log.len()), self.live());
         let met = match apply(&history, &patch, self.version() + 1, self.horizon()) {
             Ok((_, met)) => met,
-            Err(code) => return Verdict::Refused(code),
+            Err(code) => return ReferenceVerdict::Refused(code),
         };
-        // What is offered again is never the last word.
+        // A record offered again never wins.
         if !met.is_empty() && (!self.last_writer_wins || patch.offer) {
-            return Verdict::Conflict(met);
+            return ReferenceVerdict::Conflict(met);
         }
         self.log.push(patch);
         let after = self.live();
-        let over = |count: fn(&[Seen]) -> usize, most: usize| count(&after) > most && count(&after) > count(&before);
+        let over = |count: fn(&[RecordState]) -> usize, limit: usize| count(&after) > limit && count(&after) > count(&before);
         let refused = match () {
             () if over(|records| records.len(), RECORDS) => RefusalCode::TooManyRecords,
             () if over(bytes, DATASET_BYTES) => RefusalCode::DatasetFull,
-            () => return Verdict::Written { version: self.version() },
+            () => return ReferenceVerdict::Written { version: self.version() },
         };
         self.log.pop();
-        Verdict::Refused(refused)
+        ReferenceVerdict::Refused(refused)
     }
 
-    /// What the writer of a version had to be told.
-    fn results(&self, version: usize) -> Vec<Seen> {
-        let last = |(key, mut writes): (Key, Vec<Write>)| {
+    /// The computed records of a version, which its answer must contain.
+    fn results(&self, version: usize) -> Vec<RecordState> {
+        let last = |(key, mut writes): (Key, Vec<RecordWrite>)| {
             let write = writes.pop().filter(|write| write.version == version as u64 && write.computed)?;
             Some((key, write.value, write.version, write.device))
         };
         self.history(version).into_iter().filter_map(last).collect()
     }
 
-    /// Replays the first patches of the list.
-    fn history(&self, patches: usize) -> History {
-        let mut history = History::new();
+    /// Replays the first patches of the list, and the reaping between them.
+    fn history(&self, patches: usize) -> WriteHistory {
+        let mut history = WriteHistory::new();
         for at in 0..=patches {
             for (_, horizon) in self.reaped.iter().filter(|(after, _)| *after == at) {
                 history.retain(|_, writes| writes.last().is_some_and(|last| last.value.is_some() || last.version > *horizon));
@@ -268,54 +278,61 @@ impl Dataset {
     }
 }
 
-impl Answer {
-    /// With its records by key: their order is no promise.
-    pub fn by_key(mut self) -> Answer {
-        if let Answer::Written { results: records, .. } | Answer::Conflict(records) = &mut self {
+impl PatchAnswer {
+    /// The answer with its records sorted by key, because their order is not specified.
+    pub fn by_key(mut self) -> PatchAnswer {
+        if let PatchAnswer::Written { results: records, .. } | PatchAnswer::Conflict(records) = &mut self {
             records.sort_by(|a, b| a.0.cmp(&b.0));
         }
         self
     }
 }
 
-/// Bytes of keys and values.
-pub fn bytes(records: &[Seen]) -> usize {
+/// Bytes of all keys and values.
+pub fn bytes(records: &[RecordState]) -> usize {
     records.iter().map(|(key, value, ..)| key.as_str().len() + value.as_ref().map_or(0, Value::packed_bytes)).sum()
 }
 
-/// What a patch writes, and the keys where it conflicts.
-fn apply(history: &History, patch: &Accepted, version: u64, horizon: u64) -> Result<(BTreeMap<Key, Write>, Vec<Key>), RefusalCode> {
-    let (mut writes, mut met) = (BTreeMap::<Key, Write>::new(), Vec::new());
+/// The writes of a patch, and the keys on which it conflicts.
+fn apply(
+    history: &WriteHistory,
+    patch: &LoggedPatch,
+    version: u64,
+    horizon: u64,
+) -> Result<(BTreeMap<Key, RecordWrite>, Vec<Key>), RefusalCode> {
+    let (mut writes, mut met) = (BTreeMap::<Key, RecordWrite>::new(), Vec::new());
     for change in &patch.changes {
         let before = history.get(&change.key).map_or(&[][..], Vec::as_slice);
         let own = writes.get(&change.key);
         let current = own.or(before.last()).and_then(|write| write.value.clone());
-        // A record that is gone without a tombstone was removed by somebody, at or before the horizon.
-        let is_forgotten = before.is_empty() && change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon);
-        if own.is_none() && (is_forgotten || conflicts(before, change, &patch.device)) {
+        // The base names a record of which not even a tombstone is left: it was removed, at or before the horizon.
+        let is_reaped = before.is_empty() && change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon);
+        if own.is_none() && (is_reaped || conflicts(before, change, &patch.device)) {
             met.push(change.key.clone());
         }
         let (value, computed) = match (change.op, &change.value, &current) {
             (Op::Put, value, _) => (value.clone(), false),
-            // A base says that the device knew the record: its removal is remembered even where it never was.
+            // A base says that the device had the record: its removal writes a tombstone even where no record is.
             (Op::Remove, _, None) if change.base.is_some() && before.is_empty() && own.is_none() => (None, false),
             (Op::Remove, _, None) | (Op::Discard, Some(Value::List(_)), None) => continue,
             (Op::Remove, _, Some(_)) => (None, false),
             (op, operand, current) => (Some(compute(op, current.as_ref(), operand.as_ref())?), true),
         };
-        // All changes of the patch to this record speak for it, also those that found nothing to do.
+        // The newest base of all the patch's changes to this record counts, also of those that changed nothing.
         let base = patch.changes.iter().filter(|other| other.key == change.key).filter_map(|other| other.base).max();
-        writes.insert(change.key.clone(), Write { version, device: patch.device.clone(), base, value, computed });
+        writes.insert(change.key.clone(), RecordWrite { version, device: patch.device.clone(), base, value, computed });
     }
     Ok((writes, met))
 }
 
-/// Somebody else wrote after the base, the device has not written in view of that since, and the record is not what it shall be already.
-fn conflicts(before: &[Write], change: &Change, device: &DeviceId) -> bool {
+/// Whether a change conflicts: another device wrote after the base, this device has not since written with a base that includes that
+/// write, and the record does not already have the change's value.
+fn conflicts(before: &[RecordWrite], change: &Change, device: &DeviceId) -> bool {
     let (Some(base), Some(last)) = (change.base, before.last()) else { return false };
     let theirs = before.iter().filter(|write| write.device != *device).map(|write| write.version).max().unwrap_or(0);
-    let saw = |write: &Write| write.device == *device && write.version > theirs && write.base.is_some_and(|base| base >= theirs);
-    theirs > base && !before.iter().any(saw) && last.value != change.value
+    let includes_theirs =
+        |write: &RecordWrite| write.device == *device && write.version > theirs && write.base.is_some_and(|base| base >= theirs);
+    theirs > base && !before.iter().any(includes_theirs) && last.value != change.value
 }
 
 fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<Value, RefusalCode> {
@@ -335,8 +352,8 @@ fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<V
             });
             Ok(Value::List(list))
         }
-        (Op::Discard, Some(Value::List(_)), Some(Value::List(gone))) => {
-            Ok(Value::List(elements(current).into_iter().filter(|one| !gone.contains(one)).collect()))
+        (Op::Discard, Some(Value::List(_)), Some(Value::List(discarded))) => {
+            Ok(Value::List(elements(current).into_iter().filter(|one| !discarded.contains(one)).collect()))
         }
         _ => Err(RefusalCode::WrongType),
     }
@@ -346,7 +363,7 @@ fn elements(value: Option<&Value>) -> Vec<Value> {
     if let Some(Value::List(elements)) = value { elements.clone() } else { Vec::new() }
 }
 
-/// RFC 7396: maps are merged member by member, null takes a member away, all else replaces.
+/// RFC 7396: maps are merged member by member, null removes a member, any other value replaces the current one.
 fn merged(current: Option<&Value>, patch: &Value) -> Value {
     let Value::Map(patch) = patch else { return patch.clone() };
     let mut members = if let Some(Value::Map(members)) = current { members.clone() } else { BTreeMap::new() };

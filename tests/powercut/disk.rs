@@ -1,9 +1,9 @@
-//! A disk whose power can be cut: ext4 on a loop file. Needs root and loop devices.
+//! A disk whose power can be cut: ext4 on a loop device. Needs root and loop devices.
 //!
-//! The cut is the file system's own shutdown without flushing its journal: every page and every metadata change that was not forced to
-//! the disk is dropped, and all further I/O is refused. Mounted again it is what a machine finds after the power returned.
+//! The cut is ext4's own shutdown without flushing its journal: it drops every page and every metadata change that was not flushed to the
+//! disk, and refuses all further I/O. Mounted again, the file system is what a machine finds after a power cut.
 
-// The one system call that Rust's library does not have.
+// For two system calls that the standard library lacks: `geteuid` and `ioctl`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -15,26 +15,26 @@ use std::process::Command;
 const SHUTDOWN: libc::Ioctl = 0x8004_587d_u32 as libc::Ioctl;
 const WITHOUT_LOG_FLUSH: u32 = 2;
 
-/// The image's size; it is sparse, so only what is written takes room.
+/// Size of the image. The file is sparse: only written blocks take space.
 const BYTES: u64 = 2 << 30;
 
-/// What the folders of these disks are called; behind it the process that made one.
+/// The names of the disks' folders begin with this, followed by the id of the process that made them.
 const PREFIX: &str = "powercut-";
 
-/// The mounted file system. Unmounted and deleted when it is dropped.
-pub struct Disk {
+/// A mounted file system, unmounted and deleted when this is dropped.
+pub struct LoopDisk {
     base: PathBuf,
 }
 
-impl Disk {
-    /// Makes and mounts one below a folder; says why if this machine cannot.
-    pub fn new(folder: &Path) -> Result<Disk, String> {
+impl LoopDisk {
+    /// Makes and mounts a disk below a folder. The error says why this machine cannot.
+    pub fn new(folder: &Path) -> Result<LoopDisk, String> {
         // SAFETY: no arguments, no memory.
         if unsafe { libc::geteuid() } != 0 {
             return Err("mounting needs root".to_owned());
         }
-        sweep(folder);
-        let disk = Disk { base: folder.join(format!("{PREFIX}{}", std::process::id())) };
+        remove_leftovers(folder);
+        let disk = LoopDisk { base: folder.join(format!("{PREFIX}{}", std::process::id())) };
         std::fs::create_dir_all(disk.mount_point()).map_err(|error| error.to_string())?;
         File::create(disk.image()).and_then(|image| image.set_len(BYTES)).map_err(|error| error.to_string())?;
         let options = ["-q", "-F", "-m0", "-E", "lazy_itable_init=0,lazy_journal_init=0"].map(str::as_ref);
@@ -43,23 +43,23 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Where it is mounted.
+    /// The folder at which the file system is mounted.
     pub fn mount_point(&self) -> PathBuf {
         self.base.join("mnt")
     }
 
-    /// Cuts the power.
+    /// Cuts the power: drops what is not flushed, and lets all further I/O fail.
     pub fn cut(&self) -> Result<(), String> {
         let root = File::open(self.mount_point()).map_err(|error| error.to_string())?;
         // SAFETY: the call reads one u32 behind the pointer, which lives until it returns.
         match unsafe { libc::ioctl(root.as_raw_fd(), SHUTDOWN, &WITHOUT_LOG_FLUSH) } {
             0 => Ok(()),
-            _ => Err(format!("the power cannot be cut: {}", std::io::Error::last_os_error())),
+            _ => Err(format!("cannot cut the power: {}", std::io::Error::last_os_error())),
         }
     }
 
-    /// The power returns. Nobody may have a file of the old mount open any more.
-    pub fn back(&self) -> Result<(), String> {
+    /// Mounts the file system again. No process may have a file of the old mount open.
+    pub fn restore_power(&self) -> Result<(), String> {
         run("umount", [self.mount_point().as_path()])?;
         self.mount()
     }
@@ -73,14 +73,14 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for LoopDisk {
     fn drop(&mut self) {
         remove(&self.base);
     }
 }
 
-/// A test that was killed could not clean up: the next one does.
-fn sweep(folder: &Path) {
+/// Removes the disks of processes that were killed before they could.
+fn remove_leftovers(folder: &Path) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
@@ -91,7 +91,7 @@ fn sweep(folder: &Path) {
 }
 
 fn remove(base: &Path) {
-    // Lazily: whoever still holds a file must not keep the mount. It may not be mounted at all.
+    // Lazily, so that an open file does not keep the mount. The error is ignored: it may not be mounted at all.
     let _ = run("umount", ["-l".as_ref(), base.join("mnt").as_path()]);
     let _ = std::fs::remove_dir_all(base);
 }

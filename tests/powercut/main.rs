@@ -1,12 +1,12 @@
-//! The power is cut under load, the server dies with it, the disk comes back: the store opens, and nothing acknowledged is lost.
+//! The power is cut under load: after a restart the store opens, and nothing that the server acknowledged is lost.
 //!
-//! The server runs on a file system whose power can be cut (`disk`). Nine devices of three people write; at a random moment everything
-//! that was not forced to the disk is dropped, and the server is killed. Then it starts again on what is left, the devices send again
-//! what was not answered, and all must be as the ledger has it (see `load`).
+//! The server runs on a file system whose power can be cut (`disk`). Nine devices of three people write; at a random moment the file
+//! system drops everything that was not flushed to the disk, and the test kills the server. Then the server starts on what is left, the
+//! devices send their unanswered patches again, and `load` compares the server and every replica with its ledger.
 //!
 //! Five cuts by default. A long run: `DRIFTLESS_CUTS=1000 cargo test --release --test powercut -- --nocapture`. `DRIFTLESS_SEED=...`
-//! makes the same choices again, `DRIFTLESS_ENGINE` chooses the engine. It needs root and loop devices: without them it is skipped, and
-//! says so; with `DRIFTLESS_CUTS` set it then fails.
+//! repeats a run's choices, `DRIFTLESS_ENGINE` chooses the engine. The test needs root and loop devices. Without them it prints that it
+//! was skipped; with `DRIFTLESS_CUTS` set it fails.
 
 #![allow(clippy::unwrap_used)]
 
@@ -18,46 +18,46 @@ mod support;
 
 use std::path::Path;
 
-use disk::Disk;
-use load::{Chance, Load, address, begin, seed, setting};
+use disk::LoopDisk;
+use load::{DeviceLoad, SeededRandom, free_address, number, seed, start_server};
 
 const CUTS: u64 = 5;
 
-/// Patches of each device's lanes around a cut.
+/// Patches that each of a device's writing tasks writes around a cut.
 const PATCHES: u64 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_the_power_is_cut_nothing_acknowledged_is_lost() {
-    let (asked, seed) = (setting("DRIFTLESS_CUTS"), seed());
-    // Beside the build: a temporary folder may be memory, and too small.
-    let disk = match Disk::new(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
+async fn a_power_cut_loses_no_acknowledged_write() {
+    let (asked, seed) = (number("DRIFTLESS_CUTS"), seed());
+    // In the target folder: the system's temporary folder may be in memory and too small.
+    let disk = match LoopDisk::new(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
         Ok(disk) => disk,
-        Err(why) if asked.is_none() => return println!("powercut: SKIPPED, NOTHING WAS TRIED: {why}"),
-        Err(why) => panic!("there is no disk to cut: {why}"),
+        Err(why) if asked.is_none() => return println!("powercut: SKIPPED, NOTHING WAS TESTED: {why}"),
+        Err(why) => panic!("cannot make a disk whose power can be cut: {why}"),
     };
     println!("powercut: DRIFTLESS_SEED={seed}");
     let cuts = asked.unwrap_or(CUTS);
     let data = disk.mount_point().join("data");
-    let mut chance = Chance::of(seed, "cuts");
-    let address = address();
-    let mut server = begin(&data, &address, 0).serves().await;
-    let load = Load::start(&server.url, seed).await;
+    let mut random = SeededRandom::for_purpose(seed, "cuts");
+    let address = free_address();
+    let mut server = start_server(&data, &address, 0).wait_until_serving().await;
+    let load = DeviceLoad::start(&server.url, seed).await;
     for cut in 0..cuts {
         let before = load.answered();
-        let writing = load.begin(cut, PATCHES);
-        load.answers(before + chance.below(load.patches(PATCHES) * 9 / 10)).await;
-        load.goes_down();
-        // With the power everything stops at once. A flush under way at the cut may be answered with success by the file system's
-        // shutdown, though what it flushed is gone: a server that lived on for a moment would pass that on.
+        let writing = load.begin_round(cut, PATCHES);
+        load.wait_for_answers(before + random.below(load.patches_per_round(PATCHES) * 9 / 10)).await;
+        load.server_goes_down();
+        // A real power cut also stops the server at once. The file system's shutdown may report success for a flush that is under way,
+        // although it drops the data: a server that ran on for a moment would acknowledge it.
         server.freeze().await;
         disk.cut().unwrap();
         server.kill().await;
-        disk.back().unwrap();
-        load.acknowledgements_are_kept(&data);
-        server = begin(&data, &address, cut + 1).serves().await;
-        load.is_up();
-        load.end(writing).await;
-        load.check(&mut chance, &format!("cut {cut} of seed {seed}")).await;
+        disk.restore_power().unwrap();
+        load.check_acknowledgements(&data);
+        server = start_server(&data, &address, cut + 1).wait_until_serving().await;
+        load.server_is_up();
+        load.finish_round(writing).await;
+        load.check(&mut random, &format!("cut {cut} of seed {seed}")).await;
     }
     let (acknowledged, lost) = load.sums();
     println!("powercut: seed {seed}, {cuts} cuts, {acknowledged} acknowledged, {lost} lost");

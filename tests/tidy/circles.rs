@@ -1,34 +1,34 @@
-//! No circle of files: a file never imports, directly or through others, a file that imports it.
+//! Finds circles of files: files that import each other, directly or through others.
 //!
-//! Imports are read from the text: `use` trees and paths that begin with `crate`, `super`, `self` or a module's name. A name that a module
-//! re-exports counts as an import of the file that defines it, so a `mod.rs` that only declares and re-exports is nobody's import.
+//! Imports are read from the text: `use` trees, and paths that begin with `crate`, `super`, `self` or a module's name. The use of a name
+//! that a module re-exports is an import of the file that defines it, so no file imports a `mod.rs` that only declares and re-exports.
 //! Unit tests at the end of a file (`mod tests { ... }`) do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Where a module stands in its crate: the names of the modules around it, outermost first, and its own.
+/// A module's path in its crate: the names of the modules around it, outermost first, and its own name.
 type ModulePath = Vec<String>;
 
-/// Re-exports of re-exports that are followed before a name is given up.
-const REEXPORTS: usize = 12;
+/// How many re-exports of a re-export are followed before the search for a name's file ends.
+const MAX_REEXPORTS: usize = 12;
 
 struct SourceFile {
     file: PathBuf,
     text: String,
-    /// `pub use`: the name outside, and the path inside.
+    /// `pub use`: the exported name, and the path that it stands for.
     reexports: BTreeMap<String, Vec<String>>,
     /// `pub use a::*`: the paths of `a`.
     globs: Vec<Vec<String>>,
-    /// `use`: the path, and the name that it has here.
+    /// `use`: the path, and its name in this file.
     imports: Vec<(Vec<String>, String)>,
 }
 
-/// The files of one crate, by their modules.
+/// The files of a crate, by their modules.
 struct CrateFiles(BTreeMap<ModulePath, SourceFile>);
 
-/// The circles in the crate whose root is this file, each as the files that form it.
+/// The circles in the crate with this root file; each is the list of its files.
 pub fn circles(root: &Path) -> Vec<Vec<PathBuf>> {
     let files = CrateFiles::read(root);
     let arrows: BTreeMap<&ModulePath, BTreeSet<ModulePath>> = files.0.keys().map(|module| (module, files.arrows(module))).collect();
@@ -61,10 +61,10 @@ impl CrateFiles {
         files
     }
 
-    /// Reads a file and the files of the modules that it declares; those stand in `folder`.
+    /// Reads a file, and the files of the modules that it declares, which are in `folder`.
     fn add(&mut self, module: ModulePath, file: PathBuf, folder: &Path) {
         let source = fs::read_to_string(&file).unwrap();
-        let text = without_comments_and_texts(&source);
+        let text = without_comments_and_strings(&source);
         for (name, path) in declared_modules(&source) {
             let mut child = module.clone();
             child.push(name.clone());
@@ -79,7 +79,7 @@ impl CrateFiles {
         self.0.insert(module, SourceFile::parse(file, text));
     }
 
-    /// The modules whose items a module's file names.
+    /// The modules whose items a module's file uses.
     fn arrows(&self, module: &ModulePath) -> BTreeSet<ModulePath> {
         let file = &self.0[module];
         let mut named: Vec<Vec<String>> = file.imports.iter().map(|(path, _)| self.rooted(module, path)).collect();
@@ -104,16 +104,16 @@ impl CrateFiles {
                 named.push(self.rooted(module, path));
             }
         }
-        named.iter().filter_map(|path| self.defined_in(module, path, REEXPORTS)).filter(|found| found != module).collect()
+        named.iter().filter_map(|path| self.defined_in(module, path, MAX_REEXPORTS)).filter(|found| found != module).collect()
     }
 
-    /// A path of `use` that begins with a child module's name, as one that begins with `self`.
+    /// A path of `use`; if it begins with a child module's name, `self` is put before it.
     fn rooted(&self, module: &ModulePath, path: &[String]) -> Vec<String> {
         let child = path.first().is_some_and(|first| self.0.contains_key(&[module.as_slice(), std::slice::from_ref(first)].concat()));
         if child { [&["self".to_owned()], path].concat() } else { path.to_vec() }
     }
 
-    /// The module whose file defines the item that a path names; `None` if it is another crate's, or a module itself.
+    /// The module whose file defines the item that a path names; `None` if another crate defines it, or the path names a module.
     fn defined_in(&self, from: &ModulePath, path: &[String], depth: usize) -> Option<ModulePath> {
         let (mut at, mut rest) = match path.first()?.as_str() {
             "crate" => (Vec::new(), &path[1..]),
@@ -168,7 +168,7 @@ impl SourceFile {
     }
 }
 
-/// The modules that a file declares without a body, each with its `#[path]`.
+/// The modules that a file declares without a body, each with its `#[path]` attribute.
 fn declared_modules(source: &str) -> Vec<(String, Option<String>)> {
     let mut path = None;
     let mut found = Vec::new();
@@ -187,8 +187,8 @@ fn declared_modules(source: &str) -> Vec<(String, Option<String>)> {
     found
 }
 
-/// The code of a file: comments, the contents of texts and its unit tests are left out.
-fn without_comments_and_texts(source: &str) -> String {
+/// The code of a file without comments, the contents of string literals, and the unit tests at its end.
+fn without_comments_and_strings(source: &str) -> String {
     let source = &source[..source.find("#[cfg(test)]\nmod tests {").unwrap_or(source.len())];
     let mut code = String::with_capacity(source.len());
     for line in source.lines() {
@@ -222,7 +222,7 @@ fn escaped(text: &str, at: usize) -> bool {
     text[..at].bytes().rev().take_while(|byte| *byte == b'\\').count() % 2 == 1
 }
 
-/// The next `use` of a text: what stands before it, whether it is public, its tree, and what follows.
+/// The next `use` of a text: the text before it, whether it is public, its tree, and the text after it.
 fn next_use(text: &str) -> Option<(&str, bool, &str, &str)> {
     let mut from = 0;
     loop {
@@ -237,7 +237,7 @@ fn next_use(text: &str) -> Option<(&str, bool, &str, &str)> {
     }
 }
 
-/// The paths of a `use` tree, each with the name that it has afterwards.
+/// The paths of a `use` tree, each with the name that it brings into scope.
 fn use_tree(tree: &str) -> Vec<(Vec<String>, String)> {
     let tree = tree.trim();
     if let Some((before, inside)) = tree.split_once('{') {
@@ -283,7 +283,7 @@ fn split_outside_braces(list: &str) -> Vec<&str> {
     parts
 }
 
-/// All paths of two words and more in a code, such as `super::keys::head`.
+/// All paths of at least two words in a code, for example `super::keys::head`.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     code.split(|c: char| !is_word(c) && c != ':')
@@ -306,7 +306,7 @@ fn defines(code: &str, item: &str) -> bool {
 }
 
 #[test]
-fn a_circle_is_found_and_a_re_export_is_none() {
+fn a_circle_is_found_and_a_re_export_alone_is_none() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
     fs::create_dir(folder.path().join("deep")).unwrap();
@@ -317,10 +317,10 @@ fn a_circle_is_found_and_a_re_export_is_none() {
     write("deep/leaf.rs", "pub struct Leaf(super::super::A);\n");
     let root = folder.path().join("lib.rs");
     assert_eq!(circles(&root), Vec::<Vec<PathBuf>>::new());
-    // Through the re-exports of the root and of `deep`, around three files.
+    // A circle of three files, through the re-exports of the root and of `deep`.
     write("b.rs", "pub struct B(crate::deep::Leaf);\n");
     assert_eq!(circles(&root), [["a.rs", "b.rs", "deep/leaf.rs"].map(|name| folder.path().join(name)).to_vec()]);
-    // A parent whose own code uses its child, and a child that uses what its parent defines.
+    // A parent whose own code uses its child, and a child that uses an item of its parent.
     write("b.rs", "pub struct B;\n");
     write("deep/mod.rs", "mod leaf;\npub use leaf::Leaf;\nconst MOST: usize = 1;\nfn one(_: Leaf) {}\n");
     write("deep/leaf.rs", "pub struct Leaf;\nconst TWO: usize = super::MOST + 1;\n");

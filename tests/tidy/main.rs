@@ -1,4 +1,5 @@
-//! The rules of the house, held by a test: which room may import which, and what stands in one place only.
+//! Rules about the source that no other tool checks: which module may import which, that no files form a circle, and which dependencies
+//! only one module may use.
 
 #![allow(clippy::unwrap_used)]
 
@@ -7,7 +8,7 @@ mod circles;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Which rooms of `src/` a room may import. Arrows point down: whoever stands later is never allowed to import whoever stands earlier.
+/// The modules of `src/` that each module may import. A module may only import modules that stand below it in this list.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["app", "config", "dev", "operator", "client", "admin", "push"]),
     (
@@ -54,7 +55,7 @@ fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// All files below a folder with this ending, as paths from the root.
+/// All files below a folder whose names end so, as paths relative to the repository's root.
 fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -70,7 +71,7 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
         }
     }
     found.sort();
-    assert!(!found.is_empty(), "nothing below {folder}");
+    assert!(!found.is_empty(), "no file below {folder} ends with {ending}");
     found
 }
 
@@ -78,7 +79,7 @@ fn read(path: &Path) -> String {
     std::fs::read_to_string(root().join(path)).unwrap()
 }
 
-/// Code without its comments and without the tests at its end.
+/// The code of a file, without comments and without the unit tests at its end.
 fn code(path: &Path) -> String {
     let text = read(path);
     let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
@@ -94,39 +95,40 @@ fn is_test(path: &Path) -> bool {
         || ["rotation.rs", "stand_in.rs", "support.rs", "fake.rs"].iter().any(|end| name.ends_with(end))
 }
 
-fn room(path: &Path) -> String {
+/// The module of `src/` to which a file belongs.
+fn module(path: &Path) -> String {
     path.strip_prefix("src").unwrap().components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
 }
 
-/// The rooms that a file names, as `crate::room` or, in `main`, as `driftless::room`.
+/// The modules that a file names, as `crate::module` or, in `main`, as `driftless::module`.
 fn imports(code: &str) -> BTreeSet<String> {
-    let mut rooms = BTreeSet::new();
+    let mut modules = BTreeSet::new();
     for prefix in ["crate::", "driftless::"] {
         for (at, _) in code.match_indices(prefix) {
             let rest = &code[at + prefix.len()..];
             let list = rest.strip_prefix('{').map_or(rest, |inside| inside.split('}').next().unwrap());
-            let many = rest.starts_with('{');
-            for one in list.split(',').take(if many { usize::MAX } else { 1 }) {
-                rooms.insert(one.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
+            let is_list = rest.starts_with('{');
+            for one in list.split(',').take(if is_list { usize::MAX } else { 1 }) {
+                modules.insert(one.trim().chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect());
             }
         }
     }
-    rooms.remove("");
-    rooms
+    modules.remove("");
+    modules
 }
 
 #[test]
-fn arrows_point_down() {
+fn modules_import_only_modules_below_them() {
     let allowed: BTreeMap<_, _> = ARROWS.iter().copied().collect();
-    let order: Vec<_> = ARROWS.iter().map(|(room, _)| *room).collect();
-    for (at, (room, below)) in ARROWS.iter().enumerate() {
-        assert!(below.iter().all(|one| order[at..].contains(one)), "{room} would import upwards");
+    let order: Vec<_> = ARROWS.iter().map(|(module, _)| *module).collect();
+    for (at, (module, below)) in ARROWS.iter().enumerate() {
+        assert!(below.iter().all(|one| order[at..].contains(one)), "{module} is allowed to import a module above it");
     }
     for path in files("src", ".rs").iter().filter(|path| !is_test(path)) {
-        let room = room(path);
-        let allowed = allowed.get(room.as_str()).unwrap_or_else(|| panic!("{} is in no known room", path.display()));
+        let module = module(path);
+        let allowed = allowed.get(module.as_str()).unwrap_or_else(|| panic!("{} is in no known module", path.display()));
         for import in imports(&code(path)) {
-            assert!(import == room || allowed.contains(&import.as_str()), "{} imports {import}", path.display());
+            assert!(import == module || allowed.contains(&import.as_str()), "{} imports {import}", path.display());
         }
     }
 }
@@ -152,8 +154,8 @@ fn no_files_form_a_circle() {
 }
 
 #[test]
-fn what_belongs_to_one_place_stands_there_only() {
-    // The status that an issuer answers with is no status of ours.
+fn dependencies_of_one_module_are_named_only_there() {
+    // The fetcher reads the status of an issuer's response; the server's own statuses are named only in `http/error.rs`.
     let places: [(&str, &[&str]); 3] = [
         ("sled::", &["src/store/engine/"]),
         ("StatusCode::", &["src/http/error.rs", "src/auth/fetcher.rs"]),
@@ -167,12 +169,12 @@ fn what_belongs_to_one_place_stands_there_only() {
             assert!(here || !named, "{} names {word}", path.display());
             found |= named;
         }
-        assert!(found, "{word} stands nowhere: this rule holds nothing");
+        assert!(found, "no file names {word}: this rule checks nothing");
     }
 }
 
 #[test]
-fn the_protocol_knows_no_other_crate_of_ours() {
+fn the_protocol_crate_uses_no_other_crate_of_the_workspace() {
     for path in files("protocol", ".toml").iter().chain(&files("protocol/src", ".rs")) {
         let text = read(path).replace("driftless-protocol", "").replace("driftless.v1", "");
         assert!(
@@ -187,8 +189,8 @@ fn the_protocol_knows_no_other_crate_of_ours() {
 }
 
 #[test]
-fn merge_and_the_machine_are_pure() {
-    for name in ["src/merge.rs", "src/session/timers.rs", "src/session/subscription.rs"] {
+fn merge_and_the_session_machine_do_no_io() {
+    for name in ["src/merge.rs", "src/session/machine.rs", "src/session/following.rs"] {
         let code = code(Path::new(name));
         for impure in ["tokio", "SystemTime", "Instant", "std::fs", "std::net", "async fn", "random"] {
             assert!(!code.contains(impure), "{name} names {impure}");
@@ -197,13 +199,13 @@ fn merge_and_the_machine_are_pure() {
 }
 
 #[test]
-fn nothing_is_left_undone_and_no_file_is_long() {
+fn no_file_is_unfinished_or_longer_than_420_lines() {
     for path in files("src", ".rs").iter().chain(&files("protocol/src", ".rs")).chain(&files("clients/rust/src", ".rs")) {
         let text = read(path);
         for word in [concat!("TO", "DO"), concat!("FIX", "ME"), "unimplemented!", concat!("to", "do!")] {
-            assert!(!text.contains(word), "{} says {word}", path.display());
+            assert!(!text.contains(word), "{} contains {word}", path.display());
         }
-        assert!(text.lines().count() <= 420, "{} is longer than a few screens: a second thing is hiding in it", path.display());
+        assert!(text.lines().count() <= 420, "{} is longer than 420 lines: it does more than one thing", path.display());
     }
 }
 

@@ -1,22 +1,22 @@
-//! All that belongs to a person: exported, erased.
+//! Export and erasure of an identity's data.
 
 use driftless::store::{EngineConfig, Identity, Store};
 use driftless_protocol::{CloseCode, Epoch};
 use serde_json::{Value, json};
 
-use crate::support::{Bystander, Phone, Server, change, token};
+use crate::support::{Bystander, TestDevice, TestServer, change, token};
 
 #[tokio::test]
-async fn an_export_has_all_of_one_person_and_nothing_of_another() {
-    let server = Server::start().await;
-    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+async fn an_export_contains_all_data_of_one_identity_and_none_of_another() {
+    let server = TestServer::start().await;
+    let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     phone.write("notes", &[change("put first \"alices-first\""), change("put gone 1")]).await;
     laptop.write("notes", &[change("put first \"alices-second\""), change("remove gone")]).await;
     let large = format!("put large \"{}\"", "x".repeat(600_000));
     for dataset in ["files", "more-files"] {
         phone.write(dataset, &[change(&large), change("put small 1")]).await;
     }
-    server.phone("bob", "bobs-phone").await.put("bobs-notes", "k", "\"bobs-value\"").await;
+    server.device("bob", "bobs-phone").await.put("bobs-notes", "k", "\"bobs-value\"").await;
 
     let operator = server.operator();
     let alice = operator.identity("alice").await;
@@ -34,9 +34,9 @@ async fn an_export_has_all_of_one_person_and_nothing_of_another() {
     assert_eq!(sorted(list("datasets", "dataset")), ["files", "more-files", "notes"]);
     assert_eq!(sorted(list("records", "key")), ["first", "gone", "large", "large", "small", "small"]);
     assert_eq!(list("history", "version").len(), 4);
-    assert!(reply.text().contains("alices-first"), "what a version replaced is hers too");
-    assert!(reply.text().contains(&"x".repeat(600_000)), "a large value is whole");
-    assert!(!reply.text().contains("bob"), "somebody else's");
+    assert!(reply.text().contains("alices-first"), "the export has replaced values");
+    assert!(reply.text().contains(&"x".repeat(600_000)), "a large value is complete");
+    assert!(!reply.text().contains("bob"), "no data of another user");
 }
 
 fn sorted(values: Vec<Value>) -> Vec<String> {
@@ -46,10 +46,10 @@ fn sorted(values: Vec<Value>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_erased_person_is_gone_at_once_and_for_good() {
-    let mut server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+async fn an_erased_identity_is_deleted_at_once_and_for_good() {
+    let mut server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     for dataset in ["a", "b", "c"] {
         phone.write(dataset, &[change("put k 1"), change("put gone 1")]).await;
         laptop.write(dataset, &[change("put k 2"), change("remove gone")]).await;
@@ -57,7 +57,7 @@ async fn an_erased_person_is_gone_at_once_and_for_good() {
     let (operator, alice) = (server.operator(), phone.welcome.identity.clone());
     let erased = operator.delete(&format!("/identities/{alice}")).await.json();
     assert_eq!(erased, json!({ "erased": alice, "finished": true }));
-    assert_eq!((phone.end().await, laptop.end().await), (CloseCode::Erased, CloseCode::Erased));
+    assert_eq!((phone.close_code().await, laptop.close_code().await), (CloseCode::Erased, CloseCode::Erased));
 
     for path in [format!("/identities/{alice}"), format!("/identities/{alice}/export"), format!("/identities/{alice}/datasets/a/at/2")] {
         let reply = operator.get(&path).await;
@@ -65,10 +65,10 @@ async fn an_erased_person_is_gone_at_once_and_for_good() {
     }
     assert_eq!(operator.delete(&format!("/identities/{alice}")).await.status, 404);
     assert_eq!(operator.get("/identities?pool=demo&subject=alice").await.json()["logins"], json!([]));
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 
-    // The same token is somebody new, with nothing.
-    let mut again = Phone::welcomed(&server.url(), &token("alice"), "phone").await;
+    // The same token now signs in to a new, empty identity.
+    let mut again = TestDevice::connect(&server.url(), &token("alice"), "phone").await;
     assert_ne!(again.welcome.identity, alice);
     assert_eq!((again.welcome.patch, again.welcome.merged.len()), (0, 0));
     assert_eq!(again.open("a").await.0, []);

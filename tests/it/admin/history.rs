@@ -1,14 +1,14 @@
-//! A dataset's past: who changed what, how it was, and back to it.
+//! A dataset's history: its versions, the records at a version, comparing two versions, and restoring one.
 
 use driftless_protocol::{Content, ServerMessage};
 use serde_json::json;
 
-use crate::support::{Server, TestPool, change, value};
+use crate::support::{TestPool, TestServer, change, value};
 
 #[tokio::test]
-async fn history_says_who_changed_what_and_a_version_can_be_seen() {
-    let server = Server::start().await;
-    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+async fn history_lists_the_device_and_keys_of_each_version_and_a_version_can_be_read() {
+    let server = TestServer::start().await;
+    let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     phone.write("d", &[change("put theme \"dark\""), change("put old 1")]).await;
     laptop.put("d", "theme", "\"light\"").await;
     phone.write("d", &[change("remove old"), change("add visits 1")]).await;
@@ -42,8 +42,8 @@ async fn history_says_who_changed_what_and_a_version_can_be_seen() {
 
 #[tokio::test]
 async fn a_restored_version_reaches_live_devices_and_conflicts_with_what_they_saw_before() {
-    let server = Server::start().await;
-    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+    let server = TestServer::start().await;
+    let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     phone.put("d", "theme", "\"dark\"").await;
     phone.write("d", &[change("put theme \"light\""), change("put new 1")]).await;
     laptop.open("d").await;
@@ -51,28 +51,28 @@ async fn a_restored_version_reaches_live_devices_and_conflicts_with_what_they_sa
     let restored = server.operator().post(&format!("{of}/restore"), r#"{"version":1}"#).await.json();
     assert_eq!((&restored["version"], &restored["records"]), (&json!(3), &json!(2)));
 
-    let (from, to, records) = laptop.changes().await;
-    assert_eq!((from, to), (2, 3), "a change like any other");
+    let (from, to, records) = laptop.receive_changes().await;
+    assert_eq!((from, to), (2, 3), "the restore is sent as a change");
     let by_key = |key: &str| records.iter().find(|record| record.key.as_str() == key).unwrap();
     assert_eq!((by_key("theme").content.value(), by_key("theme").device.as_str()), (Some(&value("\"dark\"")), "~operator"));
     assert_eq!(by_key("new").content, Content::Removed);
-    // The phone writes on what it saw: version 2.
+    // The phone writes with the base that it has: version 2.
     let mut based = change("put theme \"blue\"");
     based.base = Some(2);
-    let ServerMessage::Conflict { records, .. } = phone.ask("d", &[based]).await else { panic!("no conflict") };
+    let ServerMessage::Conflict { records, .. } = phone.try_write("d", &[based]).await else { panic!("no conflict") };
     assert_eq!(records[0].version, 3);
-    // A restore is in the history, and restoring to what is there already changes nothing.
+    // The restore is in the history, and restoring the same version again changes nothing.
     let history = server.operator().get(&format!("{of}/history?limit=1")).await.json();
     assert_eq!(history["steps"][0]["what"], json!({ "by": "restore", "to": 1 }));
     let again = server.operator().post(&format!("{of}/restore"), r#"{"version":1}"#).await.json();
     assert_eq!(again["version"], json!(null));
-    laptop.is_quiet().await;
+    laptop.assert_quiet().await;
 }
 
 #[tokio::test]
-async fn what_is_not_kept_is_refused_plainly() {
-    let server = Server::with(TestPool { pool: "retention.history_versions = 0", ..TestPool::default() }).await;
-    let mut phone = server.phone("alice", "phone").await;
+async fn a_version_that_history_no_longer_keeps_is_refused() {
+    let server = TestServer::with_pool(TestPool { pool: "retention.history_versions = 0", ..TestPool::default() }).await;
+    let mut phone = server.device("alice", "phone").await;
     phone.put("d", "k", "1").await;
     phone.put("d", "k", "2").await;
     let of = format!("/identities/{}/datasets/d", phone.welcome.identity);
@@ -84,13 +84,13 @@ async fn what_is_not_kept_is_refused_plainly() {
 }
 
 #[tokio::test]
-async fn conflicts_can_be_read_without_the_values() {
-    let server = Server::start().await;
-    let (mut phone, mut laptop) = (server.phone("alice", "phone").await, server.phone("alice", "laptop").await);
+async fn an_operator_reads_conflicts_without_their_values() {
+    let server = TestServer::start().await;
+    let (mut phone, mut laptop) = (server.device("alice", "phone").await, server.device("alice", "laptop").await);
     phone.put("d", "k", "\"planted\"").await;
     let mut based = change("put k 2");
     based.base = Some(0);
-    assert!(matches!(laptop.ask("d", &[based]).await, ServerMessage::Conflict { .. }));
+    assert!(matches!(laptop.try_write("d", &[based]).await, ServerMessage::Conflict { .. }));
     let reply = server.operator().get(&format!("/identities/{}/datasets/d/conflicts", phone.welcome.identity)).await;
     let met = &reply.json()["conflicts"][0];
     assert_eq!((&met["device"], &met["applied"]), (&json!("laptop"), &json!(false)));

@@ -1,4 +1,4 @@
-//! What operators do to a running server: history, backups, exports, erasure, merges. And who is no operator.
+//! The admin API of a running server: authorization, history, backups, exports, erasure, merges.
 
 mod accounts;
 mod backups;
@@ -6,9 +6,9 @@ mod commands;
 mod history;
 mod merging;
 
-use crate::support::{Http, Operator, Server, token};
+use crate::support::{DeviceHttp, OperatorClient, TestServer, token};
 
-/// Every request that an operator can make, with the identity where it belongs.
+/// Every request of the admin API: method, path and body. `ID` stands for an identity.
 const REQUESTS: [(&str, &str, &str); 18] = [
     ("GET", "/identities?pool=demo&subject=alice", ""),
     ("GET", "/identities/ID", ""),
@@ -31,9 +31,9 @@ const REQUESTS: [(&str, &str, &str); 18] = [
 ];
 
 #[tokio::test]
-async fn who_has_no_operator_key_gets_nothing() {
-    let server = Server::start().await;
-    let mut phone = server.phone("alice", "phone").await;
+async fn a_request_without_the_operator_key_is_unauthorized() {
+    let server = TestServer::start().await;
+    let mut phone = server.device("alice", "phone").await;
     phone.put("d", "secret", "\"planted\"").await;
     let key = driftless::admin::DEVELOPMENT_KEY;
     let shown = [
@@ -49,7 +49,7 @@ async fn who_has_no_operator_key_gets_nothing() {
         Some(key.to_owned()),
     ];
     for shown in &shown {
-        let nobody = Operator::showing(server.address(), shown.as_deref());
+        let nobody = OperatorClient::with_authorization(server.address(), shown.as_deref());
         let nowhere = [("GET", "/nowhere", ""), ("PUT", "/backup", "")];
         for (method, path, body) in REQUESTS.into_iter().chain(nowhere) {
             let reply = nobody.request(method, &path.replace("ID", &phone.welcome.identity), body).await;
@@ -57,9 +57,9 @@ async fn who_has_no_operator_key_gets_nothing() {
             assert!(!reply.text().contains("planted"), "{}", reply.text());
         }
     }
-    // Nothing was done, and the device noticed nothing.
+    // No request changed anything, and the device's session is still open.
     assert_eq!(phone.put("d", "secret", "2").await, 2);
-    // An operator gets an answer to each, so the table asks what there is.
+    // With the key each request is answered, so the table has no path that does not exist.
     for (method, path, body) in REQUESTS {
         let reply = server.operator().request(method, &path.replace("ID", &phone.welcome.identity), body).await;
         let is_there = reply.status == 200 || path.ends_with("/merge") || path.ends_with("/push/test");
@@ -68,16 +68,16 @@ async fn who_has_no_operator_key_gets_nothing() {
 }
 
 #[tokio::test]
-async fn an_operator_key_is_no_token() {
-    let server = Server::start().await;
-    let http = Http::new(server.address(), driftless::admin::DEVELOPMENT_KEY, "phone");
+async fn an_operator_key_is_not_accepted_as_a_token() {
+    let server = TestServer::start().await;
+    let http = DeviceHttp::new(server.address(), driftless::admin::DEVELOPMENT_KEY, "phone");
     assert_eq!(http.get("/v1/datasets").await.status, 401);
 }
 
 #[tokio::test]
-async fn what_an_operator_gets_wrong_is_said() {
-    let server = Server::start().await;
-    let (operator, mut phone) = (server.operator(), server.phone("alice", "phone").await);
+async fn a_wrong_operator_request_is_refused_with_a_reason() {
+    let server = TestServer::start().await;
+    let (operator, mut phone) = (server.operator(), server.device("alice", "phone").await);
     phone.put("d", "k", "1").await;
     let own = format!("/identities/{}", phone.welcome.identity);
     for (method, path, body, status, says) in [
@@ -105,5 +105,5 @@ async fn what_an_operator_gets_wrong_is_said() {
     }
     let same = operator.post(&format!("{own}/merge"), &format!(r#"{{"into":"{}"}}"#, phone.welcome.identity)).await;
     assert!(same.status == 409 && same.text().contains("itself"), "{}", same.text());
-    assert_eq!(phone.put("d", "k", "2").await, 2, "nothing was done");
+    assert_eq!(phone.put("d", "k", "2").await, 2, "nothing was changed");
 }

@@ -1,21 +1,21 @@
-//! Requests that are none, too large, or two in one (RFC 9112), and sockets asked for in the wrong way (RFC 6455 §4.2).
+//! Invalid, oversized and smuggled requests (RFC 9112), and invalid WebSocket handshakes (RFC 6455 §4.2).
 
 use driftless_protocol::{Codec, ServerMessage};
 
-use crate::support::raw::{Heard, hello, upgrade};
-use crate::support::{Bystander, Raw, Server, TestPool, exchange, token};
+use crate::support::raw::{ReceivedFrame, hello, upgrade_request};
+use crate::support::{Bystander, RawSocket, TestPool, TestServer, raw_request, token};
 
 const JSON: &str = "driftless.v1.json";
 
 #[tokio::test]
-async fn a_socket_is_given_to_whoever_asks_for_it_properly() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let good = upgrade(JSON, "");
+async fn an_invalid_websocket_request_is_refused() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let good = upgrade_request(JSON, "");
     for (what, request, status) in [
         ("no subprotocol", good.replace("Sec-WebSocket-Protocol: driftless.v1.json\r\n", ""), 400),
-        ("an empty one", upgrade("", ""), 400),
-        ("an unknown one", upgrade("driftless.v2.json, chat", ""), 400),
+        ("an empty one", upgrade_request("", ""), 400),
+        ("an unknown one", upgrade_request("driftless.v2.json, chat", ""), 400),
         ("another version", good.replace("Version: 13", "Version: 8"), 400),
         ("no version", good.replace("Sec-WebSocket-Version: 13\r\n", ""), 400),
         ("no key", good.replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
@@ -24,17 +24,17 @@ async fn a_socket_is_given_to_whoever_asks_for_it_properly() {
         ("another method", good.replace("GET ", "POST "), 405),
         ("another path", good.replace("/v1/sync", "/v2/sync"), 404),
     ] {
-        let mut raw = Raw::connected(server.address(), Codec::Json).await;
+        let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
         raw.send(request);
-        let head = raw.head().await;
+        let head = raw.read_http_head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {head}");
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_get_no_socket_where_origins_are_named() {
-    let server = Server::with(TestPool { server: "origins = [\"https://app.example\"]", ..TestPool::default() }).await;
+async fn a_page_of_an_origin_that_is_not_allowed_gets_no_socket() {
+    let server = TestServer::with_pool(TestPool { server: "origins = [\"https://app.example\"]", ..TestPool::default() }).await;
     for (origin, status) in [
         ("", 101),
         ("Origin: https://app.example\r\n", 101),
@@ -45,34 +45,34 @@ async fn pages_of_other_origins_get_no_socket_where_origins_are_named() {
         ("Origin: \r\n", 403),
         ("Origin: https://app.example\r\nOrigin: https://evil.example\r\n", 403),
     ] {
-        let mut raw = Raw::connected(server.address(), Codec::Json).await;
-        raw.send(upgrade(JSON, origin));
-        let head = raw.head().await;
+        let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
+        raw.send(upgrade_request(JSON, origin));
+        let head = raw.read_http_head().await;
         assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{origin}: {head}");
     }
 }
 
 #[tokio::test]
-async fn what_is_sent_before_the_upgrade_is_answered_is_no_part_of_the_session() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let mut raw = Raw::connected(server.address(), Codec::Json).await;
-    raw.send([upgrade(JSON, "").into_bytes(), hello(Codec::Json, "mallory", "raw")].concat());
-    assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
-    assert_eq!(raw.next().await, Heard::End);
-    bystander.is_undisturbed().await;
+async fn bytes_sent_before_the_upgrade_response_end_the_connection() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
+    raw.send([upgrade_request(JSON, "").into_bytes(), hello(Codec::Json, "mallory", "raw")].concat());
+    assert!(raw.read_http_head().await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(raw.next_frame().await, ReceivedFrame::EndOfStream);
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_request_that_is_none_is_refused() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn an_invalid_http_request_is_refused() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let large = "x".repeat(100_000);
     let many: String = (0..200).map(|n| format!("H{n}: x\r\n")).collect();
     for (what, request, status) in [
         ("noise", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), 400),
         ("TLS", "\u{16}\u{3}\u{1}\0\u{5}hello\r\n\r\n".to_owned(), 400),
-        // The connection is closed: who begins like this does not read the answers of HTTP/1.
+        // Closed without a response, because an HTTP/2 client does not read HTTP/1 responses.
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 0),
         ("a line folded", "GET /health/live HTTP/1.1\r\nHost: a\r\nA: b\r\n c\r\n\r\n".to_owned(), 400),
         ("a space before the colon", "GET /health/live HTTP/1.1\r\nHost : a\r\n\r\n".to_owned(), 400),
@@ -83,31 +83,31 @@ async fn a_request_that_is_none_is_refused() {
         ("a length below zero", "POST /v1/datasets/d/ack HTTP/1.1\r\nContent-Length: -1\r\n\r\n".to_owned(), 400),
         ("an unknown coding", "POST /v1/datasets/d/ack HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 400),
     ] {
-        let answer = exchange(server.address(), request.as_bytes()).await;
+        let answer = raw_request(server.address(), request.as_bytes()).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_request_with_two_lengths_of_body_hides_no_second_request() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_request_with_both_length_headers_smuggles_no_second_request() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let hidden = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
     for lengths in ["Content-Length: 44\r\nTransfer-Encoding: chunked", "Transfer-Encoding: chunked\r\nContent-Length: 44"] {
         let head = format!("POST /v1/datasets/d/ack HTTP/1.1\r\nHost: a\r\n{lengths}\r\n");
         let head = format!("{head}Authorization: Bearer {}\r\nDriftless-Device: d\r\n\r\n", token("mallory"));
-        let answer = exchange(server.address(), format!("{head}d\r\n{{\"version\":0}}\r\n0\r\n\r\n{hidden}").as_bytes()).await;
+        let answer = raw_request(server.address(), format!("{head}d\r\n{{\"version\":0}}\r\n0\r\n\r\n{hidden}").as_bytes()).await;
         assert!(!answer.body.contains("HTTP/1.1"), "two answers: {answer:?}");
         assert!(answer.status == 200 || answer.status == 400, "{answer:?}");
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn bodies_and_queries_are_held_to_their_bounds() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn invalid_or_oversized_bodies_and_queries_are_refused() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let http = server.http("mallory", "raw");
     let write = |id: u64, changes: &str| format!(r#"{{"id":{id},"changes":[{changes}]}}"#);
     let put = |id, value: &str| write(id, &format!(r#"{{"key":"k","op":"put","value":{value}}}"#));
@@ -144,32 +144,32 @@ async fn bodies_and_queries_are_held_to_their_bounds() {
         assert_eq!(http.get(path).await.status, 400, "{path}");
     }
     assert_eq!(http.get("/v1/datasets").await.json()["datasets"].as_array().map(Vec::len), Some(0), "nothing was written");
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_token_at_its_bound_fits_a_request() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_token_of_the_maximum_size_fits_into_a_request() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     for (bytes, status) in [(15_000, 401), (16 * 1024, 401), (100_000, 431)] {
-        let http = crate::support::Http::new(server.address(), &"x".repeat(bytes), "raw");
+        let http = crate::support::DeviceHttp::new(server.address(), &"x".repeat(bytes), "raw");
         assert_eq!(http.get("/v1/datasets").await.status, status, "a token of {bytes} bytes");
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_writes_nothing() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_truncated_body_writes_nothing() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let token = token("mallory");
     let head = "POST /v1/datasets/d/write HTTP/1.1\r\nHost: a\r\nDriftless-Device: d\r\nContent-Length: 1000\r\n";
     for _ in 0..20 {
-        let raw = Raw::connected(server.address(), Codec::Json).await;
+        let raw = RawSocket::connect(server.address(), Codec::Json).await;
         raw.send(format!("{head}Authorization: Bearer {token}\r\n\r\n{{\"id\":1,"));
-        bystander.is_undisturbed().await;
+        bystander.assert_undisturbed().await;
     }
-    let mut phone = Raw::welcomed(server.address(), Codec::Json, "mallory").await;
-    phone.say(&serde_json::json!({ "type": "list" }));
-    assert!(matches!(phone.hear().await, ServerMessage::Datasets { datasets } if datasets.is_empty()));
+    let mut phone = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
+    phone.send_message(&serde_json::json!({ "type": "list" }));
+    assert!(matches!(phone.receive().await, ServerMessage::Datasets { datasets } if datasets.is_empty()));
 }

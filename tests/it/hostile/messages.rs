@@ -1,23 +1,23 @@
-//! Frames whose content is no message, or a wrong one, in both codecs.
+//! Frames without a valid message, in both codecs.
 
 use driftless_protocol::{CloseCode, Codec, RefusalCode, ServerMessage};
 use serde_json::json;
 
 use crate::support::raw::{hello, message};
-use crate::support::{Bystander, Raw, Server};
+use crate::support::{Bystander, RawSocket, TestServer};
 
 const DEEP: usize = 1_000_000;
 
-/// A MessagePack map of one put, whose value is these bytes.
-fn packed_put(id: u8, value: &[u8]) -> Vec<u8> {
+/// A write of one put in MessagePack, whose value is these bytes.
+fn msgpack_put(id: u8, value: &[u8]) -> Vec<u8> {
     let head = b"\xa4type\xa5write\xa7dataset\xa1d\xa7changes\x91\x83\xa3key\xa1k\xa2op\xa3put\xa5value";
     [b"\x84\xa2id", &[id][..], head, value].concat()
 }
 
 #[tokio::test]
-async fn what_is_no_message_ends_the_socket_before_hello_and_after() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn an_undecodable_message_closes_the_socket_before_and_after_hello() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let deep = [br#"{"type":"ping","x":"#.to_vec(), vec![b'['; DEEP]].concat();
     let json: &[&[u8]] =
         &[b"", b"{", b"null", b"[1,2]", b"\"ping\"", b"{\"type\":\"ping\"} {}", b"{\"type\":NaN}", b"{\"type\":\"\xff\"}", &deep];
@@ -39,28 +39,28 @@ async fn what_is_no_message_ends_the_socket_before_hello_and_after() {
     for (codec, frames) in [(Codec::Json, json), (Codec::MsgPack, packed)] {
         for bytes in frames {
             if bytes.len() < 1000 {
-                let mut stranger = Raw::upgraded(server.address(), codec).await;
-                // An invalid text is a broken frame already.
-                stranger.send(message(codec, bytes));
-                stranger.ends_with(CloseCode::BadMessage).await;
+                let mut unauthenticated = RawSocket::upgrade(server.address(), codec).await;
+                // A text frame with invalid UTF-8 is already an invalid frame.
+                unauthenticated.send(message(codec, bytes));
+                unauthenticated.expect_close(CloseCode::BadMessage).await;
             }
-            let mut mallory = Raw::welcomed(server.address(), codec, "mallory").await;
+            let mut mallory = RawSocket::open_session(server.address(), codec, "mallory").await;
             mallory.send(message(codec, bytes));
-            mallory.ends_with(CloseCode::BadMessage).await;
+            mallory.expect_close(CloseCode::BadMessage).await;
         }
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_wrong_json_request_is_refused_by_itself() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let mut raw = Raw::welcomed(server.address(), Codec::Json, "mallory").await;
+async fn an_invalid_json_request_is_refused_and_the_session_stays_open() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut raw = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
     let nested = format!("{}1{}", "[".repeat(33), "]".repeat(33));
     for value in [r#"{"a":1,"a":2}"#, r#"[{"b":{"a":1,"a":1}}]"#, "1e400", "-1e400", &nested] {
-        raw.send(message(Codec::Json, write(value).as_bytes()));
-        assert_eq!(refusal(&mut raw).await, (Some(1), RefusalCode::BadRequest), "{value}");
+        raw.send(message(Codec::Json, json_put(value).as_bytes()));
+        assert_eq!(receive_refusal(&mut raw).await, (Some(1), RefusalCode::BadRequest), "{value}");
     }
     for (text, code) in [
         (r#"{"type":"ping","type":"list"}"#, RefusalCode::BadRequest),
@@ -79,18 +79,18 @@ async fn a_wrong_json_request_is_refused_by_itself() {
         (r#"{"type":"welcome"}"#, RefusalCode::UnknownType),
     ] {
         raw.send(message(Codec::Json, text.as_bytes()));
-        assert_eq!(refusal(&mut raw).await.1, code, "{text}");
+        assert_eq!(receive_refusal(&mut raw).await.1, code, "{text}");
     }
-    raw.say(&json!({ "type": "ping" }));
-    assert_eq!(raw.hear().await, ServerMessage::Pong);
-    bystander.is_undisturbed().await;
+    raw.send_message(&json!({ "type": "ping" }));
+    assert_eq!(raw.receive().await, ServerMessage::Pong);
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_wrong_packed_request_is_refused_by_itself() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let mut raw = Raw::welcomed(server.address(), Codec::MsgPack, "mallory").await;
+async fn an_invalid_msgpack_request_is_refused_and_the_session_stays_open() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut raw = RawSocket::open_session(server.address(), Codec::MsgPack, "mallory").await;
     let nested = [vec![0x91; 33], vec![1]].concat();
     let values: &[(&str, &[u8])] = &[
         ("binary", b"\xc4\x01a"),
@@ -107,8 +107,8 @@ async fn a_wrong_packed_request_is_refused_by_itself() {
         ("deep", &nested),
     ];
     for (what, value) in values {
-        raw.send(message(Codec::MsgPack, &packed_put(1, value)));
-        assert_eq!(refusal(&mut raw).await, (Some(1), RefusalCode::BadRequest), "{what}");
+        raw.send(message(Codec::MsgPack, &msgpack_put(1, value)));
+        assert_eq!(receive_refusal(&mut raw).await, (Some(1), RefusalCode::BadRequest), "{what}");
     }
     let wrong: &[(&str, &[u8])] = &[
         ("a type in bytes", b"\x81\xa4type\xc4\x04ping"),
@@ -123,40 +123,40 @@ async fn a_wrong_packed_request_is_refused_by_itself() {
     ];
     for (what, bytes) in wrong {
         raw.send(message(Codec::MsgPack, bytes));
-        assert_eq!(refusal(&mut raw).await.1, RefusalCode::BadRequest, "{what}");
+        assert_eq!(receive_refusal(&mut raw).await.1, RefusalCode::BadRequest, "{what}");
     }
-    raw.send(message(Codec::MsgPack, &packed_put(1, &[vec![0x91; 32], vec![1]].concat())));
-    assert!(matches!(raw.hear().await, ServerMessage::Written { id: 1, version: 1, .. }), "nothing was written before");
-    bystander.is_undisturbed().await;
+    raw.send(message(Codec::MsgPack, &msgpack_put(1, &[vec![0x91; 32], vec![1]].concat())));
+    assert!(matches!(raw.receive().await, ServerMessage::Written { id: 1, version: 1, .. }), "nothing was written before");
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn the_first_message_is_hello_and_later_ones_are_not() {
-    let server = Server::start().await;
+async fn the_first_message_must_be_hello_and_a_second_hello_is_refused() {
+    let server = TestServer::start().await;
     for codec in Codec::ALL {
         for first in
             [json!({ "type": "ping" }), json!({ "type": "list" }), json!({ "type": "fly" }), json!({ "type": "open", "dataset": "d" })]
         {
-            let mut stranger = Raw::upgraded(server.address(), codec).await;
-            stranger.say(&first);
-            stranger.ends_with(CloseCode::HelloExpected).await;
+            let mut unauthenticated = RawSocket::upgrade(server.address(), codec).await;
+            unauthenticated.send_message(&first);
+            unauthenticated.expect_close(CloseCode::HelloExpected).await;
         }
-        let mut raw = Raw::welcomed(server.address(), codec, "alice").await;
+        let mut raw = RawSocket::open_session(server.address(), codec, "alice").await;
         for other in ["alice", "bob"] {
             raw.send(hello(codec, other, "other"));
-            assert_eq!(refusal(&mut raw).await.1, RefusalCode::HelloAgain);
+            assert_eq!(receive_refusal(&mut raw).await.1, RefusalCode::HelloAgain);
         }
-        raw.say(&json!({ "type": "ping" }));
-        assert_eq!(raw.hear().await, ServerMessage::Pong);
+        raw.send_message(&json!({ "type": "ping" }));
+        assert_eq!(raw.receive().await, ServerMessage::Pong);
     }
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_repeat_what_was_wrong_at_length() {
-    let server = Server::start().await;
+async fn a_refusal_does_not_echo_long_input() {
+    let server = TestServer::start().await;
     let long = "\u{1}secret".repeat(100_000);
     for codec in Codec::ALL {
-        let mut raw = Raw::welcomed(server.address(), codec, "mallory").await;
+        let mut raw = RawSocket::open_session(server.address(), codec, "mallory").await;
         for wrong in [
             json!({ "type": long }),
             json!({ "type": "open", "dataset": long }),
@@ -164,8 +164,8 @@ async fn a_refusal_does_not_repeat_what_was_wrong_at_length() {
             json!({ "type": "write", "id": 1, "dataset": "d", "changes": [{ "key": "k", "op": long }] }),
             json!({ "type": "write", "id": 1, "dataset": "d", "changes": [{ "key": "k", "op": "put", "value": 1, "base": long }] }),
         ] {
-            raw.say(&wrong);
-            let ServerMessage::Refused { message, dataset, .. } = raw.hear().await else { panic!("not refused") };
+            raw.send_message(&wrong);
+            let ServerMessage::Refused { message, dataset, .. } = raw.receive().await else { panic!("not refused") };
             assert!(message.len() < 500, "{} bytes", message.len());
             assert!(dataset.is_none_or(|dataset| dataset == "d"));
         }
@@ -173,32 +173,32 @@ async fn a_refusal_does_not_repeat_what_was_wrong_at_length() {
 }
 
 #[tokio::test]
-async fn random_bytes_are_refused_or_end_the_socket() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let mut random = Random(7);
+async fn random_bytes_are_refused_or_close_the_socket() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut random = Xorshift64(7);
     for codec in Codec::ALL {
-        let (mut ended, mut raw) = (0, Raw::welcomed(server.address(), codec, "mallory").await);
+        let (mut closed, mut raw) = (0, RawSocket::open_session(server.address(), codec, "mallory").await);
         for round in 0..1000 {
-            // Plain noise, and a good message with some of its bytes changed.
-            let noise = if round % 2 == 0 { random.bytes(64) } else { random.spoil(&codec.encode(&good(round))) };
+            // Xorshift64 bytes, and a valid message with some bytes changed.
+            let noise = if round % 2 == 0 { random.bytes(64) } else { random.corrupt(&codec.encode(&valid_write(round))) };
             let fits = codec == Codec::MsgPack || std::str::from_utf8(&noise).is_ok();
             raw.send(message(codec, &noise));
-            raw.say(&json!({ "type": "ping" }));
-            if !fits || !goes_on(&mut raw).await {
-                ended += 1;
-                raw = Raw::welcomed(server.address(), codec, "mallory").await;
+            raw.send_message(&json!({ "type": "ping" }));
+            if !fits || !is_open(&mut raw).await {
+                closed += 1;
+                raw = RawSocket::open_session(server.address(), codec, "mallory").await;
             }
         }
-        assert!(ended > 100, "most noise is no message: {ended}");
+        assert!(closed > 100, "most random bytes close the socket: {closed}");
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
-/// Whether the session still answers a ping, after whatever answers to the message before it.
-async fn goes_on(raw: &mut Raw) -> bool {
+/// Whether the session still answers a ping, after the answer to the message before it.
+async fn is_open(raw: &mut RawSocket) -> bool {
     loop {
-        match raw.hear().await {
+        match raw.receive().await {
             ServerMessage::Pong => return true,
             ServerMessage::Bye { code, .. } => {
                 assert_eq!(code, CloseCode::BadMessage.code());
@@ -209,25 +209,25 @@ async fn goes_on(raw: &mut Raw) -> bool {
     }
 }
 
-fn good(round: u64) -> serde_json::Value {
+fn valid_write(round: u64) -> serde_json::Value {
     json!({ "type": "write", "id": round, "dataset": "d", "changes": [{ "key": "k", "op": "put", "value": { "n": round, "t": ["x", null] } }] })
 }
 
-fn write(value: &str) -> String {
+fn json_put(value: &str) -> String {
     format!(r#"{{"type":"write","id":1,"dataset":"d","changes":[{{"key":"k","op":"put","value":{value}}}]}}"#)
 }
 
-async fn refusal(raw: &mut Raw) -> (Option<u64>, RefusalCode) {
-    match raw.hear().await {
+async fn receive_refusal(raw: &mut RawSocket) -> (Option<u64>, RefusalCode) {
+    match raw.receive().await {
         ServerMessage::Refused { id, code, .. } => (id, code),
         other => panic!("not refused: {other:?}"),
     }
 }
 
 /// The generator xorshift64 (Marsaglia 2003), from a fixed seed.
-struct Random(u64);
+struct Xorshift64(u64);
 
-impl Random {
+impl Xorshift64 {
     fn next(&mut self) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -235,16 +235,16 @@ impl Random {
         self.0
     }
 
-    fn bytes(&mut self, most: u64) -> Vec<u8> {
-        (0..self.next() % most).map(|_| self.next() as u8).collect()
+    fn bytes(&mut self, max: u64) -> Vec<u8> {
+        (0..self.next() % max).map(|_| self.next() as u8).collect()
     }
 
-    fn spoil(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut spoilt = bytes.to_vec();
+    fn corrupt(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut corrupted = bytes.to_vec();
         for _ in 0..1 + self.next() % 3 {
-            let at = self.next() as usize % spoilt.len();
-            spoilt[at] = self.next() as u8;
+            let at = self.next() as usize % corrupted.len();
+            corrupted[at] = self.next() as u8;
         }
-        spoilt
+        corrupted
     }
 }

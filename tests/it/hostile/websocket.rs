@@ -1,70 +1,70 @@
-//! Frames that lie, break the rules, or never end (RFC 6455 §5).
+//! Frames with wrong headers, invalid frames and unfinished frames (RFC 6455 §5).
 
 use driftless_protocol::{CloseCode, Codec, ServerMessage, limits};
 use serde_json::json;
 
-use crate::support::raw::{BINARY, CLOSE, CONTINUE, Heard, LAST, PING, TEXT, frame, head, hello, kind, upgrade};
-use crate::support::{Bystander, Raw, Server, resident_kib};
+use crate::support::raw::{BINARY, CLOSE, CONTINUE, LAST, PING, ReceivedFrame, TEXT, frame, frame_header, hello, opcode, upgrade_request};
+use crate::support::{Bystander, RawSocket, TestServer, resident_kib};
 
 const MIB: usize = 1024 * 1024;
 
 #[tokio::test]
-async fn a_message_over_the_bound_is_refused_at_its_header() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_message_over_the_limit_is_refused_by_its_frame_header() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     for codec in Codec::ALL {
-        let kind = kind(codec);
+        let opcode = opcode(codec);
         let fragment = frame(CONTINUE, &vec![b'x'; MIB]);
         for bytes in [
-            head(LAST | kind, limits::MESSAGE_BYTES as u64 + 1),
-            head(LAST | kind, 1 << 32),
-            head(LAST | kind, 1 << 63),
-            head(LAST | kind, u64::MAX),
-            [frame(kind, b"x"), head(CONTINUE, 1 << 63)].concat(),
-            [frame(kind, b"x"), fragment.clone(), fragment].concat(),
+            frame_header(LAST | opcode, limits::MESSAGE_BYTES as u64 + 1),
+            frame_header(LAST | opcode, 1 << 32),
+            frame_header(LAST | opcode, 1 << 63),
+            frame_header(LAST | opcode, u64::MAX),
+            [frame(opcode, b"x"), frame_header(CONTINUE, 1 << 63)].concat(),
+            [frame(opcode, b"x"), fragment.clone(), fragment].concat(),
         ] {
-            let mut raw = Raw::welcomed(server.address(), codec, "mallory").await;
+            let mut raw = RawSocket::open_session(server.address(), codec, "mallory").await;
             raw.send(bytes);
-            raw.ends_with(CloseCode::TooLarge).await;
+            raw.expect_close(CloseCode::TooLarge).await;
         }
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn before_hello_the_bound_is_smaller_for_messages_and_for_pings() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn messages_and_pings_before_hello_have_a_smaller_limit() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let part = frame(CONTINUE, &[b' '; 8 * 1024]);
     for bytes in [
-        head(LAST | TEXT, limits::HELLO_BYTES as u64 + 1),
+        frame_header(LAST | TEXT, limits::HELLO_BYTES as u64 + 1),
         [frame(TEXT, b" "), part.clone(), part.clone(), part.clone(), part].concat(),
-        head(LAST | PING, limits::MESSAGE_BYTES as u64),
-        head(LAST | PING, 126),
+        frame_header(LAST | PING, limits::MESSAGE_BYTES as u64),
+        frame_header(LAST | PING, 126),
     ] {
-        let mut raw = Raw::upgraded(server.address(), Codec::Json).await;
+        let mut raw = RawSocket::upgrade(server.address(), Codec::Json).await;
         raw.send(bytes);
-        raw.ends_with(CloseCode::TooLarge).await;
+        raw.expect_close(CloseCode::TooLarge).await;
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn who_sends_too_much_and_reads_later_still_finds_out_why() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_client_that_sends_too_much_still_receives_the_close_code() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     for _ in 0..20 {
-        let mut raw = Raw::welcomed(server.address(), Codec::Json, "mallory").await;
+        let mut raw = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
         raw.send(frame(LAST | TEXT, &vec![b' '; 3 * MIB]));
-        raw.ends_with(CloseCode::TooLarge).await;
+        raw.expect_close(CloseCode::TooLarge).await;
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn frames_that_break_the_rules_end_the_socket() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn frames_that_violate_rfc_6455_close_the_socket() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let ping = br#"{"type":"ping"}"#;
     let mut broken = vec![
         [&[LAST | TEXT, ping.len() as u8][..], ping].concat(),
@@ -81,123 +81,126 @@ async fn frames_that_break_the_rules_end_the_socket() {
     broken.extend([0x40, 0x20, 0x10].map(|reserved| frame(LAST | reserved | TEXT, ping)));
     broken.extend([3, 4, 5, 6, 7, 11, 12, 13, 14, 15].map(|opcode| frame(LAST | opcode, ping)));
     for bytes in broken {
-        let mut stranger = Raw::upgraded(server.address(), Codec::Json).await;
-        stranger.send(bytes.clone());
-        stranger.ends_with(CloseCode::BadMessage).await;
-        let mut mallory = Raw::welcomed(server.address(), Codec::Json, "mallory").await;
+        let mut unauthenticated = RawSocket::upgrade(server.address(), Codec::Json).await;
+        unauthenticated.send(bytes.clone());
+        unauthenticated.expect_close(CloseCode::BadMessage).await;
+        let mut mallory = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
         mallory.send(bytes);
-        mallory.ends_with(CloseCode::BadMessage).await;
+        mallory.expect_close(CloseCode::BadMessage).await;
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
 async fn a_close_is_answered_with_a_close() {
-    let server = Server::start().await;
+    let server = TestServer::start().await;
     for (payload, answer) in [(&[][..], 0), (&[0x03, 0xe8], 1000), (&[0x0f, 0xa0], 4000), (&[0x03, 0xed], 1002)] {
-        let mut stranger = Raw::upgraded(server.address(), Codec::Json).await;
-        stranger.send(frame(LAST | CLOSE, payload));
-        assert_eq!((stranger.next().await, stranger.next().await), (Heard::Close(answer), Heard::End));
-        let mut phone = Raw::welcomed(server.address(), Codec::MsgPack, "alice").await;
+        let mut unauthenticated = RawSocket::upgrade(server.address(), Codec::Json).await;
+        unauthenticated.send(frame(LAST | CLOSE, payload));
+        assert_eq!(
+            (unauthenticated.next_frame().await, unauthenticated.next_frame().await),
+            (ReceivedFrame::Close(answer), ReceivedFrame::EndOfStream)
+        );
+        let mut phone = RawSocket::open_session(server.address(), Codec::MsgPack, "alice").await;
         phone.send(frame(LAST | CLOSE, payload));
-        assert_eq!((phone.next().await, phone.next().await), (Heard::Close(answer), Heard::End));
+        assert_eq!((phone.next_frame().await, phone.next_frame().await), (ReceivedFrame::Close(answer), ReceivedFrame::EndOfStream));
     }
 }
 
 #[tokio::test]
-async fn text_in_the_binary_protocol_and_the_other_way_round_end_the_socket() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn a_frame_of_the_other_codecs_opcode_closes_the_socket() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     for (codec, other) in [(Codec::MsgPack, TEXT), (Codec::Json, BINARY)] {
-        let mut raw = Raw::welcomed(server.address(), codec, "mallory").await;
+        let mut raw = RawSocket::open_session(server.address(), codec, "mallory").await;
         raw.send(frame(LAST | other, &codec.encode(&json!({ "type": "ping" }))));
-        raw.ends_with(CloseCode::BadMessage).await;
+        raw.expect_close(CloseCode::BadMessage).await;
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn a_great_many_empty_fragments_cost_nothing() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn many_empty_fragments_cost_no_memory() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     for codec in Codec::ALL {
-        let mut raw = Raw::welcomed(server.address(), codec, "mallory").await;
+        let mut raw = RawSocket::open_session(server.address(), codec, "mallory").await;
         let before = resident_kib();
-        raw.send(frame(kind(codec), b""));
+        raw.send(frame(opcode(codec), b""));
         for _ in 0..50 {
             raw.send(frame(CONTINUE, b"").repeat(10_000));
-            bystander.is_undisturbed().await;
+            bystander.assert_undisturbed().await;
         }
-        // And in the end they are a message like any other.
+        // The last fragment completes a valid message.
         raw.send(frame(LAST | CONTINUE, &codec.encode(&json!({ "type": "ping" }))));
-        assert_eq!(raw.hear().await, ServerMessage::Pong);
+        assert_eq!(raw.receive().await, ServerMessage::Pong);
         assert!(resident_kib() < before + 64 * 1024, "{before} KiB became {}", resident_kib());
     }
 }
 
 #[tokio::test]
-async fn a_flood_of_pings_without_reading_holds_up_only_itself() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
-    let mut raw = Raw::welcomed(server.address(), Codec::Json, "mallory").await;
+async fn a_flood_of_pings_delays_only_its_own_connection() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut raw = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
     for _ in 0..10 {
         raw.send(frame(LAST | PING, &[b'p'; 125]).repeat(10_000));
-        bystander.is_undisturbed().await;
+        bystander.assert_undisturbed().await;
     }
-    raw.say(&json!({ "type": "ping" }));
+    raw.send_message(&json!({ "type": "ping" }));
     let mut pongs = 0;
     loop {
-        match raw.next().await {
-            Heard::Pong(payload) => {
+        match raw.next_frame().await {
+            ReceivedFrame::Pong(payload) => {
                 assert_eq!(payload, [b'p'; 125]);
                 pongs += 1;
             }
-            heard => break assert_eq!(heard, Heard::Message(ServerMessage::Pong)),
+            heard => break assert_eq!(heard, ReceivedFrame::Message(ServerMessage::Pong)),
         }
     }
     assert_eq!(pongs, 100_000);
 }
 
 #[tokio::test]
-async fn half_a_frame_and_then_silence_holds_nobody_up() {
-    let server = Server::start().await;
-    let mut bystander = Bystander::of(&server).await;
+async fn connections_that_stop_within_a_frame_delay_no_others() {
+    let server = TestServer::start().await;
+    let mut bystander = Bystander::connect(&server).await;
     let mut halves = Vec::new();
     for n in 0..50 {
-        let half = Raw::welcomed(server.address(), Codec::MsgPack, &format!("mallory{n}")).await;
-        half.send([head(LAST | BINARY, 1_000_000), vec![0x81; n * 100]].concat());
+        let half = RawSocket::open_session(server.address(), Codec::MsgPack, &format!("mallory{n}")).await;
+        half.send([frame_header(LAST | BINARY, 1_000_000), vec![0x81; n * 100]].concat());
         halves.push(half);
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
     drop(halves);
     while server.metric("driftless_session_open").await > 2.0 {
         tokio::task::yield_now().await;
     }
-    bystander.is_undisturbed().await;
+    bystander.assert_undisturbed().await;
 }
 
 #[tokio::test]
-async fn everything_may_come_a_byte_at_a_time() {
-    let server = Server::start().await;
-    let mut raw = Raw::connected(server.address(), Codec::Json).await;
-    for byte in upgrade(Codec::Json.subprotocol(), "").bytes() {
+async fn requests_and_frames_may_arrive_byte_by_byte() {
+    let server = TestServer::start().await;
+    let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
+    for byte in upgrade_request(Codec::Json.subprotocol(), "").bytes() {
         raw.send([byte]);
     }
-    assert!(raw.head().await.starts_with("HTTP/1.1 101 "));
+    assert!(raw.read_http_head().await.starts_with("HTTP/1.1 101 "));
     for byte in [hello(Codec::Json, "alice", "slow"), frame(LAST | PING, b"p"), frame(LAST | TEXT, br#"{"type":"ping"}"#)].concat() {
         raw.send([byte]);
     }
-    assert!(matches!(raw.next().await, Heard::Message(ServerMessage::Welcome { .. })));
-    assert_eq!(raw.next().await, Heard::Pong(b"p".to_vec()));
-    assert_eq!(raw.next().await, Heard::Message(ServerMessage::Pong));
+    assert!(matches!(raw.next_frame().await, ReceivedFrame::Message(ServerMessage::Welcome { .. })));
+    assert_eq!(raw.next_frame().await, ReceivedFrame::Pong(b"p".to_vec()));
+    assert_eq!(raw.next_frame().await, ReceivedFrame::Message(ServerMessage::Pong));
 }
 
 #[tokio::test]
-async fn what_follows_hello_at_once_is_bounded_as_a_session_is() {
-    let server = Server::start().await;
-    let mut raw = Raw::upgraded(server.address(), Codec::Json).await;
+async fn a_message_sent_together_with_hello_has_the_limit_of_a_session() {
+    let server = TestServer::start().await;
+    let mut raw = RawSocket::upgrade(server.address(), Codec::Json).await;
     let write = json!({ "type": "write", "id": 1, "dataset": "d", "changes": [{ "key": "k", "op": "put", "value": "x".repeat(MIB / 2) }] });
     raw.send([hello(Codec::Json, "alice", "raw"), frame(LAST | TEXT, &Codec::Json.encode(&write))].concat());
-    assert!(matches!(raw.hear().await, ServerMessage::Welcome { .. }));
-    assert!(matches!(raw.hear().await, ServerMessage::Written { id: 1, version: 1, .. }));
+    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
+    assert!(matches!(raw.receive().await, ServerMessage::Written { id: 1, version: 1, .. }));
 }

@@ -1,7 +1,7 @@
-//! A true round trip: Debian's Firefox, pointed at a push service of this machine, decrypts a wake in a service worker.
+//! A wake's whole way: Firefox, configured to use a push service on this machine, decrypts the wake in a service worker.
 //!
-//! Firefox speaks to its push service over a WebSocket (messages `hello`, `register`, `notification`, `ack`, as Mozilla's autopush documents
-//! them). Here that service is this story, and its endpoints are the stand-in gateway's, which keeps what it cannot open.
+//! Firefox connects to its push service over a WebSocket (messages `hello`, `register`, `notification`, `ack`, as Mozilla's autopush documents
+//! them). This test is that service. Its endpoints are the stand-in gateway's, which keeps the ciphertext that it cannot decrypt.
 
 use std::process::Stdio;
 
@@ -25,43 +25,51 @@ use tokio::sync::mpsc;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
 
-use crate::support::push::{APP, server};
-use crate::support::soon;
+use crate::support::push::{APP, start_server};
+use crate::support::wait_for;
 
-/// What the page and its worker tell.
+/// A report of the page or its service worker.
 #[derive(Debug)]
-enum Told {
+enum BrowserReport {
     Subscribed(Value),
     Woken(Value),
     Failed(String),
 }
 
 #[derive(Clone)]
-struct Page {
+struct WakePage {
     key: String,
-    told: mpsc::UnboundedSender<Told>,
+    reports: mpsc::UnboundedSender<BrowserReport>,
 }
 
-/// Serves the page on a port of its own; the story hears what it tells.
-async fn page(key: &str) -> (String, mpsc::UnboundedReceiver<Told>) {
-    let (told, hears) = mpsc::unbounded_channel();
+/// Serves the page on a free port, and returns its URL and its reports.
+async fn serve_page(key: &str) -> (String, mpsc::UnboundedReceiver<BrowserReport>) {
+    let (reports, received) = mpsc::unbounded_channel();
     let script = |text: &'static str| move || async move { ([(header::CONTENT_TYPE, "text/javascript")], text).into_response() };
     let json = |body: String| serde_json::from_str(&body).unwrap();
-    let router = Router::new()
-        .route("/", get(|| async { ([(header::CONTENT_TYPE, "text/html")], include_str!("firefox/page.html")) }))
-        .route("/page.js", get(script(include_str!("firefox/page.js"))))
-        .route("/worker.js", get(script(include_str!("firefox/worker.js"))))
-        .route("/key", get(|State(page): State<Page>| async { page.key }))
-        .route(
-            "/subscribed",
-            post(move |State(page): State<Page>, body: String| async move { page.told.send(Told::Subscribed(json(body))).unwrap() }),
-        )
-        .route(
-            "/woken",
-            post(move |State(page): State<Page>, body: String| async move { page.told.send(Told::Woken(json(body))).unwrap() }),
-        )
-        .route("/failed", post(|State(page): State<Page>, body: String| async move { page.told.send(Told::Failed(body)).unwrap() }))
-        .with_state(Page { key: key.to_owned(), told });
+    let router =
+        Router::new()
+            .route("/", get(|| async { ([(header::CONTENT_TYPE, "text/html")], include_str!("firefox/page.html")) }))
+            .route("/page.js", get(script(include_str!("firefox/page.js"))))
+            .route("/worker.js", get(script(include_str!("firefox/worker.js"))))
+            .route("/key", get(|State(page): State<WakePage>| async { page.key }))
+            .route(
+                "/subscribed",
+                post(move |State(page): State<WakePage>, body: String| async move {
+                    page.reports.send(BrowserReport::Subscribed(json(body))).unwrap()
+                }),
+            )
+            .route(
+                "/woken",
+                post(move |State(page): State<WakePage>, body: String| async move {
+                    page.reports.send(BrowserReport::Woken(json(body))).unwrap()
+                }),
+            )
+            .route(
+                "/failed",
+                post(|State(page): State<WakePage>, body: String| async move { page.reports.send(BrowserReport::Failed(body)).unwrap() }),
+            )
+            .with_state(WakePage { key: key.to_owned(), reports });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
     tokio::spawn(async move {
@@ -70,19 +78,19 @@ async fn page(key: &str) -> (String, mpsc::UnboundedReceiver<Told>) {
             tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    (url, hears)
+    (url, received)
 }
 
-/// Speaks Mozilla's push protocol with one browser: each channel gets an endpoint at the gateway, and what comes there goes to the browser.
-async fn push_service(listener: TcpListener, gateway: StandInGateway) {
+/// Accepts browsers and serves each of them Mozilla's push protocol.
+async fn serve_push_service(listener: TcpListener, gateway: StandInGateway) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
 
-        tokio::spawn(browser(stream, gateway.clone()));
+        tokio::spawn(serve_browser(stream, gateway.clone()));
     }
 }
 
-async fn browser(stream: TcpStream, gateway: StandInGateway) {
+async fn serve_browser(stream: TcpStream, gateway: StandInGateway) {
     #[allow(clippy::result_large_err)]
     let chosen = |request: &Request, mut response: Response| {
         if let Some(offered) = request.headers().get(header::SEC_WEBSOCKET_PROTOCOL) {
@@ -97,13 +105,13 @@ async fn browser(stream: TcpStream, gateway: StandInGateway) {
             Some(notification) = arrivals.recv() => notification,
             heard = socket.next() => {
                 let Some(Ok(heard)) = heard else { return };
-                 let Ok(message) = serde_json::from_str::<Value>(heard.to_text().unwrap_or("null")) else { continue };
+                let Ok(message) = serde_json::from_str::<Value>(heard.to_text().unwrap_or("null")) else { continue };
                 match message["messageType"].as_str() {
                     Some("hello") => json!({ "messageType": "hello", "uaid": "5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c", "status": 200, "use_webpush": true, "broadcasts": {} }),
                     Some("register") => {
                         let endpoint = gateway.subscribe("", "").endpoint;
                         let channel = message["channelID"].clone();
-                        tokio::spawn(carry(gateway.clone(), endpoint.clone(), channel.clone(), arrived.clone()));
+                        tokio::spawn(forward_pushes(gateway.clone(), endpoint.clone(), channel.clone(), arrived.clone()));
                         json!({ "messageType": "register", "channelID": channel, "status": 200, "pushEndpoint": endpoint })
                     }
                     Some("unregister") => json!({ "messageType": "unregister", "channelID": message["channelID"], "status": 200 }),
@@ -117,8 +125,8 @@ async fn browser(stream: TcpStream, gateway: StandInGateway) {
     }
 }
 
-/// What comes to an endpoint goes on to the browser, sealed as it is.
-async fn carry(gateway: StandInGateway, endpoint: String, channel: Value, arrived: mpsc::UnboundedSender<Value>) {
+/// Forwards the pushes of an endpoint to the browser, still encrypted.
+async fn forward_pushes(gateway: StandInGateway, endpoint: String, channel: Value, arrived: mpsc::UnboundedSender<Value>) {
     for count in 1.. {
         let pushed = gateway.wait_for_pushes(&endpoint, count).await;
         let sealed = pushed.last().and_then(|push| push.ciphertext.clone()).unwrap_or_default();
@@ -132,10 +140,10 @@ async fn carry(gateway: StandInGateway, endpoint: String, channel: Value, arrive
     }
 }
 
-/// A profile that asks nobody outside of this machine, and takes its pushes from there.
+/// A browser profile that connects only to this machine, also for pushes.
 fn profile(push_service: u16, origin: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
-    // Nobody is there to press a button: the page may notify from the start.
+    // The page has the permission to notify from the start, because no user can grant it.
     let permissions = folder.path().join("permissions");
     std::fs::write(&permissions, format!("origin\tdesktop-notification\t1\t{}\n", origin.trim_end_matches('/'))).unwrap();
     let preferences = [
@@ -168,36 +176,36 @@ fn profile(push_service: u16, origin: &str) -> TempDir {
 }
 
 #[tokio::test]
-async fn a_wake_reaches_a_service_worker_in_a_real_browser() {
+async fn a_service_worker_of_a_real_browser_receives_a_wake() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
-    let (url, mut hears) = page(&gateway.credentials().vapid_public).await;
+    let server = start_server(&gateway).await;
+    let (url, mut received) = serve_page(&gateway.credentials().vapid_public).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let profile = profile(listener.local_addr().unwrap().port(), &url);
-    let service = tokio::spawn(push_service(listener, gateway.clone()));
+    let service = tokio::spawn(serve_push_service(listener, gateway.clone()));
     let mut firefox = tokio::process::Command::new("firefox-esr");
     let profile_path = profile.path().to_str().unwrap();
     firefox.args(["--headless", "--no-remote", "--new-instance", "--profile", profile_path, &url]).env("HOME", profile.path());
-    // It must not find a session of the desktop, nor wait for one.
+    // Without these it would look for a desktop session.
     firefox.env_remove("DISPLAY").env_remove("DBUS_SESSION_BUS_ADDRESS");
     firefox.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let _firefox = firefox.spawn().expect("firefox-esr is installed: apt-get install firefox-esr");
 
-    let subscription: WebPushSubscription = match soon("a subscription", hears.recv()).await.unwrap() {
-        Told::Subscribed(subscription) => {
+    let subscription: WebPushSubscription = match wait_for("a subscription", received.recv()).await.unwrap() {
+        BrowserReport::Subscribed(subscription) => {
             let part = |value: &Value| value.as_str().unwrap().to_owned();
             let (keys, endpoint) = (&subscription["keys"], part(&subscription["endpoint"]));
             WebPushSubscription { endpoint, p256dh: part(&keys["p256dh"]), auth: part(&keys["auth"]) }
         }
-        Told::Failed(why) => panic!("{why}"),
+        BrowserReport::Failed(why) => panic!("{why}"),
         other => panic!("{other:?}"),
     };
     let http = server.http("alice", "browser");
     let registered = http.put("/v1/push", &json!({ "provider": "webpush", "app": APP, "subscription": subscription }).to_string()).await;
     assert_eq!(registered.status, 200, "{}", registered.body);
-    server.phone("alice", "laptop").await.put("settings", "theme", "\"dark\"").await;
-    match soon("the worker wakes", hears.recv()).await.unwrap() {
-        Told::Woken(data) => assert_eq!(
+    server.device("alice", "laptop").await.put("settings", "theme", "\"dark\"").await;
+    match wait_for("a report of the service worker", received.recv()).await.unwrap() {
+        BrowserReport::Woken(data) => assert_eq!(
             (data["source"].as_str(), data["dataset"].as_str(), data["version"].as_str()),
             (Some("driftless"), Some("settings"), Some("1"))
         ),

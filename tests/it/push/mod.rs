@@ -1,4 +1,4 @@
-//! Stories of sleeping devices: a real server, a stand-in gateway that checks what the real ones check.
+//! Wakes of offline devices: a real server, and a stand-in gateway that checks requests as the real gateways do.
 
 mod firefox;
 mod gateways;

@@ -2,13 +2,13 @@ use driftless_protocol::{ClientMessage, CloseCode, PushTarget, RefusalCode, Regi
 use driftless_standin::StandInGateway;
 use serde_json::json;
 
-use crate::support::push::{APP, apns, asleep, fcm, registration, server};
-use crate::support::{Http, Phone, soon, token};
+use crate::support::push::{APP, apns, fcm, register_offline, registration, start_server};
+use crate::support::{DeviceHttp, TestDevice, token, wait_for};
 
 #[tokio::test]
-async fn a_device_registers_over_http_looks_and_takes_it_back() {
+async fn a_device_registers_reads_and_deletes_its_registration_over_http() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
+    let server = start_server(&gateway).await;
     let http = server.http("alice", "phone");
     assert_eq!(http.get("/v1/push").await.json()["type"], "unregistered");
     let body = json!({ "provider": "fcm", "app": APP, "token": fcm(&gateway).address(), "datasets": ["settings"] });
@@ -16,13 +16,13 @@ async fn a_device_registers_over_http_looks_and_takes_it_back() {
     assert_eq!(http.get("/v1/push").await.json()["provider"], "fcm");
     assert_eq!(http.delete("/v1/push").await.json()["type"], "unregistered");
     assert_eq!(http.get("/v1/push").await.json()["type"], "unregistered");
-    assert_eq!(http.delete("/v1/push").await.status, 200, "once more is fine");
+    assert_eq!(http.delete("/v1/push").await.status, 200, "a second delete is accepted");
 }
 
 #[tokio::test]
-async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
+async fn an_invalid_registration_is_refused_and_the_session_stays_open() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
+    let server = start_server(&gateway).await;
     let http = server.http("alice", "phone");
     let long = "x".repeat(5000);
     let subscription = |endpoint: &str| json!({ "endpoint": endpoint, "p256dh": gateway.new_subscription().p256dh, "auth": gateway.new_subscription().auth });
@@ -48,77 +48,77 @@ async fn what_cannot_be_registered_is_refused_and_the_socket_lives_on() {
     ] {
         let answer = http.put("/v1/push", &body.to_string()).await;
         assert_eq!((answer.status, answer.json()["code"].as_str().unwrap()), (400, code), "{body}");
-        assert!(!answer.body.contains(&long), "what was wrong is not said again");
+        assert!(!answer.body.contains(&long), "the refusal does not echo the input");
     }
-    let mut phone = server.phone("alice", "phone").await;
+    let mut phone = server.device("alice", "phone").await;
     let other = Registration { app: "other".to_owned(), ..registration(fcm(&gateway)) };
-    phone.say(ClientMessage::Register(other)).await;
-    assert_eq!(phone.refusal().await, RefusalCode::UnknownApp);
-    phone.registers(registration(fcm(&gateway))).await;
-    phone.say(ClientMessage::Unregister).await;
-    assert_eq!(phone.hear().await, ServerMessage::Unregistered);
-    phone.is_quiet().await;
+    phone.send_message(ClientMessage::Register(other)).await;
+    assert_eq!(phone.receive_refusal().await, RefusalCode::UnknownApp);
+    phone.register(registration(fcm(&gateway))).await;
+    phone.send_message(ClientMessage::Unregister).await;
+    assert_eq!(phone.receive().await, ServerMessage::Unregistered);
+    phone.assert_quiet().await;
 }
 
 #[tokio::test]
-async fn a_phone_that_changes_hands_never_gets_the_old_owner_s_wakes() {
+async fn a_token_registered_by_a_new_owner_gets_no_wakes_of_the_old_one() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
+    let server = start_server(&gateway).await;
     let (phone, tablet) = (apns(&gateway), apns(&gateway));
     let tokens = [&phone, &tablet].map(|target| target.address().to_owned());
-    asleep(&server, "alice", "phone", phone).await;
-    asleep(&server, "alice", "tablet", tablet).await;
-    // The new owner's app has another device id and the same token, said to be of the other environment.
-    asleep(&server, "bob", "phone-of-bob", PushTarget::Apns(tokens[0].clone())).await;
-    server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    register_offline(&server, "alice", "phone", phone).await;
+    register_offline(&server, "alice", "tablet", tablet).await;
+    // The new owner's app has another device id and the same token, registered for the other APNs environment.
+    register_offline(&server, "bob", "phone-of-bob", PushTarget::Apns(tokens[0].clone())).await;
+    server.device("alice", "laptop").await.put("settings", "n", "1").await;
+    wait_for("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     assert!(gateway.pushes_to(&tokens[0]).is_empty());
-    server.phone("bob", "laptop").await.put("settings", "n", "1").await;
-    let pushed = soon("the new owner's wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
+    server.device("bob", "laptop").await.put("settings", "n", "1").await;
+    let pushed = wait_for("the new owner's wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     assert_eq!(pushed[0].data()["identity"], server.operator().identity("bob").await);
 }
 
 #[tokio::test]
-async fn a_revoked_device_s_socket_closes_and_it_is_woken_no_more() {
+async fn a_revoked_device_is_disconnected_and_no_longer_woken() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
+    let server = start_server(&gateway).await;
     let (lost, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&lost, &other].map(|target| target.address().to_owned());
-    asleep(&server, "alice", "tablet", other).await;
-    let mut phone = server.phone("alice", "phone").await;
-    phone.registers(registration(lost)).await;
+    register_offline(&server, "alice", "tablet", other).await;
+    let mut phone = server.device("alice", "phone").await;
+    phone.register(registration(lost)).await;
     let operator = server.operator();
     let identity = operator.identity("alice").await;
     let path = format!("/identities/{identity}/devices/phone");
     assert_eq!(operator.post(&format!("{path}/revoke"), "{}").await.json()["revoked"], true);
-    assert_eq!(phone.end().await, CloseCode::Revoked);
-    assert_eq!(Phone::refused(&server.url(), &token("alice"), "phone").await.code(), Some(CloseCode::Revoked));
+    assert_eq!(phone.close_code().await, CloseCode::Revoked);
+    assert_eq!(TestDevice::connect_refused(&server.url(), &token("alice"), "phone").await.code(), Some(CloseCode::Revoked));
     assert_eq!(server.http("alice", "phone").get("/v1/datasets").await.status, 403);
-    server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    server.device("alice", "laptop").await.put("settings", "n", "1").await;
+    wait_for("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     assert!(gateway.pushes_to(&tokens[0]).is_empty());
     assert_eq!(operator.post(&format!("{path}/allow"), "{}").await.json()["revoked"], false);
-    server.phone("alice", "phone").await.is_quiet().await;
+    server.device("alice", "phone").await.assert_quiet().await;
     assert_eq!(operator.post(&format!("/identities/{identity}/devices/nobody/revoke"), "{}").await.status, 404);
 }
 
 #[tokio::test]
-async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_comes_again() {
+async fn the_registration_of_an_absent_device_becomes_stale_and_then_expires() {
     const DAY_MS: u64 = 24 * 3600 * 1000;
     let gateway = StandInGateway::start().await.unwrap();
-    let mut server = server(&gateway).await;
+    let mut server = start_server(&gateway).await;
     let (target, other) = (fcm(&gateway), fcm(&gateway));
     let tokens = [&target, &other].map(|target| target.address().to_owned());
-    asleep(&server, "alice", "phone", target.clone()).await;
-    server.let_pass(31 * DAY_MS);
+    register_offline(&server, "alice", "phone", target.clone()).await;
+    server.advance_clock(31 * DAY_MS);
     server.restart().await;
-    asleep(&server, "alice", "tablet", other).await;
-    server.phone("alice", "laptop").await.put("settings", "n", "1").await;
-    soon("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
+    register_offline(&server, "alice", "tablet", other).await;
+    server.device("alice", "laptop").await.put("settings", "n", "1").await;
+    wait_for("the tablet's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     let operator = server.operator();
     let identity = operator.identity("alice").await;
     let log = |device: &str| format!("/identities/{identity}/devices/{device}/push");
-    let why = soon("why not", async {
+    let why = wait_for("the reason of not sending", async {
         loop {
             let found = operator.get(&log("phone")).await.json();
             if let Some(entry) = found["log"].as_array().unwrap().iter().find(|entry| entry["outcome"] == "not sent") {
@@ -129,13 +129,13 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
     .await;
     assert_eq!(why, "stale");
     assert!(gateway.pushes_to(&tokens[0]).is_empty());
-    asleep(&server, "alice", "phone", target).await;
-    server.phone("alice", "laptop").await.put("settings", "n", "2").await;
-    soon("a wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
-    server.let_pass(271 * DAY_MS);
+    register_offline(&server, "alice", "phone", target).await;
+    server.device("alice", "laptop").await.put("settings", "n", "2").await;
+    wait_for("a wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
+    server.advance_clock(271 * DAY_MS);
     server.restart().await;
     let operator = server.operator();
-    soon("the registration goes", async {
+    wait_for("the registration expires", async {
         while operator.get(&log("phone")).await.json()["device"]["push"] != serde_json::Value::Null {
             tokio::task::yield_now().await;
         }
@@ -144,17 +144,17 @@ async fn a_device_that_was_not_seen_is_stale_then_dropped_and_fresh_when_it_come
 }
 
 #[tokio::test]
-async fn registrations_are_reached_with_ones_own_token_only() {
+async fn a_registration_is_accessible_only_with_its_owners_token() {
     let gateway = StandInGateway::start().await.unwrap();
-    let server = server(&gateway).await;
-    asleep(&server, "alice", "phone", fcm(&gateway)).await;
+    let server = start_server(&gateway).await;
+    register_offline(&server, "alice", "phone", fcm(&gateway)).await;
     let body = |token: &str| json!({ "provider": "fcm", "app": APP, "token": token, "identity": "local:0", "device": "phone" }).to_string();
     for bad in ["", "a.b.c", &crate::support::token_for("alice", -3600)] {
-        let http = Http::new(server.address(), bad, "phone");
+        let http = DeviceHttp::new(server.address(), bad, "phone");
         let answers = [http.get("/v1/push").await, http.put("/v1/push", &body("x")).await, http.delete("/v1/push").await];
         assert!(answers.iter().all(|answer| answer.status == 401), "{answers:?}");
     }
-    // The same device id, of somebody else.
+    // The same device id of another user.
     let bob = server.http("bob", "phone");
     assert_eq!(bob.get("/v1/push").await.json()["type"], "unregistered");
     assert_eq!(bob.put("/v1/push", &body(fcm(&gateway).address())).await.status, 200);

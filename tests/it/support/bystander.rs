@@ -1,31 +1,31 @@
-//! Somebody else, who must not notice what is done to the server.
+//! Sessions of an uninvolved user: a test attacks the server and then checks that these were not disturbed.
 
-use super::{Phone, Server};
+use super::{TestDevice, TestServer};
 
-/// A person with two devices, one of which follows what the other writes.
+/// A user with two devices: one writes, the other is subscribed to the dataset.
 pub struct Bystander {
-    writer: Phone,
-    reader: Phone,
+    writer: TestDevice,
+    reader: TestDevice,
     count: u64,
 }
 
 impl Bystander {
-    pub async fn of(server: &Server) -> Bystander {
-        let (writer, mut reader) = (server.phone("bystander", "writer").await, server.phone("bystander", "reader").await);
+    pub async fn connect(server: &TestServer) -> Bystander {
+        let (writer, mut reader) = (server.device("bystander", "writer").await, server.device("bystander", "reader").await);
         reader.open("life").await;
         Bystander { writer, reader, count: 0 }
     }
 
-    /// A write of one device is live on the other, on the sockets that they had all along.
-    pub async fn is_undisturbed(&mut self) {
+    /// Asserts that a write of one device reaches the other on the sockets that were open before the attack.
+    pub async fn assert_undisturbed(&mut self) {
         self.count += 1;
         assert_eq!(self.writer.put("life", "count", &self.count.to_string()).await, self.count);
-        let (_, to, records) = self.reader.changes().await;
+        let (_, to, records) = self.reader.receive_changes().await;
         assert_eq!((to, records.len()), (self.count, 1));
     }
 }
 
-/// KiB of memory that this process, server and test, has in use. Zero where the system does not say.
+/// Resident memory of this process, which is server and test, in KiB. 0 where the system does not report it.
 pub fn resident_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));

@@ -1,31 +1,31 @@
-//! The plumbing under the stories: a server on a free port with a folder of its own, and devices that speak to it step by step.
+//! Helpers of the integration tests: a server on a free port with its own folder, and devices that send and receive one message at a time.
 
 #![allow(dead_code, unused_imports)]
 
-mod binary;
 mod bystander;
+mod device;
 mod http;
 pub mod operator;
-mod phone;
+mod process;
 pub mod push;
 pub mod raw;
 mod server;
 
-pub use binary::{Binary, Starting, client, driftless};
 pub use bystander::{Bystander, resident_kib};
-pub use http::{Answer, Http, exchange};
-pub use operator::{Operator, Reply, command, commanded};
-pub use phone::{Phone, change, key, name, settings, value};
-pub use raw::Raw;
-pub use server::{Server, TestPool, token, token_for};
+pub use device::{TestDevice, change, key, name, settings, value};
+pub use http::{DeviceHttp, DeviceHttpResponse, raw_request};
+pub use operator::{OperatorClient, OperatorResponse, operator_command, operator_output};
+pub use process::{DriftlessProcess, StartingProcess, client_output, driftless};
+pub use raw::RawSocket;
+pub use server::{TestPool, TestServer, token, token_for};
 
-/// How long a story waits for what must happen. Never reached when all is well; it is no measure of speed.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+/// How long a test waits for an event that must happen. A passing test never reaches it, so it measures no speed.
+pub const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// Waits for what must happen, or fails with its name.
-pub async fn soon<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(PATIENCE, happens).await {
+/// Waits for an event that must happen; panics with its name after `TIMEOUT`.
+pub async fn wait_for<T>(what: &str, event: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(TIMEOUT, event).await {
         Ok(done) => done,
-        Err(_) => panic!("{what} did not happen within {PATIENCE:?}"),
+        Err(_) => panic!("{what} did not happen within {TIMEOUT:?}"),
     }
 }

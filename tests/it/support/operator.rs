@@ -1,4 +1,4 @@
-//! An operator: requests with a key, written to the socket by hand, and the commands of the real binary.
+//! An operator's requests to the admin API, written to the socket by hand, and the operator commands of the real binary.
 
 use std::net::SocketAddr;
 use std::process::Output;
@@ -7,68 +7,67 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::{driftless, soon};
+use super::{driftless, wait_for};
 
-/// Somebody with a key, right or wrong.
-pub struct Operator {
+/// A client of the admin API, with a right key, a wrong one or none.
+pub struct OperatorClient {
     address: SocketAddr,
     authorization: Option<String>,
 }
 
-/// An answer.
 #[derive(Debug)]
-pub struct Reply {
+pub struct OperatorResponse {
     pub status: u16,
     pub body: Vec<u8>,
-    /// Whether the answer came to its end.
-    pub whole: bool,
+    /// Whether the response was received to its end.
+    pub is_complete: bool,
 }
 
-impl Reply {
+impl OperatorResponse {
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// The body of an answer that is granted, as JSON.
+    /// The body of a complete response with status 200, as JSON.
     pub fn json(&self) -> Value {
-        assert!(self.status == 200 && self.whole, "{}: {}", self.status, self.text());
+        assert!(self.status == 200 && self.is_complete, "{}: {}", self.status, self.text());
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 
-impl Operator {
-    pub fn with(address: SocketAddr, key: &str) -> Operator {
-        Operator { address, authorization: Some(format!("Bearer {key}")) }
+impl OperatorClient {
+    pub fn with_key(address: SocketAddr, key: &str) -> OperatorClient {
+        OperatorClient { address, authorization: Some(format!("Bearer {key}")) }
     }
 
-    /// Somebody who shows this, or nothing.
-    pub fn showing(address: SocketAddr, authorization: Option<&str>) -> Operator {
-        Operator { address, authorization: authorization.map(str::to_owned) }
+    /// A client that sends this `Authorization` header, or none.
+    pub fn with_authorization(address: SocketAddr, authorization: Option<&str>) -> OperatorClient {
+        OperatorClient { address, authorization: authorization.map(str::to_owned) }
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub async fn get(&self, path: &str) -> OperatorResponse {
         self.request("GET", path, "").await
     }
 
-    pub async fn post(&self, path: &str, body: &str) -> Reply {
+    pub async fn post(&self, path: &str, body: &str) -> OperatorResponse {
         self.request("POST", path, body).await
     }
 
-    pub async fn delete(&self, path: &str) -> Reply {
+    pub async fn delete(&self, path: &str) -> OperatorResponse {
         self.request("DELETE", path, "").await
     }
 
-    pub async fn request(&self, method: &str, path: &str, body: &str) -> Reply {
-        read(self.begin(method, path, body).await).await
+    pub async fn request(&self, method: &str, path: &str, body: &str) -> OperatorResponse {
+        read_response(self.send_request(method, path, body).await).await
     }
 
-    /// Sends a request and reads nothing yet.
-    pub async fn begin(&self, method: &str, path: &str, body: &str) -> TcpStream {
+    /// Sends a request and returns the socket; `read_response` reads the response.
+    pub async fn send_request(&self, method: &str, path: &str, body: &str) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
-        // Small, so that a reader who does not read is soon noticed.
+        // Small, so that the server soon notices a client that does not read.
         socket.set_recv_buffer_size(64 * 1024).unwrap();
         let mut socket = socket.connect(self.address).await.unwrap();
-        let key = self.authorization.as_ref().map_or_else(String::new, |shown| format!("Authorization: {shown}\r\n"));
+        let key = self.authorization.as_ref().map_or_else(String::new, |value| format!("Authorization: {value}\r\n"));
         let length = body.len();
         let text =
             format!("{method} /admin/api{path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{key}Content-Length: {length}\r\n\r\n{body}");
@@ -76,27 +75,27 @@ impl Operator {
         socket
     }
 
-    /// The identity of a person of the demo pool.
+    /// The identity of a user of the demo pool, by the subject of the user's token.
     pub async fn identity(&self, person: &str) -> String {
         let found = self.get(&format!("/identities?pool=demo&subject={person}")).await.json();
-        found["logins"][0]["identity"].as_str().unwrap_or_else(|| panic!("nobody is {person}")).to_owned()
+        found["logins"][0]["identity"].as_str().unwrap_or_else(|| panic!("no identity of {person}")).to_owned()
     }
 }
 
-/// Reads an answer until the server closes.
-pub async fn read(mut socket: TcpStream) -> Reply {
+/// Reads a response until the server closes the connection.
+pub async fn read_response(mut socket: TcpStream) -> OperatorResponse {
     let mut bytes = Vec::new();
-    let _ = soon("an answer", socket.read_to_end(&mut bytes)).await;
+    let _ = wait_for("a response", socket.read_to_end(&mut bytes)).await;
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..end]).to_lowercase();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
     let rest = bytes.get(end + 4..).unwrap_or_default();
-    let (body, whole) = if head.contains("transfer-encoding: chunked") { chunks(rest) } else { (rest.to_vec(), true) };
-    Reply { status, body, whole }
+    let (body, is_complete) = if head.contains("transfer-encoding: chunked") { decode_chunks(rest) } else { (rest.to_vec(), true) };
+    OperatorResponse { status, body, is_complete }
 }
 
-/// The content of chunks (RFC 9112 section 7.1), and whether the last one is there.
-fn chunks(mut bytes: &[u8]) -> (Vec<u8>, bool) {
+/// The content of a chunked body (RFC 9112 section 7.1), and whether its last chunk was received.
+fn decode_chunks(mut bytes: &[u8]) -> (Vec<u8>, bool) {
     let mut content = Vec::new();
     loop {
         let Some(end) = bytes.windows(2).position(|two| two == b"\r\n") else { return (content, false) };
@@ -110,14 +109,14 @@ fn chunks(mut bytes: &[u8]) -> (Vec<u8>, bool) {
     }
 }
 
-/// Runs an operator's command against a server.
-pub async fn command(url: &str, arguments: &[&str]) -> Output {
-    soon(arguments[0], driftless().args(arguments).args(["--url", url]).output()).await.unwrap()
+/// Runs an operator command against a server.
+pub async fn operator_command(url: &str, arguments: &[&str]) -> Output {
+    wait_for(arguments[0], driftless().args(arguments).args(["--url", url]).output()).await.unwrap()
 }
 
-/// Runs one that must succeed, and returns what it printed.
-pub async fn commanded(url: &str, arguments: &[&str]) -> String {
-    let output = command(url, arguments).await;
+/// Runs an operator command, which must succeed, and returns what it printed.
+pub async fn operator_output(url: &str, arguments: &[&str]) -> String {
+    let output = operator_command(url, arguments).await;
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -5,18 +5,18 @@ use std::path::Path;
 use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
 use driftless_standin::{ApnsEnvironment, StandInGateway};
 
-use super::{Phone, Server, TestPool};
+use super::{TestDevice, TestPool, TestServer};
 
-/// The app that the phones have.
+/// The app that every device of these tests registers.
 pub const APP: &str = "com.example.app";
 
-/// What a pool says to wake its devices through a gateway. `more` are lines of `[pools.demo.push]`, `wakes` of `[pools.demo.wakes]`.
+/// The settings of a pool that wakes its devices through a gateway. `more` are lines of `[pools.demo.push]`, `wakes` of `[pools.demo.wakes]`.
 pub fn pool(gateway: &StandInGateway, more: &str, wakes: &str) -> String {
     let credentials = gateway.credentials();
     pool_with_key(gateway, more, wakes, (&credentials.apns_key, credentials.apns_key_id))
 }
 
-/// The same with another key of Apple's.
+/// The same with another APNs key.
 pub fn pool_with_key(gateway: &StandInGateway, more: &str, wakes: &str, (key, key_id): (&Path, &str)) -> String {
     let credentials = gateway.credentials();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
@@ -39,23 +39,23 @@ pub fn pool_with_key(gateway: &StandInGateway, more: &str, wakes: &str, (key, ke
     )
 }
 
-/// A server with such a pool, and a short grace.
-pub async fn server(gateway: &StandInGateway) -> Server {
-    server_with(gateway, "", "grace_ms = 100").await
+/// Starts a server with such a pool and a grace of 100 ms.
+pub async fn start_server(gateway: &StandInGateway) -> TestServer {
+    start_server_with(gateway, "", "grace_ms = 100").await
 }
 
-pub async fn server_with(gateway: &StandInGateway, more: &str, wakes: &str) -> Server {
-    // A test's pool lives as long as the test.
+pub async fn start_server_with(gateway: &StandInGateway, more: &str, wakes: &str) -> TestServer {
+    // Leaked: the settings live as long as the test's process.
     let pool = Box::leak(pool(gateway, more, wakes).into_boxed_str());
-    Server::with(TestPool { pool, ..TestPool::default() }).await
+    TestServer::with_pool(TestPool { pool, ..TestPool::default() }).await
 }
 
-/// A server whose pool says something else in one place.
-pub async fn server_but(gateway: &StandInGateway, what: &str, instead: &str) -> Server {
+/// Starts a server with such a pool in which one text is replaced.
+pub async fn start_server_replacing(gateway: &StandInGateway, what: &str, instead: &str) -> TestServer {
     let pool = pool(gateway, "", "grace_ms = 100");
     assert!(pool.contains(what), "{pool}");
     let pool = Box::leak(pool.replace(what, instead).into_boxed_str());
-    Server::with(TestPool { pool, ..TestPool::default() }).await
+    TestServer::with_pool(TestPool { pool, ..TestPool::default() }).await
 }
 
 pub fn apns(gateway: &StandInGateway) -> PushTarget {
@@ -74,21 +74,21 @@ pub fn registration(target: PushTarget) -> Registration {
     Registration { target, app: APP.to_owned(), datasets: None, shown: false }
 }
 
-impl Phone {
-    /// Registers, and hears that it stands.
-    pub async fn registers(&mut self, registration: Registration) {
+impl TestDevice {
+    /// Registers for pushes, which the server must accept.
+    pub async fn register(&mut self, registration: Registration) {
         let (provider, app) = (registration.target.provider(), registration.app.clone());
-        self.say(ClientMessage::Register(registration)).await;
-        assert_eq!(self.hear().await, ServerMessage::Registered { provider, app });
+        self.send_message(ClientMessage::Register(registration)).await;
+        assert_eq!(self.receive().await, ServerMessage::Registered { provider, app });
     }
 }
 
-/// A device that registered and went.
-pub async fn asleep(server: &Server, person: &str, device: &str, target: PushTarget) {
-    asleep_with(server, person, device, registration(target)).await;
+/// Connects a device, registers it for pushes and disconnects it.
+pub async fn register_offline(server: &TestServer, person: &str, device: &str, target: PushTarget) {
+    register_offline_with(server, person, device, registration(target)).await;
 }
 
-pub async fn asleep_with(server: &Server, person: &str, device: &str, registration: Registration) {
-    let mut phone = server.phone(person, device).await;
-    phone.registers(registration).await;
+pub async fn register_offline_with(server: &TestServer, person: &str, device: &str, registration: Registration) {
+    let mut phone = server.device(person, device).await;
+    phone.register(registration).await;
 }

@@ -1,4 +1,4 @@
-//! A WebSocket written by hand, so that a story can send anything: bytes, headers that lie, frames without an end.
+//! A WebSocket written by hand, so that a test can send any bytes: wrong headers, wrong lengths, unfinished frames.
 
 use std::net::SocketAddr;
 
@@ -10,9 +10,9 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::{soon, token};
+use super::{token, wait_for};
 
-/// First bytes of frames: the end of a message is the top bit.
+/// Opcodes of frames (RFC 6455 section 5.2). `LAST` is the FIN bit, which ends a message.
 pub const CONTINUE: u8 = 0x00;
 pub const TEXT: u8 = 0x01;
 pub const BINARY: u8 = 0x02;
@@ -23,8 +23,8 @@ pub const LAST: u8 = 0x80;
 
 const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
-/// The head of a masked frame that claims a length, in the shortest form.
-pub fn head(first: u8, length: u64) -> Vec<u8> {
+/// The header of a masked frame that claims this payload length, in its shortest encoding.
+pub fn frame_header(first: u8, length: u64) -> Vec<u8> {
     let mut head = match length {
         0..126 => vec![first, LAST | length as u8],
         126..0x1_0000 => [&[first, LAST | 126][..], &(length as u16).to_be_bytes()].concat(),
@@ -34,59 +34,58 @@ pub fn head(first: u8, length: u64) -> Vec<u8> {
     head
 }
 
-/// A whole masked frame.
+/// A masked frame.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = head(first, payload.len() as u64);
+    let mut frame = frame_header(first, payload.len() as u64);
     frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     frame
 }
 
-/// A message in one frame of the codec's kind.
+/// A message of the codec in one frame.
 pub fn message(codec: Codec, payload: &[u8]) -> Vec<u8> {
-    frame(LAST | kind(codec), payload)
+    frame(LAST | opcode(codec), payload)
 }
 
-/// The kind of frame that a codec's messages travel in.
-pub fn kind(codec: Codec) -> u8 {
+/// The opcode of the frames that carry a codec's messages.
+pub fn opcode(codec: Codec) -> u8 {
     if codec == Codec::Json { TEXT } else { BINARY }
 }
 
-/// JSON in the codec's encoding.
+/// A JSON value, encoded by the codec.
 pub fn encoded(codec: Codec, json: &serde_json::Value) -> Vec<u8> {
     codec.encode(json)
 }
 
-/// A device's hello, as a frame.
+/// A hello of a device, as a frame.
 pub fn hello(codec: Codec, person: &str, device: &str) -> Vec<u8> {
     hello_with(codec, &token(person), device)
 }
 
-/// A hello with a token of choice.
+/// A hello with this token, as a frame.
 pub fn hello_with(codec: Codec, token: &str, device: &str) -> Vec<u8> {
     message(codec, &encoded(codec, &json!({ "type": "hello", "token": token, "device": device, "client": "raw" })))
 }
 
-/// The request for a socket, with further header lines.
-pub fn upgrade(subprotocol: &str, more: &str) -> String {
+/// The request that upgrades to a WebSocket; `more` are further header lines.
+pub fn upgrade_request(subprotocol: &str, more: &str) -> String {
     format!(
         "GET /v1/sync HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {subprotocol}\r\n{more}\r\n"
     )
 }
 
-/// What the server said in a frame.
+/// A frame that the server sent.
 #[derive(Debug, PartialEq)]
-pub enum Heard {
+pub enum ReceivedFrame {
     Message(ServerMessage),
     Pong(Vec<u8>),
-    /// A close frame's code; 0 if it has none.
+    /// The code of a close frame; 0 if it has none.
     Close(u16),
-    /// The end of the stream.
-    End,
+    EndOfStream,
 }
 
-/// A connection. What is sent waits here for as long as the server does not read it, so a story never blocks on sending.
-pub struct Raw {
+/// A connection. Its queue of bytes to send is unbounded, so that a test never blocks on a server that does not read.
+pub struct RawSocket {
     codec: Codec,
     read: OwnedReadHalf,
     buffer: Vec<u8>,
@@ -94,44 +93,44 @@ pub struct Raw {
     writing: AbortHandle,
 }
 
-impl Drop for Raw {
+impl Drop for RawSocket {
     fn drop(&mut self) {
         self.writing.abort();
     }
 }
 
-impl Raw {
-    /// Nothing but a connection.
-    pub async fn connected(address: SocketAddr, codec: Codec) -> Raw {
+impl RawSocket {
+    /// Opens a TCP connection and sends nothing.
+    pub async fn connect(address: SocketAddr, codec: Codec) -> RawSocket {
         let stream = TcpStream::connect(address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let (read, mut half) = stream.into_split();
         let (write, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
         let writing = tokio::spawn(async move {
             while let Some(bytes) = queue.recv().await {
-                // A server that refuses what it gets need not read on.
+                // A server that refuses a message may close without reading the rest.
                 if half.write_all(&bytes).await.is_err() {
                     return;
                 }
             }
         });
-        Raw { codec, read, buffer: Vec::new(), write, writing: writing.abort_handle() }
+        RawSocket { codec, read, buffer: Vec::new(), write, writing: writing.abort_handle() }
     }
 
-    /// A socket without a hello.
-    pub async fn upgraded(address: SocketAddr, codec: Codec) -> Raw {
-        let mut raw = Raw::connected(address, codec).await;
-        raw.send(upgrade(codec.subprotocol(), ""));
-        let head = raw.head().await;
+    /// Opens a WebSocket and sends no hello.
+    pub async fn upgrade(address: SocketAddr, codec: Codec) -> RawSocket {
+        let mut raw = RawSocket::connect(address, codec).await;
+        raw.send(upgrade_request(codec.subprotocol(), ""));
+        let head = raw.read_http_head().await;
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         raw
     }
 
-    /// A session.
-    pub async fn welcomed(address: SocketAddr, codec: Codec, person: &str) -> Raw {
-        let mut raw = Raw::upgraded(address, codec).await;
+    /// Opens a session of the device `raw`.
+    pub async fn open_session(address: SocketAddr, codec: Codec, person: &str) -> RawSocket {
+        let mut raw = RawSocket::upgrade(address, codec).await;
         raw.send(hello(codec, person, "raw"));
-        assert!(matches!(raw.hear().await, ServerMessage::Welcome { .. }));
+        assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
         raw
     }
 
@@ -145,91 +144,92 @@ impl Raw {
     }
 
     /// Sends a message.
-    pub fn say(&self, json: &serde_json::Value) {
+    pub fn send_message(&self, json: &serde_json::Value) {
         self.send(message(self.codec, &encoded(self.codec, json)));
     }
 
-    /// The head of an HTTP answer.
-    pub async fn head(&mut self) -> String {
+    /// Receives the head of an HTTP response; empty if the server closes first.
+    pub async fn read_http_head(&mut self) -> String {
         loop {
             if let Some(end) = self.buffer.windows(4).position(|four| four == b"\r\n\r\n") {
                 let head = self.buffer.drain(..end + 4).collect();
                 return String::from_utf8(head).unwrap();
             }
-            if !self.more().await {
+            if !self.read_more().await {
                 return String::new();
             }
         }
     }
 
-    /// The next frame.
-    pub async fn next(&mut self) -> Heard {
-        let Some((first, payload)) = self.frame().await else { return Heard::End };
+    /// Receives the next frame.
+    pub async fn next_frame(&mut self) -> ReceivedFrame {
+        let Some((first, payload)) = self.read_frame().await else { return ReceivedFrame::EndOfStream };
         match first & 0x0f {
-            CLOSE => Heard::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
-            PONG => Heard::Pong(payload),
-            _ => Heard::Message(self.codec.decode_server(&payload).unwrap()),
+            CLOSE => ReceivedFrame::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
+            PONG => ReceivedFrame::Pong(payload),
+            _ => ReceivedFrame::Message(self.codec.decode_server(&payload).unwrap()),
         }
     }
 
-    /// The next message, whatever pongs come before it.
-    pub async fn hear(&mut self) -> ServerMessage {
+    /// Receives the next message and skips pongs.
+    pub async fn receive(&mut self) -> ServerMessage {
         loop {
-            match self.next().await {
-                Heard::Message(message) => return message,
-                Heard::Pong(_) => {}
+            match self.next_frame().await {
+                ReceivedFrame::Message(message) => return message,
+                ReceivedFrame::Pong(_) => {}
                 other => panic!("not a message: {other:?}"),
             }
         }
     }
 
-    /// The socket ends with this code: bye, a close frame with the same, and after the answer to it the end of the stream.
-    pub async fn ends_with(&mut self, code: CloseCode) {
+    /// Asserts that the server closes with this code: a bye, a close frame with the same code, and after this side's close frame the end
+    /// of the stream.
+    pub async fn expect_close(&mut self, code: CloseCode) {
         let mut bye = None;
         loop {
-            match self.next().await {
-                Heard::Message(ServerMessage::Bye { code, .. }) => bye = Some(code),
-                Heard::Message(_) | Heard::Pong(_) => {}
-                Heard::Close(closed) => {
+            match self.next_frame().await {
+                ReceivedFrame::Message(ServerMessage::Bye { code, .. }) => bye = Some(code),
+                ReceivedFrame::Message(_) | ReceivedFrame::Pong(_) => {}
+                ReceivedFrame::Close(closed) => {
                     assert_eq!((bye, closed), (Some(code.code()), code.code()), "not {code}");
                     self.send(frame(LAST | CLOSE, &closed.to_be_bytes()));
-                    return assert_eq!(self.next().await, Heard::End);
+                    return assert_eq!(self.next_frame().await, ReceivedFrame::EndOfStream);
                 }
-                Heard::End => panic!("an end without a code instead of {code}"),
+                ReceivedFrame::EndOfStream => panic!("the stream ended without {code}"),
             }
         }
     }
 
-    async fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        self.fill(2).await?;
+    async fn read_frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        self.fill_buffer(2).await?;
         let (first, short) = (self.buffer[0], self.buffer[1]);
         let (at, length) = match short {
             126 => {
-                self.fill(4).await?;
+                self.fill_buffer(4).await?;
                 (4, usize::from(u16::from_be_bytes([self.buffer[2], self.buffer[3]])))
             }
             127 => {
-                self.fill(10).await?;
+                self.fill_buffer(10).await?;
                 (10, u64::from_be_bytes(self.buffer[2..10].try_into().unwrap()) as usize)
             }
             _ => (2, usize::from(short)),
         };
-        self.fill(at + length).await?;
+        self.fill_buffer(at + length).await?;
         let frame: Vec<u8> = self.buffer.drain(..at + length).collect();
         Some((first, frame[at..].to_vec()))
     }
 
-    async fn fill(&mut self, bytes: usize) -> Option<()> {
+    async fn fill_buffer(&mut self, bytes: usize) -> Option<()> {
         while self.buffer.len() < bytes {
-            if !self.more().await {
+            if !self.read_more().await {
                 return None;
             }
         }
         Some(())
     }
 
-    /// Reads some more; false at the end, however it comes.
-    async fn more(&mut self) -> bool {
-        matches!(soon("something to read", self.read.read_buf(&mut self.buffer)).await, Ok(1..))
+    /// Reads more bytes into the buffer; `false` at the end of the stream or on an error.
+    async fn read_more(&mut self) -> bool {
+        matches!(wait_for("something to read", self.read.read_buf(&mut self.buffer)).await, Ok(1..))
     }
 }

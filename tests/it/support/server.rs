@@ -1,4 +1,4 @@
-//! A server inside the test's process, on real sockets and a real folder.
+//! A server in the test's process, on real sockets and a real folder.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -15,82 +15,82 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::{Http, Operator, Phone, soon};
+use super::{DeviceHttp, OperatorClient, TestDevice, wait_for};
 
-/// What a test pool says beside its issuer, as TOML.
+/// Settings of a test's server beside its issuer, as TOML.
 #[derive(Clone, Copy, Default)]
 pub struct TestPool {
     /// Lines of `[pools.demo]`.
     pub pool: &'static str,
-    /// Lines of the whole server.
+    /// Lines of the top level.
     pub server: &'static str,
 }
 
 /// A running server.
-pub struct Server {
+pub struct TestServer {
     folder: TempDir,
     pool: TestPool,
     ahead_ms: u64,
     address: SocketAddr,
-    post: PushService,
+    push_service: PushService,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), AppError>>,
 }
 
-impl Server {
-    /// With all defaults.
-    pub async fn start() -> Server {
-        Server::with(TestPool::default()).await
+impl TestServer {
+    /// Starts a server with the default settings.
+    pub async fn start() -> TestServer {
+        TestServer::with_pool(TestPool::default()).await
     }
 
-    /// With a pool of one's own.
-    pub async fn with(pool: TestPool) -> Server {
+    /// Starts a server with these settings.
+    pub async fn with_pool(pool: TestPool) -> TestServer {
         let folder = TempDir::new().unwrap();
-        let Started { address, post, stop, running } = run(folder.path(), pool, 0, 0).await;
-        Server { folder, pool, ahead_ms: 0, address, post, stop: Some(stop), running }
+        let StartedServer { address, push_service, stop, running } = run(folder.path(), pool, 0, 0).await;
+        TestServer { folder, pool, ahead_ms: 0, address, push_service, stop: Some(stop), running }
     }
 
-    /// Stops it in good order and starts it again on the same folder and port.
+    /// Shuts the server down and starts it again on the same folder and port.
     pub async fn restart(&mut self) {
         self.restart_after(|_| {}).await;
     }
 
-    /// The same, with something done to its folder in between.
+    /// Restarts the server; `between` changes its folder while it is down.
     pub async fn restart_after(&mut self, between: impl FnOnce(&Path)) {
         self.stop().await;
         between(self.folder.path());
         let started = run(self.folder.path(), self.pool, self.address.port(), self.ahead_ms).await;
-        (self.address, self.post) = (started.address, started.post);
+        (self.address, self.push_service) = (started.address, started.push_service);
         (self.stop, self.running) = (Some(started.stop), started.running);
     }
 
-    /// The same with other settings.
+    /// Restarts the server with other settings.
     pub async fn restart_with(&mut self, pool: TestPool) {
         self.pool = pool;
         self.restart().await;
     }
 
-    /// When it starts the next time, so much more time has passed by its calendar.
-    pub fn let_pass(&mut self, ms: u64) {
+    /// Sets the server's clock forward, from its next start on.
+    pub fn advance_clock(&mut self, ms: u64) {
         self.ahead_ms += ms;
     }
 
-    /// When it starts the next time, its calendar is set back so much.
-    pub fn set_back(&mut self, ms: u64) {
+    /// Sets the server's clock back, from its next start on.
+    pub fn set_clock_back(&mut self, ms: u64) {
         self.ahead_ms -= ms;
     }
 
-    /// Begins to stop it, as SIGTERM does.
+    /// Starts the shutdown, as SIGTERM does.
     pub fn drain(&mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
         }
     }
 
-    /// Stops it and waits for its end.
+    /// Shuts the server down and waits for its end.
     pub async fn stop(&mut self) {
         self.drain();
-        soon("the server's end", &mut self.running).await.unwrap().unwrap();
+        wait_for("the server's end", &mut self.running).await.unwrap().unwrap();
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -105,53 +105,52 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    /// A token that holds for an hour by its calendar.
+    /// A token that is valid for an hour by the server's clock.
     fn token(&self, person: &str) -> String {
         token_for(person, 3600 + self.ahead_ms as i64 / 1000)
     }
 
-    /// Where it wakes devices: to put other credentials in place.
-    pub fn post(&self) -> &PushService {
-        &self.post
+    /// The server's push service, for tests that replace credentials.
+    pub fn push_service(&self) -> &PushService {
+        &self.push_service
     }
 
-    /// What it read its settings from, read again with other lines for its pool.
+    /// The server's configuration with other lines for its pool.
     pub fn config_with(&self, pool: &'static str) -> ServerConfig {
-        read(self.folder.path(), TestPool { pool, ..self.pool }, self.address.port())
+        write_config(self.folder.path(), TestPool { pool, ..self.pool }, self.address.port())
     }
 
-    /// A device of a person, welcomed.
-    pub async fn phone(&self, person: &str, device: &str) -> Phone {
-        Phone::welcomed(&self.url(), &self.token(person), device).await
+    /// Connects a device of a user.
+    pub async fn device(&self, person: &str, device: &str) -> TestDevice {
+        TestDevice::connect(&self.url(), &self.token(person), device).await
     }
 
-    /// Plain requests of a device of a person.
-    pub fn http(&self, person: &str, device: &str) -> Http {
-        Http::new(self.address, &self.token(person), device)
+    /// The HTTP client of a device of a user.
+    pub fn http(&self, person: &str, device: &str) -> DeviceHttp {
+        DeviceHttp::new(self.address, &self.token(person), device)
     }
 
-    /// An operator.
-    pub fn operator(&self) -> Operator {
-        Operator::with(self.address, DEVELOPMENT_KEY)
+    /// A client of the admin API with the right key.
+    pub fn operator(&self) -> OperatorClient {
+        OperatorClient::with_key(self.address, DEVELOPMENT_KEY)
     }
 
-    /// A counter or gauge of `/metrics`, by its whole name with labels; 0 if it is not there.
+    /// A counter or gauge of `/metrics`, by its name with labels; 0 if it is not there.
     pub async fn metric(&self, name: &str) -> f64 {
         let text = self.http("nobody", "metrics").get("/metrics").await.body;
         text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok()).unwrap_or(0.0)
     }
 }
 
-/// A server that was just started.
-struct Started {
+struct StartedServer {
     address: SocketAddr,
-    post: PushService,
+    push_service: PushService,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), AppError>>,
 }
 
-/// Writes a server's settings into its folder, and reads them.
-fn read(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
+/// Writes a server's configuration file into its folder, and reads it as the server does.
+fn write_config(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
     let issuer = format!(
         "[[pools.demo.issuers]]\nissuer = {:?}\naudience = [{:?}]\nsecret = {:?}\n",
         dev::ISSUER,
@@ -170,15 +169,15 @@ fn read(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
     config.with_operator_key(DEVELOPMENT_KEY)
 }
 
-async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> Started {
-    let config = read(folder, pool, port);
+async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> StartedServer {
+    let config = write_config(folder, pool, port);
     let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes()).await.unwrap();
-    let (address, post) = (app.address(), app.push().clone());
+    let (address, push_service) = (app.address(), app.push().clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
         let _ = stopped.await;
     }));
-    Started { address, post, stop, running }
+    StartedServer { address, push_service, stop, running }
 }
 
 /// A token of the demo pool.

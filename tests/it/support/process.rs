@@ -1,4 +1,4 @@
-//! The real binary in a process of its own, for stories in which it dies.
+//! The real binary in its own process, for tests that kill it.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -7,25 +7,25 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
-use super::soon;
+use super::wait_for;
 
-/// A running `driftless dev`.
-pub struct Binary {
+/// A running `driftless dev` or `driftless serve`.
+pub struct DriftlessProcess {
     child: Child,
     pub url: String,
-    /// What `driftless serve` logs.
+    /// The log lines of `driftless serve`; `None` for `driftless dev`.
     log: Option<mpsc::UnboundedReceiver<String>>,
 }
 
-/// One that does not serve yet, or never will.
-pub struct Starting(Child);
+/// A started process that does not serve yet, and may never do.
+pub struct StartingProcess(Child);
 
-impl Starting {
-    /// Waits until it serves.
-    pub async fn serves(self) -> Binary {
+impl StartingProcess {
+    /// Waits until the process has printed its address.
+    pub async fn wait_until_serving(self) -> DriftlessProcess {
         let mut child = self.0;
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let url = soon("the server's address", async {
+        let url = wait_for("the server's address", async {
             loop {
                 let Some(line) = lines.next_line().await.unwrap() else {
                     let mut log = String::new();
@@ -38,25 +38,25 @@ impl Starting {
             }
         })
         .await;
-        // Whatever else it prints must not fill the pipe.
+        // The rest of its output is read too: a full pipe would block the server.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Binary { child, url, log: None }
+        DriftlessProcess { child, url, log: None }
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL.
     pub async fn kill(mut self) {
         self.0.kill().await.unwrap();
     }
 }
 
-impl Binary {
-    /// Starts it on a folder, on a free port or the one of before, and waits until it serves.
-    pub async fn start(data: &Path, listen: &str, more: &[&str]) -> Binary {
-        Binary::begin(data, listen, more).serves().await
+impl DriftlessProcess {
+    /// Starts `driftless dev` on a data folder and waits until it serves. Port 0 in `listen` means any free port.
+    pub async fn start(data: &Path, listen: &str, more: &[&str]) -> DriftlessProcess {
+        DriftlessProcess::spawn(data, listen, more).wait_until_serving().await
     }
 
-    /// Starts it and waits for nothing.
-    pub fn begin(data: &Path, listen: &str, more: &[&str]) -> Starting {
+    /// Starts `driftless dev` without waiting.
+    pub fn spawn(data: &Path, listen: &str, more: &[&str]) -> StartingProcess {
         let child = driftless()
             .args(["dev", "--listen", listen, "--data", data.to_str().unwrap(), "--store-cache-mib", "16"])
             .args(more)
@@ -65,11 +65,11 @@ impl Binary {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Starting(child)
+        StartingProcess(child)
     }
 
-    /// Starts `driftless serve` with a configuration, and waits until it serves.
-    pub async fn serve(config: &Path) -> Binary {
+    /// Starts `driftless serve` with a configuration file and waits until it serves.
+    pub async fn serve(config: &Path) -> DriftlessProcess {
         let command = driftless()
             .args(["serve", "--config", config.to_str().unwrap(), "--log-format", "json"])
             .stdout(Stdio::null())
@@ -78,7 +78,7 @@ impl Binary {
             .spawn();
         let mut child = command.unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = soon("the server's address", async {
+        let address = wait_for("the server's address", async {
             loop {
                 let line = lines.next_line().await.unwrap().expect("the server ended before it served");
                 if let Some((_, rest)) = line.split_once("\"address\":\"") {
@@ -90,18 +90,18 @@ impl Binary {
         let (logged, log) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                // A story that does not look does not care.
+                // Most tests never read the log.
                 let _ = logged.send(line);
             }
         });
-        Binary { child, url: format!("http://{address}"), log: Some(log) }
+        DriftlessProcess { child, url: format!("http://{address}"), log: Some(log) }
     }
 
-    /// SIGHUP: it reads its credentials again. Waits until it says this of it.
-    pub async fn hang_up(&mut self, says: &str) {
+    /// Sends SIGHUP, which makes the server reload its credentials, and waits for a log line that contains `logged`.
+    pub async fn reload(&mut self, logged: &str) {
         assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().await.unwrap().success());
         let log = self.log.as_mut().unwrap();
-        soon(says, async { while !log.recv().await.expect("it runs").contains(says) {} }).await;
+        wait_for(logged, async { while !log.recv().await.expect("the server runs").contains(logged) {} }).await;
     }
 
     /// `127.0.0.1:port`.
@@ -109,24 +109,23 @@ impl Binary {
         self.url.trim_start_matches("http://")
     }
 
-    /// The process's id.
     pub fn pid(&self) -> u32 {
         self.child.id().unwrap()
     }
 
-    /// SIGKILL: no drain, no flush, no goodbye.
+    /// Sends SIGKILL: the server neither drains nor flushes nor sends a close code.
     pub async fn kill(mut self) {
         self.child.kill().await.unwrap();
     }
 
-    /// SIGSTOP: returns when no thread of it does anything any more, but for what the kernel is doing for one.
+    /// Sends SIGSTOP and returns when every thread is stopped or waits in a system call that cannot be interrupted.
     pub async fn freeze(&self) {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-STOP", &pid]).status().await.unwrap().success());
         let threads = || std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().map(|thread| thread.unwrap().path().join("stat"));
-        // A thread that ended meanwhile has no state.
+        // The file of a thread that has ended meanwhile is gone.
         let state = |path| std::fs::read_to_string(path).ok().and_then(|stat| stat.rsplit(") ").next()?.chars().next());
-        soon("the server's standstill", async {
+        wait_for("the server's standstill", async {
             while threads().filter_map(state).any(|state| "RS".contains(state)) {
                 tokio::task::yield_now().await;
             }
@@ -134,29 +133,29 @@ impl Binary {
         .await;
     }
 
-    /// SIGTERM, and what it wrote to its log.
+    /// Sends SIGTERM, waits for a clean exit, and returns the log.
     pub async fn terminate(mut self) -> String {
         let pid = self.child.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
         let mut log = String::new();
         if let Some(mut errors) = self.child.stderr.take() {
-            soon("the log's end", errors.read_to_string(&mut log)).await.unwrap();
+            wait_for("the log's end", errors.read_to_string(&mut log)).await.unwrap();
         }
-        assert!(soon("the server's end", self.child.wait()).await.unwrap().success(), "{log}");
+        assert!(wait_for("the server's end", self.child.wait()).await.unwrap().success(), "{log}");
         log
     }
 }
 
-/// The command itself.
+/// The command `driftless`, without arguments.
 pub fn driftless() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_driftless"));
     command.stdin(Stdio::null());
     command
 }
 
-/// Runs `driftless client ...` against a server and returns what it printed.
-pub async fn client(url: &str, arguments: &[&str]) -> String {
-    let output = soon("the client's end", driftless().args(["client", "--url", url]).args(arguments).output()).await.unwrap();
+/// Runs `driftless client ...` against a server, which must succeed, and returns what it printed.
+pub async fn client_output(url: &str, arguments: &[&str]) -> String {
+    let output = wait_for("the client's end", driftless().args(["client", "--url", url]).args(arguments).output()).await.unwrap();
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
