@@ -1,4 +1,4 @@
-// The demo's device without a browser: what it keeps, sends and sends again.
+// The demo page's device without a browser: its state, and the messages that it sends and repeats.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -14,7 +14,7 @@ function record(key, value, version, device = 'other') {
   return { key, value, version, modified_ms: 0, device };
 }
 
-/** A device that is connected and has `theme` at version 5, written by another. */
+/** A connected device that has `theme` at version 5, written by another device. */
 function device() {
   const device = new Device('me', 'settings');
   device.connected(WELCOME);
@@ -24,7 +24,7 @@ function device() {
 
 const written = (messages) => messages.filter(({ type }) => type === 'write').map(({ id, changes }) => [id, ...changes]);
 
-test('edits made offline become the newest value on the first base', () => {
+test('offline edits of a key are sent as one patch with the newest value and the first base', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.edit('theme', 'put', 'blue');
@@ -36,7 +36,7 @@ test('edits made offline become the newest value on the first base', () => {
   ]);
 });
 
-test('a patch without an answer is sent again with its number, also after a restart', () => {
+test('an unanswered patch is sent again with its number, also after a restart of the device', () => {
   const phone = device();
   phone.edit('visits', 'add', 1);
   const [patch] = written(phone.flush());
@@ -45,7 +45,7 @@ test('a patch without an answer is sent again with its number, also after a rest
 
   const again = new Device('me', 'settings', JSON.parse(JSON.stringify({ replica: phone.replica(), outbox: phone.outbox() })));
   assert.deepEqual(again.connected({ ...WELCOME, patch: 1 }).send, [{ type: 'open', dataset: 'settings', position: { epoch: 'one', version: 5 } }]);
-  assert.deepEqual(again.flush(), [], 'the server may have another history by now');
+  assert.deepEqual(again.flush(), [], 'the store may have been restored meanwhile');
   assert.deepEqual(written(again.receive(changes(5, 5, [])).send), [patch]);
   assert.equal(again.view('visits').value, 2);
 
@@ -55,16 +55,16 @@ test('a patch without an answer is sent again with its number, also after a rest
   assert.equal(again.view('visits').value, 2);
 });
 
-test('what an addition came to is believed from the server only', () => {
+test('the device takes the result of an addition only from the server', () => {
   const phone = device();
   phone.receive(changes(5, 6, [record('visits', 40, 6)]));
   phone.edit('visits', 'add', 2);
   phone.flush();
   phone.receive({ type: 'written', id: 1, version: 7 });
-  assert.equal(phone.view('visits').value, 40, 'somebody has written it since, and changes are on their way');
+  assert.equal(phone.view('visits').value, 40, 'another device has written the record since, and changes will follow');
 });
 
-test('a written patch moves the version only if nothing lies between', () => {
+test('a written patch advances the version only if it is the next one', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.flush();
@@ -75,7 +75,7 @@ test('a written patch moves the version only if nothing lies between', () => {
   assert.equal(phone.view('theme').value, 'dark');
 });
 
-test('a conflict waits for a person, and is written again on what the person saw', () => {
+test('a conflict waits for the user, whose value is written with the base that the user saw', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.flush();
@@ -87,7 +87,7 @@ test('a conflict waits for a person, and is written again on what the person saw
   assert.deepEqual(written(phone.flush()), [[2, { key: 'theme', op: 'put', value: 'dark', base: 9 }]]);
 });
 
-test('a conflict ends when the others come to the same value', () => {
+test('a conflict ends when another device writes the same value', () => {
   const phone = device();
   phone.edit('theme', 'put', { a: 1, b: [2] });
   phone.flush();
@@ -96,7 +96,7 @@ test('a conflict ends when the others come to the same value', () => {
   assert.equal(phone.conflicts.size, 0);
 });
 
-test('edits of a key on its way wait for the answer; a conflict takes them along', () => {
+test('edits of a key with a patch in flight wait for the answer; a conflict includes them', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.flush();
@@ -107,23 +107,23 @@ test('edits of a key on its way wait for the answer; a conflict takes them along
   assert.equal(phone.unsent, 0);
 });
 
-/** A device that saw `theme` 5, `lost` 8 and the removal of `gone` 9, and then lost its connection. */
-function cutOff() {
+/** A device that has `theme` of version 5, `lost` of 8 and the removal of `gone` of 9, and then lost its connection. */
+function disconnectedDevice() {
   const phone = device();
   phone.receive(changes(5, 9, [record('lost', 'kept', 8), { key: 'gone', removed: true, version: 9, modified_ms: 0, device: 'other' }]));
   return phone;
 }
 
-/** It is welcomed by a store that was restored to version 6 and says its first page. */
-function restored(phone, more = {}) {
+/** Connects the device to a store that was restored to version 6, and gives it the first page. */
+function connectRestored(phone, more = {}) {
   phone.connected({ ...WELCOME, patch: 0 });
   const records = [record('theme', 'light', 5), record('gone', 'here', 6)];
   return phone.receive(changes(0, 6, records, { epoch: 'two', reset: true, shared: 6, ...more }));
 }
 
-test('what a restored server does not have is sent again, on what both know', () => {
-  const phone = cutOff();
-  const { send, events } = restored(phone);
+test('records that a restored server has lost are offered again, with the last shared version as base', () => {
+  const phone = disconnectedDevice();
+  const { send, events } = connectRestored(phone);
   assert.deepEqual(send[0], { type: 'ack', dataset: 'settings', version: 6 });
   assert.deepEqual(written(send), [
     [1, { key: 'lost', op: 'put', value: 'kept', base: 6 }],
@@ -133,13 +133,13 @@ test('what a restored server does not have is sent again, on what both know', ()
   assert.deepEqual(phone.keys(), ['lost', 'theme']);
 });
 
-test('edits that had no answer go to a restored server with lower bases, and are newer than what it lost', () => {
-  const phone = cutOff();
+test('unanswered edits are sent to a restored server with lower bases, and replace the offers of their keys', () => {
+  const phone = disconnectedDevice();
   phone.edit('lost', 'put', 'mine');
   phone.flush();
   phone.edit('gone', 'put', 'back');
   phone.edit('theme', 'put', 'dark');
-  const { send } = restored(phone);
+  const { send } = connectRestored(phone);
   assert.deepEqual(written(send), [
     [1, { key: 'lost', op: 'put', value: 'mine', base: 6 }],
     [2, { key: 'gone', op: 'put', value: 'back', base: 6 }],
@@ -147,9 +147,9 @@ test('edits that had no answer go to a restored server with lower bases, and are
   ]);
 });
 
-test('an edit in the midst of the answer is newer than what the server lost', () => {
-  const phone = cutOff();
-  restored(phone, { more: true });
+test('an edit made between two pages of a restored server replaces the offer of its key', () => {
+  const phone = disconnectedDevice();
+  connectRestored(phone, { more: true });
   phone.edit('lost', 'put', 'mine');
   phone.flush();
   phone.receive({ type: 'written', id: 1, version: 7 });
@@ -157,17 +157,17 @@ test('an edit in the midst of the answer is newer than what the server lost', ()
   assert.deepEqual(written(send), [[2, { key: 'gone', op: 'remove', base: 6 }]]);
 });
 
-test('what another device wrote on the restored server is a conflict for a person', () => {
-  const phone = cutOff();
-  restored(phone);
+test('an offer that conflicts with a record of the restored server is shown to the user', () => {
+  const phone = disconnectedDevice();
+  connectRestored(phone);
   const { events } = phone.receive({ type: 'conflict', id: 1, dataset: 'settings', records: [record('lost', 'newer', 7)] });
   assert.deepEqual(events, [{ kind: 'conflict', key: 'lost', device: 'other' }]);
   assert.equal(phone.conflicts.get('lost').value, 'kept');
 });
 
-test('a second restore, also over a restart, loses and doubles nothing', () => {
-  const phone = cutOff();
-  restored(phone, { more: true });
+test('a second restore, also after a restart of the device, neither loses nor duplicates an offer', () => {
+  const phone = disconnectedDevice();
+  connectRestored(phone, { more: true });
   const again = new Device('me', 'settings', JSON.parse(JSON.stringify({ replica: phone.replica(), outbox: phone.outbox() })));
   again.connected(WELCOME);
   const { send, events } = again.receive(changes(0, 4, [], { epoch: 'three', reset: true, shared: 4 }));
@@ -178,7 +178,7 @@ test('a second restore, also over a restart, loses and doubles nothing', () => {
     { key: 'gone', op: 'remove', base: 4 },
   ], 'the removal of `gone` is newer than the copy of it that the first restore brought');
   assert.equal(events.at(-1).offered, 3);
-  assert.ok(send.filter(({ type }) => type === 'write').every(({ offer }) => offer), 'the last writer does not win with these');
+  assert.ok(send.filter(({ type }) => type === 'write').every(({ offer }) => offer), 'offers never win under last-writer-wins');
 
   again.connected(WELCOME);
   const later = again.receive(changes(0, 2, [], { epoch: 'four', reset: true, shared: 2 }));
@@ -186,7 +186,7 @@ test('a second restore, also over a restart, loses and doubles nothing', () => {
   assert.equal(later.events.at(-1).offered, 0);
 });
 
-test('another history is taken as it is; unsent edits stay and know nothing of it', () => {
+test('another epoch without a shared version replaces the records; unsent edits stay, with base 0', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.receive(changes(0, 2, [record('name', 'Ada', 2)], { epoch: 'two', reset: true }));
@@ -194,16 +194,16 @@ test('another history is taken as it is; unsent edits stay and know nothing of i
   assert.deepEqual([...phone.sent.values()], [{ id: 1, change: { key: 'theme', op: 'put', value: 'dark', base: 0 } }]);
 });
 
-test('a phone that was away for too long sends nothing again and keeps its bases', () => {
-  const phone = cutOff();
+test('a device behind the tombstone horizon offers nothing and keeps its bases', () => {
+  const phone = disconnectedDevice();
   phone.edit('theme', 'put', 'dark');
   phone.connected(WELCOME);
   const { send } = phone.receive(changes(0, 40, [record('theme', 'light', 30)], { reset: true }));
   assert.deepEqual(written(send), [[1, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
 });
 
-test('a guest that signs in goes on, and is asked about what both have', () => {
-  const phone = cutOff();
+test('a guest merged into a user sends its edits, and offers its records with base 0', () => {
+  const phone = disconnectedDevice();
   phone.edit('theme', 'put', 'dark');
   phone.flush();
   const { send, events } = phone.connected({ ...WELCOME, identity: 'local:bob', merged: ['local:alice'] });
@@ -215,27 +215,27 @@ test('a guest that signs in goes on, and is asked about what both have', () => {
   assert.deepEqual(written(earlier.send), [[1, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
   const found = phone.receive({ type: 'written', id: 1, version: 10 });
   assert.deepEqual(found.send, [{ type: 'open', dataset: 'settings' }]);
-  assert.equal(phone.version, 0, '10 is a version of the guest');
+  assert.equal(phone.version, 0, '10 is a version of the guest\'s dataset');
 
   const there = phone.receive(changes(0, 40, [record('theme', 'dark', 30), record('lost', 'theirs', 31)]));
   assert.deepEqual(written(there.send), [[2, { key: 'lost', op: 'put', value: 'kept', base: 0 }]]);
 });
 
-test('nothing of one person reaches another', () => {
-  const phone = cutOff();
+test('no data of one identity is sent to another', () => {
+  const phone = disconnectedDevice();
   phone.edit('theme', 'put', 'dark');
   const { send, events } = phone.connected({ ...WELCOME, identity: 'local:bob', merged: ['local:carol'] });
   assert.deepEqual(send, [{ type: 'open', dataset: 'settings' }]);
   assert.deepEqual([events, phone.keys(), phone.unsent], [[{ kind: 'another person' }], [], 0]);
 });
 
-test('a record is known as of its version, its absence as of the position', () => {
-  const phone = cutOff();
+test('the base of a record is its version, the base of an absent record the position', () => {
+  const phone = disconnectedDevice();
   for (const key of ['theme', 'gone', 'never']) phone.edit(key, 'put', 1);
   assert.deepEqual(written(phone.flush()).map(([, { base }]) => base), [5, 9, 9]);
 });
 
-test('never more than 64 patches are on their way', () => {
+test('at most 64 patches are in flight', () => {
   const phone = device();
   for (let n = 0; n < 70; n += 1) phone.edit(`key ${n}`, 'put', n);
   assert.equal(phone.flush().length, 64);
@@ -244,7 +244,7 @@ test('never more than 64 patches are on their way', () => {
   assert.equal(written(send)[0][0], 65);
 });
 
-test('what the store cannot do now is sent again with the same number; other refusals drop the edit', () => {
+test('a patch refused as unavailable or read-only is sent again with its number; other refusals drop the edit', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   const [patch] = phone.flush();
@@ -259,7 +259,7 @@ test('what the store cannot do now is sent again with the same number; other ref
   assert.equal(phone.view('theme').value, 'light');
 });
 
-test('a conflict that is answered only when the patch is sent again is one like any other', () => {
+test('a conflict answered after the patch was sent again is handled like any other', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   const first = phone.flush();
@@ -272,7 +272,7 @@ test('a conflict that is answered only when the patch is sent again is one like 
   assert.deepEqual(written(phone.flush()), [[2, { key: 'theme', op: 'put', value: 'dark', base: 6 }]]);
 });
 
-test('a number that was used already is replaced by one after the welcome', () => {
+test('a reused patch number is replaced by one above that of the welcome', () => {
   const phone = device();
   phone.edit('theme', 'put', 'dark');
   phone.flush();

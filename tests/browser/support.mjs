@@ -1,4 +1,4 @@
-// The plumbing of the stories: a real server on a folder of its own, a real browser, and the two phones of its page.
+// Helpers of the browser tests: a real server on its own folder, a real browser, and the two phones of the demo page.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -19,30 +19,30 @@ const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run']
   .concat(['--disable-background-networking', '--disable-component-update', '--disable-sync']);
 
-/** A condition is looked at this often, and must hold after at most this long. */
-const LOOK_EVERY_MS = 30;
-const PATIENCE_MS = 20_000;
+/** A condition is checked this often, and must hold within the timeout. */
+const POLL_INTERVAL_MS = 30;
+const TIMEOUT_MS = 20_000;
 
 let browser;
 before(async () => (browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS })));
 after(() => browser?.close());
 
-/** A test with a server, a page and its phones `a` and `b`, both live. At its end the browser must have nothing to complain about. */
-export function story(name, { viewport, colorScheme = 'light', expectedErrors = /^$/ }, tell) {
+/** A test with a server, a page and its phones `a` and `b`, both live. It fails if the browser reports an error that is not expected. */
+export function demoTest(name, { viewport, colorScheme = 'light', expectedErrors = /^$/ }, body) {
   test(name, { timeout: 120_000 }, async (t) => {
     const server = new Server(await mkdtemp(path.join(tmpdir(), 'driftless-demo-')));
     const context = await browser.newContext({ viewport: viewport ?? { width: 1280, height: 800 }, colorScheme });
     try {
       const page = await context.newPage();
-      page.setDefaultTimeout(PATIENCE_MS);
-      const complaints = complaintsOf(page);
+      page.setDefaultTimeout(TIMEOUT_MS);
+      const errors = errorsOf(page);
       await page.goto(await server.start());
       const [a, b] = [new Phone(page, 'a'), new Phone(page, 'b')];
-      await Promise.all([a.is('live'), b.is('live')]);
-      await tell({ page, server, a, b });
-      assert.deepEqual(complaints.filter((text) => !expectedErrors.test(text)), []);
+      await Promise.all([a.waitForState('live'), b.waitForState('live')]);
+      await body({ page, server, a, b });
+      assert.deepEqual(errors.filter((text) => !expectedErrors.test(text)), []);
     } catch (error) {
-      await picture(context, t).catch(() => {});
+      await saveScreenshot(context, t).catch(() => {});
       throw error;
     } finally {
       await context.close();
@@ -51,23 +51,24 @@ export function story(name, { viewport, colorScheme = 'light', expectedErrors = 
   });
 }
 
-function complaintsOf(page) {
-  const complaints = [];
-  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && complaints.push(message.text()));
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('dialog', (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
-  return complaints;
+/** The errors, warnings and dialogs of a page, as they occur. */
+function errorsOf(page) {
+  const errors = [];
+  page.on('console', (message) => ['error', 'warning'].includes(message.type()) && errors.push(message.text()));
+  page.on('pageerror', (error) => errors.push(String(error)));
+  page.on('dialog', (dialog) => (errors.push(`dialog: ${dialog.message()}`), dialog.dismiss()));
+  return errors;
 }
 
-async function picture(context, t) {
+async function saveScreenshot(context, t) {
   const file = path.join(tmpdir(), `driftless-demo-failed-${process.pid}.png`);
   await context.pages()[0].screenshot({ path: file, fullPage: true });
-  t.diagnostic(`what the page looked like: ${file}`);
+  t.diagnostic(`screenshot of the page: ${file}`);
 }
 
-/** Waits until `read()` gives `wanted`, and tells what it gave instead if it never does. */
+/** Waits until `read()` gives `wanted`; at the timeout it throws the difference. */
 export async function eventually(read, wanted) {
-  const deadline = Date.now() + PATIENCE_MS;
+  const deadline = Date.now() + TIMEOUT_MS;
   for (;;) {
     const got = await read();
     try {
@@ -75,7 +76,7 @@ export async function eventually(read, wanted) {
     } catch (difference) {
       if (Date.now() > deadline) throw difference;
     }
-    await delay(LOOK_EVERY_MS);
+    await delay(POLL_INTERVAL_MS);
   }
 }
 
@@ -85,7 +86,7 @@ class Server {
     this.listen = '127.0.0.1:0';
   }
 
-  /** Gives the demo page's address. Started again it has the same folder and port. */
+  /** Starts the server and returns the demo page's URL. A restarted server has the same folder and port. */
   async start() {
     this.process = spawn(SERVER, ['dev', '--listen', this.listen, '--data', this.folder], { stdio: ['ignore', 'pipe', 'ignore'] });
     this.ended = new Promise((resolve) => this.process.once('close', resolve));
@@ -116,7 +117,7 @@ class Server {
   }
 }
 
-/** One phone of the page, in the words of its user. */
+/** One phone of the demo page: what its user does and sees. */
 class Phone {
   constructor(page, letter) {
     this.page = page;
@@ -137,67 +138,67 @@ class Phone {
   }
 
   /** Waits for a connection state. */
-  is(state) {
+  waitForState(state) {
     return eventually(() => this.part('state').textContent(), state);
   }
 
-  /** Waits until a part reads so. */
-  reads(id, text) {
+  /** Waits until a part of the phone has this text. */
+  waitForText(id, text) {
     return eventually(() => this.part(id).textContent(), text);
   }
 
-  /** Waits until an input holds this. */
-  holds(id, value) {
+  /** Waits until an input has this value. */
+  waitForInput(id, value) {
     return eventually(() => this.part(id).inputValue(), value);
   }
 
   /** Waits until a record of the list has this value, as JSON. */
-  has(key, json) {
+  waitForRecord(key, json) {
     return eventually(() => this.record(key).getByTestId('record-value').allTextContents(), [json]);
   }
 
   async goOffline() {
     await this.part('online').uncheck();
-    await this.is('offline');
+    await this.waitForState('offline');
   }
 
-  async comeBack() {
+  async goOnline() {
     await this.part('online').check();
-    await this.is('live');
+    await this.waitForState('live');
   }
 
-  chooses(theme) {
+  chooseTheme(theme) {
     return this.part(`theme-${theme}`).check();
   }
 
-  /** Waits until the phone wears this theme. */
-  wears(theme) {
+  /** Waits until the phone shows this theme. */
+  waitForTheme(theme) {
     return eventually(() => this.root.getAttribute('data-theme'), theme);
   }
 
-  async adds(key, value) {
+  async addRecord(key, value) {
     await this.part('add-key').fill(key);
     await this.part('add-value').fill(value);
     await this.part('add-submit').click();
   }
 }
 
-/** Runs a command line of `driftless` and gives what it printed. */
-export async function terminal(line) {
+/** Runs a command line of `driftless` and returns what it printed. */
+export async function runCommand(line) {
   const [program, ...rest] = line.trim().split(/\s+/);
   assert.equal(program, 'driftless');
   const { stdout } = await promisify(execFile)(SERVER, rest);
   return stdout.trim();
 }
 
-/** Changes from a third device of the same person, straight over the wire. */
+/** Writes changes from a third device of the same person, over its own WebSocket. */
 export function writeFromLaptop(page, changes) {
   return page.evaluate(async (changes) => {
     const { token } = await (await fetch('token?device=laptop')).json();
     const socket = new WebSocket(`ws://${location.host}/v1/sync`, 'driftless.v1.json');
     const say = (message) => socket.send(JSON.stringify(message));
     return new Promise((resolve, reject) => {
-      socket.onopen = () => say({ type: 'hello', token, device: 'laptop', client: 'story' });
+      socket.onopen = () => say({ type: 'hello', token, device: 'laptop', client: 'test' });
       socket.onclose = () => reject(new Error('closed'));
       socket.onmessage = ({ data }) => {
         const message = JSON.parse(data);

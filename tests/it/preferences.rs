@@ -46,8 +46,9 @@ async fn a_browsers_settings_are_imported_synced_and_exported_unchanged() {
     .await;
     assert_eq!(laptop.records(&name("settings")).await.unwrap().unwrap().len() as u64, imported.records);
 
-    let export =
-        || async { serde_json::from_str::<Json>(&client_output(&server.url, &["--device", "desk", "export", "settings"]).await).unwrap() };
+    let export = || async {
+        serde_json::from_str::<Json>(&client_output(&server.url, &["--device", "desktop", "export", "settings"]).await).unwrap()
+    };
     assert_eq!(export().await, original, "the export equals the import");
 
     // Two devices change some of the settings.

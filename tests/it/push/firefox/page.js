@@ -1,23 +1,23 @@
-// Subscribes a service worker to the push service that the browser was pointed at, and hands the subscription in.
+// Subscribes a service worker to the push service that the browser is configured to use, and posts the subscription to the test.
 
-const PATIENCE_MS = 2000;
+const RETRY_MS = 2000;
 
-const say = (path, value) => fetch(path, { method: 'POST', body: JSON.stringify(value) });
+const report = (path, value) => fetch(path, { method: 'POST', body: JSON.stringify(value) });
 
 try {
   const applicationServerKey = await (await fetch('key')).text();
   await navigator.serviceWorker.register('worker.js');
   const { pushManager } = await navigator.serviceWorker.ready;
   const subscription = await subscribed(() => pushManager.subscribe({ userVisibleOnly: true, applicationServerKey }));
-  await say('subscribed', subscription.toJSON());
+  await report('subscribed', subscription.toJSON());
 } catch (error) {
-  await say('failed', String(error));
+  await report('failed', String(error));
 }
 
-/** While the browser starts nobody listens yet to what a page asks of its push service, and nobody answers: it is asked again. */
+/** Retries the subscription: while the browser starts, a request may stay unanswered. */
 async function subscribed(subscribe) {
   for (;;) {
-    const answer = await Promise.race([subscribe(), new Promise((later) => setTimeout(later, PATIENCE_MS))]);
+    const answer = await Promise.race([subscribe(), new Promise((later) => setTimeout(later, RETRY_MS))]);
     if (answer) return answer;
   }
 }

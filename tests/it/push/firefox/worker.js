@@ -1,4 +1,4 @@
-// What arrives here was decrypted by the browser.
+// Reports each push, which the browser has decrypted, to the test.
 
 addEventListener('install', (event) => event.waitUntil(self.skipWaiting()));
 addEventListener('activate', (event) => event.waitUntil(self.clients.claim()));
