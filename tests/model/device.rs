@@ -61,7 +61,7 @@ pub struct ModelSocket {
 /// A message that a device received.
 #[derive(Debug)]
 pub enum ReceivedMessage {
-    PatchAnswer { id: u64, answer: PatchAnswer, records: Vec<Record> },
+    Answer { id: u64, answer: PatchAnswer, records: Vec<Record> },
     Page,
     Pong,
     Bye,
@@ -195,15 +195,15 @@ impl ModelDevice {
         match wait_for("a message", socket.connection.recv()).await? {
             ServerMessage::Written { id, version, records } => {
                 let answer = PatchAnswer::Written { version, results: records.iter().map(record_state).collect() }.by_key();
-                Ok(ReceivedMessage::PatchAnswer { id, answer, records })
+                Ok(ReceivedMessage::Answer { id, answer, records })
             }
-            ServerMessage::Conflict { id, records, .. } => Ok(ReceivedMessage::PatchAnswer {
+            ServerMessage::Conflict { id, records, .. } => Ok(ReceivedMessage::Answer {
                 id,
                 answer: PatchAnswer::Conflict(records.iter().map(record_state).collect()).by_key(),
                 records,
             }),
             ServerMessage::Refused { id: Some(id), code, .. } => {
-                Ok(ReceivedMessage::PatchAnswer { id, answer: PatchAnswer::Refused(code), records: Vec::new() })
+                Ok(ReceivedMessage::Answer { id, answer: PatchAnswer::Refused(code), records: Vec::new() })
             }
             ServerMessage::Changes { dataset, epoch: of, from, to, reset, shared, more, fresh_until, records } => {
                 assert_eq!(fresh_until, None, "only HTTP answers have it");

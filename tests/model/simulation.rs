@@ -66,7 +66,7 @@ impl Simulation {
         }
         for at in 0..self.devices.len() {
             if self.devices[at].reads {
-                self.settle(at).await;
+                self.compare_device(at).await;
             }
         }
     }
@@ -88,7 +88,7 @@ impl Simulation {
         if !self.devices[at].is_online() {
             self.connect(at).await;
             if !sends_first {
-                self.settle(at).await;
+                self.compare_device(at).await;
             }
         }
         self.send_patches(at, delivery).await;
@@ -162,13 +162,13 @@ impl Simulation {
                 if self.unanswered(at) == 0 {
                     // The patches wait for the first page of an opened dataset.
                     self.receive(at, true).await;
-                } else if let ReceivedMessage::PatchAnswer { id, answer, records } = self.receive(at, true).await {
+                } else if let ReceivedMessage::Answer { id, answer, records } = self.receive(at, true).await {
                     let sent = self.compare(at, id, &answer);
                     self.devices[at].apply_answer(Transport::Socket, &sent, &answer, records).await;
                 }
                 self.devices[at].send_all().await;
             }
-            self.settle(at).await;
+            self.compare_device(at).await;
             if self.devices[at].outbox.is_empty() {
                 return;
             }
@@ -182,7 +182,7 @@ impl Simulation {
             return;
         }
         while self.unanswered(at) > 0 {
-            if let ReceivedMessage::PatchAnswer { id, answer, records } = self.receive(at, arrive > 0).await {
+            if let ReceivedMessage::Answer { id, answer, records } = self.receive(at, arrive > 0).await {
                 let sent = self.compare(at, id, &answer);
                 if arrive > 0 {
                     arrive -= 1;
@@ -243,9 +243,9 @@ impl Simulation {
     }
 
     /// Waits until a device has caught up, compares it with the reference, and checks that the server sends nothing more.
-    async fn settle(&mut self, at: usize) {
+    async fn compare_device(&mut self, at: usize) {
         for dataset in 0..DATASETS.len() {
-            self.catch_up(at, dataset).await;
+            self.compare_dataset(at, dataset).await;
         }
         if self.devices[at].is_online() {
             let received = self.ping(at, true).await;
@@ -253,7 +253,7 @@ impl Simulation {
         }
     }
 
-    async fn catch_up(&mut self, at: usize, dataset: usize) {
+    async fn compare_dataset(&mut self, at: usize, dataset: usize) {
         let person = self.devices[at].person;
         let version = self.reference.dataset(person, dataset).version();
         let mut opens = false;
@@ -293,12 +293,12 @@ impl Simulation {
         match (socket.streams[dataset].is_some(), subscribed) {
             (true, false) => {
                 // Before the close, so that no page of this dataset is in flight.
-                self.settle(at).await;
+                self.compare_device(at).await;
                 self.devices[at].close(dataset).await;
             }
             (false, true) => {
                 self.open(at, dataset).await;
-                self.settle(at).await;
+                self.compare_device(at).await;
             }
             (true, true) | (false, false) => {}
         }
@@ -312,11 +312,11 @@ impl Simulation {
         let patch = device.past[device.past.len() - 1 - back % device.past.len()].clone();
         device.send(patch).await;
         while self.unanswered(at) > 0 {
-            if let ReceivedMessage::PatchAnswer { id, answer, .. } = self.receive(at, true).await {
+            if let ReceivedMessage::Answer { id, answer, .. } = self.receive(at, true).await {
                 self.compare(at, id, &answer);
             }
         }
-        self.settle(at).await;
+        self.compare_device(at).await;
     }
 
     async fn reinstall(&mut self, at: usize) {
@@ -325,7 +325,7 @@ impl Simulation {
         device.replicas = std::array::from_fn(|_| Replica::new());
         device.before_restore = std::array::from_fn(|_| None);
         self.connect(at).await;
-        self.settle(at).await;
+        self.compare_device(at).await;
     }
 
     /// Connects a new device, which must receive exactly the live records.
@@ -335,7 +335,7 @@ impl Simulation {
         self.devices.push(ModelDevice::named(&format!("new-device-{}", self.new_devices), person, codec));
         let at = self.devices.len() - 1;
         self.connect(at).await;
-        self.settle(at).await;
+        self.compare_device(at).await;
         self.devices.pop();
     }
 
@@ -459,7 +459,7 @@ impl Simulation {
         let acks = std::mem::replace(&mut self.devices[at].acks, false);
         loop {
             match self.devices[at].receive(&mut self.epoch, true).await {
-                Ok(ReceivedMessage::PatchAnswer { id, answer, records }) => {
+                Ok(ReceivedMessage::Answer { id, answer, records }) => {
                     let sent = self.compare(at, id, &answer);
                     self.devices[at].apply_answer(Transport::Socket, &sent, &answer, records).await;
                 }
@@ -531,7 +531,7 @@ impl Simulation {
             assert!(self.devices[at].outbox.is_empty(), "every patch is answered");
         }
         for at in 0..self.devices.len() {
-            self.settle(at).await;
+            self.compare_device(at).await;
         }
         for person in 0..PERSONS.len() {
             self.connect_new_device(person).await;
