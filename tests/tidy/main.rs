@@ -189,8 +189,8 @@ fn the_protocol_crate_uses_no_other_crate_of_the_workspace() {
 }
 
 #[test]
-fn merge_and_the_session_machine_do_no_io() {
-    for name in ["src/merge.rs", "src/session/machine.rs", "src/session/following.rs"] {
+fn merge_and_the_decisions_of_a_session_do_no_io() {
+    for name in ["src/merge.rs", "src/session/timers.rs", "src/session/subscription.rs"] {
         let code = code(Path::new(name));
         for impure in ["tokio", "SystemTime", "Instant", "std::fs", "std::net", "async fn", "random"] {
             assert!(!code.contains(impure), "{name} names {impure}");

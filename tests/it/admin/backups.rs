@@ -97,7 +97,7 @@ async fn a_damaged_backup_is_refused_with_the_offset_of_the_damage() {
         let printed = refused(&whole[..end]).await;
         assert!(printed.contains("damaged in block") && printed.contains("at byte"), "cut at {end}: {printed}");
     }
-    assert!(refused(b"hello").await.contains("no backup of driftless"));
+    assert!(refused(b"hello").await.contains("not a backup of driftless"));
     assert!(refused(b"driftless backup 2\nwhatever").await.contains("newer driftless"));
     // The undamaged backup is restored, but not into a folder that is not empty.
     assert!(restore(&file, &data).await.status.success());
