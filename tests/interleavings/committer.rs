@@ -2,6 +2,8 @@
 
 #[path = "../../src/committer/gate.rs"]
 mod gate;
+#[path = "committer_primitives.rs"]
+mod primitives;
 #[path = "../../src/committer/reader_pool.rs"]
 mod reader_pool;
 #[allow(dead_code)]
@@ -11,20 +13,7 @@ mod unavailable;
 pub use gate::DurabilityGate;
 pub use unavailable::Unavailable;
 
-/// Stands in for `src/committer/primitives.rs`.
-mod primitives {
-    pub(super) use std::sync::PoisonError;
-
-    pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering};
-    pub(super) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
-    use shuttle::thread::JoinHandle;
-
-    pub(super) fn spawn_named(_: &str, work: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-        Ok(shuttle::thread::spawn(work))
-    }
-}
-
-/// The committer's end of a gate, whose methods the stories can call.
+/// The committer's end of a gate, whose methods the tests can call.
 pub struct TestGateControl(gate::GateControl);
 
 pub fn gate() -> (TestGateControl, DurabilityGate) {
@@ -46,7 +35,7 @@ impl TestGateControl {
     }
 }
 
-/// A reader pool whose methods the stories can call.
+/// A reader pool whose methods the tests can call.
 pub struct TestReaderPool(reader_pool::ReaderPool);
 
 impl TestReaderPool {

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use driftless_protocol::DatasetName;
 
+#[path = "hub_primitives.rs"]
+mod primitives;
 #[path = "../../src/hub/signals.rs"]
 mod signals;
 #[allow(dead_code)]
@@ -13,21 +15,7 @@ mod topic;
 pub use signals::{SessionSignals, Signal, SignalSet};
 pub use topic::{NextChange, PublishedChange, RING_BYTES, RING_CHANGES};
 
-/// Stands in for `src/hub/primitives.rs`.
-mod primitives {
-    pub(super) use shuttle::sync::atomic::{AtomicU8, AtomicU64, Ordering};
-    pub(super) use shuttle::sync::{Mutex, MutexGuard};
-
-    pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-        mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    pub(super) fn push_exact<T>(list: &mut Vec<T>, item: T) {
-        list.push(item);
-    }
-}
-
-/// A topic whose methods the stories can call.
+/// A topic whose methods the tests can call.
 pub struct TestTopic(topic::Topic);
 
 impl TestTopic {
