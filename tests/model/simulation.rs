@@ -1,15 +1,15 @@
 //! The real server, its devices and the reference: runs the actions one after the other and compares after each.
 
-use driftless::store;
+mod http;
+mod server;
+
 use driftless_client::{Outbox, Replica};
-use driftless_protocol::{ClientMessage, CloseCode, Codec, Epoch, Position, ServerMessage};
+use driftless_protocol::{ClientMessage, Codec, Epoch};
 
 use crate::device::{ModelDevice, ReceivedMessage, Transport, lasting_token};
-use crate::reference::{DATASET_BYTES, PatchAnswer, RECORDS, RecordState, Reference, ScriptPatch, StreamStart, bytes, record_state};
-use crate::script::{Action, DATASETS, DEVICES, Delivery, Edit, MONTH, PERSONS};
-use crate::support::{DeviceHttp, TestPool, TestServer, wait_for};
-
-const DAY_MS: u64 = 24 * 3600 * 1000;
+use crate::reference::{DATASET_BYTES, PatchAnswer, RECORDS, RecordState, Reference, ScriptPatch, StreamStart, record_state};
+use crate::script::{Action, DATASETS, DEVICES, Delivery, Edit, PERSONS};
+use crate::support::{DeviceHttp, TestPool, TestServer};
 
 /// The state of a run.
 pub struct Simulation {
@@ -339,187 +339,6 @@ impl Simulation {
         self.devices.pop();
     }
 
-    /// Reads the changes after a position over HTTP, page by page, and compares them.
-    async fn read_by_http(&mut self, at: usize, dataset: usize, version: u64) {
-        let device = &self.devices[at];
-        let model = self.reference.dataset(device.person, dataset);
-        let version = version % (model.version() + 1);
-        let position = self.epoch.clone().filter(|_| !version.is_multiple_of(5)).map(|epoch| Position { epoch, version });
-        let start = self.reference.stream_start(device.person, dataset, self.epoch.as_ref(), position.as_ref());
-        let http = self.http(device.person, device.name.as_str());
-        let mut query = position.map_or(String::new(), |Position { epoch, version }| format!("?epoch={epoch}&version={version}"));
-        let (mut expected_page, expected) = match start {
-            StreamStart::Snapshot => ((0, false), model.live()),
-            StreamStart::After(version) => ((version, false), model.after(version)),
-            StreamStart::Reset { .. } => ((0, true), model.live()),
-        };
-        let mut records = Vec::new();
-        loop {
-            let answer = http.get(&format!("/v1/datasets/{}/changes{query}", DATASETS[dataset])).await;
-            let page: ServerMessage = serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}"));
-            let ServerMessage::Changes { epoch, from, to, reset, more, fresh_until, records: some, .. } = page else { panic!("{page:?}") };
-            assert_eq!((from, reset), expected_page, "pages follow each other");
-            let is_snapshot_page = more && !matches!(start, StreamStart::After(_));
-            assert_eq!(fresh_until, is_snapshot_page.then(|| model.version()), "fresh_until of a snapshot's page");
-            records.extend(some.iter().map(record_state));
-            let fresh_until_query = fresh_until.map_or(String::new(), |version| format!("&fresh_until={version}"));
-            (expected_page, query) = ((to, false), format!("?epoch={epoch}&version={to}{fresh_until_query}"));
-            if !more {
-                break;
-            }
-        }
-        assert_eq!(expected_page.0, model.version());
-        assert_eq!(sorted(records), sorted(expected), "the changes over HTTP, {start:?}");
-    }
-
-    async fn write_by_http(&mut self, at: usize, dataset: usize, edits: &[Edit], writes_again: bool) {
-        let http = self.http(self.devices[at].person, self.devices[at].name.as_str());
-        let device = &mut self.devices[at];
-        let is_present = device.replicas[dataset].epoch().is_none_or(|epoch| Some(epoch) == self.epoch.as_ref());
-        if !device.outbox.is_empty() || !is_present {
-            return;
-        }
-        device.write(dataset, edits, writes_again);
-        // The outbox gives no patch while the device's socket waits for the dataset's first page.
-        let Some(sent) = device.next_patch() else { return };
-        let body = format!("{{\"id\":{},\"changes\":{}}}", sent.id, serde_json::to_string(&sent.changes).unwrap());
-        let answer = http.post(&format!("/v1/datasets/{}/write", DATASETS[dataset]), &body).await;
-        let (answer, records) = match serde_json::from_str(&answer.body).unwrap_or_else(|_| panic!("{answer:?}")) {
-            ServerMessage::Written { version, records, .. } => {
-                (PatchAnswer::Written { version, results: records.iter().map(record_state).collect() }.by_key(), records)
-            }
-            ServerMessage::Conflict { records, .. } => {
-                (PatchAnswer::Conflict(records.iter().map(record_state).collect()).by_key(), records)
-            }
-            ServerMessage::Refused { code, .. } => (PatchAnswer::Refused(code), Vec::new()),
-            other => panic!("{other:?}"),
-        };
-        let expected = self.reference.write(device.person, &device.name, &sent).by_key();
-        assert_eq!(answer, expected, "the answer over HTTP to {} for {sent:?}", device.name);
-        device.apply_answer(Transport::Http, &sent, &answer, records).await;
-        if let (PatchAnswer::Written { version, .. }, true) = (answer, device.acks) {
-            let acked = http.post(&format!("/v1/datasets/{}/ack", DATASETS[dataset]), &format!("{{\"version\":{version}}}")).await;
-            assert_eq!(acked.json()["acknowledged"].as_u64(), Some(version));
-            self.reference.acknowledge(device.person, &device.name, dataset, version);
-        }
-    }
-
-    /// Restarts the server: it answers received patches, closes every session with `restarting`, and keeps all data.
-    async fn restart(&mut self, sends: Option<usize>) {
-        let online = self.online();
-        let sends = sends.filter(|at| online.contains(at));
-        if let Some(at) = sends {
-            self.devices[at].send_all().await;
-        }
-        self.drain(&online).await;
-        self.server.restart().await;
-        // The device that had patches in flight reconnects first, because the server may have received any of them.
-        for at in sends.into_iter().chain(online) {
-            self.connect_and_send(at, false, Delivery::Answered).await;
-        }
-    }
-
-    /// Advances the clock while the server is down, and waits until the reaper has reaped; no device connects before.
-    async fn advance_days(&mut self, days: u64) {
-        // A backup may lack the latest acknowledgements, so that tombstones may be reaped only because they have expired.
-        let days = if self.restores > 0 { MONTH } else { days };
-        let online = self.online();
-        self.drain(&online).await;
-        self.server.advance_clock(days * DAY_MS);
-        self.server.restart().await;
-        self.wait_for_reaper(days).await;
-        for at in online {
-            self.connect_and_send(at, false, Delivery::Answered).await;
-        }
-    }
-
-    async fn wait_for_reaper(&mut self, days: u64) {
-        let count = self.reference.reap(days) as f64;
-        wait_for("reaping", async {
-            while self.server.metric("driftless_reaper_reaped_total{outcome=\"tombstones\"}").await < count {
-                tokio::task::yield_now().await;
-            }
-        })
-        .await;
-    }
-
-    fn online(&self) -> Vec<usize> {
-        (0..self.devices.len()).filter(|at| self.devices[*at].is_online()).collect()
-    }
-
-    async fn drain(&mut self, online: &[usize]) {
-        self.server.drain();
-        for at in online {
-            self.receive_until_closed(*at).await;
-        }
-    }
-
-    async fn receive_until_closed(&mut self, at: usize) {
-        // A server that shuts down ignores acknowledgements.
-        let acks = std::mem::replace(&mut self.devices[at].acks, false);
-        loop {
-            match self.devices[at].receive(&mut self.epoch, true).await {
-                Ok(ReceivedMessage::Answer { id, answer, records }) => {
-                    let sent = self.compare(at, id, &answer);
-                    self.devices[at].apply_answer(Transport::Socket, &sent, &answer, records).await;
-                }
-                Ok(ReceivedMessage::Page | ReceivedMessage::Pong | ReceivedMessage::Bye) => {}
-                Err(end) => {
-                    assert_eq!(end.code(), Some(CloseCode::Restarting), "{end}");
-                    break;
-                }
-            }
-        }
-        self.devices[at].acks = acks;
-        self.devices[at].socket = None;
-    }
-
-    /// Makes a backup while devices are connected.
-    async fn backup(&mut self) {
-        let Some(epoch) = &self.epoch else { return };
-        let reply = self.server.operator().get("/backup").await;
-        assert!(reply.status == 200 && reply.is_complete, "{}", reply.status);
-        std::fs::write(self.server.folder().join("backup"), reply.body).unwrap();
-        self.backup = Some((self.reference.clone(), epoch.clone()));
-    }
-
-    /// Restores the last backup into a new store. The devices notice it when they reconnect; records that they offer again are patches
-    /// like any other.
-    async fn restore(&mut self) {
-        let Some((backup, taken_in)) = &self.backup else { return };
-        self.restores += 1;
-        let epoch = Epoch::new(&format!("restored-{}", self.restores)).unwrap();
-        let today = self.reference.day;
-        self.reference = backup.restored(taken_in.clone());
-        // The reaper visits a store of an earlier day at once. Then every tombstone must have expired, so that it is certain which it reaps.
-        let is_old = self.reference.day < today;
-        self.reference.day = today;
-        if is_old {
-            self.server.advance_clock(MONTH * DAY_MS);
-        }
-        self.epoch = Some(epoch.clone());
-        let online = self.online();
-        // The devices have caught up, so nothing of the old store is lost with their sockets.
-        online.iter().for_each(|at| self.devices[*at].socket = None);
-        self.server
-            .restart_after(|folder| {
-                std::fs::remove_dir_all(folder.join("store")).unwrap();
-                store::restore(&folder.join("backup"), &folder.join("store"), &store::EngineConfig::cached(16), &epoch, |_, _| {}).unwrap();
-            })
-            .await;
-        if is_old {
-            self.wait_for_reaper(MONTH).await;
-        }
-        for device in &mut self.devices {
-            // A replayed patch would be new to this store, and a device notices a restore only in a dataset that it opens.
-            device.past.clear();
-            device.subscribed = [true; DATASETS.len()];
-        }
-        for at in online {
-            self.connect_and_send(at, false, Delivery::Answered).await;
-        }
-    }
-
     /// Connects all devices; each sends its patches and must end with the same records (I5).
     async fn converge(&mut self) {
         for at in 0..self.devices.len() {
@@ -537,27 +356,6 @@ impl Simulation {
             self.connect_new_device(person).await;
             self.compare_list(person).await;
         }
-    }
-
-    /// Compares the list of a person's datasets.
-    async fn compare_list(&mut self, person: usize) {
-        let answer = self.http(person, "lister").get("/v1/datasets").await.json();
-        let listed: Vec<_> = answer["datasets"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|one| (&one["dataset"], &one["version"], &one["records"], &one["bytes"]))
-            .map(|(n, v, r, b)| {
-                (n.as_str().unwrap().to_owned(), v.as_u64().unwrap(), r.as_u64().unwrap() as usize, b.as_u64().unwrap() as usize)
-            })
-            .collect();
-        let expected = |dataset: usize| {
-            let model = self.reference.dataset(person, dataset);
-            (model.version() > 0).then(|| (DATASETS[dataset].to_owned(), model.version(), model.live().len(), bytes(&model.live())))
-        };
-        let mut expected: Vec<_> = (0..DATASETS.len()).filter_map(expected).collect();
-        expected.sort();
-        assert_eq!(listed, expected);
     }
 }
 
