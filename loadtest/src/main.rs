@@ -153,17 +153,22 @@ fn load(arguments: &LoadTestArguments) -> Result<bool, String> {
     Ok(report.holds())
 }
 
-/// Builds the server from the same sources in the same profile; returns its binary.
+/// Builds the server from the same sources in the profile that this tool was built with; returns its binary.
 fn build(profile: Option<ProfileKind>) -> Result<PathBuf, String> {
     let target = machine::target_folder();
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let binary = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("driftless");
+    // Cargo names the folder of a build after its profile, except for `dev`.
+    let folder = binary.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let cargo_profile = if folder == "debug" { "dev" } else { folder };
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     // Both packages are named: with the features of the server alone, cargo would compile all dependencies again.
     let packages = ["--package", "driftless", "--package", "driftless-loadtest", "--bin", "driftless"];
-    command.current_dir(sources).args(["build", "--locked"]).args(packages).arg("--target-dir").arg(target);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
+    command.current_dir(sources).args(["build", "--locked", "--profile", cargo_profile]).args(packages).arg("--target-dir").arg(target);
+    if profile.is_some() {
+        // A flame graph needs the names and lines that `dist` strips.
+        let settings = format!("CARGO_PROFILE_{}", cargo_profile.to_uppercase());
+        command.env(format!("{settings}_STRIP"), "none").env(format!("{settings}_DEBUG"), "line-tables-only");
     }
     if profile == Some(ProfileKind::Heap) {
         command.args(["--features", "driftless/heap-profile"]);
