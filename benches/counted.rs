@@ -226,16 +226,16 @@ fn encode(codec: Codec, rounds: u64) -> CountedStep {
 fn publish(subscribers: u64) -> CountedStep {
     let (hub, alice) = (Hub::default(), Arc::from("local:3f2504e0-4f89-41d3-9a0c-0305e82c3301"));
     let sessions: Vec<_> = (1..=subscribers).map(|number| (number, Arc::new(SessionSignals::new(number)))).collect();
-    let mut feeds = Vec::new();
-    for (number, mailbox) in &sessions {
-        hub.add_session(&alice, &DeviceId::new(&format!("device-{number}")).unwrap(), mailbox);
-        feeds.push(hub.subscribe(&alice, &dataset(), mailbox));
+    let mut topics = Vec::new();
+    for (number, signals) in &sessions {
+        hub.add_session(&alice, &DeviceId::new(&format!("device-{number}")).unwrap(), signals);
+        topics.push(hub.subscribe(&alice, &dataset(), signals));
     }
     let change = hub::PublishedChange::new(dataset(), 1, 0, changes(1));
     Box::new(move || {
         hub.publish(&alice, change);
-        for ((number, _), feed) in sessions.iter().zip(&feeds) {
-            let NextChange::Change(change) = feed.next_after(0, *number) else { unreachable!("it was published") };
+        for ((number, _), topic) in sessions.iter().zip(&topics) {
+            let NextChange::Change(change) = topic.next_after(0, *number) else { unreachable!("it was published") };
             black_box(change.encoded(Codec::MsgPack));
         }
     })

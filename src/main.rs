@@ -11,7 +11,6 @@ use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
 use driftless_standin::StandInGateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tikv_jemallocator::Jemalloc;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -76,8 +75,9 @@ enum CliCommand {
 type FatalError = Box<dyn std::error::Error>;
 
 /// Returns memory to the system after a burst of sessions, and fragments less (decision 14).
+#[cfg(feature = "jemalloc")]
 #[global_allocator]
-static ALLOCATOR: Jemalloc = Jemalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
@@ -181,6 +181,9 @@ fn serve(
             ServeMode::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
             ServeMode::Production => axum::Router::new(),
         };
+        // Before the log says that the server started: a supervisor may then send a signal at once.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hangup = signal(SignalKind::hangup())?;
         let app = App::start(&config, extra_routes).await?;
         if let ServeMode::Development(gateway) = &mode {
             let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
@@ -188,8 +191,6 @@ fn serve(
             let key = if is_public { dev::BannerKey::Public(admin::DEVELOPMENT_KEY) } else { dev::BannerKey::Configured };
             print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
         }
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hangup = signal(SignalKind::hangup())?;
         let push_service = app.push().clone();
         let shutdown = async {
             loop {

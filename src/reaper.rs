@@ -37,7 +37,7 @@ pub struct Reaper {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ReaperRound {
     /// There was work, and all of it succeeded: there may be more.
-    Worked,
+    Busy,
     /// Nothing was due, or a step failed and is retried after the pause.
     Idle,
 }
@@ -86,7 +86,7 @@ impl Reaper {
                 }
             }
         }
-        Ok(if is_idle || !succeeded { ReaperRound::Idle } else { ReaperRound::Worked })
+        Ok(if is_idle || !succeeded { ReaperRound::Idle } else { ReaperRound::Busy })
     }
 
     async fn reap(&self, due: DueDataset) -> (DueDataset, Result<ReapResult, Unavailable>) {

@@ -46,8 +46,8 @@ pub(super) fn conclude(
             DeviceOutcome::Sent(sent) => {
                 let SentWake { target, due, verdict, other_environment, chance } = *sent;
                 let result = wakes::wake_result(&target, &due, &verdict, settings, now_ms, chance);
-                let fate = other_environment.map_or(result.disposition, TokenDisposition::SwitchEnvironment);
-                group.record_wake_result(identity, WakeResult { disposition: fate, ..result }, now_ms)?;
+                let disposition = other_environment.map_or(result.disposition, TokenDisposition::SwitchEnvironment);
+                group.record_wake_result(identity, WakeResult { disposition, ..result }, now_ms)?;
             }
             // Most rounds for a connected device end here: an entry for each would flood its delivery log.
             DeviceOutcome::NotSent(_, NoWakeReason::Grace) => {}

@@ -234,13 +234,13 @@ impl ReferenceDataset {
 
     fn decide(&mut self, patch: LoggedPatch) -> ReferenceVerdict {
         let (history, before) = (self.history(self.log.len()), self.live());
-        let met = match apply(&history, &patch, self.version() + 1, self.horizon()) {
-            Ok((_, met)) => met,
+        let conflicting = match apply(&history, &patch, self.version() + 1, self.horizon()) {
+            Ok((_, conflicting)) => conflicting,
             Err(code) => return ReferenceVerdict::Refused(code),
         };
         // A record offered again never wins.
-        if !met.is_empty() && (!self.last_writer_wins || patch.offer) {
-            return ReferenceVerdict::Conflict(met);
+        if !conflicting.is_empty() && (!self.last_writer_wins || patch.offer) {
+            return ReferenceVerdict::Conflict(conflicting);
         }
         self.log.push(patch);
         let after = self.live();
@@ -300,7 +300,7 @@ fn apply(
     version: u64,
     horizon: u64,
 ) -> Result<(BTreeMap<Key, RecordWrite>, Vec<Key>), RefusalCode> {
-    let (mut writes, mut met) = (BTreeMap::<Key, RecordWrite>::new(), Vec::new());
+    let (mut writes, mut conflicting) = (BTreeMap::<Key, RecordWrite>::new(), Vec::new());
     for change in &patch.changes {
         let before = history.get(&change.key).map_or(&[][..], Vec::as_slice);
         let own = writes.get(&change.key);
@@ -308,7 +308,7 @@ fn apply(
         // The base names a record of which not even a tombstone is left: it was removed, at or before the horizon.
         let is_reaped = before.is_empty() && change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon);
         if own.is_none() && (is_reaped || conflicts(before, change, &patch.device)) {
-            met.push(change.key.clone());
+            conflicting.push(change.key.clone());
         }
         let (value, computed) = match (change.op, &change.value, &current) {
             (Op::Put, value, _) => (value.clone(), false),
@@ -322,7 +322,7 @@ fn apply(
         let base = patch.changes.iter().filter(|other| other.key == change.key).filter_map(|other| other.base).max();
         writes.insert(change.key.clone(), RecordWrite { version, device: patch.device.clone(), base, value, computed });
     }
-    Ok((writes, met))
+    Ok((writes, conflicting))
 }
 
 /// Whether a change conflicts: another device wrote after the base, this device has not since written with a base that includes that

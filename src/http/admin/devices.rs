@@ -48,9 +48,9 @@ fn device_json(status: &DeviceWakeState) -> Value {
 }
 
 fn log_entry_json(entry: &DeliveryLogEntry) -> Value {
-    let DeliveryLogEntry { first_ms, at_ms, count, about, status: told } = entry;
+    let DeliveryLogEntry { first_ms, at_ms, count, about, status } = entry;
     let (dataset, version) = about.clone().unzip();
-    let (outcome, detail) = match told {
+    let (outcome, detail) = match status {
         DeliveryStatus::Accepted { shown, id } => (if *shown { "shown" } else { "accepted" }, id.clone().unwrap_or_default()),
         DeliveryStatus::TokenDead(why) => ("dead", why.clone()),
         DeliveryStatus::Deferred(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),

@@ -336,8 +336,8 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         let mut world = WakeWorld::of(Provider::Apns, &["phone"]);
         world.write("settings", "laptop").advance(3_000);
         assert_eq!(world.run_round(&verdict), 1);
-        let WakeTarget { woken, target, budget: purse, .. } = world.target_mut("phone").clone();
-        assert_eq!((woken[0] == 1, target.is_none(), purse.silent.missing_micro > 0), (is_paid, is_dead, is_spent));
+        let WakeTarget { woken, target, budget, .. } = world.target_mut("phone").clone();
+        assert_eq!((woken[0] == 1, target.is_none(), budget.silent.missing_micro > 0), (is_paid, is_dead, is_spent));
     }
 }
 
