@@ -189,5 +189,5 @@ async fn limits_lowered_below_the_stored_data_still_allow_reads_and_removals() {
             "k{n} can be removed"
         );
     }
-    assert!(matches!(phone.try_write("d", &[change("put n 1")]).await, ServerMessage::Written { .. }), "there is room again");
+    assert!(matches!(phone.try_write("d", &[change("put n 1")]).await, ServerMessage::Written { .. }), "there is space again");
 }
