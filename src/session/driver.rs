@@ -8,7 +8,6 @@
 //!
 //! After each event some of the backlog is sent, a page of each dataset at most. While the peer does not read, only signals are handled.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,12 +17,11 @@ use driftless_protocol::{CloseCode, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
-use super::context::{Backlog, Intake, SessionContext, SessionEnd};
-use super::handshake::{self, HandshakeError};
+use super::context::{Backlog, Intake, SessionEnd};
 use super::live::LiveSession;
-use super::services::{SessionServices, session_name};
+use super::services::session_name;
 use super::socket::{Incoming, SessionSocket};
-use super::timers::{SessionTimers, TimerAction};
+use super::timers::TimerAction;
 use crate::committer::Unavailable;
 use crate::hub::{Signal, SignalSet};
 use crate::store::Decision;
@@ -67,42 +65,12 @@ pub(super) struct SessionDriver<'a, S> {
     polled_first: Input,
 }
 
-/// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
-pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
-    services: &SessionServices,
-    mut socket: SessionSocket<S>,
-    session: u64,
-) -> Option<SessionDriver<'_, S>> {
-    let authenticated = match handshake::receive_hello(services, &mut socket).await {
-        Ok(authenticated) => authenticated,
-        Err(HandshakeError::Disconnected) => {
-            services.metrics.handshake_finished("disconnected");
-            return None;
-        }
-        Err(HandshakeError::Rejected(code)) => {
-            services.metrics.handshake_finished(code.reason());
-            close(&mut socket, code, None).await;
-            return None;
-        }
-    };
-    let now = services.now();
-    let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
-    let expires_in_s = timers.expires_in_s(now);
-    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.progress());
-    let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
-    // The backlog is polled first, so that the welcome is flushed before any other event.
-    let mut driver = SessionDriver { session, polled_first: Input::Messages };
-    match driver.welcome(expires_in_s).await {
-        Ok(()) => Some(driver),
-        Err(end) => {
-            driver.finish(end).await;
-            None
-        }
-    }
-}
-
 /// Sends the reason and closes the socket. Errors are ignored: the peer may be gone, and the session is over in any case.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut SessionSocket<S>, code: CloseCode, reconnect_after_ms: Option<u64>) {
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut SessionSocket<S>,
+    code: CloseCode,
+    reconnect_after_ms: Option<u64>,
+) {
     let bye = ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), reconnect_after_ms };
     let bye = socket.codec().encode(&bye).into();
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
@@ -113,19 +81,9 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut SessionSocket<S>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
-    /// Replies to the hello. The hub knows the session before this reads the identity: if the identity is erased after the read, the session
-    /// gets a signal.
-    async fn welcome(&mut self, expires_in_s: u64) -> Result<(), SessionEnd> {
-        let SessionContext { services, who, signals, .. } = &self.session.context;
-        match services.sync.start_session(who).await {
-            Ok(Some(start)) => {
-                let welcome = handshake::welcome_message(services, who, signals.session(), start, expires_in_s);
-                self.session.send(&welcome).await
-            }
-            // The identity was erased, merged or the device revoked since it was authenticated. The device has to sign in again.
-            Ok(None) => Err(SessionEnd::Close(CloseCode::Moved)),
-            Err(_) => Err(SessionEnd::Close(CloseCode::ServerError)),
-        }
+    /// The backlog is polled first, so that the welcome is flushed before any other event.
+    pub(super) fn new(session: LiveSession<'_, S>) -> SessionDriver<'_, S> {
+        SessionDriver { session, polled_first: Input::Messages }
     }
 
     /// Runs the session until it is closed.
@@ -234,7 +192,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         Ok(())
     }
 
-    async fn finish(self, end: SessionEnd) {
+    pub(super) async fn finish(self, end: SessionEnd) {
         let LiveSession { mut socket, mut context, .. } = self.session;
         let SessionEnd::Close(code) = end else { return context.set_end_reason("disconnected") };
         context.set_end_reason(code.reason());

@@ -16,6 +16,7 @@ mod frame_tracker;
 mod framed;
 mod handshake;
 mod live;
+mod open;
 mod replies;
 mod requests;
 mod services;
@@ -64,7 +65,7 @@ impl Sessions {
     pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) -> Option<OpenSession<'_, S>> {
         let number = self.services.next_session();
         let span = debug_span!("session", session = %session_name(number));
-        let driver = driver::open(&self.services, socket::SessionSocket::new(io, codec), number).instrument(span.clone()).await?;
+        let driver = open::open(&self.services, socket::SessionSocket::new(io, codec), number).instrument(span.clone()).await?;
         Some(OpenSession { driver: Box::new(driver), span })
     }
 }

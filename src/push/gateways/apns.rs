@@ -46,7 +46,7 @@ impl ApnsRequest<'_> {
             .header("apns-push-type", kind)
             .header("apns-priority", priority)
             .header("apns-topic", self.topic)
-            .header("apns-collapse_key-id", &self.payload.collapse_key)
+            .header("apns-collapse-id", &self.payload.collapse_key)
             .header("apns-expiration", wake.expires_unix_s)
             .header("apns-id", self.id().to_string());
         if let Some(authorization) = self.authorization {
@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(header("apns-priority"), "5");
         assert_eq!(header("apns-topic"), "com.example");
         assert_eq!(header("apns-expiration"), "1790003600");
-        assert_eq!(header("apns-collapse_key-id").len(), 32);
+        assert_eq!(header("apns-collapse-id").len(), 32);
         assert_eq!(header("authorization"), "bearer x");
         let data = json!({"source": "driftless", "pool": "main", "identity": "local:1", "dataset": "settings", "version": "7"});
         assert_eq!(json(&request), json!({"aps": {"content-available": 1}, "data": data}));

@@ -100,9 +100,14 @@ fn lock(path: &Path, address: &str) -> Result<File, EngineError> {
     Ok(file)
 }
 
+/// 9999-12-31 23:59:59, after 1970-01-01.
+const LAST_HTTP_DATE: Duration = Duration::from_secs(253_402_300_799);
+
 /// The lock file's text.
 fn holder(process: u32, address: &str, now: SystemTime) -> String {
     let at = if address.is_empty() { String::new() } else { format!(" (serving {address})") };
+    // A clock that is set before 1970 or after 9999 has no such date, and must not keep the server from starting.
+    let now = now.clamp(SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH + LAST_HTTP_DATE);
     format!("process {process}{at} has it open since {}", httpdate::fmt_http_date(now))
 }
 
@@ -267,5 +272,7 @@ mod tests {
         assert_eq!(text(0), "process 7 has it open since Thu, 01 Jan 1970 00:00:00 GMT");
         assert_eq!(text(951_782_400), "process 7 has it open since Tue, 29 Feb 2000 00:00:00 GMT");
         assert_eq!(text(1_798_761_599), "process 7 has it open since Thu, 31 Dec 2026 23:59:59 GMT");
+        let wrong_clock = holder(7, "", SystemTime::UNIX_EPOCH - Duration::from_secs(1));
+        assert_eq!(wrong_clock, "process 7 has it open since Thu, 01 Jan 1970 00:00:00 GMT");
     }
 }

@@ -240,3 +240,20 @@ async fn a_clock_set_back_by_a_day_delays_no_wake() {
     server.restart_with(TestPool { pool, ..TestPool::default() }).await;
     wait_for("a wake", gateway.wait_for_pushes(&token, 1)).await;
 }
+
+#[tokio::test]
+async fn apns_gets_a_collapse_id_that_is_the_same_for_every_wake_of_a_dataset() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let server = start_server_with(&gateway, "", "grace_ms = 100\napple_per_hour = 100\napple_burst = 10").await;
+    let target = apns(&gateway);
+    let token = target.address().to_owned();
+    register_offline(&server, "alice", "phone", target).await;
+    let mut laptop = server.device("alice", "laptop").await;
+    laptop.put("settings", "n", "1").await;
+    wait_for("a wake", gateway.wait_for_pushes(&token, 1)).await;
+    laptop.put("settings", "n", "2").await;
+    let pushed = wait_for("another wake", gateway.wait_for_pushes(&token, 2)).await;
+    let ids: Vec<_> = pushed.iter().map(|push| push.header("apns-collapse-id")).collect();
+    assert!(ids[0].is_some_and(|id| id.len() == 32), "{ids:?}");
+    assert_eq!(ids[0], ids[1]);
+}

@@ -1,0 +1,62 @@
+//! Opens a session: the handshake on a socket, then the welcome.
+
+use std::collections::VecDeque;
+
+use driftless_protocol::CloseCode;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::context::{SessionContext, SessionEnd};
+use super::driver::{SessionDriver, close};
+use super::handshake::{self, HandshakeError};
+use super::live::LiveSession;
+use super::services::SessionServices;
+use super::socket::SessionSocket;
+use super::timers::SessionTimers;
+
+/// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
+pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
+    services: &SessionServices,
+    mut socket: SessionSocket<S>,
+    session: u64,
+) -> Option<SessionDriver<'_, S>> {
+    let authenticated = match handshake::receive_hello(services, &mut socket).await {
+        Ok(authenticated) => authenticated,
+        Err(HandshakeError::Disconnected) => {
+            services.metrics.handshake_finished("disconnected");
+            return None;
+        }
+        Err(HandshakeError::Rejected(code)) => {
+            services.metrics.handshake_finished(code.reason());
+            close(&mut socket, code, None).await;
+            return None;
+        }
+    };
+    let now = services.now();
+    let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
+    let expires_in_s = timers.expires_in_s(now);
+    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.progress());
+    let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
+    let mut driver = SessionDriver::new(session);
+    match welcome(&mut driver.session, expires_in_s).await {
+        Ok(()) => Some(driver),
+        Err(end) => {
+            driver.finish(end).await;
+            None
+        }
+    }
+}
+
+/// Replies to the hello. The hub knows the session before this reads the identity: if the identity is erased after the read, the session
+/// gets a signal.
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(session: &mut LiveSession<'_, S>, expires_in_s: u64) -> Result<(), SessionEnd> {
+    let SessionContext { services, who, signals, .. } = &session.context;
+    match services.sync.start_session(who).await {
+        Ok(Some(start)) => {
+            let welcome = handshake::welcome_message(services, who, signals.session(), start, expires_in_s);
+            session.send(&welcome).await
+        }
+        // The identity was erased, merged or the device revoked since it was authenticated. The device has to sign in again.
+        Ok(None) => Err(SessionEnd::Close(CloseCode::Moved)),
+        Err(_) => Err(SessionEnd::Close(CloseCode::ServerError)),
+    }
+}
