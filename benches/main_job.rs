@@ -1,4 +1,4 @@
-//! The server's main job, measured on the real binary over real sockets: `cargo bench --bench main_job`.
+//! The server's main job, measured on the real binary over real sockets: `cargo bench --bench main_job --features jemalloc`.
 //!
 //! - Latency of a durable write to the person's other device, and to its acknowledgement, compared with the disk's own `fdatasync` in the
 //!   same run: p50 and p99 over 2,000 rounds.

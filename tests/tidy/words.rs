@@ -21,7 +21,7 @@ const PHRASES: &[&str] = &[
     "are told so",
     "young layer",
     "old layer",
-    "the house",
+    " house",
     "mend it",
     "hand in ",
     "hands in ",
