@@ -18,7 +18,7 @@ struct DeviceEntry {
     first_seen_ms: u64,
     revoked_ms: Option<u64>,
     push: Option<RegistrationInfo>,
-    now: WakeInfo,
+    wake: WakeInfo,
 }
 
 #[derive(Deserialize)]
@@ -39,7 +39,7 @@ struct DeadTokenInfo {
 #[derive(Deserialize)]
 struct WakeInfo {
     state: String,
-    why: Option<String>,
+    reason: Option<String>,
     until_ms: Option<u64>,
     dataset: Option<String>,
     version: Option<u64>,
@@ -82,7 +82,7 @@ struct StoppedAppEntry {
     pool: String,
     provider: String,
     app: String,
-    why: String,
+    reason: String,
     since_ms: u64,
 }
 
@@ -114,7 +114,7 @@ pub(super) async fn log(server: &AdminClient, identity: &str, device: &str) -> R
     if let Some(push) = &device.push {
         line(&format!("registered {}", when(push.registered_ms)))?;
     }
-    line(&format!("now: {}\n", wake_state(&device.now)))?;
+    line(&format!("now: {}\n", wake_state(&device.wake)))?;
     for entry in &log {
         let about = match (&entry.dataset, entry.version) {
             (Some(dataset), Some(version)) => format!("{} version {version}", printable(dataset)),
@@ -126,15 +126,15 @@ pub(super) async fn log(server: &AdminClient, identity: &str, device: &str) -> R
     Ok(())
 }
 
-fn wake_state(now: &WakeInfo) -> String {
-    let WakeInfo { state, why, until_ms, dataset, version } = now;
-    let why = why.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
+fn wake_state(wake: &WakeInfo) -> String {
+    let WakeInfo { state, reason, until_ms, dataset, version } = wake;
+    let reason = reason.as_ref().map(|reason| format!(": {}", printable(reason))).unwrap_or_default();
     let until = until_ms.map(|at_ms| format!(", until {}", when(at_ms))).unwrap_or_default();
     let about = match (dataset, version) {
         (Some(dataset), Some(version)) => format!(", {} version {version}", printable(dataset)),
         _ => String::new(),
     };
-    format!("{state}{why}{until}{about}")
+    format!("{state}{reason}{until}{about}")
 }
 
 /// Wakes a device, and prints the answer of its push gateway.
@@ -163,8 +163,8 @@ pub(super) async fn resume(server: &AdminClient) -> Result<(), OperatorError> {
 }
 
 fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
-    let StoppedAppEntry { pool, provider, app, why, since_ms } = app;
-    line(&format!("{} {provider} {}   stopped since {}: {}", printable(pool), printable(app), when(*since_ms), printable(why)))
+    let StoppedAppEntry { pool, provider, app, reason, since_ms } = app;
+    line(&format!("{} {provider} {}   stopped since {}: {}", printable(pool), printable(app), when(*since_ms), printable(reason)))
 }
 
 /// Revokes a device, or allows a revoked one again. `action` is the last segment of the path.

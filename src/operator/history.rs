@@ -16,7 +16,7 @@ const MAX_LISTED_KEYS: usize = 5;
 struct HistoryResponse {
     version: u64,
     oldest: u64,
-    steps: Vec<HistoryLine>,
+    versions: Vec<HistoryLine>,
 }
 
 #[derive(Deserialize)]
@@ -24,7 +24,7 @@ struct HistoryLine {
     version: u64,
     at_ms: u64,
     device: String,
-    what: WrittenBy,
+    origin: WrittenBy,
     touched: Vec<TouchedKey>,
     not_taken: Vec<Record>,
 }
@@ -40,7 +40,7 @@ enum WrittenBy {
 #[derive(Deserialize)]
 struct TouchedKey {
     key: String,
-    lives: bool,
+    live: bool,
 }
 
 #[derive(Deserialize)]
@@ -69,10 +69,10 @@ pub(super) async fn list(
 ) -> Result<(), OperatorError> {
     let below = below.map_or_else(String::new, |below| format!("&below={below}"));
     let history: HistoryResponse = server.get(&format!("{}/history?limit={limit}{below}", dataset_path(identity, dataset))).await?;
-    let mut rows = vec![["version", "when (UTC)", "device", "what", "keys"].map(str::to_owned)];
+    let mut rows = vec![["version", "when (UTC)", "device", "origin", "keys"].map(str::to_owned)];
     rows.extend(
         history
-            .steps
+            .versions
             .iter()
             .map(|entry| [entry.version.to_string(), utc(entry.at_ms), entry.device.clone(), origin(entry), touched_keys(&entry.touched)]),
     );
@@ -85,21 +85,21 @@ pub(super) async fn list(
 }
 
 fn origin(entry: &HistoryLine) -> String {
-    let lost = match entry.not_taken.len() {
+    let not_taken = match entry.not_taken.len() {
         0 => String::new(),
         n => format!(", {n} not taken"),
     };
-    match &entry.what {
-        WrittenBy::Write => format!("write{lost}"),
-        WrittenBy::Restore { to } => format!("restored to {to}{lost}"),
-        WrittenBy::Merge { from } => format!("merged {from}{lost}"),
+    match &entry.origin {
+        WrittenBy::Write => format!("write{not_taken}"),
+        WrittenBy::Restore { to } => format!("restored to {to}{not_taken}"),
+        WrittenBy::Merge { from } => format!("merged {from}{not_taken}"),
     }
 }
 
 /// The first few keys; a removed one has a minus before it.
 fn touched_keys(touched: &[TouchedKey]) -> String {
     let mut names: Vec<String> =
-        touched.iter().take(MAX_LISTED_KEYS).map(|one| format!("{}{}", if one.lives { "" } else { "-" }, one.key)).collect();
+        touched.iter().take(MAX_LISTED_KEYS).map(|one| format!("{}{}", if one.live { "" } else { "-" }, one.key)).collect();
     if touched.len() > MAX_LISTED_KEYS {
         names.push(format!("and {} more", touched.len() - MAX_LISTED_KEYS));
     }

@@ -65,7 +65,7 @@ impl fmt::Display for NoWakeReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoWakeReason::NoToken(why) => write!(f, "no token: {why}"),
-            NoWakeReason::Stopped(why) => write!(f, "queue stopped: {why}"),
+            NoWakeReason::Stopped(why) => write!(f, "app stopped: {why}"),
             other => f.write_str(other.label()),
         }
     }
@@ -92,7 +92,7 @@ impl NoWakeReason {
             NoWakeReason::Connected => "connected",
             NoWakeReason::Budget => "budget",
             NoWakeReason::BackOff => "back-off",
-            NoWakeReason::Stopped(_) => "queue stopped",
+            NoWakeReason::Stopped(_) => "app stopped",
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Everything that an identity owns as one JSON document, made in parts: the document can be larger than memory.
 //!
-//! Its lists are those of the row kinds' table, in that order: `account`, `logins`, `devices`, `datasets`, `records`, `history`, ...
+//! Its lists are those of the row kinds' table, in that order: `identities`, `logins`, `devices`, `datasets`, `records`, `history`, ...
 //! What is written while an export runs may be in it or not.
 
 use serde_json::Value;

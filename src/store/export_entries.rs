@@ -15,7 +15,7 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
     let mut parts = KeyParts::after(key, &keys::of_identity(kind, identity))?;
     let key = &mut parts;
     match kind {
-        RowKind::Identity => account(row),
+        RowKind::Identity => identity_entry(row),
         RowKind::IdentityLogin => login(key),
         RowKind::Device => device(key, row),
         RowKind::Head => dataset(key, row),
@@ -30,9 +30,9 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
     }
 }
 
-fn account(row: &[u8]) -> Result<Value, StoreError> {
+fn identity_entry(row: &[u8]) -> Result<Value, StoreError> {
     let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _ } = rows::decode(row)?;
-    Ok(json!({ "pool": pool, "made_ms": made_ms, "moved_to": moved_to, "merged": merged }))
+    Ok(json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged }))
 }
 
 fn login(key: &mut KeyParts<'_>) -> Result<Value, StoreError> {
@@ -48,7 +48,7 @@ fn dataset(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
     let head: HeadRow = rows::decode(row)?;
     Ok(json!({
         "dataset": key.name()?, "version": head.version, "records": head.records, "bytes": head.bytes, "modified_ms": head.modified_ms,
-        "tombstones": head.tombstones, "horizon": head.tombstone_horizon, "oldest_version": head.oldest_version,
+        "tombstones": head.tombstones, "tombstone_horizon": head.tombstone_horizon, "oldest_version": head.oldest_version,
     }))
 }
 
@@ -62,12 +62,12 @@ fn version(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
     let mut replaced = Vec::with_capacity(row.entries.len());
     for entry in &row.entries {
         let before = entry.before.as_ref().map(|row| Ok::<_, StoreError>(rows::decode_record(&row.0)?.record)).transpose()?;
-        replaced.push(json!({ "key": entry.key, "lives": entry.is_live, "before": before }));
+        replaced.push(json!({ "key": entry.key, "live": entry.is_live, "before": before }));
     }
     let not_taken = records(&row.not_taken)?;
     let origin = json!(row.origin);
     Ok(json!({
-        "dataset": dataset, "version": version, "at_ms": at_ms, "device": row.device, "what": origin, "replaced": replaced, "not_taken": not_taken,
+        "dataset": dataset, "version": version, "at_ms": at_ms, "device": row.device, "origin": origin, "replaced": replaced, "not_taken": not_taken,
     }))
 }
 

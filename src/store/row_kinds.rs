@@ -92,7 +92,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
 const TABLE: [RowKindSpec; 21] = [
-    spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("account")),
+    spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
     spec(RowKind::Head, b'h', RowOwner::Identity, ExportList::Rows("datasets")),
@@ -102,7 +102,7 @@ const TABLE: [RowKindSpec; 21] = [
     spec(RowKind::Ack, b'a', RowOwner::Identity, ExportList::Rows("acknowledged")),
     spec(RowKind::Patch, b'p', RowOwner::Identity, ExportList::Rows("patches")),
     spec(RowKind::Registration, b't', RowOwner::IdentityByKind, ExportList::Rows("push")),
-    spec(RowKind::DeliveryLog, b'y', RowOwner::Identity, ExportList::Rows("wakes")),
+    spec(RowKind::DeliveryLog, b'y', RowOwner::Identity, ExportList::Rows("delivery_log")),
     spec(RowKind::PushBudget, b'q', RowOwner::Identity, ExportList::Omitted),
     spec(RowKind::Debt, b'e', RowOwner::Identity, ExportList::Omitted),
     spec(RowKind::Pointer, b'k', RowOwner::Identity, ExportList::Omitted),

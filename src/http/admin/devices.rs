@@ -28,11 +28,11 @@ pub(super) async fn push_log(
 
 /// A device and its wake status. The push token is left out: anyone who has it can send to the device.
 fn device_json(status: &DeviceWakeState) -> Value {
-    let now = match &status.wake {
+    let wake = match &status.wake {
         WakeState::NotRegistered => json!({ "state": "not registered" }),
         WakeState::NoDebts => json!({ "state": "nothing owed" }),
-        WakeState::NotWoken(why) => json!({ "state": "not woken", "why": why }),
-        WakeState::Waiting(until_ms, why) => json!({ "state": "waits", "why": why, "until_ms": until_ms }),
+        WakeState::NotWoken(reason) => json!({ "state": "not woken", "reason": reason }),
+        WakeState::Waiting(until_ms, reason) => json!({ "state": "waiting", "reason": reason, "until_ms": until_ms }),
         WakeState::Due(dataset, version) => json!({ "state": "due", "dataset": dataset, "version": version }),
     };
     let push = status.target.as_ref().map(|target| {
@@ -43,7 +43,7 @@ fn device_json(status: &DeviceWakeState) -> Value {
     });
     let device = &status.device;
     json!({
-        "device": device.device, "first_seen_ms": device.first_seen_ms, "revoked_ms": device.revoked_ms, "push": push, "now": now,
+        "device": device.device, "first_seen_ms": device.first_seen_ms, "revoked_ms": device.revoked_ms, "push": push, "wake": wake,
     })
 }
 
@@ -105,6 +105,6 @@ pub(super) async fn resume_apps(State(state): State<HttpState>) -> Result<Respon
 }
 
 fn stopped_apps_json(stopped: &[StoppedApp]) -> Vec<Value> {
-    let one = |one: &StoppedApp| json!({ "pool": one.app.pool, "provider": one.app.provider, "app": one.app.app, "why": one.why, "since_ms": one.since_ms });
+    let one = |one: &StoppedApp| json!({ "pool": one.app.pool, "provider": one.app.provider, "app": one.app.app, "reason": one.why, "since_ms": one.since_ms });
     stopped.iter().map(one).collect()
 }

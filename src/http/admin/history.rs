@@ -32,18 +32,18 @@ pub(super) async fn versions(
     let HistoryQuery { below, limit } = request::query(query)?;
     let history = state.admin.history(identity, dataset, below, limit.unwrap_or(DEFAULT_VERSIONS).min(MAX_VERSIONS)).await??;
     let versions: Vec<Value> = history.versions.into_iter().map(version_json).collect();
-    Ok(ok_json(&json!({ "version": history.version, "oldest": history.oldest, "steps": versions })))
+    Ok(ok_json(&json!({ "version": history.version, "oldest": history.oldest, "versions": versions })))
 }
 
 fn version_json(entry: VersionEntry) -> Value {
-    let VersionEntry { version, at_ms, device, origin: what, touched, not_taken: lost } = entry;
-    let origin = match what {
+    let VersionEntry { version, at_ms, device, origin, touched, not_taken } = entry;
+    let origin = match origin {
         VersionOrigin::Patch => json!({ "by": "write" }),
         VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
         VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
     };
-    let touched: Vec<Value> = touched.into_iter().map(|(key, lives)| json!({ "key": key, "lives": lives })).collect();
-    json!({ "version": version, "at_ms": at_ms, "device": device, "what": origin, "touched": touched, "not_taken": lost })
+    let touched: Vec<Value> = touched.into_iter().map(|(key, is_live)| json!({ "key": key, "live": is_live })).collect();
+    json!({ "version": version, "at_ms": at_ms, "device": device, "origin": origin, "touched": touched, "not_taken": not_taken })
 }
 
 pub(super) async fn records_at(
@@ -102,5 +102,5 @@ fn conflict_json(conflict: Conflict) -> Value {
     let Conflict { number, at_ms, device, applied, records } = conflict;
     let record = |(key, version, device)| json!({ "key": key, "version": version, "device": device });
     let records: Vec<Value> = records.into_iter().map(record).collect();
-    json!({ "number": number, "at_ms": at_ms, "device": device, "applied": applied, "met": records })
+    json!({ "number": number, "at_ms": at_ms, "device": device, "applied": applied, "records": records })
 }

@@ -132,7 +132,7 @@ fn an_export_holds_everything_and_a_new_login_of_the_same_name_gets_none_of_it()
     let document = export(&store, &me());
     let count = |name: &str| document[name].as_array().unwrap_or_else(|| panic!("no {name}: {document}")).len();
     assert_eq!(document["identity"], "local:1");
-    assert_eq!((count("account"), count("logins"), count("devices"), count("datasets")), (1, 1, 2, 1));
+    assert_eq!((count("identities"), count("logins"), count("devices"), count("datasets")), (1, 1, 2, 1));
     assert_eq!((count("records"), count("history"), count("conflicts"), count("acknowledged"), count("patches")), (3, 2, 1, 2, 3));
     assert_eq!(document["logins"][0]["subject"], "alice");
     let first = document["history"][1]["replaced"].as_array().expect("a list").iter().find(|one| one["key"] == "a").expect("a");

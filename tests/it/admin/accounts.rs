@@ -28,7 +28,7 @@ async fn an_export_contains_all_data_of_one_identity_and_none_of_another() {
         let list = document[name].as_array().unwrap_or_else(|| panic!("no list {name}"));
         list.iter().map(|one| one[member].clone()).collect()
     };
-    assert_eq!(document["account"][0]["pool"], "demo");
+    assert_eq!(document["identities"][0]["pool"], "demo");
     assert_eq!(list("logins", "subject"), [json!("alice")]);
     assert_eq!(sorted(list("devices", "device")), ["laptop", "phone"]);
     assert_eq!(sorted(list("datasets", "dataset")), ["files", "more-files", "notes"]);

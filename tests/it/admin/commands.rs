@@ -19,7 +19,7 @@ async fn history_is_a_table_and_a_version_can_be_shown_compared_and_restored() {
     let alice = ["--subject", "alice"];
     let table = operator_output(&url, &[&["history", "settings"][..], &alice].concat()).await;
     let lines: Vec<Vec<&str>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
-    assert_eq!(lines[0], ["version", "when", "(UTC)", "device", "what", "keys"]);
+    assert_eq!(lines[0], ["version", "when", "(UTC)", "device", "origin", "keys"]);
     assert_eq!((lines[1][0], &lines[1][3..]), ("2", &["laptop", "write", "theme,", "-old"][..]));
     assert_eq!((lines[2][0], &lines[2][3..]), ("1", &["phone", "write", "theme,", "old"][..]));
     assert!(lines[1][1].starts_with("20") && lines[1][2].len() == 8, "{table}");

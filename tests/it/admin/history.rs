@@ -16,13 +16,13 @@ async fn history_lists_the_device_and_keys_of_each_version_and_a_version_can_be_
 
     let history = operator.get(&format!("{of}/history")).await.json();
     assert_eq!((&history["version"], &history["oldest"]), (&json!(3), &json!(0)));
-    let steps = history["steps"].as_array().unwrap();
-    let brief: Vec<_> = steps.iter().map(|step| (step["version"].as_u64().unwrap(), step["device"].as_str().unwrap())).collect();
+    let versions = history["versions"].as_array().unwrap();
+    let brief: Vec<_> = versions.iter().map(|one| (one["version"].as_u64().unwrap(), one["device"].as_str().unwrap())).collect();
     assert_eq!(brief, [(3, "phone"), (2, "laptop"), (1, "phone")], "the newest first");
-    assert_eq!(steps[0]["touched"], json!([{ "key": "old", "lives": false }, { "key": "visits", "lives": true }]));
-    assert!(steps.iter().all(|step| step["what"] == json!({ "by": "write" }) && step["at_ms"].as_u64() > Some(1_700_000_000_000)));
+    assert_eq!(versions[0]["touched"], json!([{ "key": "old", "live": false }, { "key": "visits", "live": true }]));
+    assert!(versions.iter().all(|one| one["origin"] == json!({ "by": "write" }) && one["at_ms"].as_u64() > Some(1_700_000_000_000)));
     let page = operator.get(&format!("{of}/history?below=3&limit=1")).await.json();
-    assert_eq!(page["steps"].as_array().unwrap().iter().map(|step| &step["version"]).collect::<Vec<_>>(), [2]);
+    assert_eq!(page["versions"].as_array().unwrap().iter().map(|one| &one["version"]).collect::<Vec<_>>(), [2]);
 
     let at = |records: serde_json::Value| -> Vec<(String, serde_json::Value)> {
         let one = |record: &serde_json::Value| (record["key"].as_str().unwrap().to_owned(), record["value"].clone());
@@ -63,7 +63,7 @@ async fn a_restored_version_reaches_live_devices_and_conflicts_with_what_they_sa
     assert_eq!(records[0].version, 3);
     // The restore is in the history, and restoring the same version again changes nothing.
     let history = server.operator().get(&format!("{of}/history?limit=1")).await.json();
-    assert_eq!(history["steps"][0]["what"], json!({ "by": "restore", "to": 1 }));
+    assert_eq!(history["versions"][0]["origin"], json!({ "by": "restore", "to": 1 }));
     let again = server.operator().post(&format!("{of}/restore"), r#"{"version":1}"#).await.json();
     assert_eq!(again["version"], json!(null));
     laptop.assert_quiet().await;
@@ -92,8 +92,8 @@ async fn an_operator_reads_conflicts_without_their_values() {
     based.base = Some(0);
     assert!(matches!(laptop.try_write("d", &[based]).await, ServerMessage::Conflict { .. }));
     let reply = server.operator().get(&format!("/identities/{}/datasets/d/conflicts", phone.welcome.identity)).await;
-    let met = &reply.json()["conflicts"][0];
-    assert_eq!((&met["device"], &met["applied"]), (&json!("laptop"), &json!(false)));
-    assert_eq!(met["met"], json!([{ "key": "k", "version": 1, "device": "phone" }]));
+    let conflict = &reply.json()["conflicts"][0];
+    assert_eq!((&conflict["device"], &conflict["applied"]), (&json!("laptop"), &json!(false)));
+    assert_eq!(conflict["records"], json!([{ "key": "k", "version": 1, "device": "phone" }]));
     assert!(!reply.text().contains("planted"));
 }

@@ -49,8 +49,8 @@ async fn a_guest_becomes_part_of_the_user_and_nothing_is_lost() {
         assert_eq!((of("both"), of("guests"), of("users")), (Some(&value(both)), Some(&value("1")), Some(&value("1"))), "{dataset}");
     }
     let history = server.operator().get(&format!("/identities/{into}/datasets/notes/history?limit=1")).await.json();
-    assert_eq!(history["steps"][0]["what"], json!({ "by": "merge", "from": from }));
-    assert_eq!(history["steps"][0]["not_taken"][0]["value"], "guest", "the value not taken is in the history");
+    assert_eq!(history["versions"][0]["origin"], json!({ "by": "merge", "from": from }));
+    assert_eq!(history["versions"][0]["not_taken"][0]["value"], "guest", "the value not taken is in the history");
     assert_eq!(server.operator().get(&format!("/identities/{from}")).await.status, 404);
 }
 

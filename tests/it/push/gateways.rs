@@ -45,8 +45,8 @@ async fn a_token_that_the_gateway_reports_dead_is_marked_dead_and_shown() {
         wait_for_outcome(&server, &person, "phone", "dead").await;
         let found = delivery_log(&server, &person, "phone").await;
         assert!(found["device"]["push"]["dead"]["reason"].is_string(), "{found}");
-        let why = found["device"]["now"]["why"].as_str().unwrap();
-        assert!(found["device"]["now"]["state"] == "not woken" && why.starts_with("no token"), "{found}");
+        let reason = found["device"]["wake"]["reason"].as_str().unwrap();
+        assert!(found["device"]["wake"]["state"] == "not woken" && reason.starts_with("no token"), "{found}");
     }
 }
 
@@ -80,7 +80,7 @@ async fn a_refused_topic_stops_the_app_without_marking_tokens_dead_until_an_oper
     wait_for("the other app's wake", gateway.wait_for_pushes(&tokens[1], 1)).await;
     let operator = server.operator();
     let stopped = operator.get("/push").await.json();
-    assert_eq!((stopped["stopped"][0]["app"].as_str(), stopped["stopped"][0]["why"].as_str()), (Some(APP), Some("TopicDisallowed")));
+    assert_eq!((stopped["stopped"][0]["app"].as_str(), stopped["stopped"][0]["reason"].as_str()), (Some(APP), Some("TopicDisallowed")));
     wait_for("the metric of stopped apps", async {
         while server.metric("driftless_push_stopped_apps").await < 1.0 {
             tokio::task::yield_now().await;
@@ -90,8 +90,8 @@ async fn a_refused_topic_stops_the_app_without_marking_tokens_dead_until_an_oper
     let found = delivery_log(&server, "alice", "phone").await;
     assert!(found["device"]["push"]["dead"].is_null(), "{found}");
     assert_eq!(
-        (found["device"]["now"]["state"].as_str(), found["device"]["now"]["why"].as_str()),
-        (Some("waits"), Some("queue stopped: TopicDisallowed"))
+        (found["device"]["wake"]["state"].as_str(), found["device"]["wake"]["reason"].as_str()),
+        (Some("waiting"), Some("app stopped: TopicDisallowed"))
     );
     operator.post("/push/resume", "{}").await.json();
     assert_eq!(operator.get("/push").await.json()["stopped"], json!([]));

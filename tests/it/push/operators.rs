@@ -25,7 +25,7 @@ async fn an_operator_sees_why_a_device_was_not_woken() {
         }
     })
     .await;
-    assert!(log.contains("accepted") && log.contains("settings version 1") && log.contains("now: waits: budget"), "{log}");
+    assert!(log.contains("accepted") && log.contains("settings version 1") && log.contains("now: waiting: budget"), "{log}");
     assert!(!log.contains(&token), "a token is a secret");
     let devices = operator_output(&url, &["devices", "--subject", "alice"]).await;
     assert!(

@@ -27,7 +27,7 @@ async fn wake_state(server: &TestServer, person: &str, device: &str) -> String {
     let operator = server.operator();
     let identity = operator.identity(person).await;
     let found = operator.get(&format!("/identities/{identity}/devices/{device}/push")).await.json();
-    found["device"]["now"]["state"].as_str().unwrap().to_owned()
+    found["device"]["wake"]["state"].as_str().unwrap().to_owned()
 }
 
 /// Waits until a device has no debt.
@@ -147,7 +147,7 @@ async fn a_second_wake_is_an_alert_if_the_registration_allows_it_and_waits_other
     assert_eq!(pushed[0].payload["aps"], json!({ "content-available": 1 }));
     assert_eq!(pushed[1].payload["aps"]["alert"], json!({ "title": "Something new", "body": "Open the app" }));
     wait_for("the budget is spent", async {
-        while wake_state(&server, "alice", "silent").await != "waits" {
+        while wake_state(&server, "alice", "silent").await != "waiting" {
             tokio::task::yield_now().await;
         }
     })
