@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, Write};
 
+use time::OffsetDateTime;
+
 use super::error::OperatorError;
 use crate::client::printable;
 
@@ -33,22 +35,11 @@ pub(super) fn table<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Milliseconds since 1970 as `2026-01-31 23:59:59`, in UTC.
+/// Milliseconds since 1970 as `2026-01-31 23:59:59`, in UTC; after the year 9999 as a number.
 pub(super) fn utc(ms: u64) -> String {
-    let (days, s) = (ms / 86_400_000, ms / 1000 % 86_400);
-    let (year, month, day) = date(days);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
-}
-
-/// Year, month and day of a day, counted from 1970-01-01. Eras are 400 years and begin on the first of March, so that a leap day is a year's last.
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day) = (days / 146_097, days % 146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let (day, month) = (day - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
-    (era * 400 + year + u64::from(month <= 2), month, day)
+    let Ok(at) = OffsetDateTime::from_unix_timestamp((ms / 1000) as i64) else { return format!("{ms} ms") };
+    let (year, month, day) = (at.year(), u8::from(at.month()), at.day());
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", at.hour(), at.minute(), at.second())
 }
 
 /// A number of bytes in a readable unit.

@@ -1,6 +1,6 @@
 //! Wakes devices that are not connected: one push without content for all that a device is owed.
 //!
-//! - [`wakes`] decides, purely, which device is owed a wake and when, and what a gateway's verdict means for the debt and the token.
+//! - `wakes` decides, purely, which device is owed a wake and when, and what a gateway's verdict means for the debt and the token.
 //! - The [`Courier`] acts: it reads due identities from the store, sends through the pool's [`PushGateways`] and stores the results.
 //! - The [`PushService`] holds the push settings and gateways of every pool; an operator can replace them while the server runs.
 //! - `gateways` turns one wake into one [`Verdict`].
@@ -12,7 +12,7 @@ mod courier;
 mod gateways;
 mod round;
 mod service;
-pub mod wakes;
+pub(crate) mod wakes;
 
 pub use breakers::{AppKey, CircuitBreakers, StoppedApp};
 pub use courier::Courier;

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use super::framed::WriteProgress;
 use super::services::SessionServices;
 use super::socket::PeerGone;
-use super::timers::{SessionTimers, TimerAction};
+use super::timers::{ClockReading, SessionTimers, TimerAction};
 use crate::hub::{SessionSignals, Signal, SignalSet};
 use crate::store::Identity;
 use crate::sync::Principal;
@@ -134,7 +134,7 @@ impl<'a> SessionContext<'a> {
         let mut writes = self.progress.count();
         self.timers.peer_stalled(self.services.now());
         loop {
-            self.schedule_ticks(true);
+            self.schedule_awake_ticks();
             tokio::select! {
                 biased;
                 done = &mut sending => {
@@ -207,12 +207,21 @@ impl<'a> SessionContext<'a> {
         self.services.now().elapsed_ms >= self.timers.last_message_ms() + IDLE_MS
     }
 
-    /// Ensures that the wheel raises a tick at the next deadline, and, for a socket that holds buffers, when the socket may sleep.
-    pub(super) fn schedule_ticks(&mut self, is_awake: bool) {
+    /// For a socket that holds buffers: ensures that the wheel raises a tick when the socket may sleep, and one at the next deadline.
+    pub(super) fn schedule_awake_ticks(&mut self) {
         let now = self.services.now();
-        if is_awake && self.scheduled.idle_ms.is_none() {
+        if self.scheduled.idle_ms.is_none() {
             self.scheduled.idle_ms = Some(self.schedule_tick(now.elapsed_ms + IDLE_MS));
         }
+        self.schedule_deadline_after(now);
+    }
+
+    /// Ensures that the wheel raises a tick at the next deadline.
+    pub(super) fn schedule_deadline_tick(&mut self) {
+        self.schedule_deadline_after(self.services.now());
+    }
+
+    fn schedule_deadline_after(&mut self, now: ClockReading) {
         let deadline_ms = self.timers.deadline_ms(now);
         if self.scheduled.deadline_ms.is_none_or(|scheduled_ms| scheduled_ms > deadline_ms) {
             self.scheduled.deadline_ms = Some(self.schedule_tick(deadline_ms));

@@ -137,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         }
         if incoming.is_pending() && self.session.socket.is_awake() && !idle_tick_is_scheduled {
             // A part of a message, or a WebSocket ping, woke the socket. Neither is an event after which an idle tick would be scheduled.
-            self.session.context.schedule_ticks(true);
+            self.session.context.schedule_awake_ticks();
         }
         incoming
     }
@@ -179,8 +179,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         self.session.deliver().await?;
         self.session.flush().await?;
         // An idle session's socket falls asleep when it is polled next, and needs no tick for that.
-        let needs_idle_tick = self.session.socket.is_awake() && !self.is_idle();
-        self.session.context.schedule_ticks(needs_idle_tick);
+        if self.session.socket.is_awake() && !self.is_idle() {
+            self.session.context.schedule_awake_ticks();
+        } else {
+            self.session.context.schedule_deadline_tick();
+        }
         Ok(())
     }
 

@@ -55,7 +55,8 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     services.metrics.handshake_finished(authenticated.as_ref().map_or_else(|error| error.code(), |_| "welcome"));
     let authenticated = authenticated.map_err(|error| {
         match error {
-            AuthError::Token(refusal) => debug!(%device, reason = %refusal, "token rejected"),
+            // The verifier has logged the reason.
+            AuthError::Token(_) => {}
             AuthError::TooManyDevices | AuthError::Revoked | AuthError::Unavailable => {
                 debug!(%device, reason = %error, "handshake rejected");
             }

@@ -9,7 +9,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use super::batch::{Batch, Bytes, Committed, ROW_BYTES};
 use super::commit_counter::{self, CommitCounter};
@@ -131,7 +131,7 @@ impl SupervisedEngine {
         match opened {
             Ok(engine) => {
                 *state = EngineState { engine: Some(engine), failed: None };
-                info!("store recovered");
+                debug!("engine opened again after a failed commit");
                 Ok(())
             }
             Err(error) => {
