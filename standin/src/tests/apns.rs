@@ -54,7 +54,7 @@ async fn invalid_requests_are_rejected_with_apples_reasons() {
         (push.with("apns-priority", "10"), 400, "BadPriority"),
         (push.with("apns-priority", ""), 400, "BadPriority"),
         (push.with("apns-push-type", ""), 400, "InvalidPushType"),
-        (push.with("apns-push-type", "background_push"), 400, "InvalidPushType"),
+        (push.with("apns-push-type", "silent"), 400, "InvalidPushType"),
         (push.with("apns-push-type", "alert"), 400, "InvalidPushType"),
         (push.body(r#"{"aps":{}}"#), 400, "InvalidPushType"),
         (push.body(r#"{"aps":{"content-available":1,"sound":"ping"}}"#), 400, "InvalidPushType"),
