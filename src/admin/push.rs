@@ -89,10 +89,10 @@ impl Admin {
         let now_ms = self.clock.unix_ms();
         let app = AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() };
         let hold = self.push.hold(&app, &pool, now_ms);
-        match wakes::decide(round, target, &pool.wakes, hold.as_ref(), now_ms) {
+        match wakes::decide(target, &pool.wakes, hold.as_ref(), now_ms) {
             WakeDecision::Skip(reason) => WakeState::NotWoken(reason.to_string()),
             WakeDecision::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
-            WakeDecision::Send(sending) => WakeState::Due(sending.dataset, sending.version),
+            WakeDecision::Send(due) => WakeState::Due(due.dataset, due.version),
         }
     }
 

@@ -172,7 +172,7 @@ impl Courier {
 
     async fn wake_device(&self, round: &WakeRound, target: &WakeTarget, pool: &PoolPush) -> DeviceOutcome {
         let hold = self.service.hold(&app_key(round, target), pool, self.clock.unix_ms());
-        match wakes::decide(round, target, &pool.wakes, hold.as_ref(), self.clock.unix_ms()) {
+        match wakes::decide(target, &pool.wakes, hold.as_ref(), self.clock.unix_ms()) {
             WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => {
                 self.metrics.wake(target.provider.as_str(), "none", reason.label());
                 DeviceOutcome::NotSent(target.device.clone(), reason)

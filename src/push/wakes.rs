@@ -8,6 +8,7 @@
 
 mod settings;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use driftless_protocol::DatasetName;
@@ -15,7 +16,7 @@ use driftless_protocol::DatasetName;
 use self::settings::HOUR_MS;
 pub use self::settings::WakeSettings;
 use super::{RefusalCause, Verdict};
-use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, PushBudget, TokenDisposition, WakeResult, WakeRound, WakeTarget};
+use crate::store::{Debt, DeliveryLogEntry, DeliveryStatus, PushBudget, TargetDebt, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 /// The wait after the first failure, in milliseconds; it doubles with each further failure in a row.
 const FIRST_RETRY_MS: u64 = 5_000;
@@ -129,50 +130,34 @@ pub struct Hold {
     pub why: String,
 }
 
-/// One dataset's debt with what one device has done about it.
-struct DeviceDebt<'a> {
-    debt: &'a Debt,
-    acknowledged: u64,
-    woken: u64,
-}
-
-/// The debts of a round as one of its targets has them, in the round's order: the store reads a target's acknowledged and woken versions in
-/// that order.
-fn device_debts<'a>(round: &'a WakeRound, target: &'a WakeTarget) -> impl Iterator<Item = DeviceDebt<'a>> {
-    let progress = target.acknowledged.iter().zip(&target.woken);
-    round.debts.iter().zip(progress).map(|(debt, (&acknowledged, &woken))| DeviceDebt { debt, acknowledged, woken })
-}
-
-impl DeviceDebt<'_> {
-    /// Why the device need not be woken for this dataset, if so.
-    fn settled(&self, target: &WakeTarget, settings: &WakeSettings, now_ms: u64) -> Option<NoWakeReason> {
-        let DeviceDebt { debt, acknowledged, woken } = *self;
-        if target.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&debt.dataset)) {
-            return Some(NoWakeReason::NotWanted);
-        }
-        let foreign = debt.version_from_others(&target.device);
-        if acknowledged >= debt.version {
-            return Some(NoWakeReason::Paid);
-        }
-        if acknowledged >= foreign {
-            return Some(NoWakeReason::Writer);
-        }
-        if woken >= foreign {
-            return Some(NoWakeReason::Woken);
-        }
-        if now_ms >= debt.changed_ms.saturating_add(settings.debt_s.saturating_mul(1000)) {
-            return Some(NoWakeReason::Expired);
-        }
-        None
+/// Why a device need not be woken for one of its debts; `None`: it is owed a wake.
+fn settled(target: &WakeTarget, target_debt: &TargetDebt, settings: &WakeSettings, now_ms: u64) -> Option<NoWakeReason> {
+    let TargetDebt { debt, acknowledged, woken } = target_debt;
+    if target.datasets.as_ref().is_some_and(|wanted| !wanted.contains(&debt.dataset)) {
+        return Some(NoWakeReason::NotWanted);
     }
+    let foreign = debt.version_from_others(&target.device);
+    if *acknowledged >= debt.version {
+        return Some(NoWakeReason::Paid);
+    }
+    if *acknowledged >= foreign {
+        return Some(NoWakeReason::Writer);
+    }
+    if *woken >= foreign {
+        return Some(NoWakeReason::Woken);
+    }
+    if now_ms >= debt.changed_ms.saturating_add(settings.debt_s.saturating_mul(1000)) {
+        return Some(NoWakeReason::Expired);
+    }
+    None
 }
 
 /// Decides what to do for one target of a round. `hold`: wakes for its app are held back.
-pub fn decide(round: &WakeRound, target: &WakeTarget, settings: &WakeSettings, hold: Option<&Hold>, now_ms: u64) -> WakeDecision {
+pub fn decide(target: &WakeTarget, settings: &WakeSettings, hold: Option<&Hold>, now_ms: u64) -> WakeDecision {
     let (mut debts, mut reason) = (Vec::new(), NoWakeReason::Paid);
-    for device_debt in device_debts(round, target) {
-        match device_debt.settled(target, settings, now_ms) {
-            None => debts.push(device_debt.debt),
+    for target_debt in &target.debts {
+        match settled(target, target_debt, settings, now_ms) {
+            None => debts.push(&target_debt.debt),
             Some(NoWakeReason::Paid) => {}
             Some(why) => reason = why,
         }
@@ -214,27 +199,26 @@ pub fn decide(round: &WakeRound, target: &WakeTarget, settings: &WakeSettings, h
     }
 }
 
-/// When the courier looks at each dataset of a round again; `None`: no device is owed anything of it.
+/// When each dataset of a round has its next round; `None`: no device is owed a wake for it.
 pub fn next_dates(
     round: &WakeRound,
     settings: &WakeSettings,
     hold: impl Fn(&WakeTarget) -> Option<Hold>,
     now_ms: u64,
 ) -> Vec<(DatasetName, Option<u64>)> {
-    let mut dates: Vec<(DatasetName, Option<u64>)> = round.debts.iter().map(|debt| (debt.dataset.clone(), None)).collect();
+    let mut earliest_ms: HashMap<&DatasetName, u64> = HashMap::new();
     for target in &round.targets {
-        let target_ms = match decide(round, target, settings, hold(target).as_ref(), now_ms) {
+        let target_ms = match decide(target, settings, hold(target).as_ref(), now_ms) {
             WakeDecision::Skip(_) => continue,
             WakeDecision::Wait(until_ms, _) => until_ms,
             WakeDecision::Send(_) => now_ms,
         };
-        for ((_, date_ms), device_debt) in dates.iter_mut().zip(device_debts(round, target)) {
-            if device_debt.settled(target, settings, now_ms).is_none() {
-                *date_ms = Some(date_ms.map_or(target_ms, |earliest_ms| earliest_ms.min(target_ms)));
-            }
+        for target_debt in target.debts.iter().filter(|target_debt| settled(target, target_debt, settings, now_ms).is_none()) {
+            let date_ms = earliest_ms.entry(&target_debt.debt.dataset).or_insert(target_ms);
+            *date_ms = target_ms.min(*date_ms);
         }
     }
-    dates
+    round.debts.iter().map(|debt| (debt.dataset.clone(), earliest_ms.get(&debt.dataset).copied())).collect()
 }
 
 /// What a verdict means for the device's debts, token and budget. `chance` is a random number, for the back-off's jitter.
@@ -242,7 +226,7 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
     let DueWake { shown, dataset, version, covers, .. } = due;
     let budget = target.budget;
     let failed = |until_ms| PushBudget { failures: budget.failures.saturating_add(1), not_before_ms: until_ms, ..budget };
-    let died = |since_ms, reason: &str| match &target.target {
+    let mark_dead = |since_ms, reason: &str| match &target.target {
         Some(target) => TokenDisposition::MarkDead { failed: target.clone(), since_ms, reason: reason.to_owned() },
         None => TokenDisposition::Keep,
     };
@@ -258,17 +242,17 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
         Verdict::Dead { reason, since_ms } => {
             // A token that was registered again after the gateway's date stays, and is tried again after the first back-off.
             let budget = PushBudget { not_before_ms: now_ms + FIRST_RETRY_MS, ..budget };
-            (Vec::new(), budget, died(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
+            (Vec::new(), budget, mark_dead(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
         // `PoolPush::wake` has tried both environments, and neither accepted the token.
-        Verdict::OtherEnvironment { reason } => (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone())),
+        Verdict::OtherEnvironment { reason } => (Vec::new(), budget, mark_dead(None, reason), DeliveryStatus::TokenDead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
             let wait_ms = after_ms.map_or_else(|| back_off_ms(budget.failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS));
             let until_ms = now_ms + wait_ms;
             (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
         Verdict::Refused { reason, cause: RefusalCause::Sender } => {
-            (Vec::new(), budget, died(None, reason), DeliveryStatus::TokenDead(reason.clone()))
+            (Vec::new(), budget, mark_dead(None, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
         Verdict::Refused { reason, cause: RefusalCause::Payload } => {
             (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))

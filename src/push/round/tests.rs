@@ -131,7 +131,7 @@ impl RandomRun {
         let Some(round) = self.store.wake_round(&identity()).expect("reads") else { return };
         let mut outcomes = Vec::new();
         for target in &round.targets {
-            match decide(&round, target, &self.settings, None, self.now_ms) {
+            match decide(target, &self.settings, None, self.now_ms) {
                 WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => {
                     outcomes.push(DeviceOutcome::NotSent(target.device.clone(), reason))
                 }

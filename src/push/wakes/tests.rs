@@ -41,8 +41,7 @@ impl WakeWorld {
             shown: false,
             registered_ms: START_MS - DAY_MS,
             seen_ms: START_MS - DAY_MS,
-            acknowledged: Vec::new(),
-            woken: Vec::new(),
+            debts: Vec::new(),
             budget: PushBudget::default(),
         };
         let round = WakeRound {
@@ -72,13 +71,22 @@ impl WakeWorld {
             None => {
                 let (dataset, writer) = (dataset_name(dataset), device(writer));
                 self.round.debts.push(Debt { dataset, version: 1, writer, others_version: 0, first_ms: now_ms, changed_ms: now_ms });
-                self.round.targets.iter_mut().for_each(|target| {
-                    target.acknowledged.push(0);
-                    target.woken.push(0);
-                });
             }
         }
+        self.update_targets();
         self
+    }
+
+    /// Gives each target the round's debts as they are now; its progress stays.
+    fn update_targets(&mut self) {
+        for target in &mut self.round.targets {
+            for debt in &self.round.debts {
+                match target.debts.iter_mut().find(|known| known.debt.dataset == debt.dataset) {
+                    Some(known) => known.debt = debt.clone(),
+                    None => target.debts.push(TargetDebt { debt: debt.clone(), acknowledged: 0, woken: 0 }),
+                }
+            }
+        }
     }
 
     fn target_mut(&mut self, id: &str) -> &mut WakeTarget {
@@ -86,13 +94,13 @@ impl WakeWorld {
     }
 
     fn acknowledge(&mut self, id: &str, version: u64) -> &mut WakeWorld {
-        self.target_mut(id).acknowledged.iter_mut().for_each(|acknowledged| *acknowledged = version);
+        self.target_mut(id).debts.iter_mut().for_each(|target_debt| target_debt.acknowledged = version);
         self
     }
 
     fn decision(&self, id: &str) -> WakeDecision {
         let target = self.round.targets.iter().find(|target| target.device == device(id)).expect("a device");
-        decide(&self.round, target, &self.settings, self.hold.as_ref(), self.now_ms)
+        decide(target, &self.settings, self.hold.as_ref(), self.now_ms)
     }
 
     fn reason(&self, id: &str) -> NoWakeReason {
@@ -107,13 +115,12 @@ impl WakeWorld {
         let before = self.sent.len();
         for at in 0..self.round.targets.len() {
             let target = self.round.targets[at].clone();
-            let WakeDecision::Send(due) = decide(&self.round, &target, &self.settings, self.hold.as_ref(), self.now_ms) else { continue };
+            let WakeDecision::Send(due) = decide(&target, &self.settings, self.hold.as_ref(), self.now_ms) else { continue };
             let result = wake_result(&target, &due, verdict, &self.settings, self.now_ms, 0);
             let target = &mut self.round.targets[at];
             target.budget = result.budget;
             for (dataset, version) in result.woken {
-                let at = self.round.debts.iter().position(|debt| debt.dataset == dataset).expect("owed");
-                target.woken[at] = version;
+                target.debts.iter_mut().find(|target_debt| target_debt.debt.dataset == dataset).expect("owed").woken = version;
             }
             if let TokenDisposition::MarkDead { reason, .. } = result.disposition {
                 (target.target, target.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason }));
@@ -122,6 +129,7 @@ impl WakeWorld {
         }
         let (settings, now_ms) = (self.settings, self.now_ms);
         self.round.debts.iter_mut().filter(|debt| settings.is_past_grace(debt, now_ms)).for_each(|debt| debt.first_ms = 0);
+        self.update_targets();
         self.sent.len() - before
     }
 
@@ -203,7 +211,7 @@ fn a_device_that_connects_is_not_woken_unless_it_acknowledges_nothing_for_a_grac
 fn a_round_does_not_end_the_grace_of_a_later_write() {
     let mut world = WakeWorld::of(Provider::Fcm, &["phone"]);
     world.write("settings", "laptop").advance(2_900).write("notes", "laptop");
-    world.target_mut("phone").acknowledged[0] = 1;
+    world.target_mut("phone").debts[0].acknowledged = 1;
     world.advance(100);
     assert_eq!((world.run_accepted_round(), world.reason("phone")), (0, NoWakeReason::Grace), "the grace of the notes began 100 ms ago");
     assert_eq!(world.next_ms(), Some(2_900));
@@ -336,8 +344,8 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         let mut world = WakeWorld::of(Provider::Apns, &["phone"]);
         world.write("settings", "laptop").advance(3_000);
         assert_eq!(world.run_round(&verdict), 1);
-        let WakeTarget { woken, target, budget, .. } = world.target_mut("phone").clone();
-        assert_eq!((woken[0] == 1, target.is_none(), budget.silent.missing_micro > 0), (is_paid, is_dead, is_spent));
+        let WakeTarget { debts, target, budget, .. } = world.target_mut("phone").clone();
+        assert_eq!((debts[0].woken == 1, target.is_none(), budget.silent.missing_micro > 0), (is_paid, is_dead, is_spent));
     }
 }
 

@@ -19,7 +19,7 @@ pub use debts::Debt;
 pub use delivery_log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
 pub use registrations::{LastSeen, RegisterOutcome};
 pub use rows::{DeadToken, PushBudget, TokenBucket};
-pub use wake_round::{DueIdentity, TokenDisposition, WakeResult, WakeRound, WakeTarget};
+pub use wake_round::{DueIdentity, TargetDebt, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 pub(super) use delivery_log::DeliveryLogRow;
 pub(super) use registrations::token_binding_of;

@@ -41,18 +41,26 @@ pub struct WakeTarget {
     pub registered_ms: u64,
     /// When it was last seen, in milliseconds since 1970 (UTC).
     pub seen_ms: u64,
-    /// The version that it has acknowledged, for each of the round's debts in their order.
-    pub acknowledged: Vec<u64>,
-    /// The version that it was woken for, for each of them.
-    pub woken: Vec<u64>,
+    /// Each of the round's debts, with this device's progress.
+    pub debts: Vec<TargetDebt>,
     pub budget: PushBudget,
 }
 
-/// An identity that the courier is due to visit, and where the scan of the dates goes on.
+/// A debt of a round, and what one device has done about it.
+#[derive(Clone, Debug)]
+pub struct TargetDebt {
+    pub debt: Debt,
+    /// The version of the dataset that the device has acknowledged; 0 if none.
+    pub acknowledged: u64,
+    /// The version of the dataset that the device was woken for; 0 if none.
+    pub woken: u64,
+}
+
+/// An identity with a due wake round, and where the scan of the dates goes on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueIdentity {
     pub identity: Identity,
-    /// The date of the visit, in milliseconds since 1970 (UTC).
+    /// The date of the round, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
     key: Bytes,
 }
@@ -136,29 +144,24 @@ fn wake_targets(source: &impl RowSource, identity: &Identity, debts: &[Debt]) ->
         let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(&row)?;
         let row = source.row(&keys::push_budget(identity, &device))?;
         let row: PushBudgetRow = row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
-        let (mut acknowledged, mut woken) = (Vec::with_capacity(debts.len()), Vec::with_capacity(debts.len()));
-        for debt in debts {
-            let ack = source.row(&keys::ack(identity, &device, &debt.dataset))?;
-            acknowledged.push(ack.map(|ack| rows::decode::<AckRow>(&ack)).transpose()?.map_or(0, |ack| ack.version));
-            woken.push(row.woken.iter().find(|(dataset, _)| *dataset == debt.dataset).map_or(0, |(_, version)| *version));
-        }
+        let debts = debts.iter().map(|debt| target_debt(source, identity, &device, &row.woken, debt)).collect::<Result<_, StoreError>>()?;
         let budget = row.budget;
-        targets.push(WakeTarget {
-            device,
-            provider,
-            target,
-            dead,
-            app,
-            datasets,
-            shown,
-            registered_ms,
-            seen_ms,
-            acknowledged,
-            woken,
-            budget,
-        });
+        targets.push(WakeTarget { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, debts, budget });
     }
     Ok(targets)
+}
+
+fn target_debt(
+    source: &impl RowSource,
+    identity: &Identity,
+    device: &DeviceId,
+    woken: &[(DatasetName, u64)],
+    debt: &Debt,
+) -> Result<TargetDebt, StoreError> {
+    let ack = source.row(&keys::ack(identity, device, &debt.dataset))?;
+    let acknowledged = ack.map(|ack| rows::decode::<AckRow>(&ack)).transpose()?.map_or(0, |ack| ack.version);
+    let woken = woken.iter().find(|(dataset, _)| *dataset == debt.dataset).map_or(0, |(_, version)| *version);
+    Ok(TargetDebt { debt: debt.clone(), acknowledged, woken })
 }
 
 impl Store {
@@ -187,7 +190,7 @@ impl Store {
         wake_round(&*self.engine, identity)
     }
 
-    /// The registered devices of an identity, without versions, whether it has debts or not.
+    /// The registered devices of an identity, without its debts.
     pub fn wake_targets(&self, identity: &Identity) -> Result<Vec<WakeTarget>, StoreError> {
         wake_targets(&*self.engine, identity, &[])
     }
@@ -228,7 +231,7 @@ impl Group<'_> {
         self.append_delivery_log(identity, &device, log_entry)
     }
 
-    /// Gives the debt of each dataset the date of the courier's next visit. `None` ends the debt.
+    /// Gives the debt of each dataset the date of the courier's next round. `None` ends the debt.
     pub fn reschedule_debts(&mut self, identity: &Identity, dates: &[(DatasetName, Option<u64>)]) -> Result<(), StoreError> {
         for (dataset, at_ms) in dates {
             self.reschedule(identity, dataset, *at_ms)?;

@@ -98,7 +98,7 @@ fn a_debt_outlives_a_restart_and_ends_only_when_the_courier_ends_it() {
         group.reschedule_debts(&me(), &[(dataset(), Some(400))]).expect("decides");
     });
     let round = store.wake_round(&me()).expect("reads").expect("a debt");
-    assert_eq!((round.debts[0].first_ms, round.targets[0].woken[0]), (250, 1));
+    assert_eq!((round.debts[0].first_ms, round.targets[0].debts[0].woken), (250, 1));
     assert_eq!(store.due_identities(None, 1000, 9).expect("reads")[0].at_ms, 400);
     commit(&store, |group| {
         group.mark_debts_examined(&me(), &round.debts).expect("decides");
@@ -242,6 +242,10 @@ fn of_two_registrations_of_a_merged_device_the_one_with_a_live_token_stays() {
         let round = store.wake_round(&me()).expect("reads").expect("the merge is a debt");
         let stays = round.targets[0].target.as_ref().map(|target| target.address().to_owned());
         assert_eq!(stays.as_deref(), Some(if dead_here { "theirs" } else { "mine" }));
-        assert_eq!(round.targets[0].woken, [0], "versions of the other identity mean nothing here");
+        assert_eq!(
+            (round.targets[0].debts.len(), round.targets[0].debts[0].woken),
+            (1, 0),
+            "versions of the other identity mean nothing here"
+        );
     }
 }
