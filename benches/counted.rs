@@ -5,7 +5,7 @@
 //! `UPDATE_COUNTED=1 cargo bench --bench counted` writes new counts, after an intended change.
 //! Instructions depend on the compiler: with another one, only allocations are compared.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, HashMap};
 use std::hint::black_box;

@@ -7,7 +7,7 @@
 //!
 //! Compare figures only within one run: the speed of a machine changes from hour to hour.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;

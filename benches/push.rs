@@ -6,7 +6,7 @@
 //!
 //! The gateway does the same checks as in tests, and shares the machine with the sender.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};

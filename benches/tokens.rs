@@ -2,7 +2,7 @@
 //!
 //! Prints the p50 of a verification in microseconds. The two kinds are measured in turns within one run.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 use std::time::Instant;
 

@@ -2,7 +2,6 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Reads both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,

@@ -106,7 +106,7 @@ impl Hub {
         }
     }
 
-    /// Notes that a dataset has a newer version whose changes are in the store only. Never waits for a session either.
+    /// Records that a dataset has a newer version whose changes are in the store only. Never waits for a session either.
     pub fn advance(&self, identity: &str, dataset: &DatasetName, version: u64) {
         let topic = self.shard(identity).get(identity).and_then(|entry| entry.topic(dataset));
         if let Some(topic) = topic {

@@ -1,5 +1,5 @@
-//! Identities and the logins that lead to them. An identity is made at a login's first sight and stored, so that later several logins can lead
-//! to the same one.
+//! Identities and the logins that lead to them. An identity is created and stored when a login first signs in, so that
+//! several logins can lead to it later.
 
 use std::sync::Arc;
 
@@ -18,9 +18,7 @@ pub struct LoginRequest {
     pub pool: Arc<str>,
     /// The first part of the pool's identities.
     pub region: Arc<str>,
-    /// The token's issuer.
     pub issuer: Arc<str>,
-    /// The token's subject.
     pub subject: String,
     pub device: DeviceId,
     /// How many devices the pool allows an identity.

@@ -32,7 +32,6 @@ const OPERAND_BYTES: usize = 8 * protocol_limits::VALUE_BYTES;
 /// The writing device, the time, and the rules of a merge.
 #[derive(Clone, Copy, Debug)]
 pub struct MergeTerms<'a> {
-    /// The writing device.
     pub device: &'a DeviceId,
     /// Now, in milliseconds since 1970 (UTC).
     pub now_ms: u64,
@@ -59,7 +58,7 @@ pub struct AppliedPatch {
     pub records: Vec<StoredRecord>,
     /// Indexes of the `records` that the writer cannot know: results of add, merge, insert and discard.
     pub computed: Vec<usize>,
-    /// Records of another device that the patch overruled: conflicts that the policy let pass.
+    /// Records of another device that the patch overruled: conflicts that the policy resolves in favour of the patch.
     pub overruled: Vec<Record>,
 }
 
@@ -73,7 +72,7 @@ pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: Vec<
     let count = changes.len();
     let mut draft = PatchDraft {
         terms,
-        horizon: head.horizon,
+        tombstone_horizon: head.tombstone_horizon,
         touched: Vec::with_capacity(count),
         by_key: HashMap::with_capacity(count),
         conflicting: ConflictingRecords::default(),
@@ -142,7 +141,7 @@ impl<'a> TouchedRecord<'a> {
 /// A patch that is being decided, change by change.
 struct PatchDraft<'a> {
     terms: MergeTerms<'a>,
-    horizon: u64,
+    tombstone_horizon: u64,
     touched: Vec<TouchedRecord<'a>>,
     by_key: HashMap<Key, usize>,
     conflicting: ConflictingRecords,
@@ -188,7 +187,9 @@ impl<'a> PatchDraft<'a> {
         }
         match self.touched[at].stored {
             Some(stored) if conflicts(change, stored, self.terms.device) => self.conflicting.add(&stored.record),
-            None if is_behind_horizon(change, self.horizon) => self.conflicting.add(&reaped_record(&change.key, self.horizon)?),
+            None if is_behind_horizon(change, self.tombstone_horizon) => {
+                self.conflicting.add(&reaped_record(&change.key, self.tombstone_horizon)?)
+            }
             _ => {}
         }
         Ok(())

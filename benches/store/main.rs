@@ -9,7 +9,7 @@
 //! Only the figures of one run can be compared. All files are in one folder beside the build, on a real disk: a temporary folder may be
 //! memory.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::unwrap_used)]
 
 mod committer;
 mod curve;

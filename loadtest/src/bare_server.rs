@@ -12,7 +12,7 @@ use tokio::net::tcp::OwnedWriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 
 /// The dataset that its devices open.
-pub const DATASET: &str = "floor";
+pub const DATASET: &str = "bare";
 
 const SWITCHING: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
 
@@ -82,8 +82,8 @@ fn frame(message: &ServerMessage) -> Vec<u8> {
 
 fn welcome() -> ServerMessage {
     ServerMessage::Welcome {
-        identity: "local:floor".to_owned(),
-        session: "floor".to_owned(),
+        identity: "local:bare".to_owned(),
+        session: "bare".to_owned(),
         patch: 0,
         heartbeat_s: 3600,
         token_expires_in_s: 3600,

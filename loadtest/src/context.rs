@@ -52,7 +52,6 @@ impl TestRun {
         }
     }
 
-    /// Ends the run.
     pub fn finish(mut self) -> Report {
         self.report.samples = self.sampler.samples();
         self.bar.finish_and_clear();

@@ -44,7 +44,6 @@ pub struct FleetConfig {
     /// The server's address.
     pub to: SocketAddr,
     pub codec: Codec,
-    /// The number of devices.
     pub devices: u32,
     /// Devices per person. The devices of one person have consecutive numbers.
     pub devices_per_person: u32,
@@ -104,7 +103,6 @@ pub enum FleetEventKind {
     Ended { code: Option<u16> },
 }
 
-/// All devices.
 pub struct Fleet {
     config: FleetConfig,
     poll: Poll,
@@ -196,7 +194,6 @@ impl Fleet {
         self.open
     }
 
-    /// The number of devices.
     pub fn size(&self) -> u32 {
         self.config.devices
     }

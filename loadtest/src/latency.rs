@@ -24,7 +24,6 @@ impl Default for Latencies {
 }
 
 impl Latencies {
-    /// Adds a latency.
     pub fn record(&mut self, time: Duration) {
         self.histogram.saturating_record((time.as_nanos() as u64).div_ceil(1000));
     }

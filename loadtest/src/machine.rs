@@ -20,7 +20,6 @@ const SOCKET_CACHES: [&str; 8] =
 pub struct Process(pub u32);
 
 impl Process {
-    /// This process.
     pub fn own() -> Process {
         Process(std::process::id())
     }

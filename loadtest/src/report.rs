@@ -18,7 +18,6 @@ use crate::machine;
 use crate::sampler::ResourceSample;
 use crate::scenario::FigureBudget;
 
-/// One measured number.
 #[derive(Clone, Debug, Serialize)]
 pub struct Figure {
     /// The name by which a budget refers to it.
@@ -53,7 +52,6 @@ pub struct Report {
     pub charts: Vec<Chart>,
 }
 
-/// A line chart.
 pub struct Chart {
     pub title: &'static str,
     pub x_label: &'static str,
@@ -62,7 +60,6 @@ pub struct Chart {
 }
 
 impl Report {
-    /// An empty report.
     pub fn new(scenario: &str, says: &str, seed: u64) -> Report {
         Report {
             scenario: scenario.to_owned(),
@@ -78,7 +75,6 @@ impl Report {
         }
     }
 
-    /// Adds a figure.
     pub fn figure(&mut self, name: &str, value: f64, unit: &'static str, says: &str) {
         let (name, says) = (name.to_owned(), says.to_owned());
         self.figures.push(Figure { name, value, unit, says, budget: None });

@@ -11,7 +11,6 @@ use crate::machine::{Process, kernel_socket_bytes};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// One sample.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct ResourceSample {
     /// Seconds since the scenario's start.
@@ -26,7 +25,6 @@ pub struct ResourceSample {
     pub tool_mib: f64,
     /// The kernel's memory for sockets, for both should_stop, in MiB.
     pub sockets_mib: f64,
-    /// Open sessions.
     pub open: u64,
     /// What the workload counts, per second.
     pub rate: f64,

@@ -30,8 +30,8 @@ impl Admin {
     /// Restores a dataset to a version by writing a new version, which all devices receive like any write. Returns the new version and
     /// how many records changed; `None` if no record differs.
     pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> AdminResult<Option<(u64, usize)>> {
-        let keep = match self.pool_policies(&identity).await? {
-            Ok((keep, _)) => keep,
+        let retention = match self.pool_policies(&identity).await? {
+            Ok((retention, _)) => retention,
             Err(missing) => return Ok(Err(missing)),
         };
         let exists = self.read_dataset(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await?;
@@ -39,7 +39,7 @@ impl Admin {
             return Ok(Err(missing));
         }
         let rewound = self.committer.transact(move |group, now_ms| {
-            let rewound = group.rewind(&identity, &dataset, to, &keep, now_ms)?;
+            let rewound = group.rewind(&identity, &dataset, to, &retention, now_ms)?;
             let notices = match rewound {
                 RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],
                 RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),

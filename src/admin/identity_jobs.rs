@@ -39,8 +39,8 @@ pub enum IdentityMergeOutcome {
 impl Admin {
     /// Erases an identity and everything that it owns. Its sessions end at once.
     pub async fn erase(&self, identity: Identity) -> AdminResult<EraseResult> {
-        let keep = match self.pool_policies(&identity).await? {
-            Ok((keep, _)) => keep,
+        let retention = match self.pool_policies(&identity).await? {
+            Ok((retention, _)) => retention,
             Err(missing) => return Ok(Err(missing)),
         };
         let of = identity.clone();
@@ -52,7 +52,7 @@ impl Admin {
         match begun.await? {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
-                let finished = self.run_job(&identity, keep).await;
+                let finished = self.run_job(&identity, retention).await;
                 info!(%identity, finished, "identity erased");
                 Ok(Ok(EraseResult { finished }))
             }
@@ -61,7 +61,7 @@ impl Admin {
 
     /// Merges the identity `from` into another one of its pool. Sessions of `from` end at once; sessions of `into` receive the merged records.
     pub async fn merge(&self, from: Identity, into: Identity) -> Result<IdentityMergeOutcome, Unavailable> {
-        let Ok((keep, policies)) = self.pool_policies(&from).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
+        let Ok((retention, policies)) = self.pool_policies(&from).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
         let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
@@ -72,7 +72,7 @@ impl Admin {
         });
         Ok(match begun.await? {
             MergeStart::Begun => {
-                let finished = self.run_job(&from, keep).await;
+                let finished = self.run_job(&from, retention).await;
                 info!(%from, %into, datasets, finished, "identity merged");
                 IdentityMergeOutcome::Merged { datasets, finished }
             }
@@ -83,10 +83,10 @@ impl Admin {
     }
 
     /// Runs the steps of the identity's job until the timeout; returns whether the job is complete.
-    async fn run_job(&self, identity: &Identity, keep: RetentionPolicy) -> bool {
+    async fn run_job(&self, identity: &Identity, retention: RetentionPolicy) -> bool {
         let end = Instant::now() + JOB_TIMEOUT;
         while Instant::now() < end {
-            match self.committer.advance_job(identity.clone(), keep).await {
+            match self.committer.advance_job(identity.clone(), retention).await {
                 Ok(JobProgress::Unfinished | JobProgress::Moved(..)) => {}
                 Ok(JobProgress::Done) => return true,
                 Err(why) => {

@@ -71,9 +71,8 @@ pub struct Admin {
 
 impl Admin {
     pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, push: PushService, clock: Clock) -> Admin {
-        let pools = pools
-            .into_iter()
-            .map(|Pool { name, policy, datasets, retention: keep, .. }| (name, (keep, MergePolicies { policy, datasets })));
+        let pools =
+            pools.into_iter().map(|Pool { name, policy, datasets, retention, .. }| (name, (retention, MergePolicies { policy, datasets })));
         Admin { reader, committer, pools: Arc::new(pools.collect()), push, clock }
     }
 

@@ -151,12 +151,12 @@ impl Admin {
     /// Revokes a device in one batch: its session ends, its push token is deleted, and the server no longer accepts it. Or allows it again.
     pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<()> {
         let (of, name) = (identity.clone(), device.clone());
-        let act = move |group: &mut Group<'_>, now_ms| {
+        let transaction = move |group: &mut Group<'_>, now_ms| {
             let known = group.set_revoked(&of, &name, (access == DeviceAccess::Revoked).then_some(now_ms))?;
             let notices = if known && access == DeviceAccess::Revoked { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
             Ok((known, notices))
         };
-        let known = self.committer.transact(act).await?;
+        let known = self.committer.transact(transaction).await?;
         if known {
             match access {
                 DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),

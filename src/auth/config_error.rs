@@ -8,7 +8,6 @@ use super::config::{MAX_JWKS_BYTES, MIN_SECRET_BYTES};
 /// The configuration of a pool's issuer cannot be used. Shown to the operator when the server starts; contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IssuerConfigError {
-    /// The pool's name.
     pub pool: Arc<str>,
     /// The issuer's name in the configuration.
     pub issuer: String,

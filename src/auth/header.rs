@@ -30,8 +30,6 @@ struct HeaderMembers<'a> {
 }
 
 impl<'a> TokenHeader<'a> {
-    /// Reads a header.
-    ///
     /// Any `crit` is rejected, as no extension is supported (RFC 7515 section 4.1.11). A `typ` that names another kind of token is rejected
     /// (RFC 8725 section 3.11).
     pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {

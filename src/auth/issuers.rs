@@ -18,7 +18,6 @@ use super::remote::RemoteKeys;
 
 /// An issuer that a pool trusts.
 pub(super) struct TrustedIssuer {
-    /// The pool's name.
     pub(super) pool: Arc<str>,
     /// The `iss` of its tokens.
     pub(super) issuer: Arc<str>,
@@ -43,7 +42,6 @@ impl TrustedIssuer {
     }
 }
 
-/// All trusted issuers.
 #[derive(Default)]
 pub(super) struct TrustedIssuers {
     by_name: HashMap<Arc<str>, Vec<TrustedIssuer>>,

@@ -51,7 +51,6 @@ struct Jwk {
 }
 
 impl Jwks {
-    /// Reads a document.
     pub(super) fn read(json: &[u8]) -> Result<Self, JwksError> {
         let document: JwksDocument = serde_json::from_slice(json).map_err(|_| JwksError::NoKeys)?;
         if document.keys.len() > MAX_JWKS_KEYS {

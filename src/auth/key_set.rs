@@ -13,7 +13,6 @@ impl KeySet {
         (!keys.is_empty()).then(|| Self(keys.into_iter().map(Arc::new).collect()))
     }
 
-    /// A set of one key.
     pub(super) fn of_one(key: VerificationKey) -> Self {
         Self(vec![Arc::new(key)])
     }
@@ -31,7 +30,6 @@ impl KeySet {
         }
     }
 
-    /// The number of keys.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -37,7 +37,7 @@ impl<'t> CompactToken<'t> {
         TokenHeader::read(&self.header_json)
     }
 
-    /// The claims, if all that are required are there. Their times are not checked yet.
+    /// The claims, if every required claim is present. Their times are not checked yet.
     pub(super) fn claims(&self) -> Result<TokenClaims<'_>, TokenRefusal> {
         TokenClaims::read(&self.claims_json)
     }

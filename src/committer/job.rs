@@ -17,9 +17,7 @@ pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Unavailable>>;
 #[derive(Clone, Debug)]
 pub struct SignInRequest {
     pub pool: Arc<str>,
-    /// The token's issuer.
     pub issuer: Arc<str>,
-    /// The token's subject.
     pub subject: String,
     /// The identity that a new login gets.
     pub new_identity: Identity,
@@ -39,7 +37,7 @@ pub struct AckKey {
     pub dataset: DatasetName,
 }
 
-/// What live sessions must learn of a transaction.
+/// A notice to live sessions about a transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionNotice {
     /// The dataset has this version now; its changes are in the store only.
@@ -59,7 +57,7 @@ pub(super) enum CommitterJob {
     Stop,
 }
 
-/// Decides something within a group, at a time in Unix milliseconds. Returns `None` if that failed; it has replied to the caller then.
+/// Decides within a group, at a time in Unix milliseconds. Returns `None` on failure, after it has sent the error to the caller.
 pub(super) type Transaction = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<DecidedTransaction> + Send>;
 
 /// The notices and the reply of a decided transaction. They are sent once it is durable; if it fails, only the reply is.

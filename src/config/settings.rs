@@ -9,7 +9,6 @@ use super::server::ServerConfig;
 use crate::push::{APNS_SANDBOX_SERVER, APNS_SERVER, FCM_SERVER, PushConfig, WakeSettings, WebpushConfig};
 use crate::store::EngineConfig;
 
-/// A setting.
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigSetting {
     /// The name in the file. `*` stands for a name that the operator chooses, or for any entry of an array.

@@ -67,13 +67,12 @@ pub(super) struct ConnectionPermit {
 }
 
 impl ConnectionPermit {
-    /// Notes that the client was sent another chunk of a streamed response, so that it is known to read.
+    /// Records that the client was sent another chunk of a streamed response, so that it is known to read.
     pub(super) fn count_chunk(&self) {
         self.chunks.fetch_add(1, Ordering::Relaxed);
     }
 }
 
-/// A bound port.
 pub struct Listener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,

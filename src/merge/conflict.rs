@@ -62,13 +62,13 @@ pub(super) fn conflicts(change: &Change, stored: &StoredRecord, device: &DeviceI
 }
 
 /// Whether a change is based on a record that was removed since, with a tombstone that is gone: the store no longer knows who removed it.
-pub(super) fn is_behind_horizon(change: &Change, horizon: u64) -> bool {
-    change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < horizon)
+pub(super) fn is_behind_horizon(change: &Change, tombstone_horizon: u64) -> bool {
+    change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < tombstone_horizon)
 }
 
-/// The record to report for a key whose tombstone is gone. Its version is the horizon: a device that writes again with this version as its
+/// The record to report for a key whose tombstone is gone. Its version is the tombstone horizon: a device that writes again with this version as its
 /// base no longer conflicts.
-pub fn reaped_record(key: &Key, horizon: u64) -> Result<Record, NameError> {
+pub fn reaped_record(key: &Key, tombstone_horizon: u64) -> Result<Record, NameError> {
     let device = DeviceId::new(UNKNOWN_DEVICE)?;
-    Ok(Record { key: key.clone(), content: Content::Removed, version: horizon, modified_ms: 0, device })
+    Ok(Record { key: key.clone(), content: Content::Removed, version: tombstone_horizon, modified_ms: 0, device })
 }

@@ -14,7 +14,7 @@ pub struct DatasetHead {
     /// How many removed records still have a tombstone.
     pub tombstones: u64,
     /// The newest version whose tombstones may be gone: a device that has seen less cannot be told what was removed.
-    pub horizon: u64,
+    pub tombstone_horizon: u64,
 }
 
 impl DatasetHead {

@@ -1,7 +1,7 @@
 //! The courier: reads identities that are due from the store, asks `wakes` what to do for each of their devices, sends, and stores the results.
 //!
 //! - Debts and their dates are in the store: the courier has no queue of its own, and a restart forgets nothing (I6).
-//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer, on what is true then.
+//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer, on the store's state at that time.
 //! - At most [`MAX_ROUNDS`] rounds run at a time; later dates wait in the store.
 
 use std::collections::{HashMap, HashSet};
@@ -35,7 +35,7 @@ const MAX_SLEEP_MS: u64 = 250;
 /// The shortest sleep while rounds are running, in milliseconds.
 const MIN_BUSY_SLEEP_MS: u64 = 25;
 
-/// How long an identity is left alone after its round panicked.
+/// The pause until the next round of an identity whose round panicked.
 const PANICKED_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pause between two sweeps of registrations for devices that were not seen for too long.
@@ -44,7 +44,7 @@ const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
 /// Registrations that a sweep reads at a time.
 const SWEEP_ROWS: usize = 256;
 
-/// How long the debts of a pool without push settings wait before they are looked at again, in milliseconds.
+/// How long the debts of a pool without push settings wait for their next round, in milliseconds.
 const NO_PUSH_MS: u64 = 3600 * 1000;
 
 /// Cheap to clone.
@@ -65,7 +65,7 @@ struct ActiveRounds {
 }
 
 impl ActiveRounds {
-    /// Takes note of a finished task. A round that panicked is not repeated at once, because it would panic again.
+    /// Removes a finished task. A round that panicked is repeated only after a pause, because it would panic again.
     fn finished(&mut self, done: Result<(Id, ()), JoinError>, rounds: &mut JoinSet<()>) {
         let (task, failed) = done.map_or_else(|error| (error.id(), true), |(task, ())| (task, false));
         let Some(identity) = self.tasks.remove(&task) else { return };
@@ -100,7 +100,7 @@ impl Courier {
             let fresh: Vec<DueIdentity> =
                 due.into_iter().chain(implausible).filter(|due| !active.identities.contains(&due.identity)).collect();
             if !fresh.is_empty() {
-                // Acknowledgements that arrived in time must count. If this fails, storing the rounds' results meets the same error.
+                // Acknowledgements that arrived in time must count. If this fails, storing the rounds' results fails as well.
                 let _ = self.committer.flush_acks().await;
             }
             for DueIdentity { identity, .. } in fresh {
@@ -240,14 +240,14 @@ impl Courier {
     /// Stores the outcomes of a round and reschedules what is still owed.
     async fn store_outcomes(&self, round: WakeRound, pool: Option<Arc<PoolPush>>, outcomes: Vec<DeviceOutcome>) -> Result<(), Unavailable> {
         let service = self.service.clone();
-        let act = move |group: &mut Group<'_>, now_ms| {
+        let transaction = move |group: &mut Group<'_>, now_ms| {
             let hold = |target: &WakeTarget| {
                 pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&app_key(&round, target), pool, now_ms))
             };
             let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
             Ok((round::conclude(group, &round, outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
-        self.committer.transact(act).await
+        self.committer.transact(transaction).await
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.
@@ -279,10 +279,10 @@ impl Courier {
         if at_ms > since_ms {
             return;
         }
-        let act =
+        let transaction =
             move |group: &mut Group<'_>, now_ms| Ok((group.drop_stale_registration(&identity, &device, since_ms, now_ms)?, Vec::new()));
         // On failure the next sweep finds the registration again.
-        let _ = self.committer.transact(act).await;
+        let _ = self.committer.transact(transaction).await;
     }
 }
 

@@ -1,5 +1,5 @@
 //! Concludes a wake round: records the result of every wake that was sent and reschedules what is still owed. It runs in the committer, on
-//! what is true then, not on what was true when the wakes were decided.
+//! the store's state at that time, not on the state from which the wakes were decided.
 
 use driftless_protocol::{DeviceId, PushTarget};
 

@@ -33,7 +33,6 @@ pub(super) const MAX_DATE_AHEAD_MS: u64 = MAX_GATEWAY_WAIT_MS + HOUR_MS;
 /// How long a wake waits after a gateway refused its payload, in milliseconds: an earlier retry would be refused as well.
 const PAYLOAD_REFUSED_MS: u64 = HOUR_MS;
 
-/// Why no wake is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoWakeReason {
     /// The device has acknowledged everything.
@@ -108,7 +107,6 @@ pub enum WakeDecision {
     Send(DueWake),
 }
 
-/// A wake that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueWake {
     /// Whether the user sees it.

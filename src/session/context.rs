@@ -17,7 +17,6 @@ use crate::sync::Principal;
 /// How long a session keeps its socket's buffers after the last message, in milliseconds.
 const IDLE_MS: u64 = 2_000;
 
-/// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
     /// The server closes it and sends the device this code.
@@ -185,7 +184,7 @@ impl<'a> SessionContext<'a> {
         Ok(())
     }
 
-    /// Notes a message of the device. A draining session stays draining.
+    /// Records a message of the device. A draining session stays draining.
     pub(super) fn set_idle(&mut self, is_heartbeat: bool) {
         self.intake = match (self.intake, is_heartbeat) {
             (Intake::Draining, _) => Intake::Draining,

@@ -26,7 +26,6 @@ const WRITE_BYTES: usize = 16 * 1024;
 /// Bytes of messages that may wait for the peer to read: the largest message, and messages that were buffered before it.
 const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
-/// What the peer sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
     /// A message in the kind of frame that the socket's codec uses.

@@ -104,7 +104,6 @@ impl SessionTimers {
         self.stalled_since_ms = None;
     }
 
-    /// What is due now.
     pub fn check(&mut self, now: ClockReading) -> TimerAction {
         if now.unix_ms >= self.expires_unix_ms {
             return TimerAction::Close(CloseCode::TokenExpired);

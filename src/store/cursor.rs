@@ -33,8 +33,8 @@ impl Cursor {
     }
 
     /// Whether tombstones that the reader needs may be gone.
-    pub(super) fn is_behind(&self, horizon: u64) -> bool {
-        horizon > self.version.max(self.fresh_until)
+    pub(super) fn is_behind(&self, tombstone_horizon: u64) -> bool {
+        tombstone_horizon > self.version.max(self.fresh_until)
     }
 
     /// Whether the reader has nothing of the next version yet.

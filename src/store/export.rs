@@ -1,7 +1,7 @@
 //! Everything that an identity owns as one JSON document, made in parts: the document can be larger than memory.
 //!
 //! Its lists are those of the row kinds' table, in that order: `identities`, `logins`, `devices`, `datasets`, `records`, `history`, ...
-//! What is written while an export runs may be in it or not.
+//! A write that is made while an export runs may or may not be in it.
 
 use serde_json::Value;
 
@@ -60,7 +60,7 @@ impl Store {
         Ok((text, None))
     }
 
-    /// The first row of a range with its key, or the first content of it that is cut into rows.
+    /// The key and the content of a range's first row. If the content is cut into rows, they are joined, and the key is the one that they share.
     fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<(Bytes, Bytes)>, StoreError> {
         let Some((mut key, row)) = self.engine.scan(start, end, 1)?.pop() else { return Ok(None) };
         if !is_cut {

@@ -15,10 +15,10 @@ use super::engine::{Bytes, SupervisedEngine};
 use super::rows;
 use super::{StoreError, keys};
 
-/// The format that this version reads and writes. Formats 1 and 2 were of versions before the first release.
+/// The format that this version reads and writes. Lower ones are of versions from before the first release.
 pub(super) const FORMAT: u32 = 3;
 
-/// The name of the row that says from which format an interrupted migration comes.
+/// The name of the row that says from which format an interrupted migration comes. Reserved for the first migration: no version writes it yet.
 const UNFINISHED: &str = "unfinished";
 
 /// The format of an open store; `None`: the store is new. A store in the middle of a migration has the format that it comes from, unless a
@@ -28,7 +28,7 @@ pub(super) fn read_format(engine: &SupervisedEngine) -> Result<Option<u32>, Stor
     let (format, unfinished) = (read("format")?, read(UNFINISHED)?);
     match (unfinished.filter(|_| format <= Some(FORMAT)).or(format), engine.get(&keys::meta("epoch"))?) {
         (Some(format), _) => Ok(Some(format)),
-        // Format 1 had no such row.
+        // The store has an epoch, so it is not new, and it is older than the row that holds the format.
         (None, Some(_)) => Ok(Some(1)),
         (None, None) => Ok(None),
     }

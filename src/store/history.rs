@@ -1,7 +1,7 @@
 //! A dataset as it was: its recent versions, its records at one of them, and the differences between two.
 //!
 //! The history row of a version holds each record that the version touched, as it was before. A record's state at an earlier version is the
-//! first such entry after that version, or the record as it is now if there is none. Rows stand for all versions above the head's `floor`.
+//! first such entry after that version, or the record as it is now if there is none. Rows stand for all versions above the head's `oldest_version`.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub struct DatasetHistory {
     pub versions: Vec<VersionEntry>,
 }
 
-/// A version that cannot be shown: history no longer reaches back to it, or it never was.
+/// A version that cannot be shown: history no longer reaches back to it, or the dataset never had it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionNotKept {
     /// The oldest version that can be shown.
@@ -55,7 +55,7 @@ pub struct RecordDiff {
     pub key: Key,
     /// At the first version.
     pub before: Option<Record>,
-    /// At the second.
+    /// At the second version.
     pub after: Option<Record>,
 }
 

@@ -205,7 +205,7 @@ impl Group<'_> {
     }
 }
 
-/// The row of an identity after another one was merged into it. It keeps the newest [`limits::MERGED`] merges.
+/// The row of an identity after another one was merged into it. It keeps the newest [`limits::MERGED_IDENTITIES`] merges.
 pub(super) fn with_merged(mut into: IdentityRow, from: &Identity, row: IdentityRow) -> IdentityRow {
     into.merged.extend(row.merged);
     into.merged.push(from.as_str().to_owned());

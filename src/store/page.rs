@@ -1,8 +1,8 @@
 //! Reads the changes of a dataset after a cursor, page by page, while writes go on.
 //!
 //! A record stands under the version that last wrote it. A write moves it to the end, together with all that the write touched. So a
-//! scan in the order of the versions that runs to the end meets every record at least once, however many move
-//! meanwhile, and the newest states that it has met are the dataset at the last version it met. It needs no snapshot of the engine.
+//! scan in the order of the versions that runs to the end reads every record at least once, however many move
+//! meanwhile, and the newest states that it has read are the dataset at the last version it has read. It needs no snapshot of the engine.
 
 use driftless_protocol::{Content, DatasetName, Record, limits};
 
@@ -17,7 +17,7 @@ const CHUNK_ROWS: usize = 32;
 #[derive(Clone, Debug, PartialEq)]
 pub enum ReadResult {
     Page(RecordPage),
-    /// Tombstones that the reader has not met are gone: it begins again at this cursor and forgets what it has.
+    /// Tombstones were deleted before the reader read them: it begins again at this cursor and discards its records.
     Behind(Cursor),
 }
 
@@ -35,12 +35,12 @@ pub struct RecordPage {
 impl Store {
     /// The next page, of about [`limits::PAGE_BYTES`].
     pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, StoreError> {
-        // Read before the scan, so that the scan meets every record up to this version.
+        // Read before the scan, so that the scan reads every record up to this version.
         let head = self.version(identity, dataset)?;
         let page = self.page(identity, dataset, cursor, head)?;
         // Read after the scan: it may have missed a tombstone that was reaped meanwhile.
-        let HeadRow { version, tombstone_horizon: horizon, .. } = self.head(identity, dataset)?;
-        Ok(match cursor.is_behind(horizon) {
+        let HeadRow { version, tombstone_horizon, .. } = self.head(identity, dataset)?;
+        Ok(match cursor.is_behind(tombstone_horizon) {
             true => ReadResult::Behind(Cursor::fresh(version)),
             false => ReadResult::Page(page),
         })
@@ -118,7 +118,7 @@ impl PageBuilder {
                 partial.content.extend_from_slice(part);
                 partial.read += 1;
             }
-            // A record whose first pieces are gone was moved during the scan, which meets it again further on.
+            // A record whose first pieces are gone was moved during the scan, which reads it again further on.
             _ if piece > 0 => return Ok(PageState::Open),
             partial if pieces == 1 => {
                 *partial = None;
@@ -156,7 +156,7 @@ impl PageBuilder {
     }
 }
 
-/// Drops older states of records: a record that moved during the scan may have been met twice.
+/// Drops older states of records: a record that moved during the scan may have been read twice.
 fn newest_only(mut records: Vec<Record>) -> Vec<Record> {
     let mut newest = std::collections::HashMap::with_capacity(records.len());
     for record in &records {

@@ -3,7 +3,7 @@
 //! A dataset that has something to reap stands once in the index of due dates (`r`). A visit takes one bounded step and sets the dataset's next
 //! date. So the reaper reads nothing of datasets that have nothing to reap, and a step costs the committer as much as a few writes.
 //!
-//! Tombstones go in the order of their versions. The horizon is the version of the last one that went: a device that has seen less gets a snapshot.
+//! Tombstones go in the order of their versions. The horizon is the version of the newest deleted tombstone: a device that has seen less gets a snapshot.
 
 use driftless_protocol::{DatasetName, DeviceId};
 
@@ -16,8 +16,8 @@ use super::{Identity, RetentionPolicy, Store, StoreError, history_row, keys, pie
 /// Tombstones, and versions of history, that one step deletes: as many rows as a few large patches write.
 const STEP: usize = 256;
 
-/// The same for a dataset that keeps far more than it should, so that a flood of patches at their bounds adds no more in a group than a step
-/// deletes.
+/// The limit of a step for a dataset far beyond its bound: a step then deletes at least as many tombstones as a flood of patches at their
+/// bounds adds in one group.
 const FLOOD_STEP: usize = 16 * STEP;
 
 /// About how many bytes of history a step reads.
@@ -42,7 +42,7 @@ pub struct ReapResult {
     /// Versions of history.
     pub versions: u64,
     pub has_moved_horizon: bool,
-    /// Whether more of the dataset may go now.
+    /// Whether more of the dataset can be deleted now.
     pub has_more: bool,
 }
 
@@ -131,10 +131,11 @@ impl Group<'_> {
             tombstones.push(Tombstone { key, version, row });
         }
         // Tombstones are in the order of their versions, so each is at least as old as any later one, even if the clock was wrong when it was
-        // made: with the last one that may go all earlier ones go.
-        let may_go =
-            |(at, tombstone): (usize, &Tombstone<'_>)| (at as u64) < excess || step.retention.lets_go(tombstone, acknowledged, step.now_ms);
-        let end = tombstones.iter().enumerate().filter(|one| may_go(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(limit);
+        // written. All tombstones before the last deletable one are deleted with it.
+        let is_deletable = |(at, tombstone): (usize, &Tombstone<'_>)| {
+            (at as u64) < excess || step.retention.may_delete(tombstone, acknowledged, step.now_ms)
+        };
+        let end = tombstones.iter().enumerate().filter(|one| is_deletable(*one)).map(|(at, _)| at + 1).max().unwrap_or(0).min(limit);
         self.delete_tombstones(step, &tombstones[..end])?;
         step.clamp_future_dates(&tombstones[end..])?;
         let oldest_ms = tombstones.get(end).map(|tombstone| tombstone.row.at_ms.min(step.now_ms));
@@ -179,7 +180,7 @@ impl Group<'_> {
         }
         let prefix = keys::of_dataset(keys::RowKind::History, identity, dataset);
         let end = keys::prefix_end(&prefix);
-        let limit = if retention.kept_from(head.version).saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
+        let limit = if retention.oldest_kept(head.version).saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
         let (mut remaining, mut start, mut bytes) = (Remaining::default(), prefix.clone(), 0);
         loop {
             let rows = self.view.scan_some(&start, &end, CHUNK)?;
@@ -237,7 +238,7 @@ impl Group<'_> {
 }
 
 impl ReapStep<'_> {
-    /// Gives the first of these tombstones today's date where they have a date in the future: they would stay until then.
+    /// Moves dates in the future to now; otherwise such a tombstone would stay until its date.
     fn clamp_future_dates(&mut self, tombstones: &[Tombstone<'_>]) -> Result<(), StoreError> {
         let now_ms = self.now_ms;
         for tombstone in tombstones.iter().take_while(|tombstone| tombstone.row.at_ms > now_ms) {
@@ -249,22 +250,22 @@ impl ReapStep<'_> {
 }
 
 impl RetentionPolicy {
-    /// Whether a tombstone may go: it is old enough, or every device has acknowledged it.
-    fn lets_go(&self, tombstone: &Tombstone<'_>, acknowledged: Option<u64>, now_ms: u64) -> bool {
+    /// Whether a tombstone may be deleted: it is old enough, or every device has acknowledged it.
+    fn may_delete(&self, tombstone: &Tombstone<'_>, acknowledged: Option<u64>, now_ms: u64) -> bool {
         let age_ms = now_ms.saturating_sub(tombstone.row.at_ms);
         let is_unneeded = acknowledged.is_some_and(|version| tombstone.version <= version) && age_ms >= self.least_tombstone_ms();
         age_ms >= self.tombstone_ms || is_unneeded
     }
 
-    /// The first version that stays in the history by the number of versions.
-    fn kept_from(&self, version: u64) -> u64 {
+    /// The oldest version that the bound on the number of versions keeps in the history.
+    fn oldest_kept(&self, version: u64) -> u64 {
         if self.has_history() { version.saturating_sub(self.history_versions) + 1 } else { version + 1 }
     }
 
     /// Whether a version stays in the history: by number, age and the bytes of all that is kept.
     fn keeps_version(&self, head: &HeadRow, version: u64, at_ms: u64, now_ms: u64) -> bool {
         let is_old = now_ms.saturating_sub(at_ms) >= self.history_ms;
-        version >= self.kept_from(head.version) && !is_old && head.history_bytes <= self.history_bytes
+        version >= self.oldest_kept(head.version) && !is_old && head.history_bytes <= self.history_bytes
     }
 }
 

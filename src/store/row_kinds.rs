@@ -49,7 +49,7 @@ pub(super) enum RowKind {
     ReapDue,
     /// Pool, family, hash: the device that registered a push token.
     TokenBinding,
-    /// Date, identity, dataset: when the courier visits a dataset.
+    /// Date, identity, dataset: when the courier has the next round for a dataset.
     WakeDue,
     /// Name: `epoch`, `lineage`, `format`, `unfinished` or `erasures`.
     Meta,

@@ -35,14 +35,14 @@ pub(super) struct HeadRow {
 
 impl HeadRow {
     pub(super) fn head(&self) -> merge::DatasetHead {
-        let HeadRow { version, records, bytes, tombstones, tombstone_horizon: horizon, .. } = *self;
-        merge::DatasetHead { version, records, bytes, tombstones, horizon }
+        let HeadRow { version, records, bytes, tombstones, tombstone_horizon, .. } = *self;
+        merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon }
     }
 
     /// The row after a write, with the counts that `merge` made.
     pub(super) fn after(self, head: merge::DatasetHead, now_ms: u64) -> HeadRow {
-        let merge::DatasetHead { version, records, bytes, tombstones, horizon } = head;
-        HeadRow { version, records, bytes, tombstones, tombstone_horizon: horizon, modified_ms: now_ms, ..self }
+        let merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon } = head;
+        HeadRow { version, records, bytes, tombstones, tombstone_horizon, modified_ms: now_ms, ..self }
     }
 }
 
@@ -143,7 +143,6 @@ pub(super) enum PatchRejection {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct ByteRow(#[serde(with = "serde_bytes")] pub Bytes);
 
-/// An identity.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct IdentityRow {
     pub pool: String,
@@ -182,7 +181,6 @@ pub(super) struct LineageRow {
     pub before: Vec<(u32, Epoch)>,
 }
 
-/// A device.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeviceRow {
     pub first_seen_ms: u64,

@@ -65,7 +65,7 @@ impl<'a> View<'a> {
     /// Adds the rows of a decision: later reads of this view see them.
     pub(super) fn decide(&mut self, batch: Batch) {
         for (key, row) in batch.preconditions {
-            // A row that the group itself has written needs no guard: nobody else sees it yet.
+            // A row that the group itself has written needs no precondition: nobody else sees it yet.
             if !self.decided.contains_key(&key) {
                 self.preconditions.entry(key).or_insert(row);
             }

@@ -59,8 +59,8 @@ pub struct WriteLatencies {
 fn report_latencies(run: &mut TestRun, latencies: WriteLatencies) {
     let WriteLatencies { written, seen, disk: PacedWrites { flush, write }, round_trip, refused } = latencies;
     let disk_p99 = write.percentile_us(99.0);
-    let floor = flush.percentile_us(50.0) + round_trip.percentile_us(50.0);
-    let (p50, p99) = (seen.percentile_us(50.0) / floor, seen.percentile_us(99.0) / floor);
+    let baseline_us = flush.percentile_us(50.0) + round_trip.percentile_us(50.0);
+    let (p50, p99) = (seen.percentile_us(50.0) / baseline_us, seen.percentile_us(99.0) / baseline_us);
     let of_disk = seen.percentile_us(99.0) / (disk_p99 + round_trip.percentile_us(50.0));
     let report = &mut run.report;
     report.latencies("written", "from a write to its acknowledgement", written);

@@ -19,9 +19,7 @@ pub const MIN_NAME_HASH_KEY_BYTES: usize = 16;
 #[derive(Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PushConfig {
-    /// Apps at Apple.
     pub apns: Vec<ApnsConfig>,
-    /// Apps at Google.
     pub fcm: Vec<FcmConfig>,
     /// Web apps and UnifiedPush apps.
     pub webpush: Vec<WebpushConfig>,
@@ -57,7 +55,6 @@ pub struct ApnsConfig {
     pub authority_file: Option<PathBuf>,
 }
 
-/// An app at FCM.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct FcmConfig {

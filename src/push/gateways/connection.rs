@@ -42,7 +42,6 @@ struct ConnectionState {
     driver_wakeup: Notify,
 }
 
-/// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestEnd {
     Answered,

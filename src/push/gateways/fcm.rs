@@ -18,7 +18,6 @@ use super::verdict::{FaultScope, RefusalCause, Verdict, reason_code, status_reas
 /// One request for one device.
 pub(super) struct FcmRequest<'a> {
     pub(super) server: &'a Uri,
-    /// The project's id.
     pub(super) project: &'a str,
     /// The device's registration token.
     pub(super) token: &'a str,

@@ -13,7 +13,6 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use driftless_protocol::DatasetName;
 use serde_json::{Map, Value};
 
-/// One wake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wake {
     pub pool: String,

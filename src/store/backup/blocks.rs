@@ -36,7 +36,6 @@ const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 /// A row to set or, without a value, to delete.
 pub(in crate::store) type BackupRow = (Bytes, Option<Bytes>);
 
-/// The first block.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BackupHeader {
     pub store_format: u32,
@@ -44,7 +43,6 @@ pub(super) struct BackupHeader {
     pub made_ms: u64,
 }
 
-/// The last block.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct BackupTrailer {
     rows: u64,

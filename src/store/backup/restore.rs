@@ -105,8 +105,8 @@ pub fn restore(
         Ok::<(), RestoreError>(())
     })?;
     begin_epoch(Store::from_engine(engine, fresh_epoch)?, fresh_epoch)?;
-    // The files move one by one, because the target folder may be the root of a disk. The mark of the engine moves last: without it the
-    // folder is not a store.
+    // The files move one by one, because the target folder may be the root of a disk. The file `engine` moves last: without it the folder
+    // is not a store.
     let mut names = Vec::new();
     for entry in std::fs::read_dir(&beside).map_err(io(&beside))? {
         names.push(entry.map_err(io(&beside))?.file_name());

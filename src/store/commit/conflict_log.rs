@@ -12,7 +12,7 @@ pub(super) const CONFLICT_LOG: u64 = 64;
 /// Records that one entry of the log names.
 const CONFLICT_RECORDS: usize = 8;
 
-/// The row of a dataset's conflict with this number, which is met by `device` and overwrites the oldest one.
+/// The row of a dataset's conflict number `number`, found in a patch of `device`; it overwrites the oldest row.
 pub(in crate::store) fn conflict_row(
     (identity, dataset, device): (&Identity, &DatasetName, &DeviceId),
     number: u64,

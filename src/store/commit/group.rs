@@ -19,7 +19,6 @@ pub struct Group<'a> {
 }
 
 impl Store {
-    /// Begins a group.
     pub fn group(&self) -> Group<'_> {
         Group { view: View::new(&self.engine), store: self, identities: HashMap::new() }
     }

@@ -1,6 +1,6 @@
 //! Patch slots: the outcome of each of a device's newest patches, and the answer to a patch that is sent again.
 //!
-//! A patch number is decided once. Sent again it gets its first result; a conflict gets the records as they are by now.
+//! A patch number is decided once. A retry gets its first result; a retry of a conflict gets the records in their current state.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ impl PatchSlot {
         self.row(version, results, None)
     }
 
-    /// The row of a patch that met other devices' changes.
+    /// The row of a patch that conflicted.
     pub(super) fn conflict(self, conflicting: &[Record]) -> Result<(Bytes, Option<Bytes>), StoreError> {
         self.row(0, None, Some(PatchRejection::Conflict(kept_keys(conflicting))))
     }
@@ -119,7 +119,7 @@ impl Group<'_> {
         Ok(results)
     }
 
-    /// The answer to a patch that conflicted when it was first sent: the records that it conflicted with, as they are by now.
+    /// The answer to a patch that conflicted when it was first sent: the records that it conflicted with, in their current state.
     fn repeat_conflict(&self, patch: &Patch, keys: &[Key]) -> Result<Decision, StoreError> {
         let head = self.view.get(&keys::head(&patch.identity, &patch.dataset))?;
         let head: HeadRow = head.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();

@@ -6,7 +6,7 @@
 //! - A commit is durable once it is in the journal, a write-ahead log (`journaled`). The flusher thread writes its rows to the engine's
 //!   tree later, many commits at once.
 //! - The contract allows rows to be visible a little before they are durable. Before such rows leave the process, the reader waits for the
-//!   covering commit (see `committer::Gate`).
+//!   covering commit (see `committer::DurabilityGate`).
 //! - Every row in a tree is framed by a format byte and a CRC that covers its key too (`frame`).
 //!
 //! Only this folder knows which engine runs: sled, or redb by configuration.

@@ -114,8 +114,9 @@ impl SupervisedEngine {
         self.state().failed.is_some()
     }
 
-    /// Closes the engine after a failed commit, once running reads are done, and opens it again on what is on disk. Of a commit
-    /// whose outcome was unknown, all is there then, or nothing. An error says why the engine does not open; the caller may try again.
+    /// Closes the engine after a failed commit, once running reads are done, and opens it again on what is on disk. A
+    /// commit with an unknown outcome is then either fully there or not at all. An error says why the engine does not open; the caller may
+    /// try again.
     pub fn recover(&self) -> Result<(), EngineError> {
         let mut counter = self.lock_counter();
         if !self.is_failed() {

@@ -1,4 +1,4 @@
-//! Debts: a row for each dataset with a version that devices may not have acknowledged, and the date of the courier's next visit.
+//! Debts: a row for each dataset with a version that devices may not have acknowledged, and the date of the courier's next round.
 
 use driftless_protocol::{DatasetName, DeviceId};
 
@@ -18,7 +18,7 @@ pub struct Debt {
     pub writer: DeviceId,
     /// The newest version that another device wrote.
     pub others_version: u64,
-    /// When the first version after the courier's last visit was written, in milliseconds since 1970 (UTC); 0: there is none.
+    /// When the first version after the courier's last round was written, in milliseconds since 1970 (UTC); 0: there is none.
     pub first_ms: u64,
     /// When the newest version was written.
     pub changed_ms: u64,

@@ -3,7 +3,7 @@
 //! - A device has at most one registration. A push token belongs to one device of its pool: when another device registers it, it moves
 //!   there.
 //! - An identity with a live push token has a row for each dataset with a debt (`debts`): a version that devices may not have
-//!   acknowledged. It is written in the batch of that version, with the date of the courier's next visit, and stays until no device is
+//!   acknowledged. It is written in the batch of that version, with the date of the courier's next round, and stays until no device is
 //!   owed anything. A crash ends no debt (I6).
 //! - The versions that a device was woken for, its push budget and its delivery log stand beside its registration, all bounded.
 //!

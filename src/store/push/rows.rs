@@ -35,9 +35,9 @@ pub(in crate::store) struct DebtRow {
     pub writer: DeviceId,
     /// The newest version that another device than `writer` wrote.
     pub others_version: u64,
-    /// The date of the courier's next visit, in milliseconds since 1970 (UTC).
+    /// The date of the courier's next round, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
-    /// When the first version after the courier's last visit was written, in milliseconds since 1970 (UTC); 0: there is none.
+    /// When the first version after the courier's last round was written, in milliseconds since 1970 (UTC); 0: there is none.
     pub first_ms: u64,
     pub changed_ms: u64,
 }
@@ -55,7 +55,6 @@ pub(super) struct PushBudgetRow {
 /// What a device may still be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushBudget {
-    /// Silent wakes.
     pub silent: TokenBucket,
     /// Wakes that the user is shown.
     pub shown: TokenBucket,

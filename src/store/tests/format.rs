@@ -46,7 +46,7 @@ fn a_store_of_a_newer_format_is_refused() {
 
 #[test]
 fn a_store_of_a_format_from_before_the_first_release_is_refused() {
-    // Format 1 had no row for its format. The last one was interrupted in its migration to today's format.
+    // The first store is older than the row that holds the format. The last one was interrupted in its migration to the current format.
     let cases = [(1, vec![]), (2, vec![meta("format", 2)]), (2, vec![meta("format", format::FORMAT), meta("unfinished", 2)])];
     for (found, rows) in cases {
         let refused = refusal(&rows);

@@ -122,7 +122,7 @@ fn the_reaper_deletes_versions_by_number_age_and_size_and_the_kept_ones_can_stil
     for id in 1..=20 {
         write(&store, id, "phone", &[("n", Op::Put, &id.to_string()), ("large", Op::Put, &large)]);
     }
-    let floor = || store.head(&me(), &dataset()).expect("reads").oldest_version;
+    let oldest_version = || store.head(&me(), &dataset()).expect("reads").oldest_version;
     let forever_ms = u64::MAX / 4;
     let step = |retention: RetentionPolicy, now_ms| {
         // Any due date counts: this test is about which versions go, not when.
@@ -132,11 +132,11 @@ fn the_reaper_deletes_versions_by_number_age_and_size_and_the_kept_ones_can_stil
         group.commit().expect("commits");
     };
     step(retention(15, forever_ms, u64::MAX), 20_000);
-    assert_eq!(floor(), 5, "15 versions");
+    assert_eq!(oldest_version(), 5, "15 versions");
     step(retention(15, 10_000, u64::MAX), 20_000);
-    assert_eq!(floor(), 10, "10 seconds");
+    assert_eq!(oldest_version(), 10, "10 seconds");
     step(retention(15, 10_000, 550_000), 20_000);
-    assert_eq!(floor(), 15, "550 kB of 100 kB each");
+    assert_eq!(oldest_version(), 15, "550 kB of 100 kB each");
     assert_eq!(at(&store, 15).expect("kept")[1], "n=15");
     assert_eq!(at(&store, 14), Err(VersionNotKept { oldest: 15, newest: 20 }));
     reap(&store, &retention(0, 0, 0), u64::MAX / 2);

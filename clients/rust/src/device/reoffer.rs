@@ -38,7 +38,7 @@ impl AppWrites {
         app_writes
     }
 
-    /// Notes those of the written keys that are reoffered.
+    /// Records which of the written keys are reoffered.
     pub(crate) fn note_written(&mut self, written: &AppWrites, reoffered: &[Change]) {
         for change in reoffered {
             if let Some(write) = written.0.get(&change.key) {
