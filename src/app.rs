@@ -71,7 +71,6 @@ impl fmt::Display for AppError {
 
 impl std::error::Error for AppError {}
 
-/// A running server.
 pub struct App {
     address: SocketAddr,
     serving: JoinHandle<OpenConnections>,

@@ -1,4 +1,5 @@
-//! The requests that a [`Principal`] may make on its datasets: write, acknowledge, read changes, list. Sockets and HTTP both go through here.
+//! The requests that a [`Principal`] may make on its datasets: write, acknowledge, read changes, list. Sockets and HTTP both
+//! go through here.
 //!
 //! Invariant: a principal can reach no identity but its own, because no method takes another one as an argument.
 

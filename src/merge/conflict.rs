@@ -66,8 +66,8 @@ pub(super) fn is_behind_horizon(change: &Change, tombstone_horizon: u64) -> bool
     change.op == Op::Put && change.base.is_some_and(|base| base > 0 && base < tombstone_horizon)
 }
 
-/// The record to report for a key whose tombstone is gone. Its version is the tombstone horizon: a device that writes again with this version as its
-/// base no longer conflicts.
+/// The record to report for a key whose tombstone is gone. Its version is the tombstone horizon: a device that writes again
+/// with this version as its base no longer conflicts.
 pub fn reaped_record(key: &Key, tombstone_horizon: u64) -> Result<Record, NameError> {
     let device = DeviceId::new(UNKNOWN_DEVICE)?;
     Ok(Record { key: key.clone(), content: Content::Removed, version: tombstone_horizon, modified_ms: 0, device })

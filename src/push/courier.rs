@@ -1,7 +1,8 @@
 //! The courier: reads identities that are due from the store, asks `wakes` what to do for each of their devices, sends, and stores the results.
 //!
 //! - Debts and their dates are in the store: the courier has no queue of its own, and a restart forgets nothing (I6).
-//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer, on the store's state at that time.
+//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer,
+//!   on the store's state at that time.
 //! - At most [`MAX_ROUNDS`] rounds run at a time; later dates wait in the store.
 
 use std::collections::{HashMap, HashSet};
@@ -47,7 +48,6 @@ const SWEEP_ROWS: usize = 256;
 /// How long the debts of a pool without push settings wait for their next round, in milliseconds.
 const NO_PUSH_MS: u64 = 3600 * 1000;
 
-/// Cheap to clone.
 #[derive(Clone)]
 pub struct Courier {
     reader: Reader,

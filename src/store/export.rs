@@ -60,7 +60,8 @@ impl Store {
         Ok((text, None))
     }
 
-    /// The key and the content of a range's first row. If the content is cut into rows, they are joined, and the key is the one that they share.
+    /// The key and the content of a range's first row. If the content is cut into rows, they are joined, and the key is
+    /// the one that they share.
     fn next_content(&self, start: &[u8], end: &[u8], is_cut: bool) -> Result<Option<(Bytes, Bytes)>, StoreError> {
         let Some((mut key, row)) = self.engine.scan(start, end, 1)?.pop() else { return Ok(None) };
         if !is_cut {

@@ -1,7 +1,8 @@
 //! A dataset as it was: its recent versions, its records at one of them, and the differences between two.
 //!
 //! The history row of a version holds each record that the version touched, as it was before. A record's state at an earlier version is the
-//! first such entry after that version, or the record as it is now if there is none. Rows stand for all versions above the head's `oldest_version`.
+//! first such entry after that version, or the record as it is now if there is none. Rows stand for all versions above the head's
+//! `oldest_version`.
 
 use std::collections::BTreeMap;
 

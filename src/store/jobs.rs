@@ -19,7 +19,6 @@ pub enum JobProgress {
     Unfinished,
     /// A dataset moved into this identity, where it has this version now. There are more steps.
     Moved(Identity, DatasetName, u64),
-    /// The job is done.
     Done,
 }
 

@@ -3,7 +3,8 @@
 //! A dataset that has something to reap stands once in the index of due dates (`r`). A visit takes one bounded step and sets the dataset's next
 //! date. So the reaper reads nothing of datasets that have nothing to reap, and a step costs the committer as much as a few writes.
 //!
-//! Tombstones go in the order of their versions. The horizon is the version of the newest deleted tombstone: a device that has seen less gets a snapshot.
+//! Tombstones go in the order of their versions. The horizon is the version of the newest deleted tombstone: a device that has seen less
+//! gets a snapshot.
 
 use driftless_protocol::{DatasetName, DeviceId};
 
@@ -16,7 +17,7 @@ use super::{Identity, RetentionPolicy, Store, StoreError, history_row, keys, pie
 /// Tombstones, and versions of history, that one step deletes: as many rows as a few large patches write.
 const STEP: usize = 256;
 
-/// The limit of a step for a dataset far beyond its bound: a step then deletes at least as many tombstones as a flood of patches at their
+/// The limit of a step for a dataset far beyond its bound: a step then deletes at least as many of them as a flood of patches at their
 /// bounds adds in one group.
 const FLOOD_STEP: usize = 16 * STEP;
 

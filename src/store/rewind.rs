@@ -18,7 +18,6 @@ pub const OPERATOR_DEVICE: &str = "~operator";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RewindOutcome {
     Written {
-        /// The new version.
         version: u64,
         /// How many records differ from before.
         records: usize,

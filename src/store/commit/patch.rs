@@ -10,7 +10,6 @@ use super::super::Identity;
 #[derive(Clone, Debug)]
 pub struct Patch {
     pub identity: Identity,
-    /// The writing device.
     pub device: DeviceId,
     pub dataset: DatasetName,
     /// The device's own number for the patch.

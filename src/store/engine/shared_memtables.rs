@@ -13,7 +13,6 @@ pub(super) struct SharedMemtables {
     pub changed: Condvar,
 }
 
-/// A memtable to flush.
 pub(super) struct FlushJob {
     /// The file with its commits.
     pub journal: Journal,
