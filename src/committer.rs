@@ -2,7 +2,7 @@
 //!
 //! - The writer has an OS thread of its own. While one group is being made durable the next batch accumulates, so groups grow with the load.
 //! - Success is answered only after the flush that covers it (I2), and after the change was published.
-//! - The queue is bounded in number ([`QUEUE_JOBS`]) and in bytes ([`QUEUE_KIB`]). When it is full the caller waits, and a session reads no
+//! - The queue is bounded in number (`QUEUE_JOBS`) and in bytes (`QUEUE_KIB`). When it is full the caller waits, and a session reads no
 //!   further from its socket.
 //! - Acknowledgements from sockets are held back for up to a second and written together with other jobs. If a crash loses one, the server
 //!   sends the device changes that it already has, and nothing worse happens.

@@ -75,7 +75,7 @@ impl CircuitBreakers {
         breakers.insert(app, BreakerState::Paused { why: why.to_owned(), until_ms, failures });
     }
 
-    /// Counts a token that belongs to another sender. Returns true exactly when the count reaches [`MANY_SENDER_MISMATCHES`].
+    /// Counts a token that belongs to another sender. Returns true exactly when the count reaches `MANY_SENDER_MISMATCHES`.
     pub fn record_sender_mismatch(&self, app: &AppKey) -> bool {
         let mut mismatches = self.sender_mismatches.lock().unwrap_or_else(PoisonError::into_inner);
         let count = mismatches.entry(app.clone()).or_insert(0);
