@@ -34,7 +34,7 @@ use tracing::{Instrument, Span, debug_span};
 pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator};
 use driver::SessionDriver;
 pub use services::SessionConfig;
-use services::{SessionServices, session_name};
+use services::{SessionServices, first_session, session_name};
 pub use timer_wheel::TimerWheel;
 pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
 
@@ -57,7 +57,8 @@ impl Sessions {
         metrics: Metrics,
         config: SessionConfig,
     ) -> Sessions {
-        Sessions { services: Arc::new(SessionServices::new(authenticator, sync, hub, wheel, metrics, config)) }
+        let next_session = first_session();
+        Sessions { services: Arc::new(SessionServices { authenticator, sync, hub, wheel, metrics, config, next_session }) }
     }
 
     /// Waits for the hello on a socket, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer

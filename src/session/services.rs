@@ -24,23 +24,16 @@ pub(super) struct SessionServices {
     pub(super) wheel: TimerWheel,
     pub(super) metrics: Metrics,
     pub(super) config: SessionConfig,
-    next_session: AtomicU64,
+    pub(super) next_session: AtomicU64,
+}
+
+/// The number of a server's first session. A random start keeps the sessions of several runs apart in the log. 0 is not a session: it stands
+/// for writes without one.
+pub(super) fn first_session() -> AtomicU64 {
+    AtomicU64::new((random_u64() >> 12) + 1)
 }
 
 impl SessionServices {
-    pub(super) fn new(
-        authenticator: Authenticator,
-        sync: SyncService,
-        hub: Hub,
-        wheel: TimerWheel,
-        metrics: Metrics,
-        config: SessionConfig,
-    ) -> SessionServices {
-        // A random start keeps the session numbers of several runs apart in the log. 0 is not a session: it stands for writes without one.
-        let next_session = AtomicU64::new((random_u64() >> 12) + 1);
-        SessionServices { authenticator, sync, hub, wheel, metrics, config, next_session }
-    }
-
     /// A new session's number, unique in this process.
     pub(super) fn next_session(&self) -> u64 {
         self.next_session.fetch_add(1, Ordering::Relaxed)

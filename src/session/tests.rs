@@ -101,6 +101,11 @@ impl SessionFixture {
         ClientMessage::Hello { token: self.token.clone(), device: DeviceId::new(device).expect("a device"), client: String::new() }
     }
 
+    async fn principal(&self, device: &str) -> Principal {
+        let device = DeviceId::new(device).expect("a device");
+        self.authenticator.authenticate(&self.token, device).await.expect("is authenticated").principal
+    }
+
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(bytes)));
         let answer = self.sync.write(who, dataset(), WriteRequest { id, changes: vec![change], offer: false }, 0).await.expect("is queued");
@@ -138,12 +143,7 @@ async fn changes_during_a_slow_send_are_sent_when_the_peer_reads() {
     let mut web = fixture.connect("slow").await;
     send(&mut web, &ClientMessage::Open { dataset: dataset(), position: None }).await;
     assert!(matches!(receive(&mut web).await, ServerMessage::Changes { to: 0, .. }));
-    let writer = fixture
-        .authenticator
-        .authenticate(&fixture.token, DeviceId::new("writer").expect("a device"))
-        .await
-        .expect("is authenticated")
-        .principal;
+    let writer = fixture.principal("writer").await;
     let mut id = 0;
     for round in 1..=20 {
         // The first patch is being sent, a few bytes at a time, while the others are written.
@@ -167,12 +167,7 @@ async fn a_peer_that_reads_late_skips_to_the_newest_values() {
     let mut web = fixture.connect("late").await;
     send(&mut web, &ClientMessage::Open { dataset: dataset(), position: None }).await;
     assert!(matches!(receive(&mut web).await, ServerMessage::Changes { to: 0, .. }));
-    let writer = fixture
-        .authenticator
-        .authenticate(&fixture.token, DeviceId::new("writer").expect("a device"))
-        .await
-        .expect("is authenticated")
-        .principal;
+    let writer = fixture.principal("writer").await;
     // Many more changes than a ring holds, all of one record.
     let written = 10 * crate::hub::RING_CHANGES as u64;
     for id in 1..=written {
