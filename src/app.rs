@@ -112,15 +112,14 @@ impl App {
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
-        let (operator, metrics_of_http) = (config.operator_key(), metrics.clone());
         let state = HttpState {
             authenticator,
             sync,
             sessions,
             admin,
-            operator_key: operator,
+            operator_key: config.operator_key(),
             gate: gate.clone(),
-            metrics: metrics_of_http,
+            metrics: metrics.clone(),
             allowed_origins: origins,
             draining: is_draining,
         };

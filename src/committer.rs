@@ -52,7 +52,7 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the writer thread. It ends after [`Committer::stop`], or by a panic.
+    /// Starts the writer thread. It ends after [`Committer::stop`], when every clone is dropped, or by a panic.
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let (control, gate) = gate::gate();

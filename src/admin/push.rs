@@ -136,7 +136,7 @@ impl Admin {
         let (verdict, _) = pool.wake(address, &target.app, &wake).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, detail) = outcome_and_detail(&verdict);
-        let status = DeliveryStatus::RegistrationChanged(format!("test wake by an operator: {outcome} {detail}"));
+        let status = DeliveryStatus::Note(format!("test wake by an operator: {outcome} {detail}"));
         self.committer
             .transact(move |group, now_ms| {
                 if group.has_identity(&identity)? {

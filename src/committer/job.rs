@@ -60,7 +60,8 @@ pub(super) enum CommitterJob {
 /// Decides within a group, at a time in Unix milliseconds. Returns `None` on failure, after it has sent the error to the caller.
 pub(super) type Transaction = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<DecidedTransaction> + Send>;
 
-/// The notices and the reply of a decided transaction. They are sent once it is durable; if it fails, only the reply is.
+/// The notices and the reply of a decided transaction. They are sent once it is durable. If its commit fails the
+/// reply is an error, and recovery signals again what may have become durable.
 pub(super) struct DecidedTransaction {
     pub(super) notices: Vec<SessionNotice>,
     pub(super) reply: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,

@@ -1,4 +1,4 @@
-//! Everything of a session but its socket and its subscriptions: its principal, its timers, its signals, and the state that signals change.
+//! Everything of a session but its socket, subscriptions and pending patches: its principal, its timers, its signals, and the state that signals change.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -184,8 +184,8 @@ impl<'a> SessionContext<'a> {
         Ok(())
     }
 
-    /// Records a message of the device. A draining session stays draining.
-    pub(super) fn set_idle(&mut self, is_heartbeat: bool) {
+    /// After a heartbeat the session is idle, after any other message it listens. A draining session stays draining.
+    pub(super) fn update_intake(&mut self, is_heartbeat: bool) {
         self.intake = match (self.intake, is_heartbeat) {
             (Intake::Draining, _) => Intake::Draining,
             (Intake::Listening | Intake::Idle, true) => Intake::Idle,

@@ -1,7 +1,7 @@
 //! The loop of one session: takes one event, handles it, then sends what can be sent.
 //!
 //! The inputs are polled in turn, each of them first in every fourth round, so that none starves:
-//! - signals: replaced, drain, a tick, a dataset that changed;
+//! - signals: the session is to end or to drain, a tick, a dataset that changed;
 //! - replies of the committer to this session's patches, in the order of the patches;
 //! - messages of the device, as long as the session takes messages and its patch window has space;
 //! - the backlog: changes that can be sent without waiting for another event.

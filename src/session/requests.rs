@@ -35,7 +35,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
         };
         debug!(?message, "message received");
-        self.context.set_idle(matches!(message, ClientMessage::Ping));
+        self.context.update_intake(matches!(message, ClientMessage::Ping));
         self.handle_message(message).await
     }
 

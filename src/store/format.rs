@@ -18,8 +18,8 @@ use super::{StoreError, keys};
 /// The format that this version reads and writes. Lower ones are of versions from before the first release.
 pub(super) const FORMAT: u32 = 3;
 
-/// The name of the row that says from which format an interrupted migration comes. Reserved for the first migration:
-/// no version writes it yet.
+/// The name of the row that says from which format an interrupted migration comes. This version only reads it,
+/// to refuse such a store; the first migration will write it.
 const UNFINISHED: &str = "unfinished";
 
 /// The format of an open store; `None`: the store is new. A store in the middle of a migration has the format that it comes from, unless a

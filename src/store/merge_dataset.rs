@@ -82,8 +82,7 @@ impl Group<'_> {
         // The source's devices are the target's since the merge began.
         let prefix = keys::devices(into);
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
-            let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
+            let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             let old = keys::ack(from, &device, dataset);
             if let Some(row) = self.view.get(&old)? {
                 batch.rows.push((keys::ack(into, &device, dataset), Some(row)));

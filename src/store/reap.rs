@@ -6,7 +6,7 @@
 //! Tombstones go in the order of their versions. The horizon is the version of the newest deleted tombstone: a device that has seen less
 //! gets a snapshot.
 
-use driftless_protocol::{DatasetName, DeviceId};
+use driftless_protocol::DatasetName;
 
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
@@ -164,8 +164,7 @@ impl Group<'_> {
         let prefix = keys::devices(identity);
         let mut oldest = None;
         for (key, _) in self.view.scan(&prefix)? {
-            let device = DeviceId::new(keys::KeyParts::after(&key, &prefix)?.name()?);
-            let device = device.map_err(|_| StoreError::Damaged("a device's id".to_owned()))?;
+            let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             if let Some(row) = self.view.get(&keys::ack(identity, &device, dataset))? {
                 let AckRow { version } = rows::decode(&row)?;
                 oldest = Some(oldest.map_or(version, |oldest: u64| oldest.min(version)));

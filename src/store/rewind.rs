@@ -12,7 +12,7 @@ use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{DatasetHead, StoredRecord};
 
 /// The device that writes the version that a restore makes.
-pub const OPERATOR_DEVICE: &str = "~operator";
+const OPERATOR_DEVICE: &str = "~operator";
 
 /// The outcome of a request to restore a dataset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

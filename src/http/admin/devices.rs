@@ -56,7 +56,7 @@ fn log_entry_json(entry: &DeliveryLogEntry) -> Value {
         DeliveryStatus::Deferred(why, until_ms) => ("later", format!("{why}, not before {until_ms}")),
         DeliveryStatus::Refused(why) => ("refused", why.clone()),
         DeliveryStatus::NotSent(why) => ("not sent", why.clone()),
-        DeliveryStatus::RegistrationChanged(what) => ("note", what.clone()),
+        DeliveryStatus::Note(what) => ("note", what.clone()),
     };
     json!({
         "first_ms": first_ms, "at_ms": at_ms, "count": count, "dataset": dataset, "version": version, "outcome": outcome, "detail": detail,

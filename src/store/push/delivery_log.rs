@@ -46,9 +46,9 @@ pub enum DeliveryStatus {
     /// No wake was sent, for this reason.
     #[serde(rename = "None")]
     NotSent(String),
-    /// The registration changed in this way.
+    /// Something else about the device's pushes: its registration changed, or an operator sent a test wake.
     #[serde(rename = "Changed")]
-    RegistrationChanged(String),
+    Note(String),
 }
 
 /// An entry with its number, in the slot of that number.
@@ -133,7 +133,7 @@ mod tests {
             (DeliveryStatus::Deferred(reason.clone(), 9), r"\x81\xa5Later\x92\xa1r\t"),
             (DeliveryStatus::Refused(reason.clone()), r"\x81\xa7Refused\xa1r"),
             (DeliveryStatus::NotSent(reason.clone()), r"\x81\xa4None\xa1r"),
-            (DeliveryStatus::RegistrationChanged(reason), r"\x81\xa7Changed\xa1r"),
+            (DeliveryStatus::Note(reason), r"\x81\xa7Changed\xa1r"),
         ];
         for (status, bytes) in cases {
             let row = DeliveryLogRow { number: 1, entry: DeliveryLogEntry::new(7, None, status) };

@@ -201,7 +201,7 @@ impl Group<'_> {
     }
 
     fn log_registration(&mut self, identity: &Identity, device: &DeviceId, now_ms: u64, change: String) -> Result<(), StoreError> {
-        let status = DeliveryStatus::RegistrationChanged(change);
+        let status = DeliveryStatus::Note(change);
         self.append_delivery_log(identity, device, DeliveryLogEntry::new(now_ms, None, status))
     }
 

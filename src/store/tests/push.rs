@@ -119,7 +119,7 @@ fn a_token_belongs_to_one_device_and_moves_when_another_registers_it() {
     assert!(store.live_registration(&other(), &device("phone-of-bob")).expect("reads").is_some());
     put(&store, &me(), 1, "laptop", 10);
     assert!(store.wake_round(&me()).expect("reads").is_none(), "an identity without a push token has no debts");
-    assert!(matches!(&logged(&store, &me(), "phone")[0], DeliveryStatus::RegistrationChanged(why) if why.contains("another device")));
+    assert!(matches!(&logged(&store, &me(), "phone")[0], DeliveryStatus::Note(why) if why.contains("another device")));
     // Its new device registers another token, and the first device registers it again: both have a token.
     register(&store, &other(), "phone-of-bob", "token-2", 3);
     register(&store, &me(), "phone", "token", 4);
