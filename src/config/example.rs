@@ -14,7 +14,7 @@ impl fmt::Display for ExampleConfig {
         writeln!(f, "# A setting outside of [pools] is also a flag (--store-cache-mib 512) and an environment variable")?;
         writeln!(f, "# (DRIFTLESS_STORE_CACHE_MIB=512). Flags take precedence over the environment, the environment over this file.")?;
         let mut table = "";
-        for setting in SETTINGS {
+        for setting in SETTINGS.iter() {
             let (parent, name) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
             if parent == table {
                 writeln!(f)?;

@@ -101,7 +101,7 @@ fn the_printed_example_is_a_file_that_sets_the_defaults() {
     let example = ExampleConfig.to_string();
     let config = from_file(&example).expect("reads");
     assert_eq!(format!("{config:?}"), format!("{:?}", ServerConfig::default()));
-    for setting in SETTINGS {
+    for setting in SETTINGS.iter() {
         assert!(example.contains(setting.help), "{}", setting.name);
     }
 }

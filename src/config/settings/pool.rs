@@ -1,0 +1,59 @@
+//! The settings of a pool: its limits and retention.
+
+use driftless_protocol::Limits;
+
+use super::setting::{ConfigSetting, setting, unset, value};
+use crate::config::pool::{PoolSection, RetentionSection};
+
+pub(super) const POOL: &[ConfigSetting] = &[
+    setting("pools.*.region", || value(PoolSection::default().region), "First part of the pool's identity ids, region:uuid."),
+    setting(
+        "pools.*.conflicts",
+        || value(PoolSection::default().conflicts),
+        "What happens when two devices change the same record without having seen each other's change: reject or last-writer-wins.",
+    ),
+    setting("pools.*.datasets.*", unset, "The conflict policy of the dataset with this name, instead of the pool's."),
+    setting("pools.*.limits.key_bytes", || value(Limits::default().key_bytes), "Maximum bytes of a key, at most 1024."),
+    setting(
+        "pools.*.limits.value_bytes",
+        || value(Limits::default().value_bytes),
+        "Maximum bytes of a value, encoded as MessagePack; at most 1048576.",
+    ),
+    setting(
+        "pools.*.limits.changes_per_patch",
+        || value(Limits::default().changes_per_patch),
+        "Maximum number of changes in one patch, at most 1024.",
+    ),
+    setting("pools.*.limits.records", || value(Limits::default().records), "Maximum number of live records in a dataset, at most 65536."),
+    setting(
+        "pools.*.limits.dataset_bytes",
+        || value(Limits::default().dataset_bytes),
+        "Maximum bytes of all keys and values in a dataset.",
+    ),
+    setting(
+        "pools.*.limits.datasets",
+        || value(Limits::default().datasets),
+        "Maximum number of datasets of an identity, and of datasets that a session has open.",
+    ),
+    setting("pools.*.limits.devices", || value(Limits::default().devices), "Maximum number of devices of an identity."),
+    setting(
+        "pools.*.retention.tombstone_s",
+        || value(RetentionSection::default().tombstone_s),
+        "Seconds that a removed key is kept as a tombstone for devices that have not synced the removal. A device that comes back later gets a snapshot.",
+    ),
+    setting(
+        "pools.*.retention.history_s",
+        || value(RetentionSection::default().history_s),
+        "Seconds that earlier versions of a dataset can be read and restored.",
+    ),
+    setting(
+        "pools.*.retention.history_versions",
+        || value(RetentionSection::default().history_versions),
+        "Maximum number of earlier versions kept for a dataset, at most 100000. 0: no history.",
+    ),
+    setting(
+        "pools.*.retention.history_bytes",
+        || value(RetentionSection::default().history_bytes),
+        "Maximum bytes of earlier versions kept for a dataset, at most 1073741824.",
+    ),
+];

@@ -1,0 +1,67 @@
+//! The settings of the whole server.
+
+use super::setting::{ConfigSetting, setting, unset, value};
+use crate::config::server::ServerConfig;
+use crate::store::EngineConfig;
+
+pub(super) const SERVER: &[ConfigSetting] = &[
+    setting(
+        "listen",
+        || value(ServerConfig::default().listen),
+        "Address and port to listen on. With port 0 the system chooses a free port.",
+    ),
+    setting("data", || value(ServerConfig::default().data), "The store's folder. It is created if it does not exist."),
+    setting(
+        "log",
+        || value(ServerConfig::default().log),
+        "The lowest level that is logged (error, warn, info, debug, trace), or a filter such as driftless=debug.",
+    ),
+    setting("log_format", || value(ServerConfig::default().log_format), "Format of a log line: text or json."),
+    setting(
+        "connections",
+        || value(ServerConfig::default().connections),
+        "Maximum number of open connections, WebSockets and plain HTTP together. Further ones wait to be accepted.",
+    ),
+    setting(
+        "drain_s",
+        || value(ServerConfig::default().drain_s),
+        "Seconds that a stopping server waits for its sessions to end, at most 3600. Devices are told to reconnect at a random time within as many seconds.",
+    ),
+    setting(
+        "heartbeat_s",
+        || value(ServerConfig::default().heartbeat_s),
+        "Seconds after which an idle device sends a heartbeat, 10 to 1500. A session ends after two missed heartbeats. Use 300 for a very large number of sessions.",
+    ),
+    setting(
+        "origins",
+        || value(ServerConfig::default().origins),
+        "Origins of web pages that may open a WebSocket, such as https://app.example.com. Empty: any origin.",
+    ),
+    setting("tls.certificate", unset, "PEM file with the server's certificate chain. Setting it together with tls.key enables TLS."),
+    setting("tls.key", unset, "PEM file with the private key of the certificate."),
+    setting(
+        "admin.key",
+        unset,
+        "The operator key, a secret of at least 32 characters. The admin API (backup, history, export, erase, ...) requires it; without it the admin API is disabled.",
+    ),
+    setting(
+        "store.engine",
+        || value(EngineConfig::default().engine.name()),
+        "The storage engine: sled, or redb (smaller files and a higher sustained write rate, but it reads the whole file when it opens). An existing folder can only be opened with the engine that created it.",
+    ),
+    setting(
+        "store.cache_mib",
+        || value(EngineConfig::default().cache_mib),
+        "Size of the engine's page cache in MiB, measured in pages as they are on disk. In memory they take two to three times as much.",
+    ),
+    setting(
+        "store.journal_mib",
+        || value(EngineConfig::default().journal_mib),
+        "Size of the journal in MiB before it is flushed to the engine's tree. Under load it grows up to four times as much, and the part that is being flushed takes as much again, in memory and on disk.",
+    ),
+    setting(
+        "store.reserve_mib",
+        || value(EngineConfig::default().reserve_mib),
+        "Disk space in MiB that is kept free: the server turns read-only before it uses it. 0: no reserve.",
+    ),
+];

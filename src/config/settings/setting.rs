@@ -1,0 +1,76 @@
+//! One setting: its name, default and help text, and its names as a flag and an environment variable.
+
+use serde::Serialize;
+use toml::Value;
+
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigSetting {
+    /// The name in the file. `*` stands for a name that the operator chooses, or for any entry of an array.
+    pub name: &'static str,
+    default: fn() -> Option<Value>,
+    /// What the setting does, with its unit and bounds.
+    pub help: &'static str,
+}
+
+impl ConfigSetting {
+    /// The value that the server uses if none is set; `None`: the setting has no value then.
+    pub fn default_value(&self) -> Option<Value> {
+        (self.default)()
+    }
+
+    /// Whether there is one value for the whole server, which then is also a flag and an environment variable.
+    pub fn is_global(&self) -> bool {
+        !self.name.contains('*')
+    }
+
+    /// The name of the flag: `store.cache_mib` is `store-cache-mib`.
+    pub fn flag(&self) -> String {
+        self.name.replace(['.', '_'], "-")
+    }
+
+    /// The name of the environment variable: `store.cache_mib` is `DRIFTLESS_STORE_CACHE_MIB`.
+    pub fn variable(&self) -> String {
+        format!("DRIFTLESS_{}", self.name.replace('.', "_").to_ascii_uppercase())
+    }
+
+    /// Whether this path in the file is the setting's.
+    pub fn is_named(&self, path: &[&str]) -> bool {
+        let mut own = self.name.split('.');
+        path.iter().all(|part| own.next().is_some_and(|one| one == "*" || one == *part)) && own.next().is_none()
+    }
+
+    /// Whether this path in the file is a table that contains the setting.
+    pub fn is_inside(&self, table: &[&str]) -> bool {
+        let mut own = self.name.split('.');
+        table.iter().all(|part| own.next().is_some_and(|one| one == "*" || one == *part)) && own.next().is_some()
+    }
+}
+
+pub(super) const fn setting(name: &'static str, default: fn() -> Option<Value>, help: &'static str) -> ConfigSetting {
+    ConfigSetting { name, default, help }
+}
+
+/// The default of a setting that is not set.
+pub(super) fn unset() -> Option<Value> {
+    None
+}
+
+pub(super) fn value(default: impl Serialize) -> Option<Value> {
+    Value::try_from(default).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_the_file_is_a_setting_or_a_table_that_contains_settings() {
+        let named = |name: &'static str| setting(name, unset, "");
+        assert!(named("pools.*.limits.records").is_named(&["pools", "demo", "limits", "records"]));
+        assert!(!named("pools.*.limits.records").is_named(&["pools", "demo", "limits"]));
+        assert!(named("pools.*.limits.records").is_inside(&["pools", "demo"]));
+        assert!(!named("listen").is_inside(&["listen"]));
+        assert_eq!(named("store.cache_mib").variable(), "DRIFTLESS_STORE_CACHE_MIB");
+        assert_eq!(named("store.cache_mib").flag(), "store-cache-mib");
+    }
+}
