@@ -57,6 +57,9 @@ pub const EPOCH_BYTES: usize = 64;
 /// The most bytes of `client`, the library's name and version in `hello`.
 pub const CLIENT_BYTES: usize = 128;
 
+/// The most bytes of a `bye`'s message: a few sentences, because the peer may not be authenticated.
+pub const BYE_MESSAGE_BYTES: usize = 512;
+
 /// Patch numbers and versions are below 2^53, so that JavaScript represents them exactly.
 pub const NUMBER_BOUND: u64 = 1 << 53;
 

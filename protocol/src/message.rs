@@ -206,6 +206,9 @@ pub enum ServerMessage {
         code: u16,
         /// The reason that belongs to the code.
         reason: String,
+        /// The cause, for people, where the code alone does not say it: why a token was refused, what is wrong with a message.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        message: Option<String>,
         /// After how many milliseconds to reconnect; if absent, with back-off. Of use only if the code says to reconnect.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reconnect_after_ms: Option<u64>,

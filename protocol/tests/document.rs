@@ -48,7 +48,9 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
         ServerMessage::Registered { provider: _, app: _ } => ("registered", &["provider", "app"]),
         ServerMessage::Unregistered => ("unregistered", &[]),
         ServerMessage::Pong => ("pong", &[]),
-        ServerMessage::Bye { code: _, reason: _, reconnect_after_ms: _ } => ("bye", &["code", "reason", "reconnect_after_ms"]),
+        ServerMessage::Bye { code: _, reason: _, message: _, reconnect_after_ms: _ } => {
+            ("bye", &["code", "reason", "message", "reconnect_after_ms"])
+        }
     }
 }
 
@@ -157,6 +159,7 @@ fn the_document_lists_the_bounds() {
     ] {
         assert!(part.contains(&sentence), "{sentence}");
     }
+    assert!(DOCUMENT.contains(&format!("an explanation for people, at most {} bytes", limits::BYE_MESSAGE_BYTES)));
     assert!(DOCUMENT.contains(&format!("the last {} patch numbers", limits::PATCH_WINDOW)));
     assert!(DOCUMENT.contains(&format!("cut at about {} KiB", limits::PAGE_BYTES / 1024)));
 }

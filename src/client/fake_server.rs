@@ -75,7 +75,8 @@ impl FakeServer {
     fn answer(&self, device: &mut DeviceId, cursors: &mut BTreeMap<DatasetName, u64>, message: ClientMessage) -> Vec<ServerMessage> {
         match message {
             ClientMessage::Hello { token, .. } if token != "token of alice" => {
-                vec![ServerMessage::Bye { code: 4003, reason: "token_refused".to_owned(), reconnect_after_ms: None }]
+                let (reason, message) = ("token_refused".to_owned(), Some("the token is not alice's".to_owned()));
+                vec![ServerMessage::Bye { code: 4003, reason, message, reconnect_after_ms: None }]
             }
             ClientMessage::Hello { device: name, .. } => {
                 *device = name;

@@ -80,7 +80,8 @@ async fn an_error_has_an_exit_code_and_a_hint() {
     assert_eq!(exit(conflict), 4);
     assert_eq!(exit(run(&server, "put settings forbidden=1").await), 3);
     let refused = run(&server, "get settings theme --token stolen").await;
-    assert!(refused.clone().expect_err("no session").to_string().contains("DRIFTLESS_TOKEN"));
+    let said = refused.clone().expect_err("no session").to_string();
+    assert!(said.contains("4003 token_refused: the token is not alice's\n") && said.contains("DRIFTLESS_TOKEN"), "{said}");
     assert_eq!(exit(refused), 5);
     assert_eq!(exit(run(&server, "list --url ftp://x").await), 2);
     let nobody = run(&server, "list --url http://127.0.0.1:1").await.expect_err("nobody listens there");

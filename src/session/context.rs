@@ -6,6 +6,7 @@ use std::sync::Arc;
 use driftless_protocol::CloseCode;
 use futures_util::FutureExt;
 
+use super::closing::Closing;
 use super::framed::WriteProgress;
 use super::services::SessionServices;
 use super::socket::PeerGone;
@@ -17,12 +18,18 @@ use crate::sync::Principal;
 /// How long a session keeps its socket's buffers after the last message, in milliseconds.
 const IDLE_MS: u64 = 2_000;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum SessionEnd {
-    /// The server closes it and sends the device this code.
-    Close(CloseCode),
+    /// The server closes it, and tells the device why.
+    Close(Closing),
     /// The device disconnected.
     Disconnected,
+}
+
+impl From<CloseCode> for SessionEnd {
+    fn from(code: CloseCode) -> SessionEnd {
+        SessionEnd::Close(code.into())
+    }
 }
 
 impl From<PeerGone> for SessionEnd {
@@ -143,7 +150,7 @@ impl<'a> SessionContext<'a> {
                 signals = self.signals.wait() => {
                     self.handle_signals(signals)?;
                     if self.intake == Intake::Draining {
-                        return Err(SessionEnd::Close(CloseCode::Restarting));
+                        return Err(CloseCode::Restarting.into());
                     }
                     // A peer that reads slowly is not stalled.
                     if std::mem::replace(&mut writes, self.progress.count()) != writes {
@@ -151,7 +158,7 @@ impl<'a> SessionContext<'a> {
                         self.timers.peer_stalled(self.services.now());
                     }
                     if let TimerAction::Close(code) = self.timers.check(self.services.now()) {
-                        return Err(SessionEnd::Close(code));
+                        return Err(code.into());
                     }
                 }
             }
@@ -160,16 +167,16 @@ impl<'a> SessionContext<'a> {
 
     pub(super) fn handle_signals(&mut self, signals: SignalSet) -> Result<(), SessionEnd> {
         if signals.contains(Signal::Replaced) {
-            return Err(SessionEnd::Close(CloseCode::Replaced));
+            return Err(CloseCode::Replaced.into());
         }
         if signals.contains(Signal::Erased) {
-            return Err(SessionEnd::Close(CloseCode::Erased));
+            return Err(CloseCode::Erased.into());
         }
         if signals.contains(Signal::Merged) {
-            return Err(SessionEnd::Close(CloseCode::Moved));
+            return Err(CloseCode::Moved.into());
         }
         if signals.contains(Signal::Revoked) {
-            return Err(SessionEnd::Close(CloseCode::Revoked));
+            return Err(CloseCode::Revoked.into());
         }
         if signals.contains(Signal::Drain) {
             self.intake = Intake::Draining;

@@ -17,6 +17,7 @@ use driftless_protocol::{CloseCode, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
+use super::closing::Closing;
 use super::context::{Backlog, Intake, SessionEnd};
 use super::live::LiveSession;
 use super::services::session_name;
@@ -66,13 +67,9 @@ pub(super) struct SessionDriver<'a, S> {
 }
 
 /// Sends the reason and closes the socket. Errors are ignored: the peer may be gone, and the session is over in any case.
-pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(
-    socket: &mut SessionSocket<S>,
-    code: CloseCode,
-    reconnect_after_ms: Option<u64>,
-) {
-    let bye = ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), reconnect_after_ms };
-    let bye = socket.codec().encode(&bye).into();
+pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut SessionSocket<S>, why: Closing, reconnect_after_ms: Option<u64>) {
+    let code = why.code;
+    let bye = socket.codec().encode(&why.bye(reconnect_after_ms)).into();
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
         socket.feed(bye).await?;
         socket.close(code).await
@@ -169,12 +166,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
             SessionEvent::Backlog => {}
         }
         if self.session.context.intake == Intake::Draining && self.session.patches.is_empty() {
-            return Err(SessionEnd::Close(CloseCode::Restarting));
+            return Err(CloseCode::Restarting.into());
         }
         match self.session.context.check_deadlines() {
             TimerAction::Wait => {}
             TimerAction::RequestRenewal(expires_in_s) => self.session.send(&ServerMessage::Renew { expires_in_s }).await?,
-            TimerAction::Close(code) => return Err(SessionEnd::Close(code)),
+            TimerAction::Close(code) => return Err(code.into()),
         }
         self.session.deliver().await?;
         self.session.flush().await?;
@@ -197,13 +194,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
 
     pub(super) async fn finish(self, end: SessionEnd) {
         let LiveSession { mut socket, mut context, .. } = self.session;
-        let SessionEnd::Close(code) = end else { return context.set_end_reason("disconnected") };
+        let SessionEnd::Close(why) = end else { return context.set_end_reason("disconnected") };
+        let code = why.code;
         context.set_end_reason(code.reason());
         let session = session_name(context.signals.session());
         info!(%session, identity = %context.who.identity, device = %context.who.device, reason = code.reason(), "session closed");
         let reconnect_after_ms = (code == CloseCode::Restarting).then(|| context.services.reconnect_after_ms());
         // The hub forgets the session before the close, which may take seconds.
         drop(context);
-        close(&mut socket, code, reconnect_after_ms).await;
+        close(&mut socket, why, reconnect_after_ms).await;
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use driftless_protocol::{ClientMessage, CloseCode, DecodeError, RefusalCode, ServerMessage, limits};
+use driftless_protocol::{ClientMessage, CloseCode, Codec, DecodeError, DeviceId, RefusalCode, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::authenticator::{AuthError, AuthenticatedDevice};
+use super::closing::Closing;
 use super::services::{SessionServices, session_name};
 use super::socket::{Incoming, SessionSocket};
 use crate::sync::{Principal, SessionStart};
@@ -15,12 +16,20 @@ use crate::sync::{Principal, SessionStart};
 const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Why a handshake failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum HandshakeError {
-    /// The server closes the socket with this code.
-    Rejected(CloseCode),
+    /// The server closes the socket, and tells the peer why.
+    Rejected(Closing),
     /// The peer disconnected.
     Disconnected,
+}
+
+/// A hello whose fields are valid; its token is not verified yet.
+#[derive(Debug, PartialEq, Eq)]
+struct Hello {
+    token: String,
+    device: DeviceId,
+    client: String,
 }
 
 /// Waits for the hello, and authenticates the device.
@@ -29,28 +38,20 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     socket: &mut SessionSocket<S>,
 ) -> Result<AuthenticatedDevice, HandshakeError> {
     let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
-    let bytes = match first {
-        Err(_) => return Err(HandshakeError::Rejected(CloseCode::HelloTimeout)),
-        Ok(Incoming::Closed) => return Err(HandshakeError::Disconnected),
-        Ok(Incoming::Invalid(code)) => return Err(HandshakeError::Rejected(code)),
-        Ok(Incoming::Message(bytes)) => bytes,
-    };
-    let (token, device, client) = match socket.codec().decode_client(&bytes) {
-        Ok(ClientMessage::Hello { token, device, client }) => (token, device, client),
-        Ok(_) | Err(DecodeError::Refused { code: RefusalCode::UnknownType, .. }) => {
-            return Err(HandshakeError::Rejected(CloseCode::HelloExpected));
-        }
-        // The decoder's error may quote the message, and the message may hold a token: only its size is logged (I9).
+    let hello = match first {
         Err(_) => {
-            debug!(bytes = bytes.len(), "handshake rejected: first message cannot be decoded");
-            return Err(HandshakeError::Rejected(CloseCode::BadMessage));
+            let cause = format!("no hello arrived within {} s", HELLO_DEADLINE.as_secs());
+            Err(Closing::because(CloseCode::HelloTimeout, cause))
+        }
+        Ok(Incoming::Closed) => return Err(HandshakeError::Disconnected),
+        Ok(Incoming::Invalid(fault)) => Err(Closing::of_frame(fault, socket.codec(), limits::HELLO_BYTES)),
+        Ok(Incoming::Message(bytes)) => {
+            // The decoder's error may quote the message, and the message may hold a token: only its size is logged (I9).
+            read_hello(socket.codec(), &bytes)
+                .inspect_err(|why| debug!(bytes = bytes.len(), reason = why.code.reason(), "handshake rejected: no valid hello"))
         }
     };
-    drop(bytes);
-    // Reserved ids name the server's own writers.
-    if device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX) {
-        return Err(HandshakeError::Rejected(CloseCode::BadMessage));
-    }
+    let Hello { token, device, client } = hello.map_err(HandshakeError::Rejected)?;
     let authenticated = services.authenticator.authenticate(&token, device.clone()).await;
     services.metrics.handshake_finished(authenticated.as_ref().map_or_else(|error| error.code(), |_| "welcome"));
     let authenticated = authenticated.map_err(|error| {
@@ -61,10 +62,29 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
                 debug!(%device, reason = %error, "handshake rejected");
             }
         }
-        HandshakeError::Rejected(error.close_code())
+        HandshakeError::Rejected((&error).into())
     })?;
     debug!(identity = %authenticated.principal.identity, %device, ?client, "device authenticated");
     Ok(authenticated)
+}
+
+/// The hello in the first message, or how the socket is closed: with every fault of a hello said to the peer.
+fn read_hello(codec: Codec, bytes: &[u8]) -> Result<Hello, Closing> {
+    let hello_expected = |cause: &str| Closing::because(CloseCode::HelloExpected, format!("the first message must be hello{cause}"));
+    match codec.decode_client(bytes) {
+        // Reserved ids name the server's own writers.
+        Ok(ClientMessage::Hello { device, .. }) if device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX) => {
+            let cause = format!("a device's id must not begin with {}, which is reserved for the server", limits::RESERVED_DEVICE_PREFIX);
+            Err(Closing::because(CloseCode::BadMessage, cause))
+        }
+        Ok(ClientMessage::Hello { token, device, client }) => Ok(Hello { token, device, client }),
+        Ok(_) => Err(hello_expected("")),
+        Err(DecodeError::Refused { code: RefusalCode::UnknownType, message, .. }) => Err(hello_expected(&format!(": {message}"))),
+        Err(DecodeError::Refused { message, .. }) => {
+            Err(Closing::because(CloseCode::BadMessage, format!("the first message is no valid hello: {message}")))
+        }
+        Err(DecodeError::Broken(why)) => Err(Closing::of_broken(codec, &why)),
+    }
 }
 
 /// The reply to a hello.
@@ -83,5 +103,42 @@ pub(super) fn welcome_message(
         token_expires_in_s,
         limits: who.pool.limits,
         merged: start.merged,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(codec: Codec, bytes: &[u8]) -> (CloseCode, String) {
+        let why = read_hello(codec, bytes).expect_err("no valid hello");
+        (why.code, why.cause.expect("every fault of a hello is explained"))
+    }
+
+    #[test]
+    fn every_fault_of_a_hello_is_explained() {
+        let long_id = format!(r#"{{"type":"hello","token":"t","device":"{}","client":"c"}}"#, "d".repeat(257));
+        let long_client = format!(r#"{{"type":"hello","token":"t","device":"d","client":"{}"}}"#, "c".repeat(129));
+        for (text, code, cause) in [
+            (r#"{"type":"hello","device":"d","client":"c"}"#, CloseCode::BadMessage, "token"),
+            (r#"{"type":"hello","token":"t","client":"c"}"#, CloseCode::BadMessage, "device"),
+            (r#"{"type":"hello","token":"t","device":"d"}"#, CloseCode::BadMessage, "client"),
+            (r#"{"type":"hello","token":7,"device":"d","client":"c"}"#, CloseCode::BadMessage, "text"),
+            (r#"{"type":"hello","token":"t","device":"a b","client":"c"}"#, CloseCode::BadMessage, "a device's id must be"),
+            (long_id.as_str(), CloseCode::BadMessage, "a device's id must be 1 to 256"),
+            (long_client.as_str(), CloseCode::BadMessage, "client must be at most 128 bytes"),
+            (r#"{"type":"hello","token":"t","device":"~operator","client":"c"}"#, CloseCode::BadMessage, "reserved"),
+            (r#"{"token":"t","device":"d","client":"c"}"#, CloseCode::BadMessage, "type"),
+            (r#"{"type":"fly"}"#, CloseCode::HelloExpected, "must be hello: unknown type fly"),
+            (r#"{"type":"ping"}"#, CloseCode::HelloExpected, "must be hello"),
+            ("{", CloseCode::BadMessage, "driftless.v1.json"),
+            ("[]", CloseCode::BadMessage, "a map with names"),
+        ] {
+            let (found, message) = fault(Codec::Json, text.as_bytes());
+            assert_eq!(found, code, "{text}");
+            assert!(message.contains(cause), "{text}: {message}");
+            assert!(message.len() < 500, "{message}");
+        }
+        assert_eq!(fault(Codec::MsgPack, b"{").0, CloseCode::BadMessage);
     }
 }

@@ -9,6 +9,7 @@
 //! - A peer that does not read costs no memory: nothing is encoded for it, and when it reads again it skips to the newest values.
 
 mod authenticator;
+mod closing;
 mod context;
 mod delivery;
 mod driver;

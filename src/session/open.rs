@@ -25,9 +25,9 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             services.metrics.handshake_finished("disconnected");
             return None;
         }
-        Err(HandshakeError::Rejected(code)) => {
-            services.metrics.handshake_finished(code.reason());
-            close(&mut socket, code, None).await;
+        Err(HandshakeError::Rejected(why)) => {
+            services.metrics.handshake_finished(why.code.reason());
+            close(&mut socket, why, None).await;
             return None;
         }
     };
@@ -56,7 +56,7 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(session: &mut LiveSession<'_
             session.send(&welcome).await
         }
         // The identity was erased, merged or the device revoked since it was authenticated. The device has to sign in again.
-        Ok(None) => Err(SessionEnd::Close(CloseCode::Moved)),
-        Err(_) => Err(SessionEnd::Close(CloseCode::ServerError)),
+        Ok(None) => Err(CloseCode::Moved.into()),
+        Err(_) => Err(CloseCode::ServerError.into()),
     }
 }

@@ -1,12 +1,11 @@
 //! Handles the device's messages, one at a time. A request that cannot be granted is refused by itself.
 
-use driftless_protocol::{
-    Change, ClientMessage, CloseCode, DatasetName, DecodeError, Op, Position, RefusalCode, Registration, ServerMessage,
-};
+use driftless_protocol::{Change, ClientMessage, DatasetName, DecodeError, Op, Position, RefusalCode, Registration, ServerMessage, limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::debug;
 
 use super::authenticator::RenewalOutcome;
+use super::closing::Closing;
 use super::context::{SessionContext, SessionEnd};
 use super::live::{LiveSession, PendingPatch};
 use super::socket::Incoming;
@@ -21,16 +20,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     pub(super) async fn handle_incoming(&mut self, incoming: Incoming) -> Result<(), SessionEnd> {
         let bytes = match incoming {
             Incoming::Message(bytes) => bytes,
-            Incoming::Invalid(code) => return Err(SessionEnd::Close(code)),
+            Incoming::Invalid(fault) => {
+                return Err(SessionEnd::Close(Closing::of_frame(fault, self.socket.codec(), limits::MESSAGE_BYTES)));
+            }
             Incoming::Closed => return Err(SessionEnd::Disconnected),
         };
         self.context.timers.message_received(self.context.services.now());
         let message = match self.socket.codec().decode_client(&bytes) {
             Ok(message) => message,
             // The decoder's error may quote the message, and the message may hold a value: only its size is logged (I9).
-            Err(DecodeError::Broken(_)) => {
+            Err(DecodeError::Broken(why)) => {
                 debug!(bytes = bytes.len(), "message cannot be decoded");
-                return Err(SessionEnd::Close(CloseCode::BadMessage));
+                return Err(SessionEnd::Close(Closing::of_broken(self.socket.codec(), &why)));
             }
             Err(DecodeError::Refused { id, dataset, code, message }) => return self.refuse(id, dataset, code, message).await,
         };

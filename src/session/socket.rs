@@ -30,10 +30,23 @@ const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 pub(super) enum Incoming {
     /// A message in the kind of frame that the socket's codec uses.
     Message(Bytes),
-    /// The other kind of frame, a malformed frame, or a message over the bound. The socket is to be closed with this code.
-    Invalid(CloseCode),
+    /// A frame that cannot hold a message. The socket is to be closed.
+    Invalid(FrameFault),
     /// The peer closed the socket or disconnected.
     Closed,
+}
+
+/// What is wrong with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FrameFault {
+    /// A text frame in the binary protocol, or the reverse.
+    WrongKind,
+    /// A text frame with other bytes than UTF-8.
+    NotUtf8,
+    /// The bytes violate RFC 6455.
+    Malformed,
+    /// The message is over its bound.
+    TooLarge,
 }
 
 /// The peer disconnected.
@@ -122,7 +135,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
             match (next, codec) {
                 (Some(Ok(Message::Binary(bytes))), Codec::MsgPack) => break Poll::Ready(Incoming::Message(bytes)),
                 (Some(Ok(Message::Text(text))), Codec::Json) => break Poll::Ready(Incoming::Message(text.into())),
-                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => break Poll::Ready(Incoming::Invalid(CloseCode::BadMessage)),
+                (Some(Ok(Message::Binary(_) | Message::Text(_))), _) => break Poll::Ready(Incoming::Invalid(FrameFault::WrongKind)),
                 (Some(Ok(Message::Pong(_) | Message::Frame(_))), _) => {}
                 (Some(Ok(Message::Ping(_))), _) => unflushed = Unflushed::Pong,
                 (Some(Ok(Message::Close(_))), _) => unflushed = Unflushed::Close,
@@ -186,10 +199,11 @@ fn websocket_config() -> WebSocketConfig {
 
 fn incoming_of_error(error: &Error) -> Incoming {
     match error {
-        Error::Capacity(_) => Incoming::Invalid(CloseCode::TooLarge),
-        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<MessageTooLong>()) => Incoming::Invalid(CloseCode::TooLarge),
+        Error::Capacity(_) => Incoming::Invalid(FrameFault::TooLarge),
+        Error::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<MessageTooLong>()) => Incoming::Invalid(FrameFault::TooLarge),
         Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => Incoming::Closed,
-        Error::Protocol(_) | Error::Utf8(_) => Incoming::Invalid(CloseCode::BadMessage),
+        Error::Protocol(_) => Incoming::Invalid(FrameFault::Malformed),
+        Error::Utf8(_) => Incoming::Invalid(FrameFault::NotUtf8),
         _ => Incoming::Closed,
     }
 }

@@ -39,8 +39,15 @@ async fn a_token_is_renewed_on_the_open_socket_and_an_expired_one_closes_it() {
 #[tokio::test]
 async fn a_device_with_an_invalid_token_is_refused_as_token_refused() {
     let server = TestServer::start().await;
-    for bad in ["", "nonsense", &token_for("alice", -3600), &format!("{}x", token("alice"))] {
-        assert_eq!(TestDevice::connect_refused(&server.url(), bad, "phone").await.code(), Some(CloseCode::TokenRefused), "{bad}");
+    for (bad, why) in [
+        ("", "cannot be read"),
+        ("nonsense", "cannot be read"),
+        (&token_for("alice", -3600), "the token has expired"),
+        (&format!("{}x", token("alice")), "signature"),
+    ] {
+        let refused = TestDevice::connect_refused(&server.url(), bad, "phone").await;
+        assert_eq!(refused.code(), Some(CloseCode::TokenRefused), "{bad}");
+        assert!(refused.to_string().contains(why), "{refused}");
     }
     let http = crate::support::DeviceHttp::new(server.address(), "nonsense", "phone");
     assert_eq!(http.get("/v1/datasets").await.status, 401);

@@ -19,6 +19,8 @@ pub enum DisconnectReason {
         code: u16,
         /// The reason that came with the code; empty if there was none.
         reason: String,
+        /// The cause in the server's words, for people, if it gave one: why it refused the token, or what is wrong with a message.
+        message: Option<String>,
         /// After how many milliseconds the device should reconnect, if the server said.
         reconnect_after_ms: Option<u64>,
     },
@@ -70,7 +72,10 @@ impl fmt::Display for DisconnectReason {
             DisconnectReason::NoToken(why) => write!(f, "no token: {why}"),
             DisconnectReason::Unreachable(why) => write!(f, "cannot connect: {why}"),
             DisconnectReason::UpgradeRejected(status) => write!(f, "websocket upgrade rejected with http status {status}"),
-            DisconnectReason::Closed { code, reason, .. } => write!(f, "the server closed the socket: {code} {reason}"),
+            DisconnectReason::Closed { code, reason, message: None, .. } => write!(f, "the server closed the socket: {code} {reason}"),
+            DisconnectReason::Closed { code, reason, message: Some(message), .. } => {
+                write!(f, "the server closed the socket: {code} {reason}: {message}")
+            }
             DisconnectReason::Lost(why) => write!(f, "the connection was lost: {why}"),
             DisconnectReason::Timeout => write!(f, "the server does not answer"),
             DisconnectReason::ProtocolError(why) => write!(f, "protocol error: {why}"),
@@ -86,7 +91,7 @@ mod tests {
     use super::*;
 
     fn closed(code: u16) -> DisconnectReason {
-        DisconnectReason::Closed { code, reason: String::new(), reconnect_after_ms: None }
+        DisconnectReason::Closed { code, reason: String::new(), message: None, reconnect_after_ms: None }
     }
 
     #[test]
@@ -94,6 +99,13 @@ mod tests {
         assert_eq!(closed(4006).advice(), Advice::GiveUp);
         assert_eq!(closed(4003).advice(), Advice::RenewToken);
         assert_eq!(closed(4012).advice(), Advice::Reconnect);
+    }
+
+    #[test]
+    fn the_servers_words_are_shown() {
+        let message = Some("the token has expired".to_owned());
+        let refused = DisconnectReason::Closed { code: 4003, reason: "token_refused".to_owned(), message, reconnect_after_ms: None };
+        assert_eq!(refused.to_string(), "the server closed the socket: 4003 token_refused: the token has expired");
     }
 
     #[test]

@@ -116,7 +116,7 @@ async fn a_replaced_device_gives_up_and_keeps_its_patches_until_the_app_goes_onl
     assert_eq!(session.expect_write().await.0, 1);
     session.close_with_bye(4006, "replaced", None).await;
     let Event::Closed { why } = event(&mut events, |event| matches!(event, Event::Closed { .. })).await else { unreachable!() };
-    assert_eq!(why, DisconnectReason::Closed { code: 4006, reason: "replaced".to_owned(), reconnect_after_ms: None });
+    assert_eq!(why, DisconnectReason::Closed { code: 4006, reason: "replaced".to_owned(), message: None, reconnect_after_ms: None });
     tokio::time::pause();
     assert!(
         tokio::time::timeout(std::time::Duration::from_secs(3_600), server.accept()).await.is_err(),
@@ -225,7 +225,8 @@ async fn a_device_reconnects_after_moved_and_gives_up_after_erased() {
     assert!(matches!(end, Event::Disconnected { retry_in_ms: 0..1_000, .. }), "{end:?}");
     server.welcome(0).await.close_with_bye(4014, "erased", None).await;
     let end = event(&mut events, |event| matches!(event, Event::Closed { .. })).await;
-    assert_eq!(end, Event::Closed { why: DisconnectReason::Closed { code: 4014, reason: "erased".to_owned(), reconnect_after_ms: None } });
+    let erased = DisconnectReason::Closed { code: 4014, reason: "erased".to_owned(), message: None, reconnect_after_ms: None };
+    assert_eq!(end, Event::Closed { why: erased });
 }
 
 #[tokio::test]
@@ -272,7 +273,7 @@ async fn a_bare_connection_shows_every_message_and_the_raw_close_code() {
     assert!(matches!(received, Ok(ServerMessage::Bye { code: 4000, .. })), "the unknown type is ignored: {received:?}");
     assert_eq!(
         connection.recv().await,
-        Err(DisconnectReason::Closed { code: 4000, reason: "bad_message".to_owned(), reconnect_after_ms: None })
+        Err(DisconnectReason::Closed { code: 4000, reason: "bad_message".to_owned(), message: None, reconnect_after_ms: None })
     );
 }
 

@@ -92,6 +92,10 @@ pub fn client_samples() -> Vec<(&'static str, ClientMessage)> {
     ]
 }
 
+fn bye(code: CloseCode, message: Option<&str>, reconnect_after_ms: Option<u64>) -> ServerMessage {
+    ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), message: message.map(str::to_owned), reconnect_after_ms }
+}
+
 pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
     let dark = || record("theme", Content::Value(value("\"dark\"")), 42);
     let info = DatasetInfo { dataset: dataset(), epoch: epoch(), version: 42, records: 3, bytes: 120 };
@@ -177,15 +181,15 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
         ("registered", ServerMessage::Registered { provider: Provider::ApnsSandbox, app: "com.example.app".to_owned() }),
         ("unregistered", ServerMessage::Unregistered),
         ("pong", ServerMessage::Pong),
-        ("bye with a time", ServerMessage::Bye { code: 4012, reason: "restarting".to_owned(), reconnect_after_ms: Some(1830) }),
+        ("bye with a time", bye(CloseCode::Restarting, None, Some(1830))),
+        ("bye with a message", bye(CloseCode::TokenRefused, Some("the token has expired (leeway 60 s)"), None)),
     ];
     for code in RefusalCode::ALL {
         let refused = ServerMessage::Refused { id: Some(17), dataset: Some("settings".to_owned()), code: *code, message: "why".to_owned() };
         samples.push((code.as_str(), refused));
     }
     for code in CloseCode::ALL {
-        let bye = ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), reconnect_after_ms: None };
-        samples.push((code.reason(), bye));
+        samples.push((code.reason(), bye(*code, None, None)));
     }
     samples
 }

@@ -147,10 +147,11 @@ export class Session {
   }
 
   #lost(end) {
-    const { code, reason, reconnect_after_ms } = end;
+    const { code, reconnect_after_ms } = end;
+    const reason = end.message || end.reason || 'connection lost';
     if (FINAL_CODES.has(code)) return this.#end('offline', [{ kind: 'gave up', reason }]);
     if (TOKEN_CODES.has(code)) this.#token = null;
-    this.#end('connecting', [{ kind: 'lost', reason: reason || 'connection lost' }]);
+    this.#end('connecting', [{ kind: 'lost', reason }]);
     this.#after('reconnect', reconnect_after_ms ?? this.#backoff_ms(), () => this.#connect());
   }
 

@@ -99,6 +99,15 @@ impl Drop for RawSocket {
     }
 }
 
+/// The codes of the faults of a peer's own message: the server says what the fault is.
+const PEERS_FAULTS: [u16; 5] = [
+    CloseCode::BadMessage as u16,
+    CloseCode::HelloTimeout as u16,
+    CloseCode::HelloExpected as u16,
+    CloseCode::TokenRefused as u16,
+    CloseCode::TooLarge as u16,
+];
+
 impl RawSocket {
     /// Opens a TCP connection and sends nothing.
     pub async fn connect(address: SocketAddr, codec: Codec) -> RawSocket {
@@ -183,12 +192,16 @@ impl RawSocket {
     }
 
     /// Asserts that the server closes with this code: a bye, a close frame with the same code, and after this side's close frame the end
-    /// of the stream.
+    /// of the stream. A fault of this side's message is explained.
     pub async fn expect_close(&mut self, code: CloseCode) {
         let mut bye = None;
         loop {
             match self.next_frame().await {
-                ReceivedFrame::Message(ServerMessage::Bye { code, .. }) => bye = Some(code),
+                ReceivedFrame::Message(ServerMessage::Bye { code, message, .. }) => {
+                    let explained = message.is_some_and(|text| (10..512).contains(&text.len()));
+                    assert!(explained || !PEERS_FAULTS.contains(&code), "{code} without a message");
+                    bye = Some(code);
+                }
                 ReceivedFrame::Message(_) | ReceivedFrame::Pong(_) => {}
                 ReceivedFrame::Close(closed) => {
                     assert_eq!((bye, closed), (Some(code.code()), code.code()), "not {code}");

@@ -58,6 +58,8 @@ pub(crate) enum SocketEvent {
 pub struct Connection {
     socket: ClientSocket,
     codec: Codec,
+    /// From the server's `bye`.
+    bye_message: Option<String>,
     reconnect_after_ms: Option<u64>,
     queued_bytes: usize,
 }
@@ -83,7 +85,9 @@ impl Connection {
         let bounds = WebSocketConfig::default().max_message_size(Some(limits::MESSAGE_BYTES)).max_frame_size(Some(limits::MESSAGE_BYTES));
         let opening = connect_async_tls_with_config(request, Some(bounds), true, connector(settings));
         match timeout(CONNECT_TIMEOUT, opening).await {
-            Ok(Ok((socket, _))) => Ok(Connection { socket, codec: settings.codec, reconnect_after_ms: None, queued_bytes: 0 }),
+            Ok(Ok((socket, _))) => {
+                Ok(Connection { socket, codec: settings.codec, bye_message: None, reconnect_after_ms: None, queued_bytes: 0 })
+            }
             Ok(Err(Error::Http(answer))) => Err(DisconnectReason::UpgradeRejected(answer.status().as_u16())),
             Ok(Err(why)) => Err(unreachable(why)),
             Err(_) => Err(DisconnectReason::Unreachable(format!("no answer in {} s", CONNECT_TIMEOUT.as_secs()))),
@@ -172,7 +176,9 @@ impl Connection {
             ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged } => {
                 Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged })
             }
-            ServerMessage::Bye { code, reason, reconnect_after_ms } => Err(DisconnectReason::Closed { code, reason, reconnect_after_ms }),
+            ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
+                Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms })
+            }
             _ => Err(DisconnectReason::ProtocolError("the first message is not a welcome".to_owned())),
         }
     }
@@ -192,22 +198,16 @@ impl Connection {
             Some(Err(why)) => Err(lost(why)),
             None => Err(DisconnectReason::Lost("end of stream".to_owned())),
         };
-        if let Ok(ServerMessage::Bye { reconnect_after_ms, .. }) = &message {
-            self.reconnect_after_ms = *reconnect_after_ms;
+        if let Ok(ServerMessage::Bye { message, reconnect_after_ms, .. }) = &message {
+            (self.bye_message, self.reconnect_after_ms) = (message.clone(), *reconnect_after_ms);
         }
         Some(message)
     }
 
-    fn closed(&self, frame: Option<CloseFrame>) -> DisconnectReason {
-        match frame {
-            Some(frame) => DisconnectReason::Closed {
-                code: frame.code.into(),
-                reason: frame.reason.to_string(),
-                reconnect_after_ms: self.reconnect_after_ms,
-            },
-            // RFC 6455 §7.1.5: 1005 stands for a close frame without a code.
-            None => DisconnectReason::Closed { code: 1005, reason: String::new(), reconnect_after_ms: self.reconnect_after_ms },
-        }
+    fn closed(&mut self, frame: Option<CloseFrame>) -> DisconnectReason {
+        // RFC 6455 §7.1.5: 1005 stands for a close frame without a code.
+        let (code, reason) = frame.map_or((1005, String::new()), |frame| (frame.code.into(), frame.reason.to_string()));
+        DisconnectReason::Closed { code, reason, message: self.bye_message.take(), reconnect_after_ms: self.reconnect_after_ms }
     }
 }
 

@@ -227,8 +227,8 @@ impl DeviceState {
                 }
                 self.events.push(Event::Unregistered);
             }
-            ServerMessage::Bye { code, reason, reconnect_after_ms } => {
-                return Err(DisconnectReason::Closed { code, reason, reconnect_after_ms });
+            ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
+                return Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms });
             }
             ServerMessage::Welcome { .. } | ServerMessage::Renew { .. } | ServerMessage::Pong => {}
         }

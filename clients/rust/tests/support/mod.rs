@@ -260,7 +260,7 @@ impl ScriptedSession {
     }
 
     pub(crate) async fn close_with_bye(mut self, code: u16, reason: &str, reconnect_after_ms: Option<u64>) {
-        self.send(ServerMessage::Bye { code, reason: reason.to_owned(), reconnect_after_ms }).await;
+        self.send(ServerMessage::Bye { code, reason: reason.to_owned(), message: None, reconnect_after_ms }).await;
         self.close(code, reason).await;
     }
 
