@@ -5,15 +5,15 @@
 
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, Registration};
+use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, PushLossReason, PushLost, Registration};
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
 use crate::merge::ConflictPolicy;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
-    Admission, Cursor, DatasetRules, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
-    RetentionPolicy, Store,
+    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
+    RetentionPolicy, Store, TokenLoss,
 };
 
 /// The settings of a pool that concern its data.
@@ -63,6 +63,8 @@ pub struct SessionStart {
     pub newest_patch: u64,
     /// Identities that were merged into the device's own.
     pub merged: Vec<String>,
+    /// The device is registered for pushes, but has no token any more.
+    pub push_lost: Option<PushLost>,
 }
 
 /// Why an acknowledgement failed.
@@ -135,7 +137,8 @@ impl SyncService {
             if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged };
+            let push_lost = store.lost_token(&identity, &device)?.map(push_lost);
+            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged, push_lost };
             Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
         let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };
@@ -227,6 +230,14 @@ impl SyncService {
         }
         self.committer.acknowledge(ack_key(who, dataset), version).await.map_err(AckError::Unavailable)
     }
+}
+
+fn push_lost(token: DeadToken) -> PushLost {
+    let reason = match token.loss {
+        TokenLoss::Dead => PushLossReason::Dead,
+        TokenLoss::Moved => PushLossReason::Moved,
+    };
+    PushLost { reason, at_ms: token.at_ms }
 }
 
 fn ack_key(who: &Principal, dataset: DatasetName) -> AckKey {

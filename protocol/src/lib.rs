@@ -27,7 +27,7 @@ pub use close::{Advice, CloseCode};
 pub use codec::{Codec, DecodeError};
 pub use message::{ClientMessage, DatasetInfo, Limits, Position, ServerMessage};
 pub use names::{DatasetName, DeviceId, Epoch, Key, NameError};
-pub use push::{Provider, PushTarget, Registration, WebPushSubscription};
+pub use push::{Provider, PushLossReason, PushLost, PushTarget, Registration, WebPushSubscription};
 pub use record::{Change, Content, Op, Record};
 pub use refusal::RefusalCode;
 pub use value::{Number, Value};

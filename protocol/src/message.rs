@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, DatasetName, DeviceId, Epoch, Provider, Record, RefusalCode, Registration, limits};
+use crate::{Change, DatasetName, DeviceId, Epoch, Provider, PushLost, Record, RefusalCode, Registration, limits};
 
 /// How far a device has received a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,6 +121,9 @@ pub enum ServerMessage {
         /// unanswered patches and discards its positions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         merged: Vec<String>,
+        /// The device registered for pushes, and no push wakes it any more; sent in each `welcome` until it registers again or unregisters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        push_lost: Option<PushLost>,
     },
     /// A page of records that changed after a position.
     Changes {

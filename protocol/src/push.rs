@@ -78,6 +78,28 @@ pub struct Registration {
     pub shown: bool,
 }
 
+/// A registration that no longer wakes its device. The app gets a token from its provider and registers again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushLost {
+    /// What happened to the token.
+    pub reason: PushLossReason,
+    /// When it happened, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
+}
+
+/// What happened to a push token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushLossReason {
+    /// Another device registered it: another installation, or another user on this one.
+    Moved,
+    /// The provider reported it dead.
+    Dead,
+    /// Something that this version of the protocol does not know.
+    #[serde(other)]
+    Unknown,
+}
+
 /// On the wire `provider` and its `token` or `subscription` are fields beside the others.
 impl Serialize for Registration {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

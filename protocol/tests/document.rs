@@ -34,9 +34,16 @@ fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static s
 
 fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static str]) {
     match message {
-        ServerMessage::Welcome { identity: _, session: _, patch: _, heartbeat_s: _, token_expires_in_s: _, limits: _, merged: _ } => {
-            ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged"])
-        }
+        ServerMessage::Welcome {
+            identity: _,
+            session: _,
+            patch: _,
+            heartbeat_s: _,
+            token_expires_in_s: _,
+            limits: _,
+            merged: _,
+            push_lost: _,
+        } => ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged", "push_lost"]),
         ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, shared: _, more: _, fresh_until: _, records: _ } => {
             ("changes", &["dataset", "epoch", "from", "to", "reset", "shared", "more", "fresh_until", "records"])
         }

@@ -125,7 +125,7 @@ impl Admin {
         let Some(target) = target else { return Ok(Ok(TestWakeResult::NoToken("the device has not registered".to_owned()))) };
         let Some(address) = &target.target else {
             let why = target.dead.map_or_else(String::new, |dead| dead.reason);
-            return Ok(Ok(TestWakeResult::NoToken(format!("its token is dead: {why}"))));
+            return Ok(Ok(TestWakeResult::NoToken(format!("it has no token: {why}"))));
         };
         let Some(pool) = self.push.pool(&pool_name) else { return Ok(Ok(TestWakeResult::NoToken(NO_PUSH.to_owned()))) };
         let Ok(dataset) = DatasetName::new(TEST_WAKE_DATASET) else { return Ok(Err(NotFound::Dataset)) };

@@ -75,7 +75,12 @@ impl CliSession {
             Event::ReofferRefused { dataset, ours, code, message } => {
                 note(&format!("{dataset}: not written again ({code}: {}): {}", printable(message), keys(ours)));
             }
-            Event::Changed { .. } | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered | Event::Dropped { .. } => {}
+            Event::Changed { .. }
+            | Event::Synced { .. }
+            | Event::Registered { .. }
+            | Event::Unregistered
+            | Event::PushLost { .. }
+            | Event::Dropped { .. } => {}
         }
         Ok(())
     }

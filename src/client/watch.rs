@@ -37,6 +37,7 @@ pub(super) async fn run(session: &mut CliSession, dataset: &DatasetName, output:
             | Event::IdentityMerged { .. }
             | Event::Registered { .. }
             | Event::Unregistered
+            | Event::PushLost { .. }
             | Event::ReofferConflict { .. }
             | Event::ReofferRefused { .. }
             | Event::Refused { .. }

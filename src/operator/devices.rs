@@ -34,6 +34,8 @@ struct RegistrationInfo {
 struct DeadTokenInfo {
     at_ms: u64,
     reason: String,
+    /// `dead` or `moved`.
+    loss: String,
 }
 
 #[derive(Deserialize)]
@@ -98,8 +100,8 @@ fn device_state(device: &DeviceEntry) -> String {
     let revoked = device.revoked_ms.map(|at_ms| format!("   revoked {}", when(at_ms))).unwrap_or_default();
     let push = match &device.push {
         None => "   no push".to_owned(),
-        Some(RegistrationInfo { dead: Some(DeadTokenInfo { at_ms, reason }), provider, .. }) => {
-            format!("   {provider}, token dead since {}: {}", when(*at_ms), printable(reason))
+        Some(RegistrationInfo { dead: Some(DeadTokenInfo { at_ms, reason, loss }), provider, .. }) => {
+            format!("   {provider}, token {} since {}: {}", printable(loss), when(*at_ms), printable(reason))
         }
         Some(RegistrationInfo { provider, app, seen_ms, .. }) => format!("   {provider} {}, last seen {}", printable(app), when(*seen_ms)),
     };

@@ -103,6 +103,7 @@ pub(super) fn welcome_message(
         token_expires_in_s,
         limits: who.pool.limits,
         merged: start.merged,
+        push_lost: start.push_lost,
     }
 }
 

@@ -58,7 +58,7 @@ pub use open::Store;
 pub use page::{ReadResult, RecordPage};
 pub use push::{
     DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
-    TargetDebt, TokenBucket, TokenDisposition, WakeResult, WakeRound, WakeTarget,
+    TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,
 };
 pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;

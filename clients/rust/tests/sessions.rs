@@ -2,7 +2,7 @@
 
 mod support;
 
-use driftless_client::protocol::{ClientMessage, Codec, RefusalCode, ServerMessage};
+use driftless_client::protocol::{ClientMessage, Codec, PushLossReason, PushLost, PushTarget, RefusalCode, Registration, ServerMessage};
 use driftless_client::{Address, Connection, DisconnectReason, Event, Settings, TokenSource, WriteOutcome};
 use support::*;
 
@@ -29,6 +29,31 @@ async fn an_unanswered_patch_is_sent_again_with_its_number_on_the_next_connectio
         assert!(next.expect("no panic").is_ok());
         assert_eq!(received, 18);
     }
+}
+
+#[tokio::test]
+async fn an_app_learns_that_its_push_token_was_lost_and_the_device_registers_again() {
+    let server = ScriptedServer::start(Codec::Json).await;
+    let (device, mut events) = server.device();
+    let target = PushTarget::Fcm("a:b".to_owned());
+    let registration = Registration { target, app: "notes".to_owned(), datasets: None, shown: false };
+    device.register(registration.clone()).await.expect("alive");
+    let mut session = server.accept().await;
+    assert!(matches!(session.recv().await, ClientMessage::Hello { .. }));
+    session.send(welcome_push_lost("local:alice", PushLost { reason: PushLossReason::Moved, at_ms: 7 })).await;
+    let lost = event(&mut events, |event| matches!(event, Event::PushLost { .. })).await;
+    assert_eq!(lost, Event::PushLost { reason: PushLossReason::Moved, at_ms: 7 });
+    assert_eq!(session.recv().await, ClientMessage::Register(registration));
+    drop(session);
+
+    // A reason that this version of the library does not know.
+    let mut session = server.accept().await;
+    assert!(matches!(session.recv().await, ClientMessage::Hello { .. }));
+    let known = welcome_push_lost("local:alice", PushLost { reason: PushLossReason::Moved, at_ms: 8 });
+    let text = String::from_utf8(Codec::Json.encode(&known)).expect("UTF-8");
+    session.send_text(&text.replace("moved", "expired")).await;
+    let lost = event(&mut events, |event| matches!(event, Event::PushLost { .. })).await;
+    assert_eq!(lost, Event::PushLost { reason: PushLossReason::Unknown, at_ms: 8 });
 }
 
 #[tokio::test]

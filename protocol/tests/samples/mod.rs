@@ -1,8 +1,8 @@
 //! One message of every type, and one for each combination of optional fields that changes its shape.
 
 use driftless_protocol::{
-    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider, PushTarget,
-    Record, RefusalCode, Registration, ServerMessage, Value, WebPushSubscription,
+    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider,
+    PushLossReason, PushLost, PushTarget, Record, RefusalCode, Registration, ServerMessage, Value, WebPushSubscription,
 };
 
 fn dataset() -> DatasetName {
@@ -121,6 +121,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
                 merged: Vec::new(),
+                push_lost: None,
             },
         ),
         (
@@ -133,6 +134,20 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
                 merged: vec!["local:8c1f1a52-6d0e-4a34-9b6e-2f0f5d1c7e90".to_owned()],
+                push_lost: None,
+            },
+        ),
+        (
+            "welcome of a device whose push token another user registered",
+            ServerMessage::Welcome {
+                identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
+                session: "5f0e".to_owned(),
+                patch: 16,
+                heartbeat_s: 60,
+                token_expires_in_s: 3600,
+                limits: Limits::default(),
+                merged: Vec::new(),
+                push_lost: Some(PushLost { reason: PushLossReason::Moved, at_ms: 1_790_000_000_000 }),
             },
         ),
         ("changes, live", changes(false, false, vec![dark(), record("old", Content::Removed, 42)])),

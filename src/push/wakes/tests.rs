@@ -5,7 +5,7 @@ use driftless_protocol::{DeviceId, Provider, PushTarget};
 use super::settings::{BucketLimits, MICROS_PER_WAKE};
 use super::*;
 use crate::push::FaultScope;
-use crate::store::{DeadToken, Identity, TokenBucket};
+use crate::store::{DeadToken, Identity, TokenBucket, TokenLoss};
 
 /// A time in 2026.
 const START_MS: u64 = 1_790_000_000_000;
@@ -123,7 +123,7 @@ impl WakeWorld {
                 target.debts.iter_mut().find(|target_debt| target_debt.debt.dataset == dataset).expect("owed").woken = version;
             }
             if let TokenDisposition::MarkDead { reason, .. } = result.disposition {
-                (target.target, target.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason }));
+                (target.target, target.dead) = (None, Some(DeadToken { at_ms: self.now_ms, reason, loss: TokenLoss::Dead }));
             }
             self.sent.push((target.device.to_string(), due));
         }
@@ -269,7 +269,7 @@ fn a_device_that_cannot_be_woken_reschedules_nothing() {
     let mut world = WakeWorld::of(Provider::Fcm, &["stale", "dead", "other"]);
     world.target_mut("stale").seen_ms = START_MS - 31 * DAY_MS;
     world.target_mut("dead").target = None;
-    world.target_mut("dead").dead = Some(DeadToken { at_ms: START_MS, reason: "UNREGISTERED".to_owned() });
+    world.target_mut("dead").dead = Some(DeadToken { at_ms: START_MS, reason: "UNREGISTERED".to_owned(), loss: TokenLoss::Dead });
     world.target_mut("other").datasets = Some(vec![dataset_name("notes")]);
     world.write("settings", "laptop").advance(3_000);
     assert_eq!(world.reason("stale"), NoWakeReason::Stale);

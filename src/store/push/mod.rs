@@ -1,7 +1,7 @@
 //! Where devices are woken by pushes, and the debts to them.
 //!
 //! - A device has at most one registration. A push token belongs to one device of its pool: when another device registers it, it moves
-//!   there.
+//!   there, and the registration of the device that had it stays without a token, until the device registers again.
 //! - An identity with a live push token has a row for each dataset with a debt (`debts`): a version that devices may not have
 //!   acknowledged. It is written in the batch of that version, with the date of the courier's next round, and stays until no device is
 //!   owed anything. A crash ends no debt (I6).
@@ -18,7 +18,7 @@ mod wake_round;
 pub use debts::Debt;
 pub use delivery_log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
 pub use registrations::{LastSeen, RegisterOutcome};
-pub use rows::{DeadToken, PushBudget, TokenBucket};
+pub use rows::{DeadToken, PushBudget, TokenBucket, TokenLoss};
 pub use wake_round::{DueIdentity, TargetDebt, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 pub(super) use delivery_log::DeliveryLogRow;

@@ -8,7 +8,7 @@ use super::super::engine::{Batch, Bytes};
 use super::super::keys::RowKind;
 use super::super::{Identity, Store, StoreError, keys, rows};
 use super::delivery_log::{DeliveryLogEntry, DeliveryStatus};
-use super::rows::{DeadToken, RegistrationRow};
+use super::rows::{DeadToken, RegistrationRow, TokenLoss};
 
 /// The result of registering a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,13 @@ impl Store {
         let row = self.engine.get(&keys::registration(identity, device))?;
         let row = row.map(|row| rows::decode::<RegistrationRow>(&row)).transpose()?;
         Ok(row.filter(|row| row.target.is_some()).map(|row| (row.provider, row.app)))
+    }
+
+    /// The token that a registered device has no more, if it has none.
+    pub fn lost_token(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeadToken>, StoreError> {
+        let row = self.engine.get(&keys::registration(identity, device))?;
+        let row = row.map(|row| rows::decode::<RegistrationRow>(&row)).transpose()?;
+        Ok(row.filter(|row| row.target.is_none()).and_then(|row| row.dead))
     }
 
     /// Whether a device that connects has to be marked as seen: it is registered, and its identity has a debt, or the last mark is older
@@ -99,8 +106,7 @@ impl Group<'_> {
             let (owner, other): (String, DeviceId) = rows::decode(&row)?;
             let owner = Identity::from(owner.as_str());
             if (&owner, &other) != (identity, device) {
-                self.unregister(&owner, &other)?;
-                self.log_registration(&owner, &other, now_ms, "the token was registered by another device, and moved there".to_owned())?;
+                self.take_token(&owner, &other, &target, identity, now_ms)?;
             }
         }
         let before = self.registration(identity, device)?;
@@ -194,6 +200,22 @@ impl Group<'_> {
             self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(keys::registration(identity, device), Some(row))] });
         }
         Ok(())
+    }
+
+    /// Takes a token from the device that had it, because another device registers it. The registration stays without the token, so that
+    /// its device is told.
+    fn take_token(
+        &mut self,
+        owner: &Identity,
+        device: &DeviceId,
+        token: &PushTarget,
+        new_owner: &Identity,
+        now_ms: u64,
+    ) -> Result<(), StoreError> {
+        let whose = if owner == new_owner { "another device of the same user" } else { "a device of another user" };
+        let reason = format!("{whose} registered the token");
+        self.mark_dead(owner, device, token, None, DeadToken { at_ms: now_ms, reason: reason.clone(), loss: TokenLoss::Moved })?;
+        self.log_registration(owner, device, now_ms, reason)
     }
 
     fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<RegistrationRow>, StoreError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub(in crate::store) struct RegistrationRow {
     pub pool: String,
     pub provider: Provider,
-    /// `None`: the token is dead.
+    /// `None`: the token is dead, or another device has it.
     pub target: Option<PushTarget>,
     pub app: String,
     /// The datasets whose changes wake the device; `None`: all.
@@ -19,13 +19,27 @@ pub(in crate::store) struct RegistrationRow {
     pub dead: Option<DeadToken>,
 }
 
-/// A push token that its provider has declared dead.
+/// A push token that its device has no more.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadToken {
     /// Since when the server does not use it, in milliseconds since 1970 (UTC).
     pub at_ms: u64,
-    /// The provider's reason.
+    /// The reason, for people; the provider's own if it declared the token dead.
     pub reason: String,
+    /// What happened to it.
+    #[serde(default)]
+    pub loss: TokenLoss,
+}
+
+/// What happened to a push token that its device has no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenLoss {
+    /// Its provider declared it dead.
+    #[default]
+    Dead,
+    /// Another device registered it.
+    Moved,
 }
 
 /// A version of a dataset that devices may not have acknowledged.

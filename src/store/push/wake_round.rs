@@ -12,7 +12,7 @@ use super::super::view::View;
 use super::super::{Identity, Store, StoreError};
 use super::debts::Debt;
 use super::delivery_log::DeliveryLogEntry;
-use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow};
+use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow, TokenLoss};
 
 /// The debts of an identity, and its devices that can be woken.
 #[derive(Clone, Debug)]
@@ -215,7 +215,7 @@ impl Group<'_> {
             TokenDisposition::Keep => {}
             TokenDisposition::SwitchEnvironment(target) => self.switch_environment(identity, &device, &target)?,
             TokenDisposition::MarkDead { failed, since_ms, reason } => {
-                self.mark_dead(identity, &device, &failed, since_ms, DeadToken { at_ms: now_ms, reason })?;
+                self.mark_dead(identity, &device, &failed, since_ms, DeadToken { at_ms: now_ms, reason, loss: TokenLoss::Dead })?;
             }
         }
         let mut row = self.budget_row(identity, &device)?;

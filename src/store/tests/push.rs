@@ -7,7 +7,7 @@ use crate::merge::ConflictPolicy;
 use crate::store::support::{dataset, device, me, patch, sign_in, store, write_at};
 use crate::store::{
     Admission, DatasetRules, DeadToken, DeliveryLogEntry, DeliveryStatus, Identity, MergePolicies, MergeStart, Patch, PushBudget,
-    RegisterOutcome, Store, TokenDisposition, WakeResult,
+    RegisterOutcome, Store, TokenDisposition, TokenLoss, WakeResult,
 };
 
 fn other() -> Identity {
@@ -119,12 +119,21 @@ fn a_token_belongs_to_one_device_and_moves_when_another_registers_it() {
     assert!(store.live_registration(&other(), &device("phone-of-bob")).expect("reads").is_some());
     put(&store, &me(), 1, "laptop", 10);
     assert!(store.wake_round(&me()).expect("reads").is_none(), "an identity without a push token has no debts");
-    assert!(matches!(&logged(&store, &me(), "phone")[0], DeliveryStatus::Note(why) if why.contains("another device")));
+    assert!(matches!(&logged(&store, &me(), "phone")[0], DeliveryStatus::Note(why) if why.contains("another user")));
+    let lost = store.lost_token(&me(), &device("phone")).expect("reads").expect("a lost token");
+    assert_eq!((lost.at_ms, lost.loss), (2, TokenLoss::Moved));
+    assert_eq!(store.lost_token(&other(), &device("phone-of-bob")), Ok(None));
+    assert_eq!(store.lost_token(&me(), &device("laptop")), Ok(None), "it never registered");
     // Its new device registers another token, and the first device registers it again: both have a token.
     register(&store, &other(), "phone-of-bob", "token-2", 3);
     register(&store, &me(), "phone", "token", 4);
     assert!(store.live_registration(&other(), &device("phone-of-bob")).expect("reads").is_some());
+    assert_eq!(store.lost_token(&me(), &device("phone")), Ok(None), "registering again ends the notice");
+    register(&store, &me(), "tablet", "token", 5);
+    let lost = store.lost_token(&me(), &device("phone")).expect("reads").expect("a lost token");
+    assert!(lost.loss == TokenLoss::Moved && lost.reason.contains("same user"), "{lost:?}");
     commit(&store, |group| group.unregister(&me(), &device("phone")).expect("decides"));
+    assert_eq!(store.lost_token(&me(), &device("phone")), Ok(None), "unregistering ends the notice");
     assert_eq!(store.live_registration(&me(), &device("phone")), Ok(None));
 }
 
@@ -141,7 +150,11 @@ fn a_token_is_marked_dead_only_if_it_is_still_the_one_that_failed_and_was_not_re
     record(dead_token("new", Some(100)));
     assert_eq!(store.live_registration(&me(), &device("phone")), Ok(None));
     let targets = store.wake_targets(&me()).expect("reads");
-    assert_eq!(targets[0].dead, Some(DeadToken { at_ms: 200, reason: "UNREGISTERED".to_owned() }), "an operator can see why");
+    assert_eq!(
+        targets[0].dead,
+        Some(DeadToken { at_ms: 200, reason: "UNREGISTERED".to_owned(), loss: TokenLoss::Dead }),
+        "an operator can see why"
+    );
     register(&store, &me(), "phone", "new", 300);
     assert!(store.live_registration(&me(), &device("phone")).expect("reads").is_some(), "registering it again makes it live");
 }

@@ -1,7 +1,8 @@
-use driftless_protocol::{ClientMessage, CloseCode, PushTarget, RefusalCode, Registration, ServerMessage};
+use driftless_protocol::{ClientMessage, CloseCode, PushLossReason, PushTarget, RefusalCode, Registration, ServerMessage};
 use driftless_standin::StandInGateway;
 use serde_json::json;
 
+use crate::support::operator::operator_output;
 use crate::support::push::{APP, apns, fcm, register_offline, registration, start_server};
 use crate::support::{DeviceHttp, TestDevice, token, wait_for};
 
@@ -76,6 +77,31 @@ async fn a_token_registered_by_a_new_owner_gets_no_wakes_of_the_old_one() {
     server.device("bob", "laptop").await.put("settings", "n", "1").await;
     let pushed = wait_for("the new owner's wake", gateway.wait_for_pushes(&tokens[0], 1)).await;
     assert_eq!(pushed[0].data()["identity"], server.operator().identity("bob").await);
+}
+
+#[tokio::test]
+async fn a_device_whose_token_another_user_registered_is_told_until_it_registers_again() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let mut server = start_server(&gateway).await;
+    let target = apns(&gateway);
+    let token_text = target.address().to_owned();
+    register_offline(&server, "alice", "phone", target.clone()).await;
+    register_offline(&server, "bob", "phone-of-bob", target.clone()).await;
+    server.restart().await;
+    for attempt in ["the first hello", "a hello whose welcome was lost"] {
+        let lost = server.push_lost("alice", "phone").await.expect(attempt);
+        assert!(lost.reason == PushLossReason::Moved && lost.at_ms > 0, "{attempt}: {lost:?}");
+    }
+    assert_eq!(server.push_lost("alice", "laptop").await, None);
+    assert_eq!(server.push_lost("bob", "phone-of-bob").await, None);
+    let log = operator_output(&server.url(), &["push", "log", "--device", "phone", "--subject", "alice"]).await;
+    assert!(log.contains("token moved since") && log.contains("a device of another user registered the token"), "{log}");
+    assert!(!log.contains(&token_text) && !log.contains("phone-of-bob"), "who has the token is not said: {log}");
+    register_offline(&server, "alice", "phone", target).await;
+    assert_eq!(server.push_lost("alice", "phone").await, None);
+    assert_eq!(server.push_lost("bob", "phone-of-bob").await.map(|lost| lost.reason), Some(PushLossReason::Moved));
+    assert_eq!(server.http("bob", "phone-of-bob").delete("/v1/push").await.status, 200);
+    assert_eq!(server.push_lost("bob", "phone-of-bob").await, None);
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use driftless_protocol::{ClientMessage, PushTarget, Registration, ServerMessage};
+use driftless_protocol::{ClientMessage, PushLost, PushTarget, Registration, ServerMessage};
 use driftless_standin::{ApnsEnvironment, StandInGateway};
 
 use super::{TestDevice, TestPool, TestServer};
@@ -80,6 +80,13 @@ impl TestDevice {
         let (provider, app) = (registration.target.provider(), registration.app.clone());
         self.send_message(ClientMessage::Register(registration)).await;
         assert_eq!(self.receive().await, ServerMessage::Registered { provider, app });
+    }
+}
+
+impl TestServer {
+    /// What the welcome of a device says of its push token.
+    pub async fn push_lost(&self, person: &str, device: &str) -> Option<PushLost> {
+        self.device(person, device).await.welcome.push_lost
     }
 }
 

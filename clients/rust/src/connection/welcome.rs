@@ -1,6 +1,6 @@
 //! The server's answer to `hello`.
 
-use driftless_protocol::Limits;
+use driftless_protocol::{Limits, PushLost};
 
 /// The fields of `welcome`, with which the server begins a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,4 +19,6 @@ pub struct Welcome {
     pub limits: Limits,
     /// Identities that were merged into this one, at most the 64 newest.
     pub merged: Vec<String>,
+    /// This device registered for pushes, and no push wakes it any more.
+    pub push_lost: Option<PushLost>,
 }

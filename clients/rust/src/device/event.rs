@@ -1,6 +1,6 @@
 //! What a device reports to its app.
 
-use driftless_protocol::{Change, DatasetName, Provider, Record, RefusalCode};
+use driftless_protocol::{Change, DatasetName, Provider, PushLossReason, Record, RefusalCode};
 use tokio::sync::mpsc;
 
 use crate::{DisconnectReason, Welcome};
@@ -96,6 +96,15 @@ pub enum Event {
     },
     /// The server no longer wakes this installation by pushes.
     Unregistered,
+    /// No push wakes this installation any more, although it has registered. Follows [`Event::Connected`] of each session until the
+    /// installation registers again or unregisters. An app gets a token from its push provider and calls [`super::Device::register`]; a
+    /// device on which the app called it before registers again by itself.
+    PushLost {
+        /// What happened to the token.
+        reason: PushLossReason,
+        /// When it happened, in milliseconds since 1970 (UTC).
+        at_ms: u64,
+    },
     /// The device gave up and does not reconnect by itself. Unanswered patches are kept; [`super::Device::go_online`] tries again.
     Closed {
         /// Why it gave up; `why.code()` is the close code.

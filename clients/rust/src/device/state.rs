@@ -10,7 +10,7 @@ mod history_change;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Limits, Record, RefusalCode, Registration, ServerMessage};
+use driftless_protocol::{ClientMessage, DatasetName, DeviceId, Limits, PushLost, Record, RefusalCode, Registration, ServerMessage};
 use tokio::sync::oneshot;
 
 use super::command::{ListReply, PatchOrigin, ReplicaReader};
@@ -72,10 +72,13 @@ impl DeviceState {
         let former = self.check_identity(&welcome)?;
         self.online = true;
         self.limits = welcome.limits;
-        let (identity, known) = (welcome.identity.clone(), welcome.patch);
+        let (identity, known, push_lost) = (welcome.identity.clone(), welcome.patch, welcome.push_lost);
         self.events.push(Event::Connected(welcome));
         if let Some(former) = former {
             self.identity_merged(former, identity);
+        }
+        if let Some(PushLost { reason, at_ms }) = push_lost {
+            self.events.push(Event::PushLost { reason, at_ms });
         }
         self.outbox.connected(known);
         self.open.iter().for_each(|(dataset, open)| self.send_queue.push(open.open_message(dataset)));

@@ -6,7 +6,7 @@
 use std::task::Poll;
 
 use driftless_client::protocol::{Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position};
-use driftless_client::protocol::{Record, RefusalCode, ServerMessage, Value};
+use driftless_client::protocol::{PushLost, Record, RefusalCode, ServerMessage, Value};
 use driftless_client::{Device, DeviceShutDown, Event, Events, Settings, TokenSource, WriteOutcome};
 use futures_util::future::{BoxFuture, FutureExt, poll_fn};
 use futures_util::{SinkExt, StreamExt};
@@ -161,9 +161,21 @@ impl ScriptedServer {
     pub(crate) async fn welcome_as(&self, identity: &str, merged: &[&str], patch: u64) -> ScriptedSession {
         let mut session = self.accept().await;
         assert!(matches!(session.recv().await, ClientMessage::Hello { .. }));
-        session.send_welcome_merged(identity, merged, patch).await;
+        session.send(welcome_message(identity, merged, patch, None)).await;
         session
     }
+}
+
+/// A welcome that tells the device that no push wakes it any more.
+pub(crate) fn welcome_push_lost(identity: &str, push_lost: PushLost) -> ServerMessage {
+    welcome_message(identity, &[], 0, Some(push_lost))
+}
+
+fn welcome_message(identity: &str, merged: &[&str], patch: u64, push_lost: Option<PushLost>) -> ServerMessage {
+    let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
+    let merged = merged.iter().map(|identity| (*identity).to_owned()).collect();
+    let (heartbeat_s, token_expires_in_s) = (60, 3_600);
+    ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, push_lost }
 }
 
 fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {
@@ -181,13 +193,7 @@ pub(crate) struct ScriptedSession {
 
 impl ScriptedSession {
     pub(crate) async fn send_welcome(&mut self, identity: &str, patch: u64) {
-        self.send_welcome_merged(identity, &[], patch).await;
-    }
-
-    async fn send_welcome_merged(&mut self, identity: &str, merged: &[&str], patch: u64) {
-        let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
-        let merged = merged.iter().map(|identity| (*identity).to_owned()).collect();
-        self.send(ServerMessage::Welcome { identity, session, patch, heartbeat_s: 60, token_expires_in_s: 3_600, limits, merged }).await;
+        self.send(welcome_message(identity, &[], patch, None)).await;
     }
 
     pub(crate) async fn send(&mut self, message: ServerMessage) {
