@@ -1,6 +1,7 @@
 //! The configuration: one TOML file, the environment and command line flags, all with the same names.
 //!
-//! Flags take precedence over the environment, the environment over the file. An unknown key is an error that names the nearest known one.
+//! Flags take precedence over the environment, the environment over the file. An unknown key or variable is an error that names the nearest
+//! known one, and every error names its file and line, its variable or its flag.
 //!
 //! - A default stands once, in the part of the server that uses it (`WakeSettings::default()`, `EngineConfig::default()`, ...). The table of
 //!   settings only refers to it, so what `driftless config` prints is what the server uses.
@@ -8,14 +9,22 @@
 //! - Only `app` and `main` import this module; each part of the server has a configuration type of its own, which is made here.
 
 mod check;
+mod document;
+mod environment;
 mod error;
 mod example;
 mod flags;
+mod key_path;
+mod names;
+mod origins;
 mod pool;
+mod secret_file;
 mod server;
 mod settings;
+mod shape;
 mod source;
 
+pub use environment::{Environment, is_known};
 pub use error::ConfigError;
 pub use example::ExampleConfig;
 pub use flags::{Flags, StoreFlags};
@@ -24,5 +33,7 @@ pub use server::{LogFormat, ServerConfig};
 pub use settings::{ConfigSetting, SETTINGS};
 pub use source::read;
 
+#[cfg(test)]
+mod error_tests;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use driftless::app::App;
-use driftless::config::{self, ConfigError, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
+use driftless::config::{self, ConfigError, Environment, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
 use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
 use driftless::{admin, client, dev, operator};
 use driftless_standin::StandInGateway;
@@ -105,19 +105,19 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             let (push, wakes) = demo_push(&gateway);
             let read_config = move || {
                 let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
-                let config = config::read(None, &env_variable, &flags)?.with_pool(dev::POOL, pool);
+                let config = config::read(None, &Environment::of_process(), &flags)?.with_pool(dev::POOL, pool);
                 Ok(config.with_operator_key(admin::DEVELOPMENT_KEY))
             };
             serve(&runtime, read_config()?, ServeMode::Development(gateway), read_config)
         }
         CliCommand::Serve { config, flags } => {
-            let read_config = move || config::read(config.as_deref(), &env_variable, &flags);
+            let read_config = move || config::read(config.as_deref(), &Environment::of_process(), &flags);
             let config = read_config()?;
             config.check_production()?;
             serve(&new_runtime()?, config, ServeMode::Production, read_config)
         }
         CliCommand::Restore { file, config, flags } => {
-            let config = config::read(config.as_deref(), &env_variable, &flags.into())?;
+            let config = config::read(config.as_deref(), &Environment::of_process(), &flags.into())?;
             Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store())))
         }
         CliCommand::Operator(command) => Ok(operator_exit_code(new_runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY)))),
@@ -226,16 +226,12 @@ fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf
         }
         return Ok(dev::token(subject, expires_in_s)?);
     };
-    let config = config::read(Some(&file), &env_variable, &Flags::default())?;
+    let config = config::read(Some(&file), &Environment::of_process(), &Flags::default())?;
     let issuers = config.issuers().into_iter().find(|(name, _)| **name == *pool).map(|(_, issuers)| issuers);
     let issuers = issuers.ok_or_else(|| format!("{} configures no pool {pool}", file.display()))?;
     let shared = issuers.iter().find_map(|issuer| Some((issuer, issuer.secret.as_ref()?, issuer.audience.first()?)));
     let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of pool {pool} has a shared secret to sign with"))?;
     Ok(dev::mint_for(secret, &issuer.issuer, audience, subject, expires_in_s)?)
-}
-
-fn env_variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
 }
 
 /// Raises the soft limit of open files to the hard limit, as every connection is an open file. If that fails the soft limit stays in force.

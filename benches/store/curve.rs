@@ -14,7 +14,7 @@ use crate::disk::DiskBaseline;
 use crate::report::{bytes_on_disk, line, resident_mib, table};
 use crate::settings::{WRITERS, number, slice};
 
-/// Sizes of the curve, in records. `DRIFTLESS_RECORDS` sets the largest one to measure.
+/// Sizes of the curve, in records. `BENCH_RECORDS` sets the largest one to measure.
 const RECORDS: [u64; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const DEFAULT_MAX_RECORDS: u64 = 1_000_000;
 
@@ -28,8 +28,8 @@ const FILL_GROUP: u64 = 1_000;
 const SLICES: u32 = 5;
 
 /// Names the folder to the measuring process.
-const CHILD_FOLDER: &str = "DRIFTLESS_BENCH_FOLDER";
-const CHILD_RECORDS: &str = "DRIFTLESS_BENCH_RECORDS";
+const CHILD_FOLDER: &str = "BENCH_CHILD_FOLDER";
+const CHILD_RECORDS: &str = "BENCH_CHILD_RECORDS";
 
 /// Prints one table, with a line for each size.
 pub fn measure(folder: &Path, baseline: &mut DiskBaseline) {
@@ -37,7 +37,7 @@ pub fn measure(folder: &Path, baseline: &mut DiskBaseline) {
     let heads =
         ["records", "us a write", "writes/s", "group", "disk/s", "ratio", "open ms", "start MiB", "after MiB", "bytes each", "after each"];
     table(&heads);
-    let most = number("DRIFTLESS_RECORDS").unwrap_or(DEFAULT_MAX_RECORDS);
+    let most = number("BENCH_RECORDS").unwrap_or(DEFAULT_MAX_RECORDS);
     for records in RECORDS.into_iter().filter(|records| *records <= most) {
         let store = folder.join(format!("curve-{records}"));
         fill(&store, records);

@@ -3,8 +3,8 @@
 //! - `disk`: the disk's own limit. The bytes of a group's rows are appended to a file, then `fdatasync`, for several group sizes.
 //! - `committer` and `sockets`: durable writes through the committer and through 64 sockets of the real server, each beside the disk's
 //!   limit at the group size that was reached. Slices of the two alternate, because a disk's speed drifts.
-//! - `curve`: the cost of a write, the time to start, the memory and the bytes on disk as the store grows. `DRIFTLESS_RECORDS=10000000`
-//!   adds a larger size, `DRIFTLESS_SLICE_MS` changes the length of the slices, and `DRIFTLESS_ENGINE` chooses the engine.
+//! - `curve`: the cost of a write, the time to start, the memory and the bytes on disk as the store grows. `BENCH_RECORDS=10000000`
+//!   adds a larger size, `BENCH_SLICE_MS` changes the length of the slices, and `BENCH_ENGINE` chooses the engine.
 //!
 //! Only the figures of one run can be compared. All files are in one folder beside the build, on a real disk: a temporary folder may be
 //! memory.

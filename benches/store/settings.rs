@@ -10,12 +10,12 @@ pub const WRITERS: usize = 64;
 
 /// How long one slice takes.
 pub fn slice() -> Duration {
-    Duration::from_millis(number("DRIFTLESS_SLICE_MS").unwrap_or(1_000))
+    Duration::from_millis(number("BENCH_SLICE_MS").unwrap_or(1_000))
 }
 
 /// The engine to measure; `None`: the default.
 pub fn engine() -> Option<String> {
-    std::env::var("DRIFTLESS_ENGINE").ok()
+    std::env::var("BENCH_ENGINE").ok()
 }
 
 pub fn number(name: &str) -> Option<u64> {

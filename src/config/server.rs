@@ -8,8 +8,11 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::ConfigError;
+use super::error::{ConfigError, ConfigProblem};
+use super::key_path::KeyPath;
+use super::origins::ValueOrigins;
 use super::pool::PoolSection;
+use super::secret_file;
 use crate::admin::OperatorKey;
 use crate::auth::IssuerConfig;
 use crate::http::{HttpConfig, TlsConfig};
@@ -41,6 +44,8 @@ pub struct ServerConfig {
     pub(super) admin: AdminSection,
     pub(super) store: StoreSection,
     pub(super) pools: BTreeMap<String, PoolSection>,
+    #[serde(skip)]
+    value_origins: ValueOrigins,
 }
 
 /// How a log line is formatted.
@@ -65,6 +70,7 @@ pub(super) struct TlsSection {
 #[serde(default, deny_unknown_fields)]
 pub(super) struct AdminSection {
     pub(super) key: String,
+    pub(super) key_file: Option<PathBuf>,
 }
 
 impl fmt::Debug for AdminSection {
@@ -105,11 +111,27 @@ impl Default for ServerConfig {
             admin: AdminSection::default(),
             store: StoreSection::default(),
             pools: BTreeMap::new(),
+            value_origins: ValueOrigins::default(),
         }
     }
 }
 
 impl ServerConfig {
+    /// The same configuration with the origins of its values, and with the secrets that stand in files of their own.
+    pub(super) fn with_origins(mut self, value_origins: ValueOrigins) -> Result<ServerConfig, ConfigError> {
+        self.value_origins = value_origins;
+        if let Some(file) = &self.admin.key_file {
+            let path = KeyPath::of_setting("admin.key_file");
+            self.admin.key = secret_file::read(file).map_err(|why| self.problem(&path, format!("{path}: {why}")))?;
+        }
+        Ok(self)
+    }
+
+    /// A problem of the value at a path.
+    pub(super) fn problem(&self, path: &KeyPath, text: impl Into<String>) -> ConfigProblem {
+        self.value_origins.problem(path, text)
+    }
+
     /// The same configuration with one more pool.
     pub fn with_pool(mut self, name: &str, pool: PoolSection) -> ServerConfig {
         self.pools.insert(name.to_owned(), pool);
@@ -164,7 +186,8 @@ impl ServerConfig {
     /// Each pool's push settings, as `push` takes them. Reads the credential files, so it blocks.
     pub fn pool_push(&self) -> Result<HashMap<String, PoolPush>, ConfigError> {
         let one = |(name, pool): (&String, &PoolSection)| {
-            let push = PoolPush::new(&pool.push, pool.wakes).map_err(|error| ConfigError::new(format!("pools.{name}.push: {error}")))?;
+            let path = KeyPath::of_setting("pools").name(name).name("push");
+            let push = PoolPush::new(&pool.push, pool.wakes).map_err(|error| self.problem(&path, format!("{path}: {error}")))?;
             Ok((name.clone(), push))
         };
         self.pools.iter().map(one).collect()

@@ -1,6 +1,9 @@
-//! The table of settings: name, default and help text of each one.
+//! The table of settings: name, default, form and help text of each one.
 
+mod bounds;
+mod form;
 mod issuers;
+mod listen;
 mod pool;
 mod push;
 mod server;
@@ -8,6 +11,10 @@ mod setting;
 
 use std::sync::LazyLock;
 
+#[cfg(test)]
+pub(super) use form::ValueForm;
+pub(super) use form::found;
+pub(super) use form::from_document;
 pub use setting::ConfigSetting;
 
 /// All settings, in the order in which `driftless config` prints them. Those of one table stand together.

@@ -1,100 +1,117 @@
-//! Reads the three sources into one TOML table, checks its names, and makes a [`ServerConfig`] of it.
+//! Merges the three sources, checks them, and makes a [`ServerConfig`] of them.
 
 use std::path::Path;
 
+use serde_path_to_error::Segment;
 use toml::{Table, Value};
 
-use super::check::check;
-use super::error::ConfigError;
+use super::check;
+use super::document;
+use super::environment::Environment;
+use super::error::{ConfigError, ConfigProblem};
 use super::flags::Flags;
+use super::key_path::{KeyPath, KeySegment};
+use super::origins::{ValueOrigin, ValueOrigins};
 use super::server::ServerConfig;
 use super::settings::{ConfigSetting, SETTINGS};
+use super::shape;
 
-/// Reads and checks a configuration: the file, replaced by the environment, replaced by the flags. `environment` looks up a variable.
-pub fn read(file: Option<&Path>, environment: &dyn Fn(&str) -> Option<String>, flags: &Flags) -> Result<ServerConfig, ConfigError> {
-    let mut table = match file {
-        Some(file) => read_file(file)?,
-        None => Table::new(),
+/// What ends the name of a setting whose value is the file of a secret, instead of the secret itself.
+const FILE: &str = "_file";
+
+/// Reads and checks a configuration: the file, replaced by the environment, replaced by the flags. Reads the files of secrets, so it blocks.
+///
+/// # Errors
+/// Every problem of the names and values; if there is none, every problem that only all values together show.
+pub fn read(file: Option<&Path>, environment: &Environment, flags: &Flags) -> Result<ServerConfig, ConfigError> {
+    let (table, origins) = match file {
+        Some(file) => document::read(file)?,
+        None => Default::default(),
     };
-    check_names(&table)?;
+    let mut sources = MergedSources { table, origins };
+    let mut problems = shape::check(&mut sources.table, &sources.origins);
+    problems.extend(environment.unknown());
     for setting in SETTINGS.iter().filter(|setting| setting.is_global()) {
-        // An empty variable counts as unset: compose files pass one for a variable that the user left out.
-        if let Some(text) = environment(&setting.variable()).filter(|text| !text.is_empty()) {
-            set(&mut table, setting, &text).map_err(|why| ConfigError::new(format!("{}: {why}", setting.variable())))?;
+        if let Some(text) = environment.value(setting) {
+            problems.extend(sources.set(setting, text, ValueOrigin::Variable(setting.variable())));
         }
     }
     for (setting, text) in &flags.0 {
-        set(&mut table, setting, text).map_err(|why| ConfigError::new(format!("--{}: {why}", setting.flag())))?;
+        problems.extend(sources.set(setting, text, ValueOrigin::Flag(setting.flag())));
     }
-    let config: ServerConfig = table.try_into().map_err(|error: toml::de::Error| ConfigError::new(without_value(&error)))?;
-    check(&config)?;
+    problems.extend(sources.choose_secrets());
+    ConfigError::check(problems)?;
+    let config = sources.config()?;
+    ConfigError::check(check::problems(&config))?;
     Ok(config)
 }
 
-/// The text of an error without the value that it quotes, as that may be a secret.
-fn without_value(error: &toml::de::Error) -> String {
-    let text = error.to_string().trim().replace('\n', " ");
-    match (text.find('"'), text.rfind('"')) {
-        (Some(start), Some(end)) if start < end => format!("{}...{}", &text[..start], &text[end + 1..]),
-        _ => text,
+struct MergedSources {
+    table: Table,
+    origins: ValueOrigins,
+}
+
+impl MergedSources {
+    /// Sets a value that was given as text.
+    fn set(&mut self, setting: &ConfigSetting, text: &str, origin: ValueOrigin) -> Option<ConfigProblem> {
+        let path = KeyPath::of_setting(setting.name);
+        let value = match shape::normalize(setting, &path, setting.form().read(text)) {
+            Ok(value) => value,
+            Err(why) => return Some(ConfigProblem::at(Some(origin.place("")), why)),
+        };
+        let mut table = &mut self.table;
+        let (parents, last) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
+        for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
+            // A parent that is no table is a problem of the file.
+            table = table.entry(parent).or_insert_with(|| Value::Table(Table::new())).as_table_mut()?;
+        }
+        table.insert(last.to_owned(), value);
+        self.origins.set(path, origin);
+        None
     }
-}
 
-fn read_file(file: &Path) -> Result<Table, ConfigError> {
-    let text = std::fs::read_to_string(file).map_err(|error| ConfigError::new(format!("{}: {error}", file.display())))?;
-    text.parse().map_err(|error: toml::de::Error| {
-        let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].lines().count().max(1));
-        ConfigError::new(format!("{}, line {line}: {}", file.display(), error.message()))
-    })
-}
-
-/// Sets a value that was given as text. Its type is that of the setting's default; a setting without a default is a string.
-fn set(table: &mut Table, setting: &ConfigSetting, text: &str) -> Result<(), String> {
-    let mut table = table;
-    let (parents, last) = setting.name.rsplit_once('.').unwrap_or(("", setting.name));
-    for parent in parents.split('.').filter(|parent| !parent.is_empty()) {
-        let entry = table.entry(parent).or_insert_with(|| Value::Table(Table::new()));
-        table = entry.as_table_mut().ok_or_else(|| format!("{parent} is not a table in the file"))?;
+    /// A secret and the file of that secret are two notations of one setting: the source that takes precedence decides.
+    fn choose_secrets(&mut self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        for setting in SETTINGS.iter().filter(|setting| setting.is_secret && setting.is_global()) {
+            let (secret, file) = (KeyPath::of_setting(setting.name), KeyPath::of_setting(&format!("{}{FILE}", setting.name)));
+            let (Some(of_secret), Some(of_file)) = (self.origins.get(&secret), self.origins.get(&file)) else { continue };
+            match of_secret.rank().cmp(&of_file.rank()) {
+                std::cmp::Ordering::Equal => problems.push(self.origins.problem(&file, format!("set only one of {secret} and {file}"))),
+                std::cmp::Ordering::Less => self.remove(&secret),
+                std::cmp::Ordering::Greater => self.remove(&file),
+            }
+        }
+        problems
     }
-    let value = match setting.default_value() {
-        Some(Value::Integer(_)) => Value::Integer(text.parse().map_err(|_| "must be a whole number".to_owned())?),
-        Some(Value::Array(_)) => Value::Array(text.split(',').map(|one| Value::String(one.trim().to_owned())).collect()),
-        _ => Value::String(text.to_owned()),
-    };
-    table.insert(last.to_owned(), value);
-    Ok(())
-}
 
-fn check_names(table: &Table) -> Result<(), ConfigError> {
-    let mut path = Vec::new();
-    table.iter().try_for_each(|(name, value)| check_name(&mut path, name, value))
-}
-
-fn check_name<'a>(path: &mut Vec<&'a str>, name: &'a str, value: &'a Value) -> Result<(), ConfigError> {
-    path.push(name);
-    if !SETTINGS.iter().any(|setting| setting.is_named(path)) {
-        match value {
-            Value::Table(table) if SETTINGS.iter().any(|setting| setting.is_inside(path)) => {
-                table.iter().try_for_each(|(name, value)| check_name(path, name, value))?;
-            }
-            Value::Array(entries) if SETTINGS.iter().any(|setting| setting.is_inside(path)) => {
-                entries.iter().try_for_each(|entry| check_name(path, "*", entry))?;
-            }
-            _ => return Err(unknown_key(&path.join("."))),
+    fn remove(&mut self, path: &KeyPath) {
+        let mut table = Some(&mut self.table);
+        for part in path.parent().unwrap_or_default().parts() {
+            table = table.and_then(|table| table.get_mut(part)?.as_table_mut());
+        }
+        if let Some(table) = table {
+            table.remove(path.last());
         }
     }
-    path.pop();
-    Ok(())
+
+    fn config(self) -> Result<ServerConfig, ConfigError> {
+        let MergedSources { table, origins } = self;
+        let config: ServerConfig = serde_path_to_error::deserialize(Value::Table(table)).map_err(|error| {
+            // The checks before this one find every value of a wrong form; a new setting whose form is wider than its type ends here. The
+            // parser's own text speaks of types, and may quote a secret.
+            let path = key_path(error.path());
+            origins
+                .problem(&path, format!("{path} has a value that the server cannot use; what it must be is printed by: driftless config"))
+        })?;
+        config.with_origins(origins)
+    }
 }
 
-fn unknown_key(name: &str) -> ConfigError {
-    let distance = |setting: &&ConfigSetting| strsim::damerau_levenshtein(&with_last_part_twice(setting.name), &with_last_part_twice(name));
-    let nearest = SETTINGS.iter().min_by_key(distance).map_or("", |setting| setting.name);
-    ConfigError::new(format!("unknown key {name}; the nearest known key is {nearest} (all keys: driftless config)"))
-}
-
-/// Weighs the last part of a name as much as everything before it: a typo is likely there.
-fn with_last_part_twice(name: &str) -> String {
-    let last = name.rsplit('.').next().unwrap_or(name);
-    format!("{name}{last}")
+fn key_path(path: &serde_path_to_error::Path) -> KeyPath {
+    path.iter().fold(KeyPath::default(), |path, segment| match segment {
+        Segment::Seq { index } => path.child(KeySegment::Entry(*index)),
+        Segment::Map { key } => path.name(key),
+        Segment::Enum { .. } | Segment::Unknown => path,
+    })
 }

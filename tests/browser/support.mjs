@@ -14,7 +14,7 @@ import { chromium } from 'playwright-core';
 
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
-const SERVER = process.env.DRIFTLESS_BIN ?? path.join(REPOSITORY, 'target/debug/driftless');
+const SERVER = process.env.TEST_BIN ?? path.join(REPOSITORY, 'target/debug/driftless');
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run']
   .concat(['--disable-background-networking', '--disable-component-update', '--disable-sync']);

@@ -4,8 +4,8 @@
 //! test kills the real binary once or twice, and in some rounds once more during its start. When every patch is answered, `load` compares
 //! the server and every replica with its ledger, along the invariants I1 to I6.
 //!
-//! Twenty rounds by default. A long run: `DRIFTLESS_ROUNDS=1000 cargo test --release --test crash -- --nocapture`. A failed run prints
-//! its seed: `DRIFTLESS_SEED=...` repeats its choices, but not its timing. `DRIFTLESS_ENGINE` chooses the engine.
+//! Twenty rounds by default. A long run: `TEST_ROUNDS=1000 cargo test --release --test crash -- --nocapture`. A failed run prints
+//! its seed: `TEST_SEED=...` repeats its choices, but not its timing. `TEST_ENGINE` chooses the engine.
 
 #![allow(clippy::unwrap_used)]
 
@@ -30,8 +30,8 @@ const START_MS: u64 = 150;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_killed_at_random_moments_loses_no_acknowledged_write() {
-    let (rounds, seed) = (number("DRIFTLESS_ROUNDS").unwrap_or(ROUNDS), seed());
-    println!("crash: DRIFTLESS_SEED={seed}");
+    let (rounds, seed) = (number("TEST_ROUNDS").unwrap_or(ROUNDS), seed());
+    println!("crash: TEST_SEED={seed}");
     let data = TempDir::new().unwrap();
     let mut random = SeededRandom::for_purpose(seed, "kills");
     let address = free_address();

@@ -39,7 +39,7 @@ pub struct DeviceLoad {
 /// The tasks that write the patches of one round.
 pub struct LoadRound(JoinSet<()>);
 
-/// Starts the real binary on a folder, with the engine that `DRIFTLESS_ENGINE` names. In every other round the journal has no capacity,
+/// Starts the real binary on a folder, with the engine that `TEST_ENGINE` names. In every other round the journal has no capacity,
 /// so that each commit is flushed to the engine's tree at once and kills also happen during those writes.
 pub fn start_server(data: &Path, listen: &str, round: u64) -> StartingProcess {
     let engine = engine();

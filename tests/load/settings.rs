@@ -10,14 +10,14 @@ pub const PATCHES_IN_FLIGHT: u64 = 2;
 /// Positions that a new device opens each dataset from when the load is at rest.
 pub const POSITIONS: u64 = 3;
 
-/// The engine that `DRIFTLESS_ENGINE` names.
+/// The engine that `TEST_ENGINE` names.
 pub fn engine() -> Option<String> {
-    std::env::var("DRIFTLESS_ENGINE").ok()
+    std::env::var("TEST_ENGINE").ok()
 }
 
-/// The seed of this run: `DRIFTLESS_SEED`, or a random one.
+/// The seed of this run: `TEST_SEED`, or a random one.
 pub fn seed() -> u64 {
-    number("DRIFTLESS_SEED").unwrap_or_else(|| getrandom::u64().unwrap() % 1_000_000)
+    number("TEST_SEED").unwrap_or_else(|| getrandom::u64().unwrap() % 1_000_000)
 }
 
 /// A number from the environment.

@@ -8,7 +8,7 @@
 //!   reason, and stays there.
 //! - The test `crash` kills servers. The server of this test runs in the test's process and is always shut down.
 //!
-//! Long runs: `DRIFTLESS_SEEDS=1000..2000 cargo test --test model`, or a count instead of a range.
+//! Long runs: `TEST_SEEDS=1000..2000 cargo test --test model`, or a count instead of a range.
 
 #![allow(clippy::unwrap_used)]
 
@@ -69,10 +69,10 @@ fn after_every_random_action_the_server_and_its_devices_equal_the_reference() {
     assert!(failures.is_empty(), "{} of {} seeds failed\n{}", failures.len(), seeds.len(), failures.join("\n"));
 }
 
-/// The seeds of `DRIFTLESS_SEEDS`, or those of `seeds.txt` and `SEEDS`.
+/// The seeds of `TEST_SEEDS`, or those of `seeds.txt` and `SEEDS`.
 fn seeds() -> Vec<u64> {
     let regressions = include_str!("seeds.txt").lines().filter_map(|socket| socket.split('#').next()?.trim().parse().ok());
-    match std::env::var("DRIFTLESS_SEEDS") {
+    match std::env::var("TEST_SEEDS") {
         Ok(asked) => {
             let (from, to) = asked.split_once("..").unwrap_or(("0", &asked));
             (from.parse().unwrap()..to.parse().unwrap()).collect()

@@ -4,9 +4,9 @@
 //! system drops everything that was not flushed to the disk, and the test kills the server. Then the server starts on what is left, the
 //! devices send their unanswered patches again, and `load` compares the server and every replica with its ledger.
 //!
-//! Five cuts by default. A long run: `DRIFTLESS_CUTS=1000 cargo test --release --test powercut -- --nocapture`. `DRIFTLESS_SEED=...`
-//! repeats a run's choices, `DRIFTLESS_ENGINE` chooses the engine. The test needs root and loop devices. Without them it prints that it
-//! was skipped; with `DRIFTLESS_CUTS` set it fails.
+//! Five cuts by default. A long run: `TEST_CUTS=1000 cargo test --release --test powercut -- --nocapture`. `TEST_SEED=...`
+//! repeats a run's choices, `TEST_ENGINE` chooses the engine. The test needs root and loop devices. Without them it prints that it
+//! was skipped; with `TEST_CUTS` set it fails.
 
 #![allow(clippy::unwrap_used)]
 
@@ -28,14 +28,14 @@ const PATCHES: u64 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_loses_no_acknowledged_write() {
-    let (asked, seed) = (number("DRIFTLESS_CUTS"), seed());
+    let (asked, seed) = (number("TEST_CUTS"), seed());
     // In the target folder: the system's temporary folder may be in memory and too small.
     let disk = match LoopDisk::new(Path::new(env!("CARGO_TARGET_TMPDIR"))) {
         Ok(disk) => disk,
         Err(why) if asked.is_none() => return println!("powercut: SKIPPED, NOTHING WAS TESTED: {why}"),
         Err(why) => panic!("cannot make a disk whose power can be cut: {why}"),
     };
-    println!("powercut: DRIFTLESS_SEED={seed}");
+    println!("powercut: TEST_SEED={seed}");
     let cuts = asked.unwrap_or(CUTS);
     let data = disk.mount_point().join("data");
     let mut random = SeededRandom::for_purpose(seed, "cuts");

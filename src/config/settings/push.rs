@@ -1,5 +1,6 @@
 //! The settings of a pool's push credentials and wakes.
 
+use super::bounds::{MAX_DURATION_S, MAX_GRACE_MS, MAX_WAKES_PER_HOUR};
 use super::setting::{ConfigSetting, setting, unset, value};
 use crate::push::{APNS_SANDBOX_SERVER, APNS_SERVER, FCM_SERVER, PushConfig, WakeSettings, WebpushConfig};
 
@@ -13,14 +14,14 @@ pub(super) const PUSH: &[ConfigSetting] = &[
         "pools.*.push.name_hash_key",
         unset,
         "A secret of at least 16 bytes. If it is set, push payloads carry keyed hashes instead of the names of identities and datasets.",
-    ),
+    ).secret(),
     setting(
         "pools.*.push.title",
         || value(PushConfig::default().title),
         "Title of the notification if a wake is shown to the user. It never contains data of a record.",
     ),
     setting("pools.*.push.text", || value(PushConfig::default().text), "Text of that notification."),
-    setting("pools.*.push.apns.*.app", unset, "The APNs topic: the app's bundle id. One entry per app."),
+    setting("pools.*.push.apns.*.app", unset, "The APNs topic: the app's bundle id. One entry per app.").required(),
     setting("pools.*.push.apns.*.key_file", unset, "The .p8 file of a signing key from Apple. Requires key_id and team_id."),
     setting("pools.*.push.apns.*.key_id", unset, "The id of that key."),
     setting("pools.*.push.apns.*.team_id", unset, "The id of the developer team."),
@@ -40,25 +41,25 @@ pub(super) const PUSH: &[ConfigSetting] = &[
         unset,
         "PEM file with an additional root certificate to trust, for a gateway that you host yourself.",
     ),
-    setting("pools.*.push.fcm.*.app", unset, "The app id that an Android app registers with. One entry per app."),
-    setting("pools.*.push.fcm.*.service_account_file", unset, "JSON file of a Google service account that is allowed to send messages."),
+    setting("pools.*.push.fcm.*.app", unset, "The app id that an Android app registers with. One entry per app.").required(),
+    setting("pools.*.push.fcm.*.service_account_file", unset, "JSON file of a Google service account that is allowed to send messages.").required(),
     setting("pools.*.push.fcm.*.server", || value(FCM_SERVER), "URL of the FCM gateway."),
     setting(
         "pools.*.push.fcm.*.authority_file",
         unset,
         "PEM file with an additional root certificate to trust, for a gateway that you host yourself.",
     ),
-    setting("pools.*.push.webpush.*.app", unset, "The app id that a web or UnifiedPush app registers with. One entry per app."),
+    setting("pools.*.push.webpush.*.app", unset, "The app id that a web or UnifiedPush app registers with. One entry per app.").required(),
     setting(
         "pools.*.push.webpush.*.vapid_key_file",
         unset,
         "PEM file with the P-256 private key whose public key the app subscribes with (VAPID, RFC 8292).",
-    ),
+    ).required(),
     setting(
         "pools.*.push.webpush.*.contact",
         unset,
         "Contact address of this server's operator for push services: mailto:... or https://...",
-    ),
+    ).required(),
     setting(
         "pools.*.push.webpush.*.authority_file",
         unset,
@@ -73,43 +74,43 @@ pub(super) const PUSH: &[ConfigSetting] = &[
         "pools.*.wakes.grace_ms",
         || value(WakeSettings::default().grace_ms),
         "Milliseconds that a device has to acknowledge a change before it is woken, at most 600000. A connected device acknowledges within 1500.",
-    ),
+    ).between(0, MAX_GRACE_MS),
     setting(
         "pools.*.wakes.apple_per_hour",
         || value(WakeSettings::default().apple_per_hour),
         "Silent wakes of an Apple device per hour. Apple throttles higher rates.",
-    ),
-    setting("pools.*.wakes.apple_burst", || value(WakeSettings::default().apple_burst), "How many of these may be sent in a burst."),
+    ).between(0, MAX_WAKES_PER_HOUR),
+    setting("pools.*.wakes.apple_burst", || value(WakeSettings::default().apple_burst), "How many of these may be sent in a burst.").between(0, MAX_WAKES_PER_HOUR),
     setting(
         "pools.*.wakes.android_per_hour",
         || value(WakeSettings::default().android_per_hour),
         "Silent wakes of an Android device per hour.",
-    ),
-    setting("pools.*.wakes.android_burst", || value(WakeSettings::default().android_burst), "How many of these may be sent in a burst."),
+    ).between(0, MAX_WAKES_PER_HOUR),
+    setting("pools.*.wakes.android_burst", || value(WakeSettings::default().android_burst), "How many of these may be sent in a burst.").between(0, MAX_WAKES_PER_HOUR),
     setting(
         "pools.*.wakes.web_per_hour",
         || value(WakeSettings::default().web_per_hour),
         "Wakes of a browser or UnifiedPush app per hour.",
-    ),
-    setting("pools.*.wakes.web_burst", || value(WakeSettings::default().web_burst), "How many of these may be sent in a burst."),
+    ).between(0, MAX_WAKES_PER_HOUR),
+    setting("pools.*.wakes.web_burst", || value(WakeSettings::default().web_burst), "How many of these may be sent in a burst.").between(0, MAX_WAKES_PER_HOUR),
     setting(
         "pools.*.wakes.shown_per_hour",
         || value(WakeSettings::default().shown_per_hour),
         "Wakes per hour that are shown to the user once the silent ones are used up, for apps that allow it. 0: none.",
-    ),
+    ).between(0, MAX_WAKES_PER_HOUR),
     setting(
         "pools.*.wakes.stale_s",
         || value(WakeSettings::default().stale_s),
         "Seconds since a device was last seen after which it is no longer woken.",
-    ),
+    ).between(0, MAX_DURATION_S),
     setting(
         "pools.*.wakes.drop_s",
         || value(WakeSettings::default().drop_s),
         "Seconds since a device was last seen after which its push registration is deleted.",
-    ),
+    ).between(0, MAX_DURATION_S),
     setting(
         "pools.*.wakes.debt_s",
         || value(WakeSettings::default().debt_s),
         "Seconds after which an unacknowledged change no longer wakes any device.",
-    ),
+    ).between(0, MAX_DURATION_S),
 ];

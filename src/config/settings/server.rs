@@ -1,37 +1,40 @@
 //! The settings of the whole server.
 
+use super::bounds::{MAX_DRAIN_S, MIN_HEARTBEAT_S};
+use super::form::ValueForm;
 use super::setting::{ConfigSetting, setting, unset, value};
 use crate::config::server::ServerConfig;
+use crate::session::LONGEST_HEARTBEAT_S;
 use crate::store::EngineConfig;
 
 pub(super) const SERVER: &[ConfigSetting] = &[
     setting(
         "listen",
         || value(ServerConfig::default().listen),
-        "Address and port to listen on. With port 0 the system chooses a free port.",
-    ),
+        "Address and port to listen on, such as 127.0.0.1:7400, localhost:7400 or [::1]:7400. 7400 alone is a port of this machine only, :7400 is open on every address. With port 0 the system chooses a free port.",
+    ).with_form(ValueForm::Address),
     setting("data", || value(ServerConfig::default().data), "The store's folder. It is created if it does not exist."),
     setting(
         "log",
         || value(ServerConfig::default().log),
         "The lowest level that is logged (error, warn, info, debug, trace), or a filter such as driftless=debug.",
     ),
-    setting("log_format", || value(ServerConfig::default().log_format), "Format of a log line: text or json."),
+    setting("log_format", || value(ServerConfig::default().log_format), "Format of a log line: text or json.").with_form(ValueForm::Choice(&["text", "json"])),
     setting(
         "connections",
         || value(ServerConfig::default().connections),
         "Maximum number of open connections, WebSockets and plain HTTP together. Further ones wait to be accepted.",
-    ),
+    ).between(1, u32::MAX as u64),
     setting(
         "drain_s",
         || value(ServerConfig::default().drain_s),
         "Seconds that a stopping server waits for its sessions to end, at most 3600. Devices are told to reconnect at a random time within as many seconds.",
-    ),
+    ).between(0, MAX_DRAIN_S),
     setting(
         "heartbeat_s",
         || value(ServerConfig::default().heartbeat_s),
         "Seconds after which an idle device sends a heartbeat, 10 to 1500. A session ends after two missed heartbeats. Use 300 for a very large number of sessions.",
-    ),
+    ).between(MIN_HEARTBEAT_S, LONGEST_HEARTBEAT_S as u64),
     setting(
         "origins",
         || value(ServerConfig::default().origins),
@@ -43,12 +46,17 @@ pub(super) const SERVER: &[ConfigSetting] = &[
         "admin.key",
         unset,
         "The operator key, a secret of at least 32 characters. The admin API (backup, history, export, erase, ...) requires it; without it the admin API is disabled.",
+    ).secret(),
+    setting(
+        "admin.key_file",
+        unset,
+        "Instead of admin.key: a file that has the operator key, such as a mounted secret. Line ends at its end are cut.",
     ),
     setting(
         "store.engine",
         || value(EngineConfig::default().engine.name()),
         "The storage engine: sled, or redb (smaller files and a higher sustained write rate, but it reads the whole file when it opens). An existing folder can only be opened with the engine that created it.",
-    ),
+    ).with_form(ValueForm::Choice(&["sled", "redb"])),
     setting(
         "store.cache_mib",
         || value(EngineConfig::default().cache_mib),

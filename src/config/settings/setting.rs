@@ -3,11 +3,18 @@
 use serde::Serialize;
 use toml::Value;
 
+use super::form::ValueForm;
+
 #[derive(Clone, Copy, Debug)]
 pub struct ConfigSetting {
     /// The name in the file. `*` stands for a name that the operator chooses, or for any entry of an array.
     pub name: &'static str,
     default: fn() -> Option<Value>,
+    form: Option<ValueForm>,
+    /// Whether no error may quote its value.
+    pub is_secret: bool,
+    /// Whether every entry of its list must have it.
+    pub is_required: bool,
     /// What the setting does, with its unit and bounds.
     pub help: &'static str,
 }
@@ -16,6 +23,29 @@ impl ConfigSetting {
     /// The value that the server uses if none is set; `None`: the setting has no value then.
     pub fn default_value(&self) -> Option<Value> {
         (self.default)()
+    }
+
+    /// What its value must be.
+    pub fn form(&self) -> ValueForm {
+        self.form.unwrap_or_else(|| ValueForm::of_default(self.default_value().as_ref()))
+    }
+
+    /// Declares the form, if it is not that of the default, or the default's numbers have bounds.
+    pub(super) const fn with_form(self, form: ValueForm) -> ConfigSetting {
+        ConfigSetting { form: Some(form), ..self }
+    }
+
+    /// Declares the bounds of a number.
+    pub(super) const fn between(self, min: u64, max: u64) -> ConfigSetting {
+        self.with_form(ValueForm::Number { min, max })
+    }
+
+    pub(super) const fn secret(self) -> ConfigSetting {
+        ConfigSetting { is_secret: true, ..self }
+    }
+
+    pub(super) const fn required(self) -> ConfigSetting {
+        ConfigSetting { is_required: true, ..self }
     }
 
     /// Whether there is one value for the whole server, which then is also a flag and an environment variable.
@@ -47,7 +77,7 @@ impl ConfigSetting {
 }
 
 pub(super) const fn setting(name: &'static str, default: fn() -> Option<Value>, help: &'static str) -> ConfigSetting {
-    ConfigSetting { name, default, help }
+    ConfigSetting { name, default, form: None, is_secret: false, is_required: false, help }
 }
 
 /// The default of a setting that is not set.

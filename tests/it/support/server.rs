@@ -8,7 +8,7 @@ use driftless::admin::DEVELOPMENT_KEY;
 use driftless::app::{App, AppError};
 use driftless::auth::{MintClaims, mint};
 use driftless::clock::Clock;
-use driftless::config::{self, Flags, ServerConfig};
+use driftless::config::{self, Environment, Flags, ServerConfig};
 use driftless::dev;
 use driftless::push::PushService;
 use tempfile::TempDir;
@@ -165,7 +165,7 @@ fn write_config(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
     );
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
-    let config = config::read(Some(&file), &|_| None, &Flags::default()).unwrap();
+    let config = config::read(Some(&file), &Environment::default(), &Flags::default()).unwrap();
     config.with_operator_key(DEVELOPMENT_KEY)
 }
 

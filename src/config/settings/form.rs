@@ -1,0 +1,139 @@
+//! What the value of a setting must be: the check of a value, its reading from a variable's or flag's text, and both in plain words.
+
+use toml::Value;
+use toml::de::{DeString, DeValue};
+
+use super::listen;
+
+/// The longest text that an error quotes, in characters.
+const QUOTED_CHARACTERS: usize = 80;
+
+/// What a value must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ValueForm {
+    Text,
+    /// A whole number with its bounds, both of which are allowed.
+    Number {
+        min: u64,
+        max: u64,
+    },
+    Boolean,
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A list of texts.
+    Texts,
+    /// An address to listen on, with its port.
+    Address,
+}
+
+impl ValueForm {
+    /// The form of a setting that declares none: that of its default; a setting without a default is a text.
+    pub(super) fn of_default(default: Option<&Value>) -> ValueForm {
+        match default {
+            Some(Value::Integer(_)) => ValueForm::Number { min: 0, max: i64::MAX as u64 },
+            Some(Value::Boolean(_)) => ValueForm::Boolean,
+            Some(Value::Array(_)) => ValueForm::Texts,
+            _ => ValueForm::Text,
+        }
+    }
+
+    /// The value, in the one notation that the server reads; `None` if it is not of this form.
+    pub fn normalized(self, value: Value) -> Option<Value> {
+        match (self, value) {
+            (ValueForm::Text, value @ Value::String(_)) | (ValueForm::Boolean, value @ Value::Boolean(_)) => Some(value),
+            (ValueForm::Choice(texts), Value::String(text)) => texts.contains(&text.as_str()).then_some(Value::String(text)),
+            (ValueForm::Number { min, max }, Value::Integer(number)) => {
+                u64::try_from(number).is_ok_and(|number| (min..=max).contains(&number)).then_some(Value::Integer(number))
+            }
+            (ValueForm::Texts, Value::Array(entries)) => entries.iter().all(Value::is_str).then_some(Value::Array(entries)),
+            (ValueForm::Address, Value::String(text)) => listen::parse(&text).map(|address| Value::String(address.to_string())),
+            (ValueForm::Address, Value::Integer(port)) => {
+                listen::parse(&port.to_string()).map(|address| Value::String(address.to_string()))
+            }
+            _ => None,
+        }
+    }
+
+    /// The value that a variable's or flag's text stands for. Numbers, booleans and lists are written as in the file; a list may also be
+    /// texts with commas between them. What cannot be read stays a text, which then is not of this form.
+    pub fn read(self, text: &str) -> Value {
+        let as_text = || Value::String(text.to_owned());
+        match self {
+            ValueForm::Text | ValueForm::Choice(_) | ValueForm::Address => as_text(),
+            ValueForm::Number { .. } | ValueForm::Boolean => toml_value(text).unwrap_or_else(as_text),
+            ValueForm::Texts if text.trim_start().starts_with('[') => toml_value(text).unwrap_or_else(as_text),
+            ValueForm::Texts => {
+                let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+                Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
+            }
+        }
+    }
+
+    /// What the value must be, after "must be".
+    pub fn expected(self) -> String {
+        match self {
+            ValueForm::Text => "a text in quotes".to_owned(),
+            ValueForm::Number { min: 0, max } if max >= i64::MAX as u64 => "a whole number, 0 or more".to_owned(),
+            ValueForm::Number { min, max } if max >= i64::MAX as u64 => format!("a whole number, {min} or more"),
+            ValueForm::Number { min, max } => format!("a whole number from {min} to {max}"),
+            ValueForm::Boolean => "true or false".to_owned(),
+            ValueForm::Choice(texts) => texts.join(" or "),
+            ValueForm::Texts => "a list of texts, as in [\"a\", \"b\"]".to_owned(),
+            ValueForm::Address => listen::EXPECTED.to_owned(),
+        }
+    }
+
+    /// A hint for a text in quotes that would be right without them.
+    pub fn hint(self, value: &Value) -> &'static str {
+        let Value::String(text) = value else { return "" };
+        match self {
+            ValueForm::Number { .. } | ValueForm::Boolean if self.normalized(self.read(text)).is_some() => "; write it without quotes",
+            ValueForm::Texts => "; write it in brackets",
+            _ => "",
+        }
+    }
+}
+
+/// A value as TOML writes it, alone.
+fn toml_value(text: &str) -> Option<Value> {
+    DeValue::parse(text.trim()).ok().map(|value| from_document(value.get_ref()))
+}
+
+/// A parsed value. A whole number beyond 64 bits becomes a float: no setting takes either.
+pub(in crate::config) fn from_document(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::String(DeString::to_string(text)),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Integer(number),
+            Err(_) => Value::Float(number.as_str().parse().unwrap_or(f64::INFINITY)),
+        },
+        DeValue::Float(number) => Value::Float(number.as_str().parse().unwrap_or(f64::NAN)),
+        DeValue::Boolean(is) => Value::Boolean(*is),
+        DeValue::Datetime(date) => Value::Datetime(*date),
+        DeValue::Array(entries) => Value::Array(entries.iter().map(|entry| from_document(entry.get_ref())).collect()),
+        DeValue::Table(table) => {
+            Value::Table(table.iter().map(|(name, value)| (name.get_ref().to_string(), from_document(value.get_ref()))).collect())
+        }
+    }
+}
+
+/// A value that was found where another was expected. A secret's kind only.
+pub fn found(value: &Value, is_secret: bool) -> String {
+    let kind = match value {
+        Value::String(_) => "a text",
+        Value::Integer(_) | Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Datetime(_) => "a date",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+    };
+    match value {
+        _ if is_secret => kind.to_owned(),
+        Value::String(text) if text.chars().count() <= QUOTED_CHARACTERS => format!("the text {text:?}"),
+        Value::String(text) => format!("a text of {} characters", text.chars().count()),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(is) => is.to_string(),
+        Value::Datetime(_) | Value::Array(_) | Value::Table(_) => kind.to_owned(),
+    }
+}
