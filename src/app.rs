@@ -124,7 +124,7 @@ impl App {
             draining: is_draining,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = http::router(state).merge(extra);
+        let router = http::router(state, extra);
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));

@@ -68,6 +68,20 @@ refusals! {
     Unavailable = "unavailable",
     /// The store is read-only now: its disk is full or fails. The device may send the request again, with the same patch number.
     ReadOnly = "read_only",
+    /// Over HTTP: the identity has as many devices as its pool allows.
+    TooManyDevices = "too_many_devices",
+    /// Over HTTP: the device was revoked.
+    Revoked = "revoked",
+    /// Over HTTP: the request is one of a web page whose origin the pool does not allow.
+    OriginNotAllowed = "origin_not_allowed",
+    /// Over HTTP: there is no such path, or what it names does not exist.
+    NotFound = "not_found",
+    /// Over HTTP: the path does not support the method.
+    MethodNotAllowed = "method_not_allowed",
+    /// Over HTTP: the body of the request did not arrive in time.
+    Timeout = "timeout",
+    /// Over HTTP, in answer to an operator: the present state does not permit the request.
+    NotPossible = "not_possible",
 }
 
 impl fmt::Display for RefusalCode {

@@ -1,24 +1,23 @@
 //! The operations of a session as plain requests, for an app that was woken by a push and has only seconds to sync.
 
+use axum::Extension;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::HeaderMap;
+use axum::extract::State;
 use axum::response::Response;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, Epoch, Position, RefusalCode, ServerMessage};
 use serde::Deserialize;
 
 use super::error::{HttpError, conflict_json, ok_json};
-use super::request::{authenticate, bad_request, dataset_name, read_body, with_identity};
+use super::request::{PathDataset, UrlQuery, bad_request, read_body};
 use super::state::HttpState;
 use crate::committer::Unavailable;
 use crate::store::{Decision, ReadPosition, VersionsPage, VersionsRead, WholeVersions};
-use crate::sync::{AckError, WriteRequest};
+use crate::sync::{AckError, Principal, WriteRequest};
 
 /// `GET /v1/datasets`.
-pub(super) async fn list(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
+pub(super) async fn list(State(state): State<HttpState>, Extension(principal): Extension<Principal>) -> Result<Response, HttpError> {
     let datasets = state.sync.list(&principal).await?;
-    Ok(with_identity(&principal, ok_json(&ServerMessage::Datasets { datasets })))
+    Ok(ok_json(&ServerMessage::Datasets { datasets }))
 }
 
 /// The position of the client, in the query; without one it gets a snapshot.
@@ -44,13 +43,11 @@ impl SinceQuery {
 /// `GET /v1/datasets/{dataset}/changes`: whole versions, of about a page.
 pub(super) async fn changes(
     State(state): State<HttpState>,
-    Path(dataset): Path<String>,
-    since: Result<Query<SinceQuery>, axum::extract::rejection::QueryRejection>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    PathDataset(dataset): PathDataset,
+    UrlQuery(since): UrlQuery<SinceQuery>,
 ) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
-    let dataset = dataset_name(&dataset)?;
-    let seen = since.map_err(|error| bad_request(error.body_text()))?.0.position()?;
+    let seen = since.position()?;
     // If marking the device seen fails, its wake is not postponed: one wake too many, nothing lost.
     let _ = state.sync.mark_seen(&principal).await;
     let (start, mut read) = state.sync.open(&principal, &dataset, seen).await?;
@@ -63,18 +60,16 @@ pub(super) async fn changes(
     };
     let VersionsPage { from, to, reset, shared, more, fresh_until, records } = page;
     let epoch = state.sync.epoch().clone();
-    Ok(with_identity(&principal, ok_json(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records })))
+    Ok(ok_json(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }))
 }
 
 /// `POST /v1/datasets/{dataset}/write`.
 pub(super) async fn write(
     State(state): State<HttpState>,
-    Path(dataset): Path<String>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    PathDataset(dataset): PathDataset,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
-    let dataset = dataset_name(&dataset)?;
     let body = read_body(body).await?;
     let (id, request) = match decode(&body, "write", &dataset)? {
         ClientMessage::Write { id, changes, offer, .. } => (id, WriteRequest { id, changes, offer }),
@@ -83,9 +78,9 @@ pub(super) async fn write(
     let decision = state.sync.write(&principal, dataset.clone(), request, 0).await?;
     match decision.await.map_err(|_| Unavailable::Now)?? {
         Decision::Written { version, results, .. } | Decision::Repeated { version, results } => {
-            Ok(with_identity(&principal, ok_json(&ServerMessage::Written { id, version, records: results })))
+            Ok(ok_json(&ServerMessage::Written { id, version, records: results }))
         }
-        Decision::Conflict(records) => Ok(with_identity(&principal, conflict_json(&ServerMessage::Conflict { id, dataset, records }))),
+        Decision::Conflict(records) => Ok(conflict_json(&ServerMessage::Conflict { id, dataset, records })),
         Decision::NoIdentity => Err(Unavailable::Now.into()),
         Decision::Refused(code, message) => Err(HttpError::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }
@@ -94,18 +89,16 @@ pub(super) async fn write(
 /// `POST /v1/datasets/{dataset}/ack`.
 pub(super) async fn ack(
     State(state): State<HttpState>,
-    Path(dataset): Path<String>,
-    headers: HeaderMap,
+    Extension(principal): Extension<Principal>,
+    PathDataset(dataset): PathDataset,
     body: Body,
 ) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
-    let dataset = dataset_name(&dataset)?;
     let version = match decode(&read_body(body).await?, "ack", &dataset)? {
         ClientMessage::Ack { version, .. } => version,
         _ => return Err(bad_request("the body is not an acknowledgement".to_owned())),
     };
     match state.sync.acknowledge(&principal, dataset.clone(), version).await {
-        Ok(()) => Ok(with_identity(&principal, ok_json(&serde_json::json!({ "acknowledged": version })))),
+        Ok(()) => Ok(ok_json(&serde_json::json!({ "acknowledged": version }))),
         Err(AckError::Unavailable(why)) => Err(why.into()),
         Err(AckError::Ahead(head)) => Err(HttpError::Refused {
             id: None,

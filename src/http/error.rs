@@ -1,15 +1,22 @@
 //! Why a request failed, mapped to HTTP. The only file of this module with status codes.
 
 use axum::body::Body;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
 use serde::Serialize;
 
+use super::challenge::Challenge;
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
 use crate::session::AuthError;
 use crate::store::VersionNotKept;
+
+/// `Retry-After` of a server that cannot serve a request now, in seconds: a store that failed is reopened within a few.
+const UNAVAILABLE_RETRY_S: &str = "5";
+
+/// `Retry-After` of a server whose disk is full or fails, in seconds: someone has to act first.
+const READ_ONLY_RETRY_S: &str = "60";
 
 /// A request that was not granted.
 #[derive(Debug)]
@@ -22,12 +29,22 @@ pub(super) enum HttpError {
     Auth(AuthError),
     /// A refusal of the protocol, sent as its message.
     Refused { id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String },
-    /// The body is over the maximum size, or the connection broke while it was read.
+    /// The head of the request is invalid; how.
+    BadHead(&'static str),
+    /// The body is over the maximum size.
     BodyTooLarge,
+    /// The connection broke while the body was read.
+    BodyIncomplete,
+    /// The body has a content coding, and the server decodes none.
+    BodyEncoded,
     /// The body did not arrive in time.
     BodyTimeout,
     /// The request is not a valid WebSocket handshake; how to make it one.
     BadHandshake(&'static str),
+    /// The path is a WebSocket, and the request does not ask for one.
+    UpgradeRequired,
+    /// The request asks for another version of the WebSocket protocol.
+    WebSocketVersion,
     /// The `Origin` is not one that may open a WebSocket.
     OriginNotAllowed,
     /// The admin API is disabled: no operator key is configured.
@@ -79,40 +96,64 @@ impl From<DecodeError> for HttpError {
 
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
+        use RefusalCode as Code;
         match self {
-            HttpError::MissingToken => plain(StatusCode::UNAUTHORIZED, "the token is missing; send it as: Authorization: Bearer <token>"),
-            HttpError::MissingDevice => plain(
-                StatusCode::BAD_REQUEST,
+            HttpError::MissingToken => {
+                let message = "the token is missing; send it as: Authorization: Bearer <token>";
+                with_challenge(Challenge::TokenMissing, refused(Code::TokenRefused, message))
+            }
+            HttpError::MissingDevice => refused(
+                Code::BadName,
                 "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
             ),
-            HttpError::Auth(error) => {
-                let status = match error {
-                    AuthError::Token(refusal) if refusal.is_temporary() => StatusCode::SERVICE_UNAVAILABLE,
-                    AuthError::Token(_) => StatusCode::UNAUTHORIZED,
-                    AuthError::TooManyDevices | AuthError::Revoked => StatusCode::FORBIDDEN,
-                    AuthError::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-                };
-                plain(status, &error.to_string())
+            HttpError::Auth(error) => refused(auth_code(error), error.to_string()),
+            HttpError::Refused { id, dataset, code, message } => refusal(status_of(code), id, dataset, code, message),
+            HttpError::BadHead(what) => refused(Code::BadRequest, what),
+            HttpError::BodyTooLarge => refused(Code::TooLarge, "the body is over 2 MiB"),
+            HttpError::BodyIncomplete => refused(Code::BadRequest, "the body is incomplete"),
+            HttpError::BodyEncoded => {
+                let accepted = [(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))];
+                let message = "the body has a Content-Encoding, and this server decodes none".to_owned();
+                (accepted, refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, None, Code::BadRequest, message)).into_response()
             }
-            HttpError::Refused { id, dataset, code, message } => {
-                json(refusal_status(code), &ServerMessage::Refused { id, dataset, code, message })
+            HttpError::BodyTimeout => refused(Code::Timeout, "the body did not arrive within 20 seconds"),
+            HttpError::BadHandshake(what) => refused(Code::BadRequest, what),
+            HttpError::UpgradeRequired => {
+                let websocket =
+                    [(header::CONNECTION, HeaderValue::from_static("Upgrade")), (header::UPGRADE, HeaderValue::from_static("websocket"))];
+                let message = "this path is a WebSocket; send Connection: Upgrade and Upgrade: websocket".to_owned();
+                (websocket, refusal(StatusCode::UPGRADE_REQUIRED, None, None, Code::BadRequest, message)).into_response()
             }
-            HttpError::BodyTooLarge => plain(StatusCode::PAYLOAD_TOO_LARGE, "the body is over 2 MiB or incomplete"),
-            HttpError::BodyTimeout => plain(StatusCode::REQUEST_TIMEOUT, "the body did not arrive within 20 seconds"),
-            HttpError::BadHandshake(what) => plain(StatusCode::BAD_REQUEST, what),
-            HttpError::OriginNotAllowed => plain(StatusCode::FORBIDDEN, "pages of this origin may not open a WebSocket to this server"),
-            HttpError::AdminDisabled => plain(
-                StatusCode::NOT_FOUND,
-                "the admin API is disabled: no operator key is configured; set admin.key and restart the server",
-            ),
+            HttpError::WebSocketVersion => {
+                let supported = [(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"))];
+                let message = "unsupported WebSocket version; send Sec-WebSocket-Version: 13".to_owned();
+                (supported, refusal(StatusCode::UPGRADE_REQUIRED, None, None, Code::BadRequest, message)).into_response()
+            }
+            HttpError::OriginNotAllowed => {
+                refused(Code::OriginNotAllowed, "web pages of this origin may not use this server; see its setting origins")
+            }
+            HttpError::AdminDisabled => {
+                refused(Code::NotFound, "the admin API is disabled: no operator key is configured; set admin.key and restart the server")
+            }
             HttpError::WrongOperatorKey => {
-                plain(StatusCode::UNAUTHORIZED, "the operator key is missing or wrong; send it as: Authorization: Bearer <admin.key>")
+                let message = "the operator key is missing or wrong; send it as: Authorization: Bearer <admin.key>";
+                with_challenge(Challenge::OperatorKey, refused(Code::TokenRefused, message))
             }
-            HttpError::BadAdminRequest(what) => plain(StatusCode::BAD_REQUEST, &what),
-            HttpError::NotFound(missing) => plain(StatusCode::NOT_FOUND, &not_found_text(missing)),
-            HttpError::NotFoundBecause(why) => plain(StatusCode::NOT_FOUND, &why),
-            HttpError::NotPossible(why) => plain(StatusCode::CONFLICT, &why),
+            HttpError::BadAdminRequest(what) => refused(Code::BadRequest, what),
+            HttpError::NotFound(missing) => refused(Code::NotFound, not_found_text(missing)),
+            HttpError::NotFoundBecause(why) => refused(Code::NotFound, why),
+            HttpError::NotPossible(why) => refused(Code::NotPossible, why),
         }
+    }
+}
+
+fn auth_code(error: AuthError) -> RefusalCode {
+    match error {
+        AuthError::Token(refusal) if refusal.is_temporary() => RefusalCode::Unavailable,
+        AuthError::Token(_) => RefusalCode::TokenRefused,
+        AuthError::TooManyDevices => RefusalCode::TooManyDevices,
+        AuthError::Revoked => RefusalCode::Revoked,
+        AuthError::Unavailable => RefusalCode::Unavailable,
     }
 }
 
@@ -127,10 +168,17 @@ fn not_found_text(missing: NotFound) -> String {
     }
 }
 
-fn refusal_status(code: RefusalCode) -> StatusCode {
+/// The status of a refusal's response; `PROTOCOL.md` §7 has the same table.
+fn status_of(code: RefusalCode) -> StatusCode {
     match code {
+        RefusalCode::TooManyDevices | RefusalCode::Revoked | RefusalCode::OriginNotAllowed => StatusCode::FORBIDDEN,
+        RefusalCode::NotFound => StatusCode::NOT_FOUND,
+        RefusalCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+        RefusalCode::Timeout => StatusCode::REQUEST_TIMEOUT,
         RefusalCode::TooLarge | RefusalCode::TooManyChanges => StatusCode::PAYLOAD_TOO_LARGE,
-        RefusalCode::PatchReused | RefusalCode::PatchExpired | RefusalCode::AheadOfServer => StatusCode::CONFLICT,
+        RefusalCode::PatchReused | RefusalCode::PatchExpired | RefusalCode::AheadOfServer | RefusalCode::NotPossible => {
+            StatusCode::CONFLICT
+        }
         RefusalCode::TooManyRecords | RefusalCode::DatasetFull | RefusalCode::TooManyDatasets => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Unavailable | RefusalCode::ReadOnly => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::TokenRefused | RefusalCode::OtherIdentity => StatusCode::UNAUTHORIZED,
@@ -156,14 +204,33 @@ pub(super) fn conflict_json(message: &ServerMessage) -> Response {
     json(StatusCode::CONFLICT, message)
 }
 
-/// The result of a health check.
-pub(super) fn health(is_healthy: bool, text: &str) -> Response {
-    plain(if is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+/// The response of a server that cannot serve now; `why` is for people.
+pub(super) fn unhealthy(why: &str) -> Response {
+    refused(RefusalCode::Unavailable, why)
 }
 
 /// A successful response whose body is produced while it is sent.
 pub(super) fn ok_streamed(content_type: &'static str, body: Body) -> Response {
     (StatusCode::OK, [(header::CONTENT_TYPE, HeaderValue::from_static(content_type))], body).into_response()
+}
+
+/// Completes the response to a method that the path does not support: the router lists those that it does, without `OPTIONS`, which every path
+/// supports and which is answered with the list alone.
+pub(super) fn with_allowed_methods(method: &Method, mut response: Response) -> Response {
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        return response;
+    }
+    let allowed = response.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
+    let allowed = HeaderValue::try_from(format!("{allowed},OPTIONS")).unwrap_or(HeaderValue::from_static("OPTIONS"));
+    if method == Method::OPTIONS {
+        response = StatusCode::NO_CONTENT.into_response();
+    }
+    response.headers_mut().insert(header::ALLOW, allowed);
+    response
+}
+
+pub(super) fn is_upgrade(response: &Response) -> bool {
+    response.status() == StatusCode::SWITCHING_PROTOCOLS
 }
 
 /// The status of a successful WebSocket handshake.
@@ -172,11 +239,35 @@ pub(super) fn switching_protocols() -> StatusCode {
 }
 
 pub(super) async fn no_such_path() -> Response {
-    plain(StatusCode::NOT_FOUND, "no such path; the protocol is served at /v1/sync and /v1/datasets")
+    refused(RefusalCode::NotFound, "no such path; the protocol is served at /v1/sync and /v1/datasets")
 }
 
+/// The router adds `Allow`.
 pub(super) async fn method_not_allowed() -> Response {
-    plain(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
+    refused(RefusalCode::MethodNotAllowed, "this path does not support this method; the header Allow lists the methods that it supports")
+}
+
+fn refused(code: RefusalCode, message: impl Into<String>) -> Response {
+    refusal(status_of(code), None, None, code, message.into())
+}
+
+/// The one form of every error. A 401 has a challenge, and a 503 says when to come back.
+fn refusal(status: StatusCode, id: Option<u64>, dataset: Option<String>, code: RefusalCode, message: String) -> Response {
+    let challenge = (status == StatusCode::UNAUTHORIZED).then(|| Challenge::TokenRefused(&message).header());
+    let mut response = json(status, &ServerMessage::Refused { id, dataset, code, message });
+    if let Some(challenge) = challenge {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        let seconds = if code == RefusalCode::ReadOnly { READ_ONLY_RETRY_S } else { UNAVAILABLE_RETRY_S };
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
+    }
+    response
+}
+
+fn with_challenge(challenge: Challenge<'_>, mut response: Response) -> Response {
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
+    response
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response {
@@ -184,6 +275,27 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     (status, content_type, Codec::Json.encode(body)).into_response()
 }
 
-fn plain(status: StatusCode, text: &str) -> Response {
-    (status, format!("{text}\n")).into_response()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_status_of_every_code() {
+        let document = include_str!("../../protocol/PROTOCOL.md");
+        let chapter = document.split("\n## ").find(|chapter| chapter.starts_with("7. HTTP")).expect("the chapter");
+        let rows: Vec<(u16, &str)> = chapter
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.split_once(" | "))
+            .filter_map(|(status, causes)| Some((status.parse().ok()?, causes)))
+            .collect();
+        assert!(rows.len() >= 10, "{} rows", rows.len());
+        for code in RefusalCode::ALL {
+            let named = |row: &&(u16, &str)| row.1.contains(&format!("`{code}`"));
+            let row = rows.iter().find(|row| row.0 == status_of(*code).as_u16()).expect("a row of the status");
+            assert!(named(&row) || row.0 == 400, "{code} is not named with {}", row.0);
+            let elsewhere = rows.iter().filter(named).any(|other| other.0 != row.0);
+            // What a client sent in another form than the server reads has a status of its own.
+            assert!(!elsewhere || *code == RefusalCode::BadRequest, "{code} is named with another status");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::error;
 use super::state::HttpState;
@@ -12,17 +13,17 @@ const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=
 
 /// `GET /health/live`: the process runs.
 pub(super) async fn live() -> Response {
-    error::health(true, "alive")
+    error::ok_json(&json!({ "status": "alive" }))
 }
 
 /// `GET /health/ready`: the server accepts sessions and writes.
 pub(super) async fn ready(State(state): State<HttpState>) -> Response {
     if *state.draining.borrow() {
-        return error::health(false, "shutting down");
+        return error::unhealthy("the server is shutting down");
     }
     match state.gate.is_healthy() {
-        true => error::health(true, "ready"),
-        false => error::health(false, "the store failed; the server reopens it as soon as possible, see the log"),
+        true => error::ok_json(&json!({ "status": "ready" })),
+        false => error::unhealthy("the store failed; the server reopens it as soon as possible, see the log"),
     }
 }
 

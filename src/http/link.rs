@@ -1,16 +1,17 @@
 //! A device presents a second login of its user; from then on both logins lead to one identity.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use driftless_protocol::RefusalCode;
 use serde::Deserialize;
 
 use super::error::{HttpError, ok_json};
-use super::request::{authenticate, bad_request, read_body};
+use super::request::{bad_request, read_body};
 use super::state::HttpState;
 use crate::committer::Unavailable;
+use crate::sync::Principal;
 
 #[derive(Deserialize)]
 struct LinkBody {
@@ -18,8 +19,11 @@ struct LinkBody {
 }
 
 /// `POST /v1/identity/link`.
-pub(super) async fn link(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
+pub(super) async fn link(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Principal>,
+    body: Body,
+) -> Result<Response, HttpError> {
     // The parser's error is dropped: it could quote the token.
     let Ok(LinkBody { token }) = serde_json::from_slice(&read_body(body).await?) else {
         return Err(bad_request("send the second login as: {\"token\":\"...\"}".to_owned()));

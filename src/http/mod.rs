@@ -2,43 +2,58 @@
 //!
 //! - Every phase of a connection has a timeout, and every part of a request a maximum size.
 //! - Handlers parse a request, call `sync`, `session` or `admin`, and encode the result; they decide nothing else.
-//! - Status codes are named in `error` only.
+//! - Status codes are named in `error` only, and every error has the one form of `refused`, in JSON.
 
 mod admin;
+mod challenge;
 mod datasets;
 mod error;
+mod head;
 mod health;
 mod link;
+mod middleware;
 mod push;
 mod request;
 mod server;
+mod session;
 mod socket;
 mod state;
 mod stream;
 mod tls;
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 pub use server::{HttpConfig, Listener, OpenConnections};
 pub use state::HttpState;
 pub use tls::{ListenError, TlsConfig};
 
-/// All routes of the server.
-pub fn router(state: HttpState) -> Router {
+/// All routes of the server: its own, and `extra` ones.
+pub fn router(state: HttpState, extra: Router) -> Router {
     Router::new()
+        .merge(device_routes(state.clone()))
         .route("/v1/sync", get(socket::upgrade))
+        .nest("/admin/api", admin::routes(state.clone()))
+        .route("/health/live", get(health::live))
+        .route("/health/ready", get(health::ready))
+        .route("/metrics", get(health::metrics))
+        .with_state(state)
+        .merge(extra)
+        .fallback(error::no_such_path)
+        .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(from_fn(middleware::every_request))
+}
+
+/// The requests of an authenticated device.
+fn device_routes(state: HttpState) -> Router<HttpState> {
+    Router::new()
+        .route("/v1/session", get(session::session))
         .route("/v1/datasets", get(datasets::list))
         .route("/v1/datasets/{dataset}/changes", get(datasets::changes))
         .route("/v1/datasets/{dataset}/write", post(datasets::write))
         .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
         .route("/v1/push", get(push::registration).put(push::register).delete(push::unregister))
         .route("/v1/identity/link", post(link::link))
-        .nest("/admin/api", admin::routes(state.clone()))
-        .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .with_state(state)
+        .route_layer(from_fn_with_state(state, request::authenticated))
 }

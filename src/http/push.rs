@@ -1,23 +1,26 @@
 //! A device's push registration.
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
 use driftless_protocol::{Codec, ServerMessage};
 
 use super::error::{HttpError, ok_json};
-use super::request::{authenticate, read_body, with_identity};
+use super::request::read_body;
 use super::state::HttpState;
-use crate::sync::RegisterError;
+use crate::sync::{Principal, RegisterError};
 
 /// `PUT /v1/push`.
-pub(super) async fn register(State(state): State<HttpState>, headers: HeaderMap, body: Body) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
+pub(super) async fn register(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Principal>,
+    body: Body,
+) -> Result<Response, HttpError> {
     let registration = Codec::Json.decode_registration(&read_body(body).await?)?;
     let (provider, app) = (registration.target.provider(), registration.app.clone());
     match state.sync.register(&principal, registration).await {
-        Ok(()) => Ok(with_identity(&principal, ok_json(&ServerMessage::Registered { provider, app }))),
+        Ok(()) => Ok(ok_json(&ServerMessage::Registered { provider, app })),
         Err(RegisterError::Rejected(why)) => {
             let (code, message) = why.refusal();
             Err(HttpError::Refused { id: None, dataset: None, code, message })
@@ -27,18 +30,19 @@ pub(super) async fn register(State(state): State<HttpState>, headers: HeaderMap,
 }
 
 /// `GET /v1/push`.
-pub(super) async fn registration(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
+pub(super) async fn registration(
+    State(state): State<HttpState>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, HttpError> {
     let response = match state.sync.registered(&principal).await? {
         Some((provider, app)) => ok_json(&ServerMessage::Registered { provider, app }),
         None => ok_json(&ServerMessage::Unregistered),
     };
-    Ok(with_identity(&principal, response))
+    Ok(response)
 }
 
 /// `DELETE /v1/push`.
-pub(super) async fn unregister(State(state): State<HttpState>, headers: HeaderMap) -> Result<Response, HttpError> {
-    let principal = authenticate(&state, &headers).await?.principal;
+pub(super) async fn unregister(State(state): State<HttpState>, Extension(principal): Extension<Principal>) -> Result<Response, HttpError> {
     state.sync.unregister(&principal).await?;
-    Ok(with_identity(&principal, ok_json(&ServerMessage::Unregistered)))
+    Ok(ok_json(&ServerMessage::Unregistered))
 }

@@ -1,32 +1,66 @@
-//! What most handlers need of a request: its token and device, its body, a dataset's name; and the response header that names the identity.
+//! What handlers need of a request: names in its path and query, its token and device, its body.
 
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, HeaderValue, header};
-use axum::response::Response;
-use bytes::Bytes;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
 
 use super::error::HttpError;
 use super::state::HttpState;
 use crate::session::AuthenticatedDevice;
-use crate::sync::Principal;
 
 /// How long a body may take to arrive. The largest, 2 MiB, takes 17 seconds at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The request header that names the device.
-const DEVICE_HEADER: &str = "driftless-device";
+/// How many bytes of a body that is not used are read and dropped, within [`BODY_TIMEOUT`]: as many as the largest message has twice. A server that
+/// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
+const DROPPED_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
-/// The header that names the identity: in every response, and in requests of a device that knows its identity.
-const IDENTITY_HEADER: &str = "driftless-identity";
+/// The request header that names the device.
+pub(super) const DEVICE_HEADER: HeaderName = HeaderName::from_static("driftless-device");
+
+/// The header that names the identity: in every response to an authenticated request, and in requests of a device that knows its identity.
+pub(super) const IDENTITY_HEADER: HeaderName = HeaderName::from_static("driftless-identity");
+
+/// Authenticates the device of a request and reads its body before the handler runs. The response names the identity, whatever its status: after a
+/// merge the device's identity is another one, and its positions are void.
+pub(super) async fn authenticated(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let device = match authenticate(&state, &parts.headers).await {
+        Ok(device) => device,
+        Err(error) => {
+            // A client that expects 100 Continue has not sent its body.
+            if !parts.headers.contains_key(header::EXPECT) {
+                drop_body(body).await;
+            }
+            return error.into_response();
+        }
+    };
+    let identity = HeaderValue::from_str(device.principal.identity.as_str());
+    parts.extensions.insert(device.principal.clone());
+    parts.extensions.insert(device);
+    let mut response = match decoded_body(&parts.headers, body).await {
+        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+        Err(error) => error.into_response(),
+    };
+    if let Ok(identity) = identity {
+        response.headers_mut().insert(IDENTITY_HEADER, identity);
+    }
+    response
+}
 
 /// Verifies the token and signs the device in, as a session's hello does.
 ///
 /// # Errors
 /// A request that names another identity than the token's is refused: the device's positions and pending writes belong to that identity.
-pub(super) async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<AuthenticatedDevice, HttpError> {
+async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<AuthenticatedDevice, HttpError> {
     let token = bearer_token(headers).ok_or(HttpError::MissingToken)?;
     let device = headers.get(DEVICE_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Reserved ids belong to the server's own writers.
@@ -43,38 +77,109 @@ pub(super) async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Resu
     }
 }
 
-/// The token or key of an `Authorization: Bearer` header (RFC 6750 section 2.1).
+/// The token or key of an `Authorization: Bearer` header. The scheme is read in any case, with any number of spaces after it (RFC 9110 section 11).
 pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-/// Adds the header that names the identity: after a merge the device's identity is another one, and its positions are void.
-pub(super) fn with_identity(principal: &Principal, mut response: Response) -> Response {
-    if let Ok(identity) = HeaderValue::from_str(principal.identity.as_str()) {
-        response.headers_mut().insert(IDENTITY_HEADER, identity);
-    }
-    response
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().split_once([' ', '\t'])?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
 /// Reads the whole body, within [`BODY_TIMEOUT`] and the size of the largest message.
 pub(super) async fn read_body(body: Body) -> Result<Bytes, HttpError> {
-    match tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limits::MESSAGE_BYTES)).await {
-        Ok(Ok(body)) => Ok(body),
-        Ok(Err(_)) => Err(HttpError::BodyTooLarge),
-        Err(_) => Err(HttpError::BodyTimeout),
+    tokio::time::timeout(BODY_TIMEOUT, read_within_size(body)).await.unwrap_or(Err(HttpError::BodyTimeout))
+}
+
+async fn decoded_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
+    let body = read_body(body).await?;
+    match headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        true => Ok(body),
+        false => Err(HttpError::BodyEncoded),
+    }
+}
+
+async fn read_within_size(mut body: Body) -> Result<Bytes, HttpError> {
+    match Limited::new(&mut body, limits::MESSAGE_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            read_and_drop(&mut body).await;
+            Err(HttpError::BodyTooLarge)
+        }
+        Err(_) => Err(HttpError::BodyIncomplete),
+    }
+}
+
+async fn drop_body(mut body: Body) {
+    let _ = tokio::time::timeout(BODY_TIMEOUT, read_and_drop(&mut body)).await;
+}
+
+async fn read_and_drop(body: &mut Body) {
+    let mut dropped = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        dropped += frame.data_ref().map_or(0, Bytes::len);
+        if dropped > DROPPED_BYTES {
+            return;
+        }
+    }
+}
+
+/// The names in a path, by their place in its route.
+pub(super) struct PathNames<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for PathNames<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<PathNames<T>, HttpError> {
+        let names = Path::<T>::from_request_parts(parts, state).await;
+        names.map(|Path(names)| PathNames(names)).map_err(|error| bad_request(error.body_text()))
     }
 }
 
 /// The dataset that a path names.
-pub(super) fn dataset_name(dataset: &str) -> Result<DatasetName, HttpError> {
-    DatasetName::new(dataset).map_err(|error| HttpError::Refused {
-        id: None,
-        dataset: None,
-        code: RefusalCode::BadName,
-        message: error.to_string(),
-    })
+pub(super) struct PathDataset(pub(super) DatasetName);
+
+impl FromRequestParts<HttpState> for PathDataset {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<PathDataset, HttpError> {
+        let PathNames(name) = PathNames::<String>::from_request_parts(parts, state).await?;
+        DatasetName::new(&name).map(PathDataset).map_err(|error| {
+            let (id, dataset, code) = (None, None, RefusalCode::BadName);
+            HttpError::Refused { id, dataset, code, message: error.to_string() }
+        })
+    }
+}
+
+/// The members of a query.
+pub(super) struct UrlQuery<T>(pub(super) T);
+
+impl<T: DeserializeOwned + Send> FromRequestParts<HttpState> for UrlQuery<T> {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<UrlQuery<T>, HttpError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(query)| UrlQuery(query)).map_err(|error| bad_request(error.body_text()))
+    }
 }
 
 pub(super) fn bad_request(message: String) -> HttpError {
     HttpError::Refused { id: None, dataset: None, code: RefusalCode::BadRequest, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_of_a_token_is_read_in_any_case_and_with_any_spaces() {
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).expect("a header"));
+            bearer_token(&headers).map(str::to_owned)
+        };
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER  a.b.c", "bEaReR \t a.b.c", " Bearer a.b.c "] {
+            assert_eq!(read(value).as_deref(), Some("a.b.c"), "{value:?}");
+        }
+        for value in ["", "Bearer", "Bearer ", "Bearera.b.c", "Basic a.b.c", "a.b.c", "Bearer=a"] {
+            assert_eq!(read(value), None, "{value:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The WebSocket upgrade: the server's half of the opening handshake (RFC 6455 section 4.2).
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::Codec;
 use hyper::upgrade::{OnUpgrade, Parts};
@@ -17,6 +17,10 @@ use crate::session::{OpenSession, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
+    // The router passes HEAD to the handler of GET.
+    if request.method() != Method::GET || request.version() != Version::HTTP_11 {
+        return Err(HttpError::BadHandshake("a WebSocket is opened with GET and HTTP/1.1"));
+    }
     let headers = request.headers();
     let accept = accept_key(headers)?;
     check_origin(headers, &state.allowed_origins)?;
@@ -76,10 +80,10 @@ fn into_stream<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
 /// The value of `Sec-WebSocket-Accept`, if the request is a WebSocket handshake.
 fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, HttpError> {
     if !has_token(headers, header::CONNECTION, "upgrade") || !has_token(headers, header::UPGRADE, "websocket") {
-        return Err(HttpError::BadHandshake("this path is a WebSocket; send Connection: Upgrade and Upgrade: websocket"));
+        return Err(HttpError::UpgradeRequired);
     }
     if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
-        return Err(HttpError::BadHandshake("unsupported WebSocket version; send Sec-WebSocket-Version: 13"));
+        return Err(HttpError::WebSocketVersion);
     }
     let key = headers.get(header::SEC_WEBSOCKET_KEY).ok_or(HttpError::BadHandshake("Sec-WebSocket-Key is missing"))?;
     HeaderValue::try_from(derive_accept_key(key.as_bytes())).map_err(|_| HttpError::BadHandshake("Sec-WebSocket-Key is invalid"))

@@ -28,17 +28,18 @@ mod timers;
 
 use std::sync::Arc;
 
-use driftless_protocol::Codec;
+use driftless_protocol::{Codec, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, Span, debug_span};
 
 pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator};
 use driver::SessionDriver;
 pub use services::SessionConfig;
-use services::{SessionServices, first_session, session_name};
+use services::{NO_SESSION, SessionServices, first_session, session_name};
 pub use timer_wheel::TimerWheel;
 pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
 
+use crate::committer::Unavailable;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::sync::SyncService;
@@ -69,6 +70,15 @@ impl Sessions {
         let span = debug_span!("session", session = %session_name(number));
         let driver = open::open(&self.services, socket::SessionSocket::new(io, codec), number).instrument(span.clone()).await?;
         Some(OpenSession { driver: Box::new(driver), span })
+    }
+
+    /// What a session of this device would be welcomed with, for a device that opens none. `None` if its identity no longer exists or the device
+    /// was revoked since it was authenticated.
+    pub async fn welcome(&self, device: &AuthenticatedDevice) -> Result<Option<ServerMessage>, Unavailable> {
+        let (services, who) = (&self.services, &device.principal);
+        let expires_in_s = device.expires_s.saturating_sub(services.now().unix_ms / 1000);
+        let start = services.sync.start_session(who).await?;
+        Ok(start.map(|start| handshake::welcome_message(services, who, NO_SESSION, start, expires_in_s)))
     }
 }
 

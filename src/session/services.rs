@@ -27,8 +27,10 @@ pub(super) struct SessionServices {
     pub(super) next_session: AtomicU64,
 }
 
-/// The number of a server's first session. A random start keeps the sessions of several runs apart in the log. 0 is not a session: it stands
-/// for writes without one.
+/// Not the number of a session: it stands for requests without one.
+pub(super) const NO_SESSION: u64 = 0;
+
+/// The number of a server's first session. A random start keeps the sessions of several runs apart in the log. It is never [`NO_SESSION`].
 pub(super) fn first_session() -> AtomicU64 {
     AtomicU64::new((random_u64() >> 12) + 1)
 }

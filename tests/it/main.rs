@@ -9,6 +9,7 @@ mod datasets;
 mod failing;
 mod hostile;
 mod logs;
+mod over_http;
 mod preferences;
 mod push;
 mod reaping;

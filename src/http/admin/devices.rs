@@ -1,7 +1,7 @@
 //! An identity's devices, why they were woken or not, and apps whose pushes are stopped.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -9,18 +9,19 @@ use serde_json::{Value, json};
 use super::request;
 use crate::admin::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 use crate::http::error::{HttpError, ok_json};
+use crate::http::request::PathNames;
 use crate::http::state::HttpState;
 use crate::push::StoppedApp;
 use crate::store::{DeliveryLogEntry, DeliveryStatus};
 
-pub(super) async fn list(State(state): State<HttpState>, Path(identity): Path<String>) -> Result<Response, HttpError> {
+pub(super) async fn list(State(state): State<HttpState>, PathNames(identity): PathNames<String>) -> Result<Response, HttpError> {
     let devices = state.admin.devices(request::identity(&identity)?).await??;
     Ok(ok_json(&json!({ "identity": identity, "devices": devices.iter().map(device_json).collect::<Vec<_>>() })))
 }
 
 pub(super) async fn push_log(
     State(state): State<HttpState>,
-    Path((identity, device)): Path<(String, String)>,
+    PathNames((identity, device)): PathNames<(String, String)>,
 ) -> Result<Response, HttpError> {
     let (device, log) = state.admin.push_log(request::identity(&identity)?, request::device(&device)?).await??;
     Ok(ok_json(&json!({ "device": device_json(&device), "log": log.iter().map(log_entry_json).collect::<Vec<_>>() })))
@@ -71,7 +72,7 @@ struct PushTestBody {
 
 pub(super) async fn push_test(
     State(state): State<HttpState>,
-    Path((identity, device)): Path<(String, String)>,
+    PathNames((identity, device)): PathNames<(String, String)>,
     body: Body,
 ) -> Result<Response, HttpError> {
     let shown = request::json_body::<PushTestBody>(body).await?.shown;
@@ -85,13 +86,16 @@ pub(super) async fn push_test(
 
 pub(super) async fn revoke(
     State(state): State<HttpState>,
-    Path((identity, device)): Path<(String, String)>,
+    PathNames((identity, device)): PathNames<(String, String)>,
 ) -> Result<Response, HttpError> {
     state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Revoked).await??;
     Ok(ok_json(&json!({ "device": device, "revoked": true })))
 }
 
-pub(super) async fn allow(State(state): State<HttpState>, Path((identity, device)): Path<(String, String)>) -> Result<Response, HttpError> {
+pub(super) async fn allow(
+    State(state): State<HttpState>,
+    PathNames((identity, device)): PathNames<(String, String)>,
+) -> Result<Response, HttpError> {
     state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Allowed).await??;
     Ok(ok_json(&json!({ "device": device, "revoked": false })))
 }

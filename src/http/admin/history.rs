@@ -1,13 +1,14 @@
 //! A dataset's history: list versions, read one, compare two, restore one, list conflicts.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{self, QueryResult};
+use super::request;
 use crate::http::error::{HttpError, ok_json};
+use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
 use crate::store::{Conflict, RecordDiff, VersionEntry, VersionOrigin};
 
@@ -25,11 +26,11 @@ pub(super) struct HistoryQuery {
 
 pub(super) async fn versions(
     State(state): State<HttpState>,
-    Path((identity, dataset)): Path<(String, String)>,
-    query: QueryResult<HistoryQuery>,
+    PathNames((identity, dataset)): PathNames<(String, String)>,
+    UrlQuery(query): UrlQuery<HistoryQuery>,
 ) -> Result<Response, HttpError> {
     let (identity, dataset) = (request::identity(&identity)?, request::dataset(&dataset)?);
-    let HistoryQuery { below, limit } = request::query(query)?;
+    let HistoryQuery { below, limit } = query;
     let history = state.admin.history(identity, dataset, below, limit.unwrap_or(DEFAULT_VERSIONS).min(MAX_VERSIONS)).await??;
     let versions: Vec<Value> = history.versions.into_iter().map(version_json).collect();
     Ok(ok_json(&json!({ "version": history.version, "oldest": history.oldest, "versions": versions })))
@@ -48,7 +49,7 @@ fn version_json(entry: VersionEntry) -> Value {
 
 pub(super) async fn records_at(
     State(state): State<HttpState>,
-    Path((identity, dataset, version)): Path<(String, String, String)>,
+    PathNames((identity, dataset, version)): PathNames<(String, String, String)>,
 ) -> Result<Response, HttpError> {
     let version = version.parse().map_err(|_| HttpError::BadAdminRequest("a version must be a whole number".to_owned()))?;
     let records = state.admin.records_at(request::identity(&identity)?, request::dataset(&dataset)?, version).await??;
@@ -63,10 +64,10 @@ pub(super) struct CompareQuery {
 
 pub(super) async fn compare(
     State(state): State<HttpState>,
-    Path((identity, dataset)): Path<(String, String)>,
-    query: QueryResult<CompareQuery>,
+    PathNames((identity, dataset)): PathNames<(String, String)>,
+    UrlQuery(query): UrlQuery<CompareQuery>,
 ) -> Result<Response, HttpError> {
-    let CompareQuery { first, second } = request::query(query)?;
+    let CompareQuery { first, second } = query;
     let differences = state.admin.compare(request::identity(&identity)?, request::dataset(&dataset)?, first, second).await??;
     let difference = |diff: RecordDiff| json!({ "key": diff.key, "before": diff.before, "after": diff.after });
     let differences: Vec<Value> = differences.into_iter().map(difference).collect();
@@ -80,7 +81,7 @@ struct RestoreBody {
 
 pub(super) async fn restore(
     State(state): State<HttpState>,
-    Path((identity, dataset)): Path<(String, String)>,
+    PathNames((identity, dataset)): PathNames<(String, String)>,
     body: Body,
 ) -> Result<Response, HttpError> {
     let (identity, name) = (request::identity(&identity)?, request::dataset(&dataset)?);
@@ -91,7 +92,7 @@ pub(super) async fn restore(
 
 pub(super) async fn conflicts(
     State(state): State<HttpState>,
-    Path((identity, dataset)): Path<(String, String)>,
+    PathNames((identity, dataset)): PathNames<(String, String)>,
 ) -> Result<Response, HttpError> {
     let conflicts = state.admin.conflicts(request::identity(&identity)?, request::dataset(&dataset)?).await??;
     let conflicts: Vec<Value> = conflicts.into_iter().map(conflict_json).collect();

@@ -1,15 +1,16 @@
 //! Identities: find, show, erase, export, link a login, merge.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request::{self, QueryResult};
+use super::request;
 use crate::admin::{ExportStream, IdentityMergeOutcome, LinkOutcome};
 use crate::http::error::{HttpError, ok_json};
+use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
 use crate::http::stream::{AbortReason, ChunkSource, StreamConnection, streamed_response};
 use crate::store::LoginInfo;
@@ -20,15 +21,15 @@ pub(super) struct FindQuery {
     subject: String,
 }
 
-pub(super) async fn find(State(state): State<HttpState>, query: QueryResult<FindQuery>) -> Result<Response, HttpError> {
-    let FindQuery { pool, subject } = request::query(query)?;
+pub(super) async fn find(State(state): State<HttpState>, UrlQuery(query): UrlQuery<FindQuery>) -> Result<Response, HttpError> {
+    let FindQuery { pool, subject } = query;
     request::check_names(&[&pool, &subject])?;
     let login = |login: LoginInfo| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
     let logins: Vec<Value> = state.admin.find_logins(pool, subject).await?.into_iter().map(login).collect();
     Ok(ok_json(&json!({ "logins": logins })))
 }
 
-pub(super) async fn account(State(state): State<HttpState>, Path(identity): Path<String>) -> Result<Response, HttpError> {
+pub(super) async fn account(State(state): State<HttpState>, PathNames(identity): PathNames<String>) -> Result<Response, HttpError> {
     let identity = request::identity(&identity)?;
     let account = state.admin.summary(identity.clone()).await??;
     Ok(ok_json(&json!({
@@ -36,7 +37,7 @@ pub(super) async fn account(State(state): State<HttpState>, Path(identity): Path
     })))
 }
 
-pub(super) async fn erase(State(state): State<HttpState>, Path(identity): Path<String>) -> Result<Response, HttpError> {
+pub(super) async fn erase(State(state): State<HttpState>, PathNames(identity): PathNames<String>) -> Result<Response, HttpError> {
     let identity = request::identity(&identity)?;
     let erased = state.admin.erase(identity.clone()).await??;
     Ok(ok_json(&json!({ "erased": identity.as_str(), "finished": erased.finished })))
@@ -44,7 +45,7 @@ pub(super) async fn erase(State(state): State<HttpState>, Path(identity): Path<S
 
 pub(super) async fn export(
     State(state): State<HttpState>,
-    Path(identity): Path<String>,
+    PathNames(identity): PathNames<String>,
     connection: StreamConnection,
 ) -> Result<Response, HttpError> {
     let export = state.admin.export(request::identity(&identity)?).await??;
@@ -66,7 +67,11 @@ struct LinkLoginBody {
     subject: String,
 }
 
-pub(super) async fn link(State(state): State<HttpState>, Path(identity): Path<String>, body: Body) -> Result<Response, HttpError> {
+pub(super) async fn link(
+    State(state): State<HttpState>,
+    PathNames(identity): PathNames<String>,
+    body: Body,
+) -> Result<Response, HttpError> {
     let identity = request::identity(&identity)?;
     let LinkLoginBody { issuer, subject } = request::json_body(body).await?;
     request::check_names(&[&issuer, &subject])?;
@@ -83,7 +88,11 @@ struct MergeBody {
     into: String,
 }
 
-pub(super) async fn merge(State(state): State<HttpState>, Path(identity): Path<String>, body: Body) -> Result<Response, HttpError> {
+pub(super) async fn merge(
+    State(state): State<HttpState>,
+    PathNames(identity): PathNames<String>,
+    body: Body,
+) -> Result<Response, HttpError> {
     let from = request::identity(&identity)?;
     let into = request::identity(&request::json_body::<MergeBody>(body).await?.into)?;
     match state.admin.merge(from.clone(), into.clone()).await? {

@@ -1,8 +1,6 @@
-//! Parses what admin requests name: identities, datasets, devices, queries and JSON bodies.
+//! Parses what admin requests name: identities, datasets, devices and JSON bodies.
 
 use axum::body::Body;
-use axum::extract::Query;
-use axum::extract::rejection::QueryRejection;
 use driftless_protocol::{DatasetName, DeviceId};
 use serde::de::DeserializeOwned;
 
@@ -14,9 +12,6 @@ use crate::store::Identity;
 /// The maximum bytes of the name of a pool, an issuer or a subject. Real ones are far shorter.
 const NAME_BYTES: usize = 4096;
 
-/// A query that may not have been parsed.
-pub(super) type QueryResult<T> = Result<Query<T>, QueryRejection>;
-
 pub(super) fn identity(text: &str) -> Result<Identity, HttpError> {
     admin::parse_identity(text).ok_or(HttpError::NotFound(NotFound::Identity))
 }
@@ -27,10 +22,6 @@ pub(super) fn dataset(name: &str) -> Result<DatasetName, HttpError> {
 
 pub(super) fn device(id: &str) -> Result<DeviceId, HttpError> {
     DeviceId::new(id).map_err(|_| HttpError::NotFound(NotFound::Device))
-}
-
-pub(super) fn query<T>(query: QueryResult<T>) -> Result<T, HttpError> {
-    query.map(|Query(query)| query).map_err(|error| HttpError::BadAdminRequest(error.body_text()))
 }
 
 pub(super) async fn json_body<T: DeserializeOwned>(body: Body) -> Result<T, HttpError> {

@@ -16,12 +16,16 @@ async fn an_invalid_websocket_request_is_refused() {
         ("no subprotocol", good.replace("Sec-WebSocket-Protocol: driftless.v1.json\r\n", ""), 400),
         ("an empty one", upgrade_request("", ""), 400),
         ("an unknown one", upgrade_request("driftless.v2.json, chat", ""), 400),
-        ("another version", good.replace("Version: 13", "Version: 8"), 400),
-        ("no version", good.replace("Sec-WebSocket-Version: 13\r\n", ""), 400),
+        ("another version", good.replace("Version: 13", "Version: 8"), 426),
+        ("no version", good.replace("Sec-WebSocket-Version: 13\r\n", ""), 426),
         ("no key", good.replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400),
-        ("no upgrade", good.replace("Upgrade: websocket", "Upgrade: h2c"), 400),
-        ("no connection", good.replace("Connection: Upgrade", "Connection: close"), 400),
+        ("no upgrade", good.replace("Upgrade: websocket", "Upgrade: h2c"), 426),
+        ("no connection", good.replace("Connection: Upgrade", "Connection: close"), 426),
         ("another method", good.replace("GET ", "POST "), 405),
+        ("HEAD", good.replace("GET ", "HEAD "), 400),
+        ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
+        ("no Host", good.replace("Host: test\r\n", ""), 400),
+        ("two keys", upgrade_request(JSON, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400),
         ("another path", good.replace("/v1/sync", "/v2/sync"), 404),
     ] {
         let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
@@ -43,7 +47,7 @@ async fn a_page_of_an_origin_that_is_not_allowed_gets_no_socket() {
         ("Origin: http://app.example\r\n", 403),
         ("Origin: null\r\n", 403),
         ("Origin: \r\n", 403),
-        ("Origin: https://app.example\r\nOrigin: https://evil.example\r\n", 403),
+        ("Origin: https://app.example\r\nOrigin: https://evil.example\r\n", 400),
     ] {
         let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
         raw.send(upgrade_request(JSON, origin));

@@ -26,6 +26,12 @@ impl DeviceHttpResponse {
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
+
+    /// The value of a header, by its name in lower case or as it is usually written.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        lines.find_map(|(one, value)| one.eq_ignore_ascii_case(name).then_some(value))
+    }
 }
 
 impl DeviceHttp {
@@ -49,7 +55,8 @@ impl DeviceHttp {
         self.request("DELETE", path, "").await
     }
 
-    async fn request(&self, method: &str, path: &str, body: &str) -> DeviceHttpResponse {
+    /// Sends a request with the token and the device.
+    pub async fn request(&self, method: &str, path: &str, body: &str) -> DeviceHttpResponse {
         let DeviceHttp { token, device, .. } = self;
         let text = format!(
             "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
