@@ -31,7 +31,7 @@ pub use tls::{ListenError, TlsConfig};
 
 /// All routes of the server: its own, and `extra` ones.
 pub fn router(state: HttpState, extra: Router) -> Router {
-    Router::new()
+    let routes = Router::new()
         .merge(device_routes(state.clone()))
         .route("/v1/sync", get(socket::upgrade))
         .nest("/admin/api", admin::routes(state.clone()))
@@ -41,8 +41,9 @@ pub fn router(state: HttpState, extra: Router) -> Router {
         .with_state(state)
         .merge(extra)
         .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::method_not_allowed)
-        .layer(from_fn(middleware::every_request))
+        .method_not_allowed_fallback(error::method_not_allowed);
+    // Around the router as a whole: it adds Allow after the layers of its routes.
+    Router::new().fallback_service(routes).layer(from_fn(middleware::every_request))
 }
 
 /// The requests of an authenticated device.

@@ -31,7 +31,7 @@ async fn an_invalid_websocket_request_is_refused() {
         let mut raw = RawSocket::connect(server.address(), Codec::Json).await;
         raw.send(request);
         let head = raw.read_http_head().await;
-        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {head}");
+        assert_eq!(head.split(' ').nth(1), Some(status.to_string().as_str()), "{what}: {head}");
     }
     bystander.assert_undisturbed().await;
 }
