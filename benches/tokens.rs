@@ -58,7 +58,7 @@ fn main() {
 }
 
 fn config() -> IssuerConfig {
-    IssuerConfig { issuer: ISSUER.to_owned(), audience: vec!["app".to_owned()], jwks_url: None, keys_file: None, secret: None }
+    IssuerConfig { issuer: ISSUER.to_owned(), audience: vec!["app".to_owned()], ..IssuerConfig::default() }
 }
 
 fn token(algorithm: &str, number: u64, sign: &SignFn) -> String {

@@ -107,7 +107,7 @@ impl App {
         let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
-        let authenticator = Authenticator::new(verifier, identities, config.pools(), clock);
+        let authenticator = Authenticator::new(verifier, identities, config.pools(), clock, metrics.clone());
         let sessions = Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();

@@ -39,6 +39,7 @@ struct RegisteredMetrics {
     registry: Registry,
     open_sessions: Gauge,
     handshakes: Family<OutcomeLabel, Counter>,
+    tokens: Family<OutcomeLabel, Counter>,
     closes: Family<OutcomeLabel, Counter>,
     writes: Family<OutcomeLabel, Counter>,
     refusals: Family<OutcomeLabel, Counter>,
@@ -69,6 +70,7 @@ impl Default for RegisteredMetrics {
             family
         };
         let handshakes = family(&mut registry, "session_handshakes", "finished handshakes, by outcome");
+        let tokens = family(&mut registry, "auth_tokens_rejected", "rejected tokens of hellos, renewals and HTTP requests, by reason");
         let closes = family(&mut registry, "session_closes", "closed sessions, by reason");
         let writes = family(&mut registry, "sync_writes", "decided patches, by decision");
         let refusals = family(&mut registry, "session_refusals", "refused requests on sockets, by code");
@@ -104,6 +106,7 @@ impl Default for RegisteredMetrics {
             registry,
             open_sessions,
             handshakes,
+            tokens,
             closes,
             writes,
             refusals,
@@ -146,6 +149,10 @@ impl Metrics {
 
     pub fn handshake_finished(&self, outcome: &'static str) {
         count(&self.registered.handshakes, outcome);
+    }
+
+    pub fn token_rejected(&self, reason: &'static str) {
+        count(&self.registered.tokens, reason);
     }
 
     pub fn patch_decided(&self, decision: &'static str) {

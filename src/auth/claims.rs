@@ -1,29 +1,38 @@
-//! A token's claims (RFC 7519 section 4.1). Only `iss`, `aud`, `sub`, `exp` and `nbf` are ever read.
+//! A token's claims (RFC 7519 section 4.1). Read are `iss`, `aud`, `sub`, `exp`, `nbf`, `iat`, `auth_time`, and the claim that names the
+//! audience, if the issuer's configuration names another one than `aud`.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::config::{LEEWAY_S, MAX_DATE_S, MAX_SUBJECT_BYTES};
 use super::json::{JsonText, object, present};
 use super::refusal::TokenRefusal;
 
+/// The claim that names the audience, unless the issuer's configuration says otherwise.
+pub(super) const AUDIENCE_CLAIM: &str = "aud";
+
 /// The claims that are used.
 pub(super) struct TokenClaims<'a> {
     /// `iss`: who issued the token.
     pub(super) issuer: Cow<'a, str>,
-    /// `aud`: whom the token is for.
-    pub(super) audience: Audience<'a>,
     /// `sub`: the user, 1 to [`MAX_SUBJECT_BYTES`] bytes without control characters.
     pub(super) subject: Cow<'a, str>,
     /// `exp`, in Unix seconds.
     pub(super) expires_s: u64,
+    /// `iat`, in Unix seconds; 0 if it is no date.
+    pub(super) issued_s: Option<u64>,
+    /// `auth_time`: when the user proved who they are, in Unix seconds; 0 if it is no date (OpenID Connect Core section 2).
+    pub(super) authenticated_s: Option<u64>,
     not_before_s: Option<u64>,
+    audience: Option<Audience<'a>>,
+    json: &'a [u8],
 }
 
-/// `aud`: one name or several.
+/// Whom a token is for: one name or several.
+#[derive(Clone)]
 pub(super) enum Audience<'a> {
     One(Cow<'a, str>),
     Several(Vec<JsonText<'a>>),
@@ -31,34 +40,53 @@ pub(super) enum Audience<'a> {
 
 #[derive(Deserialize)]
 struct ClaimMembers<'a> {
-    #[serde(borrow)]
-    iss: JsonText<'a>,
-    #[serde(borrow)]
-    aud: Audience<'a>,
-    #[serde(borrow)]
-    sub: JsonText<'a>,
-    exp: NumericDate,
+    #[serde(borrow, default, deserialize_with = "present")]
+    iss: Option<JsonText<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    aud: Option<Audience<'a>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    sub: Option<JsonText<'a>>,
+    #[serde(default, deserialize_with = "present")]
+    exp: Option<NumericDate>,
     #[serde(default, deserialize_with = "present")]
     nbf: Option<NumericDate>,
+    #[serde(default)]
+    iat: PastDate,
+    #[serde(default)]
+    auth_time: PastDate,
 }
 
 impl<'a> TokenClaims<'a> {
-    /// Reads the claims. `iss`, `aud`, `sub` and `exp` are required.
+    /// Reads the claims. `iss`, `sub` and `exp` are required.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
         let members: ClaimMembers<'a> = object(json).ok_or(TokenRefusal::Malformed(
-            "its claims must be a JSON object with iss, aud, sub and exp, each once, and dates in seconds",
+            "its claims must be a JSON object in which iss, aud, sub, exp, nbf, iat and auth_time stand at most once, and exp and nbf are seconds",
         ))?;
-        let subject = members.sub.0;
+        let issuer = members.iss.ok_or(TokenRefusal::Malformed("it has no iss claim"))?.0;
+        let subject = members.sub.ok_or(TokenRefusal::Malformed("it has no sub claim"))?.0;
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(char::is_control) {
             return Err(TokenRefusal::Malformed("its sub must be 1 to 255 bytes without control characters"));
         }
         Ok(Self {
-            issuer: members.iss.0,
-            audience: members.aud,
+            issuer,
             subject,
-            expires_s: members.exp.0,
+            expires_s: members.exp.ok_or(TokenRefusal::Malformed("it has no exp claim"))?.0,
+            issued_s: members.iat.0,
+            authenticated_s: members.auth_time.0,
             not_before_s: members.nbf.map(|date| date.0),
+            audience: members.aud,
+            json,
         })
+    }
+
+    /// The audience as this claim names it; `None` if the token has no such claim.
+    pub(super) fn audience(&self, claim: &str) -> Result<Option<Cow<'_, Audience<'a>>>, TokenRefusal> {
+        if claim == AUDIENCE_CLAIM {
+            return Ok(self.audience.as_ref().map(Cow::Borrowed));
+        }
+        let found = read_member(self.json, claim);
+        let malformed = |_| TokenRefusal::Malformed("the claim that names its audience must stand once, and be a text or a list of texts");
+        Ok(found.map_err(malformed)?.map(Cow::Owned))
     }
 
     /// Checks that the token is valid at `now_s`, in Unix seconds: before `exp` and not before `nbf`, each with
@@ -72,6 +100,30 @@ impl<'a> TokenClaims<'a> {
             Some(_) | None => Ok(()),
         }
     }
+}
+
+/// The audience in the member `name` of an object.
+fn read_member<'a>(json: &'a [u8], name: &str) -> serde_json::Result<Option<Audience<'a>>> {
+    struct Member<'n>(&'n str);
+    impl<'de> Visitor<'de> for Member<'_> {
+        type Value = Option<Audience<'de>>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+            let mut found = None;
+            while let Some(JsonText(member)) = members.next_key()? {
+                if member != self.0 {
+                    members.next_value::<IgnoredAny>()?;
+                } else if found.replace(members.next_value()?).is_some() {
+                    return Err(A::Error::custom("a claim stands twice"));
+                }
+            }
+            Ok(found)
+        }
+    }
+    serde_json::Deserializer::from_slice(json).deserialize_map(Member(name))
 }
 
 impl Audience<'_> {
@@ -122,6 +174,32 @@ impl<'de> Deserialize<'de> for NumericDate {
     }
 }
 
+/// A date that is compared with the clock only where the token's age matters. Issuers write it in several ways, and no token is refused for it
+/// elsewhere: `null` counts as absent, and what is no date in seconds as the oldest one.
+#[derive(Default)]
+struct PastDate(Option<u64>);
+
+impl<'de> Deserialize<'de> for PastDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written<'a> {
+            Number(f64),
+            #[serde(borrow)]
+            Text(Cow<'a, str>),
+            Null(()),
+            Other(IgnoredAny),
+        }
+        let seconds = match Written::deserialize(deserializer)? {
+            Written::Null(()) => return Ok(Self(None)),
+            Written::Number(seconds) if (0.0..=MAX_DATE_S as f64).contains(&seconds) => seconds as u64,
+            Written::Text(digits) => digits.parse().ok().filter(|seconds| *seconds <= MAX_DATE_S).unwrap_or(0),
+            Written::Number(_) | Written::Other(_) => 0,
+        };
+        Ok(Self(Some(seconds)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -140,6 +218,42 @@ mod tests {
         for wrong in ["1790000000000", "-1", "1e300", "\"1790000000\"", "null", "true", "[]"] {
             let refusal = read(&format!(r#""sub":"s","exp":{wrong}"#)).unwrap_err();
             assert!(matches!(refusal, TokenRefusal::Malformed(_)), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_date_of_issue_that_is_no_date_counts_as_the_oldest_one() {
+        let issued = |iat: &str| {
+            let json = format!(r#"{{"iss":"i","sub":"s","exp":1,"iat":{iat}}}"#);
+            TokenClaims::read(json.as_bytes()).unwrap().issued_s
+        };
+        assert_eq!(issued("1790000000"), Some(1_790_000_000));
+        assert_eq!(issued("1790000000.5"), Some(1_790_000_000));
+        assert_eq!(issued("\"1790000000\""), Some(1_790_000_000));
+        assert_eq!(issued("null"), None);
+        for wrong in ["1790000000000", "-1", "\"2026-09-21\"", "\"1790000000000\"", "true", "[1]", "{\"a\":1}"] {
+            assert_eq!(issued(wrong), Some(0), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn another_claim_can_name_the_audience() {
+        let audience = |members: &str, claim: &str| {
+            let json = format!(r#"{{"iss":"i","sub":"s","exp":1{members}}}"#);
+            let claims = TokenClaims::read(json.as_bytes()).unwrap();
+            claims.audience(claim).map(|found| found.map(|found| found.contains("app")))
+        };
+        assert_eq!(audience(r#","client_id":"app""#, "client_id"), Ok(Some(true)));
+        assert_eq!(audience(r#","client_id":"other""#, "client_id"), Ok(Some(false)));
+        assert_eq!(audience(r#","cid":["other","app"]"#, "cid"), Ok(Some(true)));
+        assert_eq!(audience(r#","\u0061zp":"app""#, "azp"), Ok(Some(true)));
+        assert_eq!(audience(r#","aud":"app""#, "azp"), Ok(None));
+        assert_eq!(audience(r#","x":{"azp":"app"}"#, "azp"), Ok(None), "only a claim of the token itself");
+        assert_eq!(audience("", "aud"), Ok(None));
+        for wrong in
+            [r#","azp":"app","azp":"app""#, r#","azp":"app","\u0061zp":"b""#, r#","azp":7"#, r#","azp":null"#, r#","azp":{"app":1}"#]
+        {
+            assert!(matches!(audience(wrong, "azp"), Err(TokenRefusal::Malformed(_))), "{wrong}");
         }
     }
 

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::claims::AUDIENCE_CLAIM;
+
 /// How far the clocks of an issuer and of this server may differ, in seconds, when `exp` and `nbf` are checked (RFC 7519 sections 4.1.4 and
 /// 4.1.5: "usually no more than a few minutes").
 pub const LEEWAY_S: u64 = 60;
@@ -27,6 +29,12 @@ pub const MIN_RSA_BITS: usize = 2048;
 
 /// The longest RSA modulus, in bits: the limit of the cryptographic library, which keeps verification cheap.
 pub const MAX_RSA_BITS: usize = 8192;
+
+/// How many keys of an issuer are tried for one token. Few have two of a kind without a `kid`; a forged token costs this many checks at most.
+pub const MAX_TRIED_KEYS: usize = 8;
+
+/// The longest tenant in an issuer's template, in bytes. Microsoft's are 36.
+pub const MAX_TENANT_BYTES: usize = 64;
 
 /// How long a fetch of an issuer's keys may take, in milliseconds. Logins wait for it.
 pub const FETCH_TIMEOUT_MS: u64 = 5_000;
@@ -56,9 +64,13 @@ pub const DEVELOPMENT_SECRET: &str = "driftless development secret, public, not 
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
-    /// The `iss` of its tokens. The comparison is exact (RFC 7519 section 4.1.1).
+    /// The `iss` of its tokens. The comparison is exact (RFC 7519 section 4.1.1), but for `{tenantid}`, which stands for any one segment of
+    /// the path.
     pub issuer: String,
-    /// The names of which a token's `aud` must contain one (RFC 7519 section 4.1.3). At least one name, and none empty.
+    /// The claim that names a token's audience: `aud`, unless the issuer's tokens have their audience in another one.
+    #[serde(default = "audience_claim")]
+    pub audience_claim: String,
+    /// The names of which that claim must contain one (RFC 7519 section 4.1.3). At least one name, and none empty.
     pub audience: Vec<String>,
     /// The URL of the issuer's JWKS document (RFC 7517 section 5): `https`, or `http` to this machine.
     #[serde(default)]
@@ -69,6 +81,24 @@ pub struct IssuerConfig {
     /// A secret shared with the issuer for HS256: at least [`MIN_SECRET_BYTES`].
     #[serde(default)]
     pub secret: Option<String>,
+}
+
+fn audience_claim() -> String {
+    AUDIENCE_CLAIM.to_owned()
+}
+
+impl Default for IssuerConfig {
+    /// An issuer without a name, an audience and keys.
+    fn default() -> Self {
+        Self {
+            issuer: String::new(),
+            audience_claim: audience_claim(),
+            audience: Vec::new(),
+            jwks_url: None,
+            keys_file: None,
+            secret: None,
+        }
+    }
 }
 
 impl IssuerConfig {
@@ -82,6 +112,7 @@ impl fmt::Debug for IssuerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("IssuerConfig")
             .field("issuer", &self.issuer)
+            .field("audience_claim", &self.audience_claim)
             .field("audience", &self.audience)
             .field("jwks_url", &self.jwks_url.as_deref().map(without_password))
             .field("keys_file", &self.keys_file)

@@ -20,6 +20,10 @@ pub struct IssuerConfigError {
 pub enum IssuerProblem {
     /// `issuer` is empty.
     NoIssuer,
+    /// `issuer` has braces, and is no template.
+    BadTemplate,
+    /// `audience_claim` is empty.
+    NoAudienceClaim,
     /// `audience` is empty or contains an empty name.
     NoAudience,
     /// None of `jwks_url`, `keys_file` and `secret` is set.
@@ -63,6 +67,10 @@ impl fmt::Display for IssuerProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoIssuer => f.write_str("issuer is empty; set it to the iss claim of the tokens"),
+            Self::BadTemplate => {
+                f.write_str("issuer may have {tenantid} once, as a whole segment of the path of an https URL: https://host/{tenantid}/v2.0")
+            }
+            Self::NoAudienceClaim => f.write_str("audience_claim is empty; leave it out for aud"),
             Self::NoAudience => {
                 f.write_str("audience is empty or contains an empty name; set it to the aud claim of the tokens for this pool")
             }

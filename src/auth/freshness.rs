@@ -2,22 +2,22 @@
 
 use super::config::{CACHE_LIFETIME_S, REFETCH_AFTER_S, RETRY_AFTER_S};
 
-/// What must happen before the key of a token can be chosen.
+/// What must happen before a token can be judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyNeed {
     /// The cached keys suffice.
     Nothing,
-    /// The key is cached, but the cache has expired: fetch, and use the cached key if the fetch fails or one is in progress.
+    /// The token's key is cached, but the cache has expired: fetch, and use the cached keys if the fetch fails or one is in progress.
     Refresh,
-    /// The key is not cached: fetch, or wait for the fetch in progress.
+    /// No cached key verifies the token: fetch, or wait for the fetch in progress. Providers that are made anew keep the `kid` of their key.
     Fetch,
 }
 
-/// What a token needs, given the age of the cached keys (`None`: there are none) and whether its key is among them.
-pub(super) fn key_need(age_s: Option<u64>, is_cached: bool) -> KeyNeed {
+/// What a token needs, given the age of the cached keys (`None`: there are none) and whether one of them verifies it.
+pub(super) fn key_need(age_s: Option<u64>, is_verified: bool) -> KeyNeed {
     match age_s {
         None => KeyNeed::Fetch,
-        Some(_) if !is_cached => KeyNeed::Fetch,
+        Some(_) if !is_verified => KeyNeed::Fetch,
         Some(age_s) if age_s >= CACHE_LIFETIME_S => KeyNeed::Refresh,
         Some(_) => KeyNeed::Nothing,
     }

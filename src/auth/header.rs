@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::algorithm::Algorithm;
 use super::json::{JsonText, object, present};
-use super::key::Algorithm;
 use super::refusal::TokenRefusal;
 
 /// An acceptable header.
 pub(super) struct TokenHeader<'a> {
-    /// The algorithm that the token claims. It must be that of the key.
+    /// The algorithm that the token claims. It must fit the key.
     pub(super) algorithm: Algorithm,
     /// Which of the issuer's keys the token claims to be signed with.
     pub(super) kid: Option<Cow<'a, str>>,

@@ -1,6 +1,7 @@
-//! All issuers that the pools trust, looked up by a token's `iss` and `aud`.
+//! All issuers that the pools trust, looked up by a token's `iss` and audience.
 //!
-//! Invariant: no two entries have the same issuer and a common audience, so a token belongs to at most one pool.
+//! Invariant: no two entries have a common issuer and a common audience in the same claim, and a token that matches entries of two pools is
+//! rejected, so a token belongs to at most one pool.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,10 +10,11 @@ use super::claims::TokenClaims;
 use super::config::{IssuerConfig, MIN_SECRET_BYTES};
 use super::config_error::{IssuerConfigError, IssuerProblem};
 use super::fetcher::Fetchers;
+use super::issuer_name::IssuerName;
 use super::jwks_url;
 use super::key::VerificationKey;
 use super::key_file;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, SignedMessage};
 use super::refusal::TokenRefusal;
 use super::remote::RemoteKeys;
 
@@ -20,7 +22,8 @@ use super::remote::RemoteKeys;
 pub(super) struct TrustedIssuer {
     pub(super) pool: Arc<str>,
     /// The `iss` of its tokens.
-    pub(super) issuer: Arc<str>,
+    pub(super) name: IssuerName,
+    audience_claim: String,
     audience: Vec<String>,
     keys: KeySource,
 }
@@ -33,47 +36,69 @@ enum KeySource {
 }
 
 impl TrustedIssuer {
-    /// The key for a token with this `kid`.
-    pub(super) async fn key(&self, kid: Option<&str>, now_s: u64) -> Result<Arc<VerificationKey>, TokenRefusal> {
+    /// Verifies the signature of a token with the issuer's keys.
+    pub(super) async fn verify(&self, token: &SignedMessage<'_>, now_s: u64) -> Result<(), TokenRefusal> {
         match &self.keys {
-            KeySource::Static(keys) => keys.choose(kid).cloned().ok_or(TokenRefusal::UnknownKey),
-            KeySource::Remote(remote) => remote.key(kid, now_s).await,
+            KeySource::Static(keys) => keys.verify(token),
+            KeySource::Remote(remote) => remote.verify(token, now_s).await,
         }
     }
 }
 
 #[derive(Default)]
 pub(super) struct TrustedIssuers {
-    by_name: HashMap<Arc<str>, Vec<TrustedIssuer>>,
+    exact: HashMap<Arc<str>, Vec<TrustedIssuer>>,
+    /// Few: each is a line that an operator wrote.
+    templates: Vec<TrustedIssuer>,
 }
 
 impl TrustedIssuers {
     /// The trusted issuer that a token claims to come from.
     ///
-    /// A token whose `aud` matches several of them is rejected, as it is ambiguous which pool it is for.
+    /// A token whose audience matches issuers of several pools is rejected, as it is ambiguous which pool it is for.
     pub(super) fn choose(&self, claims: &TokenClaims<'_>) -> Result<&TrustedIssuer, TokenRefusal> {
-        let candidates = self.by_name.get(&*claims.issuer).ok_or(TokenRefusal::UnknownIssuer)?;
-        let mut matching = candidates.iter().filter(|trusted| trusted.audience.iter().any(|name| claims.audience.contains(name)));
-        match (matching.next(), matching.next()) {
-            (Some(only), None) => Ok(only),
-            (Some(_), Some(_)) | (None, _) => Err(TokenRefusal::WrongAudience),
+        let mut refusal = TokenRefusal::UnknownIssuer;
+        let mut chosen: Option<&TrustedIssuer> = None;
+        let exact = self.exact.get(&*claims.issuer).into_iter().flatten();
+        for trusted in exact.chain(self.templates.iter().filter(|trusted| trusted.name.matches(&claims.issuer))) {
+            let Some(audience) = claims.audience(&trusted.audience_claim)? else {
+                if refusal == TokenRefusal::UnknownIssuer {
+                    refusal =
+                        TokenRefusal::Malformed("it lacks the claim that names its audience (aud, or the audience_claim of its issuer)");
+                }
+                continue;
+            };
+            refusal = TokenRefusal::WrongAudience;
+            if trusted.audience.iter().any(|name| audience.contains(name)) {
+                match chosen {
+                    Some(first) if first.pool != trusted.pool => return Err(TokenRefusal::WrongAudience),
+                    Some(_) => {}
+                    None => chosen = Some(trusted),
+                }
+            }
         }
+        chosen.ok_or(refusal)
     }
 
     /// Adds an issuer of a pool, after checking its configuration.
     pub(super) fn add(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
         let config_error = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
-        check_names(&config).map_err(config_error)?;
-        self.check_overlap(&config).map_err(config_error)?;
-        let issuer: Arc<str> = config.issuer.as_str().into();
-        let keys = key_source(&config, &issuer, fetchers).map_err(config_error)?;
-        let trusted = TrustedIssuer { pool: pool.clone(), issuer: issuer.clone(), audience: config.audience, keys };
-        self.by_name.entry(issuer).or_default().push(trusted);
+        let name = IssuerName::parse(&config.issuer).map_err(config_error)?;
+        check_audience(&config).map_err(config_error)?;
+        self.check_overlap(&name, &config).map_err(config_error)?;
+        let keys = key_source(&config, fetchers).map_err(config_error)?;
+        let IssuerConfig { audience_claim, audience, .. } = config;
+        let trusted = TrustedIssuer { pool: pool.clone(), name: name.clone(), audience_claim, audience, keys };
+        match name {
+            IssuerName::Exact(name) => self.exact.entry(name).or_default().push(trusted),
+            IssuerName::Template { .. } => self.templates.push(trusted),
+        }
         Ok(())
     }
 
-    fn check_overlap(&self, config: &IssuerConfig) -> Result<(), IssuerProblem> {
-        for other in self.by_name.get(config.issuer.as_str()).into_iter().flatten() {
+    fn check_overlap(&self, name: &IssuerName, config: &IssuerConfig) -> Result<(), IssuerProblem> {
+        let others = self.exact.values().flatten().chain(&self.templates);
+        for other in others.filter(|other| other.audience_claim == config.audience_claim && other.name.overlaps(name)) {
             if let Some(audience) = config.audience.iter().find(|name| other.audience.contains(name)) {
                 return Err(IssuerProblem::Ambiguous { audience: audience.clone(), other_pool: other.pool.clone() });
             }
@@ -82,9 +107,9 @@ impl TrustedIssuers {
     }
 }
 
-fn check_names(config: &IssuerConfig) -> Result<(), IssuerProblem> {
-    if config.issuer.is_empty() {
-        return Err(IssuerProblem::NoIssuer);
+fn check_audience(config: &IssuerConfig) -> Result<(), IssuerProblem> {
+    if config.audience_claim.is_empty() {
+        return Err(IssuerProblem::NoAudienceClaim);
     }
     if config.audience.is_empty() || config.audience.iter().any(String::is_empty) {
         return Err(IssuerProblem::NoAudience);
@@ -92,11 +117,11 @@ fn check_names(config: &IssuerConfig) -> Result<(), IssuerProblem> {
     Ok(())
 }
 
-fn key_source(config: &IssuerConfig, issuer: &Arc<str>, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
+fn key_source(config: &IssuerConfig, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
     match (&config.jwks_url, &config.keys_file, &config.secret) {
         (Some(url), None, None) => {
             let (url, scheme) = jwks_url::parse(url)?;
-            Ok(KeySource::Remote(Arc::new(RemoteKeys::new(issuer.clone(), url, fetchers.for_scheme(scheme)?))))
+            Ok(KeySource::Remote(Arc::new(RemoteKeys::new(config.issuer.as_str().into(), url, fetchers.for_scheme(scheme)?))))
         }
         (None, Some(path), None) => key_file::load(path).map(KeySource::Static),
         (None, None, Some(secret)) => shared_key(secret).map(KeySource::Static),

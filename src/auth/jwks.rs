@@ -1,6 +1,6 @@
 //! Reads the usable keys of a JWKS document (RFC 7517 section 5).
 //!
-//! Keys for other purposes and of other types are ignored, as the RFC demands. Symmetric keys (`oct`) are always ignored: a published document
+//! Keys for other purposes and of other kinds are passed over, as the RFC demands. Symmetric keys (`oct`) are always passed over: a published document
 //! must not contain a secret. A key that must not be used is reported apart, and the caller decides whether that is an error.
 
 use std::fmt;
@@ -9,8 +9,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::algorithm::{Algorithm, KeyKind};
 use super::config::MAX_JWKS_KEYS;
-use super::key::{Algorithm, KeyFlaw, PublicParameters, VerificationKey};
+use super::issuer_name::IssuerName;
+use super::key::{KeyFlaw, PublicParameters, VerificationKey};
 
 /// The content of a document.
 pub(super) struct Jwks {
@@ -48,11 +50,21 @@ struct Jwk {
     x: Option<String>,
     y: Option<String>,
     d: Option<IgnoredAny>,
+    /// Not registered: Microsoft Entra ID names here whose tokens the key may sign, one tenant's or, with a template, any tenant's.
+    issuer: Option<String>,
+}
+
+/// What some servers write before a text in UTF-8, and a JSON text must not begin with (RFC 8259 section 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A text without the byte order mark before it.
+pub(super) fn without_byte_order_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
 impl Jwks {
     pub(super) fn read(json: &[u8]) -> Result<Self, JwksError> {
-        let document: JwksDocument = serde_json::from_slice(json).map_err(|_| JwksError::NoKeys)?;
+        let document: JwksDocument = serde_json::from_slice(without_byte_order_mark(json)).map_err(|_| JwksError::NoKeys)?;
         if document.keys.len() > MAX_JWKS_KEYS {
             return Err(JwksError::TooManyKeys);
         }
@@ -69,26 +81,33 @@ impl Jwks {
 }
 
 impl Jwk {
-    /// The key or its flaw; `None` for a key that is to be ignored.
+    /// The key or its flaw; `None` for a key that is to be passed over.
     fn into_key(self) -> Option<Result<VerificationKey, KeyFlaw>> {
-        let algorithm = self.algorithm()?;
-        let has_other_alg = self.alg.as_deref().is_some_and(|alg| Algorithm::from_name(alg) != Some(algorithm));
-        if has_other_alg || !self.is_for_verifying() {
+        let kind = self.kind()?;
+        let only = match &self.alg {
+            Some(alg) => Some(Algorithm::from_name(alg).filter(|only| only.key_kind() == kind)?),
+            None => None,
+        };
+        if !self.is_for_verifying() {
             return None;
         }
         if self.d.is_some() {
             return Some(Err(KeyFlaw::Private));
         }
-        let key = self.parameters(algorithm).map(|parameters| VerificationKey::public(self.kid.clone(), &parameters));
-        Some(key.unwrap_or(Err(KeyFlaw::Invalid)))
+        let key = self.parameters(kind).map_or(Err(KeyFlaw::Invalid), |parameters| VerificationKey::public(&parameters));
+        // A name that is no template is compared as it is, and a broken template matches no issuer.
+        let issuer = self.issuer.as_deref().map(|name| IssuerName::parse(name).unwrap_or(IssuerName::Exact(name.into())));
+        Some(key.map(|key| key.named(self.kid, only, issuer)))
     }
 
-    /// The algorithm for a key of this type.
-    fn algorithm(&self) -> Option<Algorithm> {
+    fn kind(&self) -> Option<KeyKind> {
         match (self.kty.as_str(), self.crv.as_deref()) {
-            ("RSA", _) => Some(Algorithm::Rs256),
-            ("EC", Some("P-256")) => Some(Algorithm::Es256),
-            ("OKP", Some("Ed25519")) => Some(Algorithm::EdDsa),
+            ("RSA", _) => Some(KeyKind::Rsa),
+            ("EC", Some("P-256")) => Some(KeyKind::P256),
+            ("EC", Some("P-384")) => Some(KeyKind::P384),
+            ("EC", Some("P-521")) => Some(KeyKind::P521),
+            ("EC", Some("secp256k1")) => Some(KeyKind::Secp256k1),
+            ("OKP", Some("Ed25519")) => Some(KeyKind::Ed25519),
             _ => None,
         }
     }
@@ -100,12 +119,14 @@ impl Jwk {
         purpose && operations
     }
 
-    fn parameters(&self, algorithm: Algorithm) -> Option<PublicParameters<'_>> {
-        match algorithm {
-            Algorithm::Hs256 => None,
-            Algorithm::Rs256 => Some(PublicParameters::Rsa { n: self.n.as_deref()?, e: self.e.as_deref()? }),
-            Algorithm::Es256 => Some(PublicParameters::P256 { x: self.x.as_deref()?, y: self.y.as_deref()? }),
-            Algorithm::EdDsa => Some(PublicParameters::Ed25519 { x: self.x.as_deref()? }),
+    fn parameters(&self, kind: KeyKind) -> Option<PublicParameters<'_>> {
+        match kind {
+            KeyKind::Secret => None,
+            KeyKind::Rsa => Some(PublicParameters::Rsa { n: self.n.as_deref()?, e: self.e.as_deref()? }),
+            KeyKind::P256 | KeyKind::P384 | KeyKind::P521 | KeyKind::Secp256k1 => {
+                Some(PublicParameters::Ec { curve: kind, x: self.x.as_deref()?, y: self.y.as_deref()? })
+            }
+            KeyKind::Ed25519 => Some(PublicParameters::Ed25519 { x: self.x.as_deref()? }),
         }
     }
 }
@@ -133,14 +154,18 @@ mod tests {
     }
 
     #[test]
-    fn keys_for_other_purposes_are_ignored() {
+    fn keys_for_other_purposes_and_of_other_kinds_are_passed_over() {
         let jwks = read(json!([
             {"kty": "oct", "kid": "secret", "k": "AAAA"},
             {"kty": "oct", "kid": "secret", "alg": "HS256", "k": "AAAA"},
             {"kty": "OKP", "crv": "Ed25519", "x": X, "use": "enc"},
             {"kty": "OKP", "crv": "Ed25519", "x": X, "key_ops": ["sign"]},
             {"kty": "OKP", "crv": "Ed448", "x": X},
-            {"kty": "EC", "crv": "P-384", "x": X, "y": X},
+            {"kty": "EC", "crv": "BP-256", "x": X, "y": X},
+            {"kty": "OKP", "crv": "X25519", "x": X},
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "alg": "ES256"},
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "use": ["sig"]},
+            {"kty": "OKP", "crv": "Ed25519", "x": X, "key_ops": []},
             {"kty": "RSA", "alg": "RSA-OAEP", "n": X, "e": "AQAB"},
             {"kty": "AKP", "alg": "ML-DSA-44", "pub": X},
             {"kid": "no kind"}, "no key", null, {"kty": 7},
@@ -170,5 +195,12 @@ mod tests {
         for text in ["", "{}", "[]", "<html>", r#"{"keys":{}}"#] {
             assert_eq!(Jwks::read(text.as_bytes()).err(), Some(JwksError::NoKeys), "{text}");
         }
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_document_is_read_over() {
+        let document = json!({ "keys": [{"kty": "OKP", "crv": "Ed25519", "x": X}] });
+        assert_eq!(Jwks::read(format!("\u{feff}{document}").as_bytes()).unwrap().keys.len(), 1);
+        assert_eq!(Jwks::read(format!("\u{feff}\u{feff}{document}").as_bytes()).err(), Some(JwksError::NoKeys));
     }
 }

@@ -4,65 +4,48 @@
 
 use std::fmt;
 
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256K1_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, ED25519, ParsedPublicKey,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512, RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384,
+    RSA_PSS_2048_8192_SHA512, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm,
+};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use jsonwebtoken::{DecodingKey, crypto};
 
+use super::algorithm::{Algorithm, KeyKind};
 use super::config::{MAX_RSA_BITS, MIN_RSA_BITS};
+use super::issuer_name::IssuerName;
 use super::signature_cache::{self, SignatureCache};
-
-/// The supported signature algorithms (RFC 7518 section 3.1, RFC 8037 section 3.1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Algorithm {
-    /// HMAC with SHA-256, with shared secrets only.
-    Hs256,
-    /// RSASSA-PKCS1-v1_5 with SHA-256.
-    Rs256,
-    /// ECDSA on P-256 with SHA-256.
-    Es256,
-    /// Ed25519.
-    EdDsa,
-}
-
-impl Algorithm {
-    /// The algorithm with this `alg`, which is case-sensitive (RFC 7515 section 4.1.1).
-    pub(super) fn from_name(alg: &str) -> Option<Self> {
-        match alg {
-            "HS256" => Some(Self::Hs256),
-            "RS256" => Some(Self::Rs256),
-            "ES256" => Some(Self::Es256),
-            "EdDSA" => Some(Self::EdDsa),
-            _ => None,
-        }
-    }
-
-    fn to_jsonwebtoken(self) -> jsonwebtoken::Algorithm {
-        match self {
-            Self::Hs256 => jsonwebtoken::Algorithm::HS256,
-            Self::Rs256 => jsonwebtoken::Algorithm::RS256,
-            Self::Es256 => jsonwebtoken::Algorithm::ES256,
-            Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
-        }
-    }
-}
 
 /// A key that passed the checks. It does not implement `Debug`, so that a secret cannot be printed.
 pub(super) struct VerificationKey {
     /// The `kid`. Shared secrets and keys in PEM form have none.
     pub(super) kid: Option<String>,
-    /// The only algorithm that the key may be used with (RFC 8725 section 3.1).
-    pub(super) algorithm: Algorithm,
-    material: DecodingKey,
+    pub(super) kind: KeyKind,
+    /// The key's own `alg`: the key may be used with no other algorithm.
+    only: Option<Algorithm>,
+    /// The issuers whose tokens the key may sign, if its document says so: one document can have the keys of several issuers.
+    issuer: Option<IssuerName>,
+    material: KeyMaterial,
     /// `None` for a shared secret: verifying an HMAC is as fast as a lookup.
     signature_cache: Option<SignatureCache>,
+}
+
+enum KeyMaterial {
+    Secret(Vec<u8>),
+    /// Modulus and exponent, which serve all RSA algorithms.
+    Rsa(RsaPublicKeyComponents<Vec<u8>>),
+    /// A point on a curve, which serves the one algorithm of its curve.
+    Point(ParsedPublicKey),
 }
 
 /// The parameters of a public key, each in base64url (RFC 7518 section 6, RFC 8037 section 2).
 pub(super) enum PublicParameters<'a> {
     /// Modulus `n` and exponent `e`.
     Rsa { n: &'a str, e: &'a str },
-    /// A point on the curve P-256.
-    P256 { x: &'a str, y: &'a str },
+    /// A point on a curve with two coordinates.
+    Ec { curve: KeyKind, x: &'a str, y: &'a str },
     /// A point on the curve Ed25519.
     Ed25519 { x: &'a str },
 }
@@ -83,49 +66,83 @@ pub(super) enum KeyFlaw {
 impl VerificationKey {
     /// The key made from a shared secret, whose length was checked with the configuration.
     pub(super) fn shared(secret: &str) -> Self {
-        Self { kid: None, algorithm: Algorithm::Hs256, material: DecodingKey::from_secret(secret.as_bytes()), signature_cache: None }
+        Self::of(KeyKind::Secret, KeyMaterial::Secret(secret.as_bytes().to_vec()), None)
     }
 
-    /// A public key. Its type determines the algorithm.
-    ///
-    /// A point that is not on its curve passes this check, but the cryptographic library then rejects every signature.
-    pub(super) fn public(kid: Option<String>, numbers: &PublicParameters<'_>) -> Result<Self, KeyFlaw> {
-        let (algorithm, material) = match *numbers {
+    /// A public key.
+    pub(super) fn public(numbers: &PublicParameters<'_>) -> Result<Self, KeyFlaw> {
+        let (kind, material) = match *numbers {
             PublicParameters::Rsa { n, e } => {
                 let (n, e) = (decode(n)?, decode(e)?);
                 let (n, e) = (without_leading_zeros(&n), without_leading_zeros(&e));
                 check_rsa(n, e)?;
-                (Algorithm::Rs256, Ok(DecodingKey::from_rsa_raw_components(n, e)))
+                let key = RsaPublicKeyComponents { n: n.to_vec(), e: e.to_vec() };
+                key.to_parsed_public_key(&RSA_PKCS1_2048_8192_SHA256).map_err(|_| KeyFlaw::Invalid)?;
+                (KeyKind::Rsa, KeyMaterial::Rsa(key))
             }
-            PublicParameters::P256 { x, y } => {
-                check_coordinate(&decode(x)?)?;
-                check_coordinate(&decode(y)?)?;
-                (Algorithm::Es256, DecodingKey::from_ec_components(x, y))
+            PublicParameters::Ec { curve, x, y } => {
+                let (x, y) = (coordinate(x, curve)?, coordinate(y, curve)?);
+                (curve, KeyMaterial::Point(point(curve, &[&[UNCOMPRESSED], x.as_slice(), y.as_slice()].concat())?))
             }
             PublicParameters::Ed25519 { x } => {
-                check_coordinate(&decode(x)?)?;
-                (Algorithm::EdDsa, DecodingKey::from_ed_components(x))
+                (KeyKind::Ed25519, KeyMaterial::Point(point(KeyKind::Ed25519, &coordinate(x, KeyKind::Ed25519)?)?))
             }
         };
-        Ok(Self { kid, algorithm, material: material.map_err(|_| KeyFlaw::Invalid)?, signature_cache: Some(SignatureCache::default()) })
+        Ok(Self::of(kind, material, Some(SignatureCache::default())))
     }
 
-    /// Whether the signature of the message, given in base64url, was made with this key.
-    pub(super) fn verifies(&self, signature: &str, message: &[u8]) -> bool {
-        let Some(cache) = &self.signature_cache else { return self.verifies_uncached(signature, message) };
+    /// A public key on a curve, from its SubjectPublicKeyInfo in DER (RFC 5480, RFC 8410). `None`: it is not a key of this kind.
+    pub(super) fn from_spki(kind: KeyKind, der: &[u8]) -> Option<Self> {
+        // The library also reads a bare point, which has no name of an algorithm: its first byte says how it is written, or it is one coordinate.
+        let key = point(kind, der).ok().filter(|_| der.first() == Some(&SEQUENCE) && der.len() > field_bytes(kind))?;
+        Some(Self::of(kind, KeyMaterial::Point(key), Some(SignatureCache::default())))
+    }
+
+    fn of(kind: KeyKind, material: KeyMaterial, signature_cache: Option<SignatureCache>) -> Self {
+        Self { kid: None, kind, only: None, issuer: None, material, signature_cache }
+    }
+
+    /// The same key with the name, the algorithm and the issuer that its document gives it.
+    pub(super) fn named(self, kid: Option<String>, only: Option<Algorithm>, issuer: Option<IssuerName>) -> Self {
+        Self { kid, only, issuer, ..self }
+    }
+
+    /// Whether the algorithm may be used with this key, for a token of this issuer (RFC 8725 section 3.1).
+    pub(super) fn fits(&self, algorithm: Algorithm, issuer: &str) -> bool {
+        let is_long_enough = match &self.material {
+            KeyMaterial::Secret(secret) => secret.len() >= algorithm.min_secret_bytes(),
+            KeyMaterial::Rsa(_) | KeyMaterial::Point(_) => true,
+        };
+        algorithm.key_kind() == self.kind
+            && is_long_enough
+            && self.only.is_none_or(|only| only == algorithm)
+            && self.issuer.as_ref().is_none_or(|own| own.matches(issuer))
+    }
+
+    /// Whether the signature of the message, given in base64url, was made with this key and this algorithm, which must fit. The message
+    /// begins with the token's header, so the cache does not need the algorithm.
+    pub(super) fn verifies(&self, algorithm: Algorithm, signature: &str, message: &[u8]) -> bool {
+        let Some(cache) = &self.signature_cache else { return self.verifies_uncached(algorithm, signature, message) };
         let hash = signature_cache::hash(message, signature);
         if cache.contains(&hash) {
             return true;
         }
-        let is_genuine = self.verifies_uncached(signature, message);
+        let is_genuine = self.verifies_uncached(algorithm, signature, message);
         if is_genuine {
             cache.insert(hash);
         }
         is_genuine
     }
 
-    fn verifies_uncached(&self, signature: &str, message: &[u8]) -> bool {
-        matches!(crypto::verify(signature, message, &self.material, self.algorithm.to_jsonwebtoken()), Ok(true))
+    fn verifies_uncached(&self, algorithm: Algorithm, signature: &str, message: &[u8]) -> bool {
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        match &self.material {
+            KeyMaterial::Secret(secret) => {
+                hmac_of(algorithm).is_some_and(|hash| hmac::verify(&hmac::Key::new(hash, secret), message, &signature).is_ok())
+            }
+            KeyMaterial::Rsa(key) => rsa_of(algorithm).is_some_and(|rsa| key.verify(rsa, message, &signature).is_ok()),
+            KeyMaterial::Point(key) => key.verify_sig(message, &signature).is_ok(),
+        }
     }
 }
 
@@ -137,6 +154,56 @@ impl fmt::Display for KeyFlaw {
             Self::Private => f.write_str("a private key, which only the issuer may have"),
             Self::Invalid => f.write_str("a key with missing or invalid parameters"),
         }
+    }
+}
+
+/// The first byte of a SubjectPublicKeyInfo in DER.
+const SEQUENCE: u8 = 0x30;
+
+/// The first byte of a point with both coordinates (SEC 1 section 2.3.3).
+const UNCOMPRESSED: u8 = 4;
+
+/// The bytes of a coordinate: those of the curve's field (RFC 7518 section 6.2.1.2, RFC 8032 section 5.1.2).
+fn field_bytes(curve: KeyKind) -> usize {
+    match curve {
+        KeyKind::P256 | KeyKind::Secp256k1 | KeyKind::Ed25519 => 32,
+        KeyKind::P384 => 48,
+        KeyKind::P521 => 66,
+        KeyKind::Secret | KeyKind::Rsa => 0,
+    }
+}
+
+/// Reads a point, and checks that it is on its curve.
+fn point(curve: KeyKind, bytes: &[u8]) -> Result<ParsedPublicKey, KeyFlaw> {
+    let algorithm: &'static dyn VerificationAlgorithm = match curve {
+        KeyKind::P256 => &ECDSA_P256_SHA256_FIXED,
+        KeyKind::P384 => &ECDSA_P384_SHA384_FIXED,
+        KeyKind::P521 => &ECDSA_P521_SHA512_FIXED,
+        KeyKind::Secp256k1 => &ECDSA_P256K1_SHA256_FIXED,
+        KeyKind::Ed25519 => &ED25519,
+        KeyKind::Secret | KeyKind::Rsa => return Err(KeyFlaw::Invalid),
+    };
+    ParsedPublicKey::new(algorithm, bytes).map_err(|_| KeyFlaw::Invalid)
+}
+
+fn hmac_of(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+    match algorithm {
+        Algorithm::Hs256 => Some(hmac::HMAC_SHA256),
+        Algorithm::Hs384 => Some(hmac::HMAC_SHA384),
+        Algorithm::Hs512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+fn rsa_of(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        Algorithm::Rs256 => Some(&RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::Rs384 => Some(&RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::Rs512 => Some(&RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::Ps256 => Some(&RSA_PSS_2048_8192_SHA256),
+        Algorithm::Ps384 => Some(&RSA_PSS_2048_8192_SHA384),
+        Algorithm::Ps512 => Some(&RSA_PSS_2048_8192_SHA512),
+        _ => None,
     }
 }
 
@@ -155,12 +222,10 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), KeyFlaw> {
     if is_odd && bits(e) > 1 { Ok(()) } else { Err(KeyFlaw::Invalid) }
 }
 
-/// Checks that a coordinate has the full length of its field: 32 bytes (RFC 7518 section 6.2.1.2, RFC 8032 section 5.1.2).
-fn check_coordinate(bytes: &[u8]) -> Result<(), KeyFlaw> {
-    match bytes.len() {
-        32 => Ok(()),
-        _ => Err(KeyFlaw::Invalid),
-    }
+/// A coordinate, which must have the full length of its field.
+fn coordinate(parameter: &str, curve: KeyKind) -> Result<Vec<u8>, KeyFlaw> {
+    let bytes = decode(parameter)?;
+    if bytes.len() == field_bytes(curve) { Ok(bytes) } else { Err(KeyFlaw::Invalid) }
 }
 
 /// Some issuers put a sign byte before the modulus, which RFC 7518 section 6.3.1.1 forbids and the library rejects.
@@ -193,5 +258,12 @@ mod tests {
         assert_eq!(check_rsa(&[0xff; 256], &[1]), Err(KeyFlaw::Invalid));
         assert_eq!(check_rsa(&[0xff; 256], &[1, 0]), Err(KeyFlaw::Invalid));
         assert_eq!(check_rsa(&[0xff; 256], &[1, 0, 1]), Ok(()));
+    }
+
+    #[test]
+    fn a_point_that_is_not_on_its_curve_is_rejected() {
+        let ones = URL_SAFE_NO_PAD.encode([1; 32]);
+        let off_the_curve = PublicParameters::Ec { curve: KeyKind::P256, x: &ones, y: &ones };
+        assert_eq!(VerificationKey::public(&off_the_curve).err(), Some(KeyFlaw::Invalid));
     }
 }

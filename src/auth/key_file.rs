@@ -8,11 +8,14 @@ use std::io::Read;
 use std::path::Path;
 
 use jsonwebtoken::DecodingKey;
-use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
+use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject;
 
+use super::algorithm::KeyKind;
 use super::config::{MAX_JWKS_BYTES, MIN_RSA_BITS};
 use super::config_error::IssuerProblem;
-use super::jwks::Jwks;
+use super::jwks::{Jwks, without_byte_order_mark};
 use super::key::{KeyFlaw, PublicParameters, VerificationKey};
 use super::key_set::KeySet;
 
@@ -29,6 +32,7 @@ pub(super) fn load(path: &Path) -> Result<KeySet, IssuerProblem> {
 }
 
 fn parse(bytes: &[u8]) -> Result<KeySet, String> {
+    let bytes = without_byte_order_mark(bytes);
     match bytes.trim_ascii_start().first() {
         Some(b'{') => from_jwks(bytes),
         Some(_) | None => from_pem(bytes).map(KeySet::of_one),
@@ -39,7 +43,7 @@ fn from_jwks(json: &[u8]) -> Result<KeySet, String> {
     let jwks = Jwks::read(json).map_err(|why| why.to_string())?;
     match jwks.flaws.first() {
         Some(flaw) => Err(flaw.to_string()),
-        None => KeySet::new(jwks.keys).ok_or_else(|| "contains no RSA, P-256 or Ed25519 key for signatures".to_owned()),
+        None => KeySet::new(jwks.keys).ok_or_else(|| "contains no public key for signatures of a kind that is supported".to_owned()),
     }
 }
 
@@ -63,19 +67,25 @@ fn from_pem(bytes: &[u8]) -> Result<VerificationKey, String> {
 
 const NO_KEYS: &str = "neither a JWKS document nor a public key in PEM form";
 
-/// Reads a PEM public key by way of its parameters, so that it passes the same checks as any other key.
+/// The kinds of keys that a PEM file can have beside RSA.
+const CURVES: [KeyKind; 5] = [KeyKind::P256, KeyKind::P384, KeyKind::P521, KeyKind::Secp256k1, KeyKind::Ed25519];
+
+/// Reads a PEM public key. An RSA key is read by way of its parameters, so that it passes the same checks as any other key.
 fn public_key(pem: &[u8]) -> Result<VerificationKey, String> {
-    let key = DecodingKey::from_rsa_pem(pem).or_else(|_| DecodingKey::from_ec_pem(pem)).or_else(|_| DecodingKey::from_ed_pem(pem));
-    let jwk = key.and_then(|key| Jwk::from_decoding_key(&key, None)).map_err(|_| unsupported_key())?;
-    let parameters = match &jwk.algorithm {
-        AlgorithmParameters::RSA(rsa) => PublicParameters::Rsa { n: &rsa.n, e: &rsa.e },
-        AlgorithmParameters::EllipticCurve(ec) if ec.curve == EllipticCurve::P256 => PublicParameters::P256 { x: &ec.x, y: &ec.y },
-        AlgorithmParameters::OctetKeyPair(pair) => PublicParameters::Ed25519 { x: &pair.x },
-        _ => return Err(unsupported_key()),
-    };
-    VerificationKey::public(None, &parameters).map_err(|flaw| flaw.to_string())
+    if let Ok(spki) = SubjectPublicKeyInfoDer::from_pem_slice(pem)
+        && let Some(key) = CURVES.into_iter().find_map(|curve| VerificationKey::from_spki(curve, &spki))
+    {
+        return Ok(key);
+    }
+    let jwk = DecodingKey::from_rsa_pem(pem).and_then(|key| Jwk::from_decoding_key(&key, None)).map_err(|_| unsupported_key())?;
+    match &jwk.algorithm {
+        AlgorithmParameters::RSA(rsa) => {
+            VerificationKey::public(&PublicParameters::Rsa { n: &rsa.n, e: &rsa.e }).map_err(|flaw| flaw.to_string())
+        }
+        _ => Err(unsupported_key()),
+    }
 }
 
 fn unsupported_key() -> String {
-    format!("not an RSA key of at least {MIN_RSA_BITS} bits, a P-256 key or an Ed25519 key")
+    format!("not an RSA key of at least {MIN_RSA_BITS} bits, nor a key on P-256, P-384, P-521, secp256k1 or Ed25519")
 }

@@ -1,11 +1,25 @@
-//! The keys of one issuer, and the choice of the one that a token must be signed with.
+//! The keys of one issuer, and the choice of those that a token may be signed with.
 
 use std::sync::Arc;
 
+use super::config::MAX_TRIED_KEYS;
+use super::header::TokenHeader;
 use super::key::VerificationKey;
+use super::refusal::TokenRefusal;
 
 /// The keys of one issuer; never empty.
 pub(super) struct KeySet(Vec<Arc<VerificationKey>>);
+
+/// The parts of a token that the choice of its key and the check of its signature need.
+pub(super) struct SignedMessage<'a> {
+    pub(super) header: &'a TokenHeader<'a>,
+    /// The token's `iss`.
+    pub(super) issuer: &'a str,
+    /// The bytes that were signed.
+    pub(super) message: &'a [u8],
+    /// In base64url.
+    pub(super) signature: &'a str,
+}
 
 impl KeySet {
     /// A set of these keys; `None` if there are none.
@@ -17,49 +31,35 @@ impl KeySet {
         Self(vec![Arc::new(key)])
     }
 
-    /// The key for a token with this `kid`.
+    /// Verifies the signature with each key that fits the token's `alg` and `kid`, at most [`MAX_TRIED_KEYS`] of them.
     ///
-    /// The `kid` is compared with the `kid`s of the keys and used for nothing else; of two keys with the same `kid` the first is chosen.
-    /// If the set has only one key, a token without `kid` is verified with it, and if that key has no `kid`, any token is.
-    pub(super) fn choose(&self, kid: Option<&str>) -> Option<&Arc<VerificationKey>> {
-        match (kid, self.0.as_slice()) {
-            (None, [only]) => Some(only),
-            (None, _) => None,
-            (Some(_), [only]) if only.kid.is_none() => Some(only),
-            (Some(kid), keys) => keys.iter().find(|key| key.kid.as_deref() == Some(kid)),
+    /// The `kid` is compared with the `kid`s of the keys and used for nothing else. Keys with the token's `kid` come first, then those
+    /// without one; a token without `kid` may be signed with any key.
+    pub(super) fn verify(&self, token: &SignedMessage<'_>) -> Result<(), TokenRefusal> {
+        let algorithm = token.header.algorithm;
+        let mut tried = 0;
+        for key in self.named(token).filter(|key| key.fits(algorithm, token.issuer)).take(MAX_TRIED_KEYS) {
+            if key.verifies(algorithm, token.signature, token.message) {
+                return Ok(());
+            }
+            tried += 1;
         }
+        Err(match tried {
+            0 if self.named(token).next().is_some() => TokenRefusal::WrongAlgorithm,
+            0 => TokenRefusal::UnknownKey,
+            _ => TokenRefusal::BadSignature,
+        })
+    }
+
+    /// The keys that the token's `kid` may mean.
+    fn named<'s>(&'s self, token: &SignedMessage<'s>) -> impl Iterator<Item = &'s VerificationKey> {
+        let kid = token.header.kid.as_deref();
+        let keys = || self.0.iter().map(|key| &**key);
+        let exact = keys().filter(move |key| kid.is_none() || key.kid.as_deref() == kid);
+        exact.chain(keys().filter(move |key| kid.is_some() && key.kid.is_none()))
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn set(kids: &[Option<&str>]) -> KeySet {
-        let keys = kids.iter().map(|kid| {
-            let mut key = VerificationKey::shared("a secret for tests, of some length");
-            key.kid = kid.map(str::to_owned);
-            key
-        });
-        KeySet(keys.map(Arc::new).collect())
-    }
-
-    #[test]
-    fn a_token_without_kid_needs_an_issuer_with_one_key() {
-        assert!(set(&[Some("a")]).choose(None).is_some());
-        assert!(set(&[Some("a"), Some("b")]).choose(None).is_none());
-        assert!(set(&[None, Some("b")]).choose(None).is_none());
-    }
-
-    #[test]
-    fn a_kid_chooses_the_key_with_that_kid() {
-        assert!(set(&[Some("a")]).choose(Some("b")).is_none());
-        assert!(set(&[Some("a"), None]).choose(Some("b")).is_none());
-        assert!(set(&[Some("a"), Some("b")]).choose(Some("b")).is_some());
-        assert!(set(&[None]).choose(Some("b")).is_some());
     }
 }

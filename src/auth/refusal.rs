@@ -13,13 +13,13 @@ pub enum TokenRefusal {
     Malformed(&'static str),
     /// No pool trusts its `iss`.
     UnknownIssuer,
-    /// Its `aud` matches no pool that trusts its issuer, or more than one.
+    /// Its audience matches no pool that trusts its issuer, or more than one.
     WrongAudience,
     /// Its `typ` is neither that of a JWT nor that of an access token.
     WrongType,
-    /// Its `kid` names no key of its issuer, or it has no `kid` and its issuer has several keys.
+    /// Its `kid` names no key of its issuer.
     UnknownKey,
-    /// Its `alg` is not the algorithm of its key, or is not supported.
+    /// Its `alg` does not fit its key, or is not supported.
     WrongAlgorithm,
     /// Its signature was not made with its issuer's key.
     BadSignature,
@@ -73,10 +73,12 @@ impl fmt::Display for TokenRefusal {
             Self::TooLarge => write!(f, "the token is over {MAX_TOKEN_BYTES} bytes"),
             Self::Malformed(what) => write!(f, "the token cannot be read: {what}"),
             Self::UnknownIssuer => f.write_str("no pool of this server trusts the token's iss"),
-            Self::WrongAudience => f.write_str("the token's aud must name exactly one pool of this server that trusts its issuer"),
+            Self::WrongAudience => {
+                f.write_str("the token's audience (aud) must name exactly one pool of this server that trusts its issuer")
+            }
             Self::WrongType => f.write_str("the token's typ is neither JWT nor at+jwt"),
-            Self::UnknownKey => f.write_str("the token's kid names no key of its issuer, or it has no kid and its issuer has several keys"),
-            Self::WrongAlgorithm => f.write_str("the token's alg is not the algorithm of its issuer's key"),
+            Self::UnknownKey => f.write_str("the token's kid names no key of its issuer"),
+            Self::WrongAlgorithm => f.write_str("the token's alg is not supported, or does not fit its issuer's key"),
             Self::BadSignature => f.write_str("the token's signature was not made by its issuer's key"),
             Self::Expired => write!(f, "the token has expired (leeway {LEEWAY_S} s)"),
             Self::NotYetValid => write!(f, "the token is not valid yet (leeway {LEEWAY_S} s)"),

@@ -1,6 +1,7 @@
 //! The keys that an issuer publishes at a URL, fetched when needed and cached.
 //!
-//! A token that needs keys triggers the fetch; there is no background refresh. Fetches are single-flight: at most one is in progress, at most
+//! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache; there is no background refresh. Fetches are
+//! single-flight: at most one is in progress, at most
 //! one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), and logins that need its result wait for it. A fetch continues after the
 //! login that started it was cancelled: otherwise an attacker could start and abandon every fetch, and new keys would never arrive. A
 //! failed fetch changes nothing: the cached keys stay in use.
@@ -14,8 +15,7 @@ use tracing::{info, warn};
 use super::fetcher::Fetcher;
 use super::freshness::{KeyNeed, elapsed_s, key_need, may_fetch};
 use super::jwks::Jwks;
-use super::key::VerificationKey;
-use super::key_set::KeySet;
+use super::key_set::{KeySet, SignedMessage};
 use super::refusal::TokenRefusal;
 
 /// The published keys of one issuer.
@@ -46,21 +46,25 @@ impl RemoteKeys {
         Self { issuer, url, fetcher, cache: RwLock::default(), single_flight: Arc::default() }
     }
 
-    /// The key for a token with this `kid`, fetched if that is necessary and allowed. Waits for one fetch at most.
+    /// Verifies the signature of a token, with keys that are fetched if that is necessary and allowed. Waits for one fetch at most.
     ///
     /// Cancel safe: a fetch that has started continues.
-    pub(super) async fn key(self: &Arc<Self>, kid: Option<&str>, now_s: u64) -> Result<Arc<VerificationKey>, TokenRefusal> {
+    pub(super) async fn verify(self: &Arc<Self>, token: &SignedMessage<'_>, now_s: u64) -> Result<(), TokenRefusal> {
         let cached = self.cached();
-        let fetch = match cached.need(kid, now_s) {
-            KeyNeed::Nothing => return cached.choose(kid),
+        let verified = cached.verify(token);
+        let age_s = cached.keys.is_some().then(|| elapsed_s(now_s, cached.fetched_s));
+        let fetch = match key_need(age_s, verified.is_ok()) {
+            KeyNeed::Nothing => return verified,
             KeyNeed::Refresh => match self.single_flight.clone().try_lock_owned() {
                 Ok(fetch) => fetch,
-                Err(_) => return cached.choose(kid),
+                Err(_) => return verified,
             },
             KeyNeed::Fetch => self.single_flight.clone().lock_owned().await,
         };
         self.refetch(fetch, now_s).await;
-        self.cached().choose(kid)
+        let fetched = self.cached();
+        // The same keys would only verify the same signature once more.
+        if fetched.has_keys_of(&cached) && !fetched.last_fetch_failed { verified } else { fetched.verify(token) }
     }
 
     /// Fetches the keys, unless the last fetch started recently, possibly while this caller waited for the lock.
@@ -112,23 +116,21 @@ impl RemoteKeys {
 }
 
 impl CachedKeys {
-    fn need(&self, kid: Option<&str>, now_s: u64) -> KeyNeed {
+    /// Verifies a signature with the cached keys. If the last fetch failed, the issuer may have a key that is not cached.
+    fn verify(&self, token: &SignedMessage<'_>) -> Result<(), TokenRefusal> {
         match &self.keys {
-            None => key_need(None, false),
-            // A token without `kid` is not helped by a fetch.
-            Some(keys) => key_need(Some(elapsed_s(now_s, self.fetched_s)), kid.is_none() || keys.choose(kid).is_some()),
+            None => Err(TokenRefusal::KeysUnavailable),
+            Some(keys) => {
+                keys.verify(token).map_err(|refusal| if self.last_fetch_failed { TokenRefusal::KeysUnavailable } else { refusal })
+            }
         }
     }
 
-    /// The key, if it is cached. If the last fetch failed, a `kid` that is not cached may still exist at the issuer.
-    fn choose(&self, kid: Option<&str>) -> Result<Arc<VerificationKey>, TokenRefusal> {
-        match &self.keys {
-            None => Err(TokenRefusal::KeysUnavailable),
-            Some(keys) => match keys.choose(kid) {
-                Some(key) => Ok(key.clone()),
-                None if kid.is_some() && self.last_fetch_failed => Err(TokenRefusal::KeysUnavailable),
-                None => Err(TokenRefusal::UnknownKey),
-            },
+    fn has_keys_of(&self, other: &Self) -> bool {
+        match (&self.keys, &other.keys) {
+            (Some(own), Some(others)) => Arc::ptr_eq(own, others),
+            (None, None) => true,
+            _ => false,
         }
     }
 }

@@ -6,7 +6,11 @@ use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RsaKeyPair};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P256K1_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+    EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256,
+    RSA_PSS_SHA384, RSA_PSS_SHA512, RsaKeyPair, RsaSignatureEncoding,
+};
 use aws_lc_rs::{encoding, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -26,12 +30,23 @@ pub(super) enum TestSigner {
     Unsigned,
     Shared(Vec<u8>),
     Rsa(RsaKeyPair),
-    P256(EcdsaKeyPair),
+    Ec(EcdsaKeyPair, TestCurve),
     Ed25519(Ed25519KeyPair),
+}
+
+/// A curve's name in a JWK, and the name of its algorithm.
+#[derive(Clone, Copy)]
+pub(super) struct TestCurve {
+    crv: &'static str,
+    alg: &'static str,
 }
 
 pub(super) static RSA: LazyLock<TestSigner> = LazyLock::new(|| TestSigner::Rsa(RsaKeyPair::generate(KeySize::Rsa2048).unwrap()));
 pub(super) static P256: LazyLock<TestSigner> = LazyLock::new(TestSigner::new_p256);
+pub(super) static P384: LazyLock<TestSigner> = LazyLock::new(|| TestSigner::ec(&ECDSA_P384_SHA384_FIXED_SIGNING, "P-384", "ES384"));
+pub(super) static P521: LazyLock<TestSigner> = LazyLock::new(|| TestSigner::ec(&ECDSA_P521_SHA512_FIXED_SIGNING, "P-521", "ES512"));
+pub(super) static SECP256K1: LazyLock<TestSigner> =
+    LazyLock::new(|| TestSigner::ec(&ECDSA_P256K1_SHA256_FIXED_SIGNING, "secp256k1", "ES256K"));
 pub(super) static ED25519: LazyLock<TestSigner> = LazyLock::new(TestSigner::new_ed25519);
 
 impl TestSigner {
@@ -40,47 +55,73 @@ impl TestSigner {
     }
 
     pub(super) fn new_p256() -> Self {
-        Self::P256(EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).unwrap())
+        Self::ec(&ECDSA_P256_SHA256_FIXED_SIGNING, "P-256", "ES256")
+    }
+
+    fn ec(algorithm: &'static EcdsaSigningAlgorithm, crv: &'static str, alg: &'static str) -> Self {
+        Self::Ec(EcdsaKeyPair::generate(algorithm).unwrap(), TestCurve { crv, alg })
     }
 
     pub(super) fn new_ed25519() -> Self {
         Self::Ed25519(Ed25519KeyPair::generate().unwrap())
     }
 
+    /// The algorithm that the signer uses if a test names none.
     pub(super) fn alg(&self) -> &'static str {
         match self {
             Self::Unsigned => "none",
             Self::Shared(_) => "HS256",
             Self::Rsa(_) => "RS256",
-            Self::P256(_) => "ES256",
+            Self::Ec(_, curve) => curve.alg,
             Self::Ed25519(_) => "EdDSA",
         }
     }
 
-    fn sign(&self, message: &[u8]) -> Vec<u8> {
+    /// Signs with the algorithm of this name, which only a secret and an RSA key have a choice of.
+    fn sign(&self, alg: &str, message: &[u8]) -> Vec<u8> {
         let random = SystemRandom::new();
         match self {
             Self::Unsigned => Vec::new(),
-            Self::Shared(secret) => hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().to_vec(),
+            Self::Shared(secret) => {
+                let hash = match alg {
+                    "HS384" => hmac::HMAC_SHA384,
+                    "HS512" => hmac::HMAC_SHA512,
+                    _ => hmac::HMAC_SHA256,
+                };
+                hmac::sign(&hmac::Key::new(hash, secret), message).as_ref().to_vec()
+            }
             Self::Rsa(pair) => {
+                let encoding: &'static RsaSignatureEncoding = match alg {
+                    "RS384" => &RSA_PKCS1_SHA384,
+                    "RS512" => &RSA_PKCS1_SHA512,
+                    "PS256" => &RSA_PSS_SHA256,
+                    "PS384" => &RSA_PSS_SHA384,
+                    "PS512" => &RSA_PSS_SHA512,
+                    _ => &RSA_PKCS1_SHA256,
+                };
                 let mut signature = vec![0; pair.public_modulus_len()];
-                pair.sign(&RSA_PKCS1_SHA256, &random, message, &mut signature).unwrap();
+                pair.sign(encoding, &random, message, &mut signature).unwrap();
                 signature
             }
-            Self::P256(pair) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
+            Self::Ec(pair, _) => pair.sign(&random, message).unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.sign(message).as_ref().to_vec(),
         }
     }
 
     /// The public key as a JWK.
     pub(super) fn jwk(&self, kid: &str) -> Value {
-        let key = match self {
+        let mut jwk = match self {
             Self::Unsigned | Self::Shared(_) => panic!("no public key"),
-            Self::Rsa(pair) => DecodingKey::from_rsa_der(pair.public_key().as_ref()),
-            Self::P256(pair) => DecodingKey::from_ec_der(pair.public_key().as_ref()),
-            Self::Ed25519(pair) => DecodingKey::from_ed_der(pair.public_key().as_ref()),
+            Self::Rsa(pair) => {
+                let key = DecodingKey::from_rsa_der(pair.public_key().as_ref());
+                serde_json::to_value(Jwk::from_decoding_key(&key, None).unwrap()).unwrap()
+            }
+            Self::Ec(pair, TestCurve { crv, .. }) => {
+                let (x, y) = pair.public_key().as_ref()[1..].split_at(pair.public_key().as_ref().len() / 2);
+                json!({"kty": "EC", "crv": crv, "x": base64url(x), "y": base64url(y)})
+            }
+            Self::Ed25519(pair) => json!({"kty": "OKP", "crv": "Ed25519", "x": base64url(pair.public_key())}),
         };
-        let mut jwk = serde_json::to_value(Jwk::from_decoding_key(&key, None).unwrap()).unwrap();
         jwk["kid"] = kid.into();
         jwk
     }
@@ -91,7 +132,7 @@ impl TestSigner {
         let spki: Vec<u8> = match self {
             Self::Unsigned | Self::Shared(_) => panic!("no public key"),
             Self::Rsa(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
-            Self::P256(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
+            Self::Ec(pair, _) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
             Self::Ed25519(pair) => pair.public_key().as_der().unwrap().as_ref().to_vec(),
         };
         pem("PUBLIC KEY", &spki)
@@ -125,7 +166,17 @@ pub(super) fn claims() -> Value {
 /// A signed token with this header and these claims.
 pub(super) fn token(header: impl Display, claims: impl Display, signer: &TestSigner) -> String {
     let message = message(header, claims);
-    with_signature(&message, signer.sign(message.as_bytes()))
+    with_signature(&message, signer.sign(signer.alg(), message.as_bytes()))
+}
+
+/// A token whose header has this `alg` and perhaps a `kid`, signed with the algorithm of this name.
+pub(super) fn token_with(signer: &TestSigner, alg: &str, kid: Option<&str>) -> String {
+    let mut header = json!({ "alg": alg });
+    if let Some(kid) = kid {
+        header["kid"] = kid.into();
+    }
+    let message = message(header, claims());
+    with_signature(&message, signer.sign(alg, message.as_bytes()))
 }
 
 /// A token with these claims, signed with the shared secret.
@@ -150,9 +201,8 @@ pub(super) fn shared_config() -> IssuerConfig {
     IssuerConfig {
         issuer: ISSUER.to_owned(),
         audience: vec![AUDIENCE.to_owned()],
-        jwks_url: None,
-        keys_file: None,
         secret: Some(SECRET.to_owned()),
+        ..IssuerConfig::default()
     }
 }
 

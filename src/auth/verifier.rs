@@ -4,19 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::debug;
-
-use super::config::{FETCH_TIMEOUT_MS, IssuerConfig};
+use super::config::{FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S};
 use super::config_error::IssuerConfigError;
 use super::fetcher::Fetchers;
 use super::issuers::TrustedIssuers;
+use super::key_set::SignedMessage;
 use super::refusal::TokenRefusal;
+use super::refusal_log::RefusalLog;
 use super::token::CompactToken;
 
 /// Verifies tokens with the keys of the issuers that the pools trust. Cheap to clone; clones share the cached keys.
 #[derive(Clone)]
 pub struct Verifier {
     issuers: Arc<TrustedIssuers>,
+    log: Arc<RefusalLog>,
 }
 
 /// What a valid token proves.
@@ -30,6 +31,20 @@ pub struct VerifiedLogin {
     pub subject: String,
     /// When the token expires, in Unix seconds: its `exp`, without leeway.
     pub expires_s: u64,
+    /// When the token was issued, in Unix seconds: its `iat`, 0 if that is no date.
+    pub issued_s: Option<u64>,
+    /// When the user proved who they are, in Unix seconds: its `auth_time`, 0 if that is no date.
+    pub authenticated_s: Option<u64>,
+}
+
+impl VerifiedLogin {
+    /// Whether the user has proved who they are within `within_s` before `now_s`, in Unix seconds: by `auth_time`, or by `iat` if the issuer
+    /// does not say when the user did. A date in the future, beyond the leeway, is not believed.
+    pub fn is_fresh(&self, within_s: u64, now_s: u64) -> bool {
+        self.authenticated_s
+            .or(self.issued_s)
+            .is_some_and(|proved_s| proved_s <= now_s.saturating_add(LEEWAY_S) && now_s <= proved_s.saturating_add(within_s))
+    }
 }
 
 impl Verifier {
@@ -54,7 +69,7 @@ impl Verifier {
                 issuers.add(&pool, config, &mut fetchers)?;
             }
         }
-        Ok(Self { issuers: Arc::new(issuers) })
+        Ok(Self { issuers: Arc::new(issuers), log: Arc::default() })
     }
 
     /// Verifies a token at `now_s`, in Unix seconds.
@@ -62,11 +77,11 @@ impl Verifier {
     /// Waits only if the issuer's keys must be fetched, and then at most [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS). Cancel safe.
     ///
     /// # Errors
-    /// The first reason to reject the token. Times are checked last, so `Expired` is returned for genuine tokens only.
+    /// The first reason to reject the token, which is logged at the level `info`. Times are checked last, so `Expired` is returned for genuine tokens only.
     pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let result = self.verify_parts(token, now_s).await;
         if let Err(refusal) = &result {
-            debug!(reason = refusal.code(), "token rejected");
+            self.log.refused(token, *refusal, now_s);
         }
         result
     }
@@ -76,19 +91,16 @@ impl Verifier {
         let header = token.header()?;
         let claims = token.claims()?;
         let trusted = self.issuers.choose(&claims)?;
-        let key = trusted.key(header.kid.as_deref(), now_s).await?;
-        if header.algorithm != key.algorithm {
-            return Err(TokenRefusal::WrongAlgorithm);
-        }
-        if !key.verifies(token.signature, token.message) {
-            return Err(TokenRefusal::BadSignature);
-        }
+        let signed = SignedMessage { header: &header, issuer: &claims.issuer, message: token.message, signature: token.signature };
+        trusted.verify(&signed, now_s).await?;
         claims.check_times(now_s)?;
         Ok(VerifiedLogin {
             pool: trusted.pool.clone(),
-            issuer: trusted.issuer.clone(),
-            subject: claims.subject.into_owned(),
+            issuer: trusted.name.of_token(&claims.issuer),
             expires_s: claims.expires_s,
+            issued_s: claims.issued_s,
+            authenticated_s: claims.authenticated_s,
+            subject: claims.subject.into_owned(),
         })
     }
 }
@@ -111,7 +123,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_genuine_token_of_each_algorithm_is_accepted() {
-        let login = VerifiedLogin { pool: POOL.into(), issuer: ISSUER.into(), subject: "ann".into(), expires_s: NOW_S + 3600 };
+        let login = VerifiedLogin {
+            pool: POOL.into(),
+            issuer: ISSUER.into(),
+            subject: "ann".into(),
+            expires_s: NOW_S + 3600,
+            issued_s: Some(NOW_S),
+            authenticated_s: None,
+        };
         assert_eq!(accepted(&shared_verifier(), &shared_token(claims())).await, login);
         for signer in [&*RSA, &*P256, &*ED25519] {
             let named = keys_verifier(&[signer.jwk("k")]);

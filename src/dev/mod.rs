@@ -32,9 +32,8 @@ pub fn issuer() -> IssuerConfig {
     IssuerConfig {
         issuer: ISSUER.to_owned(),
         audience: vec![AUDIENCE.to_owned()],
-        jwks_url: None,
-        keys_file: None,
         secret: Some(DEVELOPMENT_SECRET.to_owned()),
+        ..IssuerConfig::default()
     }
 }
 

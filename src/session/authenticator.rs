@@ -8,6 +8,7 @@ use driftless_protocol::{CloseCode, DeviceId};
 use crate::auth::{LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::Clock;
 use crate::identity::{Identities, LoginRequest, SignInResult};
+use crate::metrics::Metrics;
 use crate::sync::{Pool, Principal};
 
 #[derive(Clone, Debug)]
@@ -79,12 +80,19 @@ pub struct Authenticator {
     identities: Identities,
     pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
     clock: Clock,
+    metrics: Metrics,
 }
 
 impl Authenticator {
-    pub fn new(verifier: Verifier, identities: Identities, pools: impl IntoIterator<Item = Pool>, clock: Clock) -> Authenticator {
+    pub fn new(
+        verifier: Verifier,
+        identities: Identities,
+        pools: impl IntoIterator<Item = Pool>,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Authenticator {
         let pools = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
-        Authenticator { verifier, identities, pools: Arc::new(pools), clock }
+        Authenticator { verifier, identities, pools: Arc::new(pools), clock, metrics }
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
@@ -118,7 +126,8 @@ impl Authenticator {
 
     /// The login of a token, without signing it in.
     pub async fn verify(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
-        self.verifier.verify(token, self.clock.unix_ms() / 1000).await.map_err(AuthError::Token)
+        let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
+        verified.inspect_err(|refusal| self.metrics.token_rejected(refusal.code())).map_err(AuthError::Token)
     }
 }
 

@@ -20,6 +20,8 @@ const HELLO_DEADLINE: Duration = Duration::from_secs(10);
 pub(super) enum HandshakeError {
     /// The server closes the socket, and tells the peer why.
     Rejected(Closing),
+    /// The device was not authenticated.
+    Unauthenticated(AuthError),
     /// The peer disconnected.
     Disconnected,
 }
@@ -52,9 +54,7 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let Hello { token, device, client } = hello.map_err(HandshakeError::Rejected)?;
-    let authenticated = services.authenticator.authenticate(&token, device.clone()).await;
-    services.metrics.handshake_finished(authenticated.as_ref().map_or_else(|error| error.code(), |_| "welcome"));
-    let authenticated = authenticated.map_err(|error| {
+    let authenticated = services.authenticator.authenticate(&token, device.clone()).await.map_err(|error| {
         match error {
             // The verifier has logged the reason.
             AuthError::Token(_) => {}
@@ -62,8 +62,9 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
                 debug!(%device, reason = %error, "handshake rejected");
             }
         }
-        HandshakeError::Rejected((&error).into())
+        HandshakeError::Unauthenticated(error)
     })?;
+    services.metrics.handshake_finished("welcome");
     debug!(identity = %authenticated.principal.identity, %device, ?client, "device authenticated");
     Ok(authenticated)
 }

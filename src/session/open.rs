@@ -25,6 +25,11 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             services.metrics.handshake_finished("disconnected");
             return None;
         }
+        Err(HandshakeError::Unauthenticated(error)) => {
+            services.metrics.handshake_finished(error.code());
+            close(&mut socket, (&error).into(), None).await;
+            return None;
+        }
         Err(HandshakeError::Rejected(why)) => {
             services.metrics.handshake_finished(why.code.reason());
             close(&mut socket, why, None).await;

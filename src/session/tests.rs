@@ -39,9 +39,8 @@ fn fixture() -> SessionFixture {
     let issuer = IssuerConfig {
         issuer: "i".to_owned(),
         audience: vec!["a".to_owned()],
-        jwks_url: None,
-        keys_file: None,
         secret: Some(DEVELOPMENT_SECRET.to_owned()),
+        ..IssuerConfig::default()
     };
     let verifier = Verifier::new([(Arc::from("p"), vec![issuer])]).expect("an issuer");
     let pool = Pool {
@@ -52,7 +51,7 @@ fn fixture() -> SessionFixture {
         datasets: Vec::new(),
         retention: Default::default(),
     };
-    let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock);
+    let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock, metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };

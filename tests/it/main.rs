@@ -16,3 +16,4 @@ mod reaping;
 mod restoring;
 mod serving;
 mod sessions;
+mod tokens;

@@ -108,7 +108,8 @@ impl SocketlessServer {
         let started = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock);
         let (committer, _) = started.map_err(|error| fail(&error))?;
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
-        let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock);
+        let authenticator =
+            Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock, metrics.clone());
         let sync = SyncService::new(reader, committer, PushService::default(), clock);
         let heartbeat_s = config.session().heartbeat_s;
         let sessions = Sessions::new(authenticator.clone(), sync, hub, wheel.clone(), metrics.clone(), config.session());

@@ -57,9 +57,13 @@ async fn header_that_names_another_algorithm_than_its_key() {
             assert_eq!(refused(&verifier, &token_of(signer, other)).await, TokenRefusal::WrongAlgorithm);
         }
     }
-    for alg in ["RS384", "RS512", "PS256", "ES384", "ES512", "ES256K", "HS384", "HS512", "rs256", "RS256 "] {
+    for alg in ["ES256", "ES384", "ES512", "ES256K", "EdDSA", "Ed25519", "HS256", "HS384", "HS512", "rs256", "RS256 ", "RSA-OAEP"] {
         let renamed = token(json!({"alg": alg, "kid": "rsa"}), claims(), &RSA);
         assert_eq!(refused(&verifier, &renamed).await, TokenRefusal::WrongAlgorithm);
+    }
+    for alg in ["RS384", "RS512", "PS256", "PS384", "PS512"] {
+        let renamed = token(json!({"alg": alg, "kid": "rsa"}), claims(), &RSA);
+        assert_eq!(refused(&verifier, &renamed).await, TokenRefusal::BadSignature, "the key fits, but RS256 made the signature");
     }
 }
 

@@ -43,15 +43,6 @@ async fn kid_with_paths_or_sql() {
 }
 
 #[tokio::test]
-async fn no_kid_where_there_are_several_keys() {
-    let header = json!({"alg": "ES256"});
-    let nameless = token(header, claims(), &P256);
-    accepted(&keys_verifier(&[P256.jwk("k")]), &nameless).await;
-    let verifier = keys_verifier(&[P256.jwk("k"), ED25519.jwk("l")]);
-    assert_eq!(refused(&verifier, &nameless).await, TokenRefusal::UnknownKey);
-}
-
-#[tokio::test]
 async fn embedded_jwk() {
     let forger = TestSigner::new_p256();
     let header = json!({"alg": "ES256", "kid": "k", "jwk": forger.jwk("k"), "x5c": ["AAAA"], "x5t": "AAAA"});
