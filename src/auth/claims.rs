@@ -7,12 +7,9 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::config::{LEEWAY_S, MAX_DATE_S, MAX_SUBJECT_BYTES};
+use super::config::{AUDIENCE_CLAIM, LEEWAY_S, MAX_DATE_S, MAX_SUBJECT_BYTES};
 use super::json::{JsonText, object, present};
 use super::refusal::TokenRefusal;
-
-/// The claim that names the audience, unless the issuer's configuration says otherwise.
-pub(super) const AUDIENCE_CLAIM: &str = "aud";
 
 /// The claims that are used.
 pub(super) struct TokenClaims<'a> {

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use super::claims::AUDIENCE_CLAIM;
-
 /// How far the clocks of an issuer and of this server may differ, in seconds, when `exp` and `nbf` are checked (RFC 7519 sections 4.1.4 and
 /// 4.1.5: "usually no more than a few minutes").
 pub const LEEWAY_S: u64 = 60;
+
+/// The claim that names the audience, unless the issuer's configuration says otherwise (RFC 7519 section 4.1.3).
+pub(super) const AUDIENCE_CLAIM: &str = "aud";
 
 /// The longest token that is accepted, in bytes. Tokens with many group claims have a few KiB.
 pub const MAX_TOKEN_BYTES: usize = 16 * 1024;

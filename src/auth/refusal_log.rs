@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::info;
 
-use super::claims::{AUDIENCE_CLAIM, Audience};
+use super::claims::Audience;
+use super::config::AUDIENCE_CLAIM;
 use super::refusal::TokenRefusal;
 use super::token::CompactToken;
 
