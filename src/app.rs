@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::admin::Admin;
 use crate::auth::{IssuerConfigError, Verifier};
-use crate::clock::Clock;
+use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
 use crate::http::{self, HttpState, ListenError, Listener, OpenConnections};
@@ -108,7 +108,9 @@ impl App {
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
         let authenticator = Authenticator::new(verifier, identities, config.pools(), clock, metrics.clone());
-        let sessions = Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), metrics.clone(), config.session());
+        let (running, timing) = (RunningClock::new(clock), config.session());
+        let sessions =
+            Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
         let origins: Arc<[String]> = config.origins.clone().into();
@@ -128,7 +130,7 @@ impl App {
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
-        let ticker = tokio::spawn(tick(clock, wheel, gate, metrics, store));
+        let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
         let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run())];
         info!(%address, data = %config.data.display(), "server started");
         Ok(App { address, serving, stop, draining, ticker, background, push, committer, writer, hub, drain_s: config.drain_s })
@@ -187,13 +189,17 @@ async fn drain(hub: &Hub, serving: &OpenConnections) {
 }
 
 /// The server's one timer. Ends when the committer has stopped.
-async fn tick(clock: Clock, wheel: TimerWheel, gate: DurabilityGate, metrics: Metrics, store: Store) {
+async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, metrics: Metrics, store: Store) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tick = 0;
     loop {
         ticks.tick().await;
-        wheel.advance(clock.elapsed_ms());
+        let paused_ms = running.tick();
+        if paused_ms > 0 {
+            warn!(paused_ms, "process was paused: sessions are not charged with that time");
+        }
+        wheel.advance(running.running_ms());
         if !gate.is_open() {
             return error!("committer stopped");
         }

@@ -7,7 +7,8 @@ use driftless_protocol::CloseCode;
 use futures_util::FutureExt;
 
 use super::closing::Closing;
-use super::framed::WriteProgress;
+use super::framed::SocketCounter;
+use super::progress::SlowTransfer;
 use super::services::SessionServices;
 use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
@@ -71,8 +72,10 @@ pub(super) struct SessionContext<'a> {
     pub(super) backlog: Backlog,
     tick: Tick,
     scheduled: ScheduledTicks,
-    /// Counts the writes that the peer accepted.
-    progress: WriteProgress,
+    /// Counts what the socket carries.
+    counter: SocketCounter,
+    /// The place of the message or send that lasts longer than its time.
+    slow_transfer: Option<SlowTransfer>,
     presence: Presence<'a>,
 }
 
@@ -105,7 +108,7 @@ impl<'a> SessionContext<'a> {
         who: Principal,
         session: u64,
         timers: SessionTimers,
-        progress: WriteProgress,
+        counter: SocketCounter,
     ) -> SessionContext<'a> {
         let signals = Arc::new(SessionSignals::new(session));
         services.hub.add_session(who.identity.text(), &who.device, &signals);
@@ -121,7 +124,8 @@ impl<'a> SessionContext<'a> {
             backlog: Backlog::Pending,
             tick: Tick::Raised,
             scheduled: ScheduledTicks::default(),
-            progress,
+            counter,
+            slow_transfer: None,
             presence,
         }
     }
@@ -137,14 +141,14 @@ impl<'a> SessionContext<'a> {
         if let Some(done) = sending.as_mut().now_or_never() {
             return Ok(done);
         }
-        let mut writes = self.progress.count();
-        self.timers.peer_stalled(self.services.now());
+        self.timers.send_blocked(self.services.now(), self.counter.bytes());
         loop {
             self.schedule_awake_ticks();
             tokio::select! {
                 biased;
                 done = &mut sending => {
-                    self.timers.peer_resumed();
+                    self.timers.send_done(self.services.now());
+                    self.slow_transfer = None;
                     return Ok(done);
                 }
                 signals = self.signals.wait() => {
@@ -152,16 +156,26 @@ impl<'a> SessionContext<'a> {
                     if self.intake == Intake::Draining {
                         return Err(CloseCode::Restarting.into());
                     }
-                    // A peer that reads slowly is not stalled.
-                    if std::mem::replace(&mut writes, self.progress.count()) != writes {
-                        self.timers.peer_resumed();
-                        self.timers.peer_stalled(self.services.now());
-                    }
-                    if let TimerAction::Close(code) = self.timers.check(self.services.now()) {
+                    if let TimerAction::Close(code) = self.check_timers() {
                         return Err(code.into());
                     }
                 }
             }
+        }
+    }
+
+    /// The device sent a whole message.
+    pub(super) fn message_received(&mut self) {
+        self.timers.message_received(self.services.now(), self.counter.bytes());
+        self.slow_transfer = None;
+    }
+
+    /// Whether the session takes messages of its device now. Silence of one that is not read proves nothing.
+    pub(super) fn set_reading(&mut self, is_reading: bool) {
+        match (is_reading, self.timers.is_reading()) {
+            (true, false) => self.timers.reading_resumed(self.services.now()),
+            (false, true) => self.timers.reading_stopped(self.services.now()),
+            (true, true) | (false, false) => {}
         }
     }
 
@@ -204,7 +218,17 @@ impl<'a> SessionContext<'a> {
     pub(super) fn check_deadlines(&mut self) -> TimerAction {
         match std::mem::replace(&mut self.tick, Tick::None) {
             Tick::None => TimerAction::Wait,
-            Tick::Raised => self.timers.check(self.services.now()),
+            Tick::Raised => self.check_timers(),
+        }
+    }
+
+    fn check_timers(&mut self) -> TimerAction {
+        let now = self.services.now();
+        let action = self.timers.check(now, self.counter.bytes());
+        if self.services.slow_transfers.admit(&mut self.slow_transfer, self.timers.is_slow(now)) {
+            action
+        } else {
+            TimerAction::Close(CloseCode::Overloaded)
         }
     }
 
@@ -228,7 +252,7 @@ impl<'a> SessionContext<'a> {
     }
 
     fn schedule_deadline_after(&mut self, now: ClockReading) {
-        let deadline_ms = self.timers.deadline_ms(now);
+        let deadline_ms = self.timers.next_check_ms(now, self.counter.bytes());
         if self.scheduled.deadline_ms.is_none_or(|scheduled_ms| scheduled_ms > deadline_ms) {
             self.scheduled.deadline_ms = Some(self.schedule_tick(deadline_ms));
         }

@@ -171,10 +171,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         match self.session.context.check_deadlines() {
             TimerAction::Wait => {}
             TimerAction::RequestRenewal(expires_in_s) => self.session.send(&ServerMessage::Renew { expires_in_s }).await?,
+            TimerAction::SendPing => self.session.ping().await?,
             TimerAction::Close(code) => return Err(code.into()),
         }
         self.session.deliver().await?;
         self.session.flush().await?;
+        let is_reading = self.takes_messages();
+        self.session.context.set_reading(is_reading);
         // An idle session's socket falls asleep when it is polled next, and needs no tick for that.
         if self.session.socket.is_awake() && !self.is_idle() {
             self.session.context.schedule_awake_ticks();

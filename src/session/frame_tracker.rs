@@ -34,8 +34,12 @@ pub(super) struct FrameTracker {
     in_message: bool,
     /// Bytes of the current frame's payload that are still to come.
     remaining: u64,
+    /// Whether the current frame is a control frame.
+    is_control: bool,
     /// Bytes of the current message so far.
     message_bytes: u64,
+    /// Payload of data frames that has arrived since the stream began. It wraps.
+    data_bytes: u64,
     /// The bound of the current message, or of the next one between messages.
     limit: u64,
     /// The bound of every message after that.
@@ -46,7 +50,22 @@ impl FrameTracker {
     /// `first_limit` bounds the first message, `limit` every later one; in bytes.
     pub(super) fn new(first_limit: usize, limit: usize) -> FrameTracker {
         let (limit, later_limit) = (first_limit as u64, limit as u64);
-        FrameTracker { header: [0; HEADER_BYTES], header_len: 0, in_message: false, remaining: 0, message_bytes: 0, limit, later_limit }
+        FrameTracker {
+            header: [0; HEADER_BYTES],
+            header_len: 0,
+            in_message: false,
+            remaining: 0,
+            is_control: false,
+            message_bytes: 0,
+            data_bytes: 0,
+            limit,
+            later_limit,
+        }
+    }
+
+    /// Payload of messages that has arrived so far, in bytes: what shows that a device delivers. Control frames and headers do not.
+    pub(super) fn data_bytes(&self) -> u64 {
+        self.data_bytes
     }
 
     pub(super) fn is_between_messages(&self) -> bool {
@@ -58,6 +77,9 @@ impl FrameTracker {
         loop {
             let skipped = self.remaining.min(bytes.len() as u64);
             self.remaining -= skipped;
+            if !self.is_control {
+                self.data_bytes = self.data_bytes.wrapping_add(skipped);
+            }
             bytes = &bytes[skipped as usize..];
             if bytes.is_empty() {
                 return Ok(());
@@ -93,6 +115,7 @@ impl FrameTracker {
 
     fn begin_frame(&mut self, header: &FrameHeader, length: u64) -> Result<(), MessageTooLong> {
         self.remaining = length;
+        self.is_control = !matches!(header.opcode, OpCode::Data(_));
         let OpCode::Data(data) = header.opcode else {
             return if length > CONTROL_BYTES { Err(MessageTooLong) } else { Ok(()) };
         };
@@ -141,6 +164,16 @@ mod tests {
                 // A ping within a fragmented message does not end it.
                 assert_eq!(tracker.is_between_messages(), ends.contains(&read), "after {read} in steps of {step}");
             }
+        }
+    }
+
+    #[test]
+    fn only_the_payload_of_messages_shows_that_a_device_delivers() {
+        let stream = [frame(0x02, 300), frame(0x89, 125), frame(0x00, 0), frame(0x8a, 5), frame(0x80, 20)].concat();
+        for step in [1, 7, stream.len()] {
+            let mut tracker = FrameTracker::new(1000, 1000);
+            stream.chunks(step).for_each(|chunk| tracker.track(chunk).expect("short"));
+            assert_eq!(tracker.data_bytes(), 320, "in steps of {step}");
         }
     }
 

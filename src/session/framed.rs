@@ -6,30 +6,37 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::frame_tracker::FrameTracker;
+use super::timers::SocketBytes;
 
 /// Bytes that are read ahead while the socket sleeps: enough to wake it, few enough to lie in every sleeping session.
 const READ_AHEAD_BYTES: usize = 16;
 
-/// Counts the writes that the peer's side accepted, to tell a slow peer from a stalled one.
+/// Counts what a socket carries, to tell a slow peer from one that is silent or stalled. Clones share the counts.
 #[derive(Clone, Default)]
-pub(super) struct WriteProgress(Arc<AtomicU32>);
+pub(super) struct SocketCounter(Arc<Counts>);
 
-impl WriteProgress {
-    /// The number of writes so far. It wraps.
-    pub(super) fn count(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
+#[derive(Default)]
+struct Counts {
+    received: AtomicU64,
+    written: AtomicU64,
+}
+
+impl SocketCounter {
+    /// What was carried so far. The counts wrap.
+    pub(super) fn bytes(&self) -> SocketBytes {
+        SocketBytes { received: self.0.received.load(Ordering::Relaxed), written: self.0.written.load(Ordering::Relaxed) }
     }
 }
 
 pub(super) struct FramedStream<S> {
     io: S,
-    progress: WriteProgress,
+    counter: SocketCounter,
     frames: FrameTracker,
     read_ahead: [u8; READ_AHEAD_BYTES],
     read_ahead_len: u8,
@@ -44,7 +51,7 @@ impl<S> FramedStream<S> {
     pub(super) fn new(io: S, first_limit: usize, limit: usize) -> FramedStream<S> {
         FramedStream {
             io,
-            progress: WriteProgress::default(),
+            counter: SocketCounter::default(),
             frames: FrameTracker::new(first_limit, limit),
             read_ahead: [0; READ_AHEAD_BYTES],
             read_ahead_len: 0,
@@ -53,8 +60,8 @@ impl<S> FramedStream<S> {
         }
     }
 
-    pub(super) fn progress(&self) -> &WriteProgress {
-        &self.progress
+    pub(super) fn counter(&self) -> &SocketCounter {
+        &self.counter
     }
 
     /// Whether only complete messages were read so far, and the library has returned all of them.
@@ -102,14 +109,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
             ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
         }
         self.is_starved = false;
-        Poll::Ready(self.frames.track(&buffer.filled()[before..]).map_err(io::Error::other))
+        let tracked = self.frames.track(&buffer.filled()[before..]);
+        self.counter.0.received.store(self.frames.data_bytes(), Ordering::Relaxed);
+        Poll::Ready(tracked.map_err(io::Error::other))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for FramedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
-        self.progress.0.fetch_add(1, Ordering::Relaxed);
+        if let Ok(bytes) = &written {
+            self.counter.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
         Poll::Ready(written)
     }
 
@@ -129,16 +140,25 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn only_writes_that_the_peer_accepts_are_counted() {
+    async fn only_what_the_peer_accepts_is_counted() {
         let (mut peer, io) = tokio::io::duplex(4);
         let mut stream = FramedStream::new(io, 10, 10);
-        let progress = stream.progress().clone();
+        let counter = stream.counter().clone();
         stream.write_all(b"1234").await.expect("fits");
-        assert_eq!(progress.count(), 1);
+        assert_eq!(counter.bytes().written, 4);
         assert!(stream.write_all(b"5678").now_or_never().is_none(), "the pipe is full");
-        assert_eq!(progress.count(), 1);
+        assert_eq!(counter.bytes().written, 4);
         peer.read_exact(&mut [0; 2]).await.expect("reads");
         assert!(stream.write_all(b"5678").now_or_never().is_none(), "space for a part");
-        assert_eq!(progress.count(), 2);
+        assert_eq!(counter.bytes().written, 6);
+    }
+
+    #[tokio::test]
+    async fn the_payload_of_an_incomplete_message_is_counted() {
+        let (mut peer, io) = tokio::io::duplex(64);
+        let mut stream = FramedStream::new(io, 1000, 1000);
+        peer.write_all(b"\x82\xfe\x01\x00mask12345").await.expect("fits");
+        stream.read_exact(&mut [0; 13]).await.expect("reads");
+        assert_eq!(stream.counter().bytes().received, 5);
     }
 }

@@ -8,12 +8,14 @@ use tracing::debug;
 
 use super::authenticator::{AuthError, AuthenticatedDevice};
 use super::closing::Closing;
+use super::progress::TransferDeadline;
 use super::services::{SessionServices, session_name};
 use super::socket::{Incoming, SessionSocket};
 use crate::sync::{Principal, SessionStart};
 
-/// How long a socket may stay open without a hello. A phone on a bad network needs seconds; an unauthenticated peer gets no more.
-const HELLO_DEADLINE: Duration = Duration::from_secs(10);
+/// How long a socket may stay open without a hello, in milliseconds. A phone on a bad network needs seconds; an unauthenticated peer gets no
+/// more, but for a hello that arrives faster than the floor: with its 32 KiB that is 43 seconds at most.
+const HELLO_MS: u64 = 10_000;
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +41,14 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     socket: &mut SessionSocket<S>,
 ) -> Result<AuthenticatedDevice, HandshakeError> {
-    let first = tokio::time::timeout(HELLO_DEADLINE, socket.next()).await;
-    let hello = match first {
-        Err(_) => {
-            let cause = format!("no hello arrived within {} s", HELLO_DEADLINE.as_secs());
+    let hello = match receive_first(services, socket).await {
+        None => {
+            let cause = format!("no hello arrived within {} s", HELLO_MS / 1000);
             Err(Closing::because(CloseCode::HelloTimeout, cause))
         }
-        Ok(Incoming::Closed) => return Err(HandshakeError::Disconnected),
-        Ok(Incoming::Invalid(fault)) => Err(Closing::of_frame(fault, socket.codec(), limits::HELLO_BYTES)),
-        Ok(Incoming::Message(bytes)) => {
+        Some(Incoming::Closed) => return Err(HandshakeError::Disconnected),
+        Some(Incoming::Invalid(fault)) => Err(Closing::of_frame(fault, socket.codec(), limits::HELLO_BYTES)),
+        Some(Incoming::Message(bytes)) => {
             // The decoder's error may quote the message, and the message may hold a token: only its size is logged (I9).
             read_hello(socket.codec(), &bytes)
                 .inspect_err(|why| debug!(bytes = bytes.len(), reason = why.code.reason(), "handshake rejected: no valid hello"))
@@ -85,6 +86,25 @@ fn read_hello(codec: Codec, bytes: &[u8]) -> Result<Hello, Closing> {
             Err(Closing::because(CloseCode::BadMessage, format!("the first message is no valid hello: {message}")))
         }
         Err(DecodeError::Broken(why)) => Err(Closing::of_broken(codec, &why)),
+    }
+}
+
+/// The first message; `None` if it did not arrive in time. Time in which the process was paused does not count, as for every session.
+async fn receive_first<S: AsyncRead + AsyncWrite + Unpin>(services: &SessionServices, socket: &mut SessionSocket<S>) -> Option<Incoming> {
+    let counter = socket.counter();
+    let mut deadline = TransferDeadline::new(services.now().elapsed_ms, HELLO_MS, counter.bytes().received);
+    let mut next = std::pin::pin!(socket.next());
+    loop {
+        let now_ms = services.now().elapsed_ms;
+        deadline.count(now_ms, counter.bytes().received);
+        if deadline.is_over(now_ms) {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            incoming = &mut next => return Some(incoming),
+            () = tokio::time::sleep(Duration::from_millis(deadline.at_ms() - now_ms)) => {}
+        }
     }
 }
 

@@ -39,6 +39,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         Ok(self.context.await_send(self.socket.feed(message)).await??)
     }
 
+    /// Buffers a WebSocket ping.
+    pub(super) async fn ping(&mut self) -> Result<(), SessionEnd> {
+        Ok(self.context.await_send(self.socket.ping()).await??)
+    }
+
     pub(super) async fn flush(&mut self) -> Result<(), SessionEnd> {
         Ok(self.context.await_send(self.socket.flush()).await??)
     }

@@ -18,6 +18,7 @@ mod framed;
 mod handshake;
 mod live;
 mod open;
+mod progress;
 mod replies;
 mod requests;
 mod services;
@@ -34,11 +35,13 @@ use tracing::{Instrument, Span, debug_span};
 
 pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator};
 use driver::SessionDriver;
+pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadline};
 pub use services::SessionConfig;
 use services::{NO_SESSION, SessionServices, first_session, session_name};
 pub use timer_wheel::TimerWheel;
 pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
 
+use crate::clock::RunningClock;
 use crate::committer::Unavailable;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -56,11 +59,18 @@ impl Sessions {
         sync: SyncService,
         hub: Hub,
         wheel: TimerWheel,
+        clock: RunningClock,
         metrics: Metrics,
         config: SessionConfig,
     ) -> Sessions {
-        let next_session = first_session();
-        Sessions { services: Arc::new(SessionServices { authenticator, sync, hub, wheel, metrics, config, next_session }) }
+        let (slow_transfers, next_session) = (SlowTransfers::default(), first_session());
+        let services = SessionServices { authenticator, sync, hub, wheel, clock, slow_transfers, metrics, config, next_session };
+        Sessions { services: Arc::new(services) }
+    }
+
+    /// The places of slow transfers, which sessions and requests share.
+    pub fn slow_transfers(&self) -> &SlowTransfers {
+        &self.services.slow_transfers
     }
 
     /// Waits for the hello on a socket, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer

@@ -39,7 +39,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     let now = services.now();
     let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
     let expires_in_s = timers.expires_in_s(now);
-    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.progress());
+    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.counter());
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);
     match welcome(&mut driver.session, expires_in_s).await {

@@ -3,8 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::authenticator::Authenticator;
+use super::progress::SlowTransfers;
 use super::timer_wheel::TimerWheel;
 use super::timers::ClockReading;
+use crate::clock::RunningClock;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::sync::SyncService;
@@ -22,6 +24,8 @@ pub(super) struct SessionServices {
     pub(super) sync: SyncService,
     pub(super) hub: Hub,
     pub(super) wheel: TimerWheel,
+    pub(super) clock: RunningClock,
+    pub(super) slow_transfers: SlowTransfers,
     pub(super) metrics: Metrics,
     pub(super) config: SessionConfig,
     pub(super) next_session: AtomicU64,
@@ -42,8 +46,7 @@ impl SessionServices {
     }
 
     pub(super) fn now(&self) -> ClockReading {
-        let clock = self.sync.clock();
-        ClockReading { elapsed_ms: clock.elapsed_ms(), unix_ms: clock.unix_ms() }
+        ClockReading { elapsed_ms: self.clock.running_ms(), unix_ms: self.sync.clock().unix_ms() }
     }
 
     /// A random pause before a device reconnects, within the configured window, in milliseconds.

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::frame_tracker::MessageTooLong;
-use super::framed::{FramedStream, WriteProgress};
+use super::framed::{FramedStream, SocketCounter};
 
 /// Bytes read at a time: most messages are far smaller.
 const READ_BYTES: usize = 4 * 1024;
@@ -87,11 +87,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
         self.codec
     }
 
-    pub(super) fn progress(&self) -> WriteProgress {
+    pub(super) fn counter(&self) -> SocketCounter {
         match &self.state {
-            SocketState::Awake(web) => web.get_ref().progress().clone(),
-            SocketState::Asleep(stream) => stream.progress().clone(),
-            SocketState::Changing => WriteProgress::default(),
+            SocketState::Awake(web) => web.get_ref().counter().clone(),
+            SocketState::Asleep(stream) => stream.counter().clone(),
+            SocketState::Changing => SocketCounter::default(),
         }
     }
 
@@ -154,6 +154,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
             Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| PeerGone)?),
         };
         self.wake().ok_or(PeerGone)?.feed(message).await.map_err(|_| PeerGone)
+    }
+
+    /// Buffers a WebSocket ping, which the peer's library answers.
+    pub(super) async fn ping(&mut self) -> Result<(), PeerGone> {
+        self.wake().ok_or(PeerGone)?.feed(Message::Ping(Bytes::new())).await.map_err(|_| PeerGone)
     }
 
     /// Sends everything that was buffered.

@@ -1,18 +1,21 @@
-//! Sessions over a pipe that holds a few bytes, under a timer wheel that is never advanced: nothing here may depend on a tick.
+//! Sessions over a pipe that holds a few bytes. Their clock and their timer wheel move only when the test moves them: what no test moves may
+//! not depend on a tick.
 
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Epoch, Key, Op, ServerMessage, Value};
+use driftless_protocol::{Change, ClientMessage, CloseCode, DatasetName, DeviceId, Epoch, Key, Op, ServerMessage, Value};
 use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::context::SessionEnd;
 use super::*;
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
-use crate::clock::Clock;
+use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::identity::Identities;
 use crate::store::{EngineConfig, Store};
@@ -26,12 +29,18 @@ struct SessionFixture {
     sync: SyncService,
     authenticator: Authenticator,
     token: String,
+    /// The monotonic time in milliseconds.
+    elapsed_ms: &'static AtomicU64,
+    running: RunningClock,
+    wheel: TimerWheel,
     _folder: tempfile::TempDir,
 }
 
 fn fixture() -> SessionFixture {
     let folder = tempfile::tempdir().expect("a folder");
-    let (clock, hub, metrics) = (Clock::start(), Hub::default(), Metrics::default());
+    let elapsed_ms: &AtomicU64 = Box::leak(Box::default());
+    let (clock, hub, metrics) = (Clock::by_hand(elapsed_ms), Hub::default(), Metrics::default());
+    let (running, wheel) = (RunningClock::new(clock), TimerWheel::default());
     let epoch = Epoch::new("e").expect("an epoch");
     let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
@@ -60,11 +69,12 @@ fn fixture() -> SessionFixture {
         authenticator.clone(),
         sync.clone(),
         hub,
-        TimerWheel::default(),
+        wheel.clone(),
+        running.clone(),
         metrics,
         SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
     );
-    SessionFixture { sessions, sync, authenticator, token, _folder: folder }
+    SessionFixture { sessions, sync, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
 }
 
 fn dataset() -> DatasetName {
@@ -100,6 +110,19 @@ impl SessionFixture {
         ClientMessage::Hello { token: self.token.clone(), device: DeviceId::new(device).expect("a device"), client: String::new() }
     }
 
+    /// A second passes, as the server's ticker notices it.
+    fn pass_second(&self) {
+        self.elapsed_ms.fetch_add(1000, Ordering::Relaxed);
+        self.running.tick();
+        self.wheel.advance(self.running.running_ms());
+    }
+
+    /// The process is stopped for a time, and continues.
+    fn pause(&self, seconds: u64) {
+        self.elapsed_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
+        self.pass_second();
+    }
+
     async fn principal(&self, device: &str) -> Principal {
         let device = DeviceId::new(device).expect("a device");
         self.authenticator.authenticate(&self.token, device).await.expect("is authenticated").principal
@@ -115,9 +138,17 @@ impl SessionFixture {
 impl<S: AsyncRead + AsyncWrite + Unpin> OpenSession<'_, S> {
     /// Handles every event that is ready now.
     async fn settle(&mut self) {
+        assert_eq!(self.settle_or_end().await, None, "the session goes on");
+    }
+
+    /// Handles every event that is ready now, until one ends the session.
+    async fn settle_or_end(&mut self) -> Option<SessionEnd> {
         while let Some(event) = poll_fn(|context| self.driver.poll_event(context)).now_or_never() {
-            assert!(self.driver.handle_event(event).await.is_ok(), "the session goes on");
+            if let Err(end) = self.driver.handle_event(event).await {
+                return Some(end);
+            }
         }
+        None
     }
 
     fn is_awake(&self) -> bool {
@@ -202,4 +233,110 @@ async fn after_a_heartbeat_a_session_sleeps_at_once_and_receives_the_next_messag
     assert!(session.is_awake(), "another message came with the heartbeat");
     assert_eq!(receive(&mut device).await, ServerMessage::Pong);
     assert!(matches!(receive(&mut device).await, ServerMessage::Refused { .. }));
+}
+
+/// Seconds after which a device that sends no message is silent; its session is closed a little later.
+const SILENCE_S: u64 = 2 * HEARTBEAT_S as u64 + 15;
+
+#[tokio::test]
+async fn a_device_that_sends_nothing_is_pinged_and_then_silent() {
+    let fixture = fixture();
+    let (mut session, mut device) = fixture.connect_paused("phone").await;
+    session.settle().await;
+    for _ in 0..SILENCE_S {
+        fixture.pass_second();
+        session.settle().await;
+    }
+    assert!(matches!(receive(&mut device).await, ServerMessage::Welcome { .. }));
+    assert!(matches!(device.next().await, Some(Ok(Message::Ping(_)))), "before a proxy closes");
+    let mut end = None;
+    for _ in 0..4 {
+        fixture.pass_second();
+        end = end.or(session.settle_or_end().await);
+    }
+    assert_eq!(end, Some(CloseCode::Silent.into()));
+}
+
+#[tokio::test]
+async fn a_large_message_may_arrive_as_slowly_as_a_bad_line_carries_it() {
+    let fixture = fixture();
+    let (mut session, device) = fixture.connect_paused("phone").await;
+    session.settle().await;
+    let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(900_000)));
+    let patch = ClientMessage::Write { id: 1, dataset: dataset(), changes: vec![change], offer: false };
+    let payload = Codec::Json.encode(&patch);
+    let mut pipe = device.into_inner();
+    // A masked text frame with a mask of zeros.
+    let header = [&[0x81, 0xff][..], &(payload.len() as u64).to_be_bytes(), &[0; 4]].concat();
+    pipe.write_all(&header).await.expect("fits");
+    // 8 KB a second for 113 seconds: longer than a device may be silent.
+    for second in payload.chunks(8_000) {
+        pipe.write_all(second).await.expect("fits");
+        fixture.pass_second();
+        session.settle().await;
+    }
+    let written = poll_fn(|context| session.driver.poll_event(context)).await;
+    assert!(session.driver.handle_event(written).await.is_ok());
+    assert_eq!(fixture.sync.list(&fixture.principal("laptop").await).await.map_or(0, |datasets| datasets.len()), 1);
+}
+
+#[tokio::test]
+async fn a_message_that_trickles_does_not_hold_a_session_open() {
+    let fixture = fixture();
+    let (mut session, device) = fixture.connect_paused("phone").await;
+    session.settle().await;
+    let mut pipe = device.into_inner();
+    pipe.write_all(&[&[0x81, 0xff][..], &1_000_000u64.to_be_bytes(), &[0; 4]].concat()).await.expect("fits");
+    let mut seconds = 0;
+    let end = loop {
+        pipe.write_all(&[b' '; 100]).await.expect("fits");
+        fixture.pass_second();
+        seconds += 1;
+        if let Some(end) = session.settle_or_end().await {
+            break end;
+        }
+        assert!(seconds < 2 * SILENCE_S, "100 bytes a second are below the floor");
+    };
+    assert_eq!(end, CloseCode::Silent.into());
+}
+
+#[tokio::test]
+async fn a_pause_of_the_process_is_not_silence_of_its_devices() {
+    let fixture = fixture();
+    let (mut session, mut device) = fixture.connect_paused("phone").await;
+    session.settle().await;
+    // The heartbeats that the device sends meanwhile wait in its socket.
+    send(&mut device, &ClientMessage::Ping).await;
+    send(&mut device, &ClientMessage::Ping).await;
+    fixture.pause(10 * SILENCE_S);
+    session.settle().await;
+    // A device that has nothing in its socket is not charged with the paused time either.
+    for _ in 0..SILENCE_S {
+        fixture.pause(10 * SILENCE_S);
+        for _ in 0..3 {
+            fixture.pass_second();
+            session.settle().await;
+        }
+        send(&mut device, &ClientMessage::Ping).await;
+        session.settle().await;
+    }
+}
+
+#[tokio::test]
+async fn a_heartbeat_that_waits_is_read_before_its_session_counts_as_silent() {
+    let fixture = fixture();
+    let (mut session, mut device) = fixture.connect_paused("phone").await;
+    session.settle().await;
+    for _ in 0..SILENCE_S - 3 {
+        fixture.pass_second();
+        session.settle().await;
+    }
+    // The pause ends after the deadline, even if only its allowed part counts.
+    send(&mut device, &ClientMessage::Ping).await;
+    fixture.pause(60);
+    session.settle().await;
+    for _ in 0..SILENCE_S - 3 {
+        fixture.pass_second();
+        session.settle().await;
+    }
 }

@@ -1,10 +1,12 @@
-//! One timer wheel for the deadlines of all sessions, advanced by one timer. Pure: the time is an argument.
+//! One timer wheel for the deadlines of all sessions, advanced by one timer. Pure: the time is an argument, that of a [`RunningClock`].
 //!
 //! An entry is a session's signals in the slot of a second. When the second comes, the session gets a tick; it then checks its own deadlines
 //! and adds a new entry. So a message that moves a deadline costs nothing here.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+#[cfg(doc)]
+use crate::clock::RunningClock;
 use crate::hub::{SessionSignals, Signal};
 
 /// Seconds that the wheel spans. A session with a later deadline gets its tick early, and adds a new entry.

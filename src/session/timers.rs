@@ -1,10 +1,19 @@
-//! The deadlines of a session: silence, renewal and expiry of its token, a peer that does not read. Pure: the time is an argument.
+//! The deadlines of a session: silence, renewal and expiry of its token, a peer that does not read, a ping of the server's own. Pure: the time
+//! is an argument, and so are the bytes that the socket has carried.
+//!
+//! Time in which the session did not read is not silence of its device: neither that of a blocked send nor that of a full patch window.
 
 use driftless_protocol::CloseCode;
 
-/// The default interval of a device's heartbeats, in seconds. A phone's radio can sleep in between, and a home router, which forgets a quiet
-/// connection after minutes, keeps it.
-pub const HEARTBEAT_S: u32 = 60;
+use super::progress::TransferDeadline;
+
+/// The default interval of a device's heartbeats, in seconds. Proxies and balancers close a connection that is quiet for 50 seconds (HAProxy
+/// on Debian) or 60 (nginx, AWS): a heartbeat that comes late, and the server's own ping after [`KEEPALIVE_PERCENT`], lie below both.
+pub const HEARTBEAT_S: u32 = 30;
+
+/// When a server that has sent nothing sends a WebSocket ping, in percent of the heartbeat. A device that pings as it must is answered before,
+/// so this is for one that sends only what is not answered: a proxy would close it, because nothing comes from the server.
+const KEEPALIVE_PERCENT: u64 = 150;
 
 /// The longest interval of heartbeats, in seconds: some mobile networks forget a connection after half an hour.
 pub const LONGEST_HEARTBEAT_S: u32 = 1500;
@@ -19,16 +28,28 @@ pub const RENEWAL_MS: u64 = 60_000;
 /// The pause before another request after a failed renewal, in milliseconds: the token's issuer may be down for a moment.
 pub const RENEWAL_RETRY_MS: u64 = 10_000;
 
-/// A session is closed when its peer has read nothing for this long, in milliseconds.
+/// A session is closed when its peer has read nothing for this long, in milliseconds, or has read below the floor for longer.
 pub const STALL_MS: u64 = 30_000;
+
+/// A session is found silent twice, this long apart, in milliseconds, before it is closed: what arrived meanwhile is read in between.
+const LAST_CALL_MS: u64 = 1_000;
 
 /// The current time of both clocks.
 #[derive(Clone, Copy, Debug)]
 pub struct ClockReading {
-    /// Monotonic.
+    /// Monotonic; stands still while the process is paused.
     pub elapsed_ms: u64,
     /// Since 1970 (UTC); may jump.
     pub unix_ms: u64,
+}
+
+/// What a socket has carried so far, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SocketBytes {
+    /// Payload of the device's messages, incomplete ones included. Control frames are not counted.
+    pub received: u64,
+    /// Everything that the system took for sending.
+    pub written: u64,
 }
 
 /// What a session has to do at a time.
@@ -37,6 +58,8 @@ pub enum TimerAction {
     Wait,
     /// Request a fresh token. The current one expires in this many seconds.
     RequestRenewal(u64),
+    /// Send a WebSocket ping.
+    SendPing,
     Close(CloseCode),
 }
 
@@ -44,7 +67,15 @@ pub enum TimerAction {
 pub struct SessionTimers {
     last_message_ms: u64,
     heartbeat_s: u32,
-    stalled_since_ms: Option<u64>,
+    silence: TransferDeadline,
+    /// When the session was first found silent.
+    last_call_ms: Option<u64>,
+    /// Since when the session reads nothing.
+    deaf_since_ms: Option<u64>,
+    /// Boxed: few sends are blocked, and every session has its timers.
+    stall: Option<Box<TransferDeadline>>,
+    sent_ms: u64,
+    written: u64,
     expires_unix_ms: u64,
     renewal_unix_ms: u64,
     is_renewal_requested: bool,
@@ -56,7 +87,12 @@ impl SessionTimers {
         let mut timers = SessionTimers {
             last_message_ms: now.elapsed_ms,
             heartbeat_s,
-            stalled_since_ms: None,
+            silence: TransferDeadline::new(now.elapsed_ms, silence_ms(heartbeat_s), 0),
+            last_call_ms: None,
+            deaf_since_ms: None,
+            stall: None,
+            sent_ms: now.elapsed_ms,
+            written: 0,
             expires_unix_ms: 0,
             renewal_unix_ms: 0,
             is_renewal_requested: false,
@@ -65,12 +101,14 @@ impl SessionTimers {
         timers
     }
 
-    /// The device sent a message.
-    pub fn message_received(&mut self, now: ClockReading) {
+    /// The device sent a whole message.
+    pub fn message_received(&mut self, now: ClockReading, bytes: SocketBytes) {
         self.last_message_ms = now.elapsed_ms;
+        self.silence = TransferDeadline::new(now.elapsed_ms, silence_ms(self.heartbeat_s), bytes.received);
+        self.last_call_ms = None;
     }
 
-    /// When the device last sent a message, in monotonic time.
+    /// When the device last sent a whole message, in monotonic time.
     pub fn last_message_ms(&self) -> u64 {
         self.last_message_ms
     }
@@ -94,131 +132,268 @@ impl SessionTimers {
         self.expires_unix_ms.saturating_sub(now.unix_ms) / 1000
     }
 
-    /// The peer does not read.
-    pub fn peer_stalled(&mut self, now: ClockReading) {
-        self.stalled_since_ms.get_or_insert(now.elapsed_ms);
+    /// A send waits for the peer to read. Meanwhile the session reads nothing.
+    pub fn send_blocked(&mut self, now: ClockReading, bytes: SocketBytes) {
+        self.stall.get_or_insert_with(|| Box::new(TransferDeadline::new(now.elapsed_ms, STALL_MS, bytes.written)));
+        self.reading_stopped(now);
     }
 
-    /// The peer reads again.
-    pub fn peer_resumed(&mut self) {
-        self.stalled_since_ms = None;
+    /// The send is done.
+    pub fn send_done(&mut self, now: ClockReading) {
+        self.stall = None;
+        self.reading_resumed(now);
     }
 
-    pub fn check(&mut self, now: ClockReading) -> TimerAction {
+    pub fn is_reading(&self) -> bool {
+        self.deaf_since_ms.is_none()
+    }
+
+    /// The session reads nothing from here on.
+    pub fn reading_stopped(&mut self, now: ClockReading) {
+        self.deaf_since_ms.get_or_insert(now.elapsed_ms);
+    }
+
+    /// The session reads again.
+    pub fn reading_resumed(&mut self, now: ClockReading) {
+        if let Some(since_ms) = self.deaf_since_ms.take() {
+            self.silence.postpone(now.elapsed_ms.saturating_sub(since_ms));
+            self.last_call_ms = None;
+        }
+    }
+
+    /// Whether the message that arrives, or the send that waits, has used up its time and goes on only because its bytes keep coming.
+    pub fn is_slow(&self, now: ClockReading) -> bool {
+        match &self.stall {
+            Some(stall) => stall.is_slow(now.elapsed_ms),
+            None => self.deaf_since_ms.is_none() && self.silence.is_slow(now.elapsed_ms),
+        }
+    }
+
+    pub fn check(&mut self, now: ClockReading, bytes: SocketBytes) -> TimerAction {
         if now.unix_ms >= self.expires_unix_ms {
             return TimerAction::Close(CloseCode::TokenExpired);
         }
-        if self.stalled_since_ms.is_some_and(|since| now.elapsed_ms >= since + STALL_MS) {
-            return TimerAction::Close(CloseCode::Stalled);
+        if let Some(stall) = &mut self.stall {
+            stall.count(now.elapsed_ms, bytes.written);
+            return if stall.is_over(now.elapsed_ms) { TimerAction::Close(CloseCode::Stalled) } else { TimerAction::Wait };
         }
-        // The session reads nothing from a peer that does not read, so its silence proves nothing.
-        if self.stalled_since_ms.is_none() && now.elapsed_ms >= self.silent_at_ms() {
+        if self.deaf_since_ms.is_none() && self.is_silent(now, bytes) {
             return TimerAction::Close(CloseCode::Silent);
         }
-        if !self.is_renewal_requested && now.unix_ms >= self.renewal_unix_ms && self.stalled_since_ms.is_none() {
+        if !self.is_renewal_requested && now.unix_ms >= self.renewal_unix_ms {
             self.is_renewal_requested = true;
             return TimerAction::RequestRenewal(self.expires_in_s(now));
+        }
+        if now.elapsed_ms >= self.ping_at_ms() {
+            // Also if the ping itself is not written at once.
+            self.sent_ms = now.elapsed_ms;
+            return TimerAction::SendPing;
         }
         TimerAction::Wait
     }
 
-    /// When to check next, in monotonic time.
-    pub fn deadline_ms(&self, now: ClockReading) -> u64 {
+    /// When to check next, in monotonic time. Notices whether anything was sent since the last call.
+    pub fn next_check_ms(&mut self, now: ClockReading, bytes: SocketBytes) -> u64 {
+        if std::mem::replace(&mut self.written, bytes.written) != bytes.written {
+            self.sent_ms = now.elapsed_ms;
+        }
         let from_now = |unix_ms: u64| now.elapsed_ms.saturating_add(unix_ms.saturating_sub(now.unix_ms));
-        let token = from_now(if self.is_renewal_requested { self.expires_unix_ms } else { self.renewal_unix_ms });
-        let stall = self.stalled_since_ms.map_or(u64::MAX, |since| since + STALL_MS);
-        self.silent_at_ms().min(token).min(stall)
+        let expiry_ms = from_now(self.expires_unix_ms);
+        if let Some(stall) = &self.stall {
+            return stall.at_ms().min(expiry_ms);
+        }
+        let renewal_ms = if self.is_renewal_requested { u64::MAX } else { from_now(self.renewal_unix_ms) };
+        let silent_ms = if self.deaf_since_ms.is_some() { u64::MAX } else { self.silent_at_ms() };
+        silent_ms.min(expiry_ms).min(renewal_ms).min(self.ping_at_ms())
+    }
+
+    fn is_silent(&mut self, now: ClockReading, bytes: SocketBytes) -> bool {
+        self.silence.count(now.elapsed_ms, bytes.received);
+        if !self.silence.is_over(now.elapsed_ms) {
+            self.last_call_ms = None;
+        }
+        self.silence.is_over(now.elapsed_ms) && now.elapsed_ms >= *self.last_call_ms.get_or_insert(now.elapsed_ms) + LAST_CALL_MS
     }
 
     fn silent_at_ms(&self) -> u64 {
-        self.last_message_ms + 2000 * u64::from(self.heartbeat_s) + SILENCE_GRACE_MS
+        self.last_call_ms.map_or(self.silence.at_ms(), |first_ms| first_ms + LAST_CALL_MS)
     }
+
+    fn ping_at_ms(&self) -> u64 {
+        self.sent_ms + u64::from(self.heartbeat_s) * 1000 * KEEPALIVE_PERCENT / 100
+    }
+}
+
+/// How long a device may send no message, in milliseconds.
+fn silence_ms(heartbeat_s: u32) -> u64 {
+    2000 * u64::from(heartbeat_s) + SILENCE_GRACE_MS
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SILENCE_MS: u64 = 2000 * HEARTBEAT_S as u64 + SILENCE_GRACE_MS;
+    const HEARTBEAT_MS: u64 = HEARTBEAT_S as u64 * 1000;
+    const SILENCE_MS: u64 = 2 * HEARTBEAT_MS + SILENCE_GRACE_MS;
 
     /// `later_ms` after a start at ten hours of monotonic time, in 2026.
     fn at(later_ms: u64) -> ClockReading {
         ClockReading { elapsed_ms: 36_000_000 + later_ms, unix_ms: 1_790_000_000_000 + later_ms }
     }
 
+    fn received(bytes: u64) -> SocketBytes {
+        SocketBytes { received: bytes, ..SocketBytes::default() }
+    }
+
+    fn written(bytes: u64) -> SocketBytes {
+        SocketBytes { written: bytes, ..SocketBytes::default() }
+    }
+
     fn timers(token_s: u64) -> SessionTimers {
         SessionTimers::new(at(0), 1_790_000_000 + token_s, HEARTBEAT_S)
     }
 
+    /// Checks every second until the session is to be closed, and returns when and why; `socket` says what was carried by then.
+    fn end_of(timers: &mut SessionTimers, until_ms: u64, socket: impl Fn(u64) -> SocketBytes) -> Option<(u64, CloseCode)> {
+        (0..=until_ms).step_by(1000).find_map(|ms| match timers.check(at(ms), socket(ms)) {
+            TimerAction::Close(code) => Some((ms, code)),
+            _ => None,
+        })
+    }
+
     #[test]
     fn a_session_is_closed_if_its_device_is_silent() {
+        let closed = end_of(&mut timers(86_400), 86_400_000, |_| received(0));
+        assert_eq!(closed, Some((SILENCE_MS + LAST_CALL_MS, CloseCode::Silent)));
         let mut timers = timers(86_400);
-        assert_eq!(timers.check(at(SILENCE_MS - 1)), TimerAction::Wait);
-        assert_eq!(timers.check(at(SILENCE_MS)), TimerAction::Close(CloseCode::Silent));
-        timers.message_received(at(u64::from(HEARTBEAT_S) * 1000));
-        assert_eq!(timers.check(at(SILENCE_MS)), TimerAction::Wait);
+        timers.message_received(at(HEARTBEAT_MS), received(0));
+        assert_eq!(timers.silent_at_ms(), at(HEARTBEAT_MS + SILENCE_MS).elapsed_ms);
+    }
+
+    #[test]
+    fn what_arrived_is_read_before_a_session_counts_as_silent() {
+        let mut timers = timers(86_400);
+        assert!(!timers.is_silent(at(SILENCE_MS + 50_000), received(0)), "the first look, however late");
+        assert!(!timers.is_silent(at(SILENCE_MS + 50_999), received(0)));
+        timers.message_received(at(SILENCE_MS + 50_999), received(8));
+        assert!(!timers.is_silent(at(SILENCE_MS + 52_000), received(8)));
+    }
+
+    #[test]
+    fn a_message_that_arrives_slowly_is_no_silence_and_one_that_trickles_is() {
+        // 2 MiB at 8 KB/s, then nothing.
+        let closed = end_of(&mut timers(86_400), 86_400_000, |ms| received((ms * 8).min(2_097_152)));
+        let (ended_ms, code) = closed.expect("ends");
+        assert_eq!(code, CloseCode::Silent);
+        assert!((262_000 + SILENCE_MS..262_000 + SILENCE_MS + 3_000).contains(&ended_ms), "{ended_ms}");
+        let closed = end_of(&mut timers(86_400), 86_400_000, |ms| received(ms / 10));
+        assert!(closed.is_some_and(|(ms, _)| ms < SILENCE_MS * 2), "100 bytes a second: {closed:?}");
+    }
+
+    #[test]
+    fn time_in_which_the_session_does_not_read_is_no_silence() {
+        let mut timers = timers(86_400);
+        timers.reading_stopped(at(10_000));
+        timers.reading_stopped(at(20_000));
+        assert_eq!(timers.check(at(10_000 + 2 * SILENCE_MS), received(0)), TimerAction::SendPing);
+        timers.reading_resumed(at(10_000 + 2 * SILENCE_MS));
+        assert!(!timers.is_silent(at(3 * SILENCE_MS - 1), received(0)), "{SILENCE_MS} ms in which it read");
+        assert!(!timers.is_silent(at(3 * SILENCE_MS), received(0)));
+        assert!(timers.is_silent(at(3 * SILENCE_MS + LAST_CALL_MS), received(0)));
     }
 
     #[test]
     fn renewal_is_requested_once_and_an_expired_token_closes_the_session() {
         let mut timers = timers(120);
-        timers.message_received(at(60_000));
-        assert_eq!(timers.check(at(59_999)), TimerAction::Wait);
-        assert_eq!(timers.check(at(60_000)), TimerAction::RequestRenewal(60));
-        assert_eq!(timers.check(at(60_001)), TimerAction::Wait);
-        assert_eq!(timers.check(at(119_999)), TimerAction::Wait);
-        assert_eq!(timers.check(at(120_000)), TimerAction::Close(CloseCode::TokenExpired));
+        timers.message_received(at(60_000), received(0));
+        timers.sent_ms = at(59_000).elapsed_ms;
+        assert_eq!(timers.check(at(59_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(60_000), written(0)), TimerAction::RequestRenewal(60));
+        assert_eq!(timers.check(at(60_001), written(0)), TimerAction::Wait);
+        timers.sent_ms = at(119_000).elapsed_ms;
+        assert_eq!(timers.check(at(119_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(120_000), written(0)), TimerAction::Close(CloseCode::TokenExpired));
         timers.token_renewed(at(119_000), 1_790_000_000 + 3_600);
-        timers.message_received(at(119_000));
-        assert_eq!(timers.check(at(120_000)), TimerAction::Wait);
+        timers.message_received(at(119_000), received(0));
+        assert_eq!(timers.check(at(120_000), written(0)), TimerAction::Wait);
         assert_eq!(timers.expires_in_s(at(120_000)), 3_480);
     }
 
     #[test]
     fn after_a_failed_renewal_the_server_requests_another() {
         let mut timers = timers(120);
-        assert_eq!(timers.check(at(60_000)), TimerAction::RequestRenewal(60));
+        assert_eq!(timers.check(at(60_000), written(0)), TimerAction::RequestRenewal(60));
         timers.renewal_failed(at(61_000));
-        assert_eq!(timers.check(at(70_999)), TimerAction::Wait);
-        assert_eq!(timers.check(at(71_000)), TimerAction::RequestRenewal(49));
+        timers.message_received(at(61_000), received(0));
+        timers.sent_ms = at(61_000).elapsed_ms;
+        assert_eq!(timers.check(at(70_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(71_000), written(0)), TimerAction::RequestRenewal(49));
     }
 
     #[test]
     fn a_short_lived_token_is_renewed_at_half_its_lifetime() {
         let mut timers = timers(10);
-        assert_eq!(timers.check(at(4_999)), TimerAction::Wait);
-        assert_eq!(timers.check(at(5_000)), TimerAction::RequestRenewal(5));
+        assert_eq!(timers.check(at(4_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(5_000), written(0)), TimerAction::RequestRenewal(5));
     }
 
     #[test]
-    fn a_stalled_peer_has_a_deadline_until_it_reads_again() {
+    fn a_peer_that_reads_nothing_has_a_deadline_and_one_that_reads_slowly_goes_on() {
+        for (bytes_per_s, ends) in [(0, true), (100, true), (1_000, false), (8_000, false)] {
+            let mut timers = timers(86_400);
+            timers.send_blocked(at(0), written(0));
+            let closed = end_of(&mut timers, 600_000, |ms| written(ms * bytes_per_s / 1000));
+            assert_eq!(closed.is_some(), ends, "{bytes_per_s} bytes a second: {closed:?}");
+            assert!(closed.is_none_or(|(ms, code)| code == CloseCode::Stalled && ms < 2 * STALL_MS));
+        }
+    }
+
+    #[test]
+    fn a_blocked_send_has_its_deadline_from_its_begin() {
         let mut timers = timers(86_400);
-        timers.peer_stalled(at(1_000));
-        timers.peer_stalled(at(20_000));
-        assert_eq!(timers.check(at(30_999)), TimerAction::Wait);
-        assert_eq!(timers.deadline_ms(at(20_000)), at(31_000).elapsed_ms);
-        assert_eq!(timers.check(at(31_000)), TimerAction::Close(CloseCode::Stalled));
-        timers.peer_resumed();
-        assert_eq!(timers.check(at(31_000)), TimerAction::Wait);
+        timers.send_blocked(at(1_000), written(7));
+        timers.send_blocked(at(20_000), written(7));
+        assert_eq!(timers.check(at(30_999), written(7)), TimerAction::Wait);
+        assert_eq!(timers.next_check_ms(at(20_000), written(7)), at(31_000).elapsed_ms);
+        assert_eq!(timers.check(at(31_000), written(7)), TimerAction::Close(CloseCode::Stalled));
+        timers.send_done(at(31_000));
+        assert_eq!(timers.check(at(31_000), written(7)), TimerAction::Wait);
     }
 
     #[test]
-    fn the_deadline_is_never_later_than_the_next_action() {
+    fn a_server_that_sent_nothing_pings_before_a_proxy_closes() {
+        let mut timers = timers(86_400);
+        // The device sends acknowledgements, which are not answered.
+        let mut pings = Vec::new();
+        for ms in (0..=200_000).step_by(1000) {
+            timers.message_received(at(ms), received(0));
+            if timers.check(at(ms), written(0)) == TimerAction::SendPing {
+                pings.push(ms);
+            }
+        }
+        assert_eq!(pings, [45_000, 90_000, 135_000, 180_000]);
+        // HAProxy on Debian closes after 50 s, and the wheel raises a tick up to 2 s late.
+        assert!(pings[0] + 2_000 < 50_000);
+        assert!(timers.next_check_ms(at(200_000), written(1)) >= at(245_000).elapsed_ms, "anything that is sent counts");
+    }
+
+    #[test]
+    fn the_next_check_is_never_later_than_the_next_action() {
         for token_s in [1, 10, 100, 119, 121, 1_000, 86_400] {
             let mut timers = timers(token_s);
             let mut now = 0;
             for _ in 0..20 {
-                let deadline = timers.deadline_ms(at(now)) - at(0).elapsed_ms;
-                assert!(deadline >= now, "no deadline in the past");
-                if deadline > now {
-                    assert_eq!(timers.clone().check(at(deadline - 1)), TimerAction::Wait, "token of {token_s} s");
+                let due = timers.next_check_ms(at(now), written(0)) - at(0).elapsed_ms;
+                assert!(due >= now, "no check in the past");
+                if due > now {
+                    assert_eq!(timers.clone().check(at(due - 1), written(0)), TimerAction::Wait, "token of {token_s} s");
                 }
-                match timers.check(at(deadline)) {
+                match timers.check(at(due), written(0)) {
                     TimerAction::Close(_) => break,
-                    TimerAction::RequestRenewal(_) => {}
-                    TimerAction::Wait => panic!("nothing was due at {deadline}"),
+                    TimerAction::RequestRenewal(_) | TimerAction::SendPing => {}
+                    TimerAction::Wait => assert_eq!(timers.last_call_ms, Some(at(due).elapsed_ms), "nothing was due at {due}"),
                 }
-                now = deadline;
+                now = due;
             }
         }
     }
@@ -227,7 +402,7 @@ mod tests {
     fn a_wall_clock_that_jumps_back_does_not_close_a_session() {
         let mut timers = timers(3_600);
         let yesterday = ClockReading { elapsed_ms: at(1_000).elapsed_ms, unix_ms: at(0).unix_ms - 86_400_000 };
-        assert_eq!(timers.check(yesterday), TimerAction::Wait);
-        assert!(timers.deadline_ms(yesterday) <= at(SILENCE_MS).elapsed_ms);
+        assert_eq!(timers.check(yesterday, written(0)), TimerAction::Wait);
+        assert!(timers.next_check_ms(yesterday, written(0)) <= at(SILENCE_MS).elapsed_ms);
     }
 }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use driftless::auth::Verifier;
-use driftless::clock::Clock;
+use driftless::clock::{Clock, RunningClock};
 use driftless::committer::{Committer, Reader};
 use driftless::config::ServerConfig;
 use driftless::hub::Hub;
@@ -112,12 +112,14 @@ impl SocketlessServer {
             Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock, metrics.clone());
         let sync = SyncService::new(reader, committer, PushService::default(), clock);
         let heartbeat_s = config.session().heartbeat_s;
-        let sessions = Sessions::new(authenticator.clone(), sync, hub, wheel.clone(), metrics.clone(), config.session());
+        let running = RunningClock::new(clock);
+        let sessions = Sessions::new(authenticator.clone(), sync, hub, wheel.clone(), running.clone(), metrics.clone(), config.session());
         runtime.spawn(async move {
             let mut turns = tokio::time::interval(Duration::from_secs(1));
             loop {
                 turns.tick().await;
-                wheel.advance(clock.elapsed_ms());
+                running.tick();
+                wheel.advance(running.running_ms());
             }
         });
         Ok(SocketlessServer { authenticator, sessions, metrics, signer, heartbeat_s })

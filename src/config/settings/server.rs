@@ -33,7 +33,7 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     setting(
         "heartbeat_s",
         || value(ServerConfig::default().heartbeat_s),
-        "Seconds after which an idle device sends a heartbeat, 10 to 1500. A session ends after two missed heartbeats. Use 300 for a very large number of sessions.",
+        "Seconds after which an idle device sends a heartbeat, 10 to 1500. A session ends after two missed heartbeats. Up to 39 s the server's own ping comes before a proxy's timeout of 60 s. Use 300 for a very large number of sessions, and longer timeouts in proxies.",
     ).between(MIN_HEARTBEAT_S, LONGEST_HEARTBEAT_S as u64),
     setting(
         "origins",
