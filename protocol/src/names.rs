@@ -83,11 +83,12 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a dataset, unique within its identity: 1 to 128 of `a-z A-Z 0-9 _ . : -`, as Cognito's `DatasetName`.
+    /// The name of a dataset, unique within its identity: 1 to 128 of `a-z A-Z 0-9 _ . : -`, as Cognito's `DatasetName`, but not `.` or `..`.
     DatasetName,
     "a dataset's name",
-    "1 to 128 of a-z A-Z 0-9 _ . : -",
+    "1 to 128 of a-z A-Z 0-9 _ . : -, but not . or ..",
     |text| (1..=limits::DATASET_NAME_BYTES).contains(&text.len())
+        && !is_dot_segment(text)
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 );
 
@@ -100,11 +101,12 @@ name!(
 );
 
 name!(
-    /// The id of one installation of the app, which the client chooses once and keeps: 1 to 256 printable ASCII characters without spaces.
+    /// The id of one installation of the app, which the client chooses once and keeps: 1 to 256 printable ASCII characters without spaces, but not
+    /// `.` or `..`.
     DeviceId,
     "a device's id",
-    "1 to 256 printable ASCII characters without spaces",
-    |text| (1..=limits::DEVICE_ID_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+    "1 to 256 printable ASCII characters without spaces, but not . or ..",
+    |text| (1..=limits::DEVICE_ID_BYTES).contains(&text.len()) && !is_dot_segment(text) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
 name!(
@@ -115,23 +117,28 @@ name!(
     |text| (1..=limits::EPOCH_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
+/// Whether a URL's path cannot have the name as a segment: clients and proxies remove such segments (RFC 3986 section 5.2.4), also percent-encoded.
+fn is_dot_segment(text: &str) -> bool {
+    matches!(text, "." | "..")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn names_outside_of_their_bounds_are_rejected() {
-        for good in ["a", "settings", "Az09_.:-", &"x".repeat(128)] {
+        for good in ["a", "settings", "Az09_.:-", "...", ".a", "a..", &"x".repeat(128)] {
             assert!(DatasetName::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "a b", "../up", "ümlaut", "a\0", &"x".repeat(129)] {
+        for bad in ["", ".", "..", "a b", "../up", "ümlaut", "a\0", &"x".repeat(129)] {
             assert!(DatasetName::new(bad).is_err(), "{bad:?}");
         }
         assert!(Key::new(&"ü".repeat(512)).is_ok());
         assert!(Key::new(&"ü".repeat(513)).is_err());
         assert!(Key::new("").is_err());
         assert!(DeviceId::new(&"d".repeat(256)).is_ok());
-        for bad in ["", "a b", "tab\t", "ü", &"d".repeat(257)] {
+        for bad in ["", ".", "..", "a b", "tab\t", "ü", &"d".repeat(257)] {
             assert!(DeviceId::new(bad).is_err(), "{bad:?}");
         }
     }
@@ -139,6 +146,6 @@ mod tests {
     #[test]
     fn an_error_names_the_rule() {
         let said = DatasetName::new("a b").expect_err("a space").to_string();
-        assert_eq!(said, "a dataset's name must be 1 to 128 of a-z A-Z 0-9 _ . : -");
+        assert_eq!(said, "a dataset's name must be 1 to 128 of a-z A-Z 0-9 _ . : -, but not . or ..");
     }
 }
