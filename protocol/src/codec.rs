@@ -15,7 +15,7 @@ use crate::partial::PartialRequest;
 use crate::text::{StrictText, TextKeys};
 use crate::{
     Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage,
-    WebPushSubscription, limits,
+    WebPushSubscription, limits, whole_numbers,
 };
 
 /// The encoding of messages, selected by the WebSocket subprotocol.
@@ -93,7 +93,7 @@ impl Codec {
     /// Decodes a device's message.
     pub fn decode_client(self, bytes: &[u8]) -> Result<ClientMessage, DecodeError> {
         match self.decode::<NamedMap<ClientFields>>(bytes) {
-            Ok(NamedMap(fields)) => fields.message(),
+            Ok(NamedMap(fields)) => fields.message().and_then(|message| self.check_whole_numbers(bytes, message)),
             Err(why) => match self.decode::<PartialRequest>(bytes) {
                 Ok(PartialRequest { id, dataset }) => {
                     Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) })
@@ -128,7 +128,22 @@ impl Codec {
             version,
             ..ClientFields::default()
         };
-        fields.message()
+        fields.message().and_then(|message| self.check_whole_numbers(bytes, message))
+    }
+
+    /// Refuses a write whose JSON text, `bytes`, has a whole number in a value that does not fit 64 bits.
+    fn check_whole_numbers(self, bytes: &[u8], message: ClientMessage) -> Result<ClientMessage, DecodeError> {
+        match &message {
+            ClientMessage::Write { id, dataset, changes, .. } if self == Codec::Json && !whole_numbers::fit_write(bytes, changes) => {
+                Err(DecodeError::Refused {
+                    id: Some(*id),
+                    dataset: Some(dataset.to_string()),
+                    code: RefusalCode::BadRequest,
+                    message: whole_numbers::RULE.to_owned(),
+                })
+            }
+            _ => Ok(message),
+        }
     }
 
     /// Decodes the body of an HTTP request as a registration; the request's path has named the type.
@@ -314,57 +329,4 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMap<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn refusal(text: &str) -> (Option<u64>, RefusalCode) {
-        match Codec::Json.decode_client(text.as_bytes()) {
-            Err(DecodeError::Refused { id, code, .. }) => (id, code),
-            other => panic!("{text}: {other:?}"),
-        }
-    }
-
-    #[test]
-    fn an_invalid_request_is_refused_by_its_number() {
-        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a b","changes":[]}"#), (Some(7), RefusalCode::BadName));
-        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a","changes":3}"#), (Some(7), RefusalCode::BadRequest));
-        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a"}"#), (Some(7), RefusalCode::BadRequest));
-        assert_eq!(refusal(r#"{"type":"write","id":"x","dataset":"a","changes":[]}"#), (None, RefusalCode::BadRequest));
-        assert_eq!(refusal(r#"{"type":"write","id":7,"dataset":"a","changes":[["k","remove"]]}"#), (Some(7), RefusalCode::BadRequest));
-        assert_eq!(refusal(r#"{"type":"fly","id":7}"#), (Some(7), RefusalCode::UnknownType));
-        assert_eq!(refusal(r#"{"id":7}"#), (Some(7), RefusalCode::BadRequest));
-        assert_eq!(refusal(r#"{"type":"write","id":9007199254740992,"dataset":"a","changes":[]}"#).1, RefusalCode::BadRequest);
-        assert_eq!(refusal(r#"{"type":"ping","type":"ping"}"#).1, RefusalCode::BadRequest);
-    }
-
-    #[test]
-    fn a_broken_frame_is_broken() {
-        for text in ["", "{", "[1,2]", "nonsense", "{\"type\":\"ping\"} {}", "\u{0}"] {
-            assert!(matches!(Codec::Json.decode_client(text.as_bytes()), Err(DecodeError::Broken(_))), "{text}");
-        }
-        let ping = Codec::MsgPack.encode(&ClientMessage::Ping);
-        assert_eq!(Codec::MsgPack.decode_client(&ping), Ok(ClientMessage::Ping));
-        for tail in [&b"\xc0"[..], b"\xc1", b"\x01", b"\xdb"] {
-            let bytes = [&ping[..], tail].concat();
-            assert!(matches!(Codec::MsgPack.decode_client(&bytes), Err(DecodeError::Broken(_))), "{tail:?}");
-        }
-        let endless = [&b"\x81\xa4type\xdb\xff\xff\xff\xff"[..], b"abcde"].concat();
-        assert!(matches!(Codec::MsgPack.decode_client(&endless), Err(DecodeError::Broken(_))));
-        let text_in_binary = br#"{"type":"ping"}"#;
-        assert!(matches!(Codec::MsgPack.decode_client(text_in_binary), Err(DecodeError::Broken(_))));
-    }
-
-    #[test]
-    fn nesting_in_an_ignored_field_is_bounded_too() {
-        let mut bytes = b"\x82\xa4type\xa4ping\xa1x".to_vec();
-        bytes.extend(std::iter::repeat_n(0x91, 1_000_000));
-        assert!(matches!(Codec::MsgPack.decode_client(&bytes), Err(DecodeError::Broken(_))));
-        let text = format!(r#"{{"type":"ping","x":{}"#, "[".repeat(1_000_000));
-        assert!(matches!(Codec::Json.decode_client(text.as_bytes()), Err(DecodeError::Broken(_))));
-    }
-
-    #[test]
-    fn unknown_fields_are_ignored() {
-        assert_eq!(Codec::Json.decode_client(br#"{"type":"ping","later":[{"x":1}]}"#), Ok(ClientMessage::Ping));
-    }
-}
+mod tests;

@@ -2,7 +2,10 @@
 //!
 //! In either codec decoding fails on lists and maps nested deeper than [`limits::VALUE_DEPTH`], on a map that has a member
 //! twice, on numbers that are not finite, and on MessagePack's binary and extension types. A map keeps its members in the order
-//! of their names, so equal values have equal encodings.
+//! of their names, and a number is in its canonical form, so values are equal exactly when their encodings are.
+//!
+//! serde_json rounds whole numbers of more than 64 bits while it decodes: whoever decodes JSON of others uses [`Value::from_json`]
+//! or [`crate::Codec::decode_client`], which refuse them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +14,8 @@ use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::limits;
 use crate::text::StrictText;
+use crate::{Number, limits, whole_numbers};
 
 /// A JSON value. [`limits::VALUE_BYTES`] bounds its size, [`limits::VALUE_DEPTH`] its nesting.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -31,72 +34,27 @@ pub enum Value {
     Map(BTreeMap<String, Value>),
 }
 
-/// A finite number, kept exactly as it was decoded: whole numbers in 64 bits, others as IEEE 754 doubles.
-#[derive(Clone, Copy, Debug)]
-pub enum Number {
-    /// A whole number from -2^63 to 2^63 - 1.
-    Int(i64),
-    /// A whole number from 2^63 to 2^64 - 1.
-    Big(u64),
-    /// Any other finite number.
-    Float(f64),
-}
-
-impl Number {
-    /// The number as a double; a whole number of more than 53 bits is rounded to the nearest.
-    pub fn as_f64(self) -> f64 {
-        match self {
-            Number::Int(n) => n as f64,
-            Number::Big(n) => n as f64,
-            Number::Float(n) => n,
-        }
-    }
-
-    /// The sum of two numbers; `None` if it is not finite. The sum of whole numbers is whole as long as it fits 64 bits.
-    pub fn sum(self, other: Number) -> Option<Number> {
-        if let (Some(a), Some(b)) = (self.whole(), other.whole()) {
-            let sum = a + b;
-            if let Ok(n) = i64::try_from(sum) {
-                return Some(Number::Int(n));
-            }
-            if let Ok(n) = u64::try_from(sum) {
-                return Some(Number::Big(n));
-            }
-        }
-        let sum = self.as_f64() + other.as_f64();
-        sum.is_finite().then_some(Number::Float(sum))
-    }
-
-    fn whole(self) -> Option<i128> {
-        match self {
-            Number::Int(n) => Some(n.into()),
-            Number::Big(n) => Some(n.into()),
-            Number::Float(_) => None,
-        }
-    }
-}
-
-/// Numbers are equal if their values are: JavaScript writes `1.0` as `1`.
-impl PartialEq for Number {
-    fn eq(&self, other: &Number) -> bool {
-        match (self.whole(), other.whole()) {
-            (Some(a), Some(b)) => a == b,
-            _ => self.as_f64() == other.as_f64(),
-        }
-    }
-}
-
-/// No number is NaN, so equality is reflexive.
-impl Eq for Number {}
-
-impl std::hash::Hash for Number {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        // -0 and 0 are equal; adding 0 gives both the same bits.
-        (self.as_f64() + 0.0).to_bits().hash(state);
-    }
-}
-
 impl Value {
+    /// Decodes a JSON text. The error is for people and may quote the text.
+    pub fn from_json(json: &[u8]) -> Result<Value, String> {
+        let value: Value = serde_json::from_slice(json).map_err(|why| why.to_string())?;
+        let text = if value.may_be_rounded() { std::str::from_utf8(json).unwrap_or_default() } else { "" };
+        match whole_numbers::first_outside(text) {
+            None => Ok(value),
+            Some(number) => Err(format!("{}: {number:.40}", whole_numbers::RULE)),
+        }
+    }
+
+    /// Whether a number in this value may stand for one that a JSON decoder has rounded.
+    pub(crate) fn may_be_rounded(&self) -> bool {
+        match self {
+            Value::Null | Value::Bool(_) | Value::Text(_) => false,
+            Value::Number(number) => number.may_be_rounded(),
+            Value::List(items) => items.iter().any(Value::may_be_rounded),
+            Value::Map(members) => members.values().any(Value::may_be_rounded),
+        }
+    }
+
     /// The size of this value in MessagePack, in bytes. Limits of values and datasets are in these bytes, whichever codec is used.
     pub fn packed_bytes(&self) -> usize {
         match self {
@@ -145,21 +103,6 @@ impl std::io::Write for ByteBudget {
     }
 }
 
-impl Number {
-    fn packed_bytes(self) -> usize {
-        match self {
-            Number::Float(_) | Number::Big(_) => 9,
-            Number::Int(n) => match n {
-                -32..=127 => 1,
-                -128..=255 => 2,
-                -32_768..=65_535 => 3,
-                -2_147_483_648..=4_294_967_295 => 5,
-                _ => 9,
-            },
-        }
-    }
-}
-
 fn packed_text_bytes(text: &str) -> usize {
     let head = match text.len() {
         0..=31 => 1,
@@ -186,7 +129,7 @@ impl From<&str> for Value {
 
 impl From<i64> for Value {
     fn from(number: i64) -> Value {
-        Value::Number(Number::Int(number))
+        Value::Number(number.into())
     }
 }
 
@@ -208,9 +151,7 @@ impl Serialize for Value {
         match self {
             Value::Null => serializer.serialize_unit(),
             Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Number(Number::Int(n)) => serializer.serialize_i64(*n),
-            Value::Number(Number::Big(n)) => serializer.serialize_u64(*n),
-            Value::Number(Number::Float(n)) => serializer.serialize_f64(*n),
+            Value::Number(number) => number.serialize(serializer),
             Value::Text(text) => serializer.serialize_str(text),
             Value::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
@@ -277,15 +218,15 @@ impl<'de> Visitor<'de> for ValueSeed {
     }
 
     fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
-        Ok(Value::Number(Number::Int(n)))
+        Ok(Value::Number(n.into()))
     }
 
     fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
-        Ok(Value::Number(i64::try_from(n).map_or(Number::Big(n), Number::Int)))
+        Ok(Value::Number(n.into()))
     }
 
     fn visit_f64<E: Error>(self, n: f64) -> Result<Value, E> {
-        if n.is_finite() { Ok(Value::Number(Number::Float(n))) } else { Err(E::custom("a number must be finite")) }
+        Number::from_f64(n).map(Value::Number).ok_or_else(|| E::custom("a number must be finite"))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Value, E> {
@@ -343,7 +284,13 @@ mod tests {
     fn a_value_whose_json_is_too_large_is_detected() {
         let fits = |value: Value| (value.fits_json(), serde_json::to_vec(&value).expect("encodes").len() <= limits::VALUE_JSON_BYTES);
         for length in [0, 262_142, 262_144, 314_572, 314_573] {
-            for value in [Value::Bool(false), Value::Null, Value::from(-32), Value::from(""), Value::Number(Number::Float(-1e-300 / 3.0))] {
+            for value in [
+                Value::Bool(false),
+                Value::Null,
+                Value::from(-32),
+                Value::from(""),
+                Number::from_f64(-1e-300 / 3.0).map_or(Value::Null, Value::Number),
+            ] {
                 let (fits_json, is_within) = fits(Value::List(vec![value.clone(); length]));
                 assert_eq!(fits_json, is_within, "{length} times {value}");
             }
@@ -371,11 +318,55 @@ mod tests {
     }
 
     #[test]
-    fn numbers_compare_and_add_by_value() {
-        assert_eq!(read("1").expect("1"), read("1.0").expect("1.0"));
-        assert_ne!(read("9007199254740993").expect("odd"), read("9007199254740992").expect("even"));
-        assert_eq!(Number::Int(i64::MAX).sum(Number::Int(1)), Some(Number::Big(1 << 63)));
-        assert_eq!(Number::Float(f64::MAX).sum(Number::Float(f64::MAX)), None);
-        assert_eq!(Number::Int(1).sum(Number::Float(0.5)), Some(Number::Float(1.5)));
+    fn json_text_becomes_the_nearest_double() {
+        for text in [
+            "952510211.1858401",
+            "0.30000000000000004",
+            "9007199254740993.0",
+            "5e-324",
+            "2.4703282292062328e-324",
+            "123456789.123456789e-5",
+        ] {
+            let nearest = text.parse().ok().and_then(Number::from_f64).map(Value::Number);
+            assert_eq!(read(text).ok(), nearest, "{text}");
+        }
+    }
+
+    #[test]
+    fn equal_numbers_have_equal_encodings() {
+        for (text, canonical) in [
+            ("1.0", "1"),
+            ("1e5", "100000"),
+            ("-0", "0"),
+            ("-0.0", "0"),
+            ("-0e9", "0"),
+            ("1E19", "10000000000000000000"),
+            ("-9223372036854775808.0", "-9223372036854775808"),
+            ("1e-400", "0"),
+            ("[9007199254740993]", "[9007199254740993]"),
+        ] {
+            let (value, expected) = (read(text).expect(text), read(canonical).expect(canonical));
+            assert_eq!(value, expected, "{text}");
+            assert_eq!(value.to_string(), canonical);
+            assert_eq!(rmp_serde::to_vec(&value).expect("encodes"), rmp_serde::to_vec(&expected).expect("encodes"), "{text}");
+        }
+        assert_ne!(read("9007199254740993").expect("odd"), read("9007199254740992.0").expect("even"));
+        assert_eq!(rmp_serde::from_slice::<Value>(&[0xca, 0x3f, 0x80, 0, 0]).expect("a float of 32 bits"), Value::from(1));
+        assert_eq!(rmp_serde::from_slice::<Value>(&[0xcb, 0x80, 0, 0, 0, 0, 0, 0, 0]).expect("-0"), Value::from(0));
+    }
+
+    #[test]
+    fn whole_numbers_of_more_than_64_bits_are_refused_and_doubles_are_not() {
+        let read = |text: &str| Value::from_json(text.as_bytes());
+        for refused in
+            ["18446744073709551616", "-9223372036854775809", "[[18446744073709551616]]", "{\"a\":-99999999999999999999}", "1e400", "-1e309"]
+        {
+            assert!(read(refused).is_err(), "{refused}");
+        }
+        assert_eq!(read("[18446744073709551616]"), Err("a whole number must be from -2^63 to 2^64 - 1: 18446744073709551616".to_owned()));
+        for kept in ["18446744073709551616.0", "2e19", "1e300", "-1e300", "-9223372036854775808", "18446744073709551615"] {
+            let value = read(kept).expect(kept);
+            assert_eq!(read(&value.to_string()), Ok(value), "{kept}");
+        }
     }
 }

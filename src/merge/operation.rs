@@ -20,11 +20,11 @@ pub(super) fn compute(op: Op, current: Option<&Value>, operand: Value) -> Result
 fn add(current: Option<&Value>, operand: Value) -> Result<Value, &'static str> {
     let Value::Number(operand) = operand else { return Err("add takes a number") };
     let current = match current {
-        None => Number::Int(0),
+        None => Number::from(0_i64),
         Some(Value::Number(number)) => *number,
         Some(_) => return Err("add needs a record that is a number"),
     };
-    current.sum(operand).map(Value::Number).ok_or("the sum is not finite")
+    current.sum(operand).map(Value::Number).ok_or("the sum is out of the range of numbers")
 }
 
 /// JSON merge patch, RFC 7396 §2.

@@ -194,6 +194,10 @@ fn each_operation_computes_its_documented_result() {
         (Op::Add, "1", "0.5", "1.5"),
         (Op::Add, "9223372036854775807", "1", "9223372036854775808"),
         (Op::Add, "-5", "5", "0"),
+        (Op::Add, "0.5", "0.5", "1"),
+        (Op::Add, "18446744073709551615", "-9223372036854775808", "9223372036854775807"),
+        (Op::Insert, "[1e2]", "[100,-0,0.0]", "[100,0]"),
+        (Op::Discard, "[0,1e300]", "[-0.0,1e300]", "[]"),
         // RFC 7396, appendix A.
         (Op::Merge, r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
         (Op::Merge, r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
@@ -205,6 +209,14 @@ fn each_operation_computes_its_documented_result() {
         (Op::Merge, "[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
         (Op::Merge, r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
         (Op::Merge, "{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        // A record or member of another type counts as an empty map.
+        (Op::Merge, "7", r#"{"a":{"b":1}}"#, r#"{"a":{"b":1}}"#),
+        (Op::Merge, r#"{"a":7}"#, r#"{"a":{"b":1}}"#, r#"{"a":{"b":1}}"#),
+        (Op::Merge, r#"{"a":{"b":[1]}}"#, r#"{"a":{"b":{"c":{"d":null,"e":0.5}}}}"#, r#"{"a":{"b":{"c":{"e":0.5}}}}"#),
+        (Op::Merge, "7", r#"{"a":null}"#, "{}"),
+        (Op::Merge, "7", "\"x\"", "\"x\""),
+        (Op::Merge, "7", "null", "null"),
+        (Op::Merge, "{}", r#"{"a":[null]}"#, r#"{"a":[null]}"#),
         (Op::Insert, "[1]", "[2,1,2,1.0]", "[1,2]"),
         (Op::Insert, "[]", "[[],{},null]", "[[],{},null]"),
         (Op::Discard, "[1,2,3,1]", "[1,4]", "[2,3]"),
@@ -228,8 +240,18 @@ fn each_operation_computes_its_documented_result() {
 #[test]
 fn operands_of_the_wrong_type_and_malformed_changes_are_refused() {
     let mut data = MemoryDataset::default();
-    data.applied("phone", &[put("text", "\"x\""), put("big", "1e308")]);
+    data.applied("phone", &[put("text", "\"x\""), put("big", "1e308"), put("whole", "18446744073709551615")]);
+    data.applied("phone", &[put("null", "null"), put("map", "{}"), put("list", "[1]")]);
+    for (op, wrong_records) in
+        [(Op::Add, ["null", "map", "list"]), (Op::Insert, ["null", "map", "whole"]), (Op::Discard, ["null", "map", "whole"])]
+    {
+        let operand = if op == Op::Add { "1" } else { "[1]" };
+        for name in wrong_records {
+            assert_eq!(data.refused("phone", &[change(op, name, operand)]), RefusalCode::WrongType, "{op:?} on {name}");
+        }
+    }
     for wrong in [
+        change(Op::Add, "whole", "1"),
         change(Op::Add, "text", "1"),
         change(Op::Add, "n", "\"1\""),
         change(Op::Add, "big", "1e308"),

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Mutex;
 
-use driftless_protocol::{Change, Content, DatasetInfo, DatasetName, DeviceId, Key, Number, Op, Record, Value};
+use driftless_protocol::{Change, Content, DatasetInfo, DatasetName, DeviceId, Key, Op, Record, Value};
 use tokio::sync::watch;
 
 /// A person and one of their datasets.
@@ -311,7 +311,7 @@ impl DatasetLedger {
 fn integer(value: Option<&Value>) -> i64 {
     match value {
         None => 0,
-        Some(Value::Number(Number::Int(number))) => *number,
-        Some(other) => panic!("not an integer: {other:?}"),
+        Some(Value::Number(number)) => number.as_i64().expect("an integer"),
+        Some(other) => panic!("not a number: {other:?}"),
     }
 }

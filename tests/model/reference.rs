@@ -338,10 +338,10 @@ fn conflicts(before: &[RecordWrite], change: &Change, device: &DeviceId) -> bool
 fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<Value, RefusalCode> {
     match (op, current, operand) {
         (Op::Add, None, Some(Value::Number(_))) => Ok(operand.cloned().unwrap_or(Value::Null)),
-        (Op::Add, Some(Value::Number(a)), Some(Value::Number(b))) => Ok(Value::Number(match (a, b) {
-            (Number::Int(a), Number::Int(b)) => Number::Int(a + b),
-            _ => Number::Float(a.as_f64() + b.as_f64()),
-        })),
+        (Op::Add, Some(Value::Number(a)), Some(Value::Number(b))) => match (a.as_i64(), b.as_i64()) {
+            (Some(a), Some(b)) => Ok(Value::from(a + b)),
+            _ => Number::from_f64(a.as_f64() + b.as_f64()).map(Value::Number).ok_or(RefusalCode::WrongType),
+        },
         (Op::Merge, current, Some(patch)) => Ok(merged(current, patch)),
         (Op::Insert, current @ (None | Some(Value::List(_))), Some(Value::List(new))) => {
             let mut list = elements(current);
