@@ -10,11 +10,12 @@ use std::marker::PhantomData;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 
 use crate::partial::PartialRequest;
 use crate::text::{StrictText, TextKeys};
 use crate::{
-    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage,
+    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
     WebPushSubscription, limits, whole_numbers,
 };
 
@@ -134,7 +135,7 @@ impl Codec {
     /// Refuses a write whose JSON text, `bytes`, has a whole number in a value that does not fit 64 bits.
     fn check_whole_numbers(self, bytes: &[u8], message: ClientMessage) -> Result<ClientMessage, DecodeError> {
         match &message {
-            ClientMessage::Write { id, dataset, changes, .. } if self == Codec::Json && !whole_numbers::fit_write(bytes, changes) => {
+            ClientMessage::Write { id, dataset, changes, .. } if self == Codec::Json && !has_exact_numbers(bytes, changes) => {
                 Err(DecodeError::Refused {
                     id: Some(*id),
                     dataset: Some(dataset.to_string()),
@@ -185,6 +186,29 @@ impl Codec {
             }
         }
     }
+}
+
+/// Whether the values of a write have no whole number outside of 64 bits, which serde_json has rounded. `json` is the text that the changes were decoded from.
+///
+/// The text is read again only if a number of the changes is as a rounded one would be, so nearly never.
+fn has_exact_numbers(json: &[u8], changes: &[Change]) -> bool {
+    #[derive(Deserialize)]
+    struct RawWrite<'a> {
+        #[serde(borrow)]
+        changes: Vec<RawChange<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct RawChange<'a> {
+        #[serde(borrow)]
+        value: Option<&'a RawValue>,
+    }
+    if !changes.iter().filter_map(|change| change.value.as_ref()).any(Value::may_be_rounded) {
+        return true;
+    }
+    // The text was decoded before, so this does not fail.
+    serde_json::from_slice::<RawWrite>(json).is_ok_and(|write| {
+        write.changes.iter().filter_map(|change| change.value).all(|value| whole_numbers::first_outside(value.get()).is_none())
+    })
 }
 
 /// Every field that a device's message may have.

@@ -4,8 +4,8 @@
 //! twice, on numbers that are not finite, and on MessagePack's binary and extension types. A map keeps its members in the order
 //! of their names, and a number is in its canonical form, so values are equal exactly when their encodings are.
 //!
-//! serde_json rounds whole numbers of more than 64 bits while it decodes: whoever decodes JSON of others uses [`Value::from_json`]
-//! or [`crate::Codec::decode_client`], which refuse them.
+//! serde_json rounds whole numbers of more than 64 bits while it decodes. [`Value::from_json`] and [`crate::Codec::decode_client`] refuse
+//! them: JSON from outside is decoded by these.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,38 +2,11 @@
 //!
 //! A whole number is one that is written with digits alone, as `-12`. `12.0` and `12e0` are doubles, however large.
 
-use serde::Deserialize;
-use serde_json::value::RawValue;
-
-use crate::{Change, Value};
-
 /// What a whole number that is found breaks.
 pub(crate) const RULE: &str = "a whole number must be from -2^63 to 2^64 - 1";
 
 /// Digits of the shortest number that can be outside of the range.
 const MIN_DIGITS: usize = 19;
-
-/// Whether the values of a write have no whole number outside of the range. `json` is the text that the changes were decoded from.
-///
-/// The text is read again only if a number of the changes is as a rounded one would be, so nearly never.
-pub(crate) fn fit_write(json: &[u8], changes: &[Change]) -> bool {
-    #[derive(Deserialize)]
-    struct RawWrite<'a> {
-        #[serde(borrow)]
-        changes: Vec<RawChange<'a>>,
-    }
-    #[derive(Deserialize)]
-    struct RawChange<'a> {
-        #[serde(borrow)]
-        value: Option<&'a RawValue>,
-    }
-    if !changes.iter().filter_map(|change| change.value.as_ref()).any(Value::may_be_rounded) {
-        return true;
-    }
-    // The text was decoded before, so this does not fail.
-    serde_json::from_slice::<RawWrite>(json)
-        .is_ok_and(|write| write.changes.iter().filter_map(|change| change.value).all(|value| first_outside(value.get()).is_none()))
-}
 
 /// The first whole number of a JSON text that is outside of the range. The text must be valid JSON.
 pub(crate) fn first_outside(json: &str) -> Option<&str> {
