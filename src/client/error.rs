@@ -14,23 +14,15 @@ pub enum ClientError {
     /// A file could not be read or written.
     File(String),
     /// The device has no session, and does not try again.
-    NoSession {
-        url: String,
-        why: DisconnectReason,
-    },
+    NoSession { url: String, why: DisconnectReason },
     /// The server refused the request.
-    Refused {
-        code: RefusalCode,
-        message: String,
-    },
+    Refused { code: RefusalCode, message: String },
     /// Another device had written first; nothing was applied. Holds the current records.
-    Conflict {
-        records: Vec<Record>,
-    },
-    NoRecord {
-        dataset: DatasetName,
-        key: Key,
-    },
+    Conflict { records: Vec<Record> },
+    /// The dataset was never written. Another one's name may be the one that is meant.
+    NoDataset { dataset: DatasetName, nearest: Option<String> },
+    /// The dataset has no such record. Another one's key may be the one that is meant.
+    NoRecord { dataset: DatasetName, key: Key, nearest: Option<String> },
     /// The dataset cannot be written as nested JSON.
     NotNested(String),
     /// The device ended although the command still uses it: a bug.
@@ -40,11 +32,15 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The exit code of the process: 0 if stdout was closed, 1 no such record or file error, 2 invalid input, 3 refused, 4 conflict, 5 no session.
+    /// The exit code of the process: 0 if stdout was closed, 1 no such dataset or record, or a file error, 2 invalid input, 3 refused, 4 conflict, 5 no session.
     pub fn exit_code(&self) -> u8 {
         match self {
             ClientError::OutputClosed => 0,
-            ClientError::File(_) | ClientError::NoRecord { .. } | ClientError::NotNested(_) | ClientError::DeviceEnded => 1,
+            ClientError::File(_)
+            | ClientError::NoDataset { .. }
+            | ClientError::NoRecord { .. }
+            | ClientError::NotNested(_)
+            | ClientError::DeviceEnded => 1,
             ClientError::Input(_) => 2,
             ClientError::Refused { .. } => 3,
             ClientError::Conflict { .. } => 4,
@@ -64,7 +60,10 @@ impl fmt::Display for ClientError {
                 records.iter().try_for_each(|record| write!(f, "\n  {}", super::render::brief(record)))?;
                 f.write_str("\nto overwrite them, write again without --base, or with --base and the current version")
             }
-            ClientError::NoRecord { dataset, key } => write!(f, "{dataset} has no record {}", printable(key.as_str())),
+            ClientError::NoDataset { dataset, nearest } => write!(f, "there is no dataset {dataset}{}", suggestion(nearest)),
+            ClientError::NoRecord { dataset, key, nearest } => {
+                write!(f, "{dataset} has no record {}{}", printable(key.as_str()), suggestion(nearest))
+            }
             ClientError::DeviceEnded => f.write_str("the client ended unexpectedly; this is a bug"),
             ClientError::OutputClosed => f.write_str("stdout was closed"),
         }
@@ -86,6 +85,10 @@ impl From<ListError> for ClientError {
             ListError::Refused { code, message } => ClientError::Refused { code, message },
         }
     }
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {}?", printable(name)))
 }
 
 /// What the user can do about a failed session, on a line of its own.

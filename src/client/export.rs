@@ -7,12 +7,11 @@ use std::path::Path;
 use driftless_protocol::{DatasetName, Value};
 
 use super::error::ClientError;
-use super::output::CommandOutput;
-use super::output::note;
+use super::output::{CommandOutput, STANDARD_STREAM, note};
 use super::session::CliSession;
 use super::{nested, render};
 
-/// Writes the records as one JSON object with sorted names.
+/// Writes the records as one JSON object with sorted names; to stdout without a file, or if it is `-`.
 pub(super) async fn run(
     session: &mut CliSession,
     dataset: &DatasetName,
@@ -20,7 +19,7 @@ pub(super) async fn run(
     flat: bool,
     output: &mut CommandOutput,
 ) -> Result<(), ClientError> {
-    let current = session.records(dataset).await?;
+    let current = session.existing(dataset).await?;
     let records: BTreeMap<String, Value> =
         current.into_iter().filter_map(|(key, record)| Some((key.to_string(), record.content.value()?.clone()))).collect();
     let (count, objects) = (records.len(), records.values().filter(|value| is_object(value)).count());
@@ -30,7 +29,7 @@ pub(super) async fn run(
         nested::unflatten(records).map_err(|why| ClientError::NotNested(format!("{why}; export with --flat")))?
     };
     let text = serde_json::to_string_pretty(&members).map_err(|why| ClientError::File(why.to_string()))?;
-    match file {
+    match file.filter(|path| *path != Path::new(STANDARD_STREAM)) {
         None => output.line(&text)?,
         Some(path) => {
             let cannot = |why| ClientError::File(format!("cannot write {}: {why}", path.display()));

@@ -1,18 +1,19 @@
 //! The command `import`: writes a file's records to a dataset.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
-use driftless_protocol::{Codec, DatasetName, Value};
+use driftless_protocol::{DatasetName, Value};
 use futures_util::{StreamExt, stream};
 
 use super::error::ClientError;
-use super::output::CommandOutput;
-use super::output::ProgressLine;
-use super::plan::{ImportPlan, UnlistedRecords, plan};
+use super::nested;
+use super::output::{CommandOutput, ProgressLine, STANDARD_STREAM};
+use super::plan::{ImportPlan, KeySyntax, UnlistedRecords, plan};
+use super::render::{self, printable};
 use super::session::{CliSession, written};
-use super::{nested, render};
 
 /// The largest file, in bytes: a full dataset of 16 MiB, with room for indentation and escapes.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -20,20 +21,31 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 /// How many patches may be unanswered: enough to keep the server's disk busy, and at most 8 MiB in flight.
 const PATCHES_IN_FLIGHT: usize = 8;
 
-/// Reads the records of a file. With `flat` each member of the file's object is one record, whatever its value.
+/// Reads the records of a file, or of stdin if it is `-`. With `flat` each member of the file's object is one record, whatever its value.
 pub(super) fn read(file: &Path, flat: bool) -> Result<BTreeMap<String, Value>, ClientError> {
-    let cannot = |why: std::io::Error| ClientError::File(format!("cannot read {}: {why}", file.display()));
-    let bytes = fs::metadata(file).map_err(cannot)?.len();
-    if bytes > MAX_FILE_BYTES {
-        return Err(ClientError::Input(format!("{} has {bytes} bytes, more than the limit of {MAX_FILE_BYTES}", file.display())));
+    let (name, text) = if file == Path::new(STANDARD_STREAM) {
+        ("stdin".to_owned(), read_bounded(io::stdin().lock()))
+    } else {
+        (file.display().to_string(), File::open(file).and_then(read_bounded))
+    };
+    let text = text.map_err(|why| ClientError::File(format!("cannot read {name}: {why}")))?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(ClientError::Input(format!("{name} has more bytes than the limit of {MAX_FILE_BYTES}")));
     }
-    let text = fs::read(file).map_err(cannot)?;
-    match Codec::Json.decode(&text) {
+    // A byte order mark is no part of JSON, but editors write it (RFC 8259 section 8.1).
+    match Value::from_json(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)) {
         Ok(Value::Map(members)) if flat => Ok(members),
         Ok(Value::Map(members)) => Ok(nested::flatten(members)),
-        Ok(_) => Err(ClientError::Input(format!("{} contains no JSON object", file.display()))),
-        Err(why) => Err(ClientError::Input(format!("{} is not JSON: {why}", file.display()))),
+        Ok(_) => Err(ClientError::Input(format!("{name} contains no JSON object"))),
+        Err(why) => Err(ClientError::Input(format!("{name} is not JSON that can be imported: {}", printable(&why)))),
     }
+}
+
+/// Reads everything, or one byte more than the limit.
+fn read_bounded(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    from.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Writes the records that differ from the dataset's.
@@ -41,13 +53,15 @@ pub(super) async fn run(
     session: &mut CliSession,
     dataset: &DatasetName,
     wanted: BTreeMap<String, Value>,
+    flat: bool,
     mirror: bool,
     output: &mut CommandOutput,
 ) -> Result<(), ClientError> {
     let current = session.records(dataset).await?;
+    let keys = if flat { KeySyntax::Plain } else { KeySyntax::Paths };
     let unlisted = if mirror { UnlistedRecords::Remove } else { UnlistedRecords::Keep };
     let ImportPlan { patches, puts, removes, unchanged } =
-        plan(wanted, &current, unlisted, &session.limits, session.codec).map_err(ClientError::Input)?;
+        plan(wanted, &current, keys, unlisted, &session.limits, session.codec).map_err(ClientError::Input)?;
     let all = puts + removes;
     let progress = ProgressLine::start();
     let mut done = 0;

@@ -8,6 +8,7 @@ mod edit;
 mod error;
 mod export;
 mod import;
+mod nearest;
 mod nested;
 mod output;
 mod plan;
@@ -18,10 +19,10 @@ mod watch;
 
 use std::path::PathBuf;
 
-use driftless_protocol::{DatasetName, Key};
+use driftless_protocol::{Change, DatasetName, Key};
 
 use connection_args::ConnectionArgs;
-use edit::KeyValue;
+use edit::{KeyValue, ValueSyntax};
 pub use error::ClientError;
 use output::CommandOutput;
 pub use output::{ProgressLine, note};
@@ -50,8 +51,14 @@ enum ClientCommand {
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
         /// The records to set
-        #[arg(value_name = "KEY=VALUE", required = true, value_parser = edit::parse_value)]
+        #[arg(value_name = "KEY=VALUE", required = true, value_parser = edit::parse_pair)]
         pairs: Vec<KeyValue>,
+        /// Refuse a VALUE that is not JSON
+        #[arg(long, conflicts_with = "text")]
+        json: bool,
+        /// Take each VALUE as text, whatever it looks like
+        #[arg(long)]
+        text: bool,
         /// Fail if another device wrote one of them after this version (0: fail if one exists)
         #[arg(long, value_name = "VERSION")]
         base: Option<u64>,
@@ -90,14 +97,14 @@ enum ClientCommand {
         dataset: DatasetName,
         /// The numbers to add
         #[arg(value_name = "KEY=NUMBER", required = true, value_parser = edit::parse_number)]
-        pairs: Vec<KeyValue>,
+        numbers: Vec<Change>,
     },
-    /// Set the records of a JSON file; nested objects become keys with dots
+    /// Set the records of a JSON file; nested objects become keys with dots, and replace what lies in or around them
     Import {
         /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// A JSON file that contains an object
+        /// A JSON file that contains an object; - is stdin
         file: PathBuf,
         /// Remove the records that are not in the file
         #[arg(long)]
@@ -111,7 +118,7 @@ enum ClientCommand {
         /// The dataset
         #[arg(value_parser = DatasetName::new)]
         dataset: DatasetName,
-        /// The file to write; without it stdout
+        /// The file to write; without it, or with -, stdout
         file: Option<PathBuf>,
         /// Write one member for each record, with its key as name
         #[arg(long)]
@@ -139,19 +146,23 @@ where
     let ClientArgs { connection, command } = args;
     // A watching device has an id of its own; otherwise the next command would replace its session.
     let device = if let ClientCommand::Watch { .. } = command { "cli-watch" } else { "cli" };
-    // The file is checked before the device connects.
+    // Files and values are checked before the device connects.
     let file = if let ClientCommand::Import { file, flat, .. } = &command { Some(import::read(file, *flat)?) } else { None };
+    let values = match &command {
+        ClientCommand::Put { pairs, json, text, .. } => edit::read_values(pairs, ValueSyntax::of(*json, *text))?,
+        _ => Vec::new(),
+    };
     let mut session = CliSession::start(connection.settings(device, mint)?).await?;
     match command {
         ClientCommand::Watch { dataset } => watch::run(&mut session, &dataset, output).await?,
-        ClientCommand::Put { dataset, pairs, base } => edit::put(&mut session, &dataset, pairs, base, output).await?,
+        ClientCommand::Put { dataset, base, .. } => edit::put(&mut session, &dataset, values, base, output).await?,
         ClientCommand::Get { dataset, key } => read::get(&mut session, &dataset, &key, output).await?,
         ClientCommand::List { dataset: None } => read::datasets(&mut session, output).await?,
         ClientCommand::List { dataset: Some(dataset) } => read::records(&mut session, &dataset, output).await?,
         ClientCommand::Remove { dataset, keys, base } => edit::remove(&mut session, &dataset, keys, base, output).await?,
-        ClientCommand::Add { dataset, pairs } => edit::add(&mut session, &dataset, pairs, output).await?,
-        ClientCommand::Import { dataset, mirror, .. } => {
-            import::run(&mut session, &dataset, file.unwrap_or_default(), mirror, output).await?
+        ClientCommand::Add { dataset, numbers } => edit::add(&mut session, &dataset, numbers, output).await?,
+        ClientCommand::Import { dataset, flat, mirror, .. } => {
+            import::run(&mut session, &dataset, file.unwrap_or_default(), flat, mirror, output).await?
         }
         ClientCommand::Export { dataset, file, flat } => export::run(&mut session, &dataset, file.as_deref(), flat, output).await?,
     }

@@ -72,6 +72,28 @@ pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<Str
     Ok(root.into_iter().map(|(name, node)| (name, node.into_value())).collect())
 }
 
+/// Whether a key is in the form that [`flatten`] writes.
+pub(super) fn is_path(key: &str) -> bool {
+    split_segments(key).is_some()
+}
+
+/// The paths around a path, from the outside: `a` and `a.b` of `a.b.c`.
+pub(super) fn outer_paths(path: &str) -> impl Iterator<Item = &str> {
+    let mut is_escaped = false;
+    path.char_indices().filter_map(move |(at, c)| {
+        let is_end = c == '.' && !is_escaped;
+        is_escaped = c == '\\' && !is_escaped;
+        is_end.then(|| &path[..at])
+    })
+}
+
+/// Converts the value of the record at a path to records.
+pub(super) fn flatten_at(path: &str, value: Value) -> BTreeMap<String, Value> {
+    let mut records = BTreeMap::new();
+    flatten_into(path.to_owned(), value, &mut records);
+    records
+}
+
 /// A node of the object that [`unflatten`] builds.
 enum JsonNode {
     /// A record's key and value.
@@ -184,6 +206,14 @@ mod tests {
         assert_eq!(flat(r#"{"a":{"b":1,"c":{"d":[{"x":1}]}},"e":{},"f":null}"#), ["a.b=1", "a.c.d=[{\"x\":1}]", "e={}", "f=null"]);
         assert_eq!(flat(r#"{"":{"":1},"a.b":{"c\\d":2},"\\e":3}"#), ["\\\\e=3", "\\e.\\e=1", "a\\.b.c\\\\d=2"]);
         assert_eq!(flat("{}"), [""; 0]);
+    }
+
+    #[test]
+    fn the_paths_around_a_path_end_at_its_dots() {
+        let around = |path| outer_paths(path).collect::<Vec<_>>();
+        assert_eq!(around("a.b.c"), ["a", "a.b"]);
+        assert_eq!(around("a\\.b\\\\.c.\\e"), ["a\\.b\\\\", "a\\.b\\\\.c"]);
+        assert_eq!(around("a"), [""; 0]);
     }
 
     #[test]

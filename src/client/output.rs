@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use super::error::ClientError;
 use super::render::Style;
 
+/// The name that stands for stdin or stdout in the place of a file's.
+pub(super) const STANDARD_STREAM: &str = "-";
+
 /// Where a command writes its results, and in which style.
 pub(super) struct CommandOutput {
     results: Box<dyn Write + Send>,

@@ -1,26 +1,36 @@
 //! The commands `get` and `list`.
 
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use driftless_protocol::{DatasetInfo, DatasetName, Key};
+use driftless_protocol::{DatasetInfo, DatasetName, Key, Record};
 
 use super::error::ClientError;
-use super::output::CommandOutput;
+use super::nearest::nearest;
+use super::output::{CommandOutput, note};
 use super::render;
 use super::session::CliSession;
 
 /// Prints one record's value as JSON.
 pub(super) async fn get(session: &mut CliSession, dataset: &DatasetName, key: &Key, output: &mut CommandOutput) -> Result<(), ClientError> {
-    let records = session.records(dataset).await?;
-    match records.get(key).and_then(|record| record.content.value()) {
-        Some(value) => output.line(&value.to_string()),
-        None => Err(ClientError::NoRecord { dataset: dataset.clone(), key: key.clone() }),
-    }
+    let records = session.existing(dataset).await?;
+    record(dataset, &records, key)?.content.value().map_or(Ok(()), |value| output.line(&value.to_string()))
+}
+
+/// The record of a key.
+pub(super) fn record<'a>(dataset: &DatasetName, records: &'a BTreeMap<Key, Record>, key: &Key) -> Result<&'a Record, ClientError> {
+    records.get(key).ok_or_else(|| {
+        let nearest = nearest(key.as_str(), records.keys().map(Key::as_str));
+        ClientError::NoRecord { dataset: dataset.clone(), key: key.clone(), nearest }
+    })
 }
 
 /// Prints a dataset's records, one a line.
 pub(super) async fn records(session: &mut CliSession, dataset: &DatasetName, output: &mut CommandOutput) -> Result<(), ClientError> {
-    let (records, now_ms) = (session.records(dataset).await?, now_ms());
+    let (records, now_ms) = (session.existing(dataset).await?, now_ms());
+    if records.is_empty() {
+        note(&format!("{dataset} has no records"));
+    }
     records.values().try_for_each(|record| output.line(&render::line(record, now_ms, output.style)))
 }
 

@@ -7,6 +7,7 @@ use driftless_client::{Device, DisconnectReason, Event, Events, Settings, WriteO
 use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
 
 use super::error::ClientError;
+use super::nearest::nearest;
 use super::output::note;
 use super::render::{self, printable};
 
@@ -91,6 +92,20 @@ impl CliSession {
         let device = self.device.clone();
         self.run(device.synced(dataset)).await??;
         Ok(device.records(dataset).await?.unwrap_or_default())
+    }
+
+    /// The records of a dataset as they are now. A dataset that was never written is an error: its name may be misspelt.
+    pub(super) async fn existing(&mut self, dataset: &DatasetName) -> Result<BTreeMap<Key, Record>, ClientError> {
+        let records = self.records(dataset).await?;
+        if records.is_empty() {
+            let device = self.device.clone();
+            let datasets = self.run(device.list()).await??;
+            if !datasets.iter().any(|info| info.dataset == *dataset) {
+                let nearest = nearest(dataset.as_str(), datasets.iter().map(|info| info.dataset.as_str()));
+                return Err(ClientError::NoDataset { dataset: dataset.clone(), nearest });
+            }
+        }
+        Ok(records)
     }
 
     /// Writes a patch; a conflict and a refusal are errors.

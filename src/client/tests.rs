@@ -64,11 +64,34 @@ async fn records_are_put_read_added_to_and_removed() {
     let said = run(&server, "add settings visits=2").await;
     assert_eq!(said.as_deref(), Ok("visits = 3   version 2\nsettings is at version 2"));
     assert_eq!(run(&server, "remove settings theme").await.as_deref(), Ok("settings is at version 3"));
-    assert_eq!(exit(run(&server, "get settings theme").await), 1);
+    let missing = run(&server, "get settings visit").await;
+    assert_eq!(missing.clone().expect_err("a typo").to_string(), "settings has no record visit; did you mean visits?");
+    assert_eq!(exit(missing), 1);
     let list = run(&server, "list settings").await.expect("a list");
     assert!(list.starts_with("visits = 3   version 2   from cli   0."), "{list}");
     let all = run(&server, "list").await.expect("a list");
     assert_eq!(all.lines().nth(1).map(|line| line.split_whitespace().take(2).collect()), Some(vec!["settings", "3"]), "{all}");
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_named_and_ends_with_1() {
+    let server = FakeServer::start().await;
+    run(&server, "put settings theme=dark").await.expect("written");
+    for line in ["get setings theme", "list setings", "export setings", "remove setings theme"] {
+        let missing = run(&server, line).await;
+        assert_eq!(missing.clone().expect_err(line).to_string(), "there is no dataset setings; did you mean settings?", "{line}");
+        assert_eq!(exit(missing), 1);
+    }
+    assert_eq!(exit(run(&server, "remove settings theme them").await), 1);
+    assert_eq!(run(&server, "get settings theme").await.as_deref(), Ok("\"dark\""), "nothing was removed");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("out.json");
+    assert_eq!(exit(run(&server, &format!("export nothing {}", file.display())).await), 1);
+    assert!(!file.exists(), "nothing was written");
+    run(&server, "remove settings theme").await.expect("removed");
+    assert_eq!(run(&server, "list settings").await.as_deref(), Ok(""), "a dataset whose records were removed exists");
+    assert_eq!(run(&server, "export settings").await.as_deref(), Ok("{}"));
+    run(&server, "remove settings theme --base 9").await.expect("a removal with a base is remembered even if there is no record");
 }
 
 #[tokio::test]
@@ -134,11 +157,18 @@ async fn an_imported_file_is_exported_unchanged() {
     std::fs::write(&from, r#"{"many":{"k1000":0}}"#).expect("written");
     let said = run(&server, &format!("import settings {from_text} --mirror")).await;
     assert_eq!(said.as_deref(), Ok("settings: 1 put, 3000 removed, 0 unchanged"));
+    run(&server, "put settings many=1 s={bad n=7 --text").await.expect("written");
+    assert_eq!(run(&server, "get settings n").await.as_deref(), Ok("\"7\""), "--text");
+    assert_eq!(exit(run(&server, "put settings s={bad --json").await), 2);
+    run(&server, "remove settings s n").await.expect("removed");
     run(&server, "put settings many=1").await.expect("written");
     let inside = run(&server, "export settings").await.expect_err("no nesting");
     assert!(inside.to_string().contains("many and many.k1000 are both records"), "{inside}");
     let flat = run(&server, "export settings --flat").await;
     assert_eq!(flat.as_deref(), Ok("{\n  \"many\": 1,\n  \"many.k1000\": 0\n}"));
+    let said = run(&server, &format!("import settings {from_text}")).await;
+    assert_eq!(said.as_deref(), Ok("settings: 0 put, 1 removed, 1 unchanged"), "the record around the file's is replaced");
+    assert_eq!(run(&server, "export settings -").await.as_deref(), Ok("{\n  \"many\": {\n    \"k1000\": 0\n  }\n}"));
 }
 
 #[tokio::test]
@@ -150,6 +180,9 @@ async fn an_invalid_file_is_named_before_the_command_connects() {
     std::fs::write(&file, "[1]").expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a list");
     assert!(why.to_string().ends_with("bad.json contains no JSON object"), "{why}");
+    std::fs::write(&file, "{\"n\":[18446744073709551616]}").expect("written");
+    let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a number of more than 64 bits");
+    assert!(why.to_string().contains("18446744073709551616") && why.exit_code() == 2, "{why}");
     std::fs::write(&file, format!("{{\"{}\":1}}", "k".repeat(1_025))).expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a long key");
     assert!(why.to_string().contains("has 1025 bytes"), "{why}");

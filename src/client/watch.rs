@@ -22,6 +22,7 @@ pub(super) async fn run(session: &mut CliSession, dataset: &DatasetName, output:
                 }
                 print(&records, output)?;
             }
+            Event::Synced { version: 0, .. } => note(&format!("there is no dataset {dataset} yet; its first write will be printed")),
             Event::Synced { version, .. } => {
                 let records = session.device.records(dataset).await?.unwrap_or_default().len();
                 note(&format!("{dataset} is up to date at version {version} with {}", render::count(records, "record")));
