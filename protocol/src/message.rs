@@ -187,9 +187,14 @@ pub enum ServerMessage {
         /// The reason, for people.
         message: String,
     },
-    /// The token expires soon, and the device should send a fresh one; also confirms a token that the device sent.
+    /// A request: the token expires soon, and the device should send a fresh one.
     Renew {
         /// How long the token is still valid, in seconds.
+        expires_in_s: u64,
+    },
+    /// The answer to the device's `renew`: the session has the token.
+    Renewed {
+        /// How long the token is valid, in seconds.
         expires_in_s: u64,
     },
     /// The answer to `register`: the registration is on disk.

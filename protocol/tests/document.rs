@@ -5,14 +5,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod document_text;
 mod samples;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use document_text::{DOCUMENT, rows, section};
 use driftless_protocol::{Advice, Change, ClientMessage, CloseCode, Limits, Record, RefusalCode, Registration, ServerMessage, limits};
 use samples::{client_samples, server_samples};
-
-const DOCUMENT: &str = include_str!("../PROTOCOL.md");
 
 /// The name and the fields of a message.
 fn client_fields(message: &ClientMessage) -> (&'static str, &'static [&'static str]) {
@@ -52,6 +52,7 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
         ServerMessage::Conflict { id: _, dataset: _, records: _ } => ("conflict", &["id", "dataset", "records"]),
         ServerMessage::Refused { id: _, dataset: _, code: _, message: _ } => ("refused", &["id", "dataset", "code", "message"]),
         ServerMessage::Renew { expires_in_s: _ } => ("renew", &["expires_in_s"]),
+        ServerMessage::Renewed { expires_in_s: _ } => ("renewed", &["expires_in_s"]),
         ServerMessage::Registered { provider: _, app: _ } => ("registered", &["provider", "app"]),
         ServerMessage::Unregistered => ("unregistered", &[]),
         ServerMessage::Pong => ("pong", &[]),
@@ -59,31 +60,6 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
             ("bye", &["code", "reason", "message", "reconnect_after_ms"])
         }
     }
-}
-
-/// The text between a heading and the next one of its level or above.
-fn section<'a>(text: &'a str, heading: &str) -> &'a str {
-    let level = heading.split(' ').next().unwrap();
-    let begin = text.find(&format!("{heading}\n")).unwrap_or_else(|| panic!("no heading {heading}")) + heading.len();
-    let rest = &text[begin..];
-    let end = (1..=level.len()).filter_map(|n| rest.find(&format!("\n{} ", "#".repeat(n)))).min();
-    &rest[..end.unwrap_or(rest.len())]
-}
-
-/// The rows of the tables in a text whose first column has this title.
-fn rows<'a>(text: &'a str, title: &str) -> Vec<Vec<&'a str>> {
-    let mut rows = Vec::new();
-    let mut inside = false;
-    for line in text.lines() {
-        let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
-        match (line.starts_with('|'), inside) {
-            (false, _) => inside = false,
-            (true, false) => inside = cells[0] == title,
-            (true, true) if cells[0].starts_with("---") => {}
-            (true, true) => rows.push(cells),
-        }
-    }
-    rows
 }
 
 fn headings(text: &str) -> BTreeSet<&str> {

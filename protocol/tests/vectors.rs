@@ -1,45 +1,19 @@
 //! Golden vectors: each message as a value, as JSON text and as MessagePack, byte by byte.
 //!
-//! Clients in every language test against `vectors/*.json`. `UPDATE_VECTORS=1 cargo test -p driftless-protocol` rewrites the files: then
-//! the protocol has changed, and the diff shows how.
+//! Clients in every language test against `vectors/*.json`.
 
 #![allow(clippy::unwrap_used)]
 
 mod samples;
-
-use std::path::PathBuf;
+mod vector_file;
 
 use driftless_protocol::{Codec, ServerMessage};
 use samples::{client_samples, server_samples};
-use serde_json::{Value as Json, json};
-
-fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors").join(format!("{name}.json"))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
+use serde_json::Value as Json;
+use vector_file::{check, file, vector};
 
 fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
-}
-
-fn vector(name: &str, text: Vec<u8>, packed: Vec<u8>) -> Json {
-    let text = String::from_utf8(text).unwrap();
-    let value: Json = serde_json::from_str(&text).unwrap();
-    json!({ "name": name, "value": value, "json": text, "msgpack": hex(&packed) })
-}
-
-fn check(name: &str, now: &[Json]) {
-    if std::env::var_os("UPDATE_VECTORS").is_some() {
-        std::fs::write(file(name), serde_json::to_string_pretty(now).unwrap() + "\n").unwrap();
-    }
-    let kept: Vec<Json> = serde_json::from_str(&std::fs::read_to_string(file(name)).unwrap()).unwrap();
-    for (kept, now) in kept.iter().zip(now) {
-        assert_eq!(kept, now, "{name}: the encoding of a message has changed");
-    }
-    assert_eq!(kept.len(), now.len(), "{name}: UPDATE_VECTORS=1 writes new vectors");
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod socket;
 mod subscription;
 mod timer_wheel;
 mod timers;
+mod token_timer;
 
 use std::sync::Arc;
 
@@ -39,7 +40,8 @@ pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadl
 pub use services::SessionConfig;
 use services::{NO_SESSION, SessionServices, first_session, session_name};
 pub use timer_wheel::TimerWheel;
-pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, RENEWAL_MS, STALL_MS};
+pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, STALL_MS};
+pub use token_timer::RENEWAL_MS;
 
 use crate::clock::RunningClock;
 use crate::committer::Unavailable;

@@ -38,7 +38,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     };
     let now = services.now();
     let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
-    let expires_in_s = timers.expires_in_s(now);
+    let expires_in_s = timers.token().expires_in_s(now.unix_ms);
     let context = SessionContext::new(services, authenticated.principal, session, timers, socket.counter());
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);

@@ -6,6 +6,7 @@
 use driftless_protocol::CloseCode;
 
 use super::progress::TransferDeadline;
+use super::token_timer::{TokenAction, TokenTimer};
 
 /// The default interval of a device's heartbeats, in seconds. Proxies and balancers close a connection that is quiet for 50 seconds (HAProxy
 /// on Debian) or 60 (nginx, AWS): a heartbeat that comes late, and the server's own ping after [`KEEPALIVE_PERCENT`], lie below both.
@@ -20,13 +21,6 @@ pub const LONGEST_HEARTBEAT_S: u32 = 1500;
 
 /// A session is closed after two missed heartbeats and this grace for a slow network, in milliseconds.
 const SILENCE_GRACE_MS: u64 = 15_000;
-
-/// How long before a token expires the server requests a fresh one, in milliseconds. A token that lives less than twice as long is renewed at
-/// half its lifetime.
-pub const RENEWAL_MS: u64 = 60_000;
-
-/// The pause before another request after a failed renewal, in milliseconds: the token's issuer may be down for a moment.
-pub const RENEWAL_RETRY_MS: u64 = 10_000;
 
 /// A session is closed when its peer has read nothing for this long, in milliseconds, or has read below the floor for longer.
 pub const STALL_MS: u64 = 30_000;
@@ -76,15 +70,13 @@ pub struct SessionTimers {
     stall: Option<Box<TransferDeadline>>,
     sent_ms: u64,
     written: u64,
-    expires_unix_ms: u64,
-    renewal_unix_ms: u64,
-    is_renewal_requested: bool,
+    token: TokenTimer,
 }
 
 impl SessionTimers {
     /// For a session that begins now.
     pub fn new(now: ClockReading, expires_unix_s: u64, heartbeat_s: u32) -> SessionTimers {
-        let mut timers = SessionTimers {
+        SessionTimers {
             last_message_ms: now.elapsed_ms,
             heartbeat_s,
             silence: TransferDeadline::new(now.elapsed_ms, silence_ms(heartbeat_s), 0),
@@ -93,12 +85,8 @@ impl SessionTimers {
             stall: None,
             sent_ms: now.elapsed_ms,
             written: 0,
-            expires_unix_ms: 0,
-            renewal_unix_ms: 0,
-            is_renewal_requested: false,
-        };
-        timers.token_renewed(now, expires_unix_s);
-        timers
+            token: TokenTimer::new(now.unix_ms, expires_unix_s),
+        }
     }
 
     /// The device sent a whole message.
@@ -113,23 +101,13 @@ impl SessionTimers {
         self.last_message_ms
     }
 
-    /// The device sent a fresh token.
-    pub fn token_renewed(&mut self, now: ClockReading, expires_unix_s: u64) {
-        self.expires_unix_ms = expires_unix_s.saturating_mul(1000);
-        let lifetime_ms = self.expires_unix_ms.saturating_sub(now.unix_ms);
-        self.renewal_unix_ms = self.expires_unix_ms - RENEWAL_MS.min(lifetime_ms / 2);
-        self.is_renewal_requested = false;
+    /// The dates of the session's token.
+    pub fn token(&self) -> &TokenTimer {
+        &self.token
     }
 
-    /// The device's fresh token was rejected: it is requested again after a pause.
-    pub fn renewal_failed(&mut self, now: ClockReading) {
-        self.renewal_unix_ms = now.unix_ms.saturating_add(RENEWAL_RETRY_MS);
-        self.is_renewal_requested = false;
-    }
-
-    /// Seconds until the token expires.
-    pub fn expires_in_s(&self, now: ClockReading) -> u64 {
-        self.expires_unix_ms.saturating_sub(now.unix_ms) / 1000
+    pub fn token_mut(&mut self) -> &mut TokenTimer {
+        &mut self.token
     }
 
     /// A send waits for the peer to read. Meanwhile the session reads nothing.
@@ -170,7 +148,7 @@ impl SessionTimers {
     }
 
     pub fn check(&mut self, now: ClockReading, bytes: SocketBytes) -> TimerAction {
-        if now.unix_ms >= self.expires_unix_ms {
+        if self.token.is_expired(now.unix_ms) {
             return TimerAction::Close(CloseCode::TokenExpired);
         }
         if let Some(stall) = &mut self.stall {
@@ -180,9 +158,10 @@ impl SessionTimers {
         if self.deaf_since_ms.is_none() && self.is_silent(now, bytes) {
             return TimerAction::Close(CloseCode::Silent);
         }
-        if !self.is_renewal_requested && now.unix_ms >= self.renewal_unix_ms {
-            self.is_renewal_requested = true;
-            return TimerAction::RequestRenewal(self.expires_in_s(now));
+        match self.token.check(now.unix_ms) {
+            TokenAction::Wait => {}
+            TokenAction::Request(expires_in_s) => return TimerAction::RequestRenewal(expires_in_s),
+            TokenAction::Close => return TimerAction::Close(CloseCode::TokenExpired),
         }
         if now.elapsed_ms >= self.ping_at_ms() {
             // Also if the ping itself is not written at once.
@@ -198,13 +177,12 @@ impl SessionTimers {
             self.sent_ms = now.elapsed_ms;
         }
         let from_now = |unix_ms: u64| now.elapsed_ms.saturating_add(unix_ms.saturating_sub(now.unix_ms));
-        let expiry_ms = from_now(self.expires_unix_ms);
         if let Some(stall) = &self.stall {
-            return stall.at_ms().min(expiry_ms);
+            return stall.at_ms().min(from_now(self.token.expires_ms()));
         }
-        let renewal_ms = if self.is_renewal_requested { u64::MAX } else { from_now(self.renewal_unix_ms) };
+        let token_ms = from_now(self.token.next_ms());
         let silent_ms = if self.deaf_since_ms.is_some() { u64::MAX } else { self.silent_at_ms() };
-        silent_ms.min(expiry_ms).min(renewal_ms).min(self.ping_at_ms())
+        silent_ms.min(token_ms).min(self.ping_at_ms())
     }
 
     fn is_silent(&mut self, now: ClockReading, bytes: SocketBytes) -> bool {
@@ -303,38 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn renewal_is_requested_once_and_an_expired_token_closes_the_session() {
-        let mut timers = timers(120);
-        timers.message_received(at(60_000), received(0));
-        timers.sent_ms = at(59_000).elapsed_ms;
-        assert_eq!(timers.check(at(59_999), written(0)), TimerAction::Wait);
-        assert_eq!(timers.check(at(60_000), written(0)), TimerAction::RequestRenewal(60));
-        assert_eq!(timers.check(at(60_001), written(0)), TimerAction::Wait);
-        timers.sent_ms = at(119_000).elapsed_ms;
-        assert_eq!(timers.check(at(119_999), written(0)), TimerAction::Wait);
-        assert_eq!(timers.check(at(120_000), written(0)), TimerAction::Close(CloseCode::TokenExpired));
-        timers.token_renewed(at(119_000), 1_790_000_000 + 3_600);
-        timers.message_received(at(119_000), received(0));
-        assert_eq!(timers.check(at(120_000), written(0)), TimerAction::Wait);
-        assert_eq!(timers.expires_in_s(at(120_000)), 3_480);
-    }
-
-    #[test]
-    fn after_a_failed_renewal_the_server_requests_another() {
-        let mut timers = timers(120);
-        assert_eq!(timers.check(at(60_000), written(0)), TimerAction::RequestRenewal(60));
-        timers.renewal_failed(at(61_000));
-        timers.message_received(at(61_000), received(0));
-        timers.sent_ms = at(61_000).elapsed_ms;
-        assert_eq!(timers.check(at(70_999), written(0)), TimerAction::Wait);
-        assert_eq!(timers.check(at(71_000), written(0)), TimerAction::RequestRenewal(49));
-    }
-
-    #[test]
-    fn a_short_lived_token_is_renewed_at_half_its_lifetime() {
-        let mut timers = timers(10);
-        assert_eq!(timers.check(at(4_999), written(0)), TimerAction::Wait);
-        assert_eq!(timers.check(at(5_000), written(0)), TimerAction::RequestRenewal(5));
+    fn a_token_is_requested_once_and_an_expired_one_closes_the_session() {
+        let mut timers = timers(40);
+        assert_eq!(timers.check(at(19_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(20_000), written(0)), TimerAction::RequestRenewal(20));
+        assert_eq!(timers.check(at(20_001), written(0)), TimerAction::Wait);
+        timers.token_mut().renewal_failed(at(25_000).unix_ms);
+        assert_eq!(timers.check(at(35_000), written(0)), TimerAction::RequestRenewal(5));
+        assert_eq!(timers.check(at(39_999), written(0)), TimerAction::Wait);
+        assert_eq!(timers.check(at(40_000), written(0)), TimerAction::Close(CloseCode::TokenExpired));
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod failing;
 mod hostile;
 mod logs;
 mod over_http;
+mod patch_numbers;
 mod preferences;
 mod push;
 mod reaping;

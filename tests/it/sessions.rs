@@ -30,10 +30,37 @@ async fn a_token_is_renewed_on_the_open_socket_and_an_expired_one_closes_it() {
     assert_eq!(phone.receive_refusal().await, RefusalCode::OtherIdentity);
     phone.send_message(ClientMessage::Renew { token: "nonsense".to_owned() }).await;
     assert_eq!(phone.receive_refusal().await, RefusalCode::TokenRefused);
-    phone.send_message(ClientMessage::Renew { token: token_for("alice", late) }).await;
-    assert!(matches!(phone.receive().await, ServerMessage::Renew { .. }), "the answer to the renewal");
-    assert!(matches!(phone.receive().await, ServerMessage::Renew { .. }), "the next request for a renewal");
+    let sent_again = token_for("alice", late - 1);
+    phone.send_message(ClientMessage::Renew { token: sent_again }).await;
+    assert!(matches!(phone.receive().await, ServerMessage::Renewed { .. }), "the answer to the renewal");
     assert_eq!(phone.close_code().await, CloseCode::TokenExpired);
+}
+
+#[tokio::test]
+async fn a_device_that_answers_every_request_for_a_renewal_does_not_loop() {
+    let server = TestServer::start().await;
+    let late = 6 - driftless::auth::LEEWAY_S as i64;
+    let the_only_token = token_for("alice", late);
+    let mut phone = TestDevice::connect(&server.url(), &the_only_token, "phone").await;
+    let mut requests = 0;
+    loop {
+        match phone.receive().await {
+            ServerMessage::Renew { .. } => {
+                requests += 1;
+                phone.send_message(ClientMessage::Renew { token: the_only_token.clone() }).await;
+            }
+            ServerMessage::Renewed { expires_in_s } => assert!(expires_in_s <= 6),
+            ServerMessage::Bye { code, .. } => break assert_eq!(code, CloseCode::TokenExpired.code()),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(requests, 1, "the next request would come ten seconds later");
+    let mut phone = server.device("alice", "phone").await;
+    for _ in 0..3 {
+        phone.send_message(ClientMessage::Renew { token: token("alice") }).await;
+        assert!(matches!(phone.receive().await, ServerMessage::Renewed { expires_in_s: 60.. }));
+    }
+    phone.assert_quiet().await;
 }
 
 #[tokio::test]

@@ -146,7 +146,7 @@ impl Watcher {
                 }
                 // The power was cut: the server's disk fails before the server is killed.
                 Ok(ServerMessage::Refused { code: RefusalCode::Unavailable, .. }) => return DisconnectReason::Timeout,
-                Ok(ServerMessage::Renew { .. } | ServerMessage::Bye { .. }) => {}
+                Ok(ServerMessage::Renew { .. } | ServerMessage::Renewed { .. } | ServerMessage::Bye { .. }) => {}
                 Ok(other) => self.report(format!("it was sent {other:?}")),
                 Err(end) => return end,
             }

@@ -89,6 +89,34 @@ async fn a_device_applies_changes_acknowledges_them_and_continues_at_its_positio
 }
 
 #[tokio::test]
+async fn a_page_that_would_leave_a_gap_is_never_applied() {
+    let server = ScriptedServer::start(Codec::Json).await;
+    let (device, mut events) = server.device();
+    device.open(&settings()).await.expect("alive");
+    let mut session = server.welcome(0).await;
+    session.expect_open(None).await;
+    session.send(changes("e", 7, 8, vec![record("stale", 1, 8)])).await;
+    session.send(changes("e", 0, 2, vec![record("a", 1, 1)])).await;
+    session.expect_ack(2).await;
+    let ServerMessage::Changes { epoch, from, to, reset, shared, more, fresh_until, records, .. } =
+        changes("e", 0, 1, vec![record("b", 1, 1)])
+    else {
+        unreachable!()
+    };
+    let dataset = driftless_client::protocol::DatasetName::new("closed").expect("a name");
+    session.send(ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }).await;
+    session.send(changes("e", 1, 2, vec![record("a", 0, 1)])).await;
+    session.expect_ack(2).await;
+    session.send(changes("e", 3, 4, vec![record("c", 1, 4)])).await;
+    let end = event(&mut events, |event| matches!(event, Event::Disconnected { .. })).await;
+    assert!(matches!(end, Event::Disconnected { why: DisconnectReason::ProtocolError(_), .. }), "{end:?}");
+    let mut session = server.welcome(0).await;
+    session.expect_open(at("e", 2)).await;
+    let records = device.records(&settings()).await.expect("alive").expect("open");
+    assert_eq!(records.keys().map(|key| key.as_str()).collect::<Vec<_>>(), ["a"]);
+}
+
+#[tokio::test]
 async fn a_reset_forgets_records_but_no_unsent_write() {
     let server = ScriptedServer::start(Codec::MsgPack).await;
     let (device, mut events) = server.device();
@@ -182,11 +210,37 @@ async fn a_device_gets_a_fresh_token_for_each_hello_and_each_renewal() {
     session.send_welcome("local:alice", 0).await;
     session.send(renew(60)).await;
     assert_eq!(session.recv().await, ClientMessage::Renew { token: "token-2".to_owned() });
-    session.send(renew(3_600)).await;
+    session.send(renewed(3_600)).await;
     tokio::time::pause();
-    assert_eq!(session.recv().await, ClientMessage::Ping, "a confirmation is not a request for a token");
+    assert_eq!(session.recv().await, ClientMessage::Ping, "an answer is no request for a token");
     session.send(renew(60)).await;
     assert_eq!(session.recv().await, ClientMessage::Renew { token: "token-3".to_owned() });
+}
+
+#[tokio::test]
+async fn a_token_source_is_asked_at_most_every_ten_seconds_and_again_after_a_failure() {
+    let server = ScriptedServer::start(Codec::MsgPack).await;
+    let asked = std::sync::atomic::AtomicU64::new(0);
+    let tokens = TokenSource::new(move || {
+        let n = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        std::future::ready(if n == 1 { Err("the issuer is down".to_owned()) } else { Ok(format!("token-{n}")) })
+    });
+    let (device, _events) = driftless_client::Device::connect(server.settings(tokens));
+    let mut session = server.welcome(0).await;
+    session.send(renew(60)).await;
+    session.expect_idle(&device).await;
+    let began = pause_time();
+    assert_eq!(session.recv().await, ClientMessage::Renew { token: "token-2".to_owned() }, "the first call failed");
+    assert_eq!(seconds(began), 10);
+    tokio::time::resume();
+    for _ in 0..2 {
+        session.send(renewed(50)).await;
+        session.send(renew(50)).await;
+    }
+    session.expect_idle(&device).await;
+    tokio::time::pause();
+    assert_eq!(session.recv().await, ClientMessage::Renew { token: "token-3".to_owned() });
+    assert_eq!(seconds(began), 20);
 }
 
 #[tokio::test]

@@ -193,6 +193,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
             ServerMessage::Refused { id: None, dataset: None, code: RefusalCode::UnknownType, message: "unknown type fly".to_owned() },
         ),
         ("renew", ServerMessage::Renew { expires_in_s: 60 }),
+        ("renewed", ServerMessage::Renewed { expires_in_s: 3600 }),
         ("registered", ServerMessage::Registered { provider: Provider::ApnsSandbox, app: "com.example.app".to_owned() }),
         ("unregistered", ServerMessage::Unregistered),
         ("pong", ServerMessage::Pong),

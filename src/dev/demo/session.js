@@ -108,7 +108,6 @@ export class Session {
   }
 
   #forward(message) {
-    if (message.type === 'refused' && message.id === undefined) this.#renewing = false;
     this.#perform(this.device.receive(message));
   }
 
@@ -119,19 +118,18 @@ export class Session {
     this.changed(events);
   }
 
-  /** The server requests a new token. Its confirmation of that token has the same type. */
+  /** The server requests a new token; it answers the one that it is sent with `renewed`. */
   async #renew() {
-    if (this.#renewing) {
-      this.#renewing = false;
-      return;
-    }
+    if (this.#renewing) return;
     const socket = this.#socket;
     this.#renewing = true;
     try {
       this.#token = await this.fetchToken();
       if (this.#socket === socket) this.#send({ type: 'renew', token: this.#token });
     } catch {
-      this.#renewing = false;
+      console.info('cannot get a token: the session ends when its token expires');
+    } finally {
+      if (this.#socket === socket) this.#renewing = false;
     }
   }
 

@@ -45,6 +45,8 @@ mod tls;
 #[cfg(test)]
 mod connection_pool_tests;
 #[cfg(test)]
+mod document_tests;
+#[cfg(test)]
 mod h2_frame_stand_in;
 #[cfg(test)]
 mod h2_gateway_stand_in;

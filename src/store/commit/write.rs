@@ -55,6 +55,8 @@ impl Group<'_> {
         let batch = Batch { preconditions: vec![(head_key.clone(), head_row)], rows: Vec::new() };
         let merged = MergedPatch { identity: &identity, dataset: &dataset, device: &device, slot, head_key, head, now_ms, batch };
         match outcome {
+            // Like a patch that cannot be decoded, one that breaks the rules of a change decides nothing: its number stays free.
+            MergeOutcome::Refused(code @ (RefusalCode::BadRequest | RefusalCode::BadName), message) => Ok(Decision::Refused(code, message)),
             MergeOutcome::Refused(code, message) => self.refuse(merged.slot, code, message),
             MergeOutcome::Conflict(conflicting) => self.reject(merged, conflicting),
             MergeOutcome::Applied(applied) => self.apply(merged, applied, &current, &rules.retention),

@@ -121,7 +121,7 @@ async fn a_session_is_renewed_only_with_a_token_of_its_own_identity() {
     for (what, token, access) in tokens() {
         raw.send_message(&json!({ "type": "renew", "token": token, "identity": "local:0" }));
         let code = match raw.receive().await {
-            ServerMessage::Renew { .. } => None,
+            ServerMessage::Renewed { .. } => None,
             ServerMessage::Refused { code, .. } => Some(code),
             other => panic!("{other:?}"),
         };

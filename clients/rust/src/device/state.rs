@@ -233,7 +233,7 @@ impl DeviceState {
             ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
                 return Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms });
             }
-            ServerMessage::Welcome { .. } | ServerMessage::Renew { .. } | ServerMessage::Pong => {}
+            ServerMessage::Welcome { .. } | ServerMessage::Renew { .. } | ServerMessage::Renewed { .. } | ServerMessage::Pong => {}
         }
         Ok(())
     }

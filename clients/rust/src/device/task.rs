@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use driftless_protocol::{Advice, RefusalCode, ServerMessage};
+use driftless_protocol::{Advice, ServerMessage};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -161,10 +161,8 @@ impl DeviceTask {
                     SocketEvent::Closed(reason) => break reason,
                     SocketEvent::Received(message) => {
                         heartbeat.received(now_ms());
-                        match &message {
-                            ServerMessage::Renew { .. } => renewal.renew_received(Instant::now()),
-                            ServerMessage::Refused { code: RefusalCode::TokenRefused | RefusalCode::OtherIdentity, .. } => renewal.token_refused(),
-                            _ => {}
+                        if let ServerMessage::Renew { .. } = &message {
+                            renewal.requested(Instant::now());
                         }
                         if let Err(reason) = self.state.received(message, unix_ms()) {
                             break reason;
@@ -181,7 +179,10 @@ impl DeviceTask {
                 },
                 token = renewal.next_token() => match token {
                     Ok(token) => self.state.renew(token),
-                    Err(why) => tracing::warn!(why, "token renewal failed, the session ends when the token expires"),
+                    Err(why) => {
+                        tracing::warn!(why, "token renewal failed, the device tries again");
+                        renewal.requested(Instant::now());
+                    }
                 },
                 () = sleep_until(began + Duration::from_millis(heartbeat_at_ms)) => {}
                 () = sleep_until(retry_at.unwrap_or(began)), if retry_at.is_some() => {

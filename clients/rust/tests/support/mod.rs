@@ -87,8 +87,14 @@ pub(crate) fn written(id: u64, version: u64) -> ServerMessage {
     ServerMessage::Written { id, version, records: Vec::new() }
 }
 
+/// The server's request for a fresh token.
 pub(crate) fn renew(expires_in_s: u64) -> ServerMessage {
     ServerMessage::Renew { expires_in_s }
+}
+
+/// The server's answer to a fresh token.
+pub(crate) fn renewed(expires_in_s: u64) -> ServerMessage {
+    ServerMessage::Renewed { expires_in_s }
 }
 
 /// Pauses time: whenever all tasks wait, it jumps to the next timer.
