@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::admin::Admin;
-use crate::auth::{IssuerConfigError, Verifier};
+use crate::auth::{IssuerConfigError, OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
@@ -77,7 +77,7 @@ pub struct App {
     stop: oneshot::Sender<()>,
     draining: watch::Sender<bool>,
     ticker: JoinHandle<()>,
-    background: [JoinHandle<()>; 2],
+    background: [JoinHandle<()>; 3],
     push: PushService,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
@@ -94,7 +94,8 @@ impl App {
     /// Starts a server that uses this clock.
     pub async fn start_at(clock: Clock, config: &ServerConfig, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
-        let verifier = Verifier::new(config.issuers()).map_err(AppError::Auth)?;
+        let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
+        let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(AppError::Auth)?;
         let listener = Listener::bind(&config.http()).map_err(AppError::Listen)?;
         let address = listener.address().map_err(AppError::System)?;
         let store = open_store(config)?;
@@ -107,7 +108,7 @@ impl App {
         let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
-        let authenticator = Authenticator::new(verifier, identities, config.pools(), clock, metrics.clone());
+        let authenticator = Authenticator::new(verifier.clone(), identities, config.pools(), clock, metrics.clone());
         let (running, timing) = (RunningClock::new(clock), config.session());
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
@@ -131,7 +132,8 @@ impl App {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
-        let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run())];
+        let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
+        let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
         info!(%address, data = %config.data.display(), "server started");
         Ok(App { address, serving, stop, draining, ticker, background, push, committer, writer, hub, drain_s: config.drain_s })
     }

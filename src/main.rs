@@ -229,9 +229,13 @@ fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf
     let config = config::read(Some(&file), &Environment::of_process(), &Flags::default())?;
     let issuers = config.issuers().into_iter().find(|(name, _)| **name == *pool).map(|(_, issuers)| issuers);
     let issuers = issuers.ok_or_else(|| format!("{} configures no pool {pool}", file.display()))?;
-    let shared = issuers.iter().find_map(|issuer| Some((issuer, issuer.secret.as_ref()?, issuer.audience.first()?)));
+    let mut shared = None;
+    for issuer in issuers.iter().filter(|issuer| issuer.audience_claim == "aud") {
+        let secret = dev::secret_of(issuer)?;
+        shared = shared.or(secret.zip(issuer.audience.first()).map(|(secret, audience)| (issuer, secret, audience)));
+    }
     let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of pool {pool} has a shared secret to sign with"))?;
-    Ok(dev::mint_for(secret, &issuer.issuer, audience, subject, expires_in_s)?)
+    Ok(dev::mint_for(&secret, &issuer.issuer, audience, subject, expires_in_s)?)
 }
 
 /// Raises the soft limit of open files to the hard limit, as every connection is an open file. If that fails the soft limit stays in force.

@@ -61,7 +61,8 @@ pub const RETRY_AFTER_S: u64 = 10;
 /// The secret of the development pool, with which test tokens are signed. It is public: **never use it in production**.
 pub const DEVELOPMENT_SECRET: &str = "driftless development secret, public, not for production";
 
-/// An issuer of tokens that a pool trusts, and the source of its keys: exactly one of `jwks_url`, `keys_file` and `secret`.
+/// An issuer of tokens that a pool trusts, and the source of its keys: at most one of `jwks_url`, `keys_file`, `secret` and `secret_file`; without
+/// one of them the issuer's metadata name its keys (OpenID Connect Discovery).
 #[derive(Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
@@ -73,7 +74,7 @@ pub struct IssuerConfig {
     pub audience_claim: String,
     /// The names of which that claim must contain one (RFC 7519 section 4.1.3). At least one name, and none empty.
     pub audience: Vec<String>,
-    /// The URL of the issuer's JWKS document (RFC 7517 section 5): `https`, or `http` to this machine.
+    /// The URL of the issuer's JWKS document (RFC 7517 section 5): `https`, or `http` to this machine, or as `allow_private_http` says.
     #[serde(default)]
     pub jwks_url: Option<String>,
     /// A file with a JWKS document or one public key in PEM form. Read once, when the server starts.
@@ -82,6 +83,15 @@ pub struct IssuerConfig {
     /// A secret shared with the issuer for HS256: at least [`MIN_SECRET_BYTES`].
     #[serde(default)]
     pub secret: Option<String>,
+    /// A file with that secret, and perhaps a line end after it. Read once, when the server starts.
+    #[serde(default)]
+    pub secret_file: Option<PathBuf>,
+    /// A PEM file with additional root certificates to trust when keys and metadata are fetched.
+    #[serde(default)]
+    pub authority_file: Option<PathBuf>,
+    /// Whether keys and metadata may be fetched by plain `http` from a private address: everyone in that network can then make tokens.
+    #[serde(default)]
+    pub allow_private_http: bool,
 }
 
 fn audience_claim() -> String {
@@ -98,6 +108,9 @@ impl Default for IssuerConfig {
             jwks_url: None,
             keys_file: None,
             secret: None,
+            secret_file: None,
+            authority_file: None,
+            allow_private_http: false,
         }
     }
 }
@@ -118,6 +131,9 @@ impl fmt::Debug for IssuerConfig {
             .field("jwks_url", &self.jwks_url.as_deref().map(without_password))
             .field("keys_file", &self.keys_file)
             .field("secret", &self.secret.as_ref().map(|_| "hidden"))
+            .field("secret_file", &self.secret_file)
+            .field("authority_file", &self.authority_file)
+            .field("allow_private_http", &self.allow_private_http)
             .finish()
     }
 }

@@ -26,10 +26,18 @@ pub enum IssuerProblem {
     NoAudienceClaim,
     /// `audience` is empty or contains an empty name.
     NoAudience,
-    /// None of `jwks_url`, `keys_file` and `secret` is set.
+    /// No source of keys is set, and `issuer` is no URL with metadata below it.
     NoKeys,
-    /// More than one of `jwks_url`, `keys_file` and `secret` is set.
+    /// More than one of `jwks_url`, `keys_file`, `secret` and `secret_file` is set.
     SeveralKeySources,
+    /// The file with the shared secret cannot be read.
+    UnreadableSecret(String),
+    /// The file has the development secret, which is public.
+    DevelopmentSecretInFile,
+    /// `authority_file` cannot be read, or has no certificate.
+    BadAuthority(String),
+    /// `HTTPS_PROXY` is not the URL of an HTTP proxy.
+    BadProxy,
     /// The shared secret is under [`MIN_SECRET_BYTES`].
     ShortSecret,
     /// The shared secret is a key in PEM form. A public key is not a secret.
@@ -74,14 +82,22 @@ impl fmt::Display for IssuerProblem {
             Self::NoAudience => {
                 f.write_str("audience is empty or contains an empty name; set it to the aud claim of the tokens for this pool")
             }
-            Self::NoKeys => f.write_str("no source of keys; set one of jwks_url, keys_file and secret"),
-            Self::SeveralKeySources => f.write_str("several sources of keys; set only one of jwks_url, keys_file and secret"),
+            Self::NoKeys => f.write_str(
+                "no source of keys: issuer is not an https URL below which metadata could name them; set one of jwks_url, keys_file, secret and secret_file",
+            ),
+            Self::SeveralKeySources => {
+                f.write_str("several sources of keys; set only one of jwks_url, keys_file, secret and secret_file")
+            }
+            Self::UnreadableSecret(why) => write!(f, "secret_file cannot be read: {why}"),
+            Self::DevelopmentSecretInFile => f.write_str("secret_file has the development secret, which is public; use a secret of your own"),
+            Self::BadAuthority(why) => write!(f, "authority_file cannot be used: {why}"),
+            Self::BadProxy => f.write_str("the variable HTTPS_PROXY (or https_proxy, ALL_PROXY, all_proxy) must be http://host:port"),
             Self::ShortSecret => {
                 write!(f, "secret is under {MIN_SECRET_BYTES} bytes; generate one with `openssl rand -base64 48`")
             }
             Self::SecretIsPem => f.write_str("secret is a key in PEM form; set keys_file for a public key"),
             Self::NotAUrl => f.write_str("jwks_url must be a URL without a user name: https://host/path"),
-            Self::NotHttps => f.write_str("jwks_url must be https (http only for 127.0.0.1, ::1 and localhost)"),
+            Self::NotHttps => f.write_str("jwks_url, or issuer without it, must be https (http only for 127.0.0.1, ::1 and localhost, and with allow_private_http for private addresses)"),
             Self::NoRootCertificates(why) => {
                 write!(f, "no root certificates for https ({why}); install the ca-certificates package")
             }

@@ -1,7 +1,8 @@
-//! Fetches a JWKS document: one GET, bounded in time and size, without following redirects.
+//! Fetches a document of an issuer: one GET, bounded in size, without following redirects. The caller bounds the time.
 
-use std::error::Error;
+use std::collections::HashMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,53 +10,86 @@ use http_body_util::{BodyExt, Empty, LengthLimitError, Limited};
 use hyper::{Request, StatusCode, Uri, header};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
 use super::config::MAX_JWKS_BYTES;
 use super::config_error::IssuerProblem;
-use super::jwks_url::Scheme;
+use super::key_url::UrlScheme;
+use super::outbound::{OutboundConnector, with_causes};
+use super::proxy::OutboundProxy;
 
-/// An HTTP client for JWKS documents. Cheap to clone.
+/// An HTTP client for documents of issuers. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Fetcher {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
+    client: Client<HttpsConnector<OutboundConnector>, Empty<Bytes>>,
     timeout: Duration,
 }
 
-/// Creates at most one fetcher per scheme, so that the system's root certificates are read at most once.
+/// Creates at most one fetcher for each scheme and root certificate, and reads the system's root certificates at most once.
 pub(super) struct Fetchers {
     timeout: Duration,
-    https: Option<Fetcher>,
-    loopback: Option<Fetcher>,
+    proxy: OutboundProxy,
+    roots: Option<(RootCertStore, String)>,
+    made: HashMap<(UrlScheme, Option<PathBuf>), Fetcher>,
 }
 
 impl Fetchers {
-    /// Creates fetchers that abort a request after `timeout`.
-    pub(super) fn new(timeout: Duration) -> Self {
-        Self { timeout, https: None, loopback: None }
+    /// Creates fetchers for callers that wait for `timeout`.
+    pub(super) fn new(timeout: Duration, proxy: OutboundProxy) -> Self {
+        Self { timeout, proxy, roots: None, made: HashMap::new() }
     }
 
-    /// The fetcher for a scheme.
-    pub(super) fn for_scheme(&mut self, scheme: Scheme) -> Result<Fetcher, IssuerProblem> {
-        let slot = match scheme {
-            Scheme::Https => &mut self.https,
-            Scheme::LoopbackHttp => &mut self.loopback,
-        };
-        match slot {
-            Some(fetcher) => Ok(fetcher.clone()),
-            None => Ok(slot.insert(Fetcher::new(scheme, self.timeout)?).clone()),
+    /// The fetcher for a scheme. For `https` it trusts the system's root certificates, and those in the file.
+    pub(super) fn for_scheme(&mut self, scheme: UrlScheme, authority: Option<&Path>) -> Result<Fetcher, IssuerProblem> {
+        let key = (scheme, authority.map(Path::to_owned));
+        if let Some(fetcher) = self.made.get(&key) {
+            return Ok(fetcher.clone());
         }
+        let roots = match scheme {
+            UrlScheme::Https => self.roots_with(authority)?,
+            // A client that only uses plain HTTP trusts no certificate.
+            UrlScheme::LoopbackHttp | UrlScheme::PrivateHttp => RootCertStore::empty(),
+        };
+        let fetcher = Fetcher::new(scheme, roots, &self.proxy, self.timeout)?;
+        self.made.insert(key, fetcher.clone());
+        Ok(fetcher)
     }
+
+    fn roots_with(&mut self, authority: Option<&Path>) -> Result<RootCertStore, IssuerProblem> {
+        let (native, why) = self.roots.get_or_insert_with(native_roots);
+        let mut roots = native.clone();
+        if let Some(path) = authority {
+            let problem = |why: String| IssuerProblem::BadAuthority(format!("{}: {why}", path.display()));
+            let certificates = CertificateDer::pem_file_iter(path).map_err(|error| problem(error.to_string()))?;
+            let before = roots.len();
+            for certificate in certificates {
+                let certificate = certificate.map_err(|error| problem(error.to_string()))?;
+                roots.add(certificate).map_err(|error| problem(error.to_string()))?;
+            }
+            if roots.len() == before {
+                return Err(problem("contains no certificate in PEM form".to_owned()));
+            }
+        }
+        if roots.is_empty() { Err(IssuerProblem::NoRootCertificates(why.clone())) } else { Ok(roots) }
+    }
+}
+
+/// The system's root certificates, and why there are none.
+fn native_roots() -> (RootCertStore, String) {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    let why = found.errors.first().map_or_else(|| "none found".to_owned(), ToString::to_string);
+    (roots, why)
 }
 
 /// Why a document could not be fetched.
 #[derive(Debug)]
 pub(super) enum FetchError {
-    /// The response was not complete within the timeout.
-    TooSlow,
     /// No valid response: a failure of DNS, connection, TLS or HTTP.
     NoResponse(String),
     /// A status other than 200, redirects included.
@@ -65,27 +99,31 @@ pub(super) enum FetchError {
 }
 
 impl Fetcher {
-    /// A client that aborts a request after `timeout`. For `https` it trusts the system's root certificates.
-    fn new(scheme: Scheme, timeout: Duration) -> Result<Self, IssuerProblem> {
-        let connector = HttpsConnectorBuilder::new();
+    fn new(scheme: UrlScheme, roots: RootCertStore, proxy: &OutboundProxy, timeout: Duration) -> Result<Self, IssuerProblem> {
+        let tls = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| IssuerProblem::NoRootCertificates(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let outbound = OutboundConnector::new(scheme, tls.clone(), proxy.routes()?);
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = match scheme {
-            Scheme::Https => connector
-                .with_provider_and_native_roots(aws_lc_rs::default_provider())
-                .map_err(|error| IssuerProblem::NoRootCertificates(error.to_string()))?
-                .https_only(),
-            Scheme::LoopbackHttp => connector.with_tls_config(tls_without_roots()?).https_or_http(),
+            UrlScheme::Https => connector.https_only(),
+            UrlScheme::LoopbackHttp | UrlScheme::PrivateHttp => connector.https_or_http(),
         };
         // Fetches are minutes apart, so connections are not pooled.
-        let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.enable_http1().build());
+        let client =
+            Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector.enable_http1().wrap_connector(outbound));
         Ok(Self { client, timeout })
     }
 
-    /// Fetches a document, completely, within the timeout and [`MAX_JWKS_BYTES`].
-    pub(super) async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
-        tokio::time::timeout(self.timeout, self.get_without_timeout(url)).await.unwrap_or(Err(FetchError::TooSlow))
+    /// How long logins wait for documents.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
     }
 
-    async fn get_without_timeout(&self, url: &Uri) -> Result<Bytes, FetchError> {
+    /// Fetches a document, completely, within [`MAX_JWKS_BYTES`].
+    pub(super) async fn get(&self, url: &Uri) -> Result<Bytes, FetchError> {
         let request = Request::get(url.clone())
             .header(header::ACCEPT, "application/jwk-set+json, application/json")
             .body(Empty::new())
@@ -106,24 +144,9 @@ impl Fetcher {
 impl fmt::Display for FetchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooSlow => f.write_str("no complete response within the timeout"),
             Self::NoResponse(why) => f.write_str(why),
             Self::Status(status) => write!(f, "unexpected status {}", status.as_u16()),
             Self::TooLarge => write!(f, "response is over {MAX_JWKS_BYTES} bytes"),
         }
     }
-}
-
-/// The TLS configuration of a client that only uses plain HTTP: it trusts no certificate, so the system's roots need not be read.
-fn tls_without_roots() -> Result<ClientConfig, IssuerProblem> {
-    let config = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| IssuerProblem::NoRootCertificates(error.to_string()))?;
-    Ok(config.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
-/// The text of an error and of its causes: the HTTP client's own text names only the step that failed.
-fn with_causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use super::claims::TokenClaims;
 use super::config::{IssuerConfig, MIN_SECRET_BYTES};
 use super::config_error::{IssuerConfigError, IssuerProblem};
+use super::discovery::{IssuerMetadata, KeyLocation};
 use super::fetcher::Fetchers;
 use super::issuer_name::IssuerName;
-use super::jwks_url;
 use super::key::VerificationKey;
 use super::key_file;
 use super::key_set::{KeySet, SignedMessage};
+use super::key_url;
 use super::refusal::TokenRefusal;
 use super::remote::RemoteKeys;
+use super::shared_secret::shared_secret;
 
 /// An issuer that a pool trusts.
 pub(super) struct TrustedIssuer {
@@ -80,13 +82,21 @@ impl TrustedIssuers {
         chosen.ok_or(refusal)
     }
 
+    /// The issuers whose keys are fetched.
+    pub(super) fn remotes(&self) -> impl Iterator<Item = &Arc<RemoteKeys>> {
+        self.exact.values().flatten().chain(&self.templates).filter_map(|trusted| match &trusted.keys {
+            KeySource::Remote(remote) => Some(remote),
+            KeySource::Static(_) => None,
+        })
+    }
+
     /// Adds an issuer of a pool, after checking its configuration.
     pub(super) fn add(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
         let config_error = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
         let name = IssuerName::parse(&config.issuer).map_err(config_error)?;
         check_audience(&config).map_err(config_error)?;
         self.check_overlap(&name, &config).map_err(config_error)?;
-        let keys = key_source(&config, fetchers).map_err(config_error)?;
+        let keys = key_source(pool, &config, fetchers).map_err(config_error)?;
         let IssuerConfig { audience_claim, audience, .. } = config;
         let trusted = TrustedIssuer { pool: pool.clone(), name: name.clone(), audience_claim, audience, keys };
         match name {
@@ -117,17 +127,23 @@ fn check_audience(config: &IssuerConfig) -> Result<(), IssuerProblem> {
     Ok(())
 }
 
-fn key_source(config: &IssuerConfig, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
-    match (&config.jwks_url, &config.keys_file, &config.secret) {
+fn key_source(pool: &Arc<str>, config: &IssuerConfig, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
+    let (location, scheme) = match (&config.jwks_url, &config.keys_file, shared_secret(config)?) {
+        (None, Some(path), None) => return key_file::load(path).map(KeySource::Static),
+        (None, None, Some(secret)) => return shared_key(&secret).map(KeySource::Static),
         (Some(url), None, None) => {
-            let (url, scheme) = jwks_url::parse(url)?;
-            Ok(KeySource::Remote(Arc::new(RemoteKeys::new(config.issuer.as_str().into(), url, fetchers.for_scheme(scheme)?))))
+            let (url, scheme) = key_url::parse(url, config.allow_private_http)?;
+            (KeyLocation::Document(url), scheme)
         }
-        (None, Some(path), None) => key_file::load(path).map(KeySource::Static),
-        (None, None, Some(secret)) => shared_key(secret).map(KeySource::Static),
-        (None, None, None) => Err(IssuerProblem::NoKeys),
-        _ => Err(IssuerProblem::SeveralKeySources),
-    }
+        (None, None, None) => {
+            let metadata = IssuerMetadata::of(&config.issuer, config.allow_private_http)?;
+            let scheme = metadata.scheme;
+            (KeyLocation::Discovered(metadata), scheme)
+        }
+        _ => return Err(IssuerProblem::SeveralKeySources),
+    };
+    let fetcher = fetchers.for_scheme(scheme, config.authority_file.as_deref())?;
+    Ok(KeySource::Remote(Arc::new(RemoteKeys::new(pool.clone(), config.issuer.as_str().into(), location, fetcher))))
 }
 
 /// The key made from a shared secret. A public key that is configured as a secret by mistake would let anyone sign (RFC 8725 section 2.1).
@@ -156,7 +172,14 @@ mod tests {
         assert_eq!(problem(&IssuerConfig { issuer: String::new(), ..good.clone() }), IssuerProblem::NoIssuer);
         assert_eq!(problem(&IssuerConfig { audience: vec![], ..good.clone() }), IssuerProblem::NoAudience);
         assert_eq!(problem(&IssuerConfig { audience: vec![String::new()], ..good.clone() }), IssuerProblem::NoAudience);
-        assert_eq!(problem(&IssuerConfig { secret: None, ..good.clone() }), IssuerProblem::NoKeys);
+        assert_eq!(problem(&IssuerConfig { issuer: "no-url".to_owned(), secret: None, ..good.clone() }), IssuerProblem::NoKeys);
+        let no_authority = Some("/no/such/authority.pem".into());
+        let problem_of_authority = problem(&IssuerConfig { authority_file: no_authority, ..with_url("https://issuer.example/keys") });
+        assert!(matches!(problem_of_authority, IssuerProblem::BadAuthority(_)), "{problem_of_authority}");
+        let no_secret_file = IssuerConfig { secret_file: Some("/no/such/secret".into()), secret: None, ..good.clone() };
+        assert!(matches!(problem(&no_secret_file), IssuerProblem::UnreadableSecret(_)));
+        let two_secrets = IssuerConfig { secret_file: Some("/no/such/secret".into()), ..good.clone() };
+        assert_eq!(problem(&two_secrets), IssuerProblem::SeveralKeySources);
         let both = IssuerConfig { secret: good.secret.clone(), ..with_url("https://issuer.example/keys") };
         assert_eq!(problem(&both), IssuerProblem::SeveralKeySources);
         assert_eq!(problem(&with_url("http://issuer.example/keys")), IssuerProblem::NotHttps);
@@ -174,6 +197,21 @@ mod tests {
         let error = verifier_of(&[(POOL, config)]).unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(text.contains(POOL) && text.contains(ISSUER) && !text.contains("hush"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_secret_can_stand_in_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let config = IssuerConfig { secret_file: Some(file.clone()), secret: None, ..shared_config() };
+        for end in ["", "\n", "\r\n"] {
+            std::fs::write(&file, format!("{SECRET}{end}")).unwrap();
+            accepted(&verifier_of(&[(POOL, config.clone())]).unwrap(), &shared_token(claims())).await;
+        }
+        std::fs::write(&file, "short").unwrap();
+        assert_eq!(verifier_of(&[(POOL, config.clone())]).unwrap_err().problem, IssuerProblem::ShortSecret);
+        std::fs::write(&file, super::super::DEVELOPMENT_SECRET).unwrap();
+        assert_eq!(verifier_of(&[(POOL, config)]).unwrap_err().problem, IssuerProblem::DevelopmentSecretInFile);
     }
 
     #[test]

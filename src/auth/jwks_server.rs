@@ -20,6 +20,8 @@ pub(super) enum JwksResponse {
     Stall(String),
     /// It sends these bytes once it is notified.
     After(Arc<Notify>, String),
+    /// It answers each path with its own bytes.
+    Paths(Vec<(String, String)>),
 }
 
 pub(super) struct JwksServer {
@@ -47,6 +49,11 @@ impl JwksServer {
 
     pub(super) fn url(&self) -> String {
         format!("http://{}/jwks.json", self.address)
+    }
+
+    /// `http://127.0.0.1:port`, the name of an issuer that is discovered.
+    pub(super) fn origin(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(super) fn publish(&self, keys: &[Value]) {
@@ -106,8 +113,12 @@ async fn respond(mut stream: TcpStream, state: Arc<JwksServerState>) {
     state.fetches.fetch_add(1, Ordering::SeqCst);
     let response = state.response.lock().unwrap().clone();
     state.requested.notify_one();
+    let path = String::from_utf8_lossy(&head).split(' ').nth(1).unwrap_or_default().to_owned();
     let bytes = match response {
         JwksResponse::Raw(bytes) => bytes,
+        JwksResponse::Paths(paths) => {
+            paths.into_iter().find(|(known, _)| *known == path).map_or_else(|| self::response("404 Not Found", ""), |(_, bytes)| bytes)
+        }
         JwksResponse::Stall(bytes) => {
             let _ = stream.write_all(bytes.as_bytes()).await;
             return std::future::pending().await;

@@ -6,7 +6,7 @@
 //! - Key and algorithm must fit: a key serves the algorithms of its kind only, and a secret never verifies what a public key should. The
 //!   token's header can choose among those, and nothing else.
 //! - Until the signature is verified, `iss`, the audience, `alg` and `kid` are used only to select the keys that are tried.
-//! - Keys come from the configuration only: `jku`, `x5u`, `x5c` and `jwk` in a header are never read.
+//! - Keys come from where the configuration says only: `jku`, `x5u`, `x5c` and `jwk` in a header are never read.
 //! - A token belongs to exactly one pool, or is rejected.
 //! - Forged tokens cause at most one fetch from an issuer in [`REFETCH_AFTER_S`], and bounded work here.
 //! - No token and no secret is ever logged or shown. Of a rejected token the log has the issuer and the audience that it names.
@@ -30,14 +30,18 @@ mod algorithm;
 mod issuer_name;
 mod issuers;
 mod jwks;
-mod jwks_url;
 mod key;
 mod key_file;
 mod key_set;
+mod shared_secret;
 mod signature_cache;
 
+mod discovery;
 mod fetcher;
 mod freshness;
+mod key_url;
+mod outbound;
+mod proxy;
 mod remote;
 
 mod mint;
@@ -46,6 +50,8 @@ mod mint;
 mod attacks;
 #[cfg(test)]
 mod choice;
+#[cfg(test)]
+mod fetching;
 #[cfg(test)]
 mod jwks_server;
 #[cfg(test)]
@@ -60,5 +66,8 @@ pub use config::{
 };
 pub use config_error::{IssuerConfigError, IssuerProblem};
 pub use mint::{MintClaims, MintError, mint};
+pub use proxy::OutboundProxy;
 pub use refusal::TokenRefusal;
+pub use remote::IssuerWithoutKeys;
+pub use shared_secret::shared_secret;
 pub use verifier::{VerifiedLogin, Verifier};

@@ -1,6 +1,6 @@
 //! The keys that an issuer publishes at a URL, fetched when needed and cached.
 //!
-//! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache; there is no background refresh. Fetches are
+//! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache. In the background only the first keys are fetched. Fetches are
 //! single-flight: at most one is in progress, at most
 //! one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), and logins that need its result wait for it. A fetch continues after the
 //! login that started it was cancelled: otherwise an attacker could start and abandon every fetch, and new keys would never arrive. A
@@ -8,10 +8,10 @@
 
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hyper::Uri;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use super::discovery::KeyLocation;
 use super::fetcher::Fetcher;
 use super::freshness::{KeyNeed, elapsed_s, key_need, may_fetch};
 use super::jwks::Jwks;
@@ -20,19 +20,29 @@ use super::refusal::TokenRefusal;
 
 /// The published keys of one issuer.
 pub(super) struct RemoteKeys {
+    pool: Arc<str>,
     issuer: Arc<str>,
-    url: Uri,
+    location: KeyLocation,
     fetcher: Fetcher,
     cache: RwLock<CachedKeys>,
     /// Locked while a fetch is in progress.
     single_flight: Arc<Mutex<FetchState>>,
 }
 
+/// An issuer whose keys could not be fetched yet: none of its tokens is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerWithoutKeys {
+    pub pool: Arc<str>,
+    pub issuer: Arc<str>,
+    pub reason: Arc<str>,
+}
+
 #[derive(Clone, Default)]
 struct CachedKeys {
     keys: Option<Arc<KeySet>>,
     fetched_s: u64,
-    last_fetch_failed: bool,
+    /// Why the last fetch failed, if it did.
+    failure: Option<Arc<str>>,
 }
 
 #[derive(Default)]
@@ -42,8 +52,23 @@ struct FetchState {
 
 impl RemoteKeys {
     /// The keys of an issuer, not fetched yet.
-    pub(super) fn new(issuer: Arc<str>, url: Uri, fetcher: Fetcher) -> Self {
-        Self { issuer, url, fetcher, cache: RwLock::default(), single_flight: Arc::default() }
+    pub(super) fn new(pool: Arc<str>, issuer: Arc<str>, location: KeyLocation, fetcher: Fetcher) -> Self {
+        Self { pool, issuer, location, fetcher, cache: RwLock::default(), single_flight: Arc::default() }
+    }
+
+    /// The pool and the name of the issuer, and why its keys could not be fetched, if it has none.
+    pub(super) fn without_keys(&self) -> Option<IssuerWithoutKeys> {
+        let CachedKeys { keys, failure, .. } = self.cached();
+        let reason = failure.unwrap_or_else(|| "its keys are being fetched for the first time".into());
+        keys.is_none().then(|| IssuerWithoutKeys { pool: self.pool.clone(), issuer: self.issuer.clone(), reason })
+    }
+
+    /// Fetches the keys unless there are some.
+    pub(super) async fn prefetch(self: &Arc<Self>, now_s: u64) {
+        let fetch = self.single_flight.clone().lock_owned().await;
+        if self.cached().keys.is_none() {
+            self.refetch(fetch, now_s).await;
+        }
     }
 
     /// Verifies the signature of a token, with keys that are fetched if that is necessary and allowed. Waits for one fetch at most.
@@ -64,7 +89,7 @@ impl RemoteKeys {
         self.refetch(fetch, now_s).await;
         let fetched = self.cached();
         // The same keys would only verify the same signature once more.
-        if fetched.has_keys_of(&cached) && !fetched.last_fetch_failed { verified } else { fetched.verify(token) }
+        if fetched.has_keys_of(&cached) && fetched.failure.is_none() { verified } else { fetched.verify(token) }
     }
 
     /// Fetches the keys, unless the last fetch started recently, possibly while this caller waited for the lock.
@@ -83,26 +108,43 @@ impl RemoteKeys {
     }
 
     async fn fetch(self: Arc<Self>, fetch: OwnedMutexGuard<FetchState>, now_s: u64) {
-        match self.get().await {
+        let (pool, issuer) = (&self.pool, &self.issuer);
+        let fetched = tokio::time::timeout(self.fetcher.timeout(), self.get()).await;
+        match fetched.unwrap_or_else(|_| Err("no complete response within the timeout".to_owned())) {
             Ok(keys) => {
-                info!(issuer = %self.issuer, keys = keys.len(), "issuer keys fetched");
-                self.update(|cached| *cached = CachedKeys { keys: Some(keys.into()), fetched_s: now_s, last_fetch_failed: false });
+                info!(%pool, %issuer, keys = keys.len(), "issuer keys fetched");
+                self.update(|cached| *cached = CachedKeys { keys: Some(keys.into()), fetched_s: now_s, failure: None });
             }
             Err(error) => {
-                warn!(issuer = %self.issuer, %error, "fetch of issuer keys failed, cached keys stay in use");
-                self.update(|cached| cached.last_fetch_failed = true);
+                let CachedKeys { keys, failure, .. } = self.cached();
+                match (failure.as_deref() == Some(error.as_str()), keys) {
+                    // The log has said so, and nothing has changed.
+                    (true, _) => debug!(%pool, %issuer, %error, "fetch of issuer keys failed again"),
+                    (false, Some(_)) => warn!(%pool, %issuer, %error, "fetch of issuer keys failed, cached keys stay in use"),
+                    (false, None) => {
+                        warn!(%pool, %issuer, %error, "fetch of issuer keys failed, no token of the issuer is accepted until one succeeds")
+                    }
+                }
+                self.update(|cached| cached.failure = Some(error.into()));
             }
         }
         drop(fetch);
     }
 
     async fn get(&self) -> Result<KeySet, String> {
-        let document = self.fetcher.get(&self.url).await.map_err(|error| error.to_string())?;
-        let jwks = Jwks::read(&document).map_err(|error| error.to_string())?;
+        let url = match &self.location {
+            KeyLocation::Document(url) => url.clone(),
+            KeyLocation::Discovered(metadata) => {
+                let document = self.fetcher.get(&metadata.url).await.map_err(|error| format!("{}: {error}", metadata.url))?;
+                metadata.keys_url(&document).map_err(|error| format!("{}: {error}", metadata.url))?
+            }
+        };
+        let document = self.fetcher.get(&url).await.map_err(|error| format!("{url}: {error}"))?;
+        let jwks = Jwks::read(&document).map_err(|error| format!("{url}: {error}"))?;
         for flaw in &jwks.flaws {
-            warn!(issuer = %self.issuer, %flaw, "issuer key ignored");
+            warn!(pool = %self.pool, issuer = %self.issuer, %flaw, "issuer key ignored");
         }
-        KeySet::new(jwks.keys).ok_or_else(|| "the document contains no usable key".to_owned())
+        KeySet::new(jwks.keys).ok_or_else(|| format!("{url}: the document contains no usable key"))
     }
 
     // Readers and writers hold the lock for a few instructions that cannot panic, so a poisoned lock still protects a complete value.
@@ -121,7 +163,7 @@ impl CachedKeys {
         match &self.keys {
             None => Err(TokenRefusal::KeysUnavailable),
             Some(keys) => {
-                keys.verify(token).map_err(|refusal| if self.last_fetch_failed { TokenRefusal::KeysUnavailable } else { refusal })
+                keys.verify(token).map_err(|refusal| if self.failure.is_some() { TokenRefusal::KeysUnavailable } else { refusal })
             }
         }
     }

@@ -10,9 +10,10 @@ use serde_json::json;
 use tokio::sync::Notify;
 
 use super::config::{CACHE_LIFETIME_S, MAX_JWKS_BYTES, MAX_JWKS_KEYS, REFETCH_AFTER_S, RETRY_AFTER_S};
+use super::fetcher::Fetchers;
 use super::jwks_server::{JwksResponse, JwksServer, document, response};
 use super::support::*;
-use super::{IssuerConfig, TokenRefusal, Verifier};
+use super::{IssuerConfig, OutboundProxy, TokenRefusal, Verifier};
 
 /// Long enough for a local server on any machine; tests of a server that never responds use a shorter timeout.
 const PATIENT: Duration = Duration::from_secs(60);
@@ -221,7 +222,7 @@ async fn a_fetch_outlives_the_login_that_started_it() {
 async fn issuer_of(fetch_timeout: Duration) -> (JwksServer, Verifier) {
     let issuer = JwksServer::start().await;
     let config = IssuerConfig { jwks_url: Some(issuer.url()), secret: None, ..shared_config() };
-    let verifier = Verifier::with_fetch_timeout([(POOL.into(), vec![config])], fetch_timeout).unwrap();
+    let verifier = Verifier::with_fetchers([(POOL.into(), vec![config])], Fetchers::new(fetch_timeout, OutboundProxy::default())).unwrap();
     (issuer, verifier)
 }
 

@@ -4,13 +4,17 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::config::{FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S};
+use futures_util::future::join_all;
+
+use super::config::{FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S, RETRY_AFTER_S};
 use super::config_error::IssuerConfigError;
 use super::fetcher::Fetchers;
 use super::issuers::TrustedIssuers;
 use super::key_set::SignedMessage;
+use super::proxy::OutboundProxy;
 use super::refusal::TokenRefusal;
 use super::refusal_log::RefusalLog;
+use super::remote::IssuerWithoutKeys;
 use super::token::CompactToken;
 
 /// Verifies tokens with the keys of the issuers that the pools trust. Cheap to clone; clones share the cached keys.
@@ -50,19 +54,30 @@ impl VerifiedLogin {
 impl Verifier {
     /// A verifier for these pools, each a name and its issuers.
     ///
-    /// Blocks: it reads key files, and root certificates if any `jwks_url` is `https`. Keys are fetched when the first token needs them.
+    /// Blocks: it reads the files that the configuration names, and root certificates if keys are fetched over `https`. Keys are fetched when
+    /// the first token needs them, or by [`Verifier::fetch_first_keys`].
     ///
     /// # Errors
     /// The first issuer whose configuration cannot be used; [`IssuerProblem`](super::IssuerProblem) lists the reasons.
     pub fn new(pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>) -> Result<Self, IssuerConfigError> {
-        Self::with_fetch_timeout(pools, Duration::from_millis(FETCH_TIMEOUT_MS))
+        Self::with_proxy(pools, OutboundProxy::default())
     }
 
-    pub(super) fn with_fetch_timeout(
+    /// The same, with a proxy for `https` requests to issuers.
+    ///
+    /// # Errors
+    /// As [`Verifier::new`].
+    pub fn with_proxy(
         pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>,
-        fetch_timeout: Duration,
+        proxy: OutboundProxy,
     ) -> Result<Self, IssuerConfigError> {
-        let mut fetchers = Fetchers::new(fetch_timeout);
+        Self::with_fetchers(pools, Fetchers::new(Duration::from_millis(FETCH_TIMEOUT_MS), proxy))
+    }
+
+    pub(super) fn with_fetchers(
+        pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>,
+        mut fetchers: Fetchers,
+    ) -> Result<Self, IssuerConfigError> {
         let mut issuers = TrustedIssuers::default();
         for (pool, configs) in pools {
             for config in configs {
@@ -70,6 +85,26 @@ impl Verifier {
             }
         }
         Ok(Self { issuers: Arc::new(issuers), log: Arc::default() })
+    }
+
+    /// Fetches the keys of every issuer, and tries again until each has some. The log says which issuer has none.
+    pub async fn fetch_first_keys(&self, now_s: impl Fn() -> u64) {
+        self.fetch_first_keys_every(Duration::from_secs(RETRY_AFTER_S), now_s).await;
+    }
+
+    pub(super) async fn fetch_first_keys_every(&self, interval: Duration, now_s: impl Fn() -> u64) {
+        loop {
+            join_all(self.issuers.remotes().map(|remote| remote.prefetch(now_s()))).await;
+            if self.issuers_without_keys().is_empty() {
+                return;
+            }
+            tokio::time::sleep(interval).await;
+        }
+    }
+
+    /// The issuers whose keys could not be fetched yet. Once an issuer has keys it keeps them, even if it cannot be reached any more.
+    pub fn issuers_without_keys(&self) -> Vec<IssuerWithoutKeys> {
+        self.issuers.remotes().filter_map(|remote| remote.without_keys()).collect()
     }
 
     /// Verifies a token at `now_s`, in Unix seconds.

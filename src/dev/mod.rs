@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use page::routes;
 pub use wakes::{APP, wakes};
 
-use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint};
+use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint, shared_secret};
 
 /// The name of the development pool.
 pub const POOL: &str = "demo";
@@ -40,6 +40,11 @@ pub fn issuer() -> IssuerConfig {
 /// Signs a token for a person of the pool.
 pub fn token(subject: &str, expires_in_s: u64) -> Result<String, MintError> {
     mint_for(DEVELOPMENT_SECRET, ISSUER, AUDIENCE, subject, expires_in_s)
+}
+
+/// The secret with which tokens of a configured issuer can be signed, if it has one. Blocks: the secret may stand in a file.
+pub fn secret_of(issuer: &IssuerConfig) -> Result<Option<String>, String> {
+    shared_secret(issuer).map_err(|problem| format!("issuer {:?}: {problem}", issuer.issuer))
 }
 
 /// Signs a token of an issuer with a shared secret, issued now.

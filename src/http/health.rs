@@ -3,10 +3,11 @@
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::error;
 use super::state::HttpState;
+use crate::session::Authenticator;
 
 /// The media type of OpenMetrics 1.0.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -17,13 +18,25 @@ pub(super) async fn live() -> Response {
 }
 
 /// `GET /health/ready`: the server accepts sessions and writes.
+///
+/// An issuer whose keys could not be fetched is named in the body of a 200. It is the same for all servers of a pool, so a load balancer
+/// that took each of them out would end the sessions of all other issuers, too.
 pub(super) async fn ready(State(state): State<HttpState>) -> Response {
     if *state.draining.borrow() {
         return error::unhealthy("the server is shutting down");
     }
     match state.gate.is_healthy() {
-        true => error::ok_json(&json!({ "status": "ready" })),
+        true => error::ok_json(&readiness(&state.authenticator)),
         false => error::unhealthy("the store failed; the server reopens it as soon as possible, see the log"),
+    }
+}
+
+fn readiness(authenticator: &Authenticator) -> Value {
+    let without_keys = authenticator.issuers_without_keys();
+    let issuers = without_keys.iter().map(|one| json!({ "pool": one.pool, "issuer": one.issuer, "reason": one.reason }));
+    match without_keys.is_empty() {
+        true => json!({ "status": "ready" }),
+        false => json!({ "status": "ready", "issuers_without_keys": issuers.collect::<Vec<_>>() }),
     }
 }
 

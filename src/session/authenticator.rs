@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use driftless_protocol::{CloseCode, DeviceId};
 
-use crate::auth::{LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
+use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::Clock;
 use crate::identity::{Identities, LoginRequest, SignInResult};
 use crate::metrics::Metrics;
@@ -122,6 +122,11 @@ impl Authenticator {
             Ok(_) => Ok(RenewalOutcome::OtherIdentity),
             Err(_) => Err(AuthError::Unavailable),
         }
+    }
+
+    /// The issuers whose keys could not be fetched yet: none of their tokens is accepted.
+    pub fn issuers_without_keys(&self) -> Vec<IssuerWithoutKeys> {
+        self.verifier.issuers_without_keys()
     }
 
     /// The login of a token, without signing it in.

@@ -2,7 +2,7 @@
 
 use tempfile::TempDir;
 
-use crate::support::{DeviceHttp, DriftlessProcess, TestDevice, TestServer, token, token_for};
+use crate::support::{DeviceHttp, DriftlessProcess, TestDevice, TestPool, TestServer, token, token_for};
 
 #[tokio::test]
 async fn a_rejected_token_is_counted_once_by_its_reason() {
@@ -41,4 +41,18 @@ async fn a_line_of_the_log_says_why_a_token_was_rejected_and_has_nothing_else_of
     }
     assert!(other_line.contains("unknown_issuer") && other_line.contains(r"https://other\u{1b}[31m"), "{other_line}");
     assert!(!log.contains("planted-subject") && expired.split('.').all(|part| !log.contains(part)), "{log}");
+}
+
+#[tokio::test]
+async fn an_issuer_whose_keys_cannot_be_had_is_named_by_readiness_and_the_others_go_on() {
+    let nobody = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let down = format!("[[pools.other.issuers]]\nissuer = \"http://{nobody}/realm\"\naudience = [\"app\"]\n");
+    let server = TestServer::with_pool(TestPool { pool: down.leak(), ..TestPool::default() }).await;
+    let ready = server.http("nobody", "probe").get("/health/ready").await;
+    assert_eq!(ready.status, 200, "one issuer of several must not take the server out of rotation");
+    let json = ready.json();
+    let named = &json["issuers_without_keys"][0];
+    assert_eq!((named["pool"].as_str(), named["issuer"].as_str()), (Some("other"), Some(&*format!("http://{nobody}/realm"))), "{json}");
+    assert!(named["reason"].is_string(), "{json}");
+    server.device("alice", "phone").await;
 }

@@ -22,7 +22,7 @@ pub(super) const ISSUERS: &[ConfigSetting] = &[
     setting(
         "pools.*.issuers.*.jwks_url",
         unset,
-        "The https URL of the issuer's public keys, a JWKS document. Set exactly one of jwks_url, keys_file and secret.",
+        "The https URL of the issuer's public keys, a JWKS document. Without jwks_url, keys_file, secret and secret_file the keys are found by the issuer's metadata (OpenID Connect Discovery). HTTPS_PROXY and NO_PROXY are followed.",
     ),
     setting("pools.*.issuers.*.keys_file", unset, "A JWKS file, or a PEM file with one public key."),
     setting(
@@ -31,4 +31,15 @@ pub(super) const ISSUERS: &[ConfigSetting] = &[
         "A secret of at least 32 bytes that is shared with the issuer (HS256; 48 bytes for HS384, 64 for HS512).",
     )
     .secret(),
+    setting("pools.*.issuers.*.secret_file", unset, "A file with that secret, read when the server starts."),
+    setting(
+        "pools.*.issuers.*.authority_file",
+        unset,
+        "PEM file with additional root certificates to trust when keys and metadata are fetched.",
+    ),
+    setting(
+        "pools.*.issuers.*.allow_private_http",
+        || value(IssuerConfig::default().allow_private_http),
+        "Whether keys and metadata may be fetched by plain http from private addresses (10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7). Everyone in that network can then make tokens.",
+    ),
 ];
