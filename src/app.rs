@@ -24,6 +24,7 @@ use crate::http::{self, HttpState, ListenError, Listener, OpenConnections};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::metrics::Metrics;
+use crate::origin::AllowedOrigins;
 use crate::push::{Courier, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
@@ -114,7 +115,7 @@ impl App {
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
         let (draining, is_draining) = watch::channel(false);
         let gate = committer.gate().clone();
-        let origins: Arc<[String]> = config.origins.clone().into();
+        let origins = Arc::new(AllowedOrigins::union(config.pools().iter().map(|pool| &pool.origins)));
         let state = HttpState {
             authenticator,
             sync,
@@ -123,7 +124,7 @@ impl App {
             operator_key: config.operator_key(),
             gate: gate.clone(),
             metrics: metrics.clone(),
-            allowed_origins: origins,
+            origins,
             draining: is_draining,
         };
         let (stop, stopped) = oneshot::channel::<()>();

@@ -10,6 +10,7 @@ use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limi
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
 use crate::merge::ConflictPolicy;
+use crate::origin::AllowedOrigins;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
     Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
@@ -29,6 +30,8 @@ pub struct Pool {
     pub datasets: Vec<(DatasetName, ConflictPolicy)>,
     /// How long tombstones and history are kept.
     pub retention: RetentionPolicy,
+    /// The web pages that may use the pool.
+    pub origins: AllowedOrigins,
 }
 
 impl Pool {

@@ -72,6 +72,8 @@ codes! {
     Moved = 4015, "moved", Reconnect;
     /// The device was revoked: the server no longer accepts it.
     Revoked = 4016, "revoked", GiveUp;
+    /// The socket was opened by a web page whose origin the token's pool does not allow.
+    OriginNotAllowed = 4017, "origin_not_allowed", GiveUp;
 }
 
 impl CloseCode {

@@ -54,9 +54,14 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("log = [\"a\"]", "log must be a text in quotes, not a list"),
         (
             "origins = \"https://a\"",
-            "origins must be a list of texts, as in [\"a\", \"b\"], not the text \"https://a\"; write it in brackets",
+            "origins must be a list of origins, as in [\"https://app.example.com\"], not the text \"https://a\"; write it in brackets",
         ),
-        ("origins = [1]", "origins must be a list of texts, as in [\"a\", \"b\"], not a list"),
+        ("origins = [1]", "origins must be a list of origins, as in [\"https://app.example.com\"], not a list"),
+        ("origins = [\"app.example\"]", "d.toml, line 1: origins: origin app.example: the scheme is missing; write https://app.example"),
+        (
+            "[pools.app]\norigins = [\"https://a.example\", \"*\"]",
+            "line 2: pools.app.origins: origin *: leave the list empty to allow every origin",
+        ),
         ("log_format = \"xml\"", "log_format must be text or json, not the text \"xml\""),
         ("[store]\nengine = \"rocksdb\"", "d.toml, line 2: store.engine must be sled or redb, not the text \"rocksdb\""),
         ("store = 5", "d.toml, line 1: store must be a table, [store], not 5"),
@@ -141,6 +146,7 @@ fn a_value_of_a_wrong_kind_is_refused_in_plain_words_for_every_setting() {
             ValueForm::Text => vec!["1", "true", "[]"],
             ValueForm::Choice(_) => vec!["\"x\"", "1"],
             ValueForm::Texts => vec!["1", "\"x\"", "[1]"],
+            ValueForm::Origins => vec!["1", "\"https://a.example\"", "[1]"],
             ValueForm::Address => vec!["\"x\"", "true", "-1"],
         };
         let beyond = match setting.form() {

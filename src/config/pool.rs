@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::auth::IssuerConfig;
 use crate::merge::ConflictPolicy;
+use crate::origin::{AllowedOrigins, Origin};
 use crate::push::{PushConfig, WakeSettings};
 use crate::store::RetentionPolicy;
 use crate::sync::Pool;
@@ -16,6 +17,7 @@ use crate::sync::Pool;
 #[serde(default, deny_unknown_fields)]
 pub struct PoolSection {
     pub(super) region: String,
+    pub(super) origins: Vec<Origin>,
     pub(super) conflicts: ConflictPolicy,
     pub(super) datasets: BTreeMap<DatasetName, ConflictPolicy>,
     pub(super) limits: Limits,
@@ -54,6 +56,7 @@ impl Default for PoolSection {
     fn default() -> PoolSection {
         PoolSection {
             region: "local".to_owned(),
+            origins: Vec::new(),
             conflicts: ConflictPolicy::default(),
             datasets: BTreeMap::new(),
             limits: Limits::default(),
@@ -76,8 +79,8 @@ impl PoolSection {
         PoolSection { push, wakes, ..self }
     }
 
-    /// The pool as `sync` takes it.
-    pub(super) fn pool(&self, name: &str) -> Pool {
+    /// The pool as `sync` takes it, on a server that allows these origins in every pool.
+    pub(super) fn pool(&self, name: &str, of_server: &[Origin]) -> Pool {
         Pool {
             name: name.into(),
             region: self.region.as_str().into(),
@@ -85,6 +88,7 @@ impl PoolSection {
             policy: self.conflicts,
             datasets: self.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
             retention: self.retention.policy(self.limits),
+            origins: AllowedOrigins::new(of_server.iter().chain(&self.origins).cloned()),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::secret_file;
 use crate::admin::OperatorKey;
 use crate::auth::IssuerConfig;
 use crate::http::{HttpConfig, TlsConfig};
+use crate::origin::Origin;
 use crate::push::PoolPush;
 use crate::session::{self, SessionConfig};
 use crate::store::{EngineConfig, EngineKind};
@@ -37,8 +38,8 @@ pub struct ServerConfig {
     pub connections: u32,
     /// How long a stopping server waits for its sessions to end, in seconds.
     pub drain_s: u64,
-    /// The `Origin`s of web pages that may open a WebSocket; empty: any.
-    pub origins: Vec<String>,
+    /// The origins of web pages that may use every pool. A pool without any of its own, on a server without any, allows all.
+    pub origins: Vec<Origin>,
     pub(super) heartbeat_s: u32,
     pub(super) tls: TlsSection,
     pub(super) admin: AdminSection,
@@ -158,7 +159,7 @@ impl ServerConfig {
 
     /// The pools, as `sync` takes them.
     pub fn pools(&self) -> Vec<Pool> {
-        self.pools.iter().map(|(name, pool)| pool.pool(name)).collect()
+        self.pools.iter().map(|(name, pool)| pool.pool(name, &self.origins)).collect()
     }
 
     /// The listener's configuration, as `http` takes it.

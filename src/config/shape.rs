@@ -20,6 +20,9 @@ pub(super) fn check(table: &mut Table, origins: &ValueOrigins) -> Vec<ConfigProb
 pub(super) fn normalize(setting: &ConfigSetting, path: &KeyPath, value: Value) -> Result<Value, String> {
     let form = setting.form();
     form.normalized(value.clone()).ok_or_else(|| {
+        if let Some(why) = form.fault_of_entry(&value) {
+            return format!("{path}: {why}");
+        }
         let (expected, found, hint) = (form.expected(), found(&value, setting.is_secret), form.hint(&value));
         format!("{path} must be {expected}, not {found}{hint}")
     })

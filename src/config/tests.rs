@@ -55,8 +55,9 @@ fn an_empty_variable_is_not_set() {
 fn a_variable_is_read_as_the_file_is() {
     let config = |name, value| read(None, &variables([(name, value)]), &Flags::default()).expect(value);
     assert_eq!(config("DRIFTLESS_DRAIN_S", " 1_0\n").drain_s, 10);
-    for list in ["https://a.example, https://b.example", "[\"https://a.example\", 'https://b.example']"] {
-        assert_eq!(config("DRIFTLESS_ORIGINS", list).origins, ["https://a.example", "https://b.example"], "{list}");
+    for list in ["https://a.example, https://b.example", "[\"HTTPS://A.example:443/\", 'https://b.example']"] {
+        let origins: Vec<_> = config("DRIFTLESS_ORIGINS", list).origins.iter().map(ToString::to_string).collect();
+        assert_eq!(origins, ["https://a.example", "https://b.example"], "{list}");
     }
     assert_eq!(config("DRIFTLESS_LISTEN", "localhost:0").listen.to_string(), "127.0.0.1:0");
     assert_eq!(from_file("listen = 7401").expect("a port").listen.to_string(), "127.0.0.1:7401");

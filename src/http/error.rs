@@ -153,6 +153,7 @@ fn auth_code(error: AuthError) -> RefusalCode {
         AuthError::Token(_) => RefusalCode::TokenRefused,
         AuthError::TooManyDevices => RefusalCode::TooManyDevices,
         AuthError::Revoked => RefusalCode::Revoked,
+        AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,
         AuthError::Unavailable => RefusalCode::Unavailable,
     }
 }
@@ -223,10 +224,15 @@ pub(super) fn with_allowed_methods(method: &Method, mut response: Response) -> R
     let allowed = response.headers().get(header::ALLOW).and_then(|allowed| allowed.to_str().ok()).unwrap_or_default();
     let allowed = HeaderValue::try_from(format!("{allowed},OPTIONS")).unwrap_or(HeaderValue::from_static("OPTIONS"));
     if method == Method::OPTIONS {
-        response = StatusCode::NO_CONTENT.into_response();
+        response = no_content();
     }
     response.headers_mut().insert(header::ALLOW, allowed);
     response
+}
+
+/// A success that has nothing to say beside its headers.
+pub(super) fn no_content() -> Response {
+    StatusCode::NO_CONTENT.into_response()
 }
 
 pub(super) fn is_upgrade(response: &Response) -> bool {

@@ -1,32 +1,39 @@
 //! What holds for every request and every response of the port.
 
-use axum::extract::Request;
-use axum::http::{HeaderValue, header};
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::cors::PageRequest;
 use super::{error, head};
+use crate::origin::AllowedOrigins;
 
-/// Refuses a request with an invalid head, answers `OPTIONS` and completes the headers of the response.
-pub(super) async fn every_request(request: Request, next: Next) -> Response {
-    let method = request.method().clone();
+/// Refuses a request with an invalid head, answers `OPTIONS`, and completes the headers of the response, whatever its status.
+pub(super) async fn every_request(State(origins): State<Arc<AllowedOrigins>>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let response = match head::check(&parts) {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
+    let (method, page) = (parts.method.clone(), PageRequest::read(&parts));
+    let mut response = match head::check(&parts) {
         Err(error) => error.into_response(),
+        Ok(()) => match page.as_ref().and_then(|page| page.answer_preflight(&origins)) {
+            Some(answer) => answer,
+            None => error::with_allowed_methods(&method, next.run(Request::from_parts(parts, body)).await),
+        },
     };
-    let mut response = error::with_allowed_methods(&method, response);
-    complete_headers(&mut response);
+    if !error::is_upgrade(&response) {
+        complete(response.headers_mut());
+        if let Some(page) = page {
+            page.complete(response.headers_mut(), &origins);
+        }
+    }
     response
 }
 
-/// Nothing that the server answers may be kept by a cache, unless its handler says otherwise: it belongs to one person or to one moment. A browser
-/// must not guess the type of a body that holds what users wrote.
-fn complete_headers(response: &mut Response) {
-    if error::is_upgrade(response) {
-        return;
-    }
-    let headers = response.headers_mut();
+/// No answer may be kept by a cache, unless its handler says otherwise: it belongs to one person or to one moment. A browser must not guess the
+/// type of a body that holds what users wrote.
+fn complete(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
 }

@@ -6,6 +6,7 @@
 
 mod admin;
 mod challenge;
+mod cors;
 mod datasets;
 mod error;
 mod head;
@@ -21,8 +22,10 @@ mod state;
 mod stream;
 mod tls;
 
+use std::sync::Arc;
+
 use axum::Router;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use server::{HttpConfig, Listener, OpenConnections};
@@ -31,6 +34,7 @@ pub use tls::{ListenError, TlsConfig};
 
 /// All routes of the server: its own, and `extra` ones.
 pub fn router(state: HttpState, extra: Router) -> Router {
+    let origins = Arc::clone(&state.origins);
     let routes = Router::new()
         .merge(device_routes(state.clone()))
         .route("/v1/sync", get(socket::upgrade))
@@ -43,7 +47,7 @@ pub fn router(state: HttpState, extra: Router) -> Router {
         .fallback(error::no_such_path)
         .method_not_allowed_fallback(error::method_not_allowed);
     // Around the router as a whole: it adds Allow after the layers of its routes.
-    Router::new().fallback_service(routes).layer(from_fn(middleware::every_request))
+    Router::new().fallback_service(routes).layer(from_fn_with_state(origins, middleware::every_request))
 }
 
 /// The requests of an authenticated device.

@@ -12,6 +12,7 @@ use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use super::cors::request_origin;
 use super::error::HttpError;
 use super::state::HttpState;
 use crate::session::AuthenticatedDevice;
@@ -66,7 +67,7 @@ async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<Authenti
     // Reserved ids belong to the server's own writers.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(HttpError::MissingDevice)?;
-    let authenticated = state.authenticator.authenticate(token, device).await?;
+    let authenticated = state.authenticator.authenticate(token, device, &request_origin(headers)).await?;
     let identity = &authenticated.principal.identity;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {
         None => Ok(authenticated),

@@ -10,9 +10,11 @@ use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tracing::debug;
 
+use super::cors::request_origin;
 use super::error::{self, HttpError};
 use super::server::{ConnectionPermit, TlsSocket};
 use super::state::HttpState;
+use crate::origin::RequestOrigin;
 use crate::session::{OpenSession, Sessions};
 
 /// `GET /v1/sync`.
@@ -23,7 +25,11 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     }
     let headers = request.headers();
     let accept = accept_key(headers)?;
-    check_origin(headers, &state.allowed_origins)?;
+    // The pool, which may allow fewer origins, is known once the hello has arrived.
+    let from = request_origin(headers);
+    if !state.origins.allow(&from) {
+        return Err(HttpError::OriginNotAllowed);
+    }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let codec = offered.flat_map(Codec::choose).next().ok_or(HttpError::BadHandshake(
         "no supported subprotocol; send Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json",
@@ -32,7 +38,7 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
-        match Box::pin(open_session(&sessions, upgraded, codec)).await {
+        match Box::pin(open_session(&sessions, upgraded, codec, from)).await {
             Some(UpgradedSession::Plain(session)) => session.run().await,
             Some(UpgradedSession::Tls(session)) => session.run().await,
             None => {}
@@ -56,13 +62,13 @@ enum UpgradedSession<'a> {
 }
 
 /// Opens the session on the bare stream, so that no buffer of the HTTP connection stays in memory with an idle session.
-async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec) -> Option<UpgradedSession<'_>> {
+async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec, from: RequestOrigin) -> Option<UpgradedSession<'_>> {
     let socket = upgraded.await.inspect_err(|error| debug!(%error, "connection closed before its upgrade")).ok()?;
     match socket.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Some(UpgradedSession::Plain(sessions.open(into_stream(parts)?, codec).await?)),
+        Ok(parts) => Some(UpgradedSession::Plain(sessions.open(into_stream(parts)?, codec, from).await?)),
         Err(socket) => {
             let parts = socket.downcast::<TokioIo<TlsSocket>>().ok()?;
-            Some(UpgradedSession::Tls(sessions.open(into_stream(parts)?, codec).await?))
+            Some(UpgradedSession::Tls(sessions.open(into_stream(parts)?, codec, from).await?))
         }
     }
 }
@@ -93,14 +99,4 @@ fn accept_key(headers: &HeaderMap) -> Result<HeaderValue, HttpError> {
 fn has_token(headers: &HeaderMap, name: header::HeaderName, token: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case(token))
-}
-
-fn check_origin(headers: &HeaderMap, allowed: &[String]) -> Result<(), HttpError> {
-    // Browsers always send one Origin, apps send none.
-    let mut origins = headers.get_all(header::ORIGIN).iter();
-    if allowed.is_empty() || origins.all(|origin| allowed.iter().any(|one| origin == one.as_str())) {
-        Ok(())
-    } else {
-        Err(HttpError::OriginNotAllowed)
-    }
 }

@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::DurabilityGate;
 use crate::metrics::Metrics;
+use crate::origin::AllowedOrigins;
 use crate::session::{Authenticator, Sessions};
 use crate::sync::SyncService;
 
@@ -27,8 +28,8 @@ pub struct HttpState {
     pub gate: DurabilityGate,
     /// The counters that `/metrics` shows.
     pub metrics: Metrics,
-    /// The `Origin`s of web pages that may open a WebSocket; empty: any.
-    pub allowed_origins: Arc<[String]>,
+    /// The origins of web pages that at least one pool allows.
+    pub origins: Arc<AllowedOrigins>,
     /// Whether the server is shutting down.
     pub draining: watch::Receiver<bool>,
 }

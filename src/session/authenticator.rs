@@ -9,6 +9,7 @@ use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Veri
 use crate::clock::Clock;
 use crate::identity::{Identities, LoginRequest, SignInResult};
 use crate::metrics::Metrics;
+use crate::origin::RequestOrigin;
 use crate::sync::{Pool, Principal};
 
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub enum AuthError {
     TooManyDevices,
     /// The device was revoked.
     Revoked,
+    /// The request is one of a web page that the pool does not allow.
+    OriginNotAllowed,
     /// The store is not available.
     Unavailable,
 }
@@ -47,6 +50,7 @@ impl AuthError {
             AuthError::Token(_) => CloseCode::TokenRefused,
             AuthError::TooManyDevices => CloseCode::TooManyDevices,
             AuthError::Revoked => CloseCode::Revoked,
+            AuthError::OriginNotAllowed => CloseCode::OriginNotAllowed,
             AuthError::Unavailable => CloseCode::ServerError,
         }
     }
@@ -57,6 +61,7 @@ impl AuthError {
             AuthError::Token(refusal) => refusal.code(),
             AuthError::TooManyDevices => "too_many_devices",
             AuthError::Revoked => "revoked",
+            AuthError::OriginNotAllowed => "origin_not_allowed",
             AuthError::Unavailable => "unavailable",
         }
     }
@@ -68,6 +73,9 @@ impl std::fmt::Display for AuthError {
             AuthError::Token(refusal) => write!(f, "{refusal}"),
             AuthError::TooManyDevices => f.write_str("this identity has as many devices as its pool allows"),
             AuthError::Revoked => f.write_str("this device was revoked; an operator can readmit it"),
+            AuthError::OriginNotAllowed => f.write_str(
+                "web pages of this origin may not use this pool; the setting origins of the server or the pool names those that may",
+            ),
             AuthError::Unavailable => f.write_str("the store is not available now"),
         }
     }
@@ -96,9 +104,12 @@ impl Authenticator {
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
-    pub async fn authenticate(&self, token: &str, device: DeviceId) -> Result<AuthenticatedDevice, AuthError> {
+    pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
         let login = self.verify(token).await?;
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
+        if !pool.origins.allow(from) {
+            return Err(AuthError::OriginNotAllowed);
+        }
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
         match self.identities.sign_in(login_request(pool, login, device.clone())).await {
             Ok(SignInResult::SignedIn(identity)) => {

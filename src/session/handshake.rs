@@ -11,6 +11,7 @@ use super::closing::Closing;
 use super::progress::TransferDeadline;
 use super::services::{SessionServices, session_name};
 use super::socket::{Incoming, SessionSocket};
+use crate::origin::RequestOrigin;
 use crate::sync::{Principal, SessionStart};
 
 /// How long a socket may stay open without a hello, in milliseconds. A phone on a bad network needs seconds; an unauthenticated peer gets no
@@ -40,6 +41,7 @@ struct Hello {
 pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     socket: &mut SessionSocket<S>,
+    from: &RequestOrigin,
 ) -> Result<AuthenticatedDevice, HandshakeError> {
     let hello = match receive_first(services, socket).await {
         None => {
@@ -55,11 +57,11 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let Hello { token, device, client } = hello.map_err(HandshakeError::Rejected)?;
-    let authenticated = services.authenticator.authenticate(&token, device.clone()).await.map_err(|error| {
+    let authenticated = services.authenticator.authenticate(&token, device.clone(), from).await.map_err(|error| {
         match error {
             // The verifier has logged the reason.
             AuthError::Token(_) => {}
-            AuthError::TooManyDevices | AuthError::Revoked | AuthError::Unavailable => {
+            AuthError::TooManyDevices | AuthError::Revoked | AuthError::OriginNotAllowed | AuthError::Unavailable => {
                 debug!(%device, reason = %error, "handshake rejected");
             }
         }

@@ -47,6 +47,7 @@ use crate::clock::RunningClock;
 use crate::committer::Unavailable;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::origin::RequestOrigin;
 use crate::sync::SyncService;
 
 /// Opens sessions. Clones share everything that sessions use.
@@ -75,12 +76,12 @@ impl Sessions {
         &self.services.slow_transfers
     }
 
-    /// Waits for the hello on a socket, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer
+    /// Waits for the hello on a socket that was opened from there, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer
     /// disconnected.
-    pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec) -> Option<OpenSession<'_, S>> {
+    pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec, from: RequestOrigin) -> Option<OpenSession<'_, S>> {
         let number = self.services.next_session();
         let span = debug_span!("session", session = %session_name(number));
-        let driver = open::open(&self.services, socket::SessionSocket::new(io, codec), number).instrument(span.clone()).await?;
+        let driver = open::open(&self.services, socket::SessionSocket::new(io, codec), number, from).instrument(span.clone()).await?;
         Some(OpenSession { driver: Box::new(driver), span })
     }
 

@@ -12,14 +12,16 @@ use super::live::LiveSession;
 use super::services::SessionServices;
 use super::socket::SessionSocket;
 use super::timers::SessionTimers;
+use crate::origin::RequestOrigin;
 
 /// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     mut socket: SessionSocket<S>,
     session: u64,
+    from: RequestOrigin,
 ) -> Option<SessionDriver<'_, S>> {
-    let authenticated = match handshake::receive_hello(services, &mut socket).await {
+    let authenticated = match handshake::receive_hello(services, &mut socket, &from).await {
         Ok(authenticated) => authenticated,
         Err(HandshakeError::Disconnected) => {
             services.metrics.handshake_finished("disconnected");

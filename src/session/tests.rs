@@ -18,6 +18,7 @@ use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::identity::Identities;
+use crate::origin::AllowedOrigins;
 use crate::store::{EngineConfig, Store};
 use crate::sync::{Pool, Principal, WriteRequest};
 
@@ -59,6 +60,7 @@ fn fixture() -> SessionFixture {
         policy: Default::default(),
         datasets: Vec::new(),
         retention: Default::default(),
+        origins: AllowedOrigins::new([]),
     };
     let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock, metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
@@ -87,7 +89,7 @@ impl SessionFixture {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let sessions = self.sessions.clone();
         tokio::spawn(async move {
-            if let Some(session) = sessions.open(far, Codec::Json).await {
+            if let Some(session) = sessions.open(far, Codec::Json, RequestOrigin::App).await {
                 session.run().await;
             }
         });
@@ -103,7 +105,7 @@ impl SessionFixture {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
         send(&mut web, &self.hello(device)).await;
-        (self.sessions.open(far, Codec::Json).await.expect("is welcomed"), web)
+        (self.sessions.open(far, Codec::Json, RequestOrigin::App).await.expect("is welcomed"), web)
     }
 
     fn hello(&self, device: &str) -> ClientMessage {
@@ -125,7 +127,7 @@ impl SessionFixture {
 
     async fn principal(&self, device: &str) -> Principal {
         let device = DeviceId::new(device).expect("a device");
-        self.authenticator.authenticate(&self.token, device).await.expect("is authenticated").principal
+        self.authenticator.authenticate(&self.token, device, &RequestOrigin::App).await.expect("is authenticated").principal
     }
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {

@@ -18,6 +18,7 @@ use driftless::config::ServerConfig;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
+use driftless::origin::RequestOrigin;
 use driftless::push::PushService;
 use driftless::session::{Authenticator, Sessions, TimerWheel};
 use driftless::store::Store;
@@ -141,7 +142,7 @@ impl SocketlessServer {
                             return;
                         }
                         let token = signer.sign(&format!("crowd-{number}"));
-                        let entered = Box::pin(authenticator.authenticate(&token, device())).await;
+                        let entered = Box::pin(authenticator.authenticate(&token, device(), &RequestOrigin::App)).await;
                         failed.fetch_or(entered.is_err(), Ordering::Relaxed);
                     }
                 })
@@ -169,7 +170,7 @@ impl SocketlessServer {
                 let script = ScriptedDevice { states: Arc::clone(states), number: spawned, outgoing: Some(hello(token)), must_open: true };
                 let sessions = self.sessions.clone();
                 runtime.spawn(async move {
-                    if let Some(session) = Box::pin(sessions.open(script, Codec::MsgPack)).await {
+                    if let Some(session) = Box::pin(sessions.open(script, Codec::MsgPack, RequestOrigin::App)).await {
                         session.run().await;
                     }
                 });

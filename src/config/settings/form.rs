@@ -4,6 +4,7 @@ use toml::Value;
 use toml::de::{DeString, DeValue};
 
 use super::listen;
+use crate::origin::{Origin, OriginError};
 
 /// The longest text that an error quotes, in characters.
 const QUOTED_CHARACTERS: usize = 80;
@@ -22,6 +23,8 @@ pub enum ValueForm {
     Choice(&'static [&'static str]),
     /// A list of texts.
     Texts,
+    /// A list of origins of web pages.
+    Origins,
     /// An address to listen on, with its port.
     Address,
 }
@@ -46,6 +49,9 @@ impl ValueForm {
                 u64::try_from(number).is_ok_and(|number| (min..=max).contains(&number)).then_some(Value::Integer(number))
             }
             (ValueForm::Texts, Value::Array(entries)) => entries.iter().all(Value::is_str).then_some(Value::Array(entries)),
+            (ValueForm::Origins, Value::Array(entries)) => {
+                entries.into_iter().map(|entry| origin(&entry)?.ok()).collect::<Option<_>>().map(Value::Array)
+            }
             (ValueForm::Address, Value::String(text)) => listen::parse(&text).map(|address| Value::String(address.to_string())),
             (ValueForm::Address, Value::Integer(port)) => {
                 listen::parse(&port.to_string()).map(|address| Value::String(address.to_string()))
@@ -61,8 +67,8 @@ impl ValueForm {
         match self {
             ValueForm::Text | ValueForm::Choice(_) | ValueForm::Address => as_text(),
             ValueForm::Number { .. } | ValueForm::Boolean => toml_value(text).unwrap_or_else(as_text),
-            ValueForm::Texts if text.trim_start().starts_with('[') => toml_value(text).unwrap_or_else(as_text),
-            ValueForm::Texts => {
+            ValueForm::Texts | ValueForm::Origins if text.trim_start().starts_with('[') => toml_value(text).unwrap_or_else(as_text),
+            ValueForm::Texts | ValueForm::Origins => {
                 let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
                 Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
             }
@@ -79,7 +85,16 @@ impl ValueForm {
             ValueForm::Boolean => "true or false".to_owned(),
             ValueForm::Choice(texts) => texts.join(" or "),
             ValueForm::Texts => "a list of texts, as in [\"a\", \"b\"]".to_owned(),
+            ValueForm::Origins => "a list of origins, as in [\"https://app.example.com\"]".to_owned(),
             ValueForm::Address => listen::EXPECTED.to_owned(),
+        }
+    }
+
+    /// What is wrong with an entry of a list whose entries have a form of their own.
+    pub fn fault_of_entry(self, value: &Value) -> Option<String> {
+        match (self, value) {
+            (ValueForm::Origins, Value::Array(entries)) => entries.iter().find_map(|entry| origin(entry)?.err()).map(|why| why.to_string()),
+            _ => None,
         }
     }
 
@@ -88,10 +103,15 @@ impl ValueForm {
         let Value::String(text) = value else { return "" };
         match self {
             ValueForm::Number { .. } | ValueForm::Boolean if self.normalized(self.read(text)).is_some() => "; write it without quotes",
-            ValueForm::Texts => "; write it in brackets",
+            ValueForm::Texts | ValueForm::Origins => "; write it in brackets",
             _ => "",
         }
     }
+}
+
+/// An entry of a list of origins in the form that browsers send; `None` if it is not even a text.
+fn origin(entry: &Value) -> Option<Result<Value, OriginError>> {
+    Some(entry.as_str()?.parse::<Origin>().map(|origin| Value::String(origin.to_string())))
 }
 
 /// A value as TOML writes it, alone.

@@ -13,6 +13,11 @@ const CONFLICTS: ValueForm = ValueForm::Choice(&["reject", "last-writer-wins"]);
 pub(super) const POOL: &[ConfigSetting] = &[
     setting("pools.*.region", || value(PoolSection::default().region), "First part of the pool's identity ids, region:uuid."),
     setting(
+        "pools.*.origins",
+        || value(PoolSection::default().origins),
+        "Origins of web pages that may use the pool, beside those of the server. If neither names any: every origin.",
+    ).with_form(ValueForm::Origins),
+    setting(
         "pools.*.conflicts",
         || value(PoolSection::default().conflicts),
         "What happens when two devices change the same record without having seen each other's change: reject or last-writer-wins.",

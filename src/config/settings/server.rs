@@ -38,8 +38,8 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     setting(
         "origins",
         || value(ServerConfig::default().origins),
-        "Origins of web pages that may open a WebSocket, such as https://app.example.com. Empty: any origin.",
-    ),
+        "Origins of web pages that may use every pool, over a WebSocket or HTTP, such as https://app.example.com. A pool for which neither the server nor the pool names any allows every origin.",
+    ).with_form(ValueForm::Origins),
     setting("tls.certificate", unset, "PEM file with the server's certificate chain. Setting it together with tls.key enables TLS."),
     setting("tls.key", unset, "PEM file with the private key of the certificate."),
     setting(

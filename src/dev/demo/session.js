@@ -16,7 +16,7 @@ const BACKOFF_LAST_MS = 60_000;
 
 /** Close codes of PROTOCOL.md §6. After every other code the session reconnects. */
 const TOKEN_CODES = new Set([4003, 4004]);
-const FINAL_CODES = new Set([4000, 4002, 4005, 4006, 4007, 4014, 4016]);
+const FINAL_CODES = new Set([4000, 4002, 4005, 4006, 4007, 4014, 4016, 4017]);
 
 export class Session {
   #socket = null;
