@@ -2,6 +2,7 @@
 //!
 //! Invariant: on a shutdown every submitted write is answered before the store is closed.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,12 +21,13 @@ use crate::auth::{IssuerConfigError, OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
-use crate::http::{self, HttpState, ListenError, Listener, OpenConnections};
+use crate::http::{self, HttpState, ListenError, OpenConnections, ReservedPort, ServerPhase};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigins;
-use crate::push::{Courier, PushService};
+use crate::push::{Courier, PoolPush, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::store::{Store, StoreError};
@@ -40,6 +42,12 @@ const DISK_SIZE_TICKS: u64 = 30;
 /// How often sessions are signalled to drain, until all are closed: a session may start just after a signal.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
+/// How long the store may take to close, after the drain. Then the process ends without: the next start finds everything in the journal.
+pub const CLOSE_S: u64 = 10;
+
+/// How often the log says what it does not have, in ticks.
+const LOG_REPORT_TICKS: u64 = 5;
+
 /// Why a server did not start, or stopped.
 #[derive(Debug)]
 pub enum AppError {
@@ -53,6 +61,8 @@ pub enum AppError {
     System(std::io::Error),
     /// The committer stopped while the server ran.
     StoreFailed,
+    /// The store did not close within [`CLOSE_S`].
+    StoreNotClosed,
 }
 
 impl fmt::Display for AppError {
@@ -63,6 +73,9 @@ impl fmt::Display for AppError {
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "operating system error: {error}"),
+            AppError::StoreNotClosed => {
+                write!(f, "the store did not close within {CLOSE_S} s; no acknowledged write is lost: the next start reads the journal")
+            }
             AppError::StoreFailed => {
                 write!(f, "the store failed, see the log; no acknowledged write is lost: repair the disk and start again")
             }
@@ -76,14 +89,28 @@ pub struct App {
     address: SocketAddr,
     serving: JoinHandle<OpenConnections>,
     stop: oneshot::Sender<()>,
-    draining: watch::Sender<bool>,
+    phase: watch::Sender<ServerPhase>,
     ticker: JoinHandle<()>,
     background: [JoinHandle<()>; 3],
     push: PushService,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
+    drain_wait_s: u64,
     drain_s: u64,
+}
+
+/// What can be exchanged while a server runs.
+#[derive(Clone)]
+pub struct Reloader {
+    push: PushService,
+}
+
+impl Reloader {
+    /// Replaces the pools' push credentials and wake settings.
+    pub fn replace_push(&self, pools: HashMap<String, PoolPush>) {
+        self.push.replace(pools);
+    }
 }
 
 impl App {
@@ -97,9 +124,9 @@ impl App {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
         let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
         let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(AppError::Auth)?;
-        let listener = Listener::bind(&config.http()).map_err(AppError::Listen)?;
-        let address = listener.address().map_err(AppError::System)?;
-        let store = open_store(config)?;
+        // A port in use is reported now; connections are accepted when the store is open, which can take minutes.
+        let port = ReservedPort::reserve(&config.http()).map_err(AppError::Listen)?;
+        let store = open_store(config.clone()).await?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
         let push = PushService::new(config.pool_push().map_err(AppError::Push)?);
@@ -113,7 +140,7 @@ impl App {
         let (running, timing) = (RunningClock::new(clock), config.session());
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
-        let (draining, is_draining) = watch::channel(false);
+        let (phase, current_phase) = watch::channel(ServerPhase::Serving);
         let gate = committer.gate().clone();
         let origins = Arc::new(AllowedOrigins::union(config.pools().iter().map(|pool| &pool.origins)));
         let state = HttpState {
@@ -125,10 +152,12 @@ impl App {
             gate: gate.clone(),
             metrics: metrics.clone(),
             origins,
-            draining: is_draining,
+            phase: current_phase,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let router = http::router(state, extra);
+        let address = port.address();
+        let listener = port.listen().map_err(AppError::Listen)?;
         let serving = tokio::spawn(listener.serve(router, async {
             let _ = stopped.await;
         }));
@@ -136,7 +165,8 @@ impl App {
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
         let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
         info!(%address, data = %config.data.display(), "server started");
-        Ok(App { address, serving, stop, draining, ticker, background, push, committer, writer, hub, drain_s: config.drain_s })
+        let ServerConfig { drain_wait_s, drain_s, .. } = *config;
+        Ok(App { address, serving, stop, phase, ticker, background, push, committer, writer, hub, drain_wait_s, drain_s })
     }
 
     /// The address that the server listens on.
@@ -149,16 +179,27 @@ impl App {
         &self.push
     }
 
-    /// Runs until `shutdown` is ready, then drains: no connection is accepted any more, submitted writes are answered, devices are told when to
-    /// reconnect, and the store is closed.
+    /// What can be exchanged while the server runs.
+    pub fn reloader(&self) -> Reloader {
+        Reloader { push: self.push.clone() }
+    }
+
+    /// Runs until `shutdown` is ready. Then it says that it is not ready, for as long as load balancers need to see it, and drains: no
+    /// connection is accepted any more, submitted writes are answered, devices are told when to reconnect, and the store is closed. This takes
+    /// at most `drain_wait_s`, `drain_s` and [`CLOSE_S`] together.
     pub async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let failed = tokio::select! {
             () = shutdown => false,
             // The ticker ends by itself only after the committer.
             _ = &mut self.ticker => true,
         };
+        if !failed && self.drain_wait_s > 0 {
+            info!(drain_wait_s = self.drain_wait_s, "not ready any more, draining soon");
+            self.phase.send_replace(ServerPhase::Leaving);
+            let _ = tokio::time::timeout(Duration::from_secs(self.drain_wait_s), &mut self.ticker).await;
+        }
         info!(failed, "draining sessions");
-        self.draining.send_replace(true);
+        self.phase.send_replace(ServerPhase::Draining);
         let _ = self.stop.send(());
         if let Ok(serving) = self.serving.await
             && tokio::time::timeout(Duration::from_secs(self.drain_s), drain(&self.hub, &serving)).await.is_err()
@@ -166,20 +207,25 @@ impl App {
             warn!(drain_s = self.drain_s, "drain timed out, some connections are still open");
         }
         self.background.iter().for_each(JoinHandle::abort);
-        self.committer.stop().await;
         self.ticker.abort();
-        let ended = tokio::task::spawn_blocking(|| self.writer.join()).await;
-        match (failed, ended) {
-            (false, Ok(Ok(()))) => Ok(()),
+        let closing = async {
+            self.committer.stop().await;
+            tokio::task::spawn_blocking(|| self.writer.join()).await
+        };
+        match (failed, tokio::time::timeout(Duration::from_secs(CLOSE_S), closing).await) {
+            (false, Ok(Ok(Ok(())))) => Ok(()),
+            (false, Err(_)) => Err(AppError::StoreNotClosed),
             _ => Err(AppError::StoreFailed),
         }
     }
 }
 
-fn open_store(config: &ServerConfig) -> Result<Store, AppError> {
-    let epoch =
-        Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| AppError::System(std::io::Error::other(error.to_string())))?;
-    Store::open(&config.data, &config.store(), &epoch).map_err(AppError::Store)
+/// Opens the store on a thread that may block, so that the caller can give up meanwhile.
+async fn open_store(config: ServerConfig) -> Result<Store, AppError> {
+    let other = |error: &dyn fmt::Display| AppError::System(std::io::Error::other(error.to_string()));
+    let epoch = Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| other(&error))?;
+    let opening = tokio::task::spawn_blocking(move || Store::open(&config.data, &config.store(), &epoch));
+    opening.await.map_err(|error| other(&error))?.map_err(AppError::Store)
 }
 
 async fn drain(hub: &Hub, serving: &OpenConnections) {
@@ -205,6 +251,10 @@ async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, me
         wheel.advance(running.running_ms());
         if !gate.is_open() {
             return error!("committer stopped");
+        }
+        if tick % LOG_REPORT_TICKS == 0 {
+            let lost = logging::report();
+            metrics.log_lines_lost(lost.dropped, lost.suppressed);
         }
         if tick % DISK_SIZE_TICKS == 0 {
             match store.bytes_on_disk() {

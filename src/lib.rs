@@ -41,6 +41,7 @@ pub mod client;
 pub mod auth;
 pub mod clock;
 pub mod hub;
+pub mod logging;
 pub mod merge;
 pub mod metrics;
 pub mod origin;

@@ -1,19 +1,21 @@
-//! The `driftless` command: parses the arguments, starts what they name, and runs a server until a signal stops it.
+//! The `driftless` command: parses the arguments and starts what they name.
+//!
+//! Whatever it creates, only the current user can read. A result whose reader has gone ends a command quietly, as `head` does.
 
-use std::io::IsTerminal;
+mod serve;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
-use driftless::app::App;
-use driftless::config::{self, ConfigError, Environment, ExampleConfig, Flags, LogFormat, PoolSection, ServerConfig, StoreFlags};
-use driftless::push::{self, ApnsConfig, PushService, WakeSettings};
-use driftless::{admin, client, dev, operator};
+use driftless::config::{self, Environment, ExampleConfig, Flags, PoolSection, StoreFlags};
+use driftless::push::{self, ApnsConfig, WakeSettings};
+use driftless::{admin, client, dev, logging, operator};
 use driftless_standin::StandInGateway;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serve::{ReadConfig, ServeMode, ServerPlan};
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 /// A real-time sync server: keeps each user's data the same on all of their devices.
 #[derive(Parser)]
@@ -71,6 +73,9 @@ enum CliCommand {
     Client(client::ClientArgs),
 }
 
+/// Files and folders are the current user's alone, whatever the umask of the shell: they hold people's data, and keys.
+const PRIVATE: rustix::fs::Mode = rustix::fs::Mode::RWXG.union(rustix::fs::Mode::RWXO);
+
 /// Any error that ends the process; its text is all that is printed.
 type FatalError = Box<dyn std::error::Error>;
 
@@ -80,10 +85,11 @@ type FatalError = Box<dyn std::error::Error>;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    rustix::process::umask(PRIVATE);
     match run(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("driftless: {error}");
+            print_error(&error);
             ExitCode::FAILURE
         }
     }
@@ -91,31 +97,27 @@ fn main() -> ExitCode {
 
 fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     match command {
-        CliCommand::Config => {
-            print!("{ExampleConfig}");
-            Ok(ExitCode::SUCCESS)
-        }
+        CliCommand::Config => print_result(&ExampleConfig.to_string()),
         CliCommand::Token { pool, subject, expires_in_s, config } => {
-            println!("{}", test_token(&pool, &subject, expires_in_s, config)?);
-            Ok(ExitCode::SUCCESS)
+            print_result(&format!("{}\n", test_token(&pool, &subject, expires_in_s, config)?))
         }
-        CliCommand::Dev { flags } => {
-            let runtime = new_runtime()?;
+        CliCommand::Dev { flags } => serve::serve(|runtime| {
             let gateway = runtime.block_on(StandInGateway::start())?;
             let (push, wakes) = demo_push(&gateway);
-            let read_config = move || {
+            let read_config: ReadConfig = Arc::new(move || {
                 let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
                 let config = config::read(None, &Environment::of_process(), &flags)?.with_pool(dev::POOL, pool);
-                Ok(config.with_operator_key(admin::DEVELOPMENT_KEY))
-            };
-            serve(&runtime, read_config()?, ServeMode::Development(gateway), read_config)
-        }
-        CliCommand::Serve { config, flags } => {
-            let read_config = move || config::read(config.as_deref(), &Environment::of_process(), &flags);
+                Ok(config.for_development(admin::DEVELOPMENT_KEY))
+            });
+            let mode = ServeMode::Development { gateway, key: admin::DEVELOPMENT_KEY };
+            Ok(ServerPlan { config: read_config()?, mode, read_config })
+        }),
+        CliCommand::Serve { config, flags } => serve::serve(|_| {
+            let read_config: ReadConfig = Arc::new(move || config::read(config.as_deref(), &Environment::of_process(), &flags));
             let config = read_config()?;
             config.check_production()?;
-            serve(&new_runtime()?, config, ServeMode::Production, read_config)
-        }
+            Ok(ServerPlan { config, mode: ServeMode::Production, read_config })
+        }),
         CliCommand::Restore { file, config, flags } => {
             let config = config::read(config.as_deref(), &Environment::of_process(), &flags.into())?;
             Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store())))
@@ -126,7 +128,7 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             match new_runtime()?.block_on(client::run(arguments, mint)) {
                 Ok(()) => Ok(ExitCode::SUCCESS),
                 Err(failure) => {
-                    eprintln!("driftless: {failure}");
+                    print_error(&failure);
                     Ok(ExitCode::from(failure.exit_code()))
                 }
             }
@@ -134,20 +136,29 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     }
 }
 
+/// Prints what a command was asked for.
+fn print_result(text: &str) -> Result<ExitCode, FatalError> {
+    let mut stdout = std::io::stdout();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {error}").into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Prints why a command failed. A closed stderr is not an error.
+fn print_error(error: &dyn std::fmt::Display) {
+    logging::last_line(&format!("driftless: {error}"));
+    logging::flush();
+}
+
 fn operator_exit_code(result: Result<(), operator::OperatorError>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("driftless: {failure}");
+            print_error(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
-}
-
-enum ServeMode {
-    Production,
-    /// With a stand-in for the push gateways.
-    Development(StandInGateway),
 }
 
 /// The demo page's push settings. Its phones may be woken as often as a visitor tries it.
@@ -165,56 +176,6 @@ fn demo_push(gateway: &StandInGateway) -> (push::PushConfig, WakeSettings) {
     };
     let wakes = WakeSettings { apple_per_hour: 3600, apple_burst: 10, ..WakeSettings::default() };
     (push::PushConfig { apns: vec![apns], ..push::PushConfig::default() }, wakes)
-}
-
-/// Runs a server until SIGTERM or SIGINT. SIGHUP calls `read_config` and applies the push settings.
-fn serve(
-    runtime: &Runtime,
-    config: ServerConfig,
-    mode: ServeMode,
-    read_config: impl Fn() -> Result<ServerConfig, ConfigError>,
-) -> Result<ExitCode, FatalError> {
-    init_logging(&config);
-    raise_open_file_limit();
-    runtime.block_on(async {
-        let extra_routes = match &mode {
-            ServeMode::Development(gateway) => dev::routes().merge(dev::wakes(gateway.clone())),
-            ServeMode::Production => axum::Router::new(),
-        };
-        // Before the log says that the server started: a supervisor may then send a signal at once.
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let mut hangup = signal(SignalKind::hangup())?;
-        let app = App::start(&config, extra_routes).await?;
-        if let ServeMode::Development(gateway) = &mode {
-            let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
-            let is_public = config.operator_key().is_some_and(|key| key.matches(admin::DEVELOPMENT_KEY));
-            let key = if is_public { dev::BannerKey::Public(admin::DEVELOPMENT_KEY) } else { dev::BannerKey::Configured };
-            print!("{}", dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() });
-        }
-        let push_service = app.push().clone();
-        let shutdown = async {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => return,
-                    _ = interrupt.recv() => return,
-                    _ = hangup.recv() => reload_push_settings(&push_service, &read_config),
-                }
-            }
-        };
-        app.until(shutdown).await?;
-        Ok(ExitCode::SUCCESS)
-    })
-}
-
-/// Reads the configuration again and replaces the pools' push credentials and wake settings. An error leaves the current ones in use.
-fn reload_push_settings(push_service: &PushService, read_config: &impl Fn() -> Result<ServerConfig, ConfigError>) {
-    match read_config().and_then(|config| config.pool_push()) {
-        Ok(pools) => {
-            push_service.replace(pools);
-            tracing::info!("push credentials and wake settings reloaded; other settings need a restart");
-        }
-        Err(error) => tracing::error!(%error, "configuration reload failed; the current settings stay in use"),
-    }
 }
 
 fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, FatalError> {
@@ -238,21 +199,6 @@ fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf
     Ok(dev::mint_for(&secret, &issuer.issuer, audience, subject, expires_in_s)?)
 }
 
-/// Raises the soft limit of open files to the hard limit, as every connection is an open file. If that fails the soft limit stays in force.
-fn raise_open_file_limit() {
-    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
-}
-
 fn new_runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
-}
-
-fn init_logging(config: &ServerConfig) {
-    let filter = EnvFilter::new(&config.log);
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());
-    match config.log_format {
-        LogFormat::Text => builder.init(),
-        LogFormat::Json => builder.json().init(),
-    }
 }

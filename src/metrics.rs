@@ -57,6 +57,8 @@ struct RegisteredMetrics {
     push_lag: Gauge,
     stopped_apps: Gauge,
     tasks: Gauge,
+    log_dropped: Counter,
+    log_suppressed: Counter,
 }
 
 impl Default for RegisteredMetrics {
@@ -102,6 +104,10 @@ impl Default for RegisteredMetrics {
         registry.register("push_stopped_apps", "apps without wakes because their gateway rejects them", stopped_apps.clone());
         let tasks = Gauge::default();
         registry.register("server_tasks", "live tasks: one per connection, and the server's own", tasks.clone());
+        let log_dropped = Counter::default();
+        registry.register("log_lines_dropped", "lines of the log that nobody read in time", log_dropped.clone());
+        let log_suppressed = Counter::default();
+        registry.register("log_lines_suppressed", "lines of the log over the rate of their kind", log_suppressed.clone());
         RegisteredMetrics {
             registry,
             open_sessions,
@@ -124,6 +130,8 @@ impl Default for RegisteredMetrics {
             push_lag,
             stopped_apps,
             tasks,
+            log_dropped,
+            log_suppressed,
         }
     }
 }
@@ -216,6 +224,12 @@ impl Metrics {
     /// Sets the number of apps without wakes.
     pub fn stopped_apps(&self, apps: usize) {
         self.registered.stopped_apps.set(apps as i64);
+    }
+
+    /// Counts lines that the log does not have.
+    pub fn log_lines_lost(&self, dropped: u64, suppressed: u64) {
+        self.registered.log_dropped.inc_by(dropped);
+        self.registered.log_suppressed.inc_by(suppressed);
     }
 
     /// All metrics in the OpenMetrics text format.

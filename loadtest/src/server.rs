@@ -176,6 +176,7 @@ fn base(data: &Path, signer: &TokenSigner) -> Table {
         ("data".to_owned(), text(&data.display().to_string())),
         ("log".to_owned(), text("warn,driftless::app=info")),
         ("log_format".to_owned(), text("json")),
+        ("drain_wait_s".to_owned(), Value::Integer(0)),
         ("pools".to_owned(), Value::Table(Table::from_iter([(POOL.to_owned(), Value::Table(pool))]))),
     ])
 }

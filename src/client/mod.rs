@@ -25,7 +25,7 @@ use connection_args::ConnectionArgs;
 use edit::{KeyValue, ValueSyntax};
 pub use error::ClientError;
 use output::CommandOutput;
-pub use output::{ProgressLine, note};
+pub use output::{ProgressLine, create_private, note};
 pub use render::{count, printable};
 use session::CliSession;
 

@@ -1,6 +1,9 @@
 //! Writes results to stdout, flushed line by line, and notes and progress to stderr.
 
+use std::fs::File;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use super::error::ClientError;
 use super::render::Style;
@@ -34,6 +37,11 @@ impl CommandOutput {
             _ => ClientError::File(format!("cannot write to stdout: {why}")),
         })
     }
+}
+
+/// Creates a file that must not exist, for its owner alone: it will hold people's data.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Prints a note to stderr. A closed stderr is not an error, because no result depends on it.

@@ -16,6 +16,7 @@ use super::secret_file;
 use crate::admin::OperatorKey;
 use crate::auth::IssuerConfig;
 use crate::http::{HttpConfig, TlsConfig};
+use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
 use crate::push::PoolPush;
 use crate::session::{self, SessionConfig};
@@ -36,6 +37,10 @@ pub struct ServerConfig {
     pub log_format: LogFormat,
     /// The number of connections that may be open at once.
     pub connections: u32,
+    /// Lines of one kind in the log in a second, on average; 0: any number.
+    pub log_lines_per_s: u32,
+    /// How long a stopping server says that it is not ready before it begins to drain, in seconds.
+    pub drain_wait_s: u64,
     /// How long a stopping server waits for its sessions to end, in seconds.
     pub drain_s: u64,
     /// The origins of web pages that may use every pool. A pool without any of its own, on a server without any, allows all.
@@ -105,6 +110,8 @@ impl Default for ServerConfig {
             log: "info".to_owned(),
             log_format: LogFormat::default(),
             connections: 1_000_000,
+            log_lines_per_s: logging::LINES_PER_S,
+            drain_wait_s: 5,
             drain_s: 10,
             origins: Vec::new(),
             heartbeat_s: session::HEARTBEAT_S,
@@ -139,8 +146,10 @@ impl ServerConfig {
         self
     }
 
-    /// The same configuration with this operator key, unless one is configured.
-    pub fn with_operator_key(mut self, key: &str) -> ServerConfig {
+    /// The same configuration for a developer's machine: with this operator key, unless one is configured, and without a wait before the
+    /// drain, as no load balancer looks.
+    pub fn for_development(mut self, key: &str) -> ServerConfig {
+        self.drain_wait_s = 0;
         if self.admin.key.is_empty() {
             key.clone_into(&mut self.admin.key);
         }
@@ -160,6 +169,11 @@ impl ServerConfig {
     /// The pools, as `sync` takes them.
     pub fn pools(&self) -> Vec<Pool> {
         self.pools.iter().map(|(name, pool)| pool.pool(name, &self.origins)).collect()
+    }
+
+    /// The log's configuration.
+    pub fn logging(&self) -> LogConfig {
+        LogConfig { filter: self.log.clone(), is_json: self.log_format == LogFormat::Json, lines_per_s: self.log_lines_per_s }
     }
 
     /// The listener's configuration, as `http` takes it.

@@ -144,7 +144,7 @@ fn an_operator_key_is_checked_and_never_printed() {
     assert!(config.operator_key().is_some_and(|key| key.matches(planted)));
     assert!(!format!("{config:?}").contains("planted") && !format!("{:?}", flags(&["--admin-key", planted])).contains("planted"));
     assert!(
-        config.with_operator_key(crate::admin::DEVELOPMENT_KEY).operator_key().is_some_and(|key| key.matches(planted)),
+        config.for_development(crate::admin::DEVELOPMENT_KEY).operator_key().is_some_and(|key| key.matches(planted)),
         "a configured key is not replaced"
     );
     for invalid in ["planted-but-short", "planted key with spaces, but long enough"] {

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::error;
-use super::state::HttpState;
+use super::state::{HttpState, ServerPhase};
 use crate::session::Authenticator;
 
 /// The media type of OpenMetrics 1.0.
@@ -22,7 +22,7 @@ pub(super) async fn live() -> Response {
 /// An issuer whose keys could not be fetched is named in the body of a 200. It is the same for all servers of a pool, so a load balancer
 /// that took each of them out would end the sessions of all other issuers, too.
 pub(super) async fn ready(State(state): State<HttpState>) -> Response {
-    if *state.draining.borrow() {
+    if *state.phase.borrow() > ServerPhase::Serving {
         return error::unhealthy("the server is shutting down");
     }
     match state.gate.is_healthy() {

@@ -28,8 +28,8 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
-pub use server::{HttpConfig, Listener, OpenConnections};
-pub use state::HttpState;
+pub use server::{HttpConfig, OpenConnections, ReservedPort};
+pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, TlsConfig};
 
 /// All routes of the server: its own, and `extra` ones.

@@ -1,10 +1,10 @@
-//! Binds the port, accepts connections, and gives each one a task with timeouts.
+//! Reserves the port, accepts connections, and gives each one a task with timeouts.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -42,6 +42,9 @@ const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
 /// client that finds the backlog full retries only after a second.
 const BACKLOG: u32 = 16 * 1024;
 
+/// How often the log says that no connection can be accepted, while that lasts.
+const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long to wait before the next accept if the system has no resources for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -73,11 +76,29 @@ impl ConnectionPermit {
     }
 }
 
+/// A port that is this process's, and accepts nothing yet: a client is refused as if no server ran, and another server that wants the port
+/// fails at once.
+pub struct ReservedPort {
+    socket: TcpSocket,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    connections: u32,
+}
+
+/// A port that accepts connections.
 pub struct Listener {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
     permits: Arc<Semaphore>,
     connections: u32,
+    failures: AcceptFailures,
+}
+
+/// The failures of accepting connections since the log last named them.
+#[derive(Default)]
+struct AcceptFailures {
+    count: u64,
+    logged: Option<Instant>,
 }
 
 /// The connections that are still open after the listener stopped.
@@ -86,22 +107,39 @@ pub struct OpenConnections {
     connections: u32,
 }
 
-impl Listener {
-    /// Binds the port and reads the certificate. Must be called inside a Tokio runtime.
-    pub fn bind(config: &HttpConfig) -> Result<Listener, ListenError> {
+impl ReservedPort {
+    /// Binds the port and reads the certificate.
+    pub fn reserve(config: &HttpConfig) -> Result<ReservedPort, ListenError> {
         let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
-        let listener = listen(config.listen).map_err(|error| ListenError::bind(config.listen, &error))?;
-        let permits = Arc::new(Semaphore::new(config.connections as usize));
-        Ok(Listener { listener, tls, permits, connections: config.connections })
+        let failed = |error| ListenError::bind(config.listen, &error);
+        let socket = bind(config.listen).map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        Ok(ReservedPort { socket, address, tls, connections: config.connections })
     }
 
     /// The address that was bound.
-    pub fn address(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
+    /// Begins to accept connections. Must be called inside a Tokio runtime.
+    pub fn listen(self) -> Result<Listener, ListenError> {
+        let ReservedPort { socket, address, tls, connections } = self;
+        // Of two servers that have reserved one port, which the system permits, the second fails here.
+        let listener = socket.listen(BACKLOG).map_err(|error| ListenError::bind(address, &error))?;
+        Ok(Listener {
+            listener,
+            tls,
+            permits: Arc::new(Semaphore::new(connections as usize)),
+            connections,
+            failures: AcceptFailures::default(),
+        })
+    }
+}
+
+impl Listener {
     /// Serves until `stop` is ready; then no connection is accepted any more, and idle ones are closed.
-    pub async fn serve(self, router: Router, stop: impl Future<Output = ()>) -> OpenConnections {
+    pub async fn serve(mut self, router: Router, stop: impl Future<Output = ()>) -> OpenConnections {
         let mut stop = std::pin::pin!(stop);
         let (closing, is_closing) = watch::channel(());
         loop {
@@ -129,7 +167,7 @@ impl Listener {
         OpenConnections { permits: self.permits, connections: self.connections }
     }
 
-    async fn accept(&self) -> Option<(TcpStream, ConnectionPermit)> {
+    async fn accept(&mut self) -> Option<(TcpStream, ConnectionPermit)> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
         match self.listener.accept().await {
             Ok((stream, _)) => {
@@ -138,7 +176,11 @@ impl Listener {
                 Some((stream, ConnectionPermit { _permit: Arc::new(permit), chunks: Arc::default() }))
             }
             Err(error) => {
-                warn!(%error, "cannot accept a connection");
+                self.failures.count += 1;
+                if self.failures.logged.is_none_or(|logged| logged.elapsed() >= ACCEPT_LOG_INTERVAL) {
+                    warn!(%error, failures = std::mem::take(&mut self.failures.count), "cannot accept a connection");
+                    self.failures.logged = Some(Instant::now());
+                }
                 tokio::time::sleep(ACCEPT_RETRY).await;
                 None
             }
@@ -154,12 +196,12 @@ impl OpenConnections {
     }
 }
 
-fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // After a restart the port may still have sockets of the previous process in TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(BACKLOG)
+    Ok(socket)
 }
 
 async fn serve_connection<S>(stream: S, router: Router, permit: ConnectionPermit, mut closing: watch::Receiver<()>)

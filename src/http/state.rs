@@ -11,6 +11,16 @@ use crate::origin::AllowedOrigins;
 use crate::session::{Authenticator, Sessions};
 use crate::sync::SyncService;
 
+/// How far a server is on its way to the end. Each phase follows the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServerPhase {
+    Serving,
+    /// It serves as before, and says that it is not ready, so that load balancers send no new clients.
+    Leaving,
+    /// It accepts no connection and ends those that it has.
+    Draining,
+}
+
 /// The application state of all routes. Cheap to clone.
 #[derive(Clone)]
 pub struct HttpState {
@@ -31,5 +41,5 @@ pub struct HttpState {
     /// The origins of web pages that at least one pool allows.
     pub origins: Arc<AllowedOrigins>,
     /// Whether the server is shutting down.
-    pub draining: watch::Receiver<bool>,
+    pub phase: watch::Receiver<ServerPhase>,
 }

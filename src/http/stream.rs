@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::error::ok_streamed;
 use super::server::ConnectionPermit;
-use super::state::HttpState;
+use super::state::{HttpState, ServerPhase};
 
 /// Why a response was aborted.
 pub(super) type AbortReason = &'static str;
@@ -28,14 +28,14 @@ pub(super) trait ChunkSource: Send + 'static {
 /// The connection that a streamed response is sent on.
 pub(super) struct StreamConnection {
     permit: Option<ConnectionPermit>,
-    draining: watch::Receiver<bool>,
+    phase: watch::Receiver<ServerPhase>,
 }
 
 impl FromRequestParts<HttpState> for StreamConnection {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<StreamConnection, Infallible> {
-        Ok(StreamConnection { permit: parts.extensions.get().cloned(), draining: state.draining.clone() })
+        Ok(StreamConnection { permit: parts.extensions.get().cloned(), phase: state.phase.clone() })
     }
 }
 
@@ -55,7 +55,7 @@ pub(super) fn streamed_response(content_type: &'static str, connection: StreamCo
 
 impl StreamConnection {
     async fn next_chunk(&self, source: &mut impl ChunkSource) -> Result<Option<Bytes>, AbortReason> {
-        if *self.draining.borrow() {
+        if *self.phase.borrow() == ServerPhase::Draining {
             return Err("the server is shutting down");
         }
         if let Some(permit) = &self.permit {

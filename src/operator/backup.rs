@@ -3,13 +3,12 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{BufReader, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::admin_client::AdminClient;
 use super::error::OperatorError;
 use super::output::{line, size, utc};
-use crate::client::ProgressLine;
+use crate::client::{ProgressLine, create_private};
 use crate::store::{BackupChecker, BackupSummary};
 
 pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Result<(), OperatorError> {
@@ -48,9 +47,9 @@ fn parent_folder(path: &Path) -> &Path {
 
 async fn download(server: &AdminClient, path: &Path) -> Result<(), OperatorError> {
     let mut stream = server.stream("backup").await?;
-    // The file holds the data of all users: no other account on this machine may read it.
-    let mut options = File::options();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(path).map_err(|why| OperatorError::file(path, why))?;
+    // An interrupted command may have left one. It is made anew, so that it has its own mode and not that one's.
+    let _ = fs::remove_file(path);
+    let mut file = create_private(path).map_err(|why| OperatorError::file(path, why))?;
     let (progress, mut bytes) = (ProgressLine::start(), 0);
     loop {
         let next = stream.next().await.map_err(|why| {

@@ -1,19 +1,33 @@
 //! `driftless export-identity`: writes everything that belongs to an identity as one JSON document.
 
-use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use super::admin_client::{AdminClient, percent_encoded};
+use super::admin_client::{AdminClient, BodyStream, percent_encoded};
 use super::error::OperatorError;
 use super::output::{size, text};
-use crate::client::note;
+use crate::client::{create_private, note};
 
 /// Writes the document to a new file, or to stdout.
 pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>) -> Result<(), OperatorError> {
-    let mut stream = server.stream(&format!("identities/{}/export", percent_encoded(identity))).await?;
-    let mut file =
-        out.map(|path| File::create_new(path).map(|file| (file, path)).map_err(|why| OperatorError::file(path, why))).transpose()?;
+    let stream = server.stream(&format!("identities/{}/export", percent_encoded(identity))).await?;
+    let Some(path) = out else { return copy(stream, |part| text(part)).await.map(drop) };
+    let mut file = create_private(path).map_err(|why| OperatorError::file(path, why))?;
+    let failed = |why| OperatorError::file(path, why);
+    match copy(stream, |part| file.write_all(part).map_err(failed)).await.and_then(|bytes| file.sync_all().map(|()| bytes).map_err(failed))
+    {
+        Ok(bytes) => note(&format!("{identity} exported to {}, {}", path.display(), size(bytes))),
+        Err(failure) => {
+            // An incomplete document looks like a whole one, and would be in the way of the next attempt.
+            let _ = std::fs::remove_file(path);
+            return Err(failure);
+        }
+    }
+    Ok(())
+}
+
+/// Passes the document on, part by part; returns its bytes.
+async fn copy(mut stream: BodyStream, mut write: impl FnMut(&[u8]) -> Result<(), OperatorError>) -> Result<u64, OperatorError> {
     let mut bytes = 0;
     loop {
         let next = stream.next().await.map_err(|why| {
@@ -23,14 +37,7 @@ pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>
         });
         let Some(part) = next? else { break };
         bytes += part.len() as u64;
-        match &mut file {
-            Some((file, path)) => file.write_all(&part).map_err(|why| OperatorError::file(path, why))?,
-            None => text(&part)?,
-        }
+        write(&part)?;
     }
-    if let Some((file, path)) = file {
-        file.sync_all().map_err(|why| OperatorError::file(path, why))?;
-        note(&format!("{identity} exported to {}, {}", path.display(), size(bytes)));
-    }
-    Ok(())
+    Ok(bytes)
 }

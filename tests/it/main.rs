@@ -8,6 +8,7 @@ mod admin;
 mod datasets;
 mod failing;
 mod hostile;
+mod lifecycle;
 mod logs;
 mod over_http;
 mod patch_numbers;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `src/` that each module may import. A module may only import modules that stand below it in this list.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["app", "config", "dev", "operator", "client", "admin", "push"]),
+    ("main", &["config", "dev", "operator", "client", "admin", "push", "logging"]),
+    ("serve", &["app", "config", "dev", "logging"]),
     (
         "app",
         &[
@@ -28,11 +29,12 @@ const ARROWS: &[(&str, &[&str])] = &[
             "auth",
             "clock",
             "hub",
+            "logging",
             "metrics",
             "origin",
         ],
     ),
-    ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "merge", "origin"]),
+    ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "logging", "merge", "origin"]),
     ("dev", &["auth"]),
     ("operator", &["store", "client"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics", "origin"]),
@@ -48,6 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("auth", &[]),
     ("clock", &[]),
     ("hub", &[]),
+    ("logging", &[]),
     ("merge", &[]),
     ("metrics", &[]),
     ("origin", &[]),

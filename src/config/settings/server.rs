@@ -21,10 +21,20 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     ),
     setting("log_format", || value(ServerConfig::default().log_format), "Format of a log line: text or json.").with_form(ValueForm::Choice(&["text", "json"])),
     setting(
+        "log_lines_per_s",
+        || value(ServerConfig::default().log_lines_per_s),
+        "Lines of one kind that are logged in a second, on average; ten times as many may come at once, and errors ten times as often. What exceeds it is counted in one line. 0: no bound.",
+    ).between(0, u32::MAX as u64),
+    setting(
         "connections",
         || value(ServerConfig::default().connections),
         "Maximum number of open connections, WebSockets and plain HTTP together. Further ones wait to be accepted.",
     ).between(1, u32::MAX as u64),
+    setting(
+        "drain_wait_s",
+        || value(ServerConfig::default().drain_wait_s),
+        "Seconds that a stopping server still serves while /health/ready answers 503, so that load balancers send no new clients; at most 3600. Then it drains. driftless dev does not wait.",
+    ).between(0, MAX_DRAIN_S),
     setting(
         "drain_s",
         || value(ServerConfig::default().drain_s),

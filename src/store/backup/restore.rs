@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use driftless_protocol::Epoch;
 
 use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
-use crate::store::engine::{Batch, SupervisedEngine};
+use crate::store::engine::{Batch, SupervisedEngine, tighten};
 use crate::store::keys::{self, RowKind};
 use crate::store::rows::{self, HeadRow, LineageRow};
 use crate::store::{EngineConfig, Store, StoreError, format};
@@ -116,6 +116,7 @@ pub fn restore(
         std::fs::rename(beside.join(&name), folder.join(&name)).map_err(io(folder))?;
     }
     std::fs::remove_dir(&beside).map_err(io(&beside))?;
+    tighten(folder);
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(io(folder))?;
     Ok(summary)
 }

@@ -4,7 +4,7 @@
 //! of its own, and once it is durable, to a small file beside the store. That file is not synced: it survives the death of the process, and
 //! after a loss of power it may be older. It is a lower bound of what the store must hold.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use tracing::warn;
 
 use super::batch::{Batch, Bytes};
 use super::error::{EngineError, open_error};
-use super::layout;
 use super::memtables::Memtable;
+use super::{layout, private_files};
 
 /// The row with the commit count. No row of the store begins with this byte, and the store's scans never return it.
 pub(super) const COUNT_KEY: &[u8] = b"\0commits";
@@ -45,7 +45,7 @@ impl CommitCounter {
     /// With the file of a data folder.
     pub(super) fn with_file(folder: &Path) -> Result<CommitCounter, EngineError> {
         let path = folder.join(layout::COMMIT_COUNT);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = private_files::options().open(&path);
         let file = file.map_err(|error| open_error(&path, &error))?;
         Ok(CommitCounter { count: 0, file: Some(CounterFile { path, handle: file, is_writable: true }) })
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use super::config::EngineKind;
 use super::error::{EngineError, io_error, open_error};
-use super::{layout, page_cache};
+use super::{layout, page_cache, private_files};
 
 /// The format that this version reads and writes. A version that changes it after a release converts the released format in `acquire`.
 const FORMAT: u32 = 2;
@@ -31,7 +31,7 @@ impl DataFolder {
     /// Creates the folder if it is missing, locks it, and checks that it belongs to this engine.
     pub(super) fn acquire(path: &Path, engine: EngineKind, address: &str) -> Result<DataFolder, EngineError> {
         let created = missing_folders(path);
-        std::fs::create_dir_all(path).map_err(|error| open_error(path, &error))?;
+        private_files::create_folders(path).map_err(|error| open_error(path, &error))?;
         let lock = lock(path, address)?;
         match read_format(path)? {
             Some(other) if other != engine => return Err(other_engine(path, other)),
@@ -57,6 +57,11 @@ impl DataFolder {
         sync_folder(parent(&self.path))
     }
 
+    /// Takes the access that other accounts have to the folder's files.
+    pub(super) fn tighten(&self) {
+        private_files::tighten(&self.path);
+    }
+
     /// Whether the engine's tree has any data.
     pub(super) fn has_data(&self) -> bool {
         self.tree_file().metadata().is_ok_and(|about| about.len() > 0)
@@ -78,7 +83,7 @@ impl DataFolder {
 fn lock(path: &Path, address: &str) -> Result<File, EngineError> {
     let name = path.join(layout::LOCK);
     let failed = |error: std::io::Error| open_error(&name, &error);
-    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&name).map_err(failed)?;
+    let mut file = private_files::options().open(&name).map_err(failed)?;
     let mut tries = 0;
     loop {
         match file.try_lock() {
@@ -175,9 +180,9 @@ fn other_engine(path: &Path, engine: EngineKind) -> EngineError {
 
 fn write_format(path: &Path, engine: EngineKind) -> Result<(), EngineError> {
     // Written under another name and renamed: a crash leaves the whole file or none.
-    let (name, next) = (path.join(layout::FORMAT), path.join("engine.new"));
+    let (name, next) = (path.join(layout::FORMAT), path.join(layout::NEXT_FORMAT));
     let write = || {
-        let mut file = File::create(&next)?;
+        let mut file = private_files::options().truncate(true).open(&next)?;
         writeln!(file, "{} {FORMAT}", engine.name())?;
         file.sync_all()?;
         std::fs::rename(&next, &name)

@@ -21,7 +21,7 @@
 //! acknowledged. If it had been acknowledged, the commit counts would show it: the other file, the tree or the count beside the store would
 //! have a later commit (`journaled`, `commit_counter`).
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt;
@@ -31,7 +31,7 @@ use super::batch::Bytes;
 use super::error::{EngineError, io_error, open_error};
 use super::memtables::Memtable;
 use super::tree::RowChange;
-use super::{commit_counter, layout, page_cache};
+use super::{commit_counter, layout, page_cache, private_files};
 
 const MAGIC: &[u8; 8] = b"DRIFTJ01";
 
@@ -79,7 +79,7 @@ impl Journal {
     /// Opens a file and reads its records. A missing file is created, without records and with generation 0; it must be recycled before
     /// use.
     pub(super) fn open(path: PathBuf) -> Result<(Journal, JournalContents), EngineError> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = private_files::options().open(&path);
         let file = file.map_err(|error| open_error(&path, &error))?;
         // An earlier process may have failed to write some of the cached pages.
         page_cache::discard(&file).map_err(|error| open_error(&path, &error))?;

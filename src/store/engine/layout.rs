@@ -1,5 +1,7 @@
 //! The files of a data folder, except those that only sled reads (`conf`, `blobs/`).
 
+use std::ffi::OsStr;
+
 use super::config::EngineKind;
 
 /// Locked by the process that has the folder open; its text names that process.
@@ -19,6 +21,18 @@ pub(super) const SLED_LOG: &str = "db";
 
 /// redb's database: all rows of its tree.
 pub(super) const REDB_DATABASE: &str = "rows.redb";
+
+/// The file that becomes [`FORMAT`] once it is written.
+pub(super) const NEXT_FORMAT: &str = "engine.new";
+
+/// What only sled reads: its settings, large values, and tables of its pages (`snap.*`).
+const SLED_FILES: [&str; 2] = ["conf", "blobs"];
+
+/// Whether a name in a data folder is one of the store's.
+pub(super) fn is_own(name: &OsStr) -> bool {
+    let named = [LOCK, FORMAT, NEXT_FORMAT, COMMIT_COUNT, SLED_LOG, REDB_DATABASE].iter().chain(&JOURNAL).chain(&SLED_FILES);
+    name.to_str().is_some_and(|name| name.starts_with("snap.") || named.into_iter().any(|one| *one == name))
+}
 
 /// The file with the rows of an engine's tree.
 pub(super) fn tree_file(engine: EngineKind) -> &'static str {

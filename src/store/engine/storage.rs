@@ -79,6 +79,8 @@ impl EngineStorage {
                 let options =
                     JournalOptions { thresholds: sizes.thresholds, check_space, refuses_gaps: has_commits, panicked: Arc::clone(panicked) };
                 let engine = JournaledEngine::open(folder.path(), tree, options, |row| counter.adopt(row))?;
+                // The tree creates its files with the mode that the umask leaves.
+                folder.tighten();
                 folder.sync()?;
                 Ok(Box::new(engine))
             }

@@ -71,7 +71,7 @@ impl DriftlessProcess {
     /// Starts `driftless serve` with a configuration file and waits until it serves.
     pub async fn serve(config: &Path) -> DriftlessProcess {
         let command = driftless()
-            .args(["serve", "--config", config.to_str().unwrap(), "--log-format", "json"])
+            .args(["serve", "--config", config.to_str().unwrap(), "--log-format", "json", "--drain-wait-s", "0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)

@@ -166,7 +166,7 @@ fn write_config(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
     let file = folder.join("driftless.toml");
     std::fs::write(&file, text).unwrap();
     let config = config::read(Some(&file), &Environment::default(), &Flags::default()).unwrap();
-    config.with_operator_key(DEVELOPMENT_KEY)
+    config.for_development(DEVELOPMENT_KEY)
 }
 
 async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> StartedServer {

@@ -1,0 +1,60 @@
+//! Drops the lines of a kind that exceeds its rate, before they are formatted.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tracing::callsite::Identifier;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer};
+
+use super::line_rate::LineRate;
+
+/// The rates of all kinds: one for each place in the code that has logged, so the code bounds their number.
+#[derive(Clone)]
+pub(super) struct RateLimit {
+    lines_per_s: u32,
+    start: Instant,
+    kinds: Arc<Mutex<HashMap<Identifier, RatedKind>>>,
+}
+
+struct RatedKind {
+    rate: LineRate,
+    metadata: &'static Metadata<'static>,
+}
+
+impl RateLimit {
+    /// `lines_per_s` of 0: no bound.
+    pub(super) fn new(lines_per_s: u32) -> RateLimit {
+        RateLimit { lines_per_s, start: Instant::now(), kinds: Arc::default() }
+    }
+
+    /// The kinds that lost lines since the last call, as file and line, with their number.
+    pub(super) fn take_suppressed(&self) -> Vec<(String, u64)> {
+        let lost = |kind: &mut RatedKind| Some((kind_name(kind.metadata), kind.rate.take_suppressed())).filter(|(_, lines)| *lines > 0);
+        self.lock().values_mut().filter_map(lost).collect()
+    }
+
+    fn admit(&self, metadata: &'static Metadata<'static>) -> bool {
+        let now_ms = self.start.elapsed().as_millis() as u64;
+        let new = || RatedKind { rate: LineRate::new(self.lines_per_s, *metadata.level(), now_ms), metadata };
+        self.lock().entry(metadata.callsite()).or_insert_with(new).rate.admit(now_ms)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Identifier, RatedKind>> {
+        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for RateLimit {
+    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+        self.admit(event.metadata())
+    }
+}
+
+fn kind_name(metadata: &Metadata<'_>) -> String {
+    match (metadata.file(), metadata.line()) {
+        (Some(file), Some(line)) => format!("{file}:{line}"),
+        _ => metadata.target().to_owned(),
+    }
+}
