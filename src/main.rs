@@ -14,8 +14,7 @@ use driftless::config::{self, Environment, ExampleConfig, Flags, PoolSection, St
 use driftless::push::{self, ApnsConfig, WakeSettings};
 use driftless::{admin, client, dev, logging, operator};
 use driftless_standin::StandInGateway;
-use serve::{ReadConfig, ServeMode, ServerPlan};
-use tokio::runtime::Runtime;
+use serve::{FatalError, ReadConfig, ServeMode, ServerPlan, new_runtime};
 
 /// A real-time sync server: keeps each user's data the same on all of their devices.
 #[derive(Parser)]
@@ -75,9 +74,6 @@ enum CliCommand {
 
 /// Files and folders are the current user's alone, whatever the umask of the shell: they hold people's data, and keys.
 const PRIVATE: rustix::fs::Mode = rustix::fs::Mode::RWXG.union(rustix::fs::Mode::RWXO);
-
-/// Any error that ends the process; its text is all that is printed.
-type FatalError = Box<dyn std::error::Error>;
 
 /// Returns memory to the system after a burst of sessions, and fragments less (decision 14).
 #[cfg(feature = "jemalloc")]
@@ -197,8 +193,4 @@ fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf
     }
     let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of pool {pool} has a shared secret to sign with"))?;
     Ok(dev::mint_for(&secret, &issuer.issuer, audience, subject, expires_in_s)?)
-}
-
-fn new_runtime() -> std::io::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

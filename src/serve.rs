@@ -19,7 +19,8 @@ use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::FatalError;
+/// Any error that ends the process; its text is all that is printed.
+pub type FatalError = Box<dyn std::error::Error>;
 
 /// The exit code of a process that a signal ended: 128 and the signal's number, as shells have it.
 const ENDED_BY_SIGNAL: i32 = 128;
@@ -55,7 +56,7 @@ struct ServerSignals {
 
 /// Runs a server until SIGTERM or SIGINT. `prepare` reads its configuration.
 pub fn serve(prepare: impl FnOnce(&Runtime) -> Result<ServerPlan, FatalError>) -> Result<ExitCode, FatalError> {
-    let runtime = super::new_runtime()?;
+    let runtime = new_runtime()?;
     let ServerSignals { terminate, interrupt, hangup } = {
         let _context = runtime.enter();
         ServerSignals::take()?
@@ -100,6 +101,10 @@ async fn run(plan: ServerPlan, hangup: SignalStream, mut stopped: watch::Receive
     })
     .await?;
     Ok(())
+}
+
+pub fn new_runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
 impl ServerSignals {

@@ -1,6 +1,6 @@
 //! The server's log: lines on stderr, written by a thread of their own and bounded by rate.
 //!
-//! - Whoever logs never waits for whoever reads. A line that finds the queue full, or nobody who reads, is dropped and counted.
+//! - No task waits for the reader of stderr. A line that finds the queue full, or the reader gone, is dropped and counted.
 //! - A kind of line is what one place in the code logs. Each kind has a rate; what exceeds it is counted and summed up in one line.
 //! - The log belongs to the process, as tracing's subscriber does: there is one, and it is set once.
 
@@ -25,7 +25,7 @@ use rate_limit::RateLimit;
 /// less than 100 MB of one kind.
 pub const LINES_PER_S: u32 = 5;
 
-/// How long the end of the process waits for whoever reads the log.
+/// How long the end of the process waits for the reader of stderr.
 const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// How the log is written.

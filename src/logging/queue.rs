@@ -20,10 +20,10 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// Clones share the queue.
 #[derive(Clone)]
-pub(super) struct LineQueue(Arc<Shared>);
+pub(super) struct LineQueue(Arc<QueueState>);
 
 #[derive(Default)]
-struct Shared {
+struct QueueState {
     waiting: Mutex<WaitingLines>,
     /// There are lines to write.
     filled: Condvar,
@@ -96,7 +96,7 @@ impl LineQueue {
     }
 }
 
-impl Shared {
+impl QueueState {
     fn lock(&self) -> MutexGuard<'_, WaitingLines> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
