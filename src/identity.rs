@@ -20,6 +20,8 @@ pub struct LoginRequest {
     pub region: Arc<str>,
     pub issuer: Arc<str>,
     pub subject: String,
+    /// When the token was issued, in seconds since 1970 (UTC), if it says so.
+    pub issued_s: Option<u64>,
     pub device: DeviceId,
     /// How many devices the pool allows an identity.
     pub max_devices: usize,
@@ -33,6 +35,17 @@ pub enum SignInResult {
     TooManyDevices,
     /// The device was revoked.
     Revoked,
+    /// An operator has refused the login's tokens that were issued by then.
+    TokenRefused,
+}
+
+/// Whether a login leads to an identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FoundLogin {
+    Leads(Identity),
+    LeadsNowhere,
+    /// An operator has refused the login's tokens that were issued by then.
+    TokenRefused,
 }
 
 /// Finds or makes identities.
@@ -48,19 +61,27 @@ impl Identities {
     }
 
     /// The identity that a login leads to, without making one.
-    pub async fn find(&self, request: LoginRequest) -> Result<Option<Identity>, Unavailable> {
-        self.reader.read(move |store| store.identity(login_key(&request))).await
+    pub async fn find(&self, request: LoginRequest) -> Result<FoundLogin, Unavailable> {
+        let read = move |store: &Store| {
+            let Some(identity) = store.identity(login_key(&request))? else { return Ok(FoundLogin::LeadsNowhere) };
+            let is_refused = store.refuses_token(login_key(&request), &identity, request.issued_s)?;
+            Ok(if is_refused { FoundLogin::TokenRefused } else { FoundLogin::Leads(identity) })
+        };
+        self.reader.read(read).await
     }
 
     /// The identity that a login leads to. A login or a device that is new is durable before this returns.
     pub async fn sign_in(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let known = request.clone();
-        let known = self.reader.read(move |store| match store.identity(login_key(&known))? {
-            Some(identity) => Ok(store.device_admission(&identity, &known.device)?.map(|admission| (identity, admission))),
-            None => Ok(None),
+        let known = self.reader.read(move |store| {
+            let Some(identity) = store.identity(login_key(&known))? else { return Ok(None) };
+            if store.refuses_token(login_key(&known), &identity, known.issued_s)? {
+                return Ok(Some(SignInResult::TokenRefused));
+            }
+            Ok(store.device_admission(&identity, &known.device)?.map(|admission| sign_in_result(identity, admission)))
         });
         match known.await? {
-            Some((identity, admission)) => Ok(sign_in_result(identity, admission)),
+            Some(result) => Ok(result),
             None => self.store_login(request).await,
         }
     }
@@ -70,7 +91,7 @@ impl Identities {
     /// erasure a login gets a new identity.
     async fn store_login(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let erasures = self.reader.read(Store::erasures).await?;
-        let LoginRequest { pool, region, issuer, subject, device, max_devices } = request;
+        let LoginRequest { pool, region, issuer, subject, issued_s: _, device, max_devices } = request;
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
         let identity_of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
         let new_identity = identity_of(Uuid::new_v5(&NAMESPACE, name.as_bytes()));

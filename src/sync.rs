@@ -5,7 +5,9 @@
 
 use std::sync::Arc;
 
-use driftless_protocol::{Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, Provider, PushLossReason, PushLost, Registration};
+use driftless_protocol::{
+    Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, LinkedLogin, Provider, PushLossReason, PushLost, Registration,
+};
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
@@ -13,8 +15,8 @@ use crate::merge::ConflictPolicy;
 use crate::origin::AllowedOrigins;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
-    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome,
-    RetentionPolicy, Store, TokenLoss,
+    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, LoginKey, LoginsState, Patch, ReadPosition, ReadResult,
+    ReadStart, RegisterOutcome, RetentionPolicy, Store, TokenLoss,
 };
 
 /// The settings of a pool that concern its data.
@@ -32,7 +34,12 @@ pub struct Pool {
     pub retention: RetentionPolicy,
     /// The web pages that may use the pool.
     pub origins: AllowedOrigins,
+    /// Within how many seconds the user must have proved both logins that a device links.
+    pub link_fresh_s: u64,
 }
+
+/// [`Pool::link_fresh_s`] unless the configuration says otherwise: enough to sign in and to confirm, too short for most stolen tokens.
+pub const LINK_FRESH_S: u64 = 300;
 
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> DatasetRules {
@@ -47,6 +54,14 @@ pub struct Principal {
     pub pool: Arc<Pool>,
     pub identity: Identity,
     pub device: DeviceId,
+}
+
+/// A device's token as the store judges it: whose it is, and when it was issued, in seconds since 1970 (UTC), if it says so.
+#[derive(Clone, Debug)]
+pub struct LoginToken {
+    pub issuer: Arc<str>,
+    pub subject: String,
+    pub issued_s: Option<u64>,
 }
 
 /// A patch as a device sends it.
@@ -66,6 +81,8 @@ pub struct SessionStart {
     pub newest_patch: u64,
     /// Identities that were merged into the device's own.
     pub merged: Vec<String>,
+    /// Logins that were linked to the identity, the newest first.
+    pub linked: Vec<LinkedLogin>,
     /// The device is registered for pushes, but has no token any more.
     pub push_lost: Option<PushLost>,
 }
@@ -130,9 +147,10 @@ impl SyncService {
         self.committer.write(patch, rules, session).await
     }
 
-    /// The facts that a device needs when its session starts. `None` if its identity no longer exists, or the device was revoked. Marks the device as
-    /// seen.
-    pub async fn start_session(&self, who: &Principal) -> Result<Option<SessionStart>, Unavailable> {
+    /// The facts that a device needs when its session starts. `None` if its identity no longer exists, or the device was revoked, or its token is
+    /// refused. Marks the device as seen.
+    pub async fn start_session(&self, who: &Principal, token: LoginToken) -> Result<Option<SessionStart>, Unavailable> {
+        let pool = Arc::clone(&who.pool.name);
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
         let read = move |store: &Store| {
             let Some(merged) = store.merged(&identity)? else { return Ok(None) };
@@ -140,8 +158,13 @@ impl SyncService {
             if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
+            let login = LoginKey { pool: &pool, issuer: &token.issuer, subject: &token.subject };
+            if store.refuses_token(login, &identity, token.issued_s)? {
+                return Ok(None);
+            }
+            let linked = store.logins_state(&identity)?.linked;
             let push_lost = store.lost_token(&identity, &device)?.map(push_lost);
-            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged, push_lost };
+            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged, linked, push_lost };
             Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
         let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };
@@ -150,6 +173,12 @@ impl SyncService {
             let _ = self.write_last_seen(who).await;
         }
         Ok(Some(start))
+    }
+
+    /// The state of the identity's logins.
+    pub async fn logins_state(&self, who: &Principal) -> Result<LoginsState, Unavailable> {
+        let identity = who.identity.clone();
+        self.reader.read(move |store| store.logins_state(&identity)).await
     }
 
     /// Records that a device is connected, if anything depends on it: a wake that is due for the device is postponed.

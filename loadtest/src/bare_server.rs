@@ -89,6 +89,7 @@ fn welcome() -> ServerMessage {
         token_expires_in_s: 3600,
         limits: Limits::default(),
         merged: Vec::new(),
+        linked: Vec::new(),
         push_lost: None,
     }
 }

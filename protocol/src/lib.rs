@@ -27,7 +27,7 @@ mod whole_numbers;
 
 pub use close::{Advice, CloseCode};
 pub use codec::{Codec, DecodeError};
-pub use message::{ClientMessage, DatasetInfo, Limits, Position, ServerMessage};
+pub use message::{ClientMessage, DatasetInfo, Limits, LinkedLogin, Position, ServerMessage};
 pub use names::{DatasetName, DeviceId, Epoch, Key, NameError};
 pub use number::Number;
 pub use push::{Provider, PushLossReason, PushLost, PushTarget, Registration, WebPushSubscription};

@@ -66,6 +66,12 @@ pub const NUMBER_BOUND: u64 = 1 << 53;
 /// The first character of the ids of the server's own writers, such as `~operator`, which restores versions. The server accepts no device with such an id.
 pub const RESERVED_DEVICE_PREFIX: char = '~';
 
+/// The most logins that lead to one identity. A person has one at each of a few issuers, and that of a guest for each installation of an app.
+pub const LOGINS_PER_IDENTITY: usize = 256;
+
+/// How many linked logins `welcome` and `linked` name, the newest. A person links a few in years.
+pub const LINKED_LOGINS: usize = 16;
+
 /// How many merged identities `welcome` names, the newest. A guest becomes a user once on each of a person's devices.
 pub const MERGED_IDENTITIES: usize = 64;
 

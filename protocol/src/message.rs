@@ -121,6 +121,10 @@ pub enum ServerMessage {
         /// unanswered patches and discards its positions.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         merged: Vec<String>,
+        /// Logins that were linked to the identity, the newest first, at most [`limits::LINKED_LOGINS`]: the user recognises each, or somebody else
+        /// has a way in.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        linked: Vec<LinkedLogin>,
         /// The device registered for pushes, and no push wakes it any more; sent in each `welcome` until it registers again or unregisters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         push_lost: Option<PushLost>,
@@ -204,6 +208,11 @@ pub enum ServerMessage {
         /// The app that is registered.
         app: String,
     },
+    /// A login was linked to the identity while the session was open.
+    Linked {
+        /// As in `welcome`.
+        logins: Vec<LinkedLogin>,
+    },
     /// The answer to `unregister`: the server no longer wakes this installation.
     Unregistered,
     /// The answer to `ping`.
@@ -221,6 +230,17 @@ pub enum ServerMessage {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reconnect_after_ms: Option<u64>,
     },
+}
+
+/// A login that was linked to an identity: its tokens lead to the identity's data, too.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkedLogin {
+    /// The login's issuer, the `iss` of its tokens.
+    pub issuer: String,
+    /// The user, by the issuer's name for them: the `sub` of its tokens.
+    pub subject: String,
+    /// When it was linked, in milliseconds since 1970 (UTC).
+    pub at_ms: u64,
 }
 
 /// One dataset in the answer to `list`.

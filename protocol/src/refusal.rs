@@ -72,6 +72,8 @@ refusals! {
     TooManyDevices = "too_many_devices",
     /// Over HTTP: the device was revoked.
     Revoked = "revoked",
+    /// Over HTTP: a link needs tokens whose user has signed in a moment ago.
+    TokenNotFresh = "token_not_fresh",
     /// Over HTTP: the request is one of a web page whose origin the pool does not allow.
     OriginNotAllowed = "origin_not_allowed",
     /// Over HTTP: there is no such path, or what it names does not exist.

@@ -42,8 +42,9 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
             token_expires_in_s: _,
             limits: _,
             merged: _,
+            linked: _,
             push_lost: _,
-        } => ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged", "push_lost"]),
+        } => ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged", "linked", "push_lost"]),
         ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, shared: _, more: _, fresh_until: _, records: _ } => {
             ("changes", &["dataset", "epoch", "from", "to", "reset", "shared", "more", "fresh_until", "records"])
         }
@@ -54,6 +55,7 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
         ServerMessage::Renew { expires_in_s: _ } => ("renew", &["expires_in_s"]),
         ServerMessage::Renewed { expires_in_s: _ } => ("renewed", &["expires_in_s"]),
         ServerMessage::Registered { provider: _, app: _ } => ("registered", &["provider", "app"]),
+        ServerMessage::Linked { logins: _ } => ("linked", &["logins"]),
         ServerMessage::Unregistered => ("unregistered", &[]),
         ServerMessage::Pong => ("pong", &[]),
         ServerMessage::Bye { code: _, reason: _, message: _, reconnect_after_ms: _ } => {

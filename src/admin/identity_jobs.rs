@@ -34,6 +34,8 @@ pub enum IdentityMergeOutcome {
     NoIdentity(Identity),
     SameIdentity,
     OtherPool,
+    /// Together they have more logins than an identity may have.
+    TooManyLogins,
 }
 
 impl Admin {
@@ -65,9 +67,12 @@ impl Admin {
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
         let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
-        let begun = self.committer.transact(move |group, _| {
-            let merging = group.merge(&of, &to, &policies)?;
-            let notices = if merging == MergeStart::Begun { vec![SessionNotice::Ended(of, Signal::Merged)] } else { Vec::new() };
+        let begun = self.committer.transact(move |group, now_ms| {
+            let merging = group.merge(&of, &to, &policies, now_ms)?;
+            let notices = match merging {
+                MergeStart::Begun => vec![SessionNotice::Ended(of, Signal::Merged), SessionNotice::LoginsChanged(to)],
+                _ => Vec::new(),
+            };
             Ok((merging, notices))
         });
         Ok(match begun.await? {
@@ -79,6 +84,7 @@ impl Admin {
             MergeStart::NoIdentity(which) => IdentityMergeOutcome::NoIdentity(which),
             MergeStart::Same => IdentityMergeOutcome::SameIdentity,
             MergeStart::OtherPool => IdentityMergeOutcome::OtherPool,
+            MergeStart::TooManyLogins => IdentityMergeOutcome::TooManyLogins,
         })
     }
 

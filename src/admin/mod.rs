@@ -22,7 +22,7 @@ use driftless_protocol::DatasetInfo;
 pub use backup::BackupStream;
 pub use export::ExportStream;
 pub use identity_jobs::{EraseResult, IdentityMergeOutcome};
-pub use logins::{LinkOutcome, SecondSignIn};
+pub use logins::{LinkOutcome, LoginName, SecondSignIn};
 pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
 pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 

@@ -149,21 +149,29 @@ impl Admin {
     }
 
     /// Revokes a device in one batch: its session ends, its push token is deleted, and the server no longer accepts it. Or allows it again.
-    pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<()> {
+    /// Returns until when tokens were issued that are refused from now on, in seconds since 1970 (UTC).
+    pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<Option<u64>> {
         let (of, name) = (identity.clone(), device.clone());
         let transaction = move |group: &mut Group<'_>, now_ms| {
-            let known = group.set_revoked(&of, &name, (access == DeviceAccess::Revoked).then_some(now_ms))?;
-            let notices = if known && access == DeviceAccess::Revoked { vec![SessionNotice::Revoked(of, name)] } else { Vec::new() };
-            Ok((known, notices))
-        };
-        let known = self.committer.transact(transaction).await?;
-        if known {
-            match access {
-                DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),
-                DeviceAccess::Allowed => info!(%identity, %device, "device allowed"),
+            let known = group.set_revoked(&of, &name, (access != DeviceAccess::Allowed).then_some(now_ms))?;
+            let refused_until_s = (known && access == DeviceAccess::RevokedWithTokens).then_some(now_ms / 1000);
+            let mut notices = Vec::new();
+            if let Some(until_s) = refused_until_s {
+                group.refuse_tokens(&of, until_s)?;
+                notices.push(SessionNotice::LoginsChanged(of.clone()));
             }
+            if known && access != DeviceAccess::Allowed {
+                notices.push(SessionNotice::Revoked(of, name));
+            }
+            Ok((known.then_some(refused_until_s), notices))
+        };
+        let Some(refused_until_s) = self.committer.transact(transaction).await? else { return Ok(Err(NotFound::Device)) };
+        match access {
+            DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),
+            DeviceAccess::RevokedWithTokens => info!(%identity, %device, "device revoked, and the identity's earlier tokens refused"),
+            DeviceAccess::Allowed => info!(%identity, %device, "device allowed"),
         }
-        Ok(if known { Ok(()) } else { Err(NotFound::Device) })
+        Ok(Ok(refused_until_s))
     }
 
     /// Apps to which the server sends no pushes, because their push gateway refused them.
@@ -183,6 +191,8 @@ impl Admin {
 pub enum DeviceAccess {
     Allowed,
     Revoked,
+    /// Revoked, and the tokens of all logins of the identity that were issued until now are refused.
+    RevokedWithTokens,
 }
 
 fn outcome_and_detail(verdict: &Verdict) -> (&'static str, String) {

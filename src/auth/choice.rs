@@ -88,6 +88,12 @@ async fn all_keys_that_fit_are_tried() {
         ("the same, the other way round", vec![RSA.jwk("k"), P256.jwk("k")], signed(&P256, Some("k")), Ok(())),
         ("one kid for two keys of a kind", vec![first.jwk("k"), second.jwk("k")], signed(&second, Some("k")), Ok(())),
         ("one kid twice, another key", vec![first.jwk("k"), second.jwk("k")], signed(&other, Some("k")), Err(TokenRefusal::BadSignature)),
+        (
+            "one key listed for each algorithm",
+            vec![with(RSA.jwk("k"), "alg", "RS512"), with(RSA.jwk("k"), "alg", "RS256"), with(RSA.jwk("k"), "alg", "RSA-OAEP")],
+            signed(&RSA, Some("k")),
+            Ok(()),
+        ),
         ("no kid beside two keys of two kinds", vec![P256.jwk("a"), RSA.jwk("b")], signed(&RSA, None), Ok(())),
         ("no kid beside two keys of a kind", vec![first.jwk("a"), second.jwk("b")], signed(&second, None), Ok(())),
         ("no kid, another key", vec![first.jwk("a"), second.jwk("b")], signed(&other, None), Err(TokenRefusal::BadSignature)),

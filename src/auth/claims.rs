@@ -172,7 +172,7 @@ impl<'de> Deserialize<'de> for NumericDate {
 }
 
 /// A date that is compared with the clock only where the token's age matters. Issuers write it in several ways, and no token is refused for it
-/// elsewhere: `null` counts as absent, and what is no date in seconds as the oldest one.
+/// elsewhere: `null` and 0, which Keycloak writes for an unknown `auth_time`, count as absent, and what is no date in seconds as the oldest one.
 #[derive(Default)]
 struct PastDate(Option<u64>);
 
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for PastDate {
             Other(IgnoredAny),
         }
         let seconds = match Written::deserialize(deserializer)? {
-            Written::Null(()) => return Ok(Self(None)),
+            Written::Null(()) | Written::Number(0.0) => return Ok(Self(None)),
             Written::Number(seconds) if (0.0..=MAX_DATE_S as f64).contains(&seconds) => seconds as u64,
             Written::Text(digits) => digits.parse().ok().filter(|seconds| *seconds <= MAX_DATE_S).unwrap_or(0),
             Written::Number(_) | Written::Other(_) => 0,
@@ -228,6 +228,7 @@ mod tests {
         assert_eq!(issued("1790000000.5"), Some(1_790_000_000));
         assert_eq!(issued("\"1790000000\""), Some(1_790_000_000));
         assert_eq!(issued("null"), None);
+        assert_eq!(issued("0"), None);
         for wrong in ["1790000000000", "-1", "\"2026-09-21\"", "\"1790000000000\"", "true", "[1]", "{\"a\":1}"] {
             assert_eq!(issued(wrong), Some(0), "{wrong}");
         }

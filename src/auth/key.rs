@@ -207,8 +207,10 @@ fn rsa_of(algorithm: Algorithm) -> Option<&'static RsaParameters> {
     }
 }
 
+/// Decodes a parameter. Some issuers write it in the other alphabet of base64 or with padding, which RFC 7518 section 6 forbids.
 fn decode(parameter: &str) -> Result<Vec<u8>, KeyFlaw> {
-    URL_SAFE_NO_PAD.decode(parameter).map_err(|_| KeyFlaw::Invalid)
+    let base64url = parameter.trim_end_matches('=').replace('+', "-").replace('/', "_");
+    URL_SAFE_NO_PAD.decode(base64url).map_err(|_| KeyFlaw::Invalid)
 }
 
 /// Checks that the size of the modulus is within bounds, and that the exponent is odd and over 1.

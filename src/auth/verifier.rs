@@ -227,4 +227,16 @@ mod tests {
         jwk["n"] = base64url([&[0], &modulus[..]].concat()).into();
         accepted(&keys_verifier(&[jwk]), &token_of(&RSA, "k")).await;
     }
+
+    #[tokio::test]
+    async fn parameters_may_be_in_either_alphabet_of_base64_and_padded() {
+        for signer in [&*RSA, &*P256, &*P384, &*ED25519] {
+            let mut jwk = signer.jwk("k");
+            for member in ["n", "e", "x", "y"] {
+                let Some(bytes) = jwk.get(member).and_then(|value| URL_SAFE_NO_PAD.decode(value.as_str()?).ok()) else { continue };
+                jwk[member] = base64::engine::general_purpose::STANDARD.encode(bytes).into();
+            }
+            accepted(&keys_verifier(&[jwk]), &token_of(signer, "k")).await;
+        }
+    }
 }

@@ -89,6 +89,7 @@ impl FakeServer {
                     token_expires_in_s: 60,
                     limits,
                     merged: Vec::new(),
+                    linked: Vec::new(),
                     push_lost: None,
                 }]
             }

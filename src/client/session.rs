@@ -80,6 +80,7 @@ impl CliSession {
             | Event::Synced { .. }
             | Event::Registered { .. }
             | Event::Unregistered
+            | Event::Linked { .. }
             | Event::PushLost { .. }
             | Event::Dropped { .. } => {}
         }

@@ -38,6 +38,7 @@ pub(super) async fn run(session: &mut CliSession, dataset: &DatasetName, output:
             | Event::IdentityMerged { .. }
             | Event::Registered { .. }
             | Event::Unregistered
+            | Event::Linked { .. }
             | Event::PushLost { .. }
             | Event::ReofferConflict { .. }
             | Event::ReofferRefused { .. }

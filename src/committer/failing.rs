@@ -6,7 +6,7 @@ use std::sync::Arc;
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 
 use super::*;
-use crate::hub::{NextChange, SessionSignals, Topic};
+use crate::hub::{NextChange, SessionSignals, Signal, Topic};
 use crate::store::memory::{FaultPoint, Memory};
 use crate::store::{EngineConfig, LoginKey};
 
@@ -102,6 +102,44 @@ async fn a_failed_write_is_rejected_as_read_only_and_acknowledged_writes_survive
     memory.crash();
     let again = node_over(&memory);
     assert_eq!(again.version().await, Ok(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be_durable() {
+    for nth in 1..=3 {
+        let memory = Memory::default();
+        let node = node_over(&memory);
+        let phone = DeviceId::new("phone").expect("a device");
+        let admit = phone.clone();
+        node.committer
+            .transact(move |group, now_ms| Ok((group.admit(&identity(), &admit, 9, now_ms)?, Vec::new())))
+            .await
+            .expect("commits");
+        let signals = Arc::new(SessionSignals::new(7));
+        node.hub.add_session(identity().text(), &phone, &signals);
+        memory.fail_nth(FaultPoint::Flush, nth);
+        let revoke = || {
+            let phone = phone.clone();
+            node.committer.transact(move |group, now_ms| {
+                group.set_revoked(&identity(), &phone, Some(now_ms))?;
+                group.refuse_tokens(&identity(), now_ms / 1000)?;
+                Ok(((), vec![SessionNotice::Revoked(identity(), phone), SessionNotice::LoginsChanged(identity())]))
+            })
+        };
+        let answered = revoke().await;
+        node.write_until_accepted(1).await;
+        let (device, admission) = (phone.clone(), |store: &Store, device: &DeviceId| store.device_admission(&identity(), device));
+        let stored = node.reader.read(move |store| admission(store, &device)).await.expect("reads");
+        assert!(answered.is_err() || stored == Some(Admission::Revoked));
+        let mut signalled = signals.wait().await;
+        if stored == Some(Admission::Revoked) {
+            while !signalled.contains(Signal::Revoked) {
+                signalled = signals.wait().await;
+            }
+        } else {
+            assert!(signalled.contains(Signal::LoginsChanged) && !signalled.contains(Signal::Revoked), "{nth}: nothing was revoked");
+        }
+    }
 }
 
 #[tokio::test]

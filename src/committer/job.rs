@@ -46,6 +46,8 @@ pub enum SessionNotice {
     Ended(Identity, Signal),
     /// The session of the device ends: the device was revoked.
     Revoked(Identity, DeviceId),
+    /// The sessions of the identity look at its logins again: one was linked, or tokens of some are refused.
+    LoginsChanged(Identity),
 }
 
 pub(super) enum CommitterJob {

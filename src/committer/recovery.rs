@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::blocking::block_until;
-use super::job::CommitterJob;
+use super::job::{CommitterJob, SessionNotice};
 use super::unavailable::Unavailable;
 use super::writer::{FailedGroup, GroupWriter};
-use crate::store::StoreError;
+use crate::store::{Admission, StoreError};
 
 /// How often the writer tries to reopen a store that failed.
 const REOPEN_INTERVAL: Duration = Duration::from_secs(1);
@@ -26,7 +26,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 impl GroupWriter {
     /// Returns when the store may accept writes again, or when the server stops.
     pub(super) fn recover_from(&mut self, failed: FailedGroup, jobs: &mut VecDeque<CommitterJob>) -> ControlFlow<()> {
-        let FailedGroup { error, written, ended, mut flow } = failed;
+        let FailedGroup { error, written, notices, mut flow } = failed;
         if let StoreError::Full(_) = error {
             self.metrics.commit_failed("full");
             if self.may_log() {
@@ -59,12 +59,7 @@ impl GroupWriter {
         }
         if flow.is_continue() {
             self.gate.set_durable();
-            for (identity, signal) in ended {
-                // The transaction that ends these sessions may turn out to be durable.
-                if !matches!(self.store.merged(&identity), Ok(Some(_))) {
-                    self.hub.signal_identity(identity.as_str(), signal);
-                }
-            }
+            notices.into_iter().for_each(|notice| self.notify_recovered(notice));
             for (identity, dataset) in written {
                 match self.store.version(&identity, &dataset) {
                     Ok(version) => self.hub.advance(identity.as_str(), &dataset, version),
@@ -74,6 +69,23 @@ impl GroupWriter {
             info!("store recovered");
         }
         flow
+    }
+
+    /// Sends a notice of a transaction whose outcome was unknown, if the reopened store has what the transaction did, or if it cannot say.
+    fn notify_recovered(&self, notice: SessionNotice) {
+        let holds = match &notice {
+            // The datasets that were written to are looked at in any case.
+            SessionNotice::Advanced(..) => false,
+            SessionNotice::Ended(identity, _) => !matches!(self.store.merged(identity), Ok(Some(_))),
+            SessionNotice::Revoked(identity, device) => {
+                !matches!(self.store.device_admission(identity, device), Ok(Some(Admission::Admitted)))
+            }
+            // The sessions look at the store themselves.
+            SessionNotice::LoginsChanged(_) => true,
+        };
+        if holds {
+            self.notify(notice);
+        }
     }
 
     /// Whether the log has not repeated for a while that writes are rejected.

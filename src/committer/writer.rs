@@ -76,8 +76,8 @@ pub(super) struct FailedGroup {
     pub(super) error: StoreError,
     /// Datasets that the group wrote to.
     pub(super) written: HashSet<(Identity, DatasetName)>,
-    /// Identities whose sessions the group was to end.
-    pub(super) ended: Vec<(Identity, Signal)>,
+    /// What its transactions were to tell sessions.
+    pub(super) notices: Vec<SessionNotice>,
     pub(super) flow: ControlFlow<()>,
 }
 
@@ -120,9 +120,9 @@ impl GroupWriter {
         self.gate.begin_group();
         if let Err(error) = group.commit() {
             let written = batch.jobs.iter().flat_map(DecidedJob::written_datasets).collect();
-            let ended = batch.jobs.iter().flat_map(DecidedJob::ended_identities).collect();
+            let notices = batch.jobs.iter().flat_map(DecidedJob::notices).cloned().collect();
             batch.jobs.into_iter().for_each(|job| job.reject(Unavailable::ReadOnly));
-            return Err(FailedGroup { error, written, ended, flow: batch.flow });
+            return Err(FailedGroup { error, written, notices, flow: batch.flow });
         }
         self.gate.set_durable();
         if !batch.jobs.is_empty() {
@@ -195,11 +195,12 @@ impl GroupWriter {
         }
     }
 
-    fn notify(&self, notice: SessionNotice) {
+    pub(super) fn notify(&self, notice: SessionNotice) {
         match notice {
             SessionNotice::Advanced(identity, dataset, version) => self.hub.advance(identity.as_str(), &dataset, version),
             SessionNotice::Ended(identity, signal) => self.hub.signal_identity(identity.as_str(), signal),
             SessionNotice::Revoked(identity, device) => self.hub.signal_device(identity.as_str(), &device, Signal::Revoked),
+            SessionNotice::LoginsChanged(identity) => self.hub.signal_identity(identity.as_str(), Signal::LoginsChanged),
         }
     }
 
@@ -227,21 +228,19 @@ impl DecidedJob {
                 .iter()
                 .filter_map(|notice| match notice {
                     SessionNotice::Advanced(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
-                    SessionNotice::Ended(..) | SessionNotice::Revoked(..) => None,
+                    SessionNotice::Ended(..) | SessionNotice::Revoked(..) | SessionNotice::LoginsChanged(_) => None,
                 })
                 .collect(),
             DecidedJob::Ack(_) | DecidedJob::SignIn { .. } => Vec::new(),
         }
     }
 
-    /// The identities whose sessions the job ends.
-    fn ended_identities(&self) -> Vec<(Identity, Signal)> {
-        let DecidedJob::Transaction(DecidedTransaction { notices, .. }) = self else { return Vec::new() };
-        let ended = |notice: &SessionNotice| match notice {
-            SessionNotice::Ended(identity, signal) => Some((identity.clone(), *signal)),
-            SessionNotice::Advanced(..) | SessionNotice::Revoked(..) => None,
-        };
-        notices.iter().filter_map(ended).collect()
+    /// What the job tells sessions.
+    fn notices(&self) -> &[SessionNotice] {
+        match self {
+            DecidedJob::Transaction(DecidedTransaction { notices, .. }) => notices,
+            DecidedJob::Write { .. } | DecidedJob::Ack(_) | DecidedJob::SignIn { .. } => &[],
+        }
     }
 
     fn reject(self, why: Unavailable) {

@@ -10,7 +10,7 @@ use crate::merge::ConflictPolicy;
 use crate::origin::{AllowedOrigins, Origin};
 use crate::push::{PushConfig, WakeSettings};
 use crate::store::RetentionPolicy;
-use crate::sync::Pool;
+use crate::sync::{LINK_FRESH_S, Pool};
 
 /// The configuration of a pool. The parts that use limits, retention, push and wakes define their defaults.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,7 @@ pub struct PoolSection {
     pub(super) datasets: BTreeMap<DatasetName, ConflictPolicy>,
     pub(super) limits: Limits,
     pub(super) retention: RetentionSection,
+    pub(super) link_fresh_s: u64,
     pub(super) push: PushConfig,
     pub(super) wakes: WakeSettings,
     pub(super) issuers: Vec<IssuerConfig>,
@@ -61,6 +62,7 @@ impl Default for PoolSection {
             datasets: BTreeMap::new(),
             limits: Limits::default(),
             retention: RetentionSection::default(),
+            link_fresh_s: LINK_FRESH_S,
             push: PushConfig::default(),
             wakes: WakeSettings::default(),
             issuers: Vec::new(),
@@ -89,6 +91,7 @@ impl PoolSection {
             datasets: self.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
             retention: self.retention.policy(self.limits),
             origins: AllowedOrigins::new(of_server.iter().chain(&self.origins).cloned()),
+            link_fresh_s: self.link_fresh_s,
         }
     }
 }

@@ -11,6 +11,8 @@ pub(super) enum Challenge<'a> {
     TokenMissing,
     /// The token was refused; why, for people.
     TokenRefused(&'a str),
+    /// The token is valid, but its user proved who they are too long ago (RFC 9470 section 3).
+    NotFresh { within_s: u64 },
     /// The admin API was sent no valid operator key.
     OperatorKey,
 }
@@ -20,6 +22,10 @@ impl Challenge<'_> {
         match self {
             Challenge::TokenMissing => HeaderValue::from_static("Bearer realm=\"driftless\""),
             Challenge::OperatorKey => HeaderValue::from_static("Bearer realm=\"driftless admin\""),
+            Challenge::NotFresh { within_s } => {
+                let text = format!("Bearer realm=\"driftless\", error=\"insufficient_user_authentication\", max_age=\"{within_s}\"");
+                HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer realm=\"driftless\""))
+            }
             Challenge::TokenRefused(why) => {
                 let text = format!("Bearer realm=\"driftless\", error=\"invalid_token\", error_description=\"{}\"", description(why));
                 HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Bearer realm=\"driftless\", error=\"invalid_token\""))

@@ -57,6 +57,8 @@ pub(super) enum HttpError {
     NotFound(NotFound),
     /// The same, with a text that says what does not exist.
     NotFoundBecause(String),
+    /// A link needs a token whose user has proved who they are within so many seconds; which one is older.
+    TokenNotFresh { which: &'static str, within_s: u64 },
     /// The current state does not permit what an admin request asks.
     NotPossible(String),
 }
@@ -139,6 +141,11 @@ impl IntoResponse for HttpError {
                 let message = "the operator key is missing or wrong; send it as: Authorization: Bearer <admin.key>";
                 with_challenge(Challenge::OperatorKey, refused(Code::TokenRefused, message))
             }
+            HttpError::TokenNotFresh { which, within_s } => {
+                let message =
+                    format!("{which} must have been issued within {within_s} s, after its user signed in; sign in again for a new one");
+                with_challenge(Challenge::NotFresh { within_s }, refused(Code::TokenNotFresh, message))
+            }
             HttpError::BadAdminRequest(what) => refused(Code::BadRequest, what),
             HttpError::NotFound(missing) => refused(Code::NotFound, not_found_text(missing)),
             HttpError::NotFoundBecause(why) => refused(Code::NotFound, why),
@@ -150,7 +157,7 @@ impl IntoResponse for HttpError {
 fn auth_code(error: AuthError) -> RefusalCode {
     match error {
         AuthError::Token(refusal) if refusal.is_temporary() => RefusalCode::Unavailable,
-        AuthError::Token(_) => RefusalCode::TokenRefused,
+        AuthError::Token(_) | AuthError::TokenRevoked => RefusalCode::TokenRefused,
         AuthError::TooManyDevices => RefusalCode::TooManyDevices,
         AuthError::Revoked => RefusalCode::Revoked,
         AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,
@@ -182,7 +189,7 @@ fn status_of(code: RefusalCode) -> StatusCode {
         }
         RefusalCode::TooManyRecords | RefusalCode::DatasetFull | RefusalCode::TooManyDatasets => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Unavailable | RefusalCode::ReadOnly => StatusCode::SERVICE_UNAVAILABLE,
-        RefusalCode::TokenRefused | RefusalCode::OtherIdentity => StatusCode::UNAUTHORIZED,
+        RefusalCode::TokenRefused | RefusalCode::TokenNotFresh | RefusalCode::OtherIdentity => StatusCode::UNAUTHORIZED,
         RefusalCode::UnknownType
         | RefusalCode::BadRequest
         | RefusalCode::BadName

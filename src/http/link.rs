@@ -1,17 +1,21 @@
 //! A device presents a second login of its user; from then on both logins lead to one identity.
+//!
+//! Both tokens must be fresh. A link is for good, so a token that was stolen for a moment must not suffice for one: neither as the token that
+//! names the identity, to which the thief would link a login of theirs, nor as the second one, into whose identity the thief's own would be merged.
 
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use driftless_protocol::RefusalCode;
+use driftless_protocol::{RefusalCode, limits};
 use serde::Deserialize;
 
 use super::error::{HttpError, ok_json};
 use super::request::{bad_request, read_body};
 use super::state::HttpState;
+use crate::admin::{LoginName, SecondSignIn};
 use crate::committer::Unavailable;
-use crate::sync::Principal;
+use crate::session::AuthenticatedDevice;
 
 #[derive(Deserialize)]
 struct LinkBody {
@@ -21,20 +25,34 @@ struct LinkBody {
 /// `POST /v1/identity/link`.
 pub(super) async fn link(
     State(state): State<HttpState>,
-    Extension(principal): Extension<Principal>,
+    Extension(device): Extension<AuthenticatedDevice>,
     body: Body,
 ) -> Result<Response, HttpError> {
     // The parser's error is dropped: it could quote the token.
     let Ok(LinkBody { token }) = serde_json::from_slice(&read_body(body).await?) else {
         return Err(bad_request("send the second login as: {\"token\":\"...\"}".to_owned()));
     };
-    let login = state.authenticator.verify(&token).await?;
-    if login.pool != principal.pool.name {
+    let AuthenticatedDevice { principal, login: first, .. } = device;
+    let second = state.authenticator.verify(&token, &principal).await?;
+    if second.pool != principal.pool.name {
         let (id, dataset, message) = (None, None, "the second login belongs to another pool".to_owned());
         return Err(HttpError::Refused { id, dataset, code: RefusalCode::OtherIdentity, message });
     }
-    let signed = state.admin.link_or_merge(principal.identity, login.issuer.to_string(), login.subject).await?;
+    for (login, which) in [(&first, "the token of the Authorization header"), (&second, "the token in the body")] {
+        if !state.authenticator.is_fresh(login, &principal.pool) {
+            return Err(HttpError::TokenNotFresh { which, within_s: principal.pool.link_fresh_s });
+        }
+    }
+    let first = LoginName { issuer: first.issuer.to_string(), subject: first.subject };
+    let second = LoginName { issuer: second.issuer.to_string(), subject: second.subject };
+    let signed = state.admin.link_or_merge(principal.identity, principal.device, first, second).await?;
     // The identity was erased or merged after it was authenticated. A retry meets the new state.
-    let signed = signed.map_err(|_| Unavailable::Now)?;
-    Ok(ok_json(&serde_json::json!({ "identity": signed.identity.as_str(), "merged": signed.merged })))
+    match signed.map_err(|_| Unavailable::Now)? {
+        SecondSignIn::SignedIn { identity, merged } => Ok(ok_json(&serde_json::json!({ "identity": identity.as_str(), "merged": merged }))),
+        SecondSignIn::TooManyLogins => Err(too_many_logins()),
+    }
+}
+
+pub(super) fn too_many_logins() -> HttpError {
+    HttpError::NotPossible(format!("an identity has at most {} logins", limits::LOGINS_PER_IDENTITY))
 }

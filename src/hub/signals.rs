@@ -25,6 +25,8 @@ pub enum Signal {
     Merged = 32,
     /// The device was revoked.
     Revoked = 64,
+    /// A login was linked to the identity, or tokens of its logins are refused.
+    LoginsChanged = 128,
 }
 
 /// The signals that a session took in one go.

@@ -169,12 +169,20 @@ fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
     line(&format!("{} {provider} {}   stopped since {}: {}", printable(pool), printable(app), when(*since_ms), printable(reason)))
 }
 
-/// Revokes a device, or allows a revoked one again. `action` is the last segment of the path.
-pub(super) async fn set_access(server: &AdminClient, identity: &str, device: &str, action: &str) -> Result<(), OperatorError> {
-    let path = format!("identities/{}/devices/{}/{action}", percent_encoded(identity), percent_encoded(device));
+/// Revokes a device.
+pub(super) async fn revoke(server: &AdminClient, identity: &str, device: &str, refuse_tokens: bool) -> Result<(), OperatorError> {
+    let path = format!("identities/{}/devices/{}/revoke", percent_encoded(identity), percent_encoded(device));
+    let _: serde_json::Value = server.post(&path, &serde_json::json!({ "refuse_tokens": refuse_tokens })).await?;
+    line("revoked: its session is closed, its push token is deleted, and the server no longer accepts it")?;
+    match refuse_tokens {
+        true => line("tokens that were issued until now are refused; the other devices of the identity need new ones"),
+        false => line("a valid token of its user is still accepted from another device; refuse those, too, with --refuse-tokens"),
+    }
+}
+
+/// Allows a revoked device again.
+pub(super) async fn allow(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
+    let path = format!("identities/{}/devices/{}/allow", percent_encoded(identity), percent_encoded(device));
     let _: serde_json::Value = server.post(&path, &serde_json::json!({})).await?;
-    line(match action {
-        "revoke" => "revoked: its session is closed, its push token is deleted, and the server no longer accepts it",
-        _ => "allowed: the server accepts the device again",
-    })
+    line("allowed: the server accepts the device again")
 }

@@ -148,6 +148,9 @@ pub enum OperatorCommand {
         /// The device's id
         #[arg(long, value_parser = DeviceId::new)]
         device: DeviceId,
+        /// Also refuse the tokens that were issued until now to any login of the identity: all its devices need new ones
+        #[arg(long)]
+        refuse_tokens: bool,
         #[command(flatten)]
         identity: IdentityArgs,
         #[command(flatten)]
@@ -260,13 +263,13 @@ async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), 
             let client = client(server)?;
             devices::list(&client, &identity.resolve(&client).await?).await
         }
-        OperatorCommand::RevokeDevice { device, identity, server } => {
+        OperatorCommand::RevokeDevice { device, refuse_tokens, identity, server } => {
             let client = client(server)?;
-            devices::set_access(&client, &identity.resolve(&client).await?, device.as_str(), "revoke").await
+            devices::revoke(&client, &identity.resolve(&client).await?, device.as_str(), refuse_tokens).await
         }
         OperatorCommand::AllowDevice { device, identity, server } => {
             let client = client(server)?;
-            devices::set_access(&client, &identity.resolve(&client).await?, device.as_str(), "allow").await
+            devices::allow(&client, &identity.resolve(&client).await?, device.as_str()).await
         }
         OperatorCommand::Push(PushCommand::Log { device, identity, server }) => {
             let client = client(server)?;

@@ -7,14 +7,16 @@ use driftless_protocol::{CloseCode, DeviceId};
 
 use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::Clock;
-use crate::identity::{Identities, LoginRequest, SignInResult};
+use crate::identity::{FoundLogin, Identities, LoginRequest, SignInResult};
 use crate::metrics::Metrics;
 use crate::origin::RequestOrigin;
-use crate::sync::{Pool, Principal};
+use crate::sync::{LoginToken, Pool, Principal};
 
 #[derive(Clone, Debug)]
 pub struct AuthenticatedDevice {
     pub principal: Principal,
+    /// The login that the token proves.
+    pub login: VerifiedLogin,
     /// Until when the token is accepted, in seconds since 1970: its `exp` plus the leeway.
     pub expires_s: u64,
 }
@@ -29,6 +31,8 @@ pub enum AuthError {
     Revoked,
     /// The request is one of a web page that the pool does not allow.
     OriginNotAllowed,
+    /// An operator has refused the login's tokens that were issued by then.
+    TokenRevoked,
     /// The store is not available.
     Unavailable,
 }
@@ -36,8 +40,8 @@ pub enum AuthError {
 /// The result of a renewal with a valid token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RenewalOutcome {
-    /// The token is accepted until then, in seconds since 1970.
-    Until(u64),
+    /// The token is accepted until then, and was issued then if it says so; both in seconds since 1970.
+    Until { expires_s: u64, issued_s: Option<u64> },
     /// The token leads to another identity.
     OtherIdentity,
 }
@@ -47,7 +51,7 @@ impl AuthError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             AuthError::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
-            AuthError::Token(_) => CloseCode::TokenRefused,
+            AuthError::Token(_) | AuthError::TokenRevoked => CloseCode::TokenRefused,
             AuthError::TooManyDevices => CloseCode::TooManyDevices,
             AuthError::Revoked => CloseCode::Revoked,
             AuthError::OriginNotAllowed => CloseCode::OriginNotAllowed,
@@ -62,6 +66,7 @@ impl AuthError {
             AuthError::TooManyDevices => "too_many_devices",
             AuthError::Revoked => "revoked",
             AuthError::OriginNotAllowed => "origin_not_allowed",
+            AuthError::TokenRevoked => "token_revoked",
             AuthError::Unavailable => "unavailable",
         }
     }
@@ -76,6 +81,7 @@ impl std::fmt::Display for AuthError {
             AuthError::OriginNotAllowed => f.write_str(
                 "web pages of this origin may not use this pool; the setting origins of the server or the pool names those that may",
             ),
+            AuthError::TokenRevoked => f.write_str("an operator has refused this login's earlier tokens; get a new one"),
             AuthError::Unavailable => f.write_str("the store is not available now"),
         }
     }
@@ -105,16 +111,17 @@ impl Authenticator {
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
     pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
-        let login = self.verify(token).await?;
+        let login = self.verify_token(token).await?;
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
         if !pool.origins.allow(from) {
             return Err(AuthError::OriginNotAllowed);
         }
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
-        match self.identities.sign_in(login_request(pool, login, device.clone())).await {
+        match self.identities.sign_in(login_request(pool, &login, device.clone())).await {
             Ok(SignInResult::SignedIn(identity)) => {
-                Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, expires_s })
+                Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, login, expires_s })
             }
+            Ok(SignInResult::TokenRefused) => Err(self.token_revoked()),
             Ok(SignInResult::TooManyDevices) => Err(AuthError::TooManyDevices),
             Ok(SignInResult::Revoked) => Err(AuthError::Revoked),
             Err(_) => Err(AuthError::Unavailable),
@@ -123,14 +130,15 @@ impl Authenticator {
 
     /// Verifies a fresh token of an authenticated device.
     pub async fn renew(&self, token: &str, who: &Principal) -> Result<RenewalOutcome, AuthError> {
-        let login = self.verify(token).await?;
-        let expires_s = login.expires_s.saturating_add(LEEWAY_S);
+        let login = self.verify_token(token).await?;
+        let (expires_s, issued_s) = (login.expires_s.saturating_add(LEEWAY_S), login.issued_s);
         if login.pool != who.pool.name {
             return Ok(RenewalOutcome::OtherIdentity);
         }
-        match self.identities.find(login_request(&who.pool, login, who.device.clone())).await {
-            Ok(Some(identity)) if identity == who.identity => Ok(RenewalOutcome::Until(expires_s)),
-            Ok(_) => Ok(RenewalOutcome::OtherIdentity),
+        match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
+            Ok(FoundLogin::Leads(identity)) if identity == who.identity => Ok(RenewalOutcome::Until { expires_s, issued_s }),
+            Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(RenewalOutcome::OtherIdentity),
+            Ok(FoundLogin::TokenRefused) => Err(self.token_revoked()),
             Err(_) => Err(AuthError::Unavailable),
         }
     }
@@ -140,19 +148,49 @@ impl Authenticator {
         self.verifier.issuers_without_keys()
     }
 
-    /// The login of a token, without signing it in.
-    pub async fn verify(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
+    /// The login of another token of a device's user, without signing it in.
+    pub async fn verify(&self, token: &str, who: &Principal) -> Result<VerifiedLogin, AuthError> {
+        let login = self.verify_token(token).await?;
+        if login.pool != who.pool.name {
+            return Ok(login);
+        }
+        match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
+            Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(login),
+            Ok(FoundLogin::TokenRefused) => Err(self.token_revoked()),
+            Err(_) => Err(AuthError::Unavailable),
+        }
+    }
+
+    /// Whether the user has proved this login within the time that a link demands.
+    pub fn is_fresh(&self, login: &VerifiedLogin, pool: &Pool) -> bool {
+        login.is_fresh(pool.link_fresh_s, self.clock.unix_ms() / 1000)
+    }
+
+    fn token_revoked(&self) -> AuthError {
+        self.metrics.token_rejected(AuthError::TokenRevoked.code());
+        AuthError::TokenRevoked
+    }
+
+    async fn verify_token(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
         verified.inspect_err(|refusal| self.metrics.token_rejected(refusal.code())).map_err(AuthError::Token)
     }
 }
 
-fn login_request(pool: &Pool, login: VerifiedLogin, device: DeviceId) -> LoginRequest {
+impl AuthenticatedDevice {
+    /// The token as the store judges it.
+    pub(super) fn token(&self) -> LoginToken {
+        LoginToken { issuer: Arc::clone(&self.login.issuer), subject: self.login.subject.clone(), issued_s: self.login.issued_s }
+    }
+}
+
+fn login_request(pool: &Pool, login: &VerifiedLogin, device: DeviceId) -> LoginRequest {
     LoginRequest {
         pool: Arc::clone(&pool.name),
         region: Arc::clone(&pool.region),
-        issuer: login.issuer,
-        subject: login.subject,
+        issuer: Arc::clone(&login.issuer),
+        subject: login.subject.clone(),
+        issued_s: login.issued_s,
         device,
         max_devices: pool.limits.devices,
     }

@@ -63,6 +63,13 @@ enum Tick {
     Raised,
 }
 
+/// Whether the identity's logins changed since the session looked at them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LoginsNews {
+    None,
+    Changed,
+}
+
 pub(super) struct SessionContext<'a> {
     pub(super) services: &'a SessionServices,
     pub(super) who: Principal,
@@ -71,6 +78,9 @@ pub(super) struct SessionContext<'a> {
     pub(super) intake: Intake,
     pub(super) backlog: Backlog,
     tick: Tick,
+    /// When the session's token was issued, in seconds since 1970, if it says so.
+    pub(super) token_issued_s: Option<u64>,
+    logins: LoginsNews,
     scheduled: ScheduledTicks,
     /// Counts what the socket carries.
     counter: SocketCounter,
@@ -107,6 +117,7 @@ impl<'a> SessionContext<'a> {
         services: &'a SessionServices,
         who: Principal,
         session: u64,
+        token_issued_s: Option<u64>,
         timers: SessionTimers,
         counter: SocketCounter,
     ) -> SessionContext<'a> {
@@ -123,6 +134,8 @@ impl<'a> SessionContext<'a> {
             // The timers are checked, and the welcome is flushed, before the first event.
             backlog: Backlog::Pending,
             tick: Tick::Raised,
+            token_issued_s,
+            logins: LoginsNews::None,
             scheduled: ScheduledTicks::default(),
             counter,
             slow_transfer: None,
@@ -195,6 +208,9 @@ impl<'a> SessionContext<'a> {
         if signals.contains(Signal::Drain) {
             self.intake = Intake::Draining;
         }
+        if signals.contains(Signal::LoginsChanged) {
+            self.logins = LoginsNews::Changed;
+        }
         if signals.contains(Signal::Changed) {
             self.backlog = Backlog::Pending;
         }
@@ -212,6 +228,11 @@ impl<'a> SessionContext<'a> {
             (Intake::Listening | Intake::Idle, true) => Intake::Idle,
             (Intake::Listening | Intake::Idle, false) => Intake::Listening,
         };
+    }
+
+    /// Whether the logins changed since the last call.
+    pub(super) fn take_logins_news(&mut self) -> LoginsNews {
+        std::mem::replace(&mut self.logins, LoginsNews::None)
     }
 
     /// The timers' next action, if a tick was raised since the last call.

@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::info;
 
 use super::closing::Closing;
-use super::context::{Backlog, Intake, SessionEnd};
+use super::context::{Backlog, Intake, LoginsNews, SessionEnd};
 use super::live::LiveSession;
 use super::services::session_name;
 use super::socket::{Incoming, SessionSocket};
@@ -173,6 +173,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
             TimerAction::RequestRenewal(expires_in_s) => self.session.send(&ServerMessage::Renew { expires_in_s }).await?,
             TimerAction::SendPing => self.session.ping().await?,
             TimerAction::Close(code) => return Err(code.into()),
+        }
+        match self.session.context.take_logins_news() {
+            LoginsNews::None => {}
+            LoginsNews::Changed => Box::pin(self.session.send_linked_logins()).await?,
         }
         self.session.deliver().await?;
         self.session.flush().await?;

@@ -61,7 +61,11 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
         match error {
             // The verifier has logged the reason.
             AuthError::Token(_) => {}
-            AuthError::TooManyDevices | AuthError::Revoked | AuthError::OriginNotAllowed | AuthError::Unavailable => {
+            AuthError::TooManyDevices
+            | AuthError::Revoked
+            | AuthError::TokenRevoked
+            | AuthError::OriginNotAllowed
+            | AuthError::Unavailable => {
                 debug!(%device, reason = %error, "handshake rejected");
             }
         }
@@ -126,6 +130,7 @@ pub(super) fn welcome_message(
         token_expires_in_s,
         limits: who.pool.limits,
         merged: start.merged,
+        linked: start.linked,
         push_lost: start.push_lost,
     }
 }

@@ -17,6 +17,7 @@ mod frame_tracker;
 mod framed;
 mod handshake;
 mod live;
+mod logins;
 mod open;
 mod progress;
 mod replies;
@@ -90,7 +91,7 @@ impl Sessions {
     pub async fn welcome(&self, device: &AuthenticatedDevice) -> Result<Option<ServerMessage>, Unavailable> {
         let (services, who) = (&self.services, &device.principal);
         let expires_in_s = device.expires_s.saturating_sub(services.now().unix_ms / 1000);
-        let start = services.sync.start_session(who).await?;
+        let start = services.sync.start_session(who, device.token()).await?;
         Ok(start.map(|start| handshake::welcome_message(services, who, NO_SESSION, start, expires_in_s)))
     }
 }

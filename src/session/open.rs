@@ -13,6 +13,7 @@ use super::services::SessionServices;
 use super::socket::SessionSocket;
 use super::timers::SessionTimers;
 use crate::origin::RequestOrigin;
+use crate::sync::LoginToken;
 
 /// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
 pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
@@ -41,10 +42,11 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     let now = services.now();
     let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
     let expires_in_s = timers.token().expires_in_s(now.unix_ms);
-    let context = SessionContext::new(services, authenticated.principal, session, timers, socket.counter());
+    let token = authenticated.token();
+    let context = SessionContext::new(services, authenticated.principal, session, token.issued_s, timers, socket.counter());
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);
-    match welcome(&mut driver.session, expires_in_s).await {
+    match welcome(&mut driver.session, token, expires_in_s).await {
         Ok(()) => Some(driver),
         Err(end) => {
             driver.finish(end).await;
@@ -55,9 +57,13 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// Replies to the hello. The hub knows the session before this reads the identity: if the identity is erased after the read, the session
 /// gets a signal.
-async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(session: &mut LiveSession<'_, S>, expires_in_s: u64) -> Result<(), SessionEnd> {
+async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
+    session: &mut LiveSession<'_, S>,
+    token: LoginToken,
+    expires_in_s: u64,
+) -> Result<(), SessionEnd> {
     let SessionContext { services, who, signals, .. } = &session.context;
-    match services.sync.start_session(who).await {
+    match services.sync.start_session(who, token).await {
         Ok(Some(start)) => {
             let welcome = handshake::welcome_message(services, who, signals.session(), start, expires_in_s);
             session.send(&welcome).await

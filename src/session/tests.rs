@@ -61,6 +61,7 @@ fn fixture() -> SessionFixture {
         datasets: Vec::new(),
         retention: Default::default(),
         origins: AllowedOrigins::new([]),
+        link_fresh_s: crate::sync::LINK_FRESH_S,
     };
     let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock, metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::history_row::OwnedHistoryRow;
 use super::keys::{KeyParts, RowKind};
 use super::push::{DeliveryLogRow, RegistrationRow};
-use super::rows::{self, AckRow, ByteRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, PatchRow};
+use super::rows::{self, AckRow, ByteRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, LoginRow, PatchRow};
 use super::{Identity, StoreError, keys};
 
 /// The entry of a row, or of a content that is cut into rows, with its key. An error if an export has no rows of this kind.
@@ -16,7 +16,7 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
     let key = &mut parts;
     match kind {
         RowKind::Identity => identity_entry(row),
-        RowKind::IdentityLogin => login(key),
+        RowKind::IdentityLogin => login(key, row),
         RowKind::Device => device(key, row),
         RowKind::Head => dataset(key, row),
         RowKind::Record => record(key, row),
@@ -35,8 +35,11 @@ fn identity_entry(row: &[u8]) -> Result<Value, StoreError> {
     Ok(json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged }))
 }
 
-fn login(key: &mut KeyParts<'_>) -> Result<Value, StoreError> {
-    Ok(json!({ "pool": key.name()?, "issuer": key.name()?, "subject": key.name()? }))
+fn login(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
+    let LoginRow { linked_ms, refused_until_s } = LoginRow::decode(row)?;
+    Ok(json!({
+        "pool": key.name()?, "issuer": key.name()?, "subject": key.name()?, "linked_ms": linked_ms, "refused_until_s": refused_until_s,
+    }))
 }
 
 fn device(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {

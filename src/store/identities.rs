@@ -6,7 +6,7 @@ use driftless_protocol::limits;
 
 use super::commit::Group;
 use super::engine::{Batch, Bytes};
-use super::rows::{self, IdentityRow};
+use super::rows::{self, IdentityRow, LoginRow};
 use super::{Identity, Store, StoreError, keys};
 
 /// The name of the row that counts erasures.
@@ -34,10 +34,14 @@ pub struct LoginInfo {
 /// The result of linking a login to an identity.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkResult {
-    /// The login leads to the identity, since now or before.
+    /// The login leads to the identity from now on.
     Linked,
+    /// The login leads to the identity already; nothing was changed.
+    Known,
     /// The login leads to another identity; nothing was changed.
     LinkedElsewhere(Identity),
+    /// The identity has as many logins as it may have.
+    TooManyLogins,
     /// The identity does not exist.
     NoIdentity,
 }
@@ -47,7 +51,7 @@ impl LoginKey<'_> {
         keys::login(self.pool, self.issuer, self.subject)
     }
 
-    fn identity_row(&self, identity: &Identity) -> Bytes {
+    pub(super) fn identity_row(&self, identity: &Identity) -> Bytes {
         keys::identity_login(identity, self.pool, self.issuer, self.subject)
     }
 }
@@ -129,16 +133,19 @@ impl Group<'_> {
     }
 
     /// Lets another login lead to an identity.
-    pub fn link(&mut self, login: LoginKey<'_>, identity: &Identity) -> Result<LinkResult, StoreError> {
+    pub fn link(&mut self, login: LoginKey<'_>, identity: &Identity, now_ms: u64) -> Result<LinkResult, StoreError> {
         let key = login.row();
         if !self.has_identity(identity)? {
             return Ok(LinkResult::NoIdentity);
         }
         match self.view.get(&key)? {
-            Some(row) if decode_identity(&row)? == *identity => Ok(LinkResult::Linked),
+            Some(row) if decode_identity(&row)? == *identity => Ok(LinkResult::Known),
             Some(row) => Ok(LinkResult::LinkedElsewhere(decode_identity(&row)?)),
+            None if self.login_count(identity)? >= limits::LOGINS_PER_IDENTITY => Ok(LinkResult::TooManyLogins),
             None => {
-                let rows = vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.identity_row(identity), Some(Bytes::new()))];
+                let linked = LoginRow { linked_ms: Some(now_ms), ..LoginRow::default() };
+                let rows =
+                    vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.identity_row(identity), Some(linked.encode()?))];
                 self.view.decide(Batch { preconditions: vec![(key, None)], rows });
                 Ok(LinkResult::Linked)
             }
@@ -180,6 +187,11 @@ impl Group<'_> {
         self.view.get(&keys::identity(identity))?.map(|row| rows::decode(&row)).transpose()
     }
 
+    /// How many logins lead to an identity.
+    pub(super) fn login_count(&self, identity: &Identity) -> Result<usize, StoreError> {
+        Ok(self.view.scan(&keys::identity_logins(identity))?.len())
+    }
+
     /// The keys of the logins that lead to an identity: of the login's row, and of the identity's row for it.
     pub(super) fn login_rows(&self, identity: &Identity) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         let prefix = keys::identity_logins(identity);
@@ -192,13 +204,16 @@ impl Group<'_> {
         Ok(found)
     }
 
-    /// Lets the logins of an identity lead to another one.
-    pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+    /// Lets the logins of an identity lead to another one, to which they are linked from now on. Tokens that are refused stay refused.
+    pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, now_ms: u64, batch: &mut Batch) -> Result<(), StoreError> {
         let prefix = keys::identity_logins(from);
-        for (login, own) in self.login_rows(from)? {
+        for (own, row) in self.view.scan(&prefix)? {
+            let row = LoginRow { linked_ms: Some(now_ms), ..LoginRow::decode(&row)? };
+            let mut parts = keys::KeyParts::after(&own, &prefix)?;
+            let login = keys::login(parts.name()?, parts.name()?, parts.name()?);
             let moved = [keys::identity_logins(into).as_slice(), &own[prefix.len()..]].concat();
             batch.rows.push((login, Some(rows::encode(&into.as_str())?)));
-            batch.rows.push((moved, Some(Bytes::new())));
+            batch.rows.push((moved, Some(row.encode()?)));
             batch.rows.push((own, None));
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! Merges an identity into another one: its logins, devices and patch slots at once, its datasets one by one in steps.
 
-use driftless_protocol::{DatasetName, DeviceId};
+use driftless_protocol::{DatasetName, DeviceId, limits};
 
 use super::commit::Group;
 use super::engine::Batch;
@@ -22,6 +22,8 @@ pub enum MergeStart {
     Same,
     /// They belong to different pools.
     OtherPool,
+    /// Together they have more logins than an identity may have.
+    TooManyLogins,
 }
 
 /// The policies by which records that both identities have are merged.
@@ -35,7 +37,7 @@ pub struct MergePolicies {
 impl Group<'_> {
     /// Begins to merge an identity into another one. Logins, devices and patch slots move at once, so that a device that sends an unanswered
     /// patch again gets the right answer from either identity.
-    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &MergePolicies) -> Result<MergeStart, StoreError> {
+    pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &MergePolicies, now_ms: u64) -> Result<MergeStart, StoreError> {
         if from == into {
             return Ok(MergeStart::Same);
         }
@@ -48,13 +50,16 @@ impl Group<'_> {
         if pool(self.identity_row(from)?) != pool(self.identity_row(into)?) {
             return Ok(MergeStart::OtherPool);
         }
+        if self.login_count(from)? + self.login_count(into)? > limits::LOGINS_PER_IDENTITY {
+            return Ok(MergeStart::TooManyLogins);
+        }
         self.move_registrations(from, into)?;
         let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
             return Ok(MergeStart::NoIdentity(from.clone()));
         };
         let mut batch = Batch::default();
         self.clear_debts(from, &mut batch)?;
-        self.repoint_logins(from, into, &mut batch)?;
+        self.repoint_logins(from, into, now_ms, &mut batch)?;
         self.repoint_jobs(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
         let merged = with_merged(into_row, from, from_row.clone());

@@ -181,6 +181,25 @@ pub(super) struct LineageRow {
     pub before: Vec<(u32, Epoch)>,
 }
 
+/// A login of an identity. Its row is empty if nothing is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LoginRow {
+    /// When the login was linked to the identity, in milliseconds since 1970 (UTC). `None`: the identity was made for it.
+    pub linked_ms: Option<u64>,
+    /// Tokens of the login that were issued until then are refused, in seconds since 1970 (UTC).
+    pub refused_until_s: Option<u64>,
+}
+
+impl LoginRow {
+    pub(super) fn encode(self) -> Result<Bytes, EngineError> {
+        if self == LoginRow::default() { Ok(Bytes::new()) } else { encode(&self) }
+    }
+
+    pub(super) fn decode(row: &[u8]) -> Result<LoginRow, EngineError> {
+        if row.is_empty() { Ok(LoginRow::default()) } else { decode(row) }
+    }
+}
+
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeviceRow {
     pub first_seen_ms: u64,

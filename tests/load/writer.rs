@@ -118,7 +118,12 @@ async fn check_events(writer: LoadWriter, mut events: Events, mut up: watch::Rec
             | Event::ReofferRefused { .. } => ledger.report(format!("{id} of {person}: {event:?}")),
             // On a busy machine the client library drops events, also pages; the next one may start at any version.
             Event::Dropped { .. } => versions.clear(),
-            Event::Connected(_) | Event::Synced { .. } | Event::Registered { .. } | Event::Unregistered | Event::PushLost { .. } => {}
+            Event::Connected(_)
+            | Event::Synced { .. }
+            | Event::Registered { .. }
+            | Event::Unregistered
+            | Event::Linked { .. }
+            | Event::PushLost { .. } => {}
         }
         counted.send_modify(|count| *count += 1);
     }

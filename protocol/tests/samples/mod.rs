@@ -1,7 +1,7 @@
 //! One message of every type, and one for each combination of optional fields that changes its shape.
 
 use driftless_protocol::{
-    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Position, Provider,
+    Change, ClientMessage, CloseCode, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, LinkedLogin, Op, Position, Provider,
     PushLossReason, PushLost, PushTarget, Record, RefusalCode, Registration, ServerMessage, Value, WebPushSubscription,
 };
 
@@ -96,6 +96,10 @@ fn bye(code: CloseCode, message: Option<&str>, reconnect_after_ms: Option<u64>) 
     ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), message: message.map(str::to_owned), reconnect_after_ms }
 }
 
+fn linked_login() -> LinkedLogin {
+    LinkedLogin { issuer: "https://accounts.example.com".to_owned(), subject: "user-17".to_owned(), at_ms: 1_790_000_000_000 }
+}
+
 pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
     let dark = || record("theme", Content::Value(value("\"dark\"")), 42);
     let info = DatasetInfo { dataset: dataset(), epoch: epoch(), version: 42, records: 3, bytes: 120 };
@@ -121,6 +125,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
                 merged: Vec::new(),
+                linked: Vec::new(),
                 push_lost: None,
             },
         ),
@@ -134,11 +139,12 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
                 merged: vec!["local:8c1f1a52-6d0e-4a34-9b6e-2f0f5d1c7e90".to_owned()],
+                linked: Vec::new(),
                 push_lost: None,
             },
         ),
         (
-            "welcome of a device whose push token another user registered",
+            "welcome of a device whose push token another user registered, with a linked login",
             ServerMessage::Welcome {
                 identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
                 session: "5f0e".to_owned(),
@@ -147,9 +153,11 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 token_expires_in_s: 3600,
                 limits: Limits::default(),
                 merged: Vec::new(),
+                linked: vec![linked_login()],
                 push_lost: Some(PushLost { reason: PushLossReason::Moved, at_ms: 1_790_000_000_000 }),
             },
         ),
+        ("linked", ServerMessage::Linked { logins: vec![linked_login()] }),
         ("changes, live", changes(false, false, vec![dark(), record("old", Content::Removed, 42)])),
         ("changes, first page of a reset", changes(true, true, vec![record("nothing", Content::Value(Value::Null), 42)])),
         ("changes, empty", changes(false, false, Vec::new())),

@@ -84,12 +84,22 @@ pub(super) async fn push_test(
     }
 }
 
+#[derive(Deserialize)]
+struct RevokeBody {
+    /// Whether the tokens of the identity's logins that were issued until now are refused, too.
+    #[serde(default)]
+    refuse_tokens: bool,
+}
+
 pub(super) async fn revoke(
     State(state): State<HttpState>,
     PathNames((identity, device)): PathNames<(String, String)>,
+    body: Body,
 ) -> Result<Response, HttpError> {
-    state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Revoked).await??;
-    Ok(ok_json(&json!({ "device": device, "revoked": true })))
+    let RevokeBody { refuse_tokens } = request::json_body(body).await?;
+    let access = if refuse_tokens { DeviceAccess::RevokedWithTokens } else { DeviceAccess::Revoked };
+    let until_s = state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, access).await??;
+    Ok(ok_json(&json!({ "device": device, "revoked": true, "tokens_refused_until_s": until_s })))
 }
 
 pub(super) async fn allow(

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::request;
-use crate::admin::{ExportStream, IdentityMergeOutcome, LinkOutcome};
+use crate::admin::{ExportStream, IdentityMergeOutcome, LinkOutcome, LoginName};
 use crate::http::error::{HttpError, ok_json};
+use crate::http::link::too_many_logins;
 use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
 use crate::http::stream::{AbortReason, ChunkSource, StreamConnection, streamed_response};
@@ -75,8 +76,9 @@ pub(super) async fn link(
     let identity = request::identity(&identity)?;
     let LinkLoginBody { issuer, subject } = request::json_body(body).await?;
     request::check_names(&[&issuer, &subject])?;
-    match state.admin.link_login(identity.clone(), issuer, subject).await?? {
+    match state.admin.link_login(identity.clone(), LoginName { issuer, subject }).await?? {
         LinkOutcome::Linked => Ok(ok_json(&json!({ "identity": identity.as_str() }))),
+        LinkOutcome::TooManyLogins => Err(too_many_logins()),
         LinkOutcome::LeadsElsewhere(other) => Err(HttpError::NotPossible(format!(
             "this login already belongs to {other}; merge one of {other} and {identity} into the other instead"
         ))),
@@ -102,6 +104,7 @@ pub(super) async fn merge(
         IdentityMergeOutcome::NoIdentity(missing) => Err(HttpError::NotFoundBecause(format!(
             "no such identity: {missing}; it never existed, was erased, or was merged into another one"
         ))),
+        IdentityMergeOutcome::TooManyLogins => Err(too_many_logins()),
         IdentityMergeOutcome::SameIdentity => Err(HttpError::NotPossible("an identity cannot be merged into itself".to_owned())),
         IdentityMergeOutcome::OtherPool => {
             Err(HttpError::NotPossible("the two identities belong to different pools, which cannot be merged".to_owned()))

@@ -6,7 +6,7 @@ use super::erasing::finish_job;
 use crate::merge::ConflictPolicy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
 use crate::store::{
-    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
+    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, LoginsState, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
 };
 
 fn guest() -> Identity {
@@ -37,7 +37,7 @@ fn write_both(store: &Store) {
 fn merge(store: &Store, policy: ConflictPolicy) {
     let mut group = store.group();
     let policies = MergePolicies { policy, datasets: Vec::new() };
-    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), MergeStart::Begun);
+    assert_eq!(group.merge(&guest(), &me(), &policies, 7).expect("decides"), MergeStart::Begun);
     group.commit().expect("commits");
     finish_job(store, &guest());
 }
@@ -89,7 +89,7 @@ fn a_write_to_the_guest_after_the_merge_began_is_rejected_and_its_retry_is_appli
     let count = |identity: Identity, id| Patch { identity, ..patch(id, "phone", &[("count", Op::Add, "1")]) };
     assert!(matches!(write(&store, &count(guest(), 4)), Decision::Written { .. }), "it is applied, but its reply is lost");
     let mut group = store.group();
-    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
+    group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides");
     // In the same group, after the merge began.
     assert_eq!(group.write(count(guest(), 5), &DatasetRules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
@@ -106,7 +106,7 @@ fn a_write_to_the_user_during_the_merge_wins_over_the_guests_record_by_the_polic
     let store = store(folder.path());
     write_both(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
+    group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides");
     group.commit().expect("commits");
     assert!(matches!(write(&store, &patch(2, "laptop", &[("g", Op::Put, "\"user\"")])), Decision::Written { version: 2, .. }));
     finish_job(&store, &guest());
@@ -121,11 +121,11 @@ fn a_merge_that_is_not_possible_is_refused_with_its_reason() {
     let store = store(folder.path());
     let mut group = store.group();
     let policies = MergePolicies::default();
-    assert_eq!(group.merge(&me(), &me(), &policies).expect("decides"), MergeStart::Same);
-    assert_eq!(group.merge(&guest(), &me(), &policies).expect("decides"), MergeStart::NoIdentity(guest()));
+    assert_eq!(group.merge(&me(), &me(), &policies, 7).expect("decides"), MergeStart::Same);
+    assert_eq!(group.merge(&guest(), &me(), &policies, 7).expect("decides"), MergeStart::NoIdentity(guest()));
     let elsewhere = Identity::from("local:9");
     group.identity(LoginKey { pool: "other", issuer: "i", subject: "s" }, &elsewhere, 1).expect("decides");
-    assert_eq!(group.merge(&elsewhere, &me(), &policies).expect("decides"), MergeStart::OtherPool);
+    assert_eq!(group.merge(&elsewhere, &me(), &policies, 7).expect("decides"), MergeStart::OtherPool);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn erasing_a_user_during_a_merge_erases_the_guest_too() {
     let store = store(folder.path());
     write_both(&store);
     let mut group = store.group();
-    group.merge(&guest(), &me(), &MergePolicies::default()).expect("decides");
+    group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides");
     assert_eq!(group.erase(&me()).expect("decides"), EraseStart::Begun);
     group.commit().expect("commits");
     finish_job(&store, &me());
@@ -155,16 +155,65 @@ fn a_second_login_leads_to_the_same_identity() {
     sign_in(&store, "bob", &Identity::from("local:2"));
     let login = |subject| LoginKey { pool: "demo", issuer: "other", subject };
     let mut group = store.group();
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked);
-    assert_eq!(group.link(login("alice@other"), &me()).expect("decides"), LinkResult::Linked, "again");
+    assert_eq!(group.link(login("alice@other"), &me(), 7).expect("decides"), LinkResult::Linked);
+    assert_eq!(group.link(login("alice@other"), &me(), 7).expect("decides"), LinkResult::Known, "again");
     let bob = LoginKey { pool: "demo", issuer: "issuer", subject: "bob" };
-    assert_eq!(group.link(bob, &me()).expect("decides"), LinkResult::LinkedElsewhere(Identity::from("local:2")));
-    assert_eq!(group.link(login("x"), &Identity::from("local:none")).expect("decides"), LinkResult::NoIdentity);
+    assert_eq!(group.link(bob, &me(), 7).expect("decides"), LinkResult::LinkedElsewhere(Identity::from("local:2")));
+    assert_eq!(group.link(login("x"), &Identity::from("local:none"), 7).expect("decides"), LinkResult::NoIdentity);
     group.commit().expect("commits");
     assert_eq!(store.identity(login("alice@other")).expect("reads"), Some(me()));
     let found = store.logins("demo", "alice@other", 9).expect("reads");
     assert_eq!((found.len(), found[0].issuer.as_str()), (1, "other"));
     assert_eq!(store.logins("demo", "nobody", 9).expect("reads"), []);
+}
+
+#[test]
+fn an_identity_knows_which_logins_were_linked_to_it_and_has_a_bounded_number_of_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    assert_eq!(store.logins_state(&me()).expect("reads"), LoginsState::default(), "the identity was made for its first login");
+    let link = |number: usize| {
+        let subject = format!("login-{number}");
+        let mut group = store.group();
+        let login = LoginKey { pool: "demo", issuer: "other", subject: &subject };
+        let linked = group.link(login, &me(), number as u64).expect("decides");
+        group.commit().expect("commits");
+        linked
+    };
+    for number in 1..limits::LOGINS_PER_IDENTITY {
+        assert_eq!(link(number), LinkResult::Linked);
+    }
+    assert_eq!(link(1), LinkResult::Known);
+    assert_eq!(link(limits::LOGINS_PER_IDENTITY), LinkResult::TooManyLogins);
+    let linked = store.logins_state(&me()).expect("reads").linked;
+    let newest = limits::LOGINS_PER_IDENTITY as u64 - 1;
+    assert_eq!(linked.iter().map(|login| login.at_ms).collect::<Vec<_>>(), (newest - 15..=newest).rev().collect::<Vec<_>>());
+    assert_eq!((linked[0].issuer.as_str(), linked[0].subject.as_str()), ("other", "login-255"));
+    sign_in(&store, "guest", &guest());
+    let mut group = store.group();
+    assert_eq!(group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides"), MergeStart::TooManyLogins);
+}
+
+#[test]
+fn refused_tokens_stay_refused_when_their_login_moves_to_another_identity() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    sign_in(&store, "guest", &guest());
+    let login = |subject| LoginKey { pool: "demo", issuer: "issuer", subject };
+    let refuses = |subject, identity: &Identity, issued_s| store.refuses_token(login(subject), identity, issued_s).expect("reads");
+    assert!(!refuses("guest", &guest(), None) && !refuses("guest", &guest(), Some(0)));
+    let mut group = store.group();
+    group.refuse_tokens(&guest(), 100).expect("decides");
+    group.refuse_tokens(&guest(), 50).expect("decides");
+    group.commit().expect("commits");
+    let mut group = store.group();
+    assert_eq!(group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides"), MergeStart::Begun);
+    group.commit().expect("commits");
+    assert!(refuses("guest", &me(), Some(100)) && refuses("guest", &me(), None) && !refuses("guest", &me(), Some(101)));
+    assert!(!refuses("alice", &me(), Some(1)), "the other login's tokens are as good as before");
+    let state = store.logins_state(&me()).expect("reads");
+    assert_eq!((state.refused_until_s, state.linked.len()), (Some(100), 1), "the guest's login was linked by the merge");
+    assert!(state.refuses(Some(100)) && !state.refuses(Some(101)));
 }
 
 #[test]
@@ -175,7 +224,7 @@ fn an_identity_remembers_only_its_newest_merges() {
         let guest = Identity::from(format!("local:g{n}").as_str());
         sign_in(&store, &format!("g{n}"), &guest);
         let mut group = store.group();
-        assert_eq!(group.merge(&guest, &me(), &MergePolicies::default()).expect("decides"), MergeStart::Begun);
+        assert_eq!(group.merge(&guest, &me(), &MergePolicies::default(), 7).expect("decides"), MergeStart::Begun);
         group.commit().expect("commits");
         finish_job(&store, &guest);
     }
@@ -194,7 +243,7 @@ fn a_chain_of_merges_moves_everything_to_its_end_in_any_order_of_steps() {
         sign_in(&store, "end", &end);
         for (from, into) in [(guest(), me()), (me(), end.clone())] {
             let mut group = store.group();
-            assert_eq!(group.merge(&from, &into, &MergePolicies::default()).expect("decides"), MergeStart::Begun);
+            assert_eq!(group.merge(&from, &into, &MergePolicies::default(), 7).expect("decides"), MergeStart::Begun);
             group.commit().expect("commits");
         }
         finish_job(&store, &first);

@@ -223,7 +223,7 @@ fn the_devices_of_a_merged_identity_are_woken_for_the_other_identity() {
     put(&store, &me(), 1, "laptop", 10);
     commit(&store, |group| {
         let policies = MergePolicies { policy: ConflictPolicy::Reject, datasets: Vec::new() };
-        assert_eq!(group.merge(&other(), &me(), &policies).expect("decides"), MergeStart::Begun);
+        assert_eq!(group.merge(&other(), &me(), &policies, 7).expect("decides"), MergeStart::Begun);
     });
     finish_job(&store, &other());
     assert!(store.wake_round(&other()).expect("reads").is_none());
@@ -249,7 +249,7 @@ fn of_two_registrations_of_a_merged_device_the_one_with_a_live_token_stays() {
         let woken = WakeResult { woken: vec![(dataset(), 50)], disposition: TokenDisposition::Keep, ..dead_token("", None) };
         commit(&store, |group| group.record_wake_result(&other(), woken, 200).expect("decides"));
         commit(&store, |group| {
-            group.merge(&other(), &me(), &MergePolicies { policy: ConflictPolicy::Reject, datasets: Vec::new() }).expect("decides")
+            group.merge(&other(), &me(), &MergePolicies { policy: ConflictPolicy::Reject, datasets: Vec::new() }, 7).expect("decides")
         });
         finish_job(&store, &other());
         let round = store.wake_round(&me()).expect("reads").expect("the merge is a debt");

@@ -4,6 +4,7 @@ mod accounts;
 mod backups;
 mod commands;
 mod history;
+mod linking;
 mod merging;
 
 use crate::support::{DeviceHttp, OperatorClient, TestServer, token};

@@ -2,7 +2,8 @@
 
 use driftless_client::{Connection, DisconnectReason, Settings, TokenSource, Welcome};
 use driftless_protocol::{
-    Change, ClientMessage, CloseCode, Codec, DatasetName, DeviceId, Key, Op, Position, Record, RefusalCode, ServerMessage, Value,
+    Change, ClientMessage, CloseCode, Codec, DatasetName, DeviceId, Key, LinkedLogin, Op, Position, Record, RefusalCode, ServerMessage,
+    Value,
 };
 
 use super::wait_for;
@@ -73,8 +74,23 @@ impl TestDevice {
         wait_for("sending", self.connection.send(&message)).await.unwrap();
     }
 
+    /// The next message, except `linked`, which comes between others whenever a login was linked.
     pub async fn receive(&mut self) -> ServerMessage {
-        wait_for("a message", self.connection.recv()).await.unwrap()
+        loop {
+            match wait_for("a message", self.connection.recv()).await.unwrap() {
+                ServerMessage::Linked { .. } => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Receives until the server tells of linked logins, and returns them.
+    pub async fn receive_linked(&mut self) -> Vec<LinkedLogin> {
+        loop {
+            if let ServerMessage::Linked { logins } = wait_for("linked", self.connection.recv()).await.unwrap() {
+                return logins;
+            }
+        }
     }
 
     /// Receives until the server closes the socket, and returns its close code.

@@ -173,8 +173,8 @@ impl Connection {
 
     async fn recv_welcome(&mut self) -> Result<Welcome, DisconnectReason> {
         match self.recv().await? {
-            ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, push_lost } => {
-                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, push_lost })
+            ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost } => {
+                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost })
             }
             ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
                 Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms })

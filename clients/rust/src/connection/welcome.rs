@@ -1,6 +1,6 @@
 //! The server's answer to `hello`.
 
-use driftless_protocol::{Limits, PushLost};
+use driftless_protocol::{Limits, LinkedLogin, PushLost};
 
 /// The fields of `welcome`, with which the server begins a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,9 @@ pub struct Welcome {
     pub limits: Limits,
     /// Identities that were merged into this one, at most the 64 newest.
     pub merged: Vec<String>,
+    /// Logins that were linked to the identity, the newest first. An app shows the user one that it has not shown yet: a login that the user does
+    /// not recognise is somebody else's way to the data.
+    pub linked: Vec<LinkedLogin>,
     /// This device registered for pushes, and no push wakes it any more.
     pub push_lost: Option<PushLost>,
 }

@@ -1,6 +1,6 @@
 //! What a device reports to its app.
 
-use driftless_protocol::{Change, DatasetName, Provider, PushLossReason, Record, RefusalCode};
+use driftless_protocol::{Change, DatasetName, LinkedLogin, Provider, PushLossReason, Record, RefusalCode};
 use tokio::sync::mpsc;
 
 use crate::{DisconnectReason, Welcome};
@@ -96,6 +96,11 @@ pub enum Event {
     },
     /// The server no longer wakes this installation by pushes.
     Unregistered,
+    /// A login was linked to the identity during this session; [`Welcome::linked`] of [`Event::Connected`] says so afterwards.
+    Linked {
+        /// All linked logins, the newest first.
+        logins: Vec<LinkedLogin>,
+    },
     /// No push wakes this installation any more, although it has registered. Follows [`Event::Connected`] of each session until the
     /// installation registers again or unregisters. An app gets a token from its push provider and calls [`super::Device::register`]; a
     /// device on which the app called it before registers again by itself.

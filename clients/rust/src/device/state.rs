@@ -230,6 +230,7 @@ impl DeviceState {
                 }
                 self.events.push(Event::Unregistered);
             }
+            ServerMessage::Linked { logins } => self.events.push(Event::Linked { logins }),
             ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
                 return Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms });
             }

@@ -181,7 +181,7 @@ fn welcome_message(identity: &str, merged: &[&str], patch: u64, push_lost: Optio
     let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
     let merged = merged.iter().map(|identity| (*identity).to_owned()).collect();
     let (heartbeat_s, token_expires_in_s) = (60, 3_600);
-    ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, push_lost }
+    ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked: Vec::new(), push_lost }
 }
 
 fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {
