@@ -23,9 +23,9 @@ impl OutboundProxy {
 
     /// As the environment has it: `HTTPS_PROXY` or else `ALL_PROXY`, and `NO_PROXY`, each also in lower case.
     pub fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let first = |names: [&str; 4]| names.into_iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
-        let https_proxy = first(["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
-        let no_proxy = first(["NO_PROXY", "no_proxy", "", ""]);
+        let first = |names: &[&str]| names.iter().find_map(|name| variable(name).filter(|value| !value.trim().is_empty()));
+        let https_proxy = first(&["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]);
+        let no_proxy = first(&["NO_PROXY", "no_proxy"]);
         Self::new(&https_proxy.unwrap_or_default(), &no_proxy.unwrap_or_default())
     }
 
