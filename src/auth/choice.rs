@@ -156,7 +156,7 @@ async fn the_tenants_of_a_template_are_different_people() {
 }
 
 #[tokio::test]
-async fn a_key_that_names_its_issuer_signs_for_that_issuer_only() {
+async fn a_key_that_names_a_tenant_signs_for_that_tenant_only() {
     let consumers = "https://login.example/consumers-1/v2.0";
     let verifier = template_verifier(&[
         with(P256.jwk("any"), "issuer", "https://login.example/{tenantid}/v2.0"),
@@ -167,6 +167,13 @@ async fn a_key_that_names_its_issuer_signs_for_that_issuer_only() {
     };
     accepted(&verifier, &of_tenant(&P256, "any", "https://login.example/work-1/v2.0")).await;
     accepted(&verifier, &of_tenant(&ED25519, "consumers", consumers)).await;
+    // An issuer without tenants is named exactly, and its keys may name another version of it.
+    let exact = IssuerConfig { issuer: "https://sts.example/consumers-1/".to_owned(), ..shared_config() };
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), json!({ "keys": [with(P256.jwk("k"), "issuer", consumers)] }).to_string()).unwrap();
+    let config = IssuerConfig { keys_file: Some(file.path().to_owned()), secret: None, ..exact };
+    let of_exact = token(json!({"alg": "ES256", "kid": "k"}), claims_with(json!({"iss": "https://sts.example/consumers-1/"})), &P256);
+    accepted(&verifier_of(&[(POOL, config)]).unwrap(), &of_exact).await;
     let crossed = of_tenant(&ED25519, "consumers", "https://login.example/work-1/v2.0");
     assert_eq!(refused(&verifier, &crossed).await, TokenRefusal::WrongAlgorithm);
 }

@@ -38,14 +38,23 @@ impl IssuerName {
         }
     }
 
-    /// Whether an `iss` is the issuer's. A tenant is 1 to [`MAX_TENANT_BYTES`] letters, digits and hyphens, and so never more than its segment.
+    /// Whether an `iss` is the issuer's.
     pub(super) fn matches(&self, iss: &str) -> bool {
         match self {
             Self::Exact(name) => **name == *iss,
+            Self::Template { .. } => self.tenant(iss).is_some(),
+        }
+    }
+
+    /// The tenant that an `iss` names: 1 to [`MAX_TENANT_BYTES`] letters, digits and hyphens, and so never more than its segment. `None` if the
+    /// issuer has no tenants, or the `iss` is another one's.
+    pub(super) fn tenant<'i>(&self, iss: &'i str) -> Option<&'i str> {
+        match self {
+            Self::Exact(_) => None,
             Self::Template { before, after } => iss
                 .strip_prefix(&**before)
                 .and_then(|rest| rest.strip_suffix(&**after))
-                .is_some_and(|tenant| (1..=MAX_TENANT_BYTES).contains(&tenant.len()) && tenant.bytes().all(is_tenant_byte)),
+                .filter(|tenant| (1..=MAX_TENANT_BYTES).contains(&tenant.len()) && tenant.bytes().all(is_tenant_byte)),
         }
     }
 
@@ -64,6 +73,12 @@ impl IssuerName {
             Self::Template { .. } => iss.into(),
         }
     }
+}
+
+/// Whether a key that names this issuer signs for a tenant: the name has the tenant as a segment, or is a template for all. The rest of it may be
+/// that of another version of the provider's tokens, which share keys.
+pub(super) fn is_for_tenant(issuer_of_key: &str, tenant: &str) -> bool {
+    issuer_of_key.split('/').any(|segment| segment == tenant || segment == PLACEHOLDER)
 }
 
 fn is_tenant_byte(byte: u8) -> bool {
@@ -127,6 +142,16 @@ mod tests {
         }
         assert_eq!(IssuerName::parse(""), Err(IssuerProblem::NoIssuer));
         assert!(IssuerName::parse("any name without braces").unwrap().matches("any name without braces"));
+    }
+
+    #[test]
+    fn a_key_signs_for_the_tenant_that_its_issuer_names() {
+        for issuer in ["https://login.example.com/a-1/v2.0", "https://sts.example.com/a-1/", "https://login.example.com/{tenantid}/v2.0"] {
+            assert!(is_for_tenant(issuer, "a-1"), "{issuer}");
+        }
+        for issuer in ["https://login.example.com/b-1/v2.0", "https://login.example.com/a-12/v2.0", "https://login.example.com/v2.0", ""] {
+            assert!(!is_for_tenant(issuer, "a-1"), "{issuer}");
+        }
     }
 
     #[test]

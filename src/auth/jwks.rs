@@ -11,7 +11,6 @@ use serde_json::Value;
 
 use super::algorithm::{Algorithm, KeyKind};
 use super::config::MAX_JWKS_KEYS;
-use super::issuer_name::IssuerName;
 use super::key::{KeyFlaw, PublicParameters, VerificationKey};
 
 /// The content of a document.
@@ -50,7 +49,7 @@ struct Jwk {
     x: Option<String>,
     y: Option<String>,
     d: Option<IgnoredAny>,
-    /// Not registered: Microsoft Entra ID names here whose tokens the key may sign, one tenant's or, with a template, any tenant's.
+    /// Not registered: Microsoft Entra ID names here whose tokens the key signs, one tenant's or, with a template, any tenant's.
     issuer: Option<String>,
 }
 
@@ -95,9 +94,7 @@ impl Jwk {
             return Some(Err(KeyFlaw::Private));
         }
         let key = self.parameters(kind).map_or(Err(KeyFlaw::Invalid), |parameters| VerificationKey::public(&parameters));
-        // A name that is no template is compared as it is, and a broken template matches no issuer.
-        let issuer = self.issuer.as_deref().map(|name| IssuerName::parse(name).unwrap_or(IssuerName::Exact(name.into())));
-        Some(key.map(|key| key.named(self.kid, only, issuer)))
+        Some(key.map(|key| key.named(self.kid, only, self.issuer)))
     }
 
     fn kind(&self) -> Option<KeyKind> {

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::algorithm::{Algorithm, KeyKind};
 use super::config::{MAX_RSA_BITS, MIN_RSA_BITS};
-use super::issuer_name::IssuerName;
+use super::issuer_name;
 use super::signature_cache::{self, SignatureCache};
 
 /// A key that passed the checks. It does not implement `Debug`, so that a secret cannot be printed.
@@ -25,8 +25,8 @@ pub(super) struct VerificationKey {
     pub(super) kind: KeyKind,
     /// The key's own `alg`: the key may be used with no other algorithm.
     only: Option<Algorithm>,
-    /// The issuers whose tokens the key may sign, if its document says so: one document can have the keys of several issuers.
-    issuer: Option<IssuerName>,
+    /// The issuer that the key's document names for it: one document can have the keys of several tenants.
+    issuer: Option<String>,
     material: KeyMaterial,
     /// `None` for a shared secret: verifying an HMAC is as fast as a lookup.
     signature_cache: Option<SignatureCache>,
@@ -103,12 +103,12 @@ impl VerificationKey {
     }
 
     /// The same key with the name, the algorithm and the issuer that its document gives it.
-    pub(super) fn named(self, kid: Option<String>, only: Option<Algorithm>, issuer: Option<IssuerName>) -> Self {
+    pub(super) fn named(self, kid: Option<String>, only: Option<Algorithm>, issuer: Option<String>) -> Self {
         Self { kid, only, issuer, ..self }
     }
 
-    /// Whether the algorithm may be used with this key, for a token of this issuer (RFC 8725 section 3.1).
-    pub(super) fn fits(&self, algorithm: Algorithm, issuer: &str) -> bool {
+    /// Whether the algorithm may be used with this key (RFC 8725 section 3.1), for a token of this tenant if its issuer has tenants.
+    pub(super) fn fits(&self, algorithm: Algorithm, tenant: Option<&str>) -> bool {
         let is_long_enough = match &self.material {
             KeyMaterial::Secret(secret) => secret.len() >= algorithm.min_secret_bytes(),
             KeyMaterial::Rsa(_) | KeyMaterial::Point(_) => true,
@@ -116,7 +116,7 @@ impl VerificationKey {
         algorithm.key_kind() == self.kind
             && is_long_enough
             && self.only.is_none_or(|only| only == algorithm)
-            && self.issuer.as_ref().is_none_or(|own| own.matches(issuer))
+            && self.issuer.as_ref().zip(tenant).is_none_or(|(own, tenant)| issuer_name::is_for_tenant(own, tenant))
     }
 
     /// Whether the signature of the message, given in base64url, was made with this key and this algorithm, which must fit. The message

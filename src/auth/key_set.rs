@@ -13,8 +13,8 @@ pub(super) struct KeySet(Vec<Arc<VerificationKey>>);
 /// The parts of a token that the choice of its key and the check of its signature need.
 pub(super) struct SignedMessage<'a> {
     pub(super) header: &'a TokenHeader<'a>,
-    /// The token's `iss`.
-    pub(super) issuer: &'a str,
+    /// The tenant that the token's `iss` names, if its issuer has tenants.
+    pub(super) tenant: Option<&'a str>,
     /// The bytes that were signed.
     pub(super) message: &'a [u8],
     /// In base64url.
@@ -38,7 +38,7 @@ impl KeySet {
     pub(super) fn verify(&self, token: &SignedMessage<'_>) -> Result<(), TokenRefusal> {
         let algorithm = token.header.algorithm;
         let mut tried = 0;
-        for key in self.named(token).filter(|key| key.fits(algorithm, token.issuer)).take(MAX_TRIED_KEYS) {
+        for key in self.named(token).filter(|key| key.fits(algorithm, token.tenant)).take(MAX_TRIED_KEYS) {
             if key.verifies(algorithm, token.signature, token.message) {
                 return Ok(());
             }

@@ -126,7 +126,12 @@ impl Verifier {
         let header = token.header()?;
         let claims = token.claims()?;
         let trusted = self.issuers.choose(&claims)?;
-        let signed = SignedMessage { header: &header, issuer: &claims.issuer, message: token.message, signature: token.signature };
+        let signed = SignedMessage {
+            header: &header,
+            tenant: trusted.name.tenant(&claims.issuer),
+            message: token.message,
+            signature: token.signature,
+        };
         trusted.verify(&signed, now_s).await?;
         claims.check_times(now_s)?;
         Ok(VerifiedLogin {
