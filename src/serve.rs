@@ -80,7 +80,7 @@ pub fn serve(prepare: impl FnOnce(&Runtime) -> Result<ServerPlan, FatalError>) -
 async fn run(plan: ServerPlan, hangup: SignalStream, mut stopped: watch::Receiver<bool>) -> Result<(), FatalError> {
     let ServerPlan { config, mode, read_config } = plan;
     let extra_routes = match &mode {
-        ServeMode::Development { gateway, .. } => dev::routes().merge(dev::wakes(gateway.clone())),
+        ServeMode::Development { gateway, .. } => dev::routes(config.listen.ip()).merge(dev::wakes(gateway.clone(), WakeSettings::default().grace_ms)),
         ServeMode::Production => axum::Router::new(),
     };
     let app = tokio::select! {

@@ -1,5 +1,6 @@
 //! What `driftless dev` adds to the server: a configured pool, tokens for it, and the demo page. Never part of `serve`.
 
+mod addresses;
 mod page;
 mod wakes;
 
@@ -7,6 +8,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use addresses::{local_address, outside_addresses};
 pub use page::routes;
 pub use wakes::{APP, wakes};
 
@@ -26,6 +28,9 @@ pub const PERSON: &str = "alice";
 
 /// The lifetime of a development token, in seconds.
 pub const TOKEN_S: u64 = 24 * 3600;
+
+/// The URL at which commands look for a server if they are not told another one.
+const DEFAULT_URL: &str = "http://127.0.0.1:7400";
 
 /// The configuration of the pool's issuer.
 pub fn issuer() -> IssuerConfig {
@@ -77,9 +82,14 @@ pub struct Banner {
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Banner { address, tokens: [laptop, phone], key, gateway } = self;
-        let url = if *address == SocketAddr::from(([127, 0, 0, 1], 7400)) { String::new() } else { format!(" --url http://{address}") };
+        let (address, outside) = (local_address(*address), outside_addresses(address.ip()));
+        let server = format!("http://{address}");
+        let url = if server == DEFAULT_URL { String::new() } else { format!(" --url {server}") };
         writeln!(f, "Driftless is ready: what you write on one device is stored on disk and sent to the other devices at once.\n")?;
-        writeln!(f, "  demo page   http://{address}/demo/")?;
+        writeln!(f, "  demo page   {server}/demo/")?;
+        for other in &outside {
+            writeln!(f, "              http://{}/demo/ from another device", SocketAddr::new(*other, address.port()))?;
+        }
         writeln!(f, "  pool        {POOL}, person {PERSON}")?;
         writeln!(f, "  gateway     {gateway}, a stand-in for the push services of Apple, Google and browsers\n")?;
         writeln!(f, "Or in two more terminals:\n")?;
@@ -98,10 +108,15 @@ impl fmt::Display for Banner {
         writeln!(f, "Tokens for your own client, valid for {} hours, for development only:\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;
         writeln!(f, "  phone   {phone}\n")?;
-        if !address.ip().is_loopback() {
+        if !outside.is_empty() {
+            let keys = match key {
+                BannerKey::Public(_) => "the pool's secret and the operator key are public",
+                BannerKey::Configured => "the pool's secret is public",
+            };
             writeln!(
                 f,
-                "Warning: everyone who can reach {address} can read and write all data here, because the pool's secret is public.\n"
+                "Warning: everyone who can reach port {} can read, write and delete all data here, because {keys}.\n",
+                address.port()
             )?;
         }
         writeln!(f, "Stop with Ctrl-C.")

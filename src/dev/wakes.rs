@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 
 use driftless_standin::{ApnsEnvironment, StandInGateway};
 
+use crate::push::WakeSettings;
+
 /// The app that the phones register for.
 pub const APP: &str = "com.example.demo";
 
@@ -54,7 +56,8 @@ impl DemoPhones {
 }
 
 async fn registration(State(phones): State<DemoPhones>, Query(query): Query<PhoneQuery>) -> Response {
-    json_response(&json!({ "provider": "apns", "app": APP, "token": phones.token(query.device) }))
+    let wake_after_ms = WakeSettings::default().grace_ms;
+    json_response(&json!({ "provider": "apns", "app": APP, "token": phones.token(query.device), "wake_after_ms": wake_after_ms }))
 }
 
 async fn list_wakes(State(phones): State<DemoPhones>, Query(PhoneQuery { device, since_ms }): Query<PhoneQuery>) -> Response {

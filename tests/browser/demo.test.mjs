@@ -226,15 +226,12 @@ demoTest('a thousand records are received and filtered, and the page shows one b
   await b.waitForInput('name', 'still quick');
 });
 
-demoTest('the page fits a narrow screen', { viewport: NARROW }, async ({ page, a, b }) => {
+demoTest('the page fits a narrow screen, whatever the records contain', { viewport: NARROW }, async ({ page, a, b }) => {
   await makeConflict(a, b);
   await a.addRecord('a.key.without.any.space.that.is.longer.than.a.phone.is.wide.and.goes.on', `"${'long'.repeat(200)}"`);
   await a.record('a.key.without.any.space.that.is.longer.than.a.phone.is.wide.and.goes.on').waitFor();
   const { scroll, client } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth }));
   assert.equal(scroll, client);
-  const [above, below] = [await a.root.boundingBox(), await b.root.boundingBox()];
-  assert.ok(above.y + above.height <= below.y, 'the phones are stacked');
-  assert.ok(above.x >= 0 && above.x + above.width <= NARROW.width);
 });
 
 if (process.env.UPDATE_SCREENSHOTS) {
@@ -261,6 +258,7 @@ demoTest('an offline phone receives a push without content', {}, async ({ a, b }
   await eventually(() => a.part('wakes').isVisible(), true);
   await b.part('visits-add').click();
   await b.part('visits-add').click();
+  await eventually(async () => /Will be woken in [123] s/.test(await a.part('due').textContent()), true);
   const wake = a.part('wake');
   await eventually(() => wake.count(), 1);
   const version = await b.part('version').textContent();

@@ -28,10 +28,10 @@ before(async () => (browser = await chromium.launch({ executablePath: CHROMIUM, 
 after(() => browser?.close());
 
 /** A test with a server, a page and its phones `a` and `b`, both live. It fails if the browser reports an error that is not expected. */
-export function demoTest(name, { viewport, colorScheme = 'light', expectedErrors = /^$/ }, body) {
+export function demoTest(name, { viewport, colorScheme = 'light', forcedColors = 'none', listen, expectedErrors = /^$/ }, body) {
   test(name, { timeout: 120_000 }, async (t) => {
-    const server = new Server(await mkdtemp(path.join(tmpdir(), 'driftless-demo-')));
-    const context = await browser.newContext({ viewport: viewport ?? { width: 1280, height: 800 }, colorScheme });
+    const server = new Server(await mkdtemp(path.join(tmpdir(), 'driftless-demo-')), listen);
+    const context = await browser.newContext({ viewport: viewport ?? { width: 1280, height: 800 }, colorScheme, forcedColors });
     try {
       const page = await context.newPage();
       page.setDefaultTimeout(TIMEOUT_MS);
@@ -81,9 +81,9 @@ export async function eventually(read, wanted) {
 }
 
 class Server {
-  constructor(folder) {
+  constructor(folder, listen = '127.0.0.1:0') {
     this.folder = folder;
-    this.listen = '127.0.0.1:0';
+    this.listen = listen;
   }
 
   /** Starts the server and returns the demo page's URL. A restarted server has the same folder and port. */

@@ -1,5 +1,6 @@
 // The demo page: two devices of one person, each with its own replica, session and keys in the browser's local storage.
 
+import { connectCopyButton } from './copy.js';
 import { Device } from './device.js';
 import { Phone } from './phone.js';
 import { Session } from './session.js';
@@ -8,27 +9,33 @@ import { WakePanel } from './wakes.js';
 const DATASET = 'settings';
 const PHONES = { a: 'Phone A', b: 'Phone B' };
 
-/** The default address of `driftless client`. */
-const CLIENT_DEFAULT = 'http://127.0.0.1:7400';
-
 /** The replica is saved this long after a change. Saving a large one for each message would be too slow. */
 const REPLICA_SAVE_DELAY_MS = 400;
 
 const ids = Object.fromEntries(Object.keys(PHONES).map((letter) => [letter, deviceId(letter)]));
 
+/** How long the server waits for an acknowledgement before it wakes a phone; it says so with each registration. */
+let grace_ms = 3000;
+
+const panels = new Map();
+
 for (const [letter, title] of Object.entries(PHONES)) startPhone(letter, title);
-if (location.origin !== CLIENT_DEFAULT) document.querySelector('.terminal code').append(` --url ${location.origin}`);
+connectCopyButton(document.querySelector('.terminal'));
+completeCommand(document.querySelector('.terminal code'));
 
 function startPhone(letter, title) {
   const saved = { replica: load(letter, 'replica'), outbox: load(letter, 'outbox') };
   const device = new Device(ids[letter], DATASET, saved);
   const session = new Session({
     device,
-    address: new URL('/v1/sync', location.href.replace(/^http/, 'ws')).href,
+    address: new URL('../v1/sync', location.href.replace(/^http/, 'ws')).href,
     fetchToken: () => fetchToken(device.id),
     fetchRegistration: () => fetchRegistration(device.id),
     save: saver(letter, device),
-    changed: (events) => phone.changed(events),
+    changed: (events) => {
+      phone.changed(events);
+      events.forEach((event) => ['wrote', 'got'].includes(event.kind) && oweToOthers(letter, event.version));
+    },
   });
   const root = document.getElementById('phone').content.firstElementChild.cloneNode(true);
   const setOnline = (on) => {
@@ -37,13 +44,25 @@ function startPhone(letter, title) {
     else session.stop();
     wakes.setAsleep(!on);
   };
-  const wakes = new WakePanel(root, { device: device.id, wake: () => setOnline(true) });
+  const wakes = new WakePanel(root, { device: device.id, wake: () => setOnline(true), grace_ms: () => grace_ms });
+  panels.set(letter, wakes);
   const phone = new Phone(root, { letter, title, device, session, setOnline, nameOf: (id) => nameOf(id, letter) });
   document.getElementById('phones').append(root);
   phone.changed([]);
   setOnline(load(letter, 'online') !== false);
   addEventListener('online', () => session.reconnectNow());
   document.addEventListener('visibilitychange', () => document.hidden || session.reconnectNow());
+}
+
+/** The server knows neither the path prefix of a proxy before it, nor that the proxy has TLS. */
+function completeCommand(command) {
+  const server = new URL('..', location.href).href.slice(0, -1);
+  if (location.protocol === 'https:' || server !== location.origin) command.textContent = command.textContent.replace(/( --url .*)?$/, ` --url ${server}`);
+}
+
+/** A phone saw a new version: phones that are offline have not acknowledged it. */
+function oweToOthers(letter, version) {
+  for (const [other, panel] of panels) if (other !== letter) panel.owe(version);
 }
 
 async function fetchToken(device) {
@@ -56,7 +75,9 @@ async function fetchToken(device) {
 async function fetchRegistration(device) {
   const response = await fetch(`push?device=${encodeURIComponent(device)}`, { cache: 'no-store' });
   if (!response.ok) throw new Error(`cannot get a push registration: ${response.status}`);
-  return response.json();
+  const { wake_after_ms, ...registration } = await response.json();
+  grace_ms = wake_after_ms;
+  return registration;
 }
 
 function nameOf(id, letter) {

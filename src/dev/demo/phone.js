@@ -22,6 +22,7 @@ export class Phone {
     root.dataset.testid = `phone-${letter}`;
     root.dataset.device = letter;
     root.ariaLabel = title;
+    for (const part of root.querySelectorAll('[data-label]')) part.ariaLabel = `${part.dataset.label} of ${title}`;
     this.part('name-of-phone').textContent = title;
     this.part('online').onchange = ({ target }) => setOnline(target.checked);
     const edit = (key, op, value) => this.#edit(key, op, value);

@@ -29,6 +29,12 @@ export function originText({ record, waiting }, nameOf) {
   return record && !record.removed ? `version ${number(record.version)} · ${nameOf(record.device)}` : 'not set';
 }
 
+/** When a phone that is offline will be woken. */
+export function dueText(left_ms) {
+  const left_s = Math.ceil(left_ms / 1000);
+  return left_s > 0 ? `Will be woken in ${left_s} s` : 'Being woken…';
+}
+
 export function number(value) {
   return value.toLocaleString('en');
 }
