@@ -61,8 +61,8 @@ mod tests {
     #[test]
     fn only_addresses_that_another_machine_can_open_are_named() {
         let own = || ["127.0.0.1", "::1", "fe80::1", "169.254.3.4", "203.0.113.7", "fd00::5", "192.168.1.5"].map(ip).to_vec();
-        assert_eq!(reachable(ip("127.0.0.1"), own()), []);
-        assert_eq!(reachable(ip("::1"), own()), []);
+        assert!(reachable(ip("127.0.0.1"), own()).is_empty());
+        assert!(reachable(ip("::1"), own()).is_empty());
         assert_eq!(reachable(ip("192.168.1.5"), own()), [ip("192.168.1.5")]);
         assert_eq!(reachable(ip("0.0.0.0"), own()), [ip("192.168.1.5"), ip("203.0.113.7")]);
         assert_eq!(reachable(ip("::"), own()), [ip("192.168.1.5"), ip("203.0.113.7"), ip("fd00::5")]);

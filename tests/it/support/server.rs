@@ -171,7 +171,7 @@ fn write_config(folder: &Path, pool: TestPool, port: u16) -> ServerConfig {
 
 async fn run(folder: &Path, pool: TestPool, port: u16, ahead_ms: u64) -> StartedServer {
     let config = write_config(folder, pool, port);
-    let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes()).await.unwrap();
+    let app = App::start_at(Clock::ahead(ahead_ms), &config, dev::routes(config.listen.ip())).await.unwrap();
     let (address, push_service) = (app.address(), app.push().clone());
     let (stop, stopped) = oneshot::channel::<()>();
     let running = tokio::spawn(app.until(async {
