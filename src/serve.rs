@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use driftless::app::{App, CLOSE_S};
 use driftless::config::{ConfigError, ServerConfig};
+use driftless::push::WakeSettings;
 use driftless::{dev, logging};
 use driftless_standin::StandInGateway;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -80,7 +81,9 @@ pub fn serve(prepare: impl FnOnce(&Runtime) -> Result<ServerPlan, FatalError>) -
 async fn run(plan: ServerPlan, hangup: SignalStream, mut stopped: watch::Receiver<bool>) -> Result<(), FatalError> {
     let ServerPlan { config, mode, read_config } = plan;
     let extra_routes = match &mode {
-        ServeMode::Development { gateway, .. } => dev::routes(config.listen.ip()).merge(dev::wakes(gateway.clone(), WakeSettings::default().grace_ms)),
+        ServeMode::Development { gateway, .. } => {
+            dev::routes(config.listen.ip()).merge(dev::wakes(gateway.clone(), WakeSettings::default().grace_ms))
+        }
         ServeMode::Production => axum::Router::new(),
     };
     let app = tokio::select! {

@@ -14,8 +14,6 @@ use serde_json::{Value, json};
 
 use driftless_standin::{ApnsEnvironment, StandInGateway};
 
-use crate::push::WakeSettings;
-
 /// The app that the phones register for.
 pub const APP: &str = "com.example.demo";
 
@@ -29,6 +27,7 @@ const MAX_SHOWN_WAKES: usize = 5;
 struct DemoPhones {
     gateway: StandInGateway,
     tokens: Arc<Mutex<HashMap<DeviceId, String>>>,
+    wake_after_ms: u64,
 }
 
 #[derive(Deserialize)]
@@ -38,9 +37,9 @@ struct PhoneQuery {
     since_ms: u64,
 }
 
-/// The routes of the page's push requests.
-pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: StandInGateway) -> Router<S> {
-    let phones = DemoPhones { gateway, tokens: Arc::default() };
+/// The routes of the page's push requests. `wake_after_ms`: how long the server waits for an acknowledgement before it wakes a phone.
+pub fn wakes<S: Clone + Send + Sync + 'static>(gateway: StandInGateway, wake_after_ms: u64) -> Router<S> {
+    let phones = DemoPhones { gateway, tokens: Arc::default(), wake_after_ms };
     Router::new().route("/demo/push", get(registration)).route("/demo/wakes", get(list_wakes)).with_state(phones)
 }
 
@@ -56,8 +55,8 @@ impl DemoPhones {
 }
 
 async fn registration(State(phones): State<DemoPhones>, Query(query): Query<PhoneQuery>) -> Response {
-    let wake_after_ms = WakeSettings::default().grace_ms;
-    json_response(&json!({ "provider": "apns", "app": APP, "token": phones.token(query.device), "wake_after_ms": wake_after_ms }))
+    let token = phones.token(query.device);
+    json_response(&json!({ "provider": "apns", "app": APP, "token": token, "wake_after_ms": phones.wake_after_ms }))
 }
 
 async fn list_wakes(State(phones): State<DemoPhones>, Query(PhoneQuery { device, since_ms }): Query<PhoneQuery>) -> Response {
