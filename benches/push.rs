@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::auth::{MintClaims, mint};
+use driftless::clock::Clock;
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, TokenSource};
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Key, Op, PushTarget, Registration, ServerMessage, Value};
@@ -99,7 +100,7 @@ async fn run(gateways: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: 
                     alert: None,
                     expires_unix_s: unix_ms() / 1000 + 3600,
                 };
-                let verdict = gateways.send(&tokens[at % TOKENS], APP, &wake).await;
+                let verdict = gateways.send(&tokens[at % TOKENS], APP, &wake, Clock::start()).await;
                 assert!(matches!(verdict, Verdict::Accepted { .. }), "{verdict:?}");
                 sent.fetch_add(1, Ordering::Relaxed);
                 at += in_flight;

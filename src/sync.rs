@@ -3,6 +3,7 @@
 //!
 //! Invariant: a principal can reach no identity but its own, because no method takes another one as an argument.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use driftless_protocol::{
@@ -212,6 +213,11 @@ impl SyncService {
     pub async fn unregister(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
         self.committer.transact(move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new()))).await
+    }
+
+    /// The public key of each Web Push app of the principal's pool, as browsers take it, by the apps' names.
+    pub fn application_server_keys(&self, who: &Principal) -> BTreeMap<String, String> {
+        self.push.application_server_keys(&who.pool.name)
     }
 
     /// The push provider and the app of a device's registration.

@@ -231,12 +231,30 @@ struct ClientFields {
     shown: Option<bool>,
 }
 
-/// A subscription on the wire, not checked yet.
+/// A subscription on the wire, not checked yet: with its keys beside the endpoint, or under `keys` as browsers print it.
 #[derive(Deserialize)]
 struct SubscriptionFields {
     endpoint: StrictText,
-    p256dh: StrictText,
-    auth: StrictText,
+    p256dh: Option<StrictText>,
+    auth: Option<StrictText>,
+    keys: Option<NamedMap<SubscriptionKeyFields>>,
+}
+
+#[derive(Default, Deserialize)]
+struct SubscriptionKeyFields {
+    p256dh: Option<StrictText>,
+    auth: Option<StrictText>,
+}
+
+impl SubscriptionFields {
+    /// A key that is missing is empty, which the check of the subscription refuses.
+    fn subscription(self) -> WebPushSubscription {
+        let SubscriptionFields { endpoint: StrictText(endpoint), p256dh, auth, keys } = self;
+        let keys = keys.map(|NamedMap(keys)| keys).unwrap_or_default();
+        let text =
+            |beside: Option<StrictText>, under: Option<StrictText>| beside.or(under).map(|StrictText(text)| text).unwrap_or_default();
+        WebPushSubscription { endpoint, p256dh: text(p256dh, keys.p256dh), auth: text(auth, keys.auth) }
+    }
 }
 
 impl ClientFields {
@@ -292,10 +310,7 @@ impl ClientFields {
     fn registration(self) -> Result<Registration, FieldError> {
         let provider = required(self.provider, "register", "provider")?;
         let app = required(self.app, "register", "app")?.0;
-        let subscription = self.subscription.map(|NamedMap(one)| {
-            let SubscriptionFields { endpoint: StrictText(endpoint), p256dh: StrictText(p256dh), auth: StrictText(auth) } = one;
-            WebPushSubscription { endpoint, p256dh, auth }
-        });
+        let subscription = self.subscription.map(|NamedMap(one)| one.subscription());
         let token = self.token.map(|StrictText(token)| token);
         let target = PushTarget::new(provider, token.as_deref(), subscription)
             .map_err(|why| FieldError(RefusalCode::BadPushToken, why.to_owned()))?;

@@ -54,7 +54,7 @@ pub enum PushTarget {
     Webpush(WebPushSubscription),
 }
 
-/// A Web Push subscription; fields as in `PushSubscription.toJSON()` (Push API, W3C). Its `Debug` prints none of them.
+/// A Web Push subscription; names as in `PushSubscription.toJSON()` (Push API, W3C), which has the two keys under `keys`. Its `Debug` prints none of them.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WebPushSubscription {
     /// The push endpoint: an `https` URL of at most [`limits::ENDPOINT_BYTES`] ASCII characters.
@@ -197,17 +197,28 @@ impl WebPushSubscription {
         if endpoint.len() > limits::ENDPOINT_BYTES || !endpoint.starts_with("https://") || !endpoint.bytes().all(|b| b.is_ascii_graphic()) {
             return Err("a subscription's endpoint is an https address of at most 2048 ASCII characters");
         }
-        let p256dh = base64url(&p256dh, 87).ok_or("a subscription's p256dh is 65 bytes in base64url")?;
-        let auth = base64url(&auth, 22).ok_or("a subscription's auth is 16 bytes in base64url")?;
+        let p256dh = base64url(&p256dh, 87).ok_or("a subscription's p256dh is 65 bytes in base64url or base64")?;
+        let auth = base64url(&auth, 22).ok_or("a subscription's auth is 16 bytes in base64url or base64")?;
         Ok(WebPushSubscription { endpoint, p256dh, auth })
     }
 }
 
-/// The text without its padding, if it has exactly this many base64url digits.
+/// A text of base64 or base64url, with or without padding and line breaks (RFC 4648, RFC 2045 section 6.8), in base64url without padding; `None`
+/// if it has not exactly this many digits. Apps encode what a browser or a distributor gives them with what their platform has.
 fn base64url(text: &str, digits: usize) -> Option<String> {
-    let text = text.trim_end_matches('=');
-    let fits = text.len() == digits && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
-    fits.then(|| text.to_owned())
+    // The longest form of a key has a line break after every digit at most.
+    if text.len() > 4 * digits {
+        return None;
+    }
+    let text: String = text.chars().filter(|digit| !matches!(digit, '\r' | '\n')).collect();
+    let url_digit = |digit: char| match digit {
+        '+' => Some('-'),
+        '/' => Some('_'),
+        digit if digit.is_ascii_alphanumeric() || "-_".contains(digit) => Some(digit),
+        _ => None,
+    };
+    let text: String = text.trim_end_matches('=').chars().map(url_digit).collect::<Option<_>>()?;
+    (text.len() == digits).then_some(text)
 }
 
 impl fmt::Debug for PushTarget {
@@ -246,7 +257,7 @@ mod tests {
         for endpoint in ["http://push.example/1", "push.example", "https://push.example/a b", &far, ""] {
             assert!(PushTarget::new(Provider::Webpush, None, subscription(endpoint, &key, &auth)).is_err(), "{endpoint}");
         }
-        for (key, auth) in [("B", auth.as_str()), (&key, "short"), (&"+".repeat(87), &auth)] {
+        for (key, auth) in [("B", auth.as_str()), (&key, "short"), (&"!".repeat(87), &auth), (&key, &format!("a={}", "a".repeat(20)))] {
             assert!(PushTarget::new(Provider::Webpush, None, subscription("https://push.example/1", key, auth)).is_err());
         }
         assert!(PushTarget::new(Provider::Fcm, None, None).is_err());
@@ -262,5 +273,21 @@ mod tests {
         let target = PushTarget::new(Provider::Webpush, None, padded).expect("a subscription");
         assert!(matches!(&target, PushTarget::Webpush(one) if one.auth.len() == 22 && one.p256dh.len() == 87));
         assert!(!format!("{target:?}").contains("push.example"));
+    }
+
+    #[test]
+    fn the_same_keys_in_every_encoding_are_one_subscription() {
+        let (url, standard) = (format!("B{}-_", "Ab9".repeat(28)), format!("B{}+/", "Ab9".repeat(28)));
+        let (auth_url, auth_standard) = (format!("{}-_", "q".repeat(20)), format!("{}+/", "q".repeat(20)));
+        let of = |p256dh: &str, auth: &str| PushTarget::new(Provider::Webpush, None, subscription("https://push.example/1", p256dh, auth));
+        let known = of(&url, &auth_url).expect("base64url");
+        for (p256dh, auth) in [
+            (standard.clone(), auth_standard.clone()),
+            (format!("{standard}="), format!("{auth_standard}==")),
+            (format!("{url}="), format!("{auth_url}==")),
+            (format!("{}\r\n{}=\r\n", &standard[..76], &standard[76..]), format!("{auth_standard}==\n")),
+        ] {
+            assert_eq!(of(&p256dh, &auth), Ok(known.clone()), "{p256dh}");
+        }
     }
 }

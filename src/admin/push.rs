@@ -6,7 +6,7 @@ use tracing::info;
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
 use crate::push::wakes::{self, NoWakeReason, WakeDecision};
-use crate::push::{AppKey, StoppedApp, Verdict, Wake};
+use crate::push::{AppKey, FailureCause, StoppedApp, Verdict, Wake};
 use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
 
 /// How long the push gateway may keep a test wake for its device, in seconds.
@@ -50,6 +50,8 @@ pub enum TestWakeResult {
         app: String,
         /// `accepted`, `dead`, `later` or `refused`.
         outcome: &'static str,
+        /// Why the wake failed; `None`: it was accepted.
+        cause: Option<FailureCause>,
         /// The gateway's reason, or its id of the push.
         detail: String,
         took_ms: u64,
@@ -87,8 +89,7 @@ impl Admin {
         let Some(round) = round else { return WakeState::NoDebts };
         let Some(pool) = self.push.pool(&round.pool) else { return WakeState::NotWoken(NO_PUSH.to_owned()) };
         let now_ms = self.clock.unix_ms();
-        let app = AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() };
-        let hold = self.push.hold(&app, &pool, now_ms);
+        let hold = self.push.hold(&AppKey::of(&round.pool, target), &pool, now_ms);
         match wakes::decide(target, &pool.wakes, hold.as_ref(), now_ms) {
             WakeDecision::Skip(reason) => WakeState::NotWoken(reason.to_string()),
             WakeDecision::Wait(until_ms, reason) => WakeState::Waiting(until_ms, reason.to_string()),
@@ -133,9 +134,13 @@ impl Admin {
         let alert = shown.then(|| pool.alert.clone());
         let wake =
             Wake { pool: pool_name, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, alert, expires_unix_s };
-        let (verdict, _) = pool.wake(address, &target.app, &wake).await;
+        let (verdict, _) = pool.wake(address, &target.app, &wake, self.clock).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
-        let (outcome, detail) = outcome_and_detail(&verdict);
+        let (outcome, failure) = (verdict.outcome(), verdict.failure());
+        let cause = failure.map(|(cause, _)| cause);
+        let detail = failure.map_or_else(|| accepted_id(&verdict), |(_, reason)| reason.to_owned());
+        let provider = address.provider();
+        info!(%identity, %device, %provider, app = target.app, outcome, cause = cause.map(FailureCause::label), reason = detail, "test wake sent");
         let status = DeliveryStatus::Note(format!("test wake by an operator: {outcome} {detail}"));
         self.committer
             .transact(move |group, now_ms| {
@@ -145,7 +150,7 @@ impl Admin {
                 Ok(((), Vec::new()))
             })
             .await?;
-        Ok(Ok(TestWakeResult::Answered { provider: address.provider(), app: target.app, outcome, detail, took_ms }))
+        Ok(Ok(TestWakeResult::Answered { provider, app: target.app, outcome, cause, detail, took_ms }))
     }
 
     /// Revokes a device in one batch: its session ends, its push token is deleted, and the server no longer accepts it. Or allows it again.
@@ -195,11 +200,10 @@ pub enum DeviceAccess {
     RevokedWithTokens,
 }
 
-fn outcome_and_detail(verdict: &Verdict) -> (&'static str, String) {
+/// The gateway's id of an accepted push.
+fn accepted_id(verdict: &Verdict) -> String {
     match verdict {
-        Verdict::Accepted { id } => ("accepted", id.clone().unwrap_or_default()),
-        Verdict::Dead { reason, .. } | Verdict::OtherEnvironment { reason } => ("dead", reason.clone()),
-        Verdict::Later { reason, .. } => ("later", reason.clone()),
-        Verdict::Refused { reason, .. } => ("refused", reason.clone()),
+        Verdict::Accepted { id: Some(id) } => id.clone(),
+        _ => String::new(),
     }
 }

@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use driftless_protocol::{Codec, ServerMessage};
+use driftless_protocol::{Codec, Provider, ServerMessage};
+use serde_json::json;
 
 use super::error::{HttpError, ok_json};
 use super::request::read_body;
@@ -39,6 +40,13 @@ pub(super) async fn registration(
         None => ok_json(&ServerMessage::Unregistered),
     };
     Ok(response)
+}
+
+/// `GET /v1/push/keys`: the keys that browsers subscribe with.
+pub(super) async fn keys(State(state): State<HttpState>, Extension(principal): Extension<Principal>) -> Response {
+    let key = |(app, key): (String, String)| json!({ "provider": Provider::Webpush, "app": app, "public_key": key });
+    let keys: Vec<_> = state.sync.application_server_keys(&principal).into_iter().map(key).collect();
+    ok_json(&json!({ "keys": keys }))
 }
 
 /// `DELETE /v1/push`.

@@ -69,6 +69,8 @@ struct TestWakeResponse {
     provider: String,
     app: String,
     outcome: String,
+    /// Why the wake failed, for people.
+    explanation: Option<String>,
     detail: String,
     took_ms: u64,
 }
@@ -142,8 +144,14 @@ fn wake_state(wake: &WakeInfo) -> String {
 /// Wakes a device, and prints the answer of its push gateway.
 pub(super) async fn test(server: &AdminClient, identity: &str, device: &str, shown: bool) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/push/test", percent_encoded(identity), percent_encoded(device));
-    let TestWakeResponse { provider, app, outcome, detail, took_ms } = server.post(&path, &serde_json::json!({ "shown": shown })).await?;
-    let answer = format!("{provider} {}: {outcome} {} in {took_ms} ms", printable(&app), printable(&detail));
+    let TestWakeResponse { provider, app, outcome, explanation, detail, took_ms } =
+        server.post(&path, &serde_json::json!({ "shown": shown })).await?;
+    let why = match explanation {
+        // A detail that contains the explanation says more than the explanation alone.
+        Some(explanation) if !detail.contains(&explanation) => format!("{explanation}: {detail}"),
+        _ => detail,
+    };
+    let answer = format!("{provider} {}: {outcome}, {}, in {took_ms} ms", printable(&app), printable(&why));
     if outcome == "accepted" { line(&answer) } else { Err(OperatorError::Input(format!("the device was not woken; {answer}"))) }
 }
 

@@ -1,4 +1,4 @@
-//! The operator's commands. They call a running server's `/admin/api` with the operator key; only `restore` works on a folder.
+//! The operator's commands. They call a running server's `/admin/api` with the operator key; only `restore` works on a folder, and `vapid` on a file.
 //!
 //! Results go to stdout, progress and hints to stderr. Times are in UTC. Keys, values and names are printed without control characters.
 
@@ -15,6 +15,7 @@ mod identity_args;
 mod merge;
 mod output;
 mod restore;
+mod vapid;
 
 use std::path::PathBuf;
 
@@ -169,6 +170,14 @@ pub enum OperatorCommand {
     /// Finds out why a device was not woken: its delivery log, a test wake, stopped apps.
     #[command(subcommand)]
     Push(PushCommand),
+    /// Makes a key pair for Web Push (VAPID): writes the private key to a file, and prints the public key that web apps subscribe with.
+    Vapid {
+        /// The file to write, which must not exist
+        file: PathBuf,
+        /// Make nothing: print the public key of the file, which may have any form that vapid_key_file may have
+        #[arg(long)]
+        public: bool,
+    },
     /// Merges an identity, with its datasets, devices and logins, into another one.
     MergeIdentities {
         /// The identity that is merged and ceases to exist, `region:uuid`
@@ -229,6 +238,8 @@ pub async fn run(command: OperatorCommand, development_key: &str) -> Result<(), 
 async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), OperatorError> {
     let client = |args: ServerArgs| args.client(development_key);
     match command {
+        OperatorCommand::Vapid { file, public: false } => vapid::make(&file),
+        OperatorCommand::Vapid { file, public: true } => vapid::print_public(&file),
         OperatorCommand::Backup { file, force, server } => backup::run(&client(server)?, &file, force).await,
         OperatorCommand::History { dataset, identity, limit, below, server } => {
             let client = client(server)?;

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use driftless_protocol::Provider;
 
-use super::wakes::{Hold, MAX_GATEWAY_WAIT_MS, back_off_ms};
+use super::wakes::{Hold, retry_wait_ms};
+use crate::store::WakeTarget;
 
 /// How often the courier checks whether a stopped app was resumed, in milliseconds.
 const STOPPED_RECHECK_MS: u64 = 5 * 60 * 1000;
@@ -21,6 +22,13 @@ pub struct AppKey {
     pub provider: Provider,
     /// The app's name or topic.
     pub app: String,
+}
+
+impl AppKey {
+    /// The app that a target of this pool is registered for.
+    pub fn of(pool: &str, target: &WakeTarget) -> AppKey {
+        AppKey { pool: pool.to_owned(), provider: target.provider, app: target.app.clone() }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +79,7 @@ impl CircuitBreakers {
             Some(BreakerState::Paused { failures, .. }) => failures + 1,
             None => 0,
         };
-        let until_ms = now_ms + after_ms.map_or_else(|| back_off_ms(failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS));
+        let until_ms = now_ms + retry_wait_ms(after_ms, failures, chance);
         breakers.insert(app, BreakerState::Paused { why: why.to_owned(), until_ms, failures });
     }
 
@@ -92,9 +100,10 @@ impl CircuitBreakers {
         }
     }
 
-    /// Ends every stop and pause.
+    /// Ends every stop and pause. Sender mismatches are counted from the beginning: the credential may be another one now.
     pub fn resume(&self) {
         self.lock().clear();
+        self.sender_mismatches.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub fn stopped(&self) -> Vec<StoppedApp> {
@@ -112,6 +121,7 @@ impl CircuitBreakers {
 
 #[cfg(test)]
 mod tests {
+    use super::super::wakes::MAX_GATEWAY_WAIT_MS;
     use super::*;
 
     fn app() -> AppKey {
@@ -125,6 +135,15 @@ mod tests {
         assert_eq!(reported, 1);
         breakers.record_accepted(&app());
         assert!((1..MANY_SENDER_MISMATCHES).all(|_| !breakers.record_sender_mismatch(&app())) && breakers.record_sender_mismatch(&app()));
+        breakers.resume();
+        assert!((1..MANY_SENDER_MISMATCHES).all(|_| !breakers.record_sender_mismatch(&app())) && breakers.record_sender_mismatch(&app()));
+    }
+
+    #[test]
+    fn no_gateway_pauses_an_app_for_longer_than_the_bound() {
+        let breakers = CircuitBreakers::default();
+        breakers.pause(app(), "503", Some(u64::MAX), 100, 0);
+        assert_eq!(breakers.hold(&app(), 300).map(|hold| hold.until_ms), Some(100 + MAX_GATEWAY_WAIT_MS));
     }
 
     #[test]

@@ -12,13 +12,13 @@ use std::time::Duration;
 use driftless_protocol::PushTarget;
 use futures_util::future::join_all;
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
 use super::breakers::AppKey;
 use super::round::{self, DeviceOutcome, SentWake};
 use super::service::{PoolPush, PushService};
 use super::wakes::{self, DueWake, Hold, WakeDecision};
-use super::{FaultScope, RefusalCause, Verdict, Wake};
+use super::{FailureCause, FaultScope, RefusalCause, Verdict, Wake};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
 use crate::metrics::Metrics;
@@ -171,7 +171,7 @@ impl Courier {
     }
 
     async fn wake_device(&self, round: &WakeRound, target: &WakeTarget, pool: &PoolPush) -> DeviceOutcome {
-        let hold = self.service.hold(&app_key(round, target), pool, self.clock.unix_ms());
+        let hold = self.service.hold(&AppKey::of(&round.pool, target), pool, self.clock.unix_ms());
         match wakes::decide(target, &pool.wakes, hold.as_ref(), self.clock.unix_ms()) {
             WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => {
                 self.metrics.wake(target.provider.as_str(), "none", reason.label());
@@ -185,7 +185,7 @@ impl Courier {
     }
 
     async fn send(&self, round: &WakeRound, target: &WakeTarget, due: &DueWake, pool: &PoolPush) -> (Verdict, Option<PushTarget>) {
-        let Some(address) = &target.target else { return (Verdict::Dead { reason: "no token".to_owned(), since_ms: None }, None) };
+        let Some(address) = &target.target else { return (no_token(), None) };
         let now_ms = self.clock.unix_ms();
         let wake = Wake {
             pool: round.pool.clone(),
@@ -195,45 +195,46 @@ impl Courier {
             alert: due.shown.then(|| pool.alert.clone()),
             expires_unix_s: now_ms / 1000 + pool.wakes.debt_s,
         };
-        let (verdict, other_environment) = pool.wake(address, &target.app, &wake).await;
+        let (verdict, other_environment) = pool.wake(address, &target.app, &wake, self.clock).await;
         let (outcome, reason) = metric_labels(&verdict);
         self.metrics.wake(target.provider.as_str(), outcome, reason);
-        self.update_breakers(app_key(round, target), &verdict, due);
+        self.update_breakers(AppKey::of(&round.pool, target), &verdict, due);
         (verdict, other_environment)
     }
 
-    /// Applies what a verdict means for all devices of the app, and logs what an operator has to act on.
+    /// Applies what a verdict means for all devices of the app, and logs what an operator has to know or act on.
     fn update_breakers(&self, app: AppKey, verdict: &Verdict, due: &DueWake) {
         let now_ms = self.clock.unix_ms();
         let breakers = self.service.breakers();
+        self.service.failure_log().log(&app, verdict, self.clock.elapsed_ms());
         match verdict {
             Verdict::Accepted { .. } => {
                 self.metrics.wake_accepted(now_ms.saturating_sub(due.since_ms) as f64 / 1000.0);
                 breakers.record_accepted(&app);
             }
-            Verdict::Later { reason, after_ms, scope: FaultScope::App } => breakers.pause(app, reason, *after_ms, now_ms, chance()),
-            Verdict::Refused { reason, cause: RefusalCause::App } => {
+            Verdict::Later { reason, after_ms, scope: FaultScope::App, .. } => breakers.pause(app, reason, *after_ms, now_ms, chance()),
+            Verdict::Refused { failure, reason, cause: RefusalCause::App } => {
                 if breakers.stop(app.clone(), reason, now_ms) {
                     let AppKey { pool, provider, app } = app;
                     error!(
-                        pool, %provider, app, reason,
+                        pool, %provider, app, cause = failure.label(), reason,
                         "push credential refused, wakes of the app stopped: correct its credential or topic, then send SIGHUP or run driftless push resume"
                     );
                 }
             }
-            Verdict::Refused { reason, cause: RefusalCause::Sender } => {
-                let many = breakers.record_sender_mismatch(&app);
-                let AppKey { pool, provider, app } = app;
-                match many {
-                    true => error!(
+            Verdict::Refused { reason, cause: RefusalCause::Sender, .. } => {
+                if breakers.record_sender_mismatch(&app) {
+                    let AppKey { pool, provider, app } = app;
+                    error!(
                         pool, %provider, app, reason,
                         "push credential of another sender: many tokens in a row belong to another project than the service account"
-                    ),
-                    false => warn!(pool, %provider, app, reason, "push token dead: it belongs to another sender"),
+                    );
                 }
             }
-            Verdict::Refused { reason, cause: RefusalCause::Payload } => warn!(pool = app.pool, reason, "push payload refused"),
-            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Later { scope: FaultScope::Device, .. } => {}
+            Verdict::Refused { cause: RefusalCause::Payload, .. }
+            | Verdict::Dead { .. }
+            | Verdict::OtherEnvironment { .. }
+            | Verdict::Later { scope: FaultScope::Device, .. } => {}
         }
     }
 
@@ -242,7 +243,7 @@ impl Courier {
         let service = self.service.clone();
         let transaction = move |group: &mut Group<'_>, now_ms| {
             let hold = |target: &WakeTarget| {
-                pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&app_key(&round, target), pool, now_ms))
+                pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&round.pool, target), pool, now_ms))
             };
             let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
             Ok((round::conclude(group, &round, outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
@@ -286,8 +287,8 @@ impl Courier {
     }
 }
 
-fn app_key(round: &WakeRound, target: &WakeTarget) -> AppKey {
-    AppKey { pool: round.pool.clone(), provider: target.provider, app: target.app.clone() }
+fn no_token() -> Verdict {
+    Verdict::Dead { failure: FailureCause::TokenDead, reason: "no token".to_owned(), since_ms: None }
 }
 
 /// A reload of the configuration may give the pool push settings.
@@ -297,16 +298,7 @@ fn no_push(now_ms: u64) -> impl Fn() -> Option<Hold> {
 
 /// The labels `outcome` and `reason` in metrics: a fixed set of words, never a text that a gateway sent.
 fn metric_labels(verdict: &Verdict) -> (&'static str, &'static str) {
-    match verdict {
-        Verdict::Accepted { .. } => ("accepted", ""),
-        Verdict::Dead { .. } => ("dead", "token"),
-        Verdict::OtherEnvironment { .. } => ("dead", "environment"),
-        Verdict::Later { scope: FaultScope::Device, .. } => ("later", "device"),
-        Verdict::Later { scope: FaultScope::App, .. } => ("later", "app"),
-        Verdict::Refused { cause: RefusalCause::Payload, .. } => ("refused", "payload"),
-        Verdict::Refused { cause: RefusalCause::App, .. } => ("refused", "app"),
-        Verdict::Refused { cause: RefusalCause::Sender, .. } => ("refused", "sender"),
-    }
+    (verdict.outcome(), verdict.failure().map_or("", |(cause, _)| cause.label()))
 }
 
 fn chance() -> u32 {

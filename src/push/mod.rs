@@ -9,6 +9,7 @@
 
 mod breakers;
 mod courier;
+mod failure_log;
 mod gateways;
 mod round;
 mod service;
@@ -17,8 +18,9 @@ pub(crate) mod wakes;
 pub use breakers::{AppKey, CircuitBreakers, StoppedApp};
 pub use courier::Courier;
 pub use gateways::{
-    APNS_SANDBOX_SERVER, APNS_SERVER, AlertText, ApnsConfig, FCM_SERVER, FaultScope, FcmConfig, PayloadFormat, PushConfig, PushConfigError,
-    PushGateways, RefusalCause, SEND_TIMEOUT, Verdict, Wake, WebpushConfig,
+    APNS_SANDBOX_SERVER, APNS_SERVER, AlertText, ApnsConfig, FCM_SERVER, FailureCause, FaultScope, FcmConfig, PayloadFormat, PushConfig,
+    PushConfigError, PushGateways, RefusalCause, SEND_TIMEOUT, VapidKeyPair, Verdict, Wake, WebpushConfig, new_vapid_key_pair,
+    read_vapid_public_key,
 };
 pub use service::{PoolPush, PushService, RegistrationRejected};
 pub use wakes::WakeSettings;

@@ -1,13 +1,15 @@
 //! The push settings and gateways of every pool. The courier, registrations and the admin commands look a pool up here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use driftless_protocol::{PushTarget, RefusalCode, Registration};
 
 use super::breakers::{AppKey, CircuitBreakers};
+use super::failure_log::FailureLog;
 use super::wakes::Hold;
 use super::{AlertText, FaultScope, PushConfig, PushConfigError, PushGateways, Verdict, Wake, WakeSettings};
+use crate::clock::Clock;
 
 /// A pool's push settings, with its gateways.
 #[derive(Clone)]
@@ -27,16 +29,18 @@ impl PoolPush {
 
     /// Sends a wake. If APNs says that the token belongs to the other environment, sends it there once; on success the second value is the
     /// target in that environment, which the device should be registered with.
-    pub async fn wake(&self, target: &PushTarget, app: &str, wake: &Wake) -> (Verdict, Option<PushTarget>) {
-        let verdict = self.gateways.send(target, app, wake).await;
+    pub async fn wake(&self, target: &PushTarget, app: &str, wake: &Wake, clock: Clock) -> (Verdict, Option<PushTarget>) {
+        let verdict = self.gateways.send(target, app, wake, clock).await;
         let other = match (&verdict, target) {
             (Verdict::OtherEnvironment { .. }, PushTarget::Apns(token)) => PushTarget::ApnsSandbox(token.clone()),
             (Verdict::OtherEnvironment { .. }, PushTarget::ApnsSandbox(token)) => PushTarget::Apns(token.clone()),
             _ => return (verdict, None),
         };
-        match self.gateways.send(&other, app, wake).await {
+        match self.gateways.send(&other, app, wake, clock).await {
             accepted @ Verdict::Accepted { .. } => (accepted, Some(other)),
-            Verdict::Later { reason, after_ms, scope: _ } => (Verdict::Later { reason, after_ms, scope: FaultScope::Device }, None),
+            Verdict::Later { failure, reason, after_ms, scope: _ } => {
+                (Verdict::Later { failure, reason, after_ms, scope: FaultScope::Device }, None)
+            }
             // A refusal by the other environment says nothing about the registered one.
             Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Refused { .. } => (verdict, None),
         }
@@ -66,6 +70,7 @@ impl RegistrationRejected {
 pub struct PushService {
     pools: Arc<RwLock<HashMap<String, Arc<PoolPush>>>>,
     breakers: CircuitBreakers,
+    failures: FailureLog,
 }
 
 /// How long devices of an app without a credential wait before the courier checks again, in milliseconds.
@@ -83,6 +88,10 @@ impl PushService {
         let pools = pools.into_iter().map(|(name, pool)| (name, Arc::new(pool))).collect();
         *self.pools.write().unwrap_or_else(PoisonError::into_inner) = pools;
         self.breakers.resume();
+    }
+
+    pub(super) fn failure_log(&self) -> &FailureLog {
+        &self.failures
     }
 
     pub fn breakers(&self) -> &CircuitBreakers {
@@ -105,6 +114,11 @@ impl PushService {
     pub fn shortest_grace_ms(&self) -> u64 {
         let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
         pools.values().map(|pool| pool.wakes.grace_ms).min().unwrap_or(0)
+    }
+
+    /// The public key of each of a pool's Web Push apps, as browsers take it, by the apps' names.
+    pub fn application_server_keys(&self, pool_name: &str) -> BTreeMap<String, String> {
+        self.pool(pool_name).map(|pool| pool.gateways.application_server_keys()).unwrap_or_default()
     }
 
     /// Whether the pool can send wakes to what a device registers.

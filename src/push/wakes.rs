@@ -24,7 +24,7 @@ const FIRST_RETRY_MS: u64 = 5_000;
 /// The longest wait after a failure, in milliseconds: wakes resume within an hour after a gateway that was down for a day is back.
 const MAX_RETRY_MS: u64 = HOUR_MS;
 
-/// The longest wait that a gateway may ask for, in milliseconds.
+/// The longest wait that a gateway may ask for, in milliseconds: a mistake in its answer must not silence an app for long.
 pub(super) const MAX_GATEWAY_WAIT_MS: u64 = 6 * HOUR_MS;
 
 /// No date is further ahead than this, in milliseconds: a date that is was stored by a clock that was set ahead.
@@ -237,7 +237,7 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
             };
             (covers.clone(), budget, TokenDisposition::Keep, DeliveryStatus::Accepted { shown: *shown, id: id.clone() })
         }
-        Verdict::Dead { reason, since_ms } => {
+        Verdict::Dead { reason, since_ms, .. } => {
             // A token that was registered again after the gateway's date stays, and is tried again after the first back-off.
             let budget = PushBudget { not_before_ms: now_ms + FIRST_RETRY_MS, ..budget };
             (Vec::new(), budget, mark_dead(*since_ms, reason), DeliveryStatus::TokenDead(reason.clone()))
@@ -245,17 +245,16 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
         // `PoolPush::wake` has tried both environments, and neither accepted the token.
         Verdict::OtherEnvironment { reason } => (Vec::new(), budget, mark_dead(None, reason), DeliveryStatus::TokenDead(reason.clone())),
         Verdict::Later { reason, after_ms, .. } => {
-            let wait_ms = after_ms.map_or_else(|| back_off_ms(budget.failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS));
-            let until_ms = now_ms + wait_ms;
+            let until_ms = now_ms + retry_wait_ms(*after_ms, budget.failures, chance);
             (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
-        Verdict::Refused { reason, cause: RefusalCause::Sender } => {
+        Verdict::Refused { reason, cause: RefusalCause::Sender, .. } => {
             (Vec::new(), budget, mark_dead(None, reason), DeliveryStatus::TokenDead(reason.clone()))
         }
-        Verdict::Refused { reason, cause: RefusalCause::Payload } => {
+        Verdict::Refused { reason, cause: RefusalCause::Payload, .. } => {
             (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
-        Verdict::Refused { reason, cause: RefusalCause::App } => {
+        Verdict::Refused { reason, cause: RefusalCause::App, .. } => {
             (Vec::new(), budget, TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
     };
@@ -263,8 +262,13 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
     WakeResult { device: target.device.clone(), woken, budget, disposition: token, log_entry: entry }
 }
 
+/// The wait before the next attempt, in milliseconds: what the gateway asks for, within its bound, or else the back-off.
+pub(super) fn retry_wait_ms(asked_ms: Option<u64>, failures: u32, chance: u32) -> u64 {
+    asked_ms.map_or_else(|| back_off_ms(failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS))
+}
+
 /// The wait after this many failures in a row, in milliseconds: a random time between half of the doubled wait and all of it.
-pub fn back_off_ms(failures: u32, chance: u32) -> u64 {
+pub(super) fn back_off_ms(failures: u32, chance: u32) -> u64 {
     let most_ms = FIRST_RETRY_MS.checked_shl(failures.min(16)).unwrap_or(MAX_RETRY_MS).min(MAX_RETRY_MS);
     most_ms / 2 + most_ms / 2 * u64::from(chance) / u64::from(u32::MAX)
 }

@@ -49,7 +49,8 @@ pub(crate) fn check(state: &GatewayState, request: &GatewayRequest) -> Result<Ac
         return Err(reject("MethodNotAllowed", "the method is not POST"));
     }
     let token = request.path().strip_prefix(PATH).ok_or_else(|| reject("BadPath", "the path is not /3/device/{token}"))?;
-    check_headers(request).map_err(rejected)?;
+    check_header_values(|name| request.header(name)).map_err(rejected)?;
+    check_topic(request).map_err(rejected)?;
     if !(request.has_certificate && request.header("authorization").is_none()) {
         state.apns_tokens.check(request.header("authorization"), state.clock.now_ms()).map_err(rejected)?;
     }
@@ -70,8 +71,9 @@ pub(crate) fn check(state: &GatewayState, request: &GatewayRequest) -> Result<Ac
     })
 }
 
-fn check_headers(request: &GatewayRequest) -> Result<(), (&'static str, &'static str)> {
-    let is = |name: &str, valid: fn(&str) -> bool| request.header(name).is_none_or(valid);
+/// Checks the headers that a sender may leave out. FCM passes them on for a device of Apple's.
+pub(crate) fn check_header_values<'a>(header: impl Fn(&str) -> Option<&'a str>) -> Result<(), (&'static str, &'static str)> {
+    let is = |name: &str, valid: fn(&str) -> bool| header(name).is_none_or(valid);
     if !is("apns-id", is_canonical_uuid) {
         return Err(("BadMessageId", "apns-id is not a canonical UUID"));
     }
@@ -84,6 +86,10 @@ fn check_headers(request: &GatewayRequest) -> Result<(), (&'static str, &'static
     if !is("apns-collapse-id", |text| (1..=MAX_COLLAPSE_ID_BYTES).contains(&text.len())) {
         return Err(("BadCollapseId", "apns-collapse-id is empty or longer than 64 bytes"));
     }
+    Ok(())
+}
+
+fn check_topic(request: &GatewayRequest) -> Result<(), (&'static str, &'static str)> {
     let topic = request.header("apns-topic").ok_or(("MissingTopic", "apns-topic is missing"))?;
     if topic.is_empty() || !topic.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte)) {
         return Err(("BadTopic", "apns-topic is not a bundle id"));

@@ -5,7 +5,8 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::access_tokens::AccessTokenStatus;
-use super::fcm_error::{FcmErrorCode, error, invalid_field, unauthenticated};
+use super::fcm_error::{FcmErrorCode, apple_refusal, error, invalid_field, unauthenticated};
+use super::fcm_platforms::{self, PlatformFault};
 use super::random::random_text;
 use super::received_push::PushContent;
 use super::rejection::Rejection;
@@ -29,7 +30,18 @@ fn field_error(name: &str, detail: &str) -> Rejection {
     Rejection::sender_error(invalid_field(name, detail), FcmErrorCode::InvalidArgument.as_str(), format!("{name}: {detail}"))
 }
 
-/// Whether Google would accept the request. Only data messages are known here: the server never sends notification messages.
+fn platform_error(fault: PlatformFault) -> Rejection {
+    match fault {
+        PlatformFault::Google(field, detail) => field_error(field, detail),
+        PlatformFault::Apple(reason, detail) => Rejection::sender_error(
+            apple_refusal(reason),
+            FcmErrorCode::InvalidArgument.as_str(),
+            format!("message.apns: {reason}: {detail}"),
+        ),
+    }
+}
+
+/// Whether Google would accept the request, and Apple what Google would pass on.
 pub(crate) fn check(state: &GatewayState, request: &GatewayRequest) -> Result<AcceptedPush, Rejection> {
     let not_found = || Rejection::sender_error(response::empty(404), "NOT_FOUND", "the path is not /v1/projects/{project}/messages:send");
     let project = request.path().strip_prefix(PATH).and_then(|rest| rest.strip_suffix("/messages:send")).ok_or_else(not_found)?;
@@ -44,10 +56,11 @@ pub(crate) fn check(state: &GatewayState, request: &GatewayRequest) -> Result<Ac
     let body: Map<String, Value> = serde_json::from_slice(&request.body).map_err(|_| field_error("", "invalid JSON payload received"))?;
     let message = body.get("message").and_then(Value::as_object).ok_or_else(|| field_error("message", "the message is missing"))?;
     reject_unknown_fields(&body, "", &["message", "validate_only"])?;
-    reject_unknown_fields(message, "message.", &["token", "data", "android", "fcm_options"])?;
+    reject_unknown_fields(message, "message.", &["token", "data", "notification", "android", "apns", "webpush", "fcm_options"])?;
     let token = message.get("token").and_then(Value::as_str).ok_or_else(|| field_error("message.token", "the token is missing"))?;
     check_data(message.get("data"))?;
     check_android(message.get("android"))?;
+    fcm_platforms::check(message).map_err(platform_error)?;
     check_device(state, token)?;
     let name = format!("projects/{project}/messages/0:{}", random_text::<12>());
     Ok(AcceptedPush {

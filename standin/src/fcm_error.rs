@@ -65,6 +65,13 @@ pub(crate) fn invalid_field(field: &str, description: &str) -> HttpResponse {
     error(400, "INVALID_ARGUMENT", description, vec![field, fcm])
 }
 
+/// 400 with Apple's reason, because Apple refused the message (google.firebase.fcm.v1.ApnsError).
+pub(crate) fn apple_refusal(reason: &str) -> HttpResponse {
+    let fcm = json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "INVALID_ARGUMENT" });
+    let apple = json!({ "@type": "type.googleapis.com/google.firebase.fcm.v1.ApnsError", "statusCode": 400, "reason": reason });
+    error(400, "INVALID_ARGUMENT", "the message was refused by APNs", vec![fcm, apple])
+}
+
 /// 401: the access token is missing, expired or unknown.
 pub(crate) fn unauthenticated(message: &str) -> HttpResponse {
     error(401, "UNAUTHENTICATED", message, Vec::new())

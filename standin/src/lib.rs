@@ -28,6 +28,7 @@ mod device_registry;
 mod fault;
 mod fcm;
 mod fcm_error;
+mod fcm_platforms;
 mod frame_injector;
 mod frames;
 mod gateway;

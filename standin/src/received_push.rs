@@ -4,6 +4,8 @@ use bytes::Bytes;
 use driftless_protocol::Provider;
 use serde_json::Value;
 
+use super::fcm_platforms;
+
 /// An accepted push as its device would receive it.
 #[derive(Clone, Debug)]
 pub struct ReceivedPush {
@@ -35,6 +37,11 @@ impl ReceivedPush {
             Provider::Apns | Provider::ApnsSandbox | Provider::Fcm => self.payload["data"].clone(),
             Provider::Webpush => self.payload.clone(),
         }
+    }
+
+    /// What an Apple device reads of Google's message.
+    pub fn fcm_apns_payload(&self) -> Value {
+        self.payload.as_object().map_or(Value::Null, fcm_platforms::apns_payload)
     }
 
     /// A header, by its lower-case name.

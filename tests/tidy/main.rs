@@ -36,7 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "logging", "merge", "origin"]),
     ("dev", &["auth"]),
-    ("operator", &["store", "client"]),
+    ("operator", &["push", "store", "client"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics", "origin"]),
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "metrics", "origin"]),
     ("admin", &["sync", "push", "committer", "store", "clock", "hub"]),

@@ -53,7 +53,7 @@ pub(super) const PUSH: &[ConfigSetting] = &[
     setting(
         "pools.*.push.webpush.*.vapid_key_file",
         unset,
-        "PEM file with the P-256 private key whose public key the app subscribes with (VAPID, RFC 8292).",
+        "File with the P-256 key pair whose public key the app subscribes with (VAPID, RFC 8292): PEM, as `driftless vapid FILE` makes it, or a pair in base64url as other tools print it.",
     ).required(),
     setting(
         "pools.*.push.webpush.*.contact",

@@ -11,7 +11,7 @@ use crate::admin::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 use crate::http::error::{HttpError, ok_json};
 use crate::http::request::PathNames;
 use crate::http::state::HttpState;
-use crate::push::StoppedApp;
+use crate::push::{FailureCause, StoppedApp};
 use crate::store::{DeliveryLogEntry, DeliveryStatus};
 
 pub(super) async fn list(State(state): State<HttpState>, PathNames(identity): PathNames<String>) -> Result<Response, HttpError> {
@@ -78,8 +78,9 @@ pub(super) async fn push_test(
     let shown = request::json_body::<PushTestBody>(body).await?.shown;
     match state.admin.push_test(request::identity(&identity)?, request::device(&device)?, shown).await?? {
         TestWakeResult::NoToken(why) => Err(HttpError::NotPossible(why)),
-        TestWakeResult::Answered { provider, app, outcome, detail, took_ms } => Ok(ok_json(&json!({
-            "provider": provider, "app": app, "outcome": outcome, "detail": detail, "took_ms": took_ms,
+        TestWakeResult::Answered { provider, app, outcome, cause, detail, took_ms } => Ok(ok_json(&json!({
+            "provider": provider, "app": app, "outcome": outcome, "cause": cause.map(FailureCause::label),
+            "explanation": cause.map(|cause| cause.to_string()), "detail": detail, "took_ms": took_ms,
         }))),
     }
 }

@@ -3,14 +3,16 @@
 //!
 //! Concurrent sends share one token request. A token is renewed before it expires, and the old one is used while the renewal fails.
 
+use std::error::Error;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use http::Request;
 use http::header::{CONTENT_TYPE, HeaderValue};
+use http::uri::Authority;
+use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -21,7 +23,11 @@ use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::credentials::ServiceAccount;
-use super::verdict::{FaultScope, RefusalCause, Verdict};
+use super::endpoint::AddressPolicy;
+use super::failure::FailureCause;
+use super::resolver::FilteringResolver;
+use super::transport_fault::TransportFault;
+use super::verdict::{FaultScope, RefusalCause, Verdict, status_reason};
 
 /// The scope of the tokens.
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -51,7 +57,7 @@ pub(super) struct AccessTokenSource {
 
 struct AccessTokenShared {
     account: ServiceAccount,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<HttpsConnector<HttpConnector<FilteringResolver>>, Full<Bytes>>,
     cache: Mutex<AccessTokenCache>,
 }
 
@@ -76,19 +82,33 @@ pub(super) struct AccessToken {
 }
 
 /// Why there is no token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum AccessTokenError {
-    /// The token endpoint rejects the service account.
-    Rejected,
+    /// The token endpoint rejects the service account, with this code of RFC 6749 section 5.2 or of ours.
+    Rejected(String),
     /// The token endpoint cannot be reached, or its response is of no use.
-    Unavailable,
+    Unavailable(TransportFault),
 }
 
 impl AccessTokenError {
+    /// The same error, which names the token endpoint's server.
+    fn at(self, token_uri: &str) -> AccessTokenError {
+        match self {
+            AccessTokenError::Rejected(code) => AccessTokenError::Rejected(code),
+            AccessTokenError::Unavailable(fault) => {
+                let uri: Option<Uri> = token_uri.parse().ok();
+                let server = uri.as_ref().and_then(Uri::authority).map_or("", Authority::as_str);
+                AccessTokenError::Unavailable(fault.at(server))
+            }
+        }
+    }
+
     pub(super) fn verdict(self) -> Verdict {
         match self {
-            AccessTokenError::Rejected => Verdict::refused("service_account_refused", RefusalCause::App),
-            AccessTokenError::Unavailable => Verdict::later("no_access_token", FaultScope::App),
+            AccessTokenError::Rejected(code) => Verdict::refused(format!("service account refused: {code}"), RefusalCause::App),
+            AccessTokenError::Unavailable(fault) => {
+                Verdict::later(format!("no access token: {fault}"), FaultScope::App).because(fault.cause)
+            }
         }
     }
 }
@@ -96,7 +116,11 @@ impl AccessTokenError {
 impl AccessTokenSource {
     /// The caller has checked the scheme of the account's token endpoint.
     pub(super) fn new(account: ServiceAccount, tls: ClientConfig) -> AccessTokenSource {
-        let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().build();
+        // The endpoint's address stands in the operator's own file.
+        let mut http = HttpConnector::new_with_resolver(FilteringResolver(AddressPolicy::Any));
+        http.enforce_http(false);
+        let connector =
+            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(http);
         // Requests are an hour apart: no connection is kept for the next one.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         AccessTokenSource { shared: Arc::new(AccessTokenShared { account, client, cache: Mutex::default() }) }
@@ -111,7 +135,7 @@ impl AccessTokenSource {
     pub(super) async fn current(&self, now_ms: u64) -> AccessTokenResult {
         let pending = {
             let mut cache = self.shared.lock();
-            match (&cache.token, &cache.pending, cache.failed) {
+            match (&cache.token, &cache.pending, cache.failed.clone()) {
                 (Some(cached), _, _) if now_ms < cached.renew_ms => return Ok(cached.clone()),
                 (_, Some(pending), _) => pending.clone(),
                 (_, None, Some((why, until_ms))) if now_ms < until_ms => return cache.or_unexpired(why, now_ms),
@@ -145,28 +169,37 @@ impl AccessTokenShared {
 }
 
 async fn fetch(shared: Arc<AccessTokenShared>, now_ms: u64) -> AccessTokenResult {
-    let fetched = tokio::time::timeout(FETCH_TIMEOUT, request_token(&shared, now_ms)).await.unwrap_or(Err(AccessTokenError::Unavailable));
+    let fetched = tokio::time::timeout(FETCH_TIMEOUT, request_token(&shared, now_ms)).await;
+    let fetched = fetched.unwrap_or_else(|_| Err(AccessTokenError::Unavailable(TransportFault::new(FailureCause::Timeout))));
+    let fetched = fetched.map_err(|error| error.at(&shared.account.token_uri));
     let mut cache = shared.lock();
     cache.pending = None;
     match &fetched {
         Ok(token) => (cache.token, cache.failed) = (Some(token.clone()), None),
-        Err(why) => cache.failed = Some((*why, now_ms + FAILURE_PAUSE_MS)),
+        Err(why) => cache.failed = Some((why.clone(), now_ms + FAILURE_PAUSE_MS)),
     }
     fetched
 }
 
 async fn request_token(shared: &AccessTokenShared, now_ms: u64) -> AccessTokenResult {
-    let assertion = signed_assertion(&shared.account, now_ms / 1000).ok_or(AccessTokenError::Rejected)?;
+    let rejected = |code: &str| AccessTokenError::Rejected(code.to_owned());
+    let assertion = signed_assertion(&shared.account, now_ms / 1000).ok_or_else(|| rejected("key_cannot_sign"))?;
     // An assertion has no character that a form must escape (RFC 7515 section 2); the grant type's colons are escaped here.
     let form = format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion={assertion}");
     let request = Request::post(&shared.account.token_uri)
         .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
         .body(Full::from(form))
-        .map_err(|_| AccessTokenError::Rejected)?;
-    let response = shared.client.request(request).await.map_err(|_| AccessTokenError::Unavailable)?;
+        .map_err(|_| rejected("token_uri_unusable"))?;
+    let response = shared.client.request(request).await.map_err(|error| unavailable(&error))?;
     let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), BODY_BYTES).collect().await.map_err(|_| AccessTokenError::Unavailable)?;
+    let body = Limited::new(response.into_body(), BODY_BYTES).collect().await.map_err(|error| unavailable(&*error))?;
     parse_response(status, &body.to_bytes(), now_ms)
+}
+
+/// A request without a complete response. An error of no known cause can only be one of HTTP.
+fn unavailable(error: &(dyn Error + 'static)) -> AccessTokenError {
+    let unknown = || TransportFault::new(FailureCause::ConnectionLost);
+    AccessTokenError::Unavailable(TransportFault::in_chain(error).unwrap_or_else(unknown))
 }
 
 #[derive(Serialize)]
@@ -198,9 +231,11 @@ struct TokenErrorBody {
 
 /// Parses a token endpoint's response (RFC 6749 sections 5.1 and 5.2). Pure.
 fn parse_response(status: u16, body: &[u8], now_ms: u64) -> AccessTokenResult {
+    let failed = |detail: String| AccessTokenError::Unavailable(TransportFault::with_detail(FailureCause::GatewayFailed, detail));
+    let useless = || failed("its response has no token".to_owned());
     if status == 200 {
-        let TokenGrantBody { access_token, expires_in } = serde_json::from_slice(body).map_err(|_| AccessTokenError::Unavailable)?;
-        let mut header = HeaderValue::try_from(format!("Bearer {access_token}")).map_err(|_| AccessTokenError::Unavailable)?;
+        let TokenGrantBody { access_token, expires_in } = serde_json::from_slice(body).map_err(|_| useless())?;
+        let mut header = HeaderValue::try_from(format!("Bearer {access_token}")).map_err(|_| useless())?;
         header.set_sensitive(true);
         let lifetime_ms = expires_in.min(MAX_LIFETIME_S) * 1000;
         return Ok(AccessToken {
@@ -210,10 +245,10 @@ fn parse_response(status: u16, body: &[u8], now_ms: u64) -> AccessTokenResult {
         });
     }
     match serde_json::from_slice::<TokenErrorBody>(body).map(|denied| denied.error).as_deref() {
-        Ok("invalid_grant" | "invalid_client" | "unauthorized_client" | "invalid_scope" | "access_denied") => {
-            Err(AccessTokenError::Rejected)
+        Ok(code @ ("invalid_grant" | "invalid_client" | "unauthorized_client" | "invalid_scope" | "access_denied")) => {
+            Err(AccessTokenError::Rejected(code.to_owned()))
         }
-        _ => Err(AccessTokenError::Unavailable),
+        _ => Err(failed(status_reason(status))),
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use jsonwebtoken::EncodingKey;
 
-use super::super::support::{NOW_MS, tls_without_roots};
+use super::super::support::{NOW_MS, closed_port, tls_without_roots};
+use super::super::tls_push_service_stand_in::TlsPushServiceStandIn;
 use super::super::token_endpoint_stand_in::{TokenEndpointStandIn, rsa_key};
 use super::*;
 
@@ -26,6 +27,31 @@ const NEXT: (u16, &str) = (200, r#"{"access_token": "two", "expires_in": 3600, "
 const DOWN: (u16, &str) = (503, "down");
 const GONE: (u16, &str) = (400, r#"{"error": "invalid_grant", "error_description": "Invalid JWT Signature."}"#);
 const MINUTE_MS: u64 = 60_000;
+
+fn is_failed_endpoint(error: &AccessTokenError) -> bool {
+    matches!(error, AccessTokenError::Unavailable(fault) if fault.cause == FailureCause::GatewayFailed)
+}
+
+#[tokio::test]
+async fn what_keeps_a_token_away_has_its_cause_and_names_the_endpoint() {
+    let verdict_at = async |token_uri: String, tls| {
+        let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
+        let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
+        let error = AccessTokenSource::new(account, tls).current(NOW_MS).await.err().expect("no token");
+        let verdict = error.verdict();
+        verdict.failure().map(|(cause, reason)| (cause, reason.to_owned())).expect("a failure")
+    };
+    let port = closed_port();
+    let (cause, reason) = verdict_at(format!("https://localhost:{port}/token"), tls_without_roots()).await;
+    assert_eq!((cause, reason), (FailureCause::ConnectionRefused, format!("no access token: connection refused (localhost:{port})")));
+    let (cause, reason) = verdict_at("https://x.invalid/token".to_owned(), tls_without_roots()).await;
+    assert!(cause == FailureCause::NameNotFound && reason.contains("name not found (x.invalid: "), "{reason}");
+    let google = TlsPushServiceStandIn::answering(String::new()).await;
+    let (cause, reason) = verdict_at(format!("https://localhost:{}/token", google.port), tls_without_roots()).await;
+    assert!(cause == FailureCause::CertificateNotTrusted, "{reason}");
+    let (cause, reason) = verdict_at(TokenEndpointStandIn::answering(&[GONE]).await.token_uri, tls_without_roots()).await;
+    assert_eq!((cause, reason.as_str()), (FailureCause::CredentialRefused, "service account refused: invalid_grant"));
+}
 
 #[tokio::test]
 async fn concurrent_sends_share_one_token_request() {
@@ -51,10 +77,10 @@ async fn a_token_is_renewed_five_minutes_early_and_the_old_one_is_used_while_tha
 async fn a_failure_is_returned_to_every_waiting_send_and_not_repeated_at_once() {
     let (tokens, requests) = source(&[DOWN, GONE, GOOD]).await;
     let all = join_all((0..50).map(|_| token(&tokens, NOW_MS))).await;
-    assert!(all.iter().all(|one| *one == Err(AccessTokenError::Unavailable)));
-    assert_eq!(token(&tokens, NOW_MS + FAILURE_PAUSE_MS - 1).await, Err(AccessTokenError::Unavailable));
+    assert!(all.iter().all(|one| one.as_ref().is_err_and(is_failed_endpoint)));
+    assert!(token(&tokens, NOW_MS + FAILURE_PAUSE_MS - 1).await.is_err_and(|why| is_failed_endpoint(&why)));
     assert_eq!(requests.load(Ordering::SeqCst), 1);
-    assert_eq!(token(&tokens, NOW_MS + FAILURE_PAUSE_MS).await, Err(AccessTokenError::Rejected));
+    assert_eq!(token(&tokens, NOW_MS + FAILURE_PAUSE_MS).await, Err(AccessTokenError::Rejected("invalid_grant".to_owned())));
     assert_eq!(token(&tokens, NOW_MS + 3 * FAILURE_PAUSE_MS).await.as_deref(), Ok("Bearer one"));
 }
 
@@ -91,13 +117,13 @@ fn a_response_is_a_token_a_rejection_or_of_no_use() {
     assert_eq!(of(200, r#"{"access_token": "x", "expires_in": 18446744073709551615}"#), Some((1435 * MINUTE_MS, 1440 * MINUTE_MS)));
     let why = |status, text: &str| parse_response(status, text.as_bytes(), NOW_MS).err();
     for text in ["", "{}", "[]", r#"{"access_token": "a\nb", "expires_in": 1}"#, r#"{"access_token": "x", "expires_in": -1}"#] {
-        assert_eq!(why(200, text), Some(AccessTokenError::Unavailable), "{text}");
+        assert!(why(200, text).is_some_and(|why| is_failed_endpoint(&why)), "{text}");
     }
     for error in ["invalid_grant", "invalid_client", "unauthorized_client", "invalid_scope", "access_denied"] {
-        assert_eq!(why(400, &format!(r#"{{"error": "{error}"}}"#)), Some(AccessTokenError::Rejected));
+        assert_eq!(why(400, &format!(r#"{{"error": "{error}"}}"#)), Some(AccessTokenError::Rejected(error.to_owned())));
     }
-    assert_eq!(why(400, r#"{"error": "temporarily_unavailable"}"#), Some(AccessTokenError::Unavailable));
-    assert_eq!(why(503, "down"), Some(AccessTokenError::Unavailable));
+    assert!(why(400, r#"{"error": "temporarily_unavailable"}"#).is_some_and(|why| is_failed_endpoint(&why)));
+    assert!(why(503, "down").is_some_and(|why| is_failed_endpoint(&why)));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::payload::WakePayload;
+use super::failure::FailureCause;
+use super::payload::{Wake, WakePayload};
 use super::response::GatewayResponse;
 use super::verdict::{FaultScope, RefusalCause, Verdict, reason_code, status_reason};
 
@@ -35,15 +36,37 @@ pub(super) struct ApnsRequest<'a> {
     pub(super) size: PayloadSize,
 }
 
+/// How APNs delivers a wake. An alert has priority 10: it is sent when the budget for silent wakes is used up, and would be useless if the
+/// device delayed it. A background push must have priority 5.
+pub(super) struct ApnsDelivery {
+    pub(super) push_type: &'static str,
+    pub(super) priority: &'static str,
+}
+
+impl ApnsDelivery {
+    pub(super) fn of(wake: &Wake) -> ApnsDelivery {
+        match wake.alert {
+            Some(_) => ApnsDelivery { push_type: "alert", priority: "10" },
+            None => ApnsDelivery { push_type: "background", priority: "5" },
+        }
+    }
+}
+
+/// The dictionary `aps` of a wake.
+pub(super) fn aps(wake: &Wake) -> Value {
+    match &wake.alert {
+        None => json!({"content-available": 1}),
+        Some(alert) => json!({"alert": {"title": alert.title, "body": alert.text}, "content-available": 1}),
+    }
+}
+
 impl ApnsRequest<'_> {
-    /// An alert has priority 10: it is sent when the budget for silent wakes is used up, and would be useless if the device delayed it. A
-    /// background push must have priority 5.
     pub(super) fn build(self) -> http::Result<Request<Bytes>> {
         let wake = self.payload.wake;
-        let (kind, priority) = if wake.alert.is_some() { ("alert", "10") } else { ("background", "5") };
+        let ApnsDelivery { push_type, priority } = ApnsDelivery::of(wake);
         let authority = self.server.authority().map_or("", Authority::as_str);
         let mut request = Request::post(format!("{}://{authority}/3/device/{}", self.server.scheme_str().unwrap_or("https"), self.token))
-            .header("apns-push-type", kind)
+            .header("apns-push-type", push_type)
             .header("apns-priority", priority)
             .header("apns-topic", self.topic)
             .header("apns-collapse-id", &self.payload.collapse_key)
@@ -64,10 +87,7 @@ impl ApnsRequest<'_> {
 }
 
 fn body(payload: &WakePayload<'_>, size: PayloadSize) -> Value {
-    let aps = match &payload.wake.alert {
-        None => json!({"content-available": 1}),
-        Some(alert) => json!({"alert": {"title": alert.title, "body": alert.text}, "content-available": 1}),
-    };
+    let aps = aps(payload.wake);
     match size {
         PayloadSize::Full => json!({"aps": aps, "data": payload.data()}),
         PayloadSize::Minimal => json!({"aps": aps}),
@@ -91,7 +111,9 @@ impl ApnsOutcome {
             ApnsOutcome::Final(verdict) => verdict,
             // A new token is called expired only if this machine's clock is wrong.
             ApnsOutcome::TokenExpired => Verdict::refused("ExpiredProviderToken", RefusalCause::App),
-            ApnsOutcome::PayloadTooLarge => Verdict::refused("PayloadTooLarge", RefusalCause::Payload),
+            ApnsOutcome::PayloadTooLarge => {
+                Verdict::refused("PayloadTooLarge", RefusalCause::Payload).because(FailureCause::PayloadTooLarge)
+            }
         }
     }
 }
@@ -113,14 +135,16 @@ pub(super) fn interpret(response: &GatewayResponse) -> ApnsOutcome {
     let reason = reason_code(&body.reason).map_or_else(|| status_reason(response.status), str::to_owned);
     let verdict = match (reason.as_str(), response.status) {
         ("BadDeviceToken", _) => Verdict::OtherEnvironment { reason },
-        ("Unregistered" | "ExpiredToken", _) | (_, 410) => Verdict::Dead { reason, since_ms: body.timestamp },
+        ("Unregistered" | "ExpiredToken", _) | (_, 410) => {
+            Verdict::Dead { failure: FailureCause::TokenDead, reason, since_ms: body.timestamp }
+        }
         ("ExpiredProviderToken", _) => return ApnsOutcome::TokenExpired,
         ("PayloadTooLarge", _) | (_, 413) => return ApnsOutcome::PayloadTooLarge,
         ("DeviceTokenNotForTopic" | "BadTopic" | "TopicDisallowed" | "MissingTopic", _) => Verdict::refused(reason, RefusalCause::App),
         ("InvalidProviderToken" | "MissingProviderToken" | "BadEnvironmentKeyInToken", _) => Verdict::refused(reason, RefusalCause::App),
         ("BadCertificate" | "BadCertificateEnvironment" | "Forbidden", _) => Verdict::refused(reason, RefusalCause::App),
-        ("TooManyProviderTokenUpdates", _) => Verdict::later(reason, FaultScope::App),
-        ("TooManyRequests", _) | (_, 429) => Verdict::later(reason, FaultScope::Device),
+        ("TooManyProviderTokenUpdates", _) => Verdict::later(reason, FaultScope::App).because(FailureCause::Throttled),
+        ("TooManyRequests", _) | (_, 429) => Verdict::later(reason, FaultScope::Device).because(FailureCause::Throttled),
         ("InternalServerError" | "ServiceUnavailable" | "Shutdown" | "IdleTimeout", _) | (_, 500..) => {
             Verdict::later(reason, FaultScope::App)
         }
@@ -226,12 +250,14 @@ mod tests {
         for (status, reason) in [(500, "InternalServerError"), (503, "ServiceUnavailable"), (503, "Shutdown"), (400, "IdleTimeout")] {
             assert_eq!(interpret(&error(status, reason)), later(reason, FaultScope::App));
         }
-        assert_eq!(interpret(&error(429, "TooManyRequests")), later("TooManyRequests", FaultScope::Device));
-        assert_eq!(interpret(&error(429, "TooManyProviderTokenUpdates")), later("TooManyProviderTokenUpdates", FaultScope::App));
+        let throttled = |reason: &str, scope| ApnsOutcome::Final(Verdict::later(reason, scope).because(FailureCause::Throttled));
+        assert_eq!(interpret(&error(429, "TooManyRequests")), throttled("TooManyRequests", FaultScope::Device));
+        assert_eq!(interpret(&error(429, "TooManyProviderTokenUpdates")), throttled("TooManyProviderTokenUpdates", FaultScope::App));
         assert_eq!(interpret(&error(403, "ExpiredProviderToken")), ApnsOutcome::TokenExpired);
         assert_eq!(ApnsOutcome::TokenExpired.into_verdict(), Verdict::refused("ExpiredProviderToken", RefusalCause::App));
         assert_eq!(interpret(&error(413, "PayloadTooLarge")), ApnsOutcome::PayloadTooLarge);
-        assert_eq!(ApnsOutcome::PayloadTooLarge.into_verdict(), Verdict::refused("PayloadTooLarge", RefusalCause::Payload));
+        let too_large = Verdict::refused("PayloadTooLarge", RefusalCause::Payload).because(FailureCause::PayloadTooLarge);
+        assert_eq!(ApnsOutcome::PayloadTooLarge.into_verdict(), too_large);
         let elsewhere = Verdict::OtherEnvironment { reason: "BadDeviceToken".to_owned() };
         assert_eq!(interpret(&error(400, "BadDeviceToken")), ApnsOutcome::Final(elsewhere));
     }
@@ -239,12 +265,12 @@ mod tests {
     #[test]
     fn a_dead_token_has_its_date() {
         for reason in ["Unregistered", "ExpiredToken"] {
-            let dead = Verdict::Dead { reason: reason.to_owned(), since_ms: Some(1_789_999_999_000) };
+            let dead = Verdict::Dead { failure: FailureCause::TokenDead, reason: reason.to_owned(), since_ms: Some(1_789_999_999_000) };
             assert_eq!(
                 interpret(&response(410, &json!({"reason": reason, "timestamp": 1_789_999_999_000_u64}).to_string())),
                 ApnsOutcome::Final(dead)
             );
-            let dead = Verdict::Dead { reason: reason.to_owned(), since_ms: None };
+            let dead = Verdict::dead(reason);
             assert_eq!(interpret(&error(410, reason)), ApnsOutcome::Final(dead));
         }
     }
@@ -256,8 +282,8 @@ mod tests {
             assert_eq!(verdict(400, text), Verdict::refused("status_400", RefusalCause::Payload), "{text}");
             assert_eq!(verdict(403, text), Verdict::refused("status_403", RefusalCause::App), "{text}");
             assert_eq!(verdict(410, text), Verdict::dead("status_410"), "{text}");
-            assert_eq!(verdict(413, text), Verdict::refused("PayloadTooLarge", RefusalCause::Payload), "{text}");
-            assert_eq!(verdict(429, text), Verdict::later("status_429", FaultScope::Device), "{text}");
+            assert_eq!(verdict(413, text).failure(), Some((FailureCause::PayloadTooLarge, "PayloadTooLarge")), "{text}");
+            assert_eq!(verdict(429, text), Verdict::later("status_429", FaultScope::Device).because(FailureCause::Throttled), "{text}");
             for status in [100, 204, 302, 500, 502, 503, 599, 999] {
                 assert_eq!(verdict(status, text), Verdict::later(format!("status_{status}"), FaultScope::App), "{status} {text}");
             }

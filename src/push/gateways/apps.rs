@@ -14,16 +14,12 @@ use super::provider_token::ProviderTokenCache;
 use super::third_party::ThirdPartyClient;
 use super::vapid::VapidSigner;
 
-/// Returns the time in Unix milliseconds.
-pub(super) type UnixMsClock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
 /// A pool's apps by provider and name.
 pub(super) struct PoolApps {
     pub(super) format: PayloadFormat,
     pub(super) apns: HashMap<String, ApnsApp>,
     pub(super) fcm: HashMap<String, FcmApp>,
     pub(super) webpush: HashMap<String, WebpushApp>,
-    pub(super) now_ms: UnixMsClock,
     /// How long one wake may take, with every retry.
     pub(super) timeout: Duration,
 }

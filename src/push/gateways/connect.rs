@@ -12,13 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+use super::failure::FailureCause;
+use super::resolver;
+use super::transport_fault::TransportFault;
+
 /// A bidirectional byte stream.
 pub(super) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
 /// Opens one connection each time it is called. The caller bounds the time.
-pub(super) type Connect = Arc<dyn Fn() -> BoxFuture<'static, io::Result<Box<dyn Duplex>>> + Send + Sync>;
+pub(super) type Connect = Arc<dyn Fn() -> BoxFuture<'static, Result<Box<dyn Duplex>, TransportFault>> + Send + Sync>;
 
 /// How long one of a name's addresses is tried, so that an unreachable one leaves time for the next.
 const ADDRESS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,35 +40,35 @@ pub(super) fn to(server: &Uri, mut tls: ClientConfig) -> Connect {
     })
 }
 
-async fn open(server: &Uri, tls: &TlsConnector) -> io::Result<Box<dyn Duplex>> {
+async fn open(server: &Uri, tls: &TlsConnector) -> Result<Box<dyn Duplex>, TransportFault> {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']);
     let plain = server.scheme_str() == Some("http");
     let stream = tcp(host, server.port_u16().unwrap_or(if plain { 80 } else { 443 })).await?;
     if plain {
         return Ok(Box::new(stream));
     }
-    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let stream = tls.connect(name, stream).await?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| TransportFault::with_detail(FailureCause::Tls, error))?;
+    let stream = tls.connect(name, stream).await.map_err(|error| TransportFault::of_io(&error))?;
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Ok(Box::new(stream)),
-        _ => Err(io::Error::other("the gateway does not speak HTTP/2")),
+        _ => Err(TransportFault::with_detail(FailureCause::Tls, "the gateway does not offer HTTP/2")),
     }
 }
 
-async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut last_error = io::Error::other("the name has no address");
-    for address in tokio::net::lookup_host((host, port)).await?.take(MAX_ADDRESSES) {
+async fn tcp(host: &str, port: u16) -> Result<TcpStream, TransportFault> {
+    let mut last_error = io::Error::from(io::ErrorKind::HostUnreachable);
+    for address in resolver::addresses(host, port).await?.into_iter().take(MAX_ADDRESSES) {
         match tokio::time::timeout(ADDRESS_TIMEOUT, TcpStream::connect(address)).await {
             Ok(Ok(stream)) => {
                 // A request is one small write, which Nagle's algorithm would delay.
-                stream.set_nodelay(true)?;
+                stream.set_nodelay(true).map_err(|error| TransportFault::of_io(&error))?;
                 return Ok(stream);
             }
             Ok(Err(error)) => last_error = error,
             Err(_) => last_error = io::ErrorKind::TimedOut.into(),
         }
     }
-    Err(last_error)
+    Err(TransportFault::of_io(&last_error))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 //! - When a caller gives up a request before its response, the driver pings the connection.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,8 +20,10 @@ use tokio::sync::Notify;
 
 use super::connect::Duplex;
 use super::connection_limits::ConnectionLimits;
+use super::failure::FailureCause;
 use super::keep_alive::{KeepAliveAction, Liveness};
 use super::response::{BODY_BYTES, GatewayResponse};
+use super::transport_fault::TransportFault;
 
 /// The largest header block that a gateway may send, in bytes. APNs' and FCM's have about 300.
 const HEADERS_BYTES: u32 = 16 * 1024;
@@ -54,20 +55,26 @@ pub(super) enum RequestEnd {
 #[derive(Debug)]
 pub(super) enum RequestError {
     NotProcessed,
-    /// The gateway may have processed the request; the reason of the verdict.
+    /// The gateway may have processed the request; what happened to it.
     Unknown(&'static str),
 }
 
 impl GatewayConnection {
     /// Opens a connection over this stream. The caller bounds the time.
-    pub(super) async fn open(io: Box<dyn Duplex>, limits: ConnectionLimits) -> io::Result<(GatewayConnection, ConnectionDriver)> {
+    pub(super) async fn open(
+        io: Box<dyn Duplex>,
+        limits: ConnectionLimits,
+    ) -> Result<(GatewayConnection, ConnectionDriver), TransportFault> {
         let mut builder = h2::client::Builder::new();
         builder.enable_push(false).max_header_list_size(HEADERS_BYTES);
-        let (sender, mut http2) = builder.handshake(io).await.map_err(io::Error::other)?;
-        let mut pings = http2.ping_pong().ok_or_else(|| io::Error::other("no pings"))?;
+        let (sender, mut http2) = builder.handshake(io).await.map_err(|error| TransportFault::of_http2(&error))?;
+        let lost = || TransportFault::new(FailureCause::ConnectionLost);
+        let mut pings = http2.ping_pong().ok_or_else(lost)?;
         tokio::select! {
-            pong = pings.ping(Ping::opaque()) => { pong.map_err(io::Error::other)?; }
-            ended = &mut http2 => return Err(ended.err().map_or_else(|| io::ErrorKind::UnexpectedEof.into(), io::Error::other)),
+            // The connection's own end says more than that of the ping.
+            biased;
+            ended = &mut http2 => return Err(ended.err().map_or_else(lost, |error| TransportFault::of_http2(&error))),
+            pong = pings.ping(Ping::opaque()) => { pong.map_err(|error| TransportFault::of_http2(&error))?; }
         }
         let state = ConnectionState {
             in_flight: AtomicUsize::new(0),
@@ -155,8 +162,8 @@ impl GatewayConnection {
                 RequestError::NotProcessed
             }
             Some(Reason::REFUSED_STREAM) if error.is_reset() && error.is_remote() => RequestError::NotProcessed,
-            Some(_) if error.is_reset() => RequestError::Unknown("stream_reset"),
-            _ => RequestError::Unknown("connection_lost"),
+            Some(_) if error.is_reset() => RequestError::Unknown("the gateway reset the stream"),
+            _ => RequestError::Unknown("before the answer"),
         }
     }
 

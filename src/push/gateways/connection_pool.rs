@@ -8,7 +8,6 @@
 //! - After a failure to connect there is a pause, in which requests without a connection fail at once.
 //! - Each connection's task belongs to [`ConnectionPool`] and ends with it.
 
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -21,7 +20,9 @@ use tracing::warn;
 use super::connect::Connect;
 use super::connection::{ConnectionDriver, ConnectionEvent, GatewayConnection, RequestEnd, RequestError};
 use super::connection_limits::ConnectionLimits;
+use super::failure::FailureCause;
 use super::response::{GatewayResponse, GatewaySendError};
+use super::transport_fault::TransportFault;
 
 /// How often a request is sent at most while the gateway says that it did not process it.
 const MAX_TRIES: usize = 3;
@@ -51,6 +52,8 @@ struct ConnectionPoolState {
     /// Connections in a row that could not be opened, or ended without a response.
     failures: u32,
     not_before: Option<Instant>,
+    /// The last of these failures.
+    last_fault: Option<TransportFault>,
 }
 
 /// The right to one stream of a connection, given back when dropped.
@@ -71,7 +74,7 @@ impl ConnectionPool {
     /// Sends a request. The caller bounds the time; a dropped call gives its stream back.
     pub(super) async fn send(&self, request: &Request<Bytes>) -> Result<GatewayResponse, GatewaySendError> {
         let Ok(_permit) = self.shared.request_permits.try_acquire() else {
-            return Err(GatewaySendError::NotSent("too_many_waiting".to_owned()));
+            return Err(self.shared.not_sent(TransportFault::new(FailureCause::TooManyWaiting)));
         };
         for _ in 0..MAX_TRIES {
             let mut lease = self.lease().await?;
@@ -81,10 +84,13 @@ impl ConnectionPool {
                     return Ok(response);
                 }
                 Err(RequestError::NotProcessed) => lease.end = RequestEnd::NotProcessed,
-                Err(RequestError::Unknown(reason)) => return Err(GatewaySendError::Unknown(reason.to_owned())),
+                Err(RequestError::Unknown(why)) => {
+                    let fault = TransportFault::with_detail(FailureCause::ConnectionLost, why);
+                    return Err(GatewaySendError::Unknown(fault.at(&self.shared.gateway)));
+                }
             }
         }
-        Err(GatewaySendError::NotSent("not_processed".to_owned()))
+        Err(self.shared.not_sent(TransportFault::with_detail(FailureCause::GatewayFailed, "the gateway processes no request")))
     }
 
     /// Waits for a stream.
@@ -112,7 +118,10 @@ impl ConnectionPool {
         }
         let is_pausing = state.not_before.is_some_and(|until| Instant::now() < until);
         match (is_pausing, state.connections.is_empty()) {
-            (true, true) => Err(GatewaySendError::NotSent("unreachable".to_owned())),
+            (true, true) => {
+                let fault = state.last_fault.clone().unwrap_or_else(|| TransportFault::new(FailureCause::Unreachable));
+                Err(self.shared.not_sent(fault))
+            }
             (true, false) => Ok(None),
             (false, _) => {
                 state.is_opening = true;
@@ -134,17 +143,20 @@ impl ConnectionPool {
 /// A connection's task, from its opening to its end.
 async fn run_connection(pool: Arc<ConnectionPoolShared>) {
     let opening = OpeningGuard(&pool);
-    match tokio::time::timeout(pool.limits.connect_timeout, open(&pool)).await {
-        Err(_) => warn!(gateway = pool.gateway, "push gateway unreachable: connect timeout"),
-        Ok(Err(error)) => warn!(gateway = pool.gateway, %error, "push gateway unreachable"),
-        Ok(Ok((connection, driver))) => {
+    let opened = tokio::time::timeout(pool.limits.connect_timeout, open(&pool)).await;
+    match opened.unwrap_or_else(|_| Err(TransportFault::new(FailureCause::Timeout))) {
+        Err(fault) => {
+            warn!(gateway = pool.gateway, cause = fault.cause.label(), %fault, "push gateway unreachable");
+            opening.failed(fault);
+        }
+        Ok((connection, driver)) => {
             opening.opened(&connection);
             drive(&pool, &connection, driver).await;
         }
     }
 }
 
-async fn open(pool: &ConnectionPoolShared) -> io::Result<(GatewayConnection, ConnectionDriver)> {
+async fn open(pool: &ConnectionPoolShared) -> Result<(GatewayConnection, ConnectionDriver), TransportFault> {
     GatewayConnection::open((pool.connect)().await?, pool.limits).await
 }
 
@@ -172,6 +184,11 @@ impl OpeningGuard<'_> {
         self.0.changed.notify_waiters();
         std::mem::forget(self);
     }
+
+    fn failed(self, fault: TransportFault) {
+        self.0.lock().last_fault = Some(fault);
+        drop(self);
+    }
 }
 
 impl Drop for OpeningGuard<'_> {
@@ -187,6 +204,11 @@ impl Drop for OpeningGuard<'_> {
 impl ConnectionPoolShared {
     fn lock(&self) -> MutexGuard<'_, ConnectionPoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error of a request that was not sent; it names the gateway.
+    fn not_sent(&self, fault: TransportFault) -> GatewaySendError {
+        GatewaySendError::NotSent(fault.at(&self.gateway))
     }
 
     fn count_failure(&self, state: &mut ConnectionPoolState) {
@@ -218,7 +240,10 @@ impl ConnectionPoolShared {
         state.connections.retain(|other| !other.is_same(connection));
         match connection.has_answered() {
             true => (state.failures, state.not_before) = (0, None),
-            false => self.count_failure(&mut state),
+            false => {
+                state.last_fault = Some(TransportFault::with_detail(FailureCause::ConnectionLost, "before the first answer"));
+                self.count_failure(&mut state);
+            }
         }
         drop(state);
         self.changed.notify_waiters();

@@ -8,8 +8,10 @@ use tokio::task::JoinHandle;
 
 use super::connection_limits::ConnectionLimits;
 use super::connection_pool::ConnectionPool;
+use super::failure::FailureCause;
 use super::h2_frame_stand_in::{AcceptedConnections, H2FramePeer, connect_to_test, within_bound};
 use super::response::{BODY_BYTES, GatewayResponse, GatewaySendError};
+use super::transport_fault::TransportFault;
 
 /// Limits under which no timer fires during a test, and a failure to connect causes no pause.
 const PATIENT: ConnectionLimits = ConnectionLimits { first_pause: Duration::ZERO, ..ConnectionLimits::DEFAULT };
@@ -32,6 +34,14 @@ async fn body(sent: JoinHandle<Result<GatewayResponse, GatewaySendError>>) -> St
 
 async fn send_error(sent: JoinHandle<Result<GatewayResponse, GatewaySendError>>) -> GatewaySendError {
     within_bound(sent).await.expect("no panic").expect_err("no response")
+}
+
+fn not_sent(cause: FailureCause, detail: &str) -> GatewaySendError {
+    GatewaySendError::NotSent(TransportFault::with_detail(cause, detail))
+}
+
+fn lost(why: &str) -> GatewaySendError {
+    GatewaySendError::Unknown(TransportFault::with_detail(FailureCause::ConnectionLost, format!("test: {why}")))
 }
 
 #[tokio::test]
@@ -68,13 +78,13 @@ async fn a_request_that_may_have_been_processed_is_not_sent_again() {
     let one = peer.request().await.expect("one");
     peer.go_away(one.0).await;
     drop(peer);
-    assert_eq!(send_error(sent).await, GatewaySendError::Unknown("connection_lost".to_owned()));
+    assert_eq!(send_error(sent).await, lost("before the answer"));
     let sent = send(&pool, "two");
     let mut peer = H2FramePeer::accept(&mut accepted, 100).await;
     let two = peer.request().await.expect("two alone");
     assert_eq!(two.1, "two");
     peer.reset(two.0, 8).await;
-    assert_eq!(send_error(sent).await, GatewaySendError::Unknown("stream_reset".to_owned()));
+    assert_eq!(send_error(sent).await, lost("the gateway reset the stream"));
 }
 
 #[tokio::test]
@@ -87,7 +97,7 @@ async fn a_refused_stream_is_sent_again_at_most_twice() {
         let one = peer.request().await.expect("one");
         peer.reset(one.0, REFUSED).await;
     }
-    assert_eq!(send_error(sent).await, GatewaySendError::NotSent("not_processed".to_owned()));
+    assert_eq!(send_error(sent).await, not_sent(FailureCause::GatewayFailed, "test: the gateway processes no request"));
     let sent = send(&pool, "two");
     let two = peer.request().await.expect("two");
     peer.reset(two.0, REFUSED).await;
@@ -159,7 +169,7 @@ async fn a_connection_that_answers_no_ping_is_closed() {
     assert_eq!(one.1, "one");
     peer.answers_pings = false;
     assert_eq!(peer.request().await, None, "the connection is closed");
-    assert_eq!(send_error(sent).await, GatewaySendError::Unknown("connection_lost".to_owned()));
+    assert_eq!(send_error(sent).await, lost("before the answer"));
 }
 
 #[tokio::test]
@@ -193,7 +203,7 @@ async fn an_unreachable_gateway_fails_every_waiting_request_and_causes_a_pause()
     drop(accepted);
     let sent: Vec<_> = (0..3).map(|number| send(&pool, &number.to_string())).collect();
     for one in sent {
-        assert_eq!(send_error(one).await, GatewaySendError::NotSent("unreachable".to_owned()));
+        assert_eq!(send_error(one).await, not_sent(FailureCause::ConnectionRefused, "test"));
     }
 }
 
@@ -204,7 +214,7 @@ async fn a_gateway_without_a_handshake_fails_within_the_connect_timeout() {
         gateway(ConnectionLimits { connect_timeout: Duration::from_millis(20), first_pause: pause, max_pause: pause, ..PATIENT });
     let sent = send(&pool, "one");
     let _silent = accepted.recv().await.expect("a connection");
-    assert_eq!(send_error(sent).await, GatewaySendError::NotSent("unreachable".to_owned()));
+    assert_eq!(send_error(sent).await, not_sent(FailureCause::Timeout, "test"));
 }
 
 #[tokio::test]
@@ -213,7 +223,7 @@ async fn a_request_beyond_the_limit_is_rejected_at_once() {
     let first = send(&pool, "one");
     let mut peer = H2FramePeer::accept(&mut accepted, 100).await;
     let one = peer.request().await.expect("one");
-    assert_eq!(send_error(send(&pool, "two")).await, GatewaySendError::NotSent("too_many_waiting".to_owned()));
+    assert_eq!(send_error(send(&pool, "two")).await, not_sent(FailureCause::TooManyWaiting, "test"));
     peer.answer(one.0, "").await;
     body(first).await;
 }

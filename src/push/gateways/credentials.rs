@@ -29,7 +29,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
     }
 }
 
-/// A P-256 key that signs tokens: Apple's .p8, or a Web Push application server's.
+/// A P-256 key that signs tokens: Apple's .p8, or a Web Push application server's (`vapid_key` reads that in more forms).
 pub(super) struct SigningKey {
     /// For ES256.
     pub(super) private: EncodingKey,
@@ -43,9 +43,12 @@ impl SigningKey {
         SigningKey::parse(&read(path)?).ok_or_else(|| PushConfigError::file(path, "not a P-256 private key in PEM form (PKCS #8 or SEC 1)"))
     }
 
-    fn parse(pem: &[u8]) -> Option<SigningKey> {
+    pub(super) fn parse(pem: &[u8]) -> Option<SigningKey> {
         let der = PrivateKeyDer::from_pem_slice(pem).ok()?;
-        let pair = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_der()).ok()?;
+        SigningKey::of_pair(&EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_der()).ok()?)
+    }
+
+    pub(super) fn of_pair(pair: &EcdsaKeyPair) -> Option<SigningKey> {
         let private = EncodingKey::from_ec_der(pair.to_pkcs8v1().ok()?.as_ref());
         Some(SigningKey { private, public: pair.public_key().as_ref().to_vec() })
     }

@@ -10,6 +10,8 @@ use http::{Request, Uri};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::apns::{self, ApnsDelivery};
+use super::failure::FailureCause;
 use super::payload::WakePayload;
 use super::response::GatewayResponse;
 use super::retry_after::{retry_after_ms, too_many_requests_ms};
@@ -41,22 +43,41 @@ impl FcmRequest<'_> {
     /// A message with data alone wakes the app silently. High priority is for alerts: Google deprioritizes apps that use it for anything that
     /// the user does not see ("Set and manage Android message priority").
     fn message(&self) -> Value {
+        let (shown, ttl_s) = (self.payload.wake.alert.is_some(), self.payload.ttl_s(self.now_ms));
         let mut message = json!({
             "token": self.token,
             "data": self.payload.data(),
             "android": {
-                "priority": "NORMAL",
+                "priority": if shown { "HIGH" } else { "NORMAL" },
                 "collapse_key": self.payload.collapse_key,
-                "ttl": format!("{}s", self.payload.ttl_s(self.now_ms)),
+                "ttl": format!("{ttl_s}s"),
             },
+            "apns": self.apns(),
+            "webpush": { "headers": { "TTL": ttl_s.to_string(), "Urgency": if shown { "high" } else { "normal" } } },
         });
         if let Some(alert) = &self.payload.wake.alert {
             message["notification"] = json!({"title": alert.title, "body": alert.text});
-            message["android"]["priority"] = Value::from("HIGH");
         }
         json!({ "message": message })
     }
+
+    /// For an app on an Apple device, which a message with data alone does not wake. FCM puts the data beside `aps` itself.
+    fn apns(&self) -> Value {
+        let ApnsDelivery { push_type, priority } = ApnsDelivery::of(self.payload.wake);
+        json!({
+            "headers": {
+                "apns-push-type": push_type,
+                "apns-priority": priority,
+                "apns-collapse-id": self.payload.collapse_key,
+                "apns-expiration": self.payload.wake.expires_unix_s.to_string(),
+            },
+            "payload": { "aps": apns::aps(self.payload.wake) },
+        })
+    }
 }
+
+/// APNs' reasons that say that a token is not valid ("Handling notification responses from APNs").
+const APPLE_DEAD: [&str; 3] = ["BadDeviceToken", "Unregistered", "ExpiredToken"];
 
 /// What a response means.
 #[derive(Debug, PartialEq, Eq)]
@@ -88,6 +109,8 @@ struct FcmResponseBody {
 #[serde(default)]
 struct FcmErrorBody {
     status: String,
+    /// A text for people, which is not kept.
+    message: String,
     details: Vec<FcmErrorDetail>,
 }
 
@@ -99,6 +122,8 @@ struct FcmErrorDetail {
     #[serde(rename = "errorCode")]
     code: String,
     violations: Vec<QuotaViolation>,
+    /// APNs' reason, if it refused what FCM passed on (`ApnsError`).
+    reason: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -117,8 +142,17 @@ impl FcmErrorBody {
             .and_then(|detail| reason_code(&detail.code))
     }
 
-    fn is_bad_request(&self) -> bool {
-        self.details.iter().any(|detail| detail.kind.ends_with("google.rpc.BadRequest"))
+    fn apple_reason(&self) -> Option<&str> {
+        self.details
+            .iter()
+            .find(|detail| detail.kind.ends_with("google.firebase.fcm.v1.ApnsError"))
+            .and_then(|detail| reason_code(&detail.reason))
+    }
+
+    /// Whether FCM says that the registration token is not one: "The registration token is not a valid FCM registration token", and older
+    /// "Invalid registration token".
+    fn is_about_token(&self) -> bool {
+        self.message.to_ascii_lowercase().contains("registration token")
     }
 
     /// Which devices have to wait for the exceeded quota: one device's quota delays no other device.
@@ -133,7 +167,10 @@ impl FcmErrorBody {
     }
 }
 
-/// Interprets a response by FCM's code, and by its status where there is none.
+/// Interprets a response by FCM's code, and by its status where there is none. Where APNs refused what FCM passed on, by Apple's reason too.
+///
+/// A refusal by another provider (`THIRD_PARTY_AUTH_ERROR`: the project's key for APNs or Web Push is missing or wrong) concerns only the
+/// devices of that provider: the project's Android devices are woken as before.
 pub(super) fn interpret(response: &GatewayResponse, now_ms: u64) -> FcmOutcome {
     let body: FcmResponseBody = serde_json::from_slice(&response.body).unwrap_or_default();
     if response.status == 200 {
@@ -141,23 +178,28 @@ pub(super) fn interpret(response: &GatewayResponse, now_ms: u64) -> FcmOutcome {
     }
     let code = body.error.code();
     let reason = code.or_else(|| reason_code(&body.error.status)).map_or_else(|| status_reason(response.status), str::to_owned);
+    let apple_reason = body.error.apple_reason().map(str::to_owned);
+    let reason = apple_reason.as_ref().map_or(reason.clone(), |apple| format!("{reason} {apple}"));
     let after_ms = || retry_after_ms(&response.headers, now_ms);
     let verdict = match (code, response.status) {
         (Some("UNREGISTERED"), _) => Verdict::dead(reason),
-        // With a BadRequest detail beside FCM's, a field of the message is invalid, which may be our mistake rather than the token.
-        (Some("INVALID_ARGUMENT"), _) if !body.error.is_bad_request() => Verdict::dead(reason),
+        (Some("INVALID_ARGUMENT"), _) if apple_reason.as_deref().is_some_and(|apple| APPLE_DEAD.contains(&apple)) => Verdict::dead(reason),
+        // Any field of the message may be the invalid one, which may be our mistake. Only the text tells the token from the others.
+        (Some("INVALID_ARGUMENT"), _) if body.error.is_about_token() => Verdict::dead(reason),
         (Some("INVALID_ARGUMENT"), _) => Verdict::refused(reason, RefusalCause::Payload),
         (Some("SENDER_ID_MISMATCH"), _) => Verdict::refused(reason, RefusalCause::Sender),
-        (Some("THIRD_PARTY_AUTH_ERROR"), _) => Verdict::refused(reason, RefusalCause::App),
+        (Some("THIRD_PARTY_AUTH_ERROR"), _) => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::CredentialRefused),
         (Some("QUOTA_EXCEEDED"), _) | (_, 429) => {
-            Verdict::Later { reason, after_ms: Some(too_many_requests_ms(&response.headers, now_ms)), scope: body.error.quota_scope() }
+            let after_ms = Some(too_many_requests_ms(&response.headers, now_ms));
+            Verdict::later_after(reason, after_ms, body.error.quota_scope()).because(FailureCause::Throttled)
         }
-        (Some("UNAVAILABLE" | "INTERNAL"), _) | (_, 500..) => Verdict::Later { reason, after_ms: after_ms(), scope: FaultScope::App },
+        (Some("UNAVAILABLE" | "INTERNAL"), _) | (_, 500..) => Verdict::later_after(reason, after_ms(), FaultScope::App),
         (_, 401) => return FcmOutcome::Unauthenticated,
         // Without FCM's code, the project or the path was not found, not the token.
         (_, 403 | 404) => Verdict::refused(reason, RefusalCause::App),
+        (_, 413) => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::PayloadTooLarge),
         (_, 400..=499) => Verdict::refused(reason, RefusalCause::Payload),
-        _ => Verdict::Later { reason, after_ms: after_ms(), scope: FaultScope::App },
+        _ => Verdict::later_after(reason, after_ms(), FaultScope::App),
     };
     FcmOutcome::Final(verdict)
 }
@@ -185,6 +227,11 @@ mod tests {
         json!({"error": {"code": status, "message": "some text", "status": name, "details": details}}).to_string()
     }
 
+    /// The same error with FCM's text about a token.
+    fn about_token(body: &str) -> String {
+        body.replace("some text", "The registration token is not a valid FCM registration token")
+    }
+
     fn code(code: &str) -> Value {
         json!({"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": code})
     }
@@ -207,6 +254,14 @@ mod tests {
         assert_eq!(message["android"]["priority"], "NORMAL");
         assert_eq!(message["android"]["ttl"], "3600s");
         assert_eq!(message["android"]["collapse_key"].as_str().map(str::len), Some(32));
+        let headers = &message["apns"]["headers"];
+        assert_eq!((&headers["apns-push-type"], &headers["apns-priority"]), (&json!("background"), &json!("5")));
+        assert_eq!(
+            (&headers["apns-expiration"], &headers["apns-collapse-id"]),
+            (&json!("1790003600"), &message["android"]["collapse_key"])
+        );
+        assert_eq!(message["apns"]["payload"], json!({"aps": {"content-available": 1}}));
+        assert_eq!(message["webpush"]["headers"], json!({"TTL": "3600", "Urgency": "normal"}));
         assert!(message.get("notification").is_none());
     }
 
@@ -215,31 +270,60 @@ mod tests {
         let message = message(&alert_wake());
         assert_eq!(message["notification"], json!({"title": "Notes", "body": "Something is new"}));
         assert_eq!(message["android"]["priority"], "HIGH");
+        let headers = &message["apns"]["headers"];
+        assert_eq!((&headers["apns-push-type"], &headers["apns-priority"]), (&json!("alert"), &json!("10")));
+        assert_eq!(message["apns"]["payload"]["aps"]["alert"], json!({"title": "Notes", "body": "Something is new"}));
+        assert_eq!(message["webpush"]["headers"]["Urgency"], "high");
+    }
+
+    #[test]
+    fn a_refusal_by_apple_does_not_stop_the_projects_other_devices_and_marks_only_a_bad_token_dead() {
+        let apple =
+            |reason: &str| json!({"@type": "type.googleapis.com/google.firebase.fcm.v1.ApnsError", "statusCode": 400, "reason": reason});
+        let on = |status: u16, name: &str, reason: &str| {
+            interpret(&response(status, &error(status, "STATUS", &[code(name), apple(reason)])), NOW_MS).into_verdict()
+        };
+        let key = on(401, "THIRD_PARTY_AUTH_ERROR", "InvalidProviderToken");
+        assert_eq!(key.failure(), Some((FailureCause::CredentialRefused, "THIRD_PARTY_AUTH_ERROR InvalidProviderToken")));
+        assert!(matches!(key, Verdict::Refused { cause: RefusalCause::Payload, .. }), "{key:?}");
+        assert_eq!(on(400, "INVALID_ARGUMENT", "BadDeviceToken"), Verdict::dead("INVALID_ARGUMENT BadDeviceToken"));
+        assert_eq!(on(404, "UNREGISTERED", "BadDeviceToken"), Verdict::dead("UNREGISTERED BadDeviceToken"));
+        let priority = on(400, "INVALID_ARGUMENT", "BadPriority");
+        assert_eq!(priority, Verdict::refused("INVALID_ARGUMENT BadPriority", RefusalCause::Payload));
     }
 
     #[test]
     fn every_code_has_its_verdict() {
         let verdict_on = |status: u16, body: &str| interpret(&response(status, body), NOW_MS).into_verdict();
-        let later = |reason: &str, after_ms| Verdict::Later { reason: reason.to_owned(), after_ms, scope: FaultScope::App };
+        let later = |reason: &str, after_ms| Verdict::later_after(reason, after_ms, FaultScope::App);
+        let throttled = |reason: &str| later(reason, Some(60_000)).because(FailureCause::Throttled);
         let table = [
             (404, vec![code("UNREGISTERED")], Verdict::dead("UNREGISTERED")),
-            (400, vec![code("INVALID_ARGUMENT")], Verdict::dead("INVALID_ARGUMENT")),
+            (400, vec![code("INVALID_ARGUMENT")], Verdict::refused("INVALID_ARGUMENT", RefusalCause::Payload)),
             (400, vec![code("INVALID_ARGUMENT"), bad_request()], Verdict::refused("INVALID_ARGUMENT", RefusalCause::Payload)),
             (400, vec![bad_request()], Verdict::refused("STATUS", RefusalCause::Payload)),
             (400, vec![], Verdict::refused("STATUS", RefusalCause::Payload)),
             (403, vec![code("SENDER_ID_MISMATCH")], Verdict::refused("SENDER_ID_MISMATCH", RefusalCause::Sender)),
             (403, vec![], Verdict::refused("STATUS", RefusalCause::App)),
-            (401, vec![code("THIRD_PARTY_AUTH_ERROR")], Verdict::refused("THIRD_PARTY_AUTH_ERROR", RefusalCause::App)),
+            (
+                401,
+                vec![code("THIRD_PARTY_AUTH_ERROR")],
+                Verdict::refused("THIRD_PARTY_AUTH_ERROR", RefusalCause::Payload).because(FailureCause::CredentialRefused),
+            ),
             (404, vec![], Verdict::refused("STATUS", RefusalCause::App)),
-            (413, vec![], Verdict::refused("STATUS", RefusalCause::Payload)),
-            (429, vec![code("QUOTA_EXCEEDED")], later("QUOTA_EXCEEDED", Some(60_000))),
-            (429, vec![], later("STATUS", Some(60_000))),
+            (413, vec![], Verdict::refused("STATUS", RefusalCause::Payload).because(FailureCause::PayloadTooLarge)),
+            (429, vec![code("QUOTA_EXCEEDED")], throttled("QUOTA_EXCEEDED")),
+            (429, vec![], throttled("STATUS")),
             (500, vec![code("INTERNAL")], later("INTERNAL", None)),
             (503, vec![code("UNAVAILABLE")], later("UNAVAILABLE", None)),
             (502, vec![], later("STATUS", None)),
         ];
         for (status, details, verdict) in table {
             assert_eq!(verdict_on(status, &error(status, "STATUS", &details)), verdict, "{status} {details:?}");
+        }
+        for details in [vec![code("INVALID_ARGUMENT")], vec![bad_request(), code("INVALID_ARGUMENT")]] {
+            let invalid = about_token(&error(400, "INVALID_ARGUMENT", &details));
+            assert_eq!(verdict_on(400, &invalid), Verdict::dead("INVALID_ARGUMENT"), "{details:?}");
         }
         assert_eq!(interpret(&response(401, &error(401, "UNAUTHENTICATED", &[])), NOW_MS), FcmOutcome::Unauthenticated);
         assert_eq!(FcmOutcome::Unauthenticated.into_verdict(), Verdict::refused("UNAUTHENTICATED", RefusalCause::App));

@@ -1,6 +1,5 @@
 //! Test only: a gateway that speaks HTTP/2 frame by frame (RFC 9113 section 6), so that a test decides exactly which frames are sent.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +7,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::sync::mpsc;
 
 use super::connect::{Connect, Duplex};
+use super::failure::FailureCause;
+use super::transport_fault::TransportFault;
 
 /// The gateway's ends of the connections, in the order in which they were opened.
 pub(super) type AcceptedConnections = mpsc::UnboundedReceiver<DuplexStream>;
@@ -17,7 +18,7 @@ pub(super) fn connect_to_test() -> (Connect, AcceptedConnections) {
     let (accept, accepted) = mpsc::unbounded_channel();
     let connect: Connect = Arc::new(move || {
         let (ours, theirs) = duplex(1 << 16);
-        let connected = accept.send(theirs).map_err(|_| io::ErrorKind::ConnectionRefused.into());
+        let connected = accept.send(theirs).map_err(|_| TransportFault::new(FailureCause::ConnectionRefused));
         Box::pin(async move { connected.map(|()| Box::new(ours) as Box<dyn Duplex>) })
     });
     (connect, accepted)

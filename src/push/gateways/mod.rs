@@ -6,7 +6,8 @@
 //!
 //! - A wake carries no content: an alert's text is the pool's own.
 //! - Every wait, queue, cache and body that is read has a bound (I8).
-//! - No token, endpoint or secret is in a reason, an error or a log (I9).
+//! - No token, endpoint or secret is in a reason, an error or a log (I9). A gateway that the configuration names is named; a push service that a
+//!   device named is not.
 
 mod push_gateways;
 
@@ -17,6 +18,7 @@ mod config;
 mod config_error;
 mod credentials;
 
+mod failure;
 mod payload;
 mod verdict;
 
@@ -26,8 +28,10 @@ mod webpush;
 
 mod access_token;
 mod endpoint;
+mod endpoint_url;
 mod provider_token;
 mod vapid;
+mod vapid_key;
 
 mod address;
 mod response;
@@ -39,8 +43,10 @@ mod connection_limits;
 mod connection_pool;
 mod keep_alive;
 mod permitted_stream;
+mod resolver;
 mod third_party;
 mod tls;
+mod transport_fault;
 
 #[cfg(test)]
 mod connection_pool_tests;
@@ -61,6 +67,8 @@ mod webpush_receiver;
 
 pub use config::{APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig};
 pub use config_error::PushConfigError;
+pub use failure::FailureCause;
 pub use payload::{AlertText, PayloadFormat, Wake};
 pub use push_gateways::{PushGateways, SEND_TIMEOUT};
+pub use vapid_key::{VapidKeyPair, new_vapid_key_pair, read_vapid_public_key};
 pub use verdict::{FaultScope, RefusalCause, Verdict};

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Uri;
+use http::uri::Authority;
 
 use super::access_token::AccessTokenSource;
-use super::apps::{ApnsApp, FcmApp, GatewayServer, PoolApps, UnixMsClock, WebpushApp};
+use super::apps::{ApnsApp, FcmApp, GatewayServer, PoolApps, WebpushApp};
 use super::config::{
     APNS_SANDBOX_SERVER, APNS_SERVER, ApnsConfig, FCM_SERVER, FcmConfig, PushConfig, WebpushConfig, is_loopback_host, parse_server,
 };
@@ -22,10 +23,11 @@ use super::payload::PayloadFormat;
 use super::provider_token::ProviderTokenCache;
 use super::third_party::ThirdPartyClient;
 use super::tls::RootCertificates;
-use super::vapid::VapidSigner;
+use super::vapid::{VapidSigner, check_contact};
+use super::vapid_key;
 
 /// Reads every credential. Blocks on the disk.
-pub(super) fn open(config: &PushConfig, now_ms: UnixMsClock, timeout: Duration) -> Result<PoolApps, PushConfigError> {
+pub(super) fn open(config: &PushConfig, timeout: Duration) -> Result<PoolApps, PushConfigError> {
     config.check()?;
     let mut builder = AppBuilder {
         roots: RootCertificates::native(),
@@ -38,7 +40,6 @@ pub(super) fn open(config: &PushConfig, now_ms: UnixMsClock, timeout: Duration) 
         apns: HashMap::new(),
         fcm: HashMap::new(),
         webpush: HashMap::new(),
-        now_ms,
         timeout,
     };
     for app in &config.apns {
@@ -132,13 +133,8 @@ impl AppBuilder {
     }
 
     fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, PushConfigError> {
-        if !app.contact.starts_with("mailto:") && !app.contact.starts_with("https://") {
-            return Err(PushConfigError::setting(format!(
-                "webpush {}: contact must be a mailto: or https: address (RFC 8292 section 2.1)",
-                app.app
-            )));
-        }
-        let vapid = VapidSigner::new(SigningKey::read(&app.vapid_key_file)?, &app.contact);
+        check_contact(&app.contact).map_err(|why| PushConfigError::setting(format!("webpush {}: contact {why}", app.app)))?;
+        let vapid = VapidSigner::new(vapid_key::read(&app.vapid_key_file)?, &app.contact);
         let policy = if app.allow_private { AddressPolicy::Any } else { AddressPolicy::PublicOnly };
         let key = (app.authority_file.clone(), app.allow_private);
         let client = match self.third_party.get(&key) {
@@ -161,7 +157,8 @@ impl AppBuilder {
             ClientIdentity::AppleTeam(_) | ClientIdentity::ServiceAccount(_) => None,
         };
         let tls = self.roots.client_config(authority, certificate)?;
-        let connections = ConnectionPool::new(server.host().unwrap_or_default(), connect::to(&server, tls), ConnectionLimits::DEFAULT);
+        let name = server.authority().map_or("", Authority::as_str);
+        let connections = ConnectionPool::new(name, connect::to(&server, tls), ConnectionLimits::DEFAULT);
         Ok(GatewayServer { server, connections: self.connections.entry(key).or_insert(connections).clone() })
     }
 }

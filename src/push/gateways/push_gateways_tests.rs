@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::config::{ApnsConfig, FcmConfig, WebpushConfig};
 use super::super::h2_gateway_stand_in::H2GatewayStandIn;
-use super::super::support::{NOW_MS, wake};
+use super::super::support::{NOW_MS, closed_port, plain_text_server, wake};
 use super::super::tls_push_service_stand_in::TlsPushServiceStandIn;
 use super::super::token_endpoint_stand_in::{TokenEndpointStandIn, rsa_key};
 use super::super::webpush_receiver::WebpushReceiver;
@@ -84,13 +84,33 @@ impl OperatorFolder {
         self.file("root.pem", &certificate.pem())
     }
 
-    fn gateways(&self, config: &PushConfig) -> PushGateways {
-        let clock = self.now_ms.clone();
-        PushGateways::with_clock(config, Arc::new(move || clock.load(Ordering::SeqCst)), SEND_TIMEOUT).expect("usable settings")
+    fn gateways(&self, config: &PushConfig) -> ClockedGateways {
+        self.gateways_within(config, SEND_TIMEOUT)
+    }
+
+    fn gateways_within(&self, config: &PushConfig, timeout: Duration) -> ClockedGateways {
+        let gateways = PushGateways::with_timeout(config, timeout).expect("usable settings");
+        ClockedGateways { gateways, now_ms: self.now_ms.clone() }
     }
 
     fn pass(&self, ms: u64) {
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
+    }
+}
+
+/// Gateways that take the time from the test's clock.
+struct ClockedGateways {
+    gateways: PushGateways,
+    now_ms: Arc<AtomicU64>,
+}
+
+impl ClockedGateways {
+    async fn send(&self, target: &PushTarget, app: &str, wake: &Wake) -> Verdict {
+        self.gateways.send_at(target, app, wake, &|| self.now_ms.load(Ordering::SeqCst)).await
+    }
+
+    fn check_target(&self, target: &PushTarget, app: &str) -> Result<(), String> {
+        self.gateways.check_target(target, app)
     }
 }
 
@@ -158,7 +178,10 @@ async fn a_payload_that_is_too_large_is_sent_once_more_without_data() {
     assert_eq!(body(&full)["data"]["dataset"], "settings");
     assert_eq!(body(&minimal), json!({"aps": {"content-available": 1}}));
     assert_eq!(full.headers()["apns-id"], minimal.headers()["apns-id"]);
-    assert_eq!(gateways.send(&phone(), "one", &wake()).await, Verdict::refused("PayloadTooLarge", RefusalCause::Payload));
+    assert_eq!(
+        gateways.send(&phone(), "one", &wake()).await,
+        Verdict::refused("PayloadTooLarge", RefusalCause::Payload).because(FailureCause::PayloadTooLarge)
+    );
 }
 
 #[tokio::test]
@@ -170,7 +193,7 @@ async fn with_a_client_certificate_no_provider_token_is_sent() {
     let file = folder.file("push.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()));
     let app = ApnsConfig { key_file: None, key_id: None, team_id: None, certificate_file: Some(file), ..folder.apns("one", &apple) };
     let gateways = folder.gateways(&PushConfig { apns: vec![app], ..PushConfig::default() });
-    let dead = Verdict::Dead { reason: "Unregistered".to_owned(), since_ms: Some(5) };
+    let dead = Verdict::Dead { failure: FailureCause::TokenDead, reason: "Unregistered".to_owned(), since_ms: Some(5) };
     assert_eq!(gateways.send(&phone(), "one", &wake()).await, dead);
     assert!(!apple.next().await.headers().contains_key("authorization"));
 }
@@ -179,8 +202,9 @@ async fn with_a_client_certificate_no_provider_token_is_sent() {
 async fn a_send_ends_at_its_timeout() {
     let (folder, apple) = (OperatorFolder::new(), H2GatewayStandIn::answering([]).await);
     let config = PushConfig { apns: vec![folder.apns("one", &apple)], ..PushConfig::default() };
-    let gateways = PushGateways::with_clock(&config, Arc::new(|| NOW_MS), Duration::from_millis(50)).expect("usable settings");
-    assert_eq!(gateways.send(&phone(), "one", &wake()).await, Verdict::later("no_answer_in_time", FaultScope::App));
+    let gateways = folder.gateways_within(&config, Duration::from_millis(50));
+    let late = Verdict::later("no answer in time", FaultScope::App).because(FailureCause::Timeout);
+    assert_eq!(gateways.send(&phone(), "one", &wake()).await, late);
 }
 
 #[tokio::test]
@@ -216,7 +240,7 @@ async fn a_rejected_service_account_stops_its_app() {
         (OperatorFolder::new(), H2GatewayStandIn::answering([]).await, TokenEndpointStandIn::answering(GONE).await);
     let gateways = folder.gateways(&PushConfig { fcm: vec![folder.fcm(&google, &tokens)], ..PushConfig::default() });
     let sent = gateways.send(&PushTarget::Fcm("a:b".to_owned()), "notes", &wake()).await;
-    assert_eq!(sent, Verdict::refused("service_account_refused", RefusalCause::App));
+    assert_eq!(sent, Verdict::refused("service account refused: invalid_grant", RefusalCause::App));
     assert!(google.requests.try_recv().is_err());
 }
 
@@ -246,7 +270,11 @@ async fn a_subscription_at_a_private_address_is_dead() {
     let gateways = folder.gateways(&PushConfig { webpush: vec![folder.webpush(&service.authority, false)], ..PushConfig::default() });
     for host in ["localhost", "127.0.0.1", "[::1]", "[::ffff:127.0.0.1]"] {
         let target = PushTarget::Webpush(receiver.subscription(&format!("https://{host}:{}/1", service.port)));
-        assert_eq!(gateways.send(&target, "web", &wake()).await, Verdict::dead("address_refused"), "{host}");
+        assert_eq!(
+            gateways.send(&target, "web", &wake()).await,
+            Verdict::dead("address_refused").because(FailureCause::AddressRefused),
+            "{host}"
+        );
     }
     assert!(service.requests.try_recv().is_err());
 }
@@ -264,8 +292,12 @@ async fn a_target_that_cannot_be_sent_to_fails_the_check() {
     let off = WebPushSubscription { p256dh: format!("BA{}", "A".repeat(85)), ..good };
     assert!(check(off, "web").is_err_and(|why| why.contains("curve")));
     assert!(gateways.check_target(&phone(), "web").is_err());
-    assert!(gateways.has_app(Provider::Webpush, "web") && !gateways.has_app(Provider::Fcm, "web"));
-    assert_eq!(gateways.send(&phone(), "web", &wake()).await, Verdict::refused("app_unknown", RefusalCause::App));
+    let apps = &gateways.gateways;
+    assert!(apps.has_app(Provider::Webpush, "web") && !apps.has_app(Provider::Fcm, "web"));
+    assert_eq!(
+        gateways.send(&phone(), "web", &wake()).await,
+        Verdict::refused("app_unknown", RefusalCause::App).because(FailureCause::UnknownApp)
+    );
 }
 
 #[tokio::test]
@@ -295,4 +327,66 @@ async fn a_credential_file_that_does_not_parse_is_named_and_not_quoted() {
     assert!(apns(ApnsConfig { key_id: None, ..good }).contains("together"));
     let no_contact = WebpushConfig { contact: "push@example.com".to_owned(), ..folder.webpush("", false) };
     assert!(refused(PushConfig { webpush: vec![no_contact], ..PushConfig::default() }).contains("contact"));
+}
+
+/// A server of a gateway that cannot be reached, and why.
+async fn unreachable_servers() -> Vec<(String, FailureCause)> {
+    let (untrusted, plain) = (TlsPushServiceStandIn::answering(String::new()).await, plain_text_server().await);
+    vec![
+        (format!("https://localhost:{}", closed_port()), FailureCause::ConnectionRefused),
+        ("https://x.invalid".to_owned(), FailureCause::NameNotFound),
+        (format!("https://localhost:{}", untrusted.port), FailureCause::CertificateNotTrusted),
+        (format!("https://localhost:{plain}"), FailureCause::Tls),
+    ]
+}
+
+#[tokio::test]
+async fn a_gateway_that_cannot_be_reached_has_its_cause_and_its_name() {
+    let tokens = TokenEndpointStandIn::answering(&[(200, r#"{"access_token": "one", "expires_in": 3600}"#)]).await;
+    for (server, cause) in unreachable_servers().await {
+        let (folder, stand_in) = (OperatorFolder::new(), H2GatewayStandIn::answering([]).await);
+        let apns = ApnsConfig { server: Some(server.clone()), ..folder.apns("one", &stand_in) };
+        let fcm = FcmConfig { server: Some(server.clone()), ..folder.fcm(&stand_in, &tokens) };
+        let gateways = folder.gateways(&PushConfig { apns: vec![apns], fcm: vec![fcm], ..PushConfig::default() });
+        for (target, app) in [(phone(), "one"), (PushTarget::Fcm("a:b".to_owned()), "notes")] {
+            let verdict = gateways.send(&target, app, &wake()).await;
+            let (found, reason) = verdict.failure().expect("a failure");
+            let name = server.strip_prefix("https://").expect("https");
+            assert!(found == cause && reason.contains(&cause.to_string()) && reason.contains(name), "{app} {server}: {verdict:?}");
+            assert!(matches!(verdict, Verdict::Later { scope: FaultScope::App, .. }), "{verdict:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_token_endpoint_of_fcm_has_its_own_cause_and_name() {
+    for (server, cause) in unreachable_servers().await {
+        let (folder, google) = (OperatorFolder::new(), H2GatewayStandIn::answering([]).await);
+        let tokens = TokenEndpointStandIn { token_uri: format!("{server}/token"), requests: Arc::default() };
+        let gateways = folder.gateways(&PushConfig { fcm: vec![folder.fcm(&google, &tokens)], ..PushConfig::default() });
+        let verdict = gateways.send(&PushTarget::Fcm("a:b".to_owned()), "notes", &wake()).await;
+        let (found, reason) = verdict.failure().expect("a failure");
+        let name = server.strip_prefix("https://").expect("https");
+        assert!(found == cause && reason.starts_with("no access token: ") && reason.contains(name), "{server}: {verdict:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_push_service_that_refuses_or_cannot_be_reached_has_its_cause_and_no_name() {
+    let receiver = WebpushReceiver::of_rfc_8291();
+    let refuses = "HTTP/1.1 403 No\r\ncontent-length: 24\r\n\r\n{\"reason\":\"BadJwtToken\"}".to_owned();
+    let service = TlsPushServiceStandIn::answering(refuses).await;
+    let folder = OperatorFolder::new();
+    let gateways = folder.gateways(&PushConfig { webpush: vec![folder.webpush(&service.authority, true)], ..PushConfig::default() });
+    let own = format!("https://localhost:{}", service.port);
+    let mut servers = unreachable_servers().await;
+    servers.push((own.replace("localhost", "127.0.0.2"), FailureCause::CertificateWrongName));
+    servers.push((own.clone(), FailureCause::CredentialRefused));
+    for (server, cause) in servers {
+        let verdict = gateways.send(&PushTarget::Webpush(receiver.subscription(&format!("{server}/1"))), "web", &wake()).await;
+        let (found, reason) = verdict.failure().expect("a failure");
+        assert_eq!(found, cause, "{server}: {verdict:?}");
+        assert!(!reason.contains("localhost") && !reason.contains("invalid"), "{reason}");
+        assert_eq!(reason == "BadJwtToken", server == own, "{reason}");
+    }
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 
+use super::transport_fault::TransportFault;
 use super::verdict::{FaultScope, Verdict};
 
 /// The most that is read of a response's body, in bytes. APNs' bodies have about 100, FCM's less than 2 KiB; a push service's is not needed.
@@ -26,17 +27,18 @@ impl GatewayResponse {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum GatewaySendError {
     /// The request was certainly not processed, and the gateway cannot be reached now.
-    NotSent(String),
+    NotSent(TransportFault),
     /// The request may have been processed: it must not be sent again at once.
-    Unknown(String),
+    Unknown(TransportFault),
 }
 
 impl GatewaySendError {
     /// All devices of the app wait for a gateway that cannot be reached; a broken connection concerns only the wakes that were on it.
     pub(super) fn verdict(self) -> Verdict {
-        match self {
-            GatewaySendError::NotSent(reason) => Verdict::later(reason, FaultScope::App),
-            GatewaySendError::Unknown(reason) => Verdict::later(reason, FaultScope::Device),
-        }
+        let (fault, scope) = match self {
+            GatewaySendError::NotSent(fault) => (fault, FaultScope::App),
+            GatewaySendError::Unknown(fault) => (fault, FaultScope::Device),
+        };
+        Verdict::later(fault.to_string(), scope).because(fault.cause)
     }
 }

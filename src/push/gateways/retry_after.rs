@@ -5,21 +5,17 @@ use std::time::UNIX_EPOCH;
 use http::HeaderMap;
 use http::header::RETRY_AFTER;
 
-/// The longest wait that is accepted, in milliseconds: a day. A mistake in the header must not silence an app for good.
-const MAX_RETRY_AFTER_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// The shortest wait after a 429, in milliseconds: Google asks for at least a minute ("Scale FCM: handle retries").
 pub(super) const TOO_MANY_REQUESTS_MS: u64 = 60_000;
 
-/// The wait in these headers, in milliseconds from now. A date in the past is no wait.
+/// The wait in these headers, in milliseconds from now; the caller bounds it. A date in the past is no wait.
 pub(super) fn retry_after_ms(headers: &HeaderMap, now_ms: u64) -> Option<u64> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait_ms = match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
+    Some(match text.bytes().all(|b| b.is_ascii_digit()) && !text.is_empty() {
         // A number that does not fit is a long time.
         true => text.parse::<u64>().unwrap_or(u64::MAX).saturating_mul(1000),
         false => http_date_ms(text)?.saturating_sub(now_ms),
-    };
-    Some(wait_ms.min(MAX_RETRY_AFTER_MS))
+    })
 }
 
 /// The wait after a 429: at least [`TOO_MANY_REQUESTS_MS`].
@@ -59,12 +55,13 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_header_is_ignored_and_no_wait_is_longer_than_a_day() {
+    fn an_invalid_header_is_ignored_and_no_number_overflows() {
         for text in ["", "soon", "-1", "1.5", "Sun, 06 Nov 1994", "Sun, 32 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 CET"] {
             assert_eq!(after_ms(text), None, "{text}");
         }
-        assert_eq!(after_ms("99999999999999999999999999"), Some(MAX_RETRY_AFTER_MS));
-        assert_eq!(after_ms("Fri, 31 Dec 9999 23:59:59 GMT"), Some(MAX_RETRY_AFTER_MS));
+        assert_eq!(after_ms("99999999999999999999999999"), Some(u64::MAX));
+        assert_eq!(after_ms("18446744073709551615"), Some(u64::MAX));
+        assert_eq!(after_ms("Fri, 31 Dec 9999 23:59:59 GMT"), Some(253_402_300_799_000 - NOW_MS));
         assert_eq!(retry_after_ms(&HeaderMap::new(), NOW_MS), None);
         assert_eq!(too_many_requests_ms(&HeaderMap::new(), NOW_MS), 60_000);
     }

@@ -7,6 +7,7 @@ use driftless_protocol::DatasetName;
 use http::HeaderMap;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::AsyncWriteExt;
 
 use super::payload::{AlertText, Wake};
 use super::response::GatewayResponse;
@@ -41,6 +42,24 @@ pub(super) fn response_with(status: u16, header: (&'static str, &str), body: &st
     let mut response = response(status, body);
     response.headers.insert(header.0, header.1.parse().expect("a header"));
     response
+}
+
+/// A port of this machine at which nothing listens.
+pub(super) fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// A port of this machine where a server answers in plain text whatever it is sent.
+pub(super) async fn plain_text_server() -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+        }
+    });
+    port
 }
 
 /// TLS that trusts no certificate: for requests in plain text only.

@@ -6,11 +6,6 @@
 //! - At most [`MAX_CONNECTIONS`] connections are open at a time, to all servers together; a request that finds none free waits for one.
 
 use std::error::Error;
-use std::fmt;
-use std::future::Future;
-use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -23,15 +18,17 @@ use hyper::body::{Body, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::endpoint::AddressPolicy;
+use super::failure::FailureCause;
 use super::permitted_stream::PermittedStream;
+use super::resolver::FilteringResolver;
 use super::response::{BODY_BYTES, GatewayResponse};
+use super::transport_fault::TransportFault;
 use super::verdict::{FaultScope, Verdict};
 
 /// The most open connections, for all apps of a pool that share them. A browser vendor's service takes hundreds of requests on one.
@@ -65,26 +62,11 @@ pub(super) struct ThirdPartyClient {
     request_permits: Arc<Semaphore>,
 }
 
-/// Why there is no response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ThirdPartyError {
-    TooManyRequests,
-    /// The server's name resolves to no address that the policy allows.
-    AddressRefused,
-    Unreachable,
-    /// The request may have been processed.
-    ConnectionLost,
-}
-
-impl ThirdPartyError {
-    /// The verdict concerns one device, because other subscriptions may name other servers.
-    pub(super) fn verdict(self) -> Verdict {
-        match self {
-            ThirdPartyError::TooManyRequests => Verdict::later("too_many_waiting", FaultScope::Device),
-            ThirdPartyError::AddressRefused => Verdict::dead("address_refused"),
-            ThirdPartyError::Unreachable => Verdict::later("unreachable", FaultScope::Device),
-            ThirdPartyError::ConnectionLost => Verdict::later("connection_lost", FaultScope::Device),
-        }
+/// The verdict on a wake that got no response. It concerns one device, because other subscriptions may name other servers.
+pub(super) fn verdict_on(fault: &TransportFault) -> Verdict {
+    match fault.cause {
+        FailureCause::AddressRefused => Verdict::dead("address_refused").because(FailureCause::AddressRefused),
+        cause => Verdict::later(cause.to_string(), FaultScope::Device).because(cause),
     }
 }
 
@@ -108,21 +90,17 @@ impl ThirdPartyClient {
     }
 
     /// Sends a request. The caller bounds the time, and has checked a host that is a numerical address: it does not pass through the resolver.
-    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<GatewayResponse, ThirdPartyError> {
-        let _permit = self.request_permits.try_acquire().map_err(|_| ThirdPartyError::TooManyRequests)?;
-        let response = self.client.request(request.map(Full::new)).await.map_err(|error| third_party_error(&error))?;
+    pub(super) async fn send(&self, request: Request<Bytes>) -> Result<GatewayResponse, TransportFault> {
+        let _permit = self.request_permits.try_acquire().map_err(|_| TransportFault::new(FailureCause::TooManyWaiting))?;
+        let response = self.client.request(request.map(Full::new)).await.map_err(|error| transport_fault(&error))?;
         let (parts, body) = response.into_parts();
         Ok(GatewayResponse { status: parts.status.as_u16(), headers: parts.headers, body: read_body(body).await })
     }
 }
 
-fn third_party_error(error: &hyper_util::client::legacy::Error) -> ThirdPartyError {
-    let mut causes = std::iter::successors(error.source(), |cause| (**cause).source());
-    match causes.any(|cause| cause.is::<NoAllowedAddress>()) {
-        true => ThirdPartyError::AddressRefused,
-        false if error.is_connect() => ThirdPartyError::Unreachable,
-        false => ThirdPartyError::ConnectionLost,
-    }
+fn transport_fault(error: &hyper_util::client::legacy::Error) -> TransportFault {
+    let unknown = if error.is_connect() { FailureCause::Unreachable } else { FailureCause::ConnectionLost };
+    TransportFault::in_chain(error).unwrap_or_else(|| TransportFault::new(unknown))
 }
 
 /// Reads a body up to [`BODY_BYTES`]. The verdict depends on the status alone, so a body that breaks off is no error.
@@ -168,48 +146,6 @@ impl Service<Uri> for LimitedConnector {
             };
             tokio::time::timeout(CONNECT_TIMEOUT, opening).await?
         })
-    }
-}
-
-/// Resolves names to the addresses that the policy allows.
-#[derive(Clone, Copy, Debug)]
-struct FilteringResolver(AddressPolicy);
-
-/// The error of a name none of whose addresses is allowed.
-#[derive(Debug)]
-struct NoAllowedAddress;
-
-impl fmt::Display for NoAllowedAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no address of the public internet")
-    }
-}
-
-impl Error for NoAllowedAddress {}
-
-impl Service<Name> for FilteringResolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = BoxError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
-
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let policy = self.0;
-        Box::pin(async move { allowed_addresses(policy, tokio::net::lookup_host((name.as_str(), 0)).await?.collect()) })
-    }
-}
-
-fn allowed_addresses(policy: AddressPolicy, mut found: Vec<SocketAddr>) -> Result<std::vec::IntoIter<SocketAddr>, BoxError> {
-    if found.is_empty() {
-        return Err(io::Error::other("the name has no address").into());
-    }
-    found.retain(|address| policy.allows(address.ip()));
-    match found.is_empty() {
-        true => Err(NoAllowedAddress.into()),
-        false => Ok(found.into_iter()),
     }
 }
 

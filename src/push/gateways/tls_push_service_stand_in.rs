@@ -22,8 +22,17 @@ pub(super) struct TlsPushServiceStandIn {
 impl TlsPushServiceStandIn {
     /// Listens on this machine; `response` is a whole HTTP response.
     pub(super) async fn answering(response: String) -> TlsPushServiceStandIn {
-        let (acceptor, authority) = tls_acceptor(&[]);
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        TlsPushServiceStandIn::with_tls(tls_acceptor(&[]), response).await
+    }
+
+    /// A push service whose certificate has expired.
+    pub(super) async fn expired() -> TlsPushServiceStandIn {
+        TlsPushServiceStandIn::with_tls(tls_acceptor_until(&[], 2020), String::new()).await
+    }
+
+    async fn with_tls((acceptor, authority): (TlsAcceptor, String), response: String) -> TlsPushServiceStandIn {
+        // At every address of the loopback network, some of which the certificate does not name.
+        let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (recorder, requests) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -46,8 +55,14 @@ impl TlsPushServiceStandIn {
 
 /// TLS for `localhost` and 127.0.0.1 that negotiates these protocols, and its root certificate in PEM.
 pub(super) fn tls_acceptor(protocols: &[&str]) -> (TlsAcceptor, String) {
+    tls_acceptor_until(protocols, 4096)
+}
+
+/// The same with a certificate that expires at the beginning of this year.
+pub(super) fn tls_acceptor_until(protocols: &[&str], year: i32) -> (TlsAcceptor, String) {
     let key = rcgen::KeyPair::generate().expect("a key");
-    let params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+    let mut params = rcgen::CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+    (params.not_before, params.not_after) = (rcgen::date_time_ymd(1975, 1, 1), rcgen::date_time_ymd(year, 1, 1));
     let certificate = params.self_signed(&key).expect("a certificate");
     let mut tls = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()

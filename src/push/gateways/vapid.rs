@@ -4,13 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use http::header::HeaderValue;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
 
 use super::credentials::SigningKey;
+use super::vapid_key::application_server_key;
 
 /// How long a token is valid, in seconds. RFC 8292 section 2 allows a day; half of it leaves a margin for clocks.
 const LIFETIME_S: u64 = 12 * 60 * 60;
@@ -46,8 +45,13 @@ struct VapidClaims<'a> {
 impl VapidSigner {
     /// `contact` is a `mailto:` or `https:` address of the operator.
     pub(super) fn new(key: SigningKey, contact: &str) -> VapidSigner {
-        let public_key = BASE64_URL_SAFE_NO_PAD.encode(&key.public);
+        let public_key = application_server_key(&key.public);
         VapidSigner { key: key.private, public_key, contact: contact.to_owned(), cache: Mutex::default() }
+    }
+
+    /// The public key, as browsers take it.
+    pub(super) fn public_key(&self) -> &str {
+        &self.public_key
     }
 
     /// The header `Authorization` for an origin; `None` if it cannot be signed.
@@ -83,9 +87,62 @@ impl VapidSigner {
     }
 }
 
+/// Whether a push service takes this address as the operator's (RFC 8292 section 2.1). Apple's refuses a token whose address has a name of no
+/// public domain, with `BadJwtToken`, where others take it.
+pub(super) fn check_contact(contact: &str) -> Result<(), &'static str> {
+    let host = if let Some(address) = contact.strip_prefix("mailto:") {
+        address.split_once('@').filter(|(name, _)| !name.is_empty()).map(|(_, host)| host)
+    } else {
+        contact.strip_prefix("https://").and_then(|rest| rest.split(['/', '?', '#']).next())
+    };
+    let host = host.ok_or("must be a mailto: or https: address (RFC 8292 section 2.1)")?;
+    if contact.bytes().any(|byte| !byte.is_ascii_graphic() || b"<>\"".contains(&byte)) {
+        return Err("must have no spaces and no brackets");
+    }
+    let name = host.split(':').next().unwrap_or_default().trim_end_matches('.').to_ascii_lowercase();
+    let top = name.rsplit_once('.').map(|(rest, top)| (rest.is_empty(), top));
+    match top {
+        Some((false, top)) if !PRIVATE_TOP_DOMAINS.contains(&top) && !top.is_empty() => Ok(()),
+        _ => Err("must be at a public domain: Apple's push service refuses others"),
+    }
+}
+
+/// Domains that no public name ends in (RFC 6761, RFC 6762; `internal` is ICANN's).
+const PRIVATE_TOP_DOMAINS: [&str; 5] = ["localhost", "local", "invalid", "test", "internal"];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_contact_is_an_address_that_every_push_service_takes() {
+        for good in ["mailto:push@example.com", "https://example.com", "https://example.com:8443/contact?a", "mailto:a+b@mail.example.org"]
+        {
+            assert_eq!(check_contact(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "",
+            "push@example.com",
+            "mailto:push",
+            "mailto:@example.com",
+            "mailto: push@example.com",
+            "mailto:<push@example.com>",
+            "mailto:Me <push@example.com>",
+            "mailto:push@localhost",
+            "mailto:push@server",
+            "mailto:push@server.local",
+            "mailto:push@server.invalid",
+            "https://localhost",
+            "https://localhost:8443/",
+            "https://",
+            "https://.com",
+            "http://example.com",
+        ] {
+            assert!(check_contact(bad).is_err(), "{bad}");
+        }
+    }
+    use base64::Engine;
+    use base64::prelude::BASE64_URL_SAFE_NO_PAD;
     use jsonwebtoken::{DecodingKey, Validation};
     use serde_json::Value;
 

@@ -1,8 +1,11 @@
 //! The verdict: what a gateway's response, or its absence, means for a wake. A value on which the caller acts; nothing here sends, waits or
 //! counts.
 //!
-//! A reason is the gateway's own code where it has one, for example `Unregistered`, else one of ours in that style. It never holds a token or
-//! an address, so it may be logged and counted.
+//! A failure has a [`FailureCause`] for programs and a reason for people: the gateway's own code where it has one, for example
+//! `Unregistered`, else the cause in words, with the server of a gateway that the configuration names. A reason never holds a token, or the
+//! address of a subscription, so it may be logged.
+
+use super::failure::FailureCause;
 
 /// What became of one wake at its gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +15,9 @@ pub enum Verdict {
         /// The gateway's id for the wake: `apns-id`, or FCM's message name.
         id: Option<String>,
     },
-    /// The token or subscription is no longer valid.
+    /// The token or subscription is no longer valid, or never was.
     Dead {
+        failure: FailureCause,
         reason: String,
         /// The token is dead only if it was not registered again after this date, in Unix milliseconds; `None`: the gateway gave no date.
         since_ms: Option<u64>,
@@ -23,13 +27,14 @@ pub enum Verdict {
     OtherEnvironment { reason: String },
     /// The wake was not accepted now, and may be sent again later.
     Later {
+        failure: FailureCause,
         reason: String,
         /// The wait that the gateway asks for, in milliseconds; `None`: the caller's back-off.
         after_ms: Option<u64>,
         scope: FaultScope,
     },
     /// The gateway rejects the wake; the same wake would be rejected again.
-    Refused { reason: String, cause: RefusalCause },
+    Refused { failure: FailureCause, reason: String, cause: RefusalCause },
 }
 
 /// Which devices have to wait after [`Verdict::Later`].
@@ -53,16 +58,57 @@ pub enum RefusalCause {
 }
 
 impl Verdict {
-    pub(super) fn dead(reason: impl Into<String>) -> Verdict {
-        Verdict::Dead { reason: reason.into(), since_ms: None }
+    pub(in crate::push) fn dead(reason: impl Into<String>) -> Verdict {
+        Verdict::Dead { failure: FailureCause::TokenDead, reason: reason.into(), since_ms: None }
     }
 
-    pub(super) fn later(reason: impl Into<String>, scope: FaultScope) -> Verdict {
-        Verdict::Later { reason: reason.into(), after_ms: None, scope }
+    /// The gateway fails; other causes with [`Verdict::because`].
+    pub(in crate::push) fn later(reason: impl Into<String>, scope: FaultScope) -> Verdict {
+        Verdict::later_after(reason, None, scope)
     }
 
-    pub(super) fn refused(reason: impl Into<String>, cause: RefusalCause) -> Verdict {
-        Verdict::Refused { reason: reason.into(), cause }
+    pub(in crate::push) fn later_after(reason: impl Into<String>, after_ms: Option<u64>, scope: FaultScope) -> Verdict {
+        Verdict::Later { failure: FailureCause::GatewayFailed, reason: reason.into(), after_ms, scope }
+    }
+
+    /// The gateway refuses the message or the credential; other causes with [`Verdict::because`].
+    pub(in crate::push) fn refused(reason: impl Into<String>, cause: RefusalCause) -> Verdict {
+        let failure = match cause {
+            RefusalCause::Payload => FailureCause::MessageRefused,
+            RefusalCause::App | RefusalCause::Sender => FailureCause::CredentialRefused,
+        };
+        Verdict::Refused { failure, reason: reason.into(), cause }
+    }
+
+    /// The same verdict with another cause.
+    pub(super) fn because(self, failure: FailureCause) -> Verdict {
+        match self {
+            Verdict::Dead { reason, since_ms, .. } => Verdict::Dead { failure, reason, since_ms },
+            Verdict::Later { reason, after_ms, scope, .. } => Verdict::Later { failure, reason, after_ms, scope },
+            Verdict::Refused { reason, cause, .. } => Verdict::Refused { failure, reason, cause },
+            Verdict::Accepted { .. } | Verdict::OtherEnvironment { .. } => self,
+        }
+    }
+
+    /// What became of the wake, in one word.
+    pub fn outcome(&self) -> &'static str {
+        match self {
+            Verdict::Accepted { .. } => "accepted",
+            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } => "dead",
+            Verdict::Later { .. } => "later",
+            Verdict::Refused { .. } => "refused",
+        }
+    }
+
+    /// Why the wake failed, for programs and for people; `None`: it was accepted.
+    pub fn failure(&self) -> Option<(FailureCause, &str)> {
+        match self {
+            Verdict::Accepted { .. } => None,
+            Verdict::OtherEnvironment { reason } => Some((FailureCause::TokenDead, reason)),
+            Verdict::Dead { failure, reason, .. } | Verdict::Later { failure, reason, .. } | Verdict::Refused { failure, reason, .. } => {
+                Some((*failure, reason))
+            }
+        }
     }
 }
 

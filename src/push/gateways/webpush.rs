@@ -4,13 +4,15 @@
 use bytes::Bytes;
 use http::Request;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::endpoint::Endpoint;
+use super::failure::FailureCause;
 use super::payload::WakePayload;
 use super::response::GatewayResponse;
 use super::retry_after::{retry_after_ms, too_many_requests_ms};
-use super::verdict::{FaultScope, RefusalCause, Verdict, status_reason};
+use super::verdict::{FaultScope, RefusalCause, Verdict, reason_code, status_reason};
 
 /// The request for one subscription; `None` if the payload cannot be encrypted. The service keeps one message a topic (section 5.4) for as long
 /// as `TTL` says (section 5.2). Urgency `normal` reaches a device without power or Wi-Fi too, `high` also one with a low battery (section 5.3).
@@ -37,18 +39,36 @@ pub(super) fn request(endpoint: &Endpoint, vapid: HeaderValue, payload: &WakePay
 /// A redirect is never followed, because its address would escape the address check. After a permanent redirect the subscription's endpoint will
 /// accept no message again: the subscription is dead, and the app registers its new one at its next start. Any other redirect is retried later.
 pub(super) fn verdict(response: &GatewayResponse, now_ms: u64) -> Verdict {
-    let reason = status_reason(response.status);
+    let reason = service_reason(&response.body).unwrap_or_else(|| status_reason(response.status));
     match response.status {
         // `Location` is not kept: it is text from outside, and anyone who has it can delete the message (RFC 8030 section 8.4).
         200 | 201 | 202 | 204 => Verdict::Accepted { id: None },
         301 | 308 | 404 | 410 => Verdict::dead(reason),
         // This push service rejects our key, but the device named the service: it must not stop the wakes of other subscriptions.
-        401 | 403 => Verdict::refused(reason, RefusalCause::Payload),
-        429 => Verdict::Later { reason, after_ms: Some(too_many_requests_ms(&response.headers, now_ms)), scope: FaultScope::Device },
-        408 => Verdict::later(reason, FaultScope::Device),
+        401 | 403 => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::CredentialRefused),
+        429 => {
+            let after_ms = Some(too_many_requests_ms(&response.headers, now_ms));
+            Verdict::later_after(reason, after_ms, FaultScope::Device).because(FailureCause::Throttled)
+        }
+        408 => Verdict::later(reason, FaultScope::Device).because(FailureCause::Timeout),
+        413 => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::PayloadTooLarge),
         400..=499 => Verdict::refused(reason, RefusalCause::Payload),
-        _ => Verdict::Later { reason, after_ms: retry_after_ms(&response.headers, now_ms), scope: FaultScope::Device },
+        _ => Verdict::later_after(reason, retry_after_ms(&response.headers, now_ms), FaultScope::Device),
     }
+}
+
+/// The service's own code: Apple's `reason` (as APNs has it), Mozilla's `errno`. RFC 8030 has none.
+fn service_reason(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct ServiceErrorBody {
+        #[serde(default)]
+        reason: Option<String>,
+        #[serde(default)]
+        errno: Option<u32>,
+    }
+    let body: ServiceErrorBody = serde_json::from_slice(body).ok()?;
+    let errno = || body.errno.map(|errno| format!("errno_{errno}"));
+    body.reason.as_deref().and_then(reason_code).map(str::to_owned).or_else(errno)
 }
 
 #[cfg(test)]
@@ -100,15 +120,29 @@ mod tests {
             assert_eq!(of(status), Verdict::dead(reason(status)));
         }
         for status in [401, 403] {
+            assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Payload).because(FailureCause::CredentialRefused));
+        }
+        assert_eq!(of(413).failure(), Some((FailureCause::PayloadTooLarge, "status_413")));
+        for status in [400, 402, 405, 406, 411, 415, 422, 431] {
             assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Payload));
         }
-        for status in [400, 402, 405, 406, 411, 413, 415, 422, 431] {
-            assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Payload));
-        }
-        for status in [100, 203, 300, 302, 303, 307, 408, 500, 502, 503, 504, 599, 999] {
+        assert_eq!(of(408), Verdict::later(reason(408), FaultScope::Device).because(FailureCause::Timeout));
+        for status in [100, 203, 300, 302, 303, 307, 500, 502, 503, 504, 599, 999] {
             assert_eq!(of(status), Verdict::later(reason(status), FaultScope::Device));
         }
-        assert_eq!(of(429), Verdict::Later { reason: reason(429), after_ms: Some(60_000), scope: FaultScope::Device });
+        let throttled = Verdict::later_after(reason(429), Some(60_000), FaultScope::Device).because(FailureCause::Throttled);
+        assert_eq!(of(429), throttled);
+    }
+
+    #[test]
+    fn a_services_own_code_is_the_reason_and_any_other_text_is_not() {
+        let of = |text: &str| verdict(&response(403, text), NOW_MS).failure().map(|(_, reason)| reason.to_owned());
+        assert_eq!(of(r#"{"reason":"BadJwtToken"}"#).as_deref(), Some("BadJwtToken"), "Apple");
+        let mozilla = r#"{"code":401,"errno":109,"error":"Unauthorized","message":"Public Key Mismatch","more_info":"http://a"}"#;
+        assert_eq!(of(mozilla).as_deref(), Some("errno_109"));
+        for text in ["", "permission denied: invalid JWT", "{}", "[]", r#"{"reason":"two words"}"#, r#"{"errno":-1}"#, r#"{"reason":5}"#] {
+            assert_eq!(of(text).as_deref(), Some("status_403"), "{text}");
+        }
     }
 
     #[test]

@@ -119,9 +119,9 @@ impl RandomRun {
 
     fn verdict(&mut self) -> Verdict {
         match self.random_below(20) {
-            0 => Verdict::Dead { reason: "gone".to_owned(), since_ms: None },
-            1..=5 => Verdict::Later { reason: "busy".to_owned(), after_ms: Some(1000), scope: FaultScope::Device },
-            6 => Verdict::Refused { reason: "wrong".to_owned(), cause: crate::push::RefusalCause::Payload },
+            0 => Verdict::dead("gone"),
+            1..=5 => Verdict::later_after("busy", Some(1000), FaultScope::Device),
+            6 => Verdict::refused("wrong", crate::push::RefusalCause::Payload),
             _ => Verdict::Accepted { id: None },
         }
     }

@@ -4,7 +4,7 @@ use driftless_protocol::{DeviceId, Provider, PushTarget};
 
 use super::settings::{BucketLimits, MICROS_PER_WAKE};
 use super::*;
-use crate::push::FaultScope;
+use crate::push::{FailureCause, FaultScope};
 use crate::store::{DeadToken, Identity, TokenBucket, TokenLoss};
 
 /// A time in 2026.
@@ -291,7 +291,7 @@ fn a_debt_ends_at_its_stated_expiry() {
 fn failures_back_off_and_never_end_a_debt() {
     let mut world = WakeWorld::of(Provider::Fcm, &["phone"]);
     world.write("settings", "laptop").advance(3_000);
-    let later = Verdict::Later { reason: "UNAVAILABLE".to_owned(), after_ms: None, scope: FaultScope::Device };
+    let later = Verdict::later("UNAVAILABLE", FaultScope::Device);
     let mut waits = Vec::new();
     for _ in 0..12 {
         assert_eq!(world.run_round(&later), 1);
@@ -307,7 +307,7 @@ fn failures_back_off_and_never_end_a_debt() {
 fn a_wait_that_the_gateway_asks_for_is_honoured() {
     let mut world = WakeWorld::of(Provider::Fcm, &["phone"]);
     world.write("settings", "laptop").advance(3_000);
-    world.run_round(&Verdict::Later { reason: "429".to_owned(), after_ms: Some(90_000), scope: FaultScope::Device });
+    world.run_round(&Verdict::later_after("429", Some(90_000), FaultScope::Device));
     assert_eq!((world.reason("phone"), world.next_ms()), (NoWakeReason::BackOff, Some(90_000)));
 }
 
@@ -315,7 +315,7 @@ fn a_wait_that_the_gateway_asks_for_is_honoured() {
 fn a_refusal_of_the_app_waits_for_the_operator_and_drops_no_token() {
     let mut world = WakeWorld::of(Provider::Apns, &["phone"]);
     world.write("settings", "laptop").advance(3_000);
-    world.run_round(&Verdict::Refused { reason: "BadTopic".to_owned(), cause: RefusalCause::App });
+    world.run_round(&Verdict::refused("BadTopic", RefusalCause::App));
     world.hold = Some(Hold { until_ms: world.now_ms + 300_000, why: "BadTopic".to_owned() });
     assert_eq!((world.reason("phone"), world.next_ms()), (NoWakeReason::Stopped("BadTopic".to_owned()), Some(300_000)));
     world.hold = None;
@@ -325,9 +325,9 @@ fn a_refusal_of_the_app_waits_for_the_operator_and_drops_no_token() {
 #[test]
 fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
     let why = || "why".to_owned();
-    let dead = |since_ms| Verdict::Dead { reason: why(), since_ms };
-    let later = |scope| Verdict::Later { reason: why(), after_ms: Some(7), scope };
-    let refused = |cause| Verdict::Refused { reason: why(), cause };
+    let dead = |since_ms| Verdict::Dead { failure: FailureCause::TokenDead, reason: why(), since_ms };
+    let later = |scope| Verdict::later_after(why(), Some(7), scope);
+    let refused = |cause| Verdict::refused(why(), cause);
     // The verdict; whether the debt is paid, the token is dead, and a wake of the bucket is spent.
     let table = [
         (Verdict::Accepted { id: None }, true, false, true),

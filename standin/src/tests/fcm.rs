@@ -24,7 +24,9 @@ async fn start() -> (StandInGateway, TestClient, TestRequest, String) {
 
 fn message(token: &str) -> Value {
     let android = json!({ "priority": "high", "ttl": "3600s", "collapse_key": "settings" });
-    json!({ "token": token, "data": { "version": "42" }, "android": android })
+    let headers = json!({ "apns-push-type": "background", "apns-priority": "5" });
+    let apns = json!({ "headers": headers, "payload": { "aps": { "content-available": 1 } } });
+    json!({ "token": token, "data": { "version": "42" }, "android": android, "apns": apns, "webpush": { "headers": { "TTL": "60" } } })
 }
 
 fn body(message: Value) -> String {
@@ -64,6 +66,7 @@ async fn a_valid_message_reaches_its_device() {
     assert!(response.json()["name"].as_str().unwrap().starts_with("projects/driftless-stand-in/messages/"));
     let pushes = gateway.wait_for_pushes(&token, 1).await;
     assert_eq!((&pushes[0].payload["data"]["version"], &pushes[0].payload["android"]["priority"]), (&json!("42"), &json!("high")));
+    assert_eq!(pushes[0].fcm_apns_payload(), json!({ "aps": { "content-available": 1 }, "version": "42" }));
     assert_eq!(gateway.violations(), Vec::<String>::new());
     assert_eq!(gateway.counts().token_requests, 1);
 }
@@ -87,7 +90,16 @@ async fn invalid_messages_are_rejected_with_googles_errors() {
         (request.body(json!({ "message": message(&token), "more": 1 }).to_string()), 400, "INVALID_ARGUMENT"),
         (modified(|message| message["token"] = json!("abc")), 400, "INVALID_ARGUMENT"),
         (modified(|message| message["token"] = json!(1)), 400, "INVALID_ARGUMENT"),
-        (modified(|message| message["notification"] = json!({ "title": "new" })), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["notification"] = json!({ "title": 1 })), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["webpush"] = json!({ "headers": { "TTL": 60 } })), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["webpush"] = json!({ "headers": { "Urgency": "most" } })), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"] = json!({ "aps": {} })), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"]["headers"]["apns-priority"] = json!(5)), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"]["headers"]["apns-priority"] = json!("10")), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"]["headers"]["apns-expiration"] = json!("soon")), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"]["payload"]["aps"] = json!({})), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["apns"]["payload"]["aps"]["alert"] = json!("new")), 400, "INVALID_ARGUMENT"),
+        (modified(|message| message["notification"] = json!({ "title": "new", "body": "n" })), 400, "INVALID_ARGUMENT"),
         (modified(|message| message["data"]["version"] = json!(42)), 400, "INVALID_ARGUMENT"),
         (modified(|message| message["data"]["from"] = json!("me")), 400, "INVALID_ARGUMENT"),
         (modified(|message| message["data"]["long"] = json!("x".repeat(4097))), 400, "INVALID_ARGUMENT"),
@@ -106,6 +118,20 @@ async fn invalid_messages_are_rejected_with_googles_errors() {
     assert_eq!((gateway.violations().len(), gateway.pushes().len()), (invalid.len(), 0));
     let response = client.exchange(&modified(|message| message["data"]["version"] = json!(42))).await;
     assert_eq!(response.json()["error"]["details"][0]["fieldViolations"][0]["field"], "message.data[0].value");
+}
+
+#[tokio::test]
+async fn a_shown_message_reaches_an_apple_device_as_an_alert() {
+    let (gateway, mut client, request, token) = start().await;
+    let mut message = message(&token);
+    message["notification"] = json!({ "title": "Notes", "body": "new" });
+    message["apns"]["headers"] = json!({ "apns-push-type": "alert", "apns-priority": "10" });
+    assert_eq!(client.exchange(&request.body(body(message.clone()))).await.status, 200);
+    let push = gateway.wait_for_pushes(&token, 1).await.remove(0);
+    assert_eq!(push.fcm_apns_payload()["aps"]["alert"], json!({ "title": "Notes", "body": "new" }));
+    message["apns"]["headers"]["apns-push-type"] = json!("background");
+    let refused = client.exchange(&request.body(body(message))).await;
+    assert_eq!((refused.status, &refused.json()["error"]["details"][1]["reason"]), (400, &json!("BadPriority")));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use crate::support::{DeviceHttp, DriftlessProcess, TestDevice, wait_for};
 
 const SECRET: &str = "a secret of this test, shared with its issuer";
 
-fn token(person: &str) -> String {
+pub(super) fn token(person: &str) -> String {
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let claims = MintClaims { issuer: "test", audience: "app", subject: person, issued_s: now_s, expires_s: now_s + 3600 };
     mint(SECRET, &claims).unwrap()
@@ -21,7 +21,7 @@ fn write_config(folder: &Path, gateway: &StandInGateway, grace_ms: u64) -> PathB
     write_config_with(folder, &pool(gateway, "", &format!("grace_ms = {grace_ms}")))
 }
 
-fn write_config_with(folder: &Path, pool: &str) -> PathBuf {
+pub(super) fn write_config_with(folder: &Path, pool: &str) -> PathBuf {
     let text = format!(
         "listen = \"127.0.0.1:0\"\ndata = {:?}\n[store]\ncache_mib = 16\n{}\n\
          [[pools.demo.issuers]]\nissuer = \"test\"\naudience = [\"app\"]\nsecret = {SECRET:?}\n",

@@ -1,10 +1,13 @@
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
 use driftless_protocol::{ClientMessage, CloseCode, PushLossReason, PushTarget, RefusalCode, Registration, ServerMessage};
 use driftless_standin::StandInGateway;
 use serde_json::json;
 
 use crate::support::operator::operator_output;
-use crate::support::push::{APP, apns, fcm, register_offline, registration, start_server};
-use crate::support::{DeviceHttp, TestDevice, token, wait_for};
+use crate::support::push::{APP, apns, fcm, register_offline, registration, start_server, start_server_replacing};
+use crate::support::{DeviceHttp, TestDevice, driftless, token, wait_for};
 
 #[tokio::test]
 async fn a_device_registers_reads_and_deletes_its_registration_over_http() {
@@ -62,6 +65,90 @@ async fn an_invalid_registration_is_refused_and_the_session_stays_open() {
 }
 
 #[tokio::test]
+async fn an_endpoint_that_could_be_read_in_two_ways_is_refused_with_what_is_wrong() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let server = start_server(&gateway).await;
+    let (http, known) = (server.http("alice", "browser"), gateway.new_subscription());
+    for (endpoint, why) in [
+        ("https://push.example:0/1", "port"),
+        ("https://push.example:65536/1", "port"),
+        ("https://push.example:80:443/1", "port"),
+        ("https://[fe80::1%25eth0]/1", "zone"),
+        ("https://user@push.example/1", "user name"),
+        ("https://push.example/1#a", "fragment"),
+        ("https://push.example\\@10.0.0.1/1", "character"),
+        ("https://0x7f.1/1", "four decimal numbers"),
+        ("https://2130706433/1", "four decimal numbers"),
+        ("https://push.example./1", "ends in a dot"),
+        ("https:///1", "not a name"),
+        ("ftp://push.example/1", "https"),
+    ] {
+        let subscription = json!({ "endpoint": endpoint, "p256dh": known.p256dh, "auth": known.auth });
+        let answer = http.put("/v1/push", &json!({ "provider": "webpush", "app": APP, "subscription": subscription }).to_string()).await;
+        assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("bad_push_token")), "{endpoint}");
+        assert!(answer.json()["message"].as_str().unwrap().contains(why), "{endpoint}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_taken_as_browsers_print_it_and_in_every_base64() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let server = start_server(&gateway).await;
+    let http = server.http("alice", "browser");
+    let standard = |text: &str| format!("{}=", text.replace('-', "+").replace('_', "/"));
+    for (person, form) in ["base64url", "base64", "keys"].into_iter().enumerate() {
+        let known = gateway.new_subscription();
+        let subscription = match form {
+            "base64url" => json!({ "endpoint": known.endpoint, "p256dh": known.p256dh, "auth": known.auth }),
+            "base64" => {
+                json!({ "endpoint": known.endpoint, "p256dh": standard(&known.p256dh), "auth": format!("{}=", standard(&known.auth)) })
+            }
+            _ => json!({ "endpoint": known.endpoint, "expirationTime": null, "keys": { "p256dh": known.p256dh, "auth": known.auth } }),
+        };
+        let body = json!({ "provider": "webpush", "app": APP, "subscription": subscription }).to_string();
+        let answer = server.http(&format!("person-{person}"), "browser").put("/v1/push", &body).await;
+        assert_eq!(answer.status, 200, "{form}: {}", answer.body);
+        server.device(&format!("person-{person}"), "laptop").await.put("settings", "n", "1").await;
+        let token = known.endpoint.rsplit('/').next().unwrap().to_owned();
+        let pushed = wait_for("a wake that the browser can decrypt", gateway.wait_for_pushes(&token, 1)).await;
+        assert_eq!(pushed[0].data()["dataset"], "settings", "{form}");
+    }
+    let no_keys = json!({ "provider": "webpush", "app": APP, "subscription": { "endpoint": "https://push.example/1" } });
+    let answer = http.put("/v1/push", &no_keys.to_string()).await;
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (400, Some("bad_push_token")));
+}
+
+#[tokio::test]
+async fn a_web_app_reads_the_key_that_the_operator_made_and_nobody_else_does() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join("vapid.pem");
+    let run = async |arguments: &[&str]| {
+        let command = driftless().arg("vapid").arg(&file).args(arguments).output();
+        wait_for("the command's end", command).await.unwrap()
+    };
+    let made = run(&[]).await;
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let public = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    assert!(public.len() == 87 && public.starts_with('B') && !public.contains(['+', '/', '=']), "{public}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let private = std::fs::read_to_string(&file).unwrap();
+    let again = run(&[]).await;
+    assert!(!again.status.success() && String::from_utf8_lossy(&again.stderr).contains("the file exists"));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), private, "the file stays as it is");
+    assert_eq!(String::from_utf8(run(&["--public"]).await.stdout).unwrap().trim(), public);
+
+    let known_key = format!("vapid_key_file = {:?}", gateway.credentials().vapid_key);
+    let server = start_server_replacing(&gateway, &known_key, &format!("vapid_key_file = {file:?}")).await;
+    let read = server.http("alice", "browser").get("/v1/push/keys").await;
+    assert_eq!(read.json(), json!({ "keys": [{ "provider": "webpush", "app": APP, "public_key": public }] }));
+    assert!(read.head.to_lowercase().contains("driftless-identity"));
+    let body: String = private.lines().filter(|line| !line.starts_with('-')).collect();
+    assert!(!read.body.contains(&body[40..80]), "the private key stays in its file");
+    assert_eq!(DeviceHttp::new(server.address(), "a.b.c", "browser").get("/v1/push/keys").await.status, 401);
+}
+
+#[tokio::test]
 async fn a_token_registered_by_a_new_owner_gets_no_wakes_of_the_old_one() {
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server(&gateway).await;
@@ -92,6 +179,8 @@ async fn a_device_whose_token_another_user_registered_is_told_until_it_registers
         let lost = server.push_lost("alice", "phone").await.expect(attempt);
         assert!(lost.reason == PushLossReason::Moved && lost.at_ms > 0, "{attempt}: {lost:?}");
     }
+    let over_http = server.http("alice", "phone").get("/v1/session").await.json();
+    assert_eq!(over_http["push_lost"]["reason"], "moved", "{over_http}");
     assert_eq!(server.push_lost("alice", "laptop").await, None);
     assert_eq!(server.push_lost("bob", "phone-of-bob").await, None);
     let log = operator_output(&server.url(), &["push", "log", "--device", "phone", "--subject", "alice"]).await;
@@ -137,6 +226,7 @@ async fn the_registration_of_an_absent_device_becomes_stale_and_then_expires() {
     let tokens = [&target, &other].map(|target| target.address().to_owned());
     register_offline(&server, "alice", "phone", target.clone()).await;
     server.advance_clock(31 * DAY_MS);
+    gateway.advance_clock(Duration::from_millis(31 * DAY_MS));
     server.restart().await;
     register_offline(&server, "alice", "tablet", other).await;
     server.device("alice", "laptop").await.put("settings", "n", "1").await;

@@ -104,6 +104,11 @@ impl DriftlessProcess {
         wait_for(logged, async { while !log.recv().await.expect("the server runs").contains(logged) {} }).await;
     }
 
+    /// The next line of the log.
+    pub async fn log_line(&mut self) -> String {
+        self.log.as_mut().unwrap().recv().await.expect("the server runs")
+    }
+
     /// `127.0.0.1:port`.
     pub fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
