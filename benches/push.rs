@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use driftless::auth::{MintClaims, mint};
+use driftless::auth::{MintClaims, OutboundProxy, mint};
 use driftless::clock::Clock;
 use driftless::push::{ApnsConfig, PushConfig, PushGateways, Verdict, Wake};
 use driftless_client::{Connection, Settings, TokenSource};
@@ -66,8 +66,9 @@ fn apns(gateway: &StandInGateway) -> ApnsConfig {
 fn one_connection(gateway: &StandInGateway) {
     gateway.set_kept_pushes(0);
     let senders = runtime("sender");
-    let gateways =
-        senders.block_on(async { PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }).unwrap() });
+    let gateways = senders.block_on(async {
+        PushGateways::new(&PushConfig { apns: vec![apns(gateway)], ..PushConfig::default() }, &OutboundProxy::default()).unwrap()
+    });
     let tokens: Arc<Vec<PushTarget>> =
         Arc::new((0..TOKENS).map(|_| PushTarget::Apns(gateway.new_apns_token(APP, ApnsEnvironment::Production))).collect());
     println!("one connection to the stand-in, APNs, {} s each", RUN.as_secs());

@@ -66,7 +66,7 @@ pub use config::{
 };
 pub use config_error::{IssuerConfigError, IssuerProblem};
 pub use mint::{MintClaims, MintError, mint};
-pub use proxy::OutboundProxy;
+pub use proxy::{OutboundProxy, ProxyRoutes};
 pub use refusal::TokenRefusal;
 pub use remote::IssuerWithoutKeys;
 pub use shared_secret::shared_secret;

@@ -1,4 +1,4 @@
-//! The proxy towards issuers: `HTTPS_PROXY` and `NO_PROXY`, as other programs read them.
+//! The proxy towards issuers and push gateways: `HTTPS_PROXY` and `NO_PROXY`, as other programs read them.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 
 use super::config_error::IssuerProblem;
 
-/// Which proxy `https` requests to issuers go through. Not checked yet.
+/// Which proxy `https` requests go through. Not checked yet.
 #[derive(Clone, Default)]
 pub struct OutboundProxy {
     https_proxy: String,
@@ -30,7 +30,7 @@ impl OutboundProxy {
     }
 
     /// The proxy for each destination.
-    pub(super) fn routes(&self) -> Result<ProxyRoutes, IssuerProblem> {
+    pub fn routes(&self) -> Result<ProxyRoutes, IssuerProblem> {
         if self.https_proxy.is_empty() {
             return Ok(ProxyRoutes(None));
         }
@@ -51,12 +51,13 @@ impl fmt::Debug for OutboundProxy {
     }
 }
 
-#[derive(Clone)]
-pub(super) struct ProxyRoutes(Option<Arc<Matcher>>);
+/// The proxy for each destination. Cheap to clone; by default there is none.
+#[derive(Clone, Default)]
+pub struct ProxyRoutes(Option<Arc<Matcher>>);
 
 impl ProxyRoutes {
     /// The proxy that a request goes through; `None`: it goes directly.
-    pub(super) fn proxy_for(&self, destination: &Uri) -> Option<Intercept> {
+    pub fn proxy_for(&self, destination: &Uri) -> Option<Intercept> {
         self.0.as_ref()?.intercept(destination)
     }
 }

@@ -14,7 +14,7 @@ use super::origins::ValueOrigins;
 use super::pool::PoolSection;
 use super::secret_file;
 use crate::admin::OperatorKey;
-use crate::auth::IssuerConfig;
+use crate::auth::{IssuerConfig, OutboundProxy};
 use crate::http::{HttpConfig, TlsConfig};
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
@@ -200,9 +200,10 @@ impl ServerConfig {
 
     /// Each pool's push settings, as `push` takes them. Reads the credential files, so it blocks.
     pub fn pool_push(&self) -> Result<HashMap<String, PoolPush>, ConfigError> {
+        let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
         let one = |(name, pool): (&String, &PoolSection)| {
             let path = KeyPath::of_setting("pools").name(name).name("push");
-            let push = PoolPush::new(&pool.push, pool.wakes).map_err(|error| self.problem(&path, format!("{path}: {error}")))?;
+            let push = PoolPush::new(&pool.push, pool.wakes, &proxy).map_err(|error| self.problem(&path, format!("{path}: {error}")))?;
             Ok((name.clone(), push))
         };
         self.pools.iter().map(one).collect()

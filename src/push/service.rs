@@ -9,6 +9,7 @@ use super::breakers::{AppKey, CircuitBreakers};
 use super::failure_log::FailureLog;
 use super::wakes::Hold;
 use super::{AlertText, FaultScope, PushConfig, PushConfigError, PushGateways, Verdict, Wake, WakeSettings};
+use crate::auth::OutboundProxy;
 use crate::clock::Clock;
 
 /// A pool's push settings, with its gateways.
@@ -22,9 +23,9 @@ pub struct PoolPush {
 
 impl PoolPush {
     /// Reads the pool's credentials. Blocks on the disk.
-    pub fn new(config: &PushConfig, wakes: WakeSettings) -> Result<PoolPush, PushConfigError> {
+    pub fn new(config: &PushConfig, wakes: WakeSettings, proxy: &OutboundProxy) -> Result<PoolPush, PushConfigError> {
         let alert = AlertText { title: config.title.clone(), text: config.text.clone() };
-        Ok(PoolPush { gateways: PushGateways::new(config)?, wakes, alert })
+        Ok(PoolPush { gateways: PushGateways::new(config, proxy)?, wakes, alert })
     }
 
     /// Sends a wake. If APNs says that the token belongs to the other environment, sends it there once; on success the second value is the

@@ -43,7 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sync", &["push", "committer", "store", "clock", "merge", "origin"]),
     ("identity", &["committer", "store"]),
     ("reaper", &["committer", "store", "clock", "metrics"]),
-    ("push", &["committer", "store", "clock", "metrics"]),
+    ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("committer", &["store", "clock", "hub", "metrics"]),
     ("store", &["merge"]),
     ("client", &[]),

@@ -16,18 +16,17 @@ use http::{Request, Uri};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use jsonwebtoken::{Algorithm, Header};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
 
 use super::credentials::ServiceAccount;
-use super::endpoint::AddressPolicy;
 use super::failure::FailureCause;
-use super::resolver::FilteringResolver;
+use super::proxied_connector::ProxiedConnector;
 use super::transport_fault::TransportFault;
 use super::verdict::{FaultScope, RefusalCause, Verdict, status_reason};
+use crate::auth::ProxyRoutes;
 
 /// The scope of the tokens.
 const SCOPE: &str = "https://www.googleapis.com/auth/firebase.messaging";
@@ -57,7 +56,7 @@ pub(super) struct AccessTokenSource {
 
 struct AccessTokenShared {
     account: ServiceAccount,
-    client: Client<HttpsConnector<HttpConnector<FilteringResolver>>, Full<Bytes>>,
+    client: Client<HttpsConnector<ProxiedConnector>, Full<Bytes>>,
     cache: Mutex<AccessTokenCache>,
 }
 
@@ -115,12 +114,10 @@ impl AccessTokenError {
 
 impl AccessTokenSource {
     /// The caller has checked the scheme of the account's token endpoint.
-    pub(super) fn new(account: ServiceAccount, tls: ClientConfig) -> AccessTokenSource {
-        // The endpoint's address stands in the operator's own file.
-        let mut http = HttpConnector::new_with_resolver(FilteringResolver(AddressPolicy::Any));
-        http.enforce_http(false);
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().enable_http2().wrap_connector(http);
+    pub(super) fn new(account: ServiceAccount, tls: ClientConfig, routes: ProxyRoutes) -> AccessTokenSource {
+        let proxied = ProxiedConnector::new(tls.clone(), routes);
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
+        let connector = https.enable_http1().enable_http2().wrap_connector(proxied);
         // Requests are an hour apart: no connection is kept for the next one.
         let client = Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         AccessTokenSource { shared: Arc::new(AccessTokenShared { account, client, cache: Mutex::default() }) }

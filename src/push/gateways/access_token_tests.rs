@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::future::join_all;
 use jsonwebtoken::EncodingKey;
 
+use super::super::connect_proxy_stand_in::ConnectProxyStandIn;
 use super::super::support::{NOW_MS, closed_port, tls_without_roots};
-use super::super::tls_push_service_stand_in::TlsPushServiceStandIn;
+use super::super::tls_push_service_stand_in::{TlsPushServiceStandIn, tls_with_root};
 use super::super::token_endpoint_stand_in::{TokenEndpointStandIn, rsa_key};
 use super::*;
+use crate::auth::OutboundProxy;
 
 /// A source whose token endpoint answers each request with the next response, and every further one with the last. Also the number of requests.
 async fn source(responses: &'static [(u16, &'static str)]) -> (AccessTokenSource, Arc<AtomicUsize>) {
     let TokenEndpointStandIn { token_uri, requests } = TokenEndpointStandIn::answering(responses).await;
     let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
     let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
-    (AccessTokenSource::new(account, tls_without_roots()), requests)
+    (AccessTokenSource::new(account, tls_without_roots(), ProxyRoutes::default()), requests)
 }
 
 async fn token(tokens: &AccessTokenSource, now_ms: u64) -> Result<String, AccessTokenError> {
@@ -37,7 +39,7 @@ async fn what_keeps_a_token_away_has_its_cause_and_names_the_endpoint() {
     let verdict_at = async |token_uri: String, tls| {
         let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
         let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
-        let error = AccessTokenSource::new(account, tls).current(NOW_MS).await.err().expect("no token");
+        let error = AccessTokenSource::new(account, tls, ProxyRoutes::default()).current(NOW_MS).await.err().expect("no token");
         let verdict = error.verdict();
         verdict.failure().map(|(cause, reason)| (cause, reason.to_owned())).expect("a failure")
     };
@@ -51,6 +53,20 @@ async fn what_keeps_a_token_away_has_its_cause_and_names_the_endpoint() {
     assert!(cause == FailureCause::CertificateNotTrusted, "{reason}");
     let (cause, reason) = verdict_at(TokenEndpointStandIn::answering(&[GONE]).await.token_uri, tls_without_roots()).await;
     assert_eq!((cause, reason.as_str()), (FailureCause::CredentialRefused, "service account refused: invalid_grant"));
+}
+
+#[tokio::test]
+async fn the_endpoint_is_reached_through_the_operators_proxy() {
+    let body = r#"{"access_token": "one", "expires_in": 3600}"#;
+    let google = TlsPushServiceStandIn::answering(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await;
+    let proxy = ConnectProxyStandIn::answering("HTTP/1.1 200 OK\r\n\r\n").await;
+    let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
+    let token_uri = format!("https://localhost:{}/token", google.port);
+    let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
+    let routes = OutboundProxy::new(&proxy.url, "").routes().expect("a proxy");
+    let tokens = AccessTokenSource::new(account, tls_with_root(&google.authority), routes);
+    assert_eq!(token(&tokens, NOW_MS).await.as_deref(), Ok("Bearer one"));
+    assert_eq!(proxy.tunnels.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ pub enum FailureCause {
     ConnectionRefused,
     /// There is no way to the address.
     Unreachable,
-    /// The proxy does not connect to the server.
+    /// The proxy is not reached, or does not connect to the server.
     Proxy,
     /// No root certificate leads to the server's certificate.
     CertificateNotTrusted,
@@ -85,7 +85,7 @@ impl fmt::Display for FailureCause {
             FailureCause::AddressRefused => "address not on the public internet",
             FailureCause::ConnectionRefused => "connection refused",
             FailureCause::Unreachable => "no way to the address",
-            FailureCause::Proxy => "the proxy refuses",
+            FailureCause::Proxy => "no way through the proxy",
             FailureCause::CertificateNotTrusted => "certificate not trusted",
             FailureCause::CertificateExpired => "certificate expired or not valid yet",
             FailureCause::CertificateWrongName => "certificate for another name",

@@ -43,11 +43,14 @@ mod connection_limits;
 mod connection_pool;
 mod keep_alive;
 mod permitted_stream;
+mod proxied_connector;
 mod resolver;
 mod third_party;
 mod tls;
 mod transport_fault;
 
+#[cfg(test)]
+mod connect_proxy_stand_in;
 #[cfg(test)]
 mod connection_pool_tests;
 #[cfg(test)]

@@ -25,11 +25,13 @@ use super::third_party::ThirdPartyClient;
 use super::tls::RootCertificates;
 use super::vapid::{VapidSigner, check_contact};
 use super::vapid_key;
+use crate::auth::{OutboundProxy, ProxyRoutes};
 
 /// Reads every credential. Blocks on the disk.
-pub(super) fn open(config: &PushConfig, timeout: Duration) -> Result<PoolApps, PushConfigError> {
+pub(super) fn open(config: &PushConfig, timeout: Duration, proxy: &OutboundProxy) -> Result<PoolApps, PushConfigError> {
     config.check()?;
     let mut builder = AppBuilder {
+        routes: proxy.routes().map_err(|problem| PushConfigError::setting(problem.to_string()))?,
         roots: RootCertificates::native(),
         connections: HashMap::new(),
         provider_tokens: HashMap::new(),
@@ -55,6 +57,8 @@ pub(super) fn open(config: &PushConfig, timeout: Duration) -> Result<PoolApps, P
 }
 
 struct AppBuilder {
+    /// The proxy to configured gateways.
+    routes: ProxyRoutes,
     roots: RootCertificates,
     connections: HashMap<ConnectionKey, ConnectionPool>,
     provider_tokens: HashMap<ProviderKeyId, Arc<ProviderTokenCache>>,
@@ -129,7 +133,10 @@ impl AppBuilder {
         let authority = app.authority_file.as_deref();
         let server = parse_server(app.server.as_deref(), FCM_SERVER)?;
         let gateway = self.gateway(server, authority, &ClientIdentity::ServiceAccount(file.clone()))?;
-        Ok(FcmApp { gateway, access_tokens: AccessTokenSource::new(account, self.roots.client_config(authority, None)?) })
+        Ok(FcmApp {
+            gateway,
+            access_tokens: AccessTokenSource::new(account, self.roots.client_config(authority, None)?, self.routes.clone()),
+        })
     }
 
     fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, PushConfigError> {
@@ -158,7 +165,7 @@ impl AppBuilder {
         };
         let tls = self.roots.client_config(authority, certificate)?;
         let name = server.authority().map_or("", Authority::as_str);
-        let connections = ConnectionPool::new(name, connect::to(&server, tls), ConnectionLimits::DEFAULT);
+        let connections = ConnectionPool::new(name, connect::to(&server, tls, self.routes.clone()), ConnectionLimits::DEFAULT);
         Ok(GatewayServer { server, connections: self.connections.entry(key).or_insert(connections).clone() })
     }
 }

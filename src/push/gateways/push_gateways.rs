@@ -23,6 +23,7 @@ use super::response::GatewaySendError;
 use super::third_party;
 use super::verdict::{FaultScope, RefusalCause, Verdict};
 use super::webpush;
+use crate::auth::OutboundProxy;
 use crate::clock::Clock;
 
 /// How long one wake may take, with every retry. Healthy gateways answer within a second.
@@ -39,12 +40,12 @@ impl PushGateways {
     ///
     /// # Errors
     /// A setting or a credential file that cannot be used, by its name.
-    pub fn new(config: &PushConfig) -> Result<PushGateways, PushConfigError> {
-        PushGateways::with_timeout(config, SEND_TIMEOUT)
+    pub fn new(config: &PushConfig, proxy: &OutboundProxy) -> Result<PushGateways, PushConfigError> {
+        PushGateways::with_timeout(config, SEND_TIMEOUT, proxy)
     }
 
-    pub(super) fn with_timeout(config: &PushConfig, timeout: Duration) -> Result<PushGateways, PushConfigError> {
-        Ok(PushGateways { apps: Arc::new(open(config, timeout)?) })
+    pub(super) fn with_timeout(config: &PushConfig, timeout: Duration, proxy: &OutboundProxy) -> Result<PushGateways, PushConfigError> {
+        Ok(PushGateways { apps: Arc::new(open(config, timeout, proxy)?) })
     }
 
     pub fn has_app(&self, provider: Provider, app: &str) -> bool {

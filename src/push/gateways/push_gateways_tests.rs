@@ -89,7 +89,7 @@ impl OperatorFolder {
     }
 
     fn gateways_within(&self, config: &PushConfig, timeout: Duration) -> ClockedGateways {
-        let gateways = PushGateways::with_timeout(config, timeout).expect("usable settings");
+        let gateways = PushGateways::with_timeout(config, timeout, &OutboundProxy::default()).expect("usable settings");
         ClockedGateways { gateways, now_ms: self.now_ms.clone() }
     }
 
@@ -305,7 +305,7 @@ async fn a_credential_file_that_does_not_parse_is_named_and_not_quoted() {
     let (folder, apple) = (OperatorFolder::new(), H2GatewayStandIn::answering([]).await);
     let bad = folder.file("bad.pem", "hush");
     let good = folder.apns("one", &apple);
-    let refused = |config: PushConfig| PushGateways::new(&config).expect_err("refused").to_string();
+    let refused = |config: PushConfig| PushGateways::new(&config, &OutboundProxy::default()).expect_err("refused").to_string();
     let apns = |app: ApnsConfig| refused(PushConfig { apns: vec![app], ..PushConfig::default() });
     let messages = [
         apns(ApnsConfig { key_file: Some(bad.clone()), ..good.clone() }),
