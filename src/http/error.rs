@@ -47,6 +47,10 @@ pub(super) enum HttpError {
     WebSocketVersion,
     /// The `Origin` is not one that may open a WebSocket.
     OriginNotAllowed,
+    /// No route has this path.
+    NoSuchPath,
+    /// The path does not support this method.
+    MethodNotAllowed,
     /// The admin API is disabled: no operator key is configured.
     AdminDisabled,
     /// The operator key is missing or wrong.
@@ -134,6 +138,11 @@ impl IntoResponse for HttpError {
             HttpError::OriginNotAllowed => {
                 refused(Code::OriginNotAllowed, "web pages of this origin may not use this server; see its setting origins")
             }
+            HttpError::NoSuchPath => refused(Code::NotFound, "no such path; the protocol is served at /v1/sync and /v1/datasets"),
+            HttpError::MethodNotAllowed => refused(
+                Code::MethodNotAllowed,
+                "this path does not support this method; the header Allow lists the methods that it supports",
+            ),
             HttpError::AdminDisabled => {
                 refused(Code::NotFound, "the admin API is disabled: no operator key is configured; set admin.key and restart the server")
             }
@@ -249,15 +258,6 @@ pub(super) fn is_upgrade(response: &Response) -> bool {
 /// The status of a successful WebSocket handshake.
 pub(super) fn switching_protocols() -> StatusCode {
     StatusCode::SWITCHING_PROTOCOLS
-}
-
-pub(super) async fn no_such_path() -> Response {
-    refused(RefusalCode::NotFound, "no such path; the protocol is served at /v1/sync and /v1/datasets")
-}
-
-/// The router adds `Allow`.
-pub(super) async fn method_not_allowed() -> Response {
-    refused(RefusalCode::MethodNotAllowed, "this path does not support this method; the header Allow lists the methods that it supports")
 }
 
 fn refused(code: RefusalCode, message: impl Into<String>) -> Response {

@@ -9,6 +9,7 @@ mod challenge;
 mod cors;
 mod datasets;
 mod error;
+mod fallback;
 mod head;
 mod health;
 mod link;
@@ -44,8 +45,8 @@ pub fn router(state: HttpState, extra: Router) -> Router {
         .route("/metrics", get(health::metrics))
         .with_state(state)
         .merge(extra)
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::method_not_allowed);
+        .fallback(fallback::no_such_path)
+        .method_not_allowed_fallback(fallback::method_not_allowed);
     // Around the router as a whole: it adds Allow after the layers of its routes.
     Router::new().fallback_service(routes).layer(from_fn_with_state(origins, middleware::every_request))
 }

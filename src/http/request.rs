@@ -37,10 +37,7 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     let device = match authenticate(&state, &parts.headers).await {
         Ok(device) => device,
         Err(error) => {
-            // A client that expects 100 Continue has not sent its body.
-            if !parts.headers.contains_key(header::EXPECT) {
-                drop_body(body).await;
-            }
+            drop_unread_body(Request::from_parts(parts, body)).await;
             return error.into_response();
         }
     };
@@ -108,8 +105,13 @@ async fn read_within_size(mut body: Body) -> Result<Bytes, HttpError> {
     }
 }
 
-async fn drop_body(mut body: Body) {
-    let _ = tokio::time::timeout(BODY_TIMEOUT, read_and_drop(&mut body)).await;
+/// Reads and drops the body of a request that is refused without it, see [`DROPPED_BYTES`].
+pub(super) async fn drop_unread_body(request: Request) {
+    let (parts, mut body) = request.into_parts();
+    // A client that expects 100 Continue sends its body only when the server reads it.
+    if !parts.headers.contains_key(header::EXPECT) {
+        let _ = tokio::time::timeout(BODY_TIMEOUT, read_and_drop(&mut body)).await;
+    }
 }
 
 async fn read_and_drop(body: &mut Body) {

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
@@ -26,6 +26,9 @@ const TIMEOUT_MS = 20_000;
 let browser;
 before(async () => (browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS })));
 after(() => browser?.close());
+
+/** A new browser profile, without cookies and storage. */
+export const newContext = (options) => browser.newContext(options);
 
 /** A test with a server, a page and its phones `a` and `b`, both live. It fails if the browser reports an error that is not expected. */
 export function demoTest(name, { viewport, colorScheme = 'light', forcedColors = 'none', listen, expectedErrors = /^$/ }, body) {
@@ -114,6 +117,38 @@ class Server {
   async remove() {
     await this.kill();
     await rm(this.folder, { recursive: true, force: true });
+  }
+}
+
+/** `driftless serve` on its own folder, with a pool `app` and these lines more in its configuration. */
+export class ProductionServer {
+  async start(lines) {
+    this.folder = await mkdtemp(path.join(tmpdir(), 'driftless-serve-'));
+    this.config = path.join(this.folder, 'driftless.toml');
+    const issuer = '[[pools.app.issuers]]\nissuer = "i"\naudience = ["a"]\nsecret = "a secret that only this test and its issuer know"\n';
+    await writeFile(this.config, `listen = "127.0.0.1:0"\ndata = ${JSON.stringify(path.join(this.folder, 'data'))}\n${lines}\n${issuer}`);
+    this.process = spawn(SERVER, ['serve', '--config', this.config, '--log-format', 'json'], { stdio: ['ignore', 'ignore', 'pipe'] });
+    this.ended = new Promise((resolve) => this.process.once('close', resolve));
+    this.url = await new Promise((resolve, reject) => {
+      const lines = [];
+      this.process.once('close', () => reject(new Error(`the server ended before it was ready: ${lines.join('\n')}`)));
+      createInterface(this.process.stderr).on('line', (line) => {
+        lines.push(line);
+        const found = line.match(/"address":"([^"]+)"/);
+        if (found) resolve(`http://${found[1]}`);
+      });
+    });
+  }
+
+  /** A token of the pool. */
+  token(subject) {
+    return runCommand(`driftless token --config ${this.config} --pool app --subject ${subject}`);
+  }
+
+  async remove() {
+    this.process?.kill('SIGKILL');
+    await this.ended;
+    if (this.folder) await rm(this.folder, { recursive: true, force: true });
   }
 }
 

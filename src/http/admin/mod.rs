@@ -12,7 +12,8 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
 
-use super::error::{self, HttpError};
+use super::error::HttpError;
+use super::fallback;
 use super::request::bearer_token;
 use super::state::HttpState;
 
@@ -36,8 +37,8 @@ pub(super) fn routes(state: HttpState) -> Router<HttpState> {
         .route("/push", get(devices::stopped_apps))
         .route("/push/resume", post(devices::resume_apps))
         .route("/backup", get(backup::backup))
-        .fallback(error::no_such_path)
-        .method_not_allowed_fallback(error::method_not_allowed)
+        .fallback(fallback::no_such_path)
+        .method_not_allowed_fallback(fallback::method_not_allowed)
         .layer(middleware::from_fn_with_state(state, require_operator_key))
 }
 

@@ -192,5 +192,7 @@ async fn a_refusal_reaches_a_client_that_still_sends_its_body() {
     for _ in 0..5 {
         assert_refused("an expired token", &expired.post("/v1/datasets/d/write", &body).await, 401, "token_refused");
         assert_refused("a large body", &http.post("/v1/datasets/d/write", &body).await, 413, "too_large");
+        assert_refused("no path", &http.post("/v1/nowhere", &body).await, 404, "not_found");
+        assert_refused("another method", &http.post("/v1/datasets", &body).await, 405, "method_not_allowed");
     }
 }
