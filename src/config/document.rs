@@ -17,7 +17,7 @@ pub(super) fn read(file: &Path) -> Result<(Table, ValueOrigins), ConfigProblem> 
     let here = || Some(file.display().to_string());
     let bytes = fs::read(file).map_err(|why| ConfigProblem::at(here(), format!("the configuration file cannot be read: {why}")))?;
     let text = String::from_utf8(bytes).map_err(|_| ConfigProblem::at(here(), "the configuration file must be text in UTF-8"))?;
-    let lines = DocumentLines(&text);
+    let lines = DocumentLines::of_text(&text);
     let parsed = DeTable::parse(&text).map_err(|why| {
         let line = why.span().map_or(1, |span| lines.of(span.start));
         ConfigProblem::at(Some(format!("{}, line {line}", file.display())), format!("no valid TOML: {}", why.message().replace('\n', ", ")))
@@ -28,12 +28,17 @@ pub(super) fn read(file: &Path) -> Result<(Table, ValueOrigins), ConfigProblem> 
     Ok((values, ValueOrigins::of_file(file, origins)))
 }
 
-struct DocumentLines<'a>(&'a str);
+/// Where the lines of a file end, in bytes. A server of many pools has a long file, so the line of each value is not counted from its start.
+struct DocumentLines(Vec<usize>);
 
-impl DocumentLines<'_> {
+impl DocumentLines {
+    fn of_text(text: &str) -> DocumentLines {
+        DocumentLines(text.match_indices('\n').map(|(at, _)| at).collect())
+    }
+
+    /// The number of the line that a byte stands in.
     fn of(&self, at: usize) -> usize {
-        let before = self.0.as_bytes().get(..at).unwrap_or(self.0.as_bytes());
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        1 + self.0.partition_point(|end| *end < at)
     }
 
     fn collect(&self, table: &DeTable<'_>, path: &KeyPath, origins: &mut BTreeMap<KeyPath, ValueOrigin>) {

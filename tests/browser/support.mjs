@@ -148,7 +148,7 @@ export class ProductionServer {
   async remove() {
     this.process?.kill('SIGKILL');
     await this.ended;
-    if (this.folder) await rm(this.folder, { recursive: true, force: true });
+    await rm(this.folder, { recursive: true, force: true });
   }
 }
 
