@@ -291,6 +291,24 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::TokenRefusal;
+
+    #[test]
+    fn a_503_says_when_to_come_back_and_a_401_how_to_authenticate() {
+        let of = |error: HttpError| {
+            let response = error.into_response();
+            let has = |name| response.headers().get(name).is_some();
+            (response.status().as_u16(), has(header::RETRY_AFTER), has(header::WWW_AUTHENTICATE))
+        };
+        assert_eq!(of(HttpError::Auth(AuthError::Token(TokenRefusal::KeysUnavailable))), (503, true, false), "the token may be good");
+        assert_eq!(of(HttpError::Auth(AuthError::Unavailable)), (503, true, false));
+        assert_eq!(of(Unavailable::Now.into()), (503, true, false));
+        assert_eq!(of(Unavailable::ReadOnly.into()), (503, true, false));
+        assert_eq!(of(HttpError::Auth(AuthError::Token(TokenRefusal::Expired))), (401, false, true));
+        assert_eq!(of(HttpError::MissingToken), (401, false, true));
+        assert_eq!(of(HttpError::WrongOperatorKey), (401, false, true));
+        assert_eq!(of(HttpError::Auth(AuthError::OriginNotAllowed)), (403, false, false));
+    }
 
     #[test]
     fn the_document_has_the_status_of_every_code() {

@@ -20,7 +20,7 @@ use crate::session::AuthenticatedDevice;
 /// How long a body may take to arrive. The largest, 2 MiB, takes 17 seconds at 1 Mbit/s.
 const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How many bytes of a body that is not used are read and dropped, within [`BODY_TIMEOUT`]: as many as the largest message has twice. A server that
+/// How many bytes of a body that is not used are read and dropped, within [`BODY_TIMEOUT`]: twice the largest message. A server that
 /// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
 const DROPPED_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 

@@ -27,6 +27,8 @@ async fn on_a_full_disk_reads_are_served_and_the_client_keeps_its_write_until_th
     let http = DeviceHttp::new(listen.parse().unwrap(), &token("alice"), "phone");
     let refused = http.post("/v1/datasets/d/write", r#"{"id":9,"changes":[{"key":"k","op":"put","value":2}]}"#).await;
     assert_eq!((refused.status, refused.json()["code"].as_str()), (503, Some("read_only")));
+    assert_eq!(refused.header("retry-after"), Some("60"), "{refused:?}");
+    assert!(refused.header("driftless-identity").is_some(), "{refused:?}");
     assert_eq!(http.get("/health/ready").await.status, 200, "a server that cannot write is ready");
     drop(phone);
     // The client library keeps the write, also over the server's restarts.

@@ -51,5 +51,6 @@ async fn a_request_whose_body_does_not_arrive_times_out() {
     let head = "POST /v1/datasets/d/write HTTP/1.1\r\nHost: a\r\nConnection: close\r\nDriftless-Device: d\r\nContent-Length: 1000\r\n";
     let request = format!("{head}Authorization: Bearer {token}\r\n\r\n{{\"id\":1,");
     let answer = raw_request(server.address(), request.as_bytes()).await;
-    assert_eq!(answer.status, 408, "{answer:?}");
+    assert_eq!((answer.status, answer.json()["code"].as_str()), (408, Some("timeout")), "{answer:?}");
+    assert!(answer.header("driftless-identity").is_some(), "{answer:?}");
 }
