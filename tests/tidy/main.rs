@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The modules of `src/` that each module may import. A module may only import modules that stand below it in this list.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["config", "dev", "operator", "client", "admin", "push", "logging"]),
-    ("serve", &["app", "config", "dev", "logging"]),
+    ("serve", &["app", "config", "dev", "push", "logging"]),
     (
         "app",
         &[
