@@ -8,6 +8,9 @@ use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
 use crate::store::{Identity, LinkResult, LoginKey};
 
+/// How many of an identity's logins the log names when an operator links another one.
+const LOGGED_LOGINS: usize = 4;
+
 /// A user of an issuer, by the issuer's name for them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginName {
@@ -42,9 +45,11 @@ impl Admin {
     /// Links a login of the identity's own pool to it, for an operator.
     pub async fn link_login(&self, identity: Identity, login: LoginName) -> AdminResult<LinkOutcome> {
         let LoginName { issuer, subject } = login.clone();
+        let of = identity.clone();
+        let before = self.reader.read(move |store| store.logins_of(&of, LOGGED_LOGINS)).await?;
         let linked = self.link(identity.clone(), login).await?;
         if let Ok(LinkOutcome::Linked) = linked {
-            info!(%identity, %issuer, %subject, "login linked by an operator");
+            info!(%identity, logins = ?before, linked_issuer = ?issuer, linked_subject = ?subject, "login linked by an operator");
         }
         Ok(linked)
     }

@@ -79,7 +79,16 @@ impl TrustedIssuers {
                 }
             }
         }
-        chosen.ok_or(refusal)
+        chosen.ok_or_else(|| match refusal {
+            TokenRefusal::UnknownIssuer if self.knows_but_for_a_slash(&claims.issuer) => TokenRefusal::IssuerSlash,
+            other => other,
+        })
+    }
+
+    /// Whether an issuer has the same name but for a slash at its end: the most common mistake in a configuration.
+    fn knows_but_for_a_slash(&self, iss: &str) -> bool {
+        let other = iss.strip_suffix('/').map_or_else(|| format!("{iss}/"), str::to_owned);
+        self.exact.contains_key(other.as_str()) || self.templates.iter().any(|trusted| trusted.name.matches(&other))
     }
 
     /// The issuers whose keys are fetched.

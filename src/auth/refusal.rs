@@ -13,6 +13,8 @@ pub enum TokenRefusal {
     Malformed(&'static str),
     /// No pool trusts its `iss`.
     UnknownIssuer,
+    /// No pool trusts its `iss`, but one trusts the same name with, or without, a slash at its end.
+    IssuerSlash,
     /// Its audience matches no pool that trusts its issuer, or more than one.
     WrongAudience,
     /// Its `typ` is neither that of a JWT nor that of an access token.
@@ -37,7 +39,7 @@ impl TokenRefusal {
         match self {
             Self::TooLarge => "token_too_large",
             Self::Malformed(_) => "token_malformed",
-            Self::UnknownIssuer => "unknown_issuer",
+            Self::UnknownIssuer | Self::IssuerSlash => "unknown_issuer",
             Self::WrongAudience => "wrong_audience",
             Self::WrongType => "wrong_type",
             Self::UnknownKey => "unknown_key",
@@ -56,6 +58,7 @@ impl TokenRefusal {
             Self::TooLarge
             | Self::Malformed(_)
             | Self::UnknownIssuer
+            | Self::IssuerSlash
             | Self::WrongAudience
             | Self::WrongType
             | Self::UnknownKey
@@ -73,6 +76,9 @@ impl fmt::Display for TokenRefusal {
             Self::TooLarge => write!(f, "the token is over {MAX_TOKEN_BYTES} bytes"),
             Self::Malformed(what) => write!(f, "the token cannot be read: {what}"),
             Self::UnknownIssuer => f.write_str("no pool of this server trusts the token's iss"),
+            Self::IssuerSlash => {
+                f.write_str("no pool of this server trusts the token's iss, but one would with a slash more or less at its end")
+            }
             Self::WrongAudience => {
                 f.write_str("the token's audience (aud) must name exactly one pool of this server that trusts its issuer")
             }

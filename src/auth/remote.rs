@@ -1,8 +1,7 @@
 //! The keys that an issuer publishes at a URL, fetched when needed and cached.
 //!
-//! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache. In the background only the first keys are fetched. Fetches are
-//! single-flight: at most one is in progress, at most
-//! one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), and logins that need its result wait for it. A fetch continues after the
+//! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache. In the background only the first keys are
+//! fetched. Fetches are single-flight: at most one is in progress, at most one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), and logins that need its result wait for it. A fetch continues after the
 //! login that started it was cancelled: otherwise an attacker could start and abandon every fetch, and new keys would never arrive. A
 //! failed fetch changes nothing: the cached keys stay in use.
 

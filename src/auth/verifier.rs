@@ -112,7 +112,8 @@ impl Verifier {
     /// Waits only if the issuer's keys must be fetched, and then at most [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS). Cancel safe.
     ///
     /// # Errors
-    /// The first reason to reject the token, which is logged at the level `info`. Times are checked last, so `Expired` is returned for genuine tokens only.
+    /// The first reason to reject the token, which is logged at the level `info`. Times are checked last, so `Expired` is returned for genuine
+    /// tokens only.
     pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let result = self.verify_parts(token, now_s).await;
         if let Err(refusal) = &result {

@@ -3,7 +3,7 @@
 use driftless_protocol::{LinkedLogin, limits};
 
 use super::commit::Group;
-use super::engine::Batch;
+use super::engine::{Batch, Bytes};
 use super::keys::KeyParts;
 use super::rows::LoginRow;
 use super::{Identity, LoginKey, Store, StoreError, keys};
@@ -41,6 +41,18 @@ impl Store {
         state.linked.sort_by_key(|login| std::cmp::Reverse(login.at_ms));
         state.linked.truncate(limits::LINKED_LOGINS);
         Ok(state)
+    }
+
+    /// Up to `limit` logins that lead to an identity, each an issuer and a subject.
+    pub fn logins_of(&self, identity: &Identity, limit: usize) -> Result<Vec<(String, String)>, StoreError> {
+        let prefix = keys::identity_logins(identity);
+        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), limit)?;
+        let one = |(key, _): &(Bytes, Bytes)| {
+            let mut parts = KeyParts::after(key, &prefix)?;
+            let _pool = parts.name()?;
+            Ok((parts.name()?.to_owned(), parts.name()?.to_owned()))
+        };
+        rows.iter().map(one).collect()
     }
 
     /// Whether a login's token that was issued then is refused, in seconds since 1970 (UTC).

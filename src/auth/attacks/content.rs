@@ -8,7 +8,13 @@ use super::super::{LEEWAY_S, TokenRefusal};
 
 #[tokio::test]
 async fn wrong_issuer() {
-    for iss in ["https://issuer.example", "HTTPS://ISSUER.EXAMPLE/", "https://issuer.example/x", "", "https://evil.example/"] {
+    let without_slash = refused(&shared_verifier(), &shared_token(claims_with(json!({"iss": "https://issuer.example"})))).await;
+    assert_eq!(
+        (without_slash, without_slash.code()),
+        (TokenRefusal::IssuerSlash, "unknown_issuer"),
+        "the comparison is exact, and says so"
+    );
+    for iss in ["HTTPS://ISSUER.EXAMPLE/", "https://issuer.example/x", "", "https://evil.example/"] {
         let refusal = refused(&shared_verifier(), &shared_token(claims_with(json!({"iss": iss})))).await;
         assert_eq!(refusal, TokenRefusal::UnknownIssuer, "{iss}");
     }

@@ -93,8 +93,11 @@ async fn the_log_names_both_logins_of_a_link() {
     let server = DriftlessProcess::start(folder.path(), "127.0.0.1:0", &[]).await;
     let http = DeviceHttp::new(server.address().parse().unwrap(), &token("alice"), "phone-1");
     assert_eq!(http.post("/v1/identity/link", &json!({ "token": token("alice-at-work") }).to_string()).await.status, 200);
+    operator_output(&server.url, &["link-login", "--subject", "alice", "--issuer", "elsewhere", "--login", "alice-on-tv"]).await;
     let log = server.terminate().await;
-    let line = log.lines().find(|line| line.contains("login linked")).unwrap_or_else(|| panic!("{log}"));
+    let line = log.lines().find(|line| line.contains("login linked by an operator")).unwrap_or_else(|| panic!("{log}"));
+    assert!(line.contains("\"alice\"") && line.contains("linked_subject=\"alice-on-tv\""), "{line}");
+    let line = log.lines().find(|line| line.contains("login linked by a device")).unwrap_or_else(|| panic!("{log}"));
     for part in ["subject=\"alice\"", "linked_subject=\"alice-at-work\"", driftless::dev::ISSUER, "phone-1"] {
         assert!(line.contains(part), "{part}: {line}");
     }
