@@ -152,6 +152,7 @@ impl App {
             gate: gate.clone(),
             metrics: metrics.clone(),
             origins,
+            pages: config.pages,
             phase: current_phase,
         };
         let (stop, stopped) = oneshot::channel::<()>();

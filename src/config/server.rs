@@ -15,7 +15,7 @@ use super::pool::PoolSection;
 use super::secret_file;
 use crate::admin::OperatorKey;
 use crate::auth::{IssuerConfig, OutboundProxy};
-use crate::http::{HttpConfig, TlsConfig};
+use crate::http::{HttpConfig, ServedPages, TlsConfig};
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
 use crate::push::PoolPush;
@@ -45,6 +45,9 @@ pub struct ServerConfig {
     pub drain_s: u64,
     /// The origins of web pages that may use every pool. A pool without any of its own, on a server without any, allows all.
     pub origins: Vec<Origin>,
+    /// The web pages that may use the server at all.
+    #[serde(skip)]
+    pub pages: ServedPages,
     pub(super) heartbeat_s: u32,
     pub(super) tls: TlsSection,
     pub(super) admin: AdminSection,
@@ -114,6 +117,7 @@ impl Default for ServerConfig {
             drain_wait_s: 5,
             drain_s: 10,
             origins: Vec::new(),
+            pages: ServedPages::Any,
             heartbeat_s: session::HEARTBEAT_S,
             tls: TlsSection::default(),
             admin: AdminSection::default(),
@@ -153,6 +157,12 @@ impl ServerConfig {
         if self.admin.key.is_empty() {
             key.clone_into(&mut self.admin.key);
         }
+        self
+    }
+
+    /// The same configuration for web pages of this machine only, as its keys are public.
+    pub fn for_pages_of_this_machine(mut self) -> ServerConfig {
+        self.pages = ServedPages::OfThisMachine;
         self
     }
 

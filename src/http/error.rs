@@ -7,6 +7,7 @@ use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
 use serde::Serialize;
 
 use super::challenge::Challenge;
+use super::page_guard::PageRefusal;
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
 use crate::session::AuthError;
@@ -45,6 +46,8 @@ pub(super) enum HttpError {
     UpgradeRequired,
     /// The request asks for another version of the WebSocket protocol.
     WebSocketVersion,
+    /// The request comes from a web page of another machine.
+    ForeignPage(PageRefusal),
     /// The `Origin` is not one that may open a WebSocket.
     OriginNotAllowed,
     /// No route has this path.
@@ -135,6 +138,7 @@ impl IntoResponse for HttpError {
                 let message = "unsupported WebSocket version; send Sec-WebSocket-Version: 13".to_owned();
                 (supported, refusal(StatusCode::UPGRADE_REQUIRED, None, None, Code::BadRequest, message)).into_response()
             }
+            HttpError::ForeignPage(refusal) => refused(Code::OriginNotAllowed, refusal.message()),
             HttpError::OriginNotAllowed => {
                 refused(Code::OriginNotAllowed, "web pages of this origin may not use this server; see its setting origins")
             }

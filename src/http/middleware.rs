@@ -8,14 +8,25 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::cors::PageRequest;
+use super::error::HttpError;
+use super::page_guard::{self, ServedPages};
 use super::{error, head};
-use crate::origin::AllowedOrigins;
+use crate::origin::{AllowedOrigins, OriginMatch};
+
+/// Which web pages may use the server.
+#[derive(Clone)]
+pub(super) struct PageRules {
+    pub(super) origins: Arc<AllowedOrigins>,
+    pub(super) pages: ServedPages,
+}
 
 /// Refuses a request with an invalid head, answers `OPTIONS`, and completes the headers of the response, whatever its status.
-pub(super) async fn every_request(State(origins): State<Arc<AllowedOrigins>>, request: Request, next: Next) -> Response {
+pub(super) async fn every_request(State(PageRules { origins, pages }): State<PageRules>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let (method, page) = (parts.method.clone(), PageRequest::read(&parts));
-    let mut response = match head::check(&parts) {
+    let is_named = |origin: &str| origins.find(origin) == OriginMatch::Named;
+    let checked = head::check(&parts).and_then(|()| page_guard::check(pages, &parts, is_named).map_err(HttpError::ForeignPage));
+    let mut response = match checked {
         Err(error) => error.into_response(),
         Ok(()) => match page.as_ref().and_then(|page| page.answer_preflight(&origins)) {
             Some(answer) => answer,

@@ -14,6 +14,7 @@ mod head;
 mod health;
 mod link;
 mod middleware;
+mod page_guard;
 mod push;
 mod request;
 mod server;
@@ -29,13 +30,14 @@ use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
+pub use page_guard::ServedPages;
 pub use server::{HttpConfig, OpenConnections, ReservedPort};
 pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, TlsConfig};
 
 /// All routes of the server: its own, and `extra` ones.
 pub fn router(state: HttpState, extra: Router) -> Router {
-    let origins = Arc::clone(&state.origins);
+    let rules = middleware::PageRules { origins: Arc::clone(&state.origins), pages: state.pages };
     let routes = Router::new()
         .merge(device_routes(state.clone()))
         .route("/v1/sync", get(socket::upgrade))
@@ -48,7 +50,7 @@ pub fn router(state: HttpState, extra: Router) -> Router {
         .fallback(fallback::no_such_path)
         .method_not_allowed_fallback(fallback::method_not_allowed);
     // Around the router as a whole: it adds Allow after the layers of its routes.
-    Router::new().fallback_service(routes).layer(from_fn_with_state(origins, middleware::every_request))
+    Router::new().fallback_service(routes).layer(from_fn_with_state(rules, middleware::every_request))
 }
 
 /// The requests of an authenticated device.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use super::page_guard::ServedPages;
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::DurabilityGate;
 use crate::metrics::Metrics;
@@ -40,6 +41,8 @@ pub struct HttpState {
     pub metrics: Metrics,
     /// The origins of web pages that at least one pool allows.
     pub origins: Arc<AllowedOrigins>,
+    /// The web pages that may use the server at all.
+    pub pages: ServedPages,
     /// Whether the server is shutting down.
     pub phase: watch::Receiver<ServerPhase>,
 }
