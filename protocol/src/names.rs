@@ -88,7 +88,7 @@ name!(
     "a dataset's name",
     "1 to 128 of a-z A-Z 0-9 _ . : -, but not . or ..",
     |text| (1..=limits::DATASET_NAME_BYTES).contains(&text.len())
-        && !is_dot_segment(text)
+        && !has_dot_segment(text)
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:-".contains(&b))
 );
 
@@ -101,12 +101,12 @@ name!(
 );
 
 name!(
-    /// The id of one installation of the app, which the client chooses once and keeps: 1 to 256 printable ASCII characters without spaces, but not
-    /// `.` or `..`.
+    /// The id of one installation of the app, which the client chooses once and keeps: 1 to 256 printable ASCII characters without spaces, with no
+    /// `.` or `..` between slashes.
     DeviceId,
     "a device's id",
-    "1 to 256 printable ASCII characters without spaces, but not . or ..",
-    |text| (1..=limits::DEVICE_ID_BYTES).contains(&text.len()) && !is_dot_segment(text) && text.bytes().all(|b| b.is_ascii_graphic())
+    "1 to 256 printable ASCII characters without spaces, and no . or .. between slashes",
+    |text| (1..=limits::DEVICE_ID_BYTES).contains(&text.len()) && !has_dot_segment(text) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
 name!(
@@ -117,9 +117,10 @@ name!(
     |text| (1..=limits::EPOCH_BYTES).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 );
 
-/// Whether a URL's path cannot have the name as a segment: clients and proxies remove such segments (RFC 3986 section 5.2.4), also percent-encoded.
-fn is_dot_segment(text: &str) -> bool {
-    matches!(text, "." | "..")
+/// Whether a part of the name between slashes is `.` or `..`. Clients and proxies remove such segments from a URL's path (RFC 3986 section 5.2.4), also
+/// percent-encoded ones: a request for one device would reach another one.
+fn has_dot_segment(text: &str) -> bool {
+    text.split(['/', '\\']).any(|segment| matches!(segment, "." | ".."))
 }
 
 #[cfg(test)]
@@ -137,8 +138,10 @@ mod tests {
         assert!(Key::new(&"ü".repeat(512)).is_ok());
         assert!(Key::new(&"ü".repeat(513)).is_err());
         assert!(Key::new("").is_err());
-        assert!(DeviceId::new(&"d".repeat(256)).is_ok());
-        for bad in ["", ".", "..", "a b", "tab\t", "ü", &"d".repeat(257)] {
+        for good in ["com.example/a..b", "...", "a/.b/..c", &"d".repeat(256)] {
+            assert!(DeviceId::new(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", "../../other/devices/phone", "a/./b", "a\\..", "a b", "tab\t", "ü", &"d".repeat(257)] {
             assert!(DeviceId::new(bad).is_err(), "{bad:?}");
         }
     }

@@ -19,3 +19,4 @@ mod restoring;
 mod serving;
 mod sessions;
 mod tokens;
+mod values;
