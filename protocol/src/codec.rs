@@ -16,7 +16,7 @@ use crate::partial::PartialRequest;
 use crate::text::{StrictText, TextKeys};
 use crate::{
     Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
-    WebPushSubscription, limits, whole_numbers,
+    WebPushSubscription, limits, number, whole_numbers,
 };
 
 /// The encoding of messages, selected by the WebSocket subprotocol.
@@ -108,9 +108,11 @@ impl Codec {
     pub fn decode_client_as(self, bytes: &[u8], kind: &str, dataset: &DatasetName) -> Result<ClientMessage, DecodeError> {
         #[derive(Deserialize)]
         struct WriteBody {
+            #[serde(default, deserialize_with = "number::optional_whole")]
             id: Option<u64>,
             changes: Option<Vec<NamedMap<Change>>>,
             offer: Option<bool>,
+            #[serde(default, deserialize_with = "number::optional_whole")]
             version: Option<u64>,
         }
         let body: NamedMap<WriteBody> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
@@ -220,9 +222,11 @@ struct ClientFields {
     client: Option<StrictText>,
     dataset: Option<DatasetName>,
     position: Option<NamedMap<Position>>,
+    #[serde(default, deserialize_with = "number::optional_whole")]
     id: Option<u64>,
     changes: Option<Vec<NamedMap<Change>>>,
     offer: Option<bool>,
+    #[serde(default, deserialize_with = "number::optional_whole")]
     version: Option<u64>,
     provider: Option<Provider>,
     app: Option<StrictText>,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Change, DatasetName, DeviceId, Epoch, Provider, PushLost, Record, RefusalCode, Registration, limits};
+use crate::{Change, DatasetName, DeviceId, Epoch, Provider, PushLost, Record, RefusalCode, Registration, limits, number};
 
 /// How far a device has received a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,6 +10,7 @@ pub struct Position {
     /// The epoch of the store's history that the version belongs to.
     pub epoch: Epoch,
     /// The device has received everything up to this version, inclusive.
+    #[serde(deserialize_with = "number::whole")]
     pub version: u64,
 }
 

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// 2^63, the first number above the range of `i64`. Doubles represent powers of two exactly.
 const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
@@ -56,6 +57,11 @@ impl Number {
     /// The number if it is a whole one from -2^63 to 2^63 - 1.
     pub fn as_i64(self) -> Option<i64> {
         if let CanonicalForm::Int(n) = self.0 { Some(n) } else { None }
+    }
+
+    /// The number if it is a whole one that is not negative.
+    pub(crate) fn as_u64(self) -> Option<u64> {
+        self.whole().and_then(|whole| u64::try_from(whole).ok())
     }
 
     /// The sum of two numbers. Two whole numbers are added exactly, any others as doubles.
@@ -132,6 +138,42 @@ impl Serialize for Number {
             CanonicalForm::Double(bits) => serializer.serialize_f64(f64::from_bits(bits)),
         }
     }
+}
+
+/// A whole number in a message, such as a patch number. It may be written as a double: encoders for JavaScript do so with numbers of more than 32 bits.
+pub(crate) struct WholeNumber(pub u64);
+
+impl<'de> Deserialize<'de> for WholeNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<WholeNumber, D::Error> {
+        struct WholeNumberVisitor;
+        impl Visitor<'_> for WholeNumberVisitor {
+            type Value = WholeNumber;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a whole number that is not negative")
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<WholeNumber, E> {
+                Ok(WholeNumber(number))
+            }
+            fn visit_i64<E: Error>(self, number: i64) -> Result<WholeNumber, E> {
+                u64::try_from(number).map(WholeNumber).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+            fn visit_f64<E: Error>(self, number: f64) -> Result<WholeNumber, E> {
+                let whole = Number::from_f64(number).and_then(Number::as_u64);
+                whole.map(WholeNumber).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+            }
+        }
+        deserializer.deserialize_u64(WholeNumberVisitor)
+    }
+}
+
+/// Decodes a field that is a whole number.
+pub(crate) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    WholeNumber::deserialize(deserializer).map(|WholeNumber(number)| number)
+}
+
+/// Decodes an optional field that is a whole number.
+pub(crate) fn optional_whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    Ok(Option::<WholeNumber>::deserialize(deserializer)?.map(|WholeNumber(number)| number))
 }
 
 #[cfg(test)]

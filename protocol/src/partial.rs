@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::limits;
+use crate::{Number, limits};
 
 /// The fields by which a request with other, invalid fields can be refused.
 #[derive(Default)]
@@ -75,8 +75,8 @@ impl<'de> Deserialize<'de> for LenientValue {
             fn visit_i64<E>(self, number: i64) -> Result<LenientValue, E> {
                 Ok(u64::try_from(number).map_or(LenientValue::Other, LenientValue::Number))
             }
-            fn visit_f64<E>(self, _: f64) -> Result<LenientValue, E> {
-                Ok(LenientValue::Other)
+            fn visit_f64<E>(self, number: f64) -> Result<LenientValue, E> {
+                Ok(Number::from_f64(number).and_then(Number::as_u64).map_or(LenientValue::Other, LenientValue::Number))
             }
             fn visit_bytes<E>(self, _: &[u8]) -> Result<LenientValue, E> {
                 Ok(LenientValue::Other)

@@ -5,7 +5,7 @@ use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::text::StrictText;
-use crate::{DeviceId, Key, Value};
+use crate::{DeviceId, Key, Value, number};
 
 /// The operation of a change on its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -52,7 +52,7 @@ pub struct Change {
     pub value: Option<Value>,
     /// The record's version when the device last received it, 0 if it received none. The change conflicts if another device wrote the record
     /// after it with another result. A change without a base never conflicts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number::optional_whole")]
     pub base: Option<u64>,
 }
 

@@ -7,7 +7,7 @@ use driftless_client::{Device, Event, Settings, TokenSource};
 use driftless_protocol::DeviceId;
 use serde_json::Value as Json;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::Command;
 
 use crate::support::{DriftlessProcess, client_output, driftless, name, token, value, wait_for};
@@ -95,4 +95,57 @@ async fn a_command_line_client_watches_the_changes_of_another() {
     assert!(client_output(&server.url, &["list"]).await.contains("settings"));
     let missing = wait_for("get", driftless().args(["client", "--url", &server.url, "get", "settings", "theme"]).output()).await.unwrap();
     assert!(!missing.status.success());
+}
+
+/// Runs `driftless client ...` with a text as stdin; returns the exit code, stdout and stderr.
+async fn client_with_input(url: &str, arguments: &[&str], input: &str) -> (Option<i32>, String, String) {
+    let mut command = driftless();
+    command.args(["client", "--url", url]).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).await.unwrap();
+    drop(stdin);
+    let output = wait_for("the client's end", child.wait_with_output()).await.unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_from_stdin_is_imported_beside_what_is_there_and_what_does_not_exist_is_named() {
+    let folder = TempDir::new().unwrap();
+    let server = DriftlessProcess::start(folder.path(), "127.0.0.1:0", &[]).await;
+    let client = async |arguments: &[&str], input: &str| client_with_input(&server.url, arguments, input).await;
+    for (file, exported) in [
+        (r#"{"proxy":"none","zoom":952510211.1858401}"#, r#"{"proxy":"none","zoom":952510211.1858401}"#),
+        (r#"{"proxy":{"host":"h","port":1}}"#, r#"{"proxy":{"host":"h","port":1},"zoom":952510211.1858401}"#),
+        (r#"{"proxy":{"host":{"name":"n"}}}"#, r#"{"proxy":{"host":{"name":"n"},"port":1},"zoom":952510211.1858401}"#),
+        (r#"{"proxy":[]}"#, r#"{"proxy":[],"zoom":952510211.1858401}"#),
+    ] {
+        let (code, _, errors) = client(&["import", "s", "-"], file).await;
+        assert_eq!(code, Some(0), "{file}: {errors}");
+        let (code, printed, errors) = client(&["export", "s", "-"], "").await;
+        assert_eq!((code, value(&printed)), (Some(0), value(exported)), "{file}: {errors}");
+    }
+    let (code, _, errors) = client(&["import", "s", "-"], r#"{"n":18446744073709551616}"#).await;
+    assert!(code == Some(2) && errors.contains("stdin") && errors.contains("18446744073709551616"), "{errors}");
+
+    let (code, _, errors) = client(&["put", "s", "a={bad"], "").await;
+    assert!(code == Some(0) && errors.contains("stored as text") && errors.contains("--json") && errors.contains("--text"), "{errors}");
+    let (code, _, errors) = client(&["put", "s", "a={bad", "--text"], "").await;
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert_eq!(client(&["put", "s", "a={bad", "--json"], "").await.0, Some(2));
+    assert_eq!(client(&["put", "s", "a=18446744073709551616"], "").await.0, Some(2));
+    assert_eq!(client(&["get", "s", "a"], "").await.1, "\"{bad\"\n");
+    for (arguments, says) in [
+        (&["get", "s", "zom"][..], "did you mean zoom?"),
+        (&["get", "t", "zoom"], "there is no dataset t; did you mean s?"),
+        (&["list", "missing"], "there is no dataset missing"),
+        (&["export", "missing"], "there is no dataset missing"),
+        (&["remove", "s", "zoom", "zom"], "s has no record zom"),
+    ] {
+        let (code, printed, errors) = client(arguments, "").await;
+        assert!(code == Some(1) && printed.is_empty() && errors.contains(says), "{arguments:?}: {code:?} {errors}");
+    }
+    assert_eq!(client(&["get", "s", "zoom"], "").await.1, "952510211.1858401\n", "a removal that fails removes nothing");
+    assert!(!client(&["list"], "").await.1.contains("missing"), "no dataset was made");
 }

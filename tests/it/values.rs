@@ -22,19 +22,19 @@ use crate::support::{
 const VALUES: usize = 60;
 
 /// The canonical bytes of each key's value.
-type Contents = BTreeMap<String, Vec<u8>>;
+type CanonicalContents = BTreeMap<String, Vec<u8>>;
 
-fn contents(records: &[Record]) -> Contents {
+fn contents(records: &[Record]) -> CanonicalContents {
     records.iter().filter_map(|record| Some((record.key.to_string(), canonical(record.content.value()?)))).collect()
 }
 
-fn contents_of(members: &Value) -> Contents {
+fn contents_of(members: &Value) -> CanonicalContents {
     let Value::Map(members) = members else { panic!("{members}") };
     members.iter().map(|(key, value)| (key.clone(), canonical(value))).collect()
 }
 
 /// What the records in an answer of the admin API hold.
-fn contents_in(records: &serde_json::Value) -> Contents {
+fn contents_in(records: &serde_json::Value) -> CanonicalContents {
     let record = |record: &serde_json::Value| serde_json::from_str::<Record>(&record.to_string()).unwrap();
     contents(&records.as_array().unwrap().iter().map(record).collect::<Vec<_>>())
 }
@@ -61,7 +61,7 @@ async fn a_value_keeps_its_canonical_bytes_on_every_way_through_the_server() {
         let mut random = ValueRandom::new(seed);
         let mut server = TestServer::start().await;
         let [by_json, by_msgpack, by_http] = ["j", "m", "h"].map(|way| random_records(&mut random, way));
-        let expected: Contents =
+        let expected: CanonicalContents =
             [&by_json, &by_msgpack, &by_http].into_iter().flatten().map(|(key, value, _)| (key.clone(), canonical(value))).collect();
 
         let mut socket = RawSocket::open_session(server.address(), Codec::Json, "alice").await;
@@ -130,7 +130,7 @@ async fn changes(http: &DeviceHttp) -> Vec<Record> {
 }
 
 /// Exports the dataset and imports the file into another one, which is exported again: record by record, and nested.
-async fn exported_and_imported(url: &str, expected: &Contents, seed: u64) {
+async fn exported_and_imported(url: &str, expected: &CanonicalContents, seed: u64) {
     let folder = TempDir::new().unwrap();
     let client = async |arguments: &[&str]| client_output(url, &[arguments, &["--subject", "alice"]].concat()).await;
     for (way, flat) in [("flat", &["--flat"][..]), ("nested", &[])] {
@@ -151,7 +151,7 @@ async fn exported_and_imported(url: &str, expected: &Contents, seed: u64) {
 }
 
 /// Makes a backup, and reads it from a server on the restored folder.
-async fn restored(url: &str, expected: &Contents, seed: u64) {
+async fn restored(url: &str, expected: &CanonicalContents, seed: u64) {
     let folder = TempDir::new().unwrap();
     let (file, data) = (folder.path().join("backup"), folder.path().join("restored"));
     operator_output(url, &["backup", file.to_str().unwrap()]).await;

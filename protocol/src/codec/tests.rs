@@ -66,3 +66,24 @@ fn a_whole_number_of_more_than_64_bits_is_refused_by_its_patch_number() {
     let ignored = write("1e300").replace("\"id\"", "\"later\":18446744073709551616,\"id\"");
     assert!(Codec::Json.decode_client(ignored.as_bytes()).is_ok(), "an unknown field is ignored, whatever its value");
 }
+
+#[test]
+fn a_whole_number_of_a_message_may_be_written_as_a_double() {
+    let text = r#"{"type":"write","id":17.0,"dataset":"a","changes":[{"key":"k","op":"remove","base":1e2}]}"#;
+    let Ok(ClientMessage::Write { id: 17, changes, .. }) = Codec::Json.decode_client(text.as_bytes()) else { panic!("not decoded") };
+    assert_eq!(changes[0].base, Some(100));
+    let text = r#"{"type":"open","dataset":"a","position":{"epoch":"e","version":4.1e1}}"#;
+    assert!(matches!(
+        Codec::Json.decode_client(text.as_bytes()),
+        Ok(ClientMessage::Open { position: Some(Position { version: 41, .. }), .. })
+    ));
+    // As encoders for JavaScript write what does not fit 32 bits.
+    let ack = [&b"\x83\xa4type\xa3ack\xa7dataset\xa1a\xa7version\xcb"[..], &1_790_000_000_000_f64.to_be_bytes()].concat();
+    assert!(matches!(Codec::MsgPack.decode_client(&ack), Ok(ClientMessage::Ack { version: 1_790_000_000_000, .. })));
+    for id in ["1.5", "-1", "-1.0", "9007199254740992.0", "1e300", "18446744073709551616", "true"] {
+        let text = format!(r#"{{"type":"write","id":{id},"dataset":"a","changes":[]}}"#);
+        assert_eq!(refusal(&text).1, RefusalCode::BadRequest, "{id}");
+    }
+    let refused_by_number = r#"{"type":"write","id":7.0,"dataset":"a","changes":3}"#;
+    assert_eq!(refusal(refused_by_number), (Some(7), RefusalCode::BadRequest));
+}

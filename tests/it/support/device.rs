@@ -25,7 +25,7 @@ pub fn key(key: &str) -> Key {
 
 /// A value, written as JSON.
 pub fn value(json: &str) -> Value {
-    serde_json::from_str(json).unwrap()
+    Value::from_json(json.as_bytes()).unwrap()
 }
 
 /// A change, written as `put theme "dark"`, `add visits 1` or `remove old`.
