@@ -5,18 +5,20 @@
 //! is closed) from an invalid request (it is refused, by its number).
 
 use std::fmt;
-use std::marker::PhantomData;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::fault::{Fault, unquoted};
+use crate::flag::Flag;
+use crate::named::{NamedMap, NamedMaps};
+use crate::number::WholeNumber;
 use crate::partial::PartialRequest;
-use crate::text::{StrictText, TextKeys};
+use crate::text::StrictText;
 use crate::{
     Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
-    WebPushSubscription, limits, number, whole_numbers,
+    WebPushSubscription, limits, whole_numbers,
 };
 
 /// The encoding of messages, selected by the WebSocket subprotocol.
@@ -96,9 +98,7 @@ impl Codec {
         match self.decode::<NamedMap<ClientFields>>(bytes) {
             Ok(NamedMap(fields)) => fields.message().and_then(|message| self.check_whole_numbers(bytes, message)),
             Err(why) => match self.decode::<PartialRequest>(bytes) {
-                Ok(PartialRequest { id, dataset }) => {
-                    Err(DecodeError::Refused { id, dataset, code: code_of(&why), message: unquoted(&why) })
-                }
+                Ok(PartialRequest { id, dataset }) => Err(Fault::of_decoder(&why).refuse(id, dataset)),
                 Err(why) => Err(DecodeError::Broken(unquoted(&why))),
             },
         }
@@ -108,22 +108,18 @@ impl Codec {
     pub fn decode_client_as(self, bytes: &[u8], kind: &str, dataset: &DatasetName) -> Result<ClientMessage, DecodeError> {
         #[derive(Deserialize)]
         struct WriteBody {
-            #[serde(default, deserialize_with = "number::optional_whole")]
-            id: Option<u64>,
-            changes: Option<Vec<NamedMap<Change>>>,
-            offer: Option<bool>,
-            #[serde(default, deserialize_with = "number::optional_whole")]
-            version: Option<u64>,
+            id: Option<WholeNumber>,
+            changes: Option<NamedMaps<Change>>,
+            offer: Option<Flag>,
+            version: Option<WholeNumber>,
         }
-        let body: NamedMap<WriteBody> = self.decode(bytes).map_err(|why: String| DecodeError::Refused {
-            id: None,
-            dataset: Some(dataset.as_str().to_owned()),
-            code: code_of(&why),
-            message: unquoted(&why),
+        let body: NamedMap<WriteBody> = self.decode(bytes).map_err(|why: String| {
+            let id = self.decode::<PartialRequest>(bytes).ok().and_then(|request| request.id);
+            Fault::of_decoder(&why).refuse(id, Some(dataset.to_string()))
         })?;
         let WriteBody { id, changes, offer, version } = body.0;
         let fields = ClientFields {
-            r#type: StrictText(kind.to_owned()),
+            kind: Some(StrictText(kind.to_owned())),
             dataset: Some(dataset.clone()),
             id,
             changes,
@@ -158,13 +154,13 @@ impl Codec {
             token: Option<StrictText>,
             subscription: Option<NamedMap<SubscriptionFields>>,
             datasets: Option<Vec<DatasetName>>,
-            shown: Option<bool>,
+            shown: Option<Flag>,
         }
-        let refused = |code, message| DecodeError::Refused { id: None, dataset: None, code, message };
-        let body: NamedMap<RegistrationBody> = self.decode(bytes).map_err(|why: String| refused(code_of(&why), unquoted(&why)))?;
+        let refused = |fault: Fault| fault.refuse(None, None);
+        let body: NamedMap<RegistrationBody> = self.decode(bytes).map_err(|why: String| refused(Fault::of_decoder(&why)))?;
         let RegistrationBody { provider, app, token, subscription, datasets, shown } = body.0;
         let fields = ClientFields { provider, app, token, subscription, datasets, shown, ..ClientFields::default() };
-        fields.registration().map_err(|FieldError(code, message)| refused(code, message))
+        fields.registration().map_err(refused)
     }
 
     /// Decodes a server's message. Every error is [`DecodeError::Broken`].
@@ -216,23 +212,22 @@ fn has_exact_numbers(json: &[u8], changes: &[Change]) -> bool {
 /// Every field that a device's message may have.
 #[derive(Deserialize, Default)]
 struct ClientFields {
-    r#type: StrictText,
+    #[serde(rename = "type")]
+    kind: Option<StrictText>,
     token: Option<StrictText>,
     device: Option<DeviceId>,
     client: Option<StrictText>,
     dataset: Option<DatasetName>,
     position: Option<NamedMap<Position>>,
-    #[serde(default, deserialize_with = "number::optional_whole")]
-    id: Option<u64>,
-    changes: Option<Vec<NamedMap<Change>>>,
-    offer: Option<bool>,
-    #[serde(default, deserialize_with = "number::optional_whole")]
-    version: Option<u64>,
+    id: Option<WholeNumber>,
+    changes: Option<NamedMaps<Change>>,
+    offer: Option<Flag>,
+    version: Option<WholeNumber>,
     provider: Option<Provider>,
     app: Option<StrictText>,
     subscription: Option<NamedMap<SubscriptionFields>>,
     datasets: Option<Vec<DatasetName>>,
-    shown: Option<bool>,
+    shown: Option<Flag>,
 }
 
 /// A subscription on the wire, not checked yet: with its keys beside the endpoint, or under `keys` as browsers print it.
@@ -263,21 +258,17 @@ impl SubscriptionFields {
 
 impl ClientFields {
     fn message(self) -> Result<ClientMessage, DecodeError> {
-        let (id, dataset) = (self.id, self.dataset.clone());
-        self.build().map_err(|FieldError(code, message)| DecodeError::Refused {
-            id,
-            dataset: dataset.map(|name| name.as_str().to_owned()),
-            code,
-            message,
-        })
+        let (id, dataset) = (self.id.map(|WholeNumber(id)| id), self.dataset.clone());
+        self.build().map_err(|fault| fault.refuse(id, dataset.map(|name| name.as_str().to_owned())))
     }
 
-    fn build(self) -> Result<ClientMessage, FieldError> {
-        match self.r#type.0.as_str() {
+    fn build(self) -> Result<ClientMessage, Fault> {
+        let StrictText(kind) = required(self.kind.as_ref(), "the message", "type")?;
+        match kind.as_str() {
             "hello" => {
                 let client = required(self.client, "hello", "client")?.0;
                 if client.len() > limits::CLIENT_BYTES {
-                    return Err(FieldError::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
+                    return Err(Fault::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
                 }
                 let token = required(self.token, "hello", "token")?.0;
                 Ok(ClientMessage::Hello { token, device: required(self.device, "hello", "device")?, client })
@@ -292,10 +283,10 @@ impl ClientFields {
             "write" => {
                 let id = checked_number(required(self.id, "write", "id")?, "id")?;
                 if id == 0 {
-                    return Err(FieldError::request("id counts from 1".to_owned()));
+                    return Err(Fault::request("id counts from 1".to_owned()));
                 }
-                let changes = required(self.changes, "write", "changes")?.into_iter().map(|named| named.0).collect();
-                let offer = self.offer.unwrap_or_default();
+                let changes = required(self.changes, "write", "changes")?.0;
+                let offer = self.offer.is_some_and(|Flag(offer)| offer);
                 Ok(ClientMessage::Write { id, dataset: required(self.dataset, "write", "dataset")?, changes, offer })
             }
             "ack" => {
@@ -305,70 +296,37 @@ impl ClientFields {
             "register" => self.registration().map(ClientMessage::Register),
             "unregister" => Ok(ClientMessage::Unregister),
             "ping" => Ok(ClientMessage::Ping),
-            unknown => Err(FieldError(RefusalCode::UnknownType, format!("unknown type {unknown:.40}"))),
+            unknown => Err(Fault { code: RefusalCode::UnknownType, message: format!("unknown type {unknown:.40}") }),
         }
     }
 }
 
 impl ClientFields {
-    fn registration(self) -> Result<Registration, FieldError> {
+    fn registration(self) -> Result<Registration, Fault> {
         let provider = required(self.provider, "register", "provider")?;
         let app = required(self.app, "register", "app")?.0;
         let subscription = self.subscription.map(|NamedMap(one)| one.subscription());
         let token = self.token.map(|StrictText(token)| token);
         let target = PushTarget::new(provider, token.as_deref(), subscription)
-            .map_err(|why| FieldError(RefusalCode::BadPushToken, why.to_owned()))?;
-        Registration::new(target, app, self.datasets, self.shown.unwrap_or_default()).map_err(|why| FieldError::request(why.to_owned()))
+            .map_err(|why| Fault { code: RefusalCode::BadPushToken, message: why.to_owned() })?;
+        Registration::new(target, app, self.datasets, self.shown.is_some_and(|Flag(shown)| shown))
+            .map_err(|why| Fault::request(why.to_owned()))
     }
 }
 
-/// Why no message could be built from the fields.
-struct FieldError(RefusalCode, String);
-
-impl FieldError {
-    fn request(why: String) -> FieldError {
-        FieldError(RefusalCode::BadRequest, why)
+impl Fault {
+    fn refuse(self, id: Option<u64>, dataset: Option<String>) -> DecodeError {
+        let Fault { code, message } = self;
+        DecodeError::Refused { id, dataset, code, message }
     }
 }
 
-fn required<T>(field: Option<T>, message: &str, name: &str) -> Result<T, FieldError> {
-    field.ok_or_else(|| FieldError::request(format!("{message} needs the field {name}")))
+fn required<T>(field: Option<T>, message: &str, name: &str) -> Result<T, Fault> {
+    field.ok_or_else(|| Fault::request(format!("{message} needs the field {name}")))
 }
 
-fn checked_number(number: u64, name: &str) -> Result<u64, FieldError> {
-    if number < limits::NUMBER_BOUND { Ok(number) } else { Err(FieldError::request(format!("{name} must be below 2^53"))) }
-}
-
-/// Recognizes the error of an invalid name by its text.
-fn code_of(why: &str) -> RefusalCode {
-    if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest }
-}
-
-/// A decoder's error without its quotations of the message, which can be long and secret.
-fn unquoted(why: &str) -> String {
-    match (why.find('"'), why.rfind('"')) {
-        (Some(start), Some(end)) if start < end => format!("{}...{}", &why[..start], &why[end + 1..]),
-        _ => why.to_owned(),
-    }
-}
-
-/// A struct that must be a map with names on the wire: derived code would also accept a list, by the order of the fields.
-struct NamedMap<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMap<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedMapVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedMapVisitor<T> {
-            type Value = NamedMap<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a map with names")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<NamedMap<T>, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(TextKeys(map))).map(NamedMap)
-            }
-        }
-        deserializer.deserialize_map(NamedMapVisitor(PhantomData))
-    }
+fn checked_number(WholeNumber(number): WholeNumber, name: &str) -> Result<u64, Fault> {
+    if number < limits::NUMBER_BOUND { Ok(number) } else { Err(Fault::request(format!("{name} must be below 2^53"))) }
 }
 
 #[cfg(test)]

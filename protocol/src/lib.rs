@@ -13,8 +13,11 @@
 
 mod close;
 mod codec;
+mod fault;
+mod flag;
 pub mod limits;
 mod message;
+mod named;
 mod names;
 mod number;
 mod partial;

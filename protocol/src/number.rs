@@ -141,6 +141,7 @@ impl Serialize for Number {
 }
 
 /// A whole number in a message, such as a patch number. It may be written as a double: encoders for JavaScript do so with numbers of more than 32 bits.
+#[derive(Clone, Copy)]
 pub(crate) struct WholeNumber(pub u64);
 
 impl<'de> Deserialize<'de> for WholeNumber {
@@ -162,7 +163,8 @@ impl<'de> Deserialize<'de> for WholeNumber {
                 whole.map(WholeNumber).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
             }
         }
-        deserializer.deserialize_u64(WholeNumberVisitor)
+        // A codec that is asked for its own type names that in its error.
+        deserializer.deserialize_any(WholeNumberVisitor)
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::text::StrictText;
 use crate::{DatasetName, limits};
 
 /// The service that delivers a push to the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
     /// Apple Push Notification service (APNs).
@@ -32,6 +34,15 @@ impl Provider {
             Provider::Fcm => "fcm",
             Provider::Webpush => "webpush",
         }
+    }
+}
+
+/// Accepts names only: derived code would also accept the index of a variant.
+impl<'de> Deserialize<'de> for Provider {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Provider, D::Error> {
+        let StrictText(name) = StrictText::deserialize(deserializer)?;
+        let known = Provider::ALL.into_iter().find(|provider| provider.as_str() == name);
+        known.ok_or_else(|| D::Error::custom("provider must be apns, apns-sandbox, fcm or webpush"))
     }
 }
 

@@ -1,8 +1,8 @@
-//! Text that must be text on the wire: code derived by serde would also accept MessagePack's binary type as text, and a field's index as its name.
+//! Text that must be text on the wire: code derived by serde would also accept MessagePack's binary type as text.
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IntoDeserializer, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A string that was a text on the wire.
@@ -12,25 +12,6 @@ pub(crate) struct StrictText(pub String);
 impl<'de> Deserialize<'de> for StrictText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<StrictText, D::Error> {
         deserializer.deserialize_string(StrictTextSeed(std::marker::PhantomData::<String>)).map(StrictText)
-    }
-}
-
-/// A map whose keys must be texts.
-pub(crate) struct TextKeys<A>(pub A);
-
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for TextKeys<A> {
-    type Error = A::Error;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
-        self.0.next_key_seed(StrictTextSeed(seed))
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, A::Error> {
-        self.0.next_value_seed(seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        self.0.size_hint()
     }
 }
 

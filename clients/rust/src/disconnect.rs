@@ -111,7 +111,11 @@ mod tests {
     #[test]
     fn after_any_other_reason_the_device_reconnects() {
         for reason in [
+            closed(1000),
+            closed(1001),
             closed(1006),
+            closed(4010),
+            closed(4099),
             closed(4999),
             DisconnectReason::Timeout,
             DisconnectReason::Lost(String::new()),

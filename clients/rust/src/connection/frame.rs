@@ -6,8 +6,21 @@ use tokio_tungstenite::tungstenite::Message;
 use crate::DisconnectReason;
 
 /// The message types that [`ServerMessage`] has. A message of another type comes from a newer server and is ignored.
-const KNOWN_TYPES: [&str; 12] =
-    ["welcome", "changes", "datasets", "written", "conflict", "refused", "renew", "renewed", "registered", "unregistered", "pong", "bye"];
+const KNOWN_TYPES: [&str; 13] = [
+    "welcome",
+    "changes",
+    "datasets",
+    "written",
+    "conflict",
+    "refused",
+    "renew",
+    "renewed",
+    "registered",
+    "linked",
+    "unregistered",
+    "pong",
+    "bye",
+];
 
 /// Why a message was not sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
