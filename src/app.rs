@@ -21,7 +21,7 @@ use crate::auth::{IssuerConfigError, OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
-use crate::http::{self, HttpState, ListenError, OpenConnections, ReservedPort, ServerPhase};
+use crate::http::{self, HttpState, ListenError, OpenConnections, ReservedPort, ServerPhase, Transfers};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::logging;
@@ -140,6 +140,7 @@ impl App {
         let (running, timing) = (RunningClock::new(clock), config.session());
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
+        let transfers = Transfers { clock: running.clone(), slow: sessions.slow_transfers().clone() };
         let (phase, current_phase) = watch::channel(ServerPhase::Serving);
         let gate = committer.gate().clone();
         let origins = Arc::new(AllowedOrigins::union(config.pools().iter().map(|pool| &pool.origins)));
@@ -159,7 +160,7 @@ impl App {
         let router = http::router(state, extra);
         let address = port.address();
         let listener = port.listen().map_err(AppError::Listen)?;
-        let serving = tokio::spawn(listener.serve(router, async {
+        let serving = tokio::spawn(listener.serve(router, transfers, async {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));

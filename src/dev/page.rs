@@ -49,6 +49,7 @@ const URL_MARK: &str = "<!-- url -->";
 /// The routes of the page, under `/demo/`, of a server that listens at this address.
 pub fn routes<S: Clone + Send + Sync + 'static>(listen: IpAddr) -> Router<S> {
     let page = Router::new()
+        // Relative, so that they hold behind a proxy that serves this below a path.
         .route("/", get(|| async { Redirect::temporary("demo/") }))
         .route("/demo", get(|| async { Redirect::permanent("demo/") }))
         .route("/demo/", get(move |headers: HeaderMap| async move { index(listen, &headers) }))

@@ -125,7 +125,9 @@ impl IntoResponse for HttpError {
                 let message = "the body has a Content-Encoding, and this server decodes none".to_owned();
                 (accepted, refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, None, Code::BadRequest, message)).into_response()
             }
-            HttpError::BodyTimeout => refused(Code::Timeout, "the body did not arrive within 20 seconds"),
+            HttpError::BodyTimeout => {
+                refused(Code::Timeout, "the body did not arrive: for 20 seconds nothing came, or less than 1,000 bytes a second")
+            }
             HttpError::BadHandshake(what) => refused(Code::BadRequest, what),
             HttpError::UpgradeRequired => {
                 let websocket =

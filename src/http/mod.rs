@@ -5,16 +5,21 @@
 //! - Status codes are named in `error` only, and every error has the one form of `refused`, in JSON.
 
 mod admin;
+mod body;
 mod challenge;
+mod connection;
 mod cors;
 mod datasets;
+mod deadlines;
 mod error;
 mod fallback;
 mod head;
 mod health;
 mod link;
+mod meter;
 mod middleware;
 mod page_guard;
+mod permit;
 mod push;
 mod request;
 mod server;
@@ -23,6 +28,7 @@ mod socket;
 mod state;
 mod stream;
 mod tls;
+mod transfers;
 
 use std::sync::Arc;
 
@@ -34,6 +40,7 @@ pub use page_guard::ServedPages;
 pub use server::{HttpConfig, OpenConnections, ReservedPort};
 pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, TlsConfig};
+pub use transfers::Transfers;
 
 /// All routes of the server: its own, and `extra` ones.
 pub fn router(state: HttpState, extra: Router) -> Router {

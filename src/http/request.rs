@@ -12,15 +12,16 @@ use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
+use super::body::{BODY_MS, BodyTooSlow};
 use super::cors::request_origin;
 use super::error::HttpError;
 use super::state::HttpState;
 use crate::session::AuthenticatedDevice;
 
-/// How long a body may take to arrive. The largest, 2 MiB, takes 17 seconds at 1 Mbit/s.
-const BODY_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a body that is not used is read and dropped: no longer than a stalled one is waited for.
+const DROP_TIMEOUT: Duration = Duration::from_millis(BODY_MS);
 
-/// How many bytes of a body that is not used are read and dropped, within [`BODY_TIMEOUT`]: twice the largest message. A server that
+/// How many bytes of a body that is not used are read and dropped, within [`DROP_TIMEOUT`]: twice the largest message. A server that
 /// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
 const DROPPED_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
@@ -81,9 +82,21 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
 }
 
-/// Reads the whole body, within [`BODY_TIMEOUT`] and the size of the largest message.
-pub(super) async fn read_body(body: Body) -> Result<Bytes, HttpError> {
-    tokio::time::timeout(BODY_TIMEOUT, read_within_size(body)).await.unwrap_or(Err(HttpError::BodyTimeout))
+/// Reads the whole body, as long as its bytes keep coming, and within the size of the largest message.
+pub(super) async fn read_body(mut body: Body) -> Result<Bytes, HttpError> {
+    match Limited::new(&mut body, limits::MESSAGE_BYTES).collect().await {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            drop_body(body).await;
+            Err(HttpError::BodyTooLarge)
+        }
+        Err(error) if is_too_slow(&*error) => Err(HttpError::BodyTimeout),
+        Err(_) => Err(HttpError::BodyIncomplete),
+    }
+}
+
+fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<BodyTooSlow>())
 }
 
 async fn decoded_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
@@ -94,24 +107,17 @@ async fn decoded_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpErro
     }
 }
 
-async fn read_within_size(mut body: Body) -> Result<Bytes, HttpError> {
-    match Limited::new(&mut body, limits::MESSAGE_BYTES).collect().await {
-        Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            read_and_drop(&mut body).await;
-            Err(HttpError::BodyTooLarge)
-        }
-        Err(_) => Err(HttpError::BodyIncomplete),
+/// Reads and drops the body of a request that is refused without it, see [`DROPPED_BYTES`].
+pub(super) async fn drop_unread_body(request: Request) {
+    let (parts, body) = request.into_parts();
+    // A client that expects 100 Continue sends its body only when the server reads it.
+    if !parts.headers.contains_key(header::EXPECT) {
+        drop_body(body).await;
     }
 }
 
-/// Reads and drops the body of a request that is refused without it, see [`DROPPED_BYTES`].
-pub(super) async fn drop_unread_body(request: Request) {
-    let (parts, mut body) = request.into_parts();
-    // A client that expects 100 Continue sends its body only when the server reads it.
-    if !parts.headers.contains_key(header::EXPECT) {
-        let _ = tokio::time::timeout(BODY_TIMEOUT, read_and_drop(&mut body)).await;
-    }
+async fn drop_body(mut body: Body) {
+    let _ = tokio::time::timeout(DROP_TIMEOUT, read_and_drop(&mut body)).await;
 }
 
 async fn read_and_drop(body: &mut Body) {

@@ -1,42 +1,27 @@
 //! Reserves the port, accepts connections, and gives each one a task with timeouts.
 
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
-use tower_service::Service;
 use tracing::{debug, warn};
 
+use super::connection::serve_connection;
+use super::permit::ConnectionPermit;
 use super::tls::{ListenError, TlsConfig};
-
-/// How long a client may take to send the head of a request; also the longest idle time between two requests of a connection.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+use super::transfers::Transfers;
 
 /// How long a client may take for the TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may serve plain HTTP. Then it closes after the response in progress, and the client reconnects.
-const CONNECTION_LIFETIME: Duration = Duration::from_secs(120);
-
-/// How long that last response may take, or one chunk of it. A client that does not read it would keep it in memory for ever.
-const LAST_RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The maximum bytes of a request's head, which like a hello carries a token of up to 16 KiB.
-const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
+/// How much may wait in the system to be sent on a connection, in bytes. Without it the system takes megabytes for a client that reads slowly,
+/// and then nothing for minutes: the client would look stalled though it reads all the time.
+const UNSENT_BYTES: u32 = 16 * 1024;
 
 /// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`). When all devices reconnect at once, a
 /// client that finds the backlog full retries only after a second.
@@ -61,20 +46,6 @@ pub struct HttpConfig {
 
 /// The stream of a connection with TLS. Boxed, as its state is large.
 pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
-
-/// Counts a connection against [`HttpConfig::connections`] until the last clone is dropped.
-#[derive(Clone)]
-pub(super) struct ConnectionPermit {
-    _permit: Arc<OwnedSemaphorePermit>,
-    chunks: Arc<AtomicU64>,
-}
-
-impl ConnectionPermit {
-    /// Records that the client was sent another chunk of a streamed response, so that it is known to read.
-    pub(super) fn count_chunk(&self) {
-        self.chunks.fetch_add(1, Ordering::Relaxed);
-    }
-}
 
 /// A port that is this process's, and accepts nothing yet: a client is refused as if no server ran, and another server that wants the port
 /// fails at once.
@@ -139,7 +110,7 @@ impl ReservedPort {
 
 impl Listener {
     /// Serves until `stop` is ready; then no connection is accepted any more, and idle ones are closed.
-    pub async fn serve(mut self, router: Router, stop: impl Future<Output = ()>) -> OpenConnections {
+    pub async fn serve(mut self, router: Router, transfers: Transfers, stop: impl Future<Output = ()>) -> OpenConnections {
         let mut stop = std::pin::pin!(stop);
         let (closing, is_closing) = watch::channel(());
         loop {
@@ -149,13 +120,13 @@ impl Listener {
                 accepted = self.accept() => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let (router, tls, closing) = (router.clone(), self.tls.clone(), is_closing.clone());
+            let (router, tls, transfers, closing) = (router.clone(), self.tls.clone(), transfers.clone(), is_closing.clone());
             tokio::spawn(async move {
                 match tls {
-                    None => serve_connection(stream, router, permit, closing).await,
+                    None => serve_connection(stream, router, permit, transfers, closing).await,
                     // Boxed: the state of a handshake is large and short-lived.
                     Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, Box::pin(tls.accept(stream))).await {
-                        Ok(Ok(stream)) => serve_connection(Box::new(stream), router, permit, closing).await,
+                        Ok(Ok(stream)) => serve_connection(Box::new(stream), router, permit, transfers, closing).await,
                         Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
                         Err(_) => debug!("TLS handshake timed out"),
                     },
@@ -173,7 +144,8 @@ impl Listener {
             Ok((stream, _)) => {
                 // Nagle's algorithm would delay a small message until the one before it is acknowledged.
                 let _ = stream.set_nodelay(true);
-                Some((stream, ConnectionPermit { _permit: Arc::new(permit), chunks: Arc::default() }))
+                limit_unsent(&stream);
+                Some((stream, ConnectionPermit::new(permit, self.connections)))
             }
             Err(error) => {
                 self.failures.count += 1;
@@ -204,53 +176,11 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpSocket> {
     Ok(socket)
 }
 
-async fn serve_connection<S>(stream: S, router: Router, permit: ConnectionPermit, mut closing: watch::Receiver<()>)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let chunks = Arc::clone(&permit.chunks);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(permit.clone());
-        router.clone().call(request)
-    });
-    let mut connection = Box::pin(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades(),
-    );
-    let result = tokio::select! {
-        result = &mut connection => result,
-        () = must_close(&mut closing) => {
-            connection.as_mut().graceful_shutdown();
-            match finish_last_response(connection.as_mut(), &chunks).await {
-                Some(result) => result,
-                None => return debug!("client did not read its response in time"),
-            }
-        }
-    };
-    if let Err(error) = result {
-        debug!(%error, "connection failed");
-    }
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(stream: &TcpStream) {
+    // A system that refuses this only notices slow clients later.
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
 }
 
-/// Waits for the response in progress and returns the connection's result; `None` if the client stopped reading. A streamed response may take
-/// longer than [`LAST_RESPONSE_TIMEOUT`], as long as the client reads chunk after chunk.
-async fn finish_last_response<T>(mut connection: Pin<&mut impl Future<Output = T>>, chunks: &AtomicU64) -> Option<T> {
-    loop {
-        let chunks_before = chunks.load(Ordering::Relaxed);
-        match tokio::time::timeout(LAST_RESPONSE_TIMEOUT, connection.as_mut()).await {
-            Ok(result) => return Some(result),
-            Err(_) if chunks.load(Ordering::Relaxed) == chunks_before => return None,
-            Err(_) => {}
-        }
-    }
-}
-
-/// Returns when a connection must accept no further request: the server stops, or [`CONNECTION_LIFETIME`] is over.
-async fn must_close(closing: &mut watch::Receiver<()>) {
-    let _ = tokio::time::timeout(CONNECTION_LIFETIME, closing.changed()).await;
-}
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_stream: &TcpStream) {}

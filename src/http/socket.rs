@@ -12,7 +12,9 @@ use tracing::debug;
 
 use super::cors::request_origin;
 use super::error::{self, HttpError};
-use super::server::{ConnectionPermit, TlsSocket};
+use super::meter::MeteredStream;
+use super::permit::ConnectionPermit;
+use super::server::TlsSocket;
 use super::state::HttpState;
 use crate::origin::RequestOrigin;
 use crate::session::{OpenSession, Sessions};
@@ -21,7 +23,9 @@ use crate::session::{OpenSession, Sessions};
 pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
     // The router passes HEAD to the handler of GET.
     if request.method() != Method::GET || request.version() != Version::HTTP_11 {
-        return Err(HttpError::BadHandshake("a WebSocket is opened with GET and HTTP/1.1"));
+        return Err(HttpError::BadHandshake(
+            "a WebSocket is opened with GET and HTTP/1.1, also by a proxy in between; nginx needs proxy_http_version 1.1",
+        ));
     }
     let headers = request.headers();
     let accept = accept_key(headers)?;
@@ -64,10 +68,10 @@ enum UpgradedSession<'a> {
 /// Opens the session on the bare stream, so that no buffer of the HTTP connection stays in memory with an idle session.
 async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec, from: RequestOrigin) -> Option<UpgradedSession<'_>> {
     let socket = upgraded.await.inspect_err(|error| debug!(%error, "connection closed before its upgrade")).ok()?;
-    match socket.downcast::<TokioIo<TcpStream>>() {
+    match socket.downcast::<TokioIo<MeteredStream<TcpStream>>>() {
         Ok(parts) => Some(UpgradedSession::Plain(sessions.open(into_stream(parts)?, codec, from).await?)),
         Err(socket) => {
-            let parts = socket.downcast::<TokioIo<TlsSocket>>().ok()?;
+            let parts = socket.downcast::<TokioIo<MeteredStream<TlsSocket>>>().ok()?;
             Some(UpgradedSession::Tls(sessions.open(into_stream(parts)?, codec, from).await?))
         }
     }
@@ -75,12 +79,12 @@ async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec, fr
 
 /// The stream of an upgraded connection. A client sends no frame before it has the response (RFC 6455 section 4.1), so bytes that were
 /// already read are not the start of a session.
-fn into_stream<S>(parts: Parts<TokioIo<S>>) -> Option<S> {
+fn into_stream<S>(parts: Parts<TokioIo<MeteredStream<S>>>) -> Option<S> {
     if !parts.read_buf.is_empty() {
         debug!("client sent data before the upgrade");
         return None;
     }
-    Some(parts.io.into_inner())
+    Some(parts.io.into_inner().into_inner())
 }
 
 /// The value of `Sec-WebSocket-Accept`, if the request is a WebSocket handshake.

@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tracing::warn;
 
 use super::error::ok_streamed;
-use super::server::ConnectionPermit;
 use super::state::{HttpState, ServerPhase};
 
 /// Why a response was aborted.
@@ -27,15 +26,14 @@ pub(super) trait ChunkSource: Send + 'static {
 
 /// The connection that a streamed response is sent on.
 pub(super) struct StreamConnection {
-    permit: Option<ConnectionPermit>,
     phase: watch::Receiver<ServerPhase>,
 }
 
 impl FromRequestParts<HttpState> for StreamConnection {
     type Rejection = Infallible;
 
-    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<StreamConnection, Infallible> {
-        Ok(StreamConnection { permit: parts.extensions.get().cloned(), phase: state.phase.clone() })
+    async fn from_request_parts(_: &mut Parts, state: &HttpState) -> Result<StreamConnection, Infallible> {
+        Ok(StreamConnection { phase: state.phase.clone() })
     }
 }
 
@@ -57,9 +55,6 @@ impl StreamConnection {
     async fn next_chunk(&self, source: &mut impl ChunkSource) -> Result<Option<Bytes>, AbortReason> {
         if *self.phase.borrow() == ServerPhase::Draining {
             return Err("the server is shutting down");
-        }
-        if let Some(permit) = &self.permit {
-            permit.count_chunk();
         }
         source.next().await
     }

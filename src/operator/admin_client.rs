@@ -43,12 +43,13 @@ impl ServerArgs {
     pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
         let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let key = self.key.or_else(|| variable("DRIFTLESS_ADMIN_KEY")).unwrap_or_else(|| development_key.to_owned());
+        // It may have the path that a proxy serves the server under.
         let url = url.trim_end_matches('/').to_owned();
-        let scheme = url.parse::<Uri>().ok().filter(|uri| uri.path() == "/" && uri.query().is_none());
+        let scheme = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && !url.contains(['@', '?', '#']));
         match scheme.as_ref().and_then(Uri::scheme_str) {
             Some("https") => Ok(AdminClient { http: http_client(native_roots()?), url, key }),
             Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key }),
-            _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://sync.example.com"))),
+            _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"))),
         }
     }
 }

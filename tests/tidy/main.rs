@@ -37,7 +37,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "logging", "merge", "origin"]),
     ("dev", &["auth"]),
     ("operator", &["push", "store", "client"]),
-    ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics", "origin"]),
+    ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics", "origin", "clock"]),
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "metrics", "origin"]),
     ("admin", &["sync", "push", "committer", "store", "clock", "hub"]),
     ("sync", &["push", "committer", "store", "clock", "merge", "origin"]),

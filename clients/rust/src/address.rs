@@ -76,6 +76,9 @@ mod tests {
             ("https://sync.example.com/", "wss://sync.example.com/v1/sync"),
             ("WSS://sync.example.com/v1/sync", "wss://sync.example.com/v1/sync"),
             ("ws://[::1]:7400/sub/", "ws://[::1]:7400/sub/v1/sync"),
+            ("https://www.example.com/sync", "wss://www.example.com/sync/v1/sync"),
+            ("https://www.example.com/a/b//", "wss://www.example.com/a/b/v1/sync"),
+            ("https://www.example.com/sync/v1/sync", "wss://www.example.com/sync/v1/sync"),
         ] {
             assert_eq!(Address::parse(text).expect(text).url(), url);
         }

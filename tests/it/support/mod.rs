@@ -7,6 +7,7 @@ mod device;
 mod http;
 pub mod operator;
 mod process;
+pub mod proxy;
 pub mod push;
 pub mod raw;
 mod server;

@@ -138,6 +138,11 @@ impl DriftlessProcess {
         .await;
     }
 
+    /// Sends SIGCONT.
+    pub async fn thaw(&self) {
+        assert!(Command::new("kill").args(["-CONT", &self.pid().to_string()]).status().await.unwrap().success());
+    }
+
     /// Sends SIGTERM, waits for a clean exit, and returns the log.
     pub async fn terminate(mut self) -> String {
         let pid = self.child.id().unwrap().to_string();
