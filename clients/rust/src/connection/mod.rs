@@ -6,6 +6,7 @@
 //! - A connection answers WebSocket pings and does nothing else on its own. Heartbeats, acknowledgements and reconnecting are the work of
 //!   [`crate::Device`], which most programs use instead.
 
+mod counted;
 mod frame;
 mod welcome;
 
@@ -19,13 +20,14 @@ use futures_util::{Sink, SinkExt, Stream};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::http::HeaderValue;
 use tokio_tungstenite::tungstenite::http::header::SEC_WEBSOCKET_PROTOCOL;
+use tokio_tungstenite::tungstenite::http::{HeaderValue, Uri};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, connect_async_tls_with_config};
+use tokio_tungstenite::{Connector, MaybeTlsStream, WebSocketStream, client_async_tls_with_config};
 
 use crate::{DisconnectReason, Settings, TlsTrust};
+use counted::{ByteCount, CountedStream};
 pub use frame::SendError;
 use frame::{decode, encode};
 pub use welcome::Welcome;
@@ -36,13 +38,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Limit for `welcome` to arrive once `hello` was written.
 const WELCOME_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Limit for writing one message: enough for [`limits::MESSAGE_BYTES`] (2 MiB) over a line of 150 kbit/s.
+/// Limit for writing a message of which no byte is taken.
 const SEND_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Limit for closing the WebSocket; then the TCP connection is dropped.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type ClientSocket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+/// How much may wait in the system to be sent, in bytes. Without it the system takes megabytes at once, and a message that a slow line still carries
+/// for minutes looks as if it were sent.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const UNSENT_BYTES: u32 = 16 * 1024;
+
+type ClientSocket = WebSocketStream<MaybeTlsStream<CountedStream>>;
 
 /// What [`Connection::drive`] reports.
 #[derive(Debug)]
@@ -62,6 +69,7 @@ pub struct Connection {
     bye_message: Option<String>,
     reconnect_after_ms: Option<u64>,
     queued_bytes: usize,
+    carried: ByteCount,
 }
 
 impl Connection {
@@ -83,10 +91,14 @@ impl Connection {
         let mut request = settings.address.url().into_client_request().map_err(unreachable)?;
         request.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(settings.codec.subprotocol()));
         let bounds = WebSocketConfig::default().max_message_size(Some(limits::MESSAGE_BYTES)).max_frame_size(Some(limits::MESSAGE_BYTES));
-        let opening = connect_async_tls_with_config(request, Some(bounds), true, connector(settings));
+        let carried = ByteCount::default();
+        let opening = async {
+            let stream = CountedStream::new(connect(request.uri()).await?, carried.clone());
+            client_async_tls_with_config(request, stream, Some(bounds), connector(settings)).await
+        };
         match timeout(CONNECT_TIMEOUT, opening).await {
             Ok(Ok((socket, _))) => {
-                Ok(Connection { socket, codec: settings.codec, bye_message: None, reconnect_after_ms: None, queued_bytes: 0 })
+                Ok(Connection { socket, codec: settings.codec, bye_message: None, reconnect_after_ms: None, queued_bytes: 0, carried })
             }
             Ok(Err(Error::Http(answer))) => Err(DisconnectReason::UpgradeRejected(answer.status().as_u16())),
             Ok(Err(why)) => Err(unreachable(why)),
@@ -94,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// Sends a message and waits until it is written to the socket; fails after two minutes.
+    /// Sends a message and waits until it is written to the socket; fails after two minutes in which no byte was taken.
     pub async fn send(&mut self, message: &ClientMessage) -> Result<(), SendError> {
         let frame = encode(self.codec, message)?;
         self.send_frame(frame).await.map_err(SendError::Disconnected)
@@ -171,6 +183,11 @@ impl Connection {
         .await
     }
 
+    /// How many bytes have shown that the server is there: those of incomplete messages count, too.
+    pub(crate) fn carried_bytes(&self) -> u64 {
+        self.carried.get()
+    }
+
     async fn recv_welcome(&mut self) -> Result<Welcome, DisconnectReason> {
         match self.recv().await? {
             ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost } => {
@@ -184,9 +201,16 @@ impl Connection {
     }
 
     async fn send_frame(&mut self, frame: Message) -> Result<(), DisconnectReason> {
-        match timeout(SEND_TIMEOUT, self.socket.send(frame)).await {
-            Ok(sent) => sent.map_err(lost),
-            Err(_) => Err(DisconnectReason::Lost("the server does not read".to_owned())),
+        let carried = self.carried.clone();
+        let mut sending = std::pin::pin!(self.socket.send(frame));
+        loop {
+            let before = carried.get();
+            match timeout(SEND_TIMEOUT, &mut sending).await {
+                Ok(sent) => return sent.map_err(lost),
+                // A slow line is no dead one.
+                Err(_) if carried.get() != before => {}
+                Err(_) => return Err(DisconnectReason::Lost("the server does not read".to_owned())),
+            }
         }
     }
 
@@ -210,6 +234,26 @@ impl Connection {
         DisconnectReason::Closed { code, reason, message: self.bye_message.take(), reconnect_after_ms: self.reconnect_after_ms }
     }
 }
+
+/// Opens the TCP connection to the host of a `ws` or `wss` URL.
+async fn connect(url: &Uri) -> Result<TcpStream, Error> {
+    // An address of IPv6 stands in brackets in a URL.
+    let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let port = url.port_u16().unwrap_or(if url.scheme_str() == Some("wss") { 443 } else { 80 });
+    let stream = TcpStream::connect((host, port)).await?;
+    stream.set_nodelay(true)?;
+    limit_unsent(&stream);
+    Ok(stream)
+}
+
+/// A system that refuses this, or has no such option, only hides how fast a large message leaves.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn limit_unsent(stream: &TcpStream) {
+    let _ = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES);
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn limit_unsent(_stream: &TcpStream) {}
 
 fn connector(settings: &Settings) -> Option<Connector> {
     match &settings.tls {

@@ -132,6 +132,7 @@ impl DeviceTask {
         let began = Instant::now();
         let now_ms = || began.elapsed().as_millis() as u64;
         let mut heartbeat = Heartbeat::new(welcome.heartbeat_s, 0);
+        let mut carried_bytes = connection.carried_bytes();
         let mut renewal = TokenRenewal::new(self.settings.tokens.clone());
         let mut retry_at = None;
         if let Err(reason) = self.state.connected(welcome) {
@@ -141,6 +142,9 @@ impl DeviceTask {
             if self.state.take_retry() {
                 // A request that is deferred later does not move this time: otherwise a device that writes without pause would never retry.
                 retry_at.get_or_insert(Instant::now() + RETRY_INTERVAL);
+            }
+            if std::mem::replace(&mut carried_bytes, connection.carried_bytes()) != carried_bytes {
+                heartbeat.progressed(now_ms());
             }
             let heartbeat_at_ms = match heartbeat.check(now_ms()) {
                 HeartbeatAction::WaitUntil(ms) => ms,
