@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use crate::admin::Admin;
-use crate::auth::{IssuerConfigError, OutboundProxy, Verifier};
+use crate::auth::{OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
@@ -52,7 +52,7 @@ const LOG_REPORT_TICKS: u64 = 5;
 #[derive(Debug)]
 pub enum AppError {
     /// A token issuer cannot be used as it is configured.
-    Auth(IssuerConfigError),
+    Auth(crate::config::ConfigError),
     /// A push credential cannot be used as it is configured.
     Push(crate::config::ConfigError),
     Store(StoreError),
@@ -123,7 +123,7 @@ impl App {
     pub async fn start_at(clock: Clock, config: &ServerConfig, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
         let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
-        let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(AppError::Auth)?;
+        let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(|why| AppError::Auth(config.issuer_error(&why)))?;
         // A port in use is reported now; connections are accepted when the store is open, which can take minutes.
         let port = ReservedPort::reserve(&config.http()).map_err(AppError::Listen)?;
         let store = open_store(config.clone()).await?;

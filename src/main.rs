@@ -3,22 +3,27 @@
 //! Whatever it creates, only the current user can read. A result whose reader has gone ends a command quietly, as `head` does.
 
 mod serve;
+mod shell;
+mod version;
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use driftless::config::{self, Environment, ExampleConfig, Flags, PoolSection, StoreFlags};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use driftless::app::AppError;
+use driftless::client::CommandExit;
+use driftless::config::{self, ConfigError, Environment, ExampleConfig, Flags, PoolSection, StoreFlags};
 use driftless::push::{self, ApnsConfig, WakeSettings};
-use driftless::{admin, client, dev, logging, operator};
+use driftless::{admin, client, dev, invocation, logging, operator};
 use driftless_standin::StandInGateway;
 use serve::{FatalError, ReadConfig, ServeMode, ServerPlan, new_runtime};
 
 /// A real-time sync server: keeps each user's data the same on all of their devices.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "driftless", version = version::short(), long_version = version::long(), about)]
 struct Cli {
     #[command(subcommand)]
     command: CliCommand,
@@ -33,26 +38,29 @@ enum CliCommand {
     },
     /// Starts a server for production.
     Serve {
-        /// The configuration file, in TOML (all settings: `driftless config`).
+        /// The configuration file, in TOML (`driftless config` prints all settings) [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
         #[command(flatten)]
         flags: Flags,
     },
-    /// Prints all settings with their defaults, as a configuration file to start from.
-    Config,
+    /// Prints all settings with their defaults, as a configuration file to start from; or checks a configuration.
+    Config {
+        #[command(subcommand)]
+        command: Option<ConfigCommand>,
+    },
     /// Prints a test token.
     Token {
-        /// The pool that the token is for.
+        /// The pool that the token is for [default: the only one]
         #[arg(long)]
-        pool: String,
+        pool: Option<String>,
         /// The user that the token is for: its `sub` claim.
         #[arg(long)]
         subject: String,
         /// The token's lifetime, in seconds.
         #[arg(long, default_value_t = 3600)]
         expires_in_s: u64,
-        /// The configuration file that the pool is in; without it the pool must be the one of `driftless dev`.
+        /// The configuration file that the pool is in; without it the token is for the pool of `driftless dev` [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
@@ -60,9 +68,12 @@ enum CliCommand {
     Restore {
         /// The backup file.
         file: PathBuf,
-        /// The configuration file of the server that will use the store, in TOML.
+        /// The configuration file of the server that will use the store, in TOML [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print the result as one JSON document
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         flags: StoreFlags,
     },
@@ -70,6 +81,25 @@ enum CliCommand {
     Operator(operator::OperatorCommand),
     /// Acts as a device: watch, put, get, list, import, export, ...
     Client(client::ClientArgs),
+    /// Prints the completions of all commands for a shell.
+    Completions { shell: Shell },
+    /// Prints the manual page of the program, or of one of its commands, for `man -l -`.
+    Man {
+        /// The command, such as `client put`
+        command: Vec<String>,
+        /// Write all pages into this folder instead
+        #[arg(long, value_name = "FOLDER", conflicts_with = "command")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Checks a configuration as `driftless serve` does, with the environment, and all the files that it names; starts nothing.
+    Check {
+        /// The configuration file
+        file: PathBuf,
+    },
 }
 
 /// Files and folders are the current user's alone, whatever the umask of the shell: they hold people's data, and keys.
@@ -86,16 +116,28 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             print_error(&error);
-            ExitCode::FAILURE
+            ExitCode::from(exit(&*error).code())
         }
     }
 }
 
+/// Why a command without an exit code of its own failed.
+fn exit(error: &(dyn std::error::Error + 'static)) -> CommandExit {
+    let is_config = matches!(error.downcast_ref(), Some(AppError::Auth(_) | AppError::Push(_))) || error.is::<ConfigError>();
+    if is_config { CommandExit::Usage } else { CommandExit::Failed }
+}
+
 fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     match command {
-        CliCommand::Config => print_result(&ExampleConfig.to_string()),
+        CliCommand::Config { command: None } => print_result(&ExampleConfig.to_string()),
+        CliCommand::Config { command: Some(ConfigCommand::Check { file }) } => check_config(&file),
+        CliCommand::Completions { shell } => print_result(&shell::completions(Cli::command(), shell)),
+        CliCommand::Man { command, out: None } => print_result(&shell::manual_page(Cli::command(), &command)?),
+        CliCommand::Man { out: Some(folder), .. } => {
+            print_result(&format!("{} pages in {}\n", shell::manual_pages(Cli::command(), &folder)?, folder.display()))
+        }
         CliCommand::Token { pool, subject, expires_in_s, config } => {
-            print_result(&format!("{}\n", test_token(&pool, &subject, expires_in_s, config)?))
+            print_result(&format!("{}\n", test_token(pool.as_deref(), &subject, expires_in_s, config_file(config))?))
         }
         CliCommand::Dev { flags } => serve::serve(|runtime| {
             let gateway = runtime.block_on(StandInGateway::start())?;
@@ -109,17 +151,23 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             Ok(ServerPlan { config: read_config()?, mode, read_config })
         }),
         CliCommand::Serve { config, flags } => serve::serve(|_| {
+            let config = config_file(config);
             let read_config: ReadConfig = Arc::new(move || config::read(config.as_deref(), &Environment::of_process(), &flags));
             let config = read_config()?;
             config.check_production()?;
             Ok(ServerPlan { config, mode: ServeMode::Production, read_config })
         }),
-        CliCommand::Restore { file, config, flags } => {
-            let config = config::read(config.as_deref(), &Environment::of_process(), &flags.into())?;
-            Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store())))
+        CliCommand::Restore { file, config, json, flags } => {
+            let format = if json { operator::ResultFormat::Json } else { operator::ResultFormat::Text };
+            let config = config::read(config_file(config).as_deref(), &Environment::of_process(), &flags.into())?;
+            Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store(), format)))
         }
-        CliCommand::Operator(command) => Ok(operator_exit_code(new_runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY)))),
+        CliCommand::Operator(command) => {
+            Environment::of_process().check()?;
+            Ok(operator_exit_code(new_runtime()?.block_on(operator::run(command, admin::DEVELOPMENT_KEY))))
+        }
         CliCommand::Client(arguments) => {
+            Environment::of_process().check()?;
             let mint = |subject: &str| dev::token(subject, dev::TOKEN_S).map_err(|error| error.to_string());
             match new_runtime()?.block_on(client::run(arguments, mint)) {
                 Ok(()) => Ok(ExitCode::SUCCESS),
@@ -174,18 +222,42 @@ fn demo_push(gateway: &StandInGateway) -> (push::PushConfig, WakeSettings) {
     (push::PushConfig { apns: vec![apns], ..push::PushConfig::default() }, wakes)
 }
 
-fn test_token(pool: &str, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, FatalError> {
+/// The configuration file that an argument or the environment names.
+fn config_file(argument: Option<PathBuf>) -> Option<PathBuf> {
+    argument.or_else(|| Environment::of_process().get("DRIFTLESS_CONFIG").map(PathBuf::from))
+}
+
+/// Checks a configuration and the files that it names.
+fn check_config(file: &Path) -> Result<ExitCode, FatalError> {
+    let config = config::read(Some(file), &Environment::of_process(), &Flags::default())?;
+    config.check_production()?;
+    // Push credentials make clients, which need the runtime.
+    new_runtime()?.block_on(async { config.check_files() })?;
+    let pools: Vec<String> = config.pools().into_iter().map(|pool| pool.name.to_string()).collect();
+    print_result(&format!("{} can be used; pools: {}\n", file.display(), pools.join(", ")))
+}
+
+fn test_token(pool: Option<&str>, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, FatalError> {
     let Some(file) = file else {
-        if pool != dev::POOL {
-            return Err(
-                format!("the pool of `driftless dev` is {}; for pool {pool} pass its configuration: --config FILE", dev::POOL).into()
-            );
-        }
-        return Ok(dev::token(subject, expires_in_s)?);
+        return match pool {
+            Some(other) if other != dev::POOL => Err(format!(
+                "the pool of `{} dev` is {}; for pool {other} pass its configuration: --config FILE",
+                invocation::name(),
+                dev::POOL
+            )
+            .into()),
+            _ => Ok(dev::token(subject, expires_in_s)?),
+        };
     };
     let config = config::read(Some(&file), &Environment::of_process(), &Flags::default())?;
-    let issuers = config.issuers().into_iter().find(|(name, _)| **name == *pool).map(|(_, issuers)| issuers);
-    let issuers = issuers.ok_or_else(|| format!("{} configures no pool {pool}", file.display()))?;
+    let mut pools = config.issuers();
+    let names = pools.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>().join(", ");
+    pools.retain(|(name, _)| pool.is_none_or(|pool| **name == *pool));
+    let (pool, issuers) = match (pool, pools.as_slice()) {
+        (_, [one]) => one,
+        (Some(pool), _) => return Err(format!("{} configures no pool {pool}; its pools: {names}", file.display()).into()),
+        (None, _) => return Err(format!("name one of the pools of {} with --pool: {names}", file.display()).into()),
+    };
     let mut shared = None;
     for issuer in issuers.iter().filter(|issuer| issuer.audience_claim == "aud") {
         let secret = dev::secret_of(issuer)?;

@@ -29,7 +29,7 @@ pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, Unavailable};
 use crate::push::PushService;
-use crate::store::{Identity, LoginInfo, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
+use crate::store::{Identity, LoginInfo, LoginSearch, LoginsPage, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
 use crate::sync::Pool;
 
 /// The most logins that a search returns: a person has one at each issuer.
@@ -79,6 +79,18 @@ impl Admin {
     /// The logins of a pool with this subject, of all issuers.
     pub async fn find_logins(&self, pool: String, subject: String) -> Result<Vec<LoginInfo>, Unavailable> {
         self.reader.read(move |store| store.logins(&pool, &subject, MAX_LOGINS)).await
+    }
+
+    /// A page of a pool's logins.
+    pub async fn list_logins(&self, search: LoginSearch) -> Result<LoginsPage, Unavailable> {
+        self.reader.read(move |store| store.logins_page(&search)).await
+    }
+
+    /// The names of the configured pools, sorted.
+    pub fn pools(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.pools.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        names
     }
 
     pub async fn summary(&self, identity: Identity) -> AdminResult<IdentitySummary> {

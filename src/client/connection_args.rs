@@ -1,12 +1,14 @@
 //! The arguments of every command: the server, the device and its token.
 
 use std::env;
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use driftless_client::{Settings, TokenSource};
 use driftless_protocol::{Codec, DeviceId};
 
 use super::error::ClientError;
+use crate::secret_file;
 
 /// The address of `driftless dev`.
 const DEFAULT_URL: &str = "http://127.0.0.1:7400";
@@ -23,6 +25,9 @@ pub(super) struct ConnectionArgs {
     /// The device's token; in the environment other users cannot see it [env: DRIFTLESS_TOKEN]
     #[arg(long, global = true, value_name = "JWT")]
     token: Option<String>,
+    /// A file that has the token, such as a mounted secret [env: DRIFTLESS_TOKEN_FILE]
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]
+    token_file: Option<PathBuf>,
     /// Without a token: the subject of the development token
     #[arg(long, global = true, value_name = "NAME", default_value = "alice")]
     subject: String,
@@ -45,7 +50,7 @@ impl ConnectionArgs {
     {
         let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
         let device = self.device.map_or_else(|| DeviceId::new(device), Ok).map_err(|why| ClientError::Input(why.to_string()))?;
-        let tokens = match self.token.or_else(|| variable("DRIFTLESS_TOKEN")) {
+        let tokens = match token(self.token, self.token_file)? {
             Some(token) => TokenSource::fixed(token),
             None => TokenSource::new(move || std::future::ready(mint(&self.subject))),
         };
@@ -56,6 +61,21 @@ impl ConnectionArgs {
         };
         Ok(Settings { codec, client: concat!("driftless-cli/", env!("CARGO_PKG_VERSION")).to_owned(), ..settings })
     }
+}
+
+/// The token that an argument, a variable or a file has.
+fn token(argument: Option<String>, file: Option<PathBuf>) -> Result<Option<String>, ClientError> {
+    let file = match (argument, file) {
+        (Some(token), _) => return Ok(Some(token)),
+        (None, Some(file)) => file,
+        (None, None) => match (variable("DRIFTLESS_TOKEN"), variable("DRIFTLESS_TOKEN_FILE")) {
+            (Some(_), Some(_)) => return Err(ClientError::Input("set only one of DRIFTLESS_TOKEN and DRIFTLESS_TOKEN_FILE".to_owned())),
+            (Some(token), None) => return Ok(Some(token)),
+            (None, Some(file)) => PathBuf::from(file),
+            (None, None) => return Ok(None),
+        },
+    };
+    secret_file::read(&file).map(Some).map_err(ClientError::File)
 }
 
 fn variable(name: &str) -> Option<String> {

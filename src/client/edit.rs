@@ -1,6 +1,7 @@
 //! The commands `put`, `remove` and `add`: writes whose values are arguments.
 
-use driftless_protocol::{Change, DatasetName, Key, Op, Value};
+use driftless_protocol::{Change, DatasetName, Key, Op, Record, Value};
+use serde::Serialize;
 use serde::de::IgnoredAny;
 
 use super::error::ClientError;
@@ -28,8 +29,8 @@ pub(super) enum ValueSyntax {
 impl ValueSyntax {
     pub(super) fn of(json: bool, text: bool) -> ValueSyntax {
         match (json, text) {
-            (true, _) => ValueSyntax::Json,
-            (false, true) => ValueSyntax::Text,
+            (_, true) => ValueSyntax::Text,
+            (true, false) => ValueSyntax::Json,
             (false, false) => ValueSyntax::JsonOrText,
         }
     }
@@ -135,6 +136,15 @@ pub(super) async fn add(
     write(session, dataset, numbers, output).await
 }
 
+/// The result of `put`, `remove` and `add`, as JSON.
+#[derive(Serialize)]
+struct WrittenResult<'a> {
+    dataset: &'a DatasetName,
+    version: u64,
+    /// What only the server can compute: the records of `add`.
+    records: &'a [Record],
+}
+
 async fn write(
     session: &mut CliSession,
     dataset: &DatasetName,
@@ -142,8 +152,10 @@ async fn write(
     output: &mut CommandOutput,
 ) -> Result<(), ClientError> {
     let (version, results) = session.write(dataset, changes).await?;
-    results.iter().try_for_each(|record| output.line(&render::brief(record)))?;
-    output.line(&format!("{dataset} is at version {version}"))
+    output.result(&WrittenResult { dataset, version, records: &results }, |output| {
+        results.iter().try_for_each(|record| output.line(&render::brief(record)))?;
+        output.line(&format!("{dataset} is at version {version}"))
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,9 @@ use std::fmt;
 use driftless_client::{DeviceShutDown, DisconnectReason, ListError};
 use driftless_protocol::{CloseCode, DatasetName, Key, Record, RefusalCode};
 
+use super::exit::CommandExit;
 use super::render::printable;
+use crate::invocation;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientError {
@@ -32,20 +34,21 @@ pub enum ClientError {
 }
 
 impl ClientError {
-    /// The exit code of the process: 0 if stdout was closed, 1 no such dataset or record, or a file error, 2 invalid input, 3 refused, 4 conflict, 5 no session.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            ClientError::OutputClosed => 0,
+        let exit = match self {
+            ClientError::OutputClosed => CommandExit::Done,
             ClientError::File(_)
             | ClientError::NoDataset { .. }
             | ClientError::NoRecord { .. }
             | ClientError::NotNested(_)
-            | ClientError::DeviceEnded => 1,
-            ClientError::Input(_) => 2,
-            ClientError::Refused { .. } => 3,
-            ClientError::Conflict { .. } => 4,
-            ClientError::NoSession { .. } => 5,
-        }
+            | ClientError::DeviceEnded => CommandExit::Failed,
+            ClientError::Input(_) => CommandExit::Usage,
+            ClientError::Refused { .. } => CommandExit::Refused,
+            ClientError::Conflict { .. } => CommandExit::Conflict,
+            ClientError::NoSession { .. } => CommandExit::NoServer,
+        };
+        exit.code()
     }
 }
 
@@ -92,21 +95,25 @@ fn suggestion(nearest: &Option<String>) -> String {
 }
 
 /// What the user can do about a failed session, on a line of its own.
-fn hint(why: &DisconnectReason) -> &'static str {
-    match why {
-        DisconnectReason::Unreachable(_) => "\nis the server running? start one with: driftless dev",
+fn hint(why: &DisconnectReason) -> String {
+    let program = invocation::name();
+    let hint = match why {
+        DisconnectReason::Unreachable(_) => return format!("\nis the server running? start one with: {program} dev"),
         DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? check --url",
         DisconnectReason::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",
         DisconnectReason::OtherIdentity | DisconnectReason::Lost(_) | DisconnectReason::Timeout | DisconnectReason::ProtocolError(_) => "",
         DisconnectReason::Closed { .. } => match why.code() {
             Some(CloseCode::TokenRefused | CloseCode::TokenExpired) => {
-                "\ngive a token that this server accepts with --token or DRIFTLESS_TOKEN; without one the command makes a development token, \
-                 which only a server started with driftless dev accepts"
+                return format!(
+                    "\ngive a token that this server accepts with --token or DRIFTLESS_TOKEN; without one the command makes a development \
+                     token, which only a server started with {program} dev accepts"
+                );
             }
             Some(CloseCode::Replaced) => "\nanother client uses the same device id: give each its own with --device",
             Some(CloseCode::TooManyDevices) => "\nuse the id of a known device with --device, or raise the pool's limits.devices",
             Some(CloseCode::Overloaded | CloseCode::Restarting | CloseCode::ServerError) => "\ntry again in a moment",
             _ => "",
         },
-    }
+    };
+    hint.to_owned()
 }

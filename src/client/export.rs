@@ -5,11 +5,20 @@ use std::fs;
 use std::path::Path;
 
 use driftless_protocol::{DatasetName, Value};
+use serde::Serialize;
 
 use super::error::ClientError;
 use super::output::{CommandOutput, STANDARD_STREAM, note};
 use super::session::CliSession;
 use super::{nested, render};
+
+/// The result of an export to a file, as JSON.
+#[derive(Serialize)]
+struct ExportResult<'a> {
+    dataset: &'a DatasetName,
+    file: &'a Path,
+    records: usize,
+}
 
 /// Writes the records as one JSON object with sorted names; to stdout without a file, or if it is `-`.
 pub(super) async fn run(
@@ -34,7 +43,10 @@ pub(super) async fn run(
         Some(path) => {
             let cannot = |why| ClientError::File(format!("cannot write {}: {why}", path.display()));
             fs::write(path, text + "\n").map_err(cannot)?;
-            note(&format!("{} of {dataset} exported to {}", render::count(count, "record"), path.display()));
+            output.result(&ExportResult { dataset, file: path, records: count }, |_| {
+                note(&format!("{} of {dataset} exported to {}", render::count(count, "record"), path.display()));
+                Ok(())
+            })?;
         }
     }
     if !flat && objects > 0 {

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use driftless_protocol::{DatasetName, Value};
 use futures_util::{StreamExt, stream};
+use serde::Serialize;
 
 use super::error::ClientError;
 use super::nested;
@@ -20,6 +21,15 @@ const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// How many patches may be unanswered: enough to keep the server's disk busy, and at most 8 MiB in flight.
 const PATCHES_IN_FLIGHT: usize = 8;
+
+/// The result, as JSON.
+#[derive(Serialize)]
+struct ImportResult<'a> {
+    dataset: &'a DatasetName,
+    put: usize,
+    removed: usize,
+    unchanged: usize,
+}
 
 /// Reads the records of a file, or of stdin if it is `-`. With `flat` each member of the file's object is one record, whatever its value.
 pub(super) fn read(file: &Path, flat: bool) -> Result<BTreeMap<String, Value>, ClientError> {
@@ -81,5 +91,7 @@ pub(super) async fn run(
         progress.show(&format!("{done} of {} written", render::count(all, "change")));
     }
     progress.show("");
-    output.line(&format!("{dataset}: {puts} put, {removes} removed, {unchanged} unchanged"))
+    output.result(&ImportResult { dataset, put: puts, removed: removes, unchanged }, |output| {
+        output.line(&format!("{dataset}: {puts} put, {removes} removed, {unchanged} unchanged"))
+    })
 }

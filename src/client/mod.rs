@@ -6,6 +6,7 @@
 mod connection_args;
 mod edit;
 mod error;
+mod exit;
 mod export;
 mod import;
 mod nearest;
@@ -24,6 +25,7 @@ use driftless_protocol::{Change, DatasetName, Key};
 use connection_args::ConnectionArgs;
 use edit::{KeyValue, ValueSyntax};
 pub use error::ClientError;
+pub use exit::CommandExit;
 use output::CommandOutput;
 pub use output::{ProgressLine, create_private, note};
 pub use render::{count, printable};
@@ -33,6 +35,9 @@ use session::CliSession;
 pub struct ClientArgs {
     #[command(flatten)]
     connection: ConnectionArgs,
+    /// Print each result as a line of JSON, as docs/commands.md describes it; `put` then takes values as JSON only
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     command: ClientCommand,
 }
@@ -53,9 +58,6 @@ enum ClientCommand {
         /// The records to set
         #[arg(value_name = "KEY=VALUE", required = true, value_parser = edit::parse_pair)]
         pairs: Vec<KeyValue>,
-        /// Refuse a VALUE that is not JSON
-        #[arg(long, conflicts_with = "text")]
-        json: bool,
         /// Take each VALUE as text, whatever it looks like
         #[arg(long)]
         text: bool,
@@ -132,7 +134,8 @@ pub async fn run<M>(args: ClientArgs, mint: M) -> Result<(), ClientError>
 where
     M: Fn(&str) -> Result<String, String> + Send + Sync + 'static,
 {
-    match execute(args, mint, &mut CommandOutput::standard()).await {
+    let mut output = CommandOutput::standard(args.json);
+    match execute(args, mint, &mut output).await {
         // The reader of stdout has read enough, as `head` does.
         Err(ClientError::OutputClosed) => Ok(()),
         other => other,
@@ -143,13 +146,13 @@ async fn execute<M>(args: ClientArgs, mint: M, output: &mut CommandOutput) -> Re
 where
     M: Fn(&str) -> Result<String, String> + Send + Sync + 'static,
 {
-    let ClientArgs { connection, command } = args;
+    let ClientArgs { connection, json, command } = args;
     // A watching device has an id of its own; otherwise the next command would replace its session.
     let device = if let ClientCommand::Watch { .. } = command { "cli-watch" } else { "cli" };
     // Files and values are checked before the device connects.
     let file = if let ClientCommand::Import { file, flat, .. } = &command { Some(import::read(file, *flat)?) } else { None };
     let values = match &command {
-        ClientCommand::Put { pairs, json, text, .. } => edit::read_values(pairs, ValueSyntax::of(*json, *text))?,
+        ClientCommand::Put { pairs, text, .. } => edit::read_values(pairs, ValueSyntax::of(json, *text))?,
         _ => Vec::new(),
     };
     let mut session = CliSession::start(connection.settings(device, mint)?).await?;

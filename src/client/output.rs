@@ -5,6 +5,9 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use driftless_protocol::Codec;
+use serde::Serialize;
+
 use super::error::ClientError;
 use super::render::Style;
 
@@ -15,19 +18,33 @@ pub(super) const STANDARD_STREAM: &str = "-";
 pub(super) struct CommandOutput {
     results: Box<dyn Write + Send>,
     pub(super) style: Style,
+    json: bool,
 }
 
 impl CommandOutput {
     /// The process's stdout; in colour if it is a terminal and `NO_COLOR` is not set (<https://no-color.org>).
-    pub(super) fn standard() -> CommandOutput {
+    pub(super) fn standard(json: bool) -> CommandOutput {
         let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        CommandOutput { results: Box::new(io::stdout()), style: if colour { Style::Colour } else { Style::Plain } }
+        CommandOutput { results: Box::new(io::stdout()), style: if colour { Style::Colour } else { Style::Plain }, json }
     }
 
     /// Another writer, in plain style.
     #[cfg(test)]
-    pub(super) fn to(results: Box<dyn Write + Send>) -> CommandOutput {
-        CommandOutput { results, style: Style::Plain }
+    pub(super) fn to(results: Box<dyn Write + Send>, json: bool) -> CommandOutput {
+        CommandOutput { results, style: Style::Plain, json }
+    }
+
+    /// Prints a result: as one line of JSON, or as `print` does.
+    pub(super) fn result(
+        &mut self,
+        result: &impl Serialize,
+        print: impl FnOnce(&mut CommandOutput) -> Result<(), ClientError>,
+    ) -> Result<(), ClientError> {
+        match self.json {
+            // The protocol's codec keeps every bit of a number.
+            true => self.line(&String::from_utf8_lossy(&Codec::Json.encode(result))),
+            false => print(self),
+        }
     }
 
     /// Prints a line of the result.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use driftless_protocol::{DatasetInfo, DatasetName, Key, Record};
+use serde::Serialize;
 
 use super::error::ClientError;
 use super::nearest::nearest;
@@ -14,7 +15,8 @@ use super::session::CliSession;
 /// Prints one record's value as JSON.
 pub(super) async fn get(session: &mut CliSession, dataset: &DatasetName, key: &Key, output: &mut CommandOutput) -> Result<(), ClientError> {
     let records = session.existing(dataset).await?;
-    record(dataset, &records, key)?.content.value().map_or(Ok(()), |value| output.line(&value.to_string()))
+    let record = record(dataset, &records, key)?;
+    output.result(record, |output| record.content.value().map_or(Ok(()), |value| output.line(&value.to_string())))
 }
 
 /// The record of a key.
@@ -31,7 +33,7 @@ pub(super) async fn records(session: &mut CliSession, dataset: &DatasetName, out
     if records.is_empty() {
         note(&format!("{dataset} has no records"));
     }
-    records.values().try_for_each(|record| output.line(&render::line(record, now_ms, output.style)))
+    records.values().try_for_each(|record| output.result(record, |output| output.line(&render::line(record, now_ms, output.style))))
 }
 
 /// Prints the datasets, one a line.
@@ -39,7 +41,13 @@ pub(super) async fn datasets(session: &mut CliSession, output: &mut CommandOutpu
     let device = session.device.clone();
     let mut datasets = session.run(device.list()).await??;
     datasets.sort_by(|a, b| a.dataset.cmp(&b.dataset));
-    table(&datasets).iter().try_for_each(|line| output.line(line))
+    output.result(&DatasetsResult { datasets: &datasets }, |output| table(&datasets).iter().try_for_each(|line| output.line(line)))
+}
+
+/// The result of `list`, as JSON.
+#[derive(Serialize)]
+struct DatasetsResult<'a> {
+    datasets: &'a [DatasetInfo],
 }
 
 fn table(datasets: &[DatasetInfo]) -> Vec<String> {

@@ -50,5 +50,5 @@ pub(super) async fn run(session: &mut CliSession, dataset: &DatasetName, output:
 
 fn print(records: &[Record], output: &mut CommandOutput) -> Result<(), ClientError> {
     let now_ms = now_ms();
-    records.iter().try_for_each(|record| output.line(&render::line(record, now_ms, output.style)))
+    records.iter().try_for_each(|record| output.result(record, |output| output.line(&render::line(record, now_ms, output.style))))
 }

@@ -6,6 +6,7 @@ use super::pool::PoolSection;
 use super::server::ServerConfig;
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
+use crate::invocation;
 
 /// The longest `region`, in bytes.
 const MAX_REGION_BYTES: usize = 18;
@@ -60,7 +61,10 @@ impl ServerConfig {
     /// What `driftless serve` demands on top: at least one pool, and no secret that is public.
     pub fn check_production(&self) -> Result<(), ConfigError> {
         if self.pools.is_empty() {
-            let why = "no pool is configured; pass a file that configures one: --config FILE (all settings: driftless config)";
+            let why = format!(
+                "no pool is configured; pass a file that configures one: --config FILE (all settings: {} config)",
+                invocation::name()
+            );
             return Err(self.problem(&KeyPath::default(), why).into());
         }
         if self.operator_key().is_some_and(|key| key.matches(DEVELOPMENT_KEY)) {

@@ -6,6 +6,7 @@ use std::fmt;
 use super::error::{ConfigError, ConfigProblem};
 use super::names::nearest;
 use super::settings::{ConfigSetting, SETTINGS};
+use crate::invocation;
 
 const PREFIX: &str = "DRIFTLESS_";
 
@@ -68,7 +69,7 @@ fn hint(name: &str) -> String {
     match nearest(name, known) {
         Some(near) => format!("did you mean {near}?"),
         None if name.starts_with("DRIFTLESS_POOL") => "the settings of a pool stand in the file only".to_owned(),
-        None => "the settings and their variables are printed by: driftless config".to_owned(),
+        None => format!("the settings and their variables are printed by: {} config", invocation::name()),
     }
 }
 
@@ -108,7 +109,7 @@ mod tests {
     fn an_unknown_variable_is_an_error_that_names_the_nearest_known_one() {
         for (name, near) in [
             ("DRIFTLESS_LISTN", "DRIFTLESS_LISTEN"),
-            ("DRIFTLESS_CACHE_MIB", "driftless config"),
+            ("DRIFTLESS_CACHE_MIB", " config"),
             ("DRIFTLESS_ADMIN_KEYS", "DRIFTLESS_ADMIN_KEY"),
             ("DRIFTLESS_ADMIN_KEY_FIL", "DRIFTLESS_ADMIN_KEY_FILE"),
             ("DRIFTLESS_TOKN", "DRIFTLESS_TOKEN"),

@@ -72,8 +72,15 @@ impl clap::Args for StoreFlags {
 fn with_flags(command: Command, settings: impl Iterator<Item = &'static ConfigSetting>) -> Command {
     settings.fold(command, |command, setting| {
         let value = setting.name.rsplit(['.', '_']).next().unwrap_or(setting.name).to_ascii_uppercase();
-        command.arg(Arg::new(setting.flag()).long(setting.flag()).value_name(value).help(setting.help).action(ArgAction::Set))
+        command.arg(Arg::new(setting.flag()).long(setting.flag()).value_name(value).help(help(setting)).action(ArgAction::Set))
     })
+}
+
+/// What the setting does, with the name of its variable and its default.
+fn help(setting: &ConfigSetting) -> String {
+    let default =
+        setting.default_value().map(|default| format!(" [default: {}]", default.to_string().trim_matches('"'))).unwrap_or_default();
+    format!("{} [env: {}]{default}", setting.help, setting.variable())
 }
 
 fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static ConfigSetting>) -> Vec<(&'static ConfigSetting, String)> {

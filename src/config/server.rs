@@ -12,13 +12,13 @@ use super::error::{ConfigError, ConfigProblem};
 use super::key_path::KeyPath;
 use super::origins::ValueOrigins;
 use super::pool::PoolSection;
-use super::secret_file;
 use crate::admin::OperatorKey;
 use crate::auth::{IssuerConfig, OutboundProxy};
 use crate::http::{HttpConfig, ServedPages, TlsConfig};
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
 use crate::push::PoolPush;
+use crate::secret_file;
 use crate::session::{self, SessionConfig};
 use crate::store::{EngineConfig, EngineKind};
 use crate::sync::Pool;
@@ -210,12 +210,13 @@ impl ServerConfig {
 
     /// Each pool's push settings, as `push` takes them. Reads the credential files, so it blocks.
     pub fn pool_push(&self) -> Result<HashMap<String, PoolPush>, ConfigError> {
-        let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
-        let one = |(name, pool): (&String, &PoolSection)| {
-            let path = KeyPath::of_setting("pools").name(name).name("push");
-            let push = PoolPush::new(&pool.push, pool.wakes, &proxy).map_err(|error| self.problem(&path, format!("{path}: {error}")))?;
-            Ok((name.clone(), push))
-        };
+        let one = |(name, pool): (&String, &PoolSection)| Ok((name.clone(), self.push_of(name, pool)?));
         self.pools.iter().map(one).collect()
+    }
+
+    pub(super) fn push_of(&self, name: &str, pool: &PoolSection) -> Result<PoolPush, ConfigProblem> {
+        let path = KeyPath::of_setting("pools").name(name).name("push");
+        let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
+        PoolPush::new(&pool.push, pool.wakes, &proxy).map_err(|error| self.problem(&path, format!("{path}: {error}")))
     }
 }

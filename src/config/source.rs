@@ -15,6 +15,7 @@ use super::origins::{ValueOrigin, ValueOrigins};
 use super::server::ServerConfig;
 use super::settings::{ConfigSetting, SETTINGS};
 use super::shape;
+use crate::invocation;
 
 /// What ends the name of a setting whose value is the file of a secret, instead of the secret itself.
 const FILE: &str = "_file";
@@ -101,8 +102,10 @@ impl MergedSources {
             // The checks before this one find every value of a wrong form; a new setting whose form is wider than its type ends here. The
             // parser's own text speaks of types, and may quote a secret.
             let path = key_path(error.path());
-            origins
-                .problem(&path, format!("{path} has a value that the server cannot use; what it must be is printed by: driftless config"))
+            origins.problem(
+                &path,
+                format!("{path} has a value that the server cannot use; what it must be is printed by: {} config", invocation::name()),
+            )
         })?;
         config.with_origins(origins)
     }

@@ -13,6 +13,7 @@ pub use page::routes;
 pub use wakes::{APP, wakes};
 
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint, shared_secret};
+use crate::invocation;
 
 /// The name of the development pool.
 pub const POOL: &str = "demo";
@@ -82,6 +83,7 @@ pub struct Banner {
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Banner { address, tokens: [laptop, phone], key, gateway } = self;
+        let program = invocation::name();
         let (address, outside) = (local_address(*address), outside_addresses(address.ip()));
         let server = format!("http://{address}");
         let url = if server == DEFAULT_URL { String::new() } else { format!(" --url {server}") };
@@ -93,12 +95,12 @@ impl fmt::Display for Banner {
         writeln!(f, "  pool        {POOL}, person {PERSON}")?;
         writeln!(f, "  gateway     {gateway}, a stand-in for the push services of Apple, Google and browsers\n")?;
         writeln!(f, "Or in two more terminals:\n")?;
-        writeln!(f, "  cargo run --release -- client watch settings --device laptop{url}")?;
-        writeln!(f, "  cargo run --release -- client put settings theme=dark --device phone{url}\n")?;
+        writeln!(f, "  {program} client watch settings --device laptop{url}")?;
+        writeln!(f, "  {program} client put settings theme=dark --device phone{url}\n")?;
         writeln!(f, "To see the history of a dataset, back up the running server, and list devices:\n")?;
-        writeln!(f, "  cargo run --release -- history settings --subject {PERSON}{url}")?;
-        writeln!(f, "  cargo run --release -- backup demo.backup{url}")?;
-        writeln!(f, "  cargo run --release -- devices --subject {PERSON}{url}\n")?;
+        writeln!(f, "  {program} history settings --subject {PERSON}{url}")?;
+        writeln!(f, "  {program} backup demo.backup{url}")?;
+        writeln!(f, "  {program} devices --subject {PERSON}{url}\n")?;
         match key {
             BannerKey::Public(key) => writeln!(f, "The operator commands use the operator key. Here they know it already:\n\n  {key}\n")?,
             BannerKey::Configured => {

@@ -10,6 +10,7 @@ use qrcode::QrCode;
 use qrcode::render::svg;
 
 use super::{DEFAULT_URL, PERSON, outside_addresses, token};
+use crate::invocation;
 
 /// The lifetime of a page's token, in seconds: short, so that a page that stays open renews its token.
 const PAGE_TOKEN_S: u64 = 600;
@@ -43,6 +44,9 @@ const INDEX: &str = include_str!("demo/index.html");
 /// Where the index shows how a real phone opens the page.
 const REAL_PHONE_MARK: &str = "<!-- real phone -->";
 
+/// The command that the index shows, with the name of an installed program.
+const SHOWN_COMMAND: &str = "driftless client put";
+
 /// Where the index completes the command with the server's address.
 const URL_MARK: &str = "<!-- url -->";
 
@@ -70,7 +74,9 @@ fn index(listen: IpAddr, headers: &HeaderMap) -> Response {
              height=\"112\"><p>On a real phone in the same network, open <a href=\"{address}\">{address}</a></p></div>"
         )
     });
-    respond_with_page("index.html", INDEX.replace(URL_MARK, &url).replace(REAL_PHONE_MARK, &real_phone))
+    let program = invocation::name().replace('&', "&amp;").replace('<', "&lt;");
+    let page = INDEX.replace(SHOWN_COMMAND, &format!("{program} client put"));
+    respond_with_page("index.html", page.replace(URL_MARK, &url).replace(REAL_PHONE_MARK, &real_phone))
 }
 
 /// The address of the page for a phone, as a QR code.

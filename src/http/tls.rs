@@ -39,6 +39,11 @@ impl fmt::Display for ListenError {
 impl std::error::Error for ListenError {}
 
 impl TlsConfig {
+    /// Checks that the files can be used. Blocks.
+    pub fn check(&self) -> Result<(), ListenError> {
+        self.acceptor().map(|_| ())
+    }
+
     /// Reads the files. Blocks.
     pub(super) fn acceptor(&self) -> Result<TlsAcceptor, ListenError> {
         let file_error = |file: &PathBuf, error: &dyn fmt::Display| ListenError(format!("{}: {error}", file.display()));

@@ -2,6 +2,7 @@
 
 use std::env;
 use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,6 +20,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::error::OperatorError;
+use super::output::{ResultFormat, line};
+use crate::secret_file;
 
 /// The address of `driftless dev`.
 const DEFAULT_URL: &str = "http://127.0.0.1:7400";
@@ -37,21 +40,43 @@ pub struct ServerArgs {
     /// The server's admin.key; in the environment other users cannot see it [env: DRIFTLESS_ADMIN_KEY] [default: that of driftless dev]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
+    /// A file that has the key, such as a mounted secret [env: DRIFTLESS_ADMIN_KEY_FILE]
+    #[arg(long, value_name = "FILE", conflicts_with = "key")]
+    key_file: Option<PathBuf>,
+    /// Print the result as one JSON document, as docs/commands.md describes it
+    #[arg(long)]
+    json: bool,
 }
 
 impl ServerArgs {
     pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
         let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
-        let key = self.key.or_else(|| variable("DRIFTLESS_ADMIN_KEY")).unwrap_or_else(|| development_key.to_owned());
+        let format = if self.json { ResultFormat::Json } else { ResultFormat::Text };
+        let key = match (self.key, self.key_file) {
+            (Some(key), _) => key,
+            (None, Some(file)) => key_in(&file)?,
+            (None, None) => match (variable("DRIFTLESS_ADMIN_KEY"), variable("DRIFTLESS_ADMIN_KEY_FILE")) {
+                (Some(_), Some(_)) => {
+                    return Err(OperatorError::Input("set only one of DRIFTLESS_ADMIN_KEY and DRIFTLESS_ADMIN_KEY_FILE".to_owned()));
+                }
+                (Some(key), None) => key,
+                (None, Some(file)) => key_in(Path::new(&file))?,
+                (None, None) => development_key.to_owned(),
+            },
+        };
         // It may have the path that a proxy serves the server under.
         let url = url.trim_end_matches('/').to_owned();
         let scheme = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && !url.contains(['@', '?', '#']));
         match scheme.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => Ok(AdminClient { http: http_client(native_roots()?), url, key }),
-            Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key }),
+            Some("https") => Ok(AdminClient { http: http_client(native_roots()?), url, key, format }),
+            Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key, format }),
             _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"))),
         }
     }
+}
+
+fn key_in(file: &Path) -> Result<String, OperatorError> {
+    secret_file::read(file).map_err(OperatorError::File)
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -62,6 +87,7 @@ pub(super) struct AdminClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
     key: String,
+    pub(super) format: ResultFormat,
 }
 
 /// The body of a response that may be larger than memory.
@@ -77,12 +103,46 @@ impl AdminClient {
         self.read(self.send(Method::GET, path, None).await?).await
     }
 
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, OperatorError> {
-        self.read(self.send(Method::POST, path, Some(body)).await?).await
+    /// Gets a result and prints it: in JSON as the server sends it, to the last bit of each number, or as `print` does.
+    pub(super) async fn show<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        print: impl FnOnce(T) -> Result<(), OperatorError>,
+    ) -> Result<(), OperatorError> {
+        self.print(self.send(Method::GET, path, None).await?, print).await
     }
 
-    pub(super) async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, OperatorError> {
-        self.read(self.send(Method::DELETE, path, None).await?).await
+    /// The same for a request that changes something.
+    pub(super) async fn act<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+        print: impl FnOnce(T) -> Result<(), OperatorError>,
+    ) -> Result<(), OperatorError> {
+        self.print(self.send(method, path, Some(body)).await?, print).await
+    }
+
+    async fn print<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+        print: impl FnOnce(T) -> Result<(), OperatorError>,
+    ) -> Result<(), OperatorError> {
+        let body = self.read_body(response).await?;
+        match self.format {
+            ResultFormat::Json => line(String::from_utf8_lossy(&body).trim_end()),
+            ResultFormat::Text => print(self.decode(&body)?),
+        }
+    }
+
+    /// The answer to a request that changes something.
+    pub(super) async fn answer(&self, method: Method, path: &str, body: &Value) -> Result<Value, OperatorError> {
+        self.read(self.send(method, path, Some(body)).await?).await
+    }
+
+    /// An answer as a type.
+    pub(super) fn typed<T: DeserializeOwned>(&self, answer: &Value) -> Result<T, OperatorError> {
+        self.decode(answer.to_string().as_bytes())
     }
 
     /// Gets a response that may be larger than memory.
@@ -105,13 +165,20 @@ impl AdminClient {
         if status.is_success() {
             return Ok(response);
         }
-        let body = self.read_body(response).await?;
-        Err(OperatorError::Refused { status: status.as_u16(), why: message_of(&body) })
+        let why = message_of(&self.read_body(response).await?);
+        Err(match status.as_u16() == 404 && !why.contains("admin.key") {
+            true => OperatorError::Failed(why),
+            false => OperatorError::Refused { status: status.as_u16(), why },
+        })
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, OperatorError> {
         let body = self.read_body(response).await?;
-        serde_json::from_slice(&body)
+        self.decode(&body)
+    }
+
+    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, OperatorError> {
+        serde_json::from_slice(body)
             .map_err(|error| self.no_server(&format!("unexpected answer, is the server of another version? ({error})")))
     }
 

@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 
 use super::admin_client::AdminClient;
 use super::error::OperatorError;
-use super::output::{line, size, utc};
+use super::output::{ResultFormat, line, size, utc};
 use crate::client::{ProgressLine, create_private};
+use crate::invocation;
 use crate::store::{BackupChecker, BackupSummary};
+use serde_json::json;
 
 pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Result<(), OperatorError> {
     if path.exists() && !force {
@@ -26,13 +28,17 @@ pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Resul
     };
     fs::rename(&partial, path).and_then(|()| File::open(parent_folder(path))?.sync_all()).map_err(|why| OperatorError::file(path, why))?;
     let BackupSummary { epoch, made_ms, rows, bytes, .. } = summary;
+    if server.format == ResultFormat::Json {
+        let made = json!({ "file": path, "rows": rows, "bytes": bytes, "begun_ms": made_ms, "epoch": epoch.to_string() });
+        return line(&made.to_string());
+    }
     line(&format!(
         "{}: {rows} rows, {}, begun {} UTC, epoch {epoch}; all checksums are correct",
         path.display(),
         size(bytes),
         utc(made_ms)
     ))?;
-    line(&format!("to restore it: driftless restore {} --data NEW-FOLDER", path.display()))
+    line(&format!("to restore it: {} restore {} --data NEW-FOLDER", invocation::name(), path.display()))
 }
 
 fn partial_path(path: &Path) -> PathBuf {

@@ -1,11 +1,14 @@
 //! The commands about an identity's devices and their pushes.
 
+use hyper::Method;
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::admin_client::{AdminClient, percent_encoded};
 use super::error::OperatorError;
-use super::output::{line, utc as when};
+use super::output::{ResultFormat, line, utc as when};
 use crate::client::printable;
+use crate::invocation;
 
 #[derive(Deserialize)]
 struct DevicesResponse {
@@ -91,11 +94,11 @@ struct StoppedAppEntry {
 }
 
 pub(super) async fn list(server: &AdminClient, identity: &str) -> Result<(), OperatorError> {
-    let response: DevicesResponse = server.get(&format!("identities/{}/devices", percent_encoded(identity))).await?;
-    for device in &response.devices {
-        line(&format!("{}   since {}{}", printable(&device.device), when(device.first_seen_ms), device_state(device)))?;
-    }
-    Ok(())
+    let device = |device: &DeviceEntry| {
+        line(&format!("{}   since {}{}", printable(&device.device), when(device.first_seen_ms), device_state(device)))
+    };
+    let print = |response: DevicesResponse| response.devices.iter().try_for_each(device);
+    server.show(&format!("identities/{}/devices", percent_encoded(identity)), print).await
 }
 
 fn device_state(device: &DeviceEntry) -> String {
@@ -112,8 +115,11 @@ fn device_state(device: &DeviceEntry) -> String {
 
 /// Prints the delivery log of a device.
 pub(super) async fn log(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
-    let PushLogResponse { device, log } =
-        server.get(&format!("identities/{}/devices/{}/push", percent_encoded(identity), percent_encoded(device))).await?;
+    let path = format!("identities/{}/devices/{}/push", percent_encoded(identity), percent_encoded(device));
+    server.show(&path, print_log).await
+}
+
+fn print_log(PushLogResponse { device, log }: PushLogResponse) -> Result<(), OperatorError> {
     line(&format!("{}{}", printable(&device.device), device_state(&device)))?;
     if let Some(push) = &device.push {
         line(&format!("registered {}", when(push.registered_ms)))?;
@@ -144,32 +150,44 @@ fn wake_state(wake: &WakeInfo) -> String {
 /// Wakes a device, and prints the answer of its push gateway.
 pub(super) async fn test(server: &AdminClient, identity: &str, device: &str, shown: bool) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/push/test", percent_encoded(identity), percent_encoded(device));
-    let TestWakeResponse { provider, app, outcome, explanation, detail, took_ms } =
-        server.post(&path, &serde_json::json!({ "shown": shown })).await?;
+    let answer: Value = server.answer(Method::POST, &path, &json!({ "shown": shown })).await?;
+    let TestWakeResponse { provider, app, outcome, explanation, detail, took_ms } = server.typed(&answer)?;
     let why = match explanation {
         // A detail that contains the explanation says more than the explanation alone.
         Some(explanation) if !detail.contains(&explanation) => format!("{explanation}: {detail}"),
         _ => detail,
     };
-    let answer = format!("{provider} {}: {outcome}, {}, in {took_ms} ms", printable(&app), printable(&why));
-    if outcome == "accepted" { line(&answer) } else { Err(OperatorError::Input(format!("the device was not woken; {answer}"))) }
+    let text = format!("{provider} {}: {outcome}, {}, in {took_ms} ms", printable(&app), printable(&why));
+    if server.format == ResultFormat::Json {
+        line(&answer.to_string())?;
+    }
+    match (outcome.as_str(), server.format) {
+        ("accepted", ResultFormat::Text) => line(&text),
+        ("accepted", ResultFormat::Json) => Ok(()),
+        _ => Err(OperatorError::Failed(format!("the device was not woken; {text}"))),
+    }
 }
 
 /// Prints the stopped apps.
 pub(super) async fn status(server: &AdminClient) -> Result<(), OperatorError> {
-    let StoppedAppsResponse { stopped } = server.get("push").await?;
+    server.show("push", print_status).await
+}
+
+fn print_status(StoppedAppsResponse { stopped }: StoppedAppsResponse) -> Result<(), OperatorError> {
     if stopped.is_empty() {
         return line("no app is stopped");
     }
     stopped.iter().try_for_each(stopped_line)?;
-    line("correct the credential or the topic, then send SIGHUP to the server, or run: driftless push resume")
+    line(&format!("correct the credential or the topic, then send SIGHUP to the server, or run: {} push resume", invocation::name()))
 }
 
 /// Resumes pushes to stopped apps.
 pub(super) async fn resume(server: &AdminClient) -> Result<(), OperatorError> {
-    let StoppedAppsResponse { stopped } = server.post("push/resume", &serde_json::json!({})).await?;
-    stopped.iter().try_for_each(stopped_line)?;
-    line(if stopped.is_empty() { "no app was stopped" } else { "resumed" })
+    let print = |StoppedAppsResponse { stopped }| {
+        stopped.iter().try_for_each(stopped_line)?;
+        line(if stopped.is_empty() { "no app was stopped" } else { "resumed" })
+    };
+    server.act(Method::POST, "push/resume", &json!({}), print).await
 }
 
 fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
@@ -180,17 +198,19 @@ fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
 /// Revokes a device.
 pub(super) async fn revoke(server: &AdminClient, identity: &str, device: &str, refuse_tokens: bool) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/revoke", percent_encoded(identity), percent_encoded(device));
-    let _: serde_json::Value = server.post(&path, &serde_json::json!({ "refuse_tokens": refuse_tokens })).await?;
-    line("revoked: its session is closed, its push token is deleted, and the server no longer accepts it")?;
-    match refuse_tokens {
-        true => line("tokens that were issued until now are refused; the other devices of the identity need new ones"),
-        false => line("a valid token of its user is still accepted from another device; refuse those, too, with --refuse-tokens"),
-    }
+    let print = |_: Value| {
+        line("revoked: its session is closed, its push token is deleted, and the server no longer accepts it")?;
+        match refuse_tokens {
+            true => line("tokens that were issued until now are refused; the other devices of the identity need new ones"),
+            false => line("a valid token of its user is still accepted from another device; refuse those, too, with --refuse-tokens"),
+        }
+    };
+    server.act(Method::POST, &path, &json!({ "refuse_tokens": refuse_tokens }), print).await
 }
 
 /// Allows a revoked device again.
 pub(super) async fn allow(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/allow", percent_encoded(identity), percent_encoded(device));
-    let _: serde_json::Value = server.post(&path, &serde_json::json!({})).await?;
-    line("allowed: the server accepts the device again")
+    let print = |_: Value| line("allowed: the server accepts the device again");
+    server.act(Method::POST, &path, &json!({}), print).await
 }

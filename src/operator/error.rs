@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::client::printable;
+use crate::client::{CommandExit, printable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorError {
@@ -11,6 +11,8 @@ pub enum OperatorError {
     Input(String),
     /// A file could not be read or written, or its contents are invalid.
     File(String),
+    /// What the arguments name does not exist, or what was asked for did not happen.
+    Failed(String),
     /// The server could not be reached, or its answer was not understood.
     NoServer { url: String, why: String },
     /// The server answered with an HTTP error status; `why` is its text.
@@ -24,15 +26,16 @@ impl OperatorError {
         OperatorError::File(format!("{}: {why}", path.display()))
     }
 
-    /// The exit code of the process: 0 if stdout was closed, 1 file error, 2 invalid argument, 3 refused by the server, 5 server not reached.
+    /// The exit code of the process.
     pub fn exit_code(&self) -> u8 {
-        match self {
-            OperatorError::OutputClosed => 0,
-            OperatorError::File(_) => 1,
-            OperatorError::Input(_) => 2,
-            OperatorError::Refused { .. } => 3,
-            OperatorError::NoServer { .. } => 5,
-        }
+        let exit = match self {
+            OperatorError::OutputClosed => CommandExit::Done,
+            OperatorError::File(_) | OperatorError::Failed(_) => CommandExit::Failed,
+            OperatorError::Input(_) => CommandExit::Usage,
+            OperatorError::Refused { .. } => CommandExit::Refused,
+            OperatorError::NoServer { .. } => CommandExit::NoServer,
+        };
+        exit.code()
     }
 }
 
@@ -40,6 +43,7 @@ impl fmt::Display for OperatorError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             OperatorError::Input(why) | OperatorError::File(why) => f.write_str(why),
+            OperatorError::Failed(why) => f.write_str(&printable(why)),
             OperatorError::NoServer { url, why } => {
                 write!(f, "{url}: {}\nis the server running there? give another address with --url or DRIFTLESS_URL", printable(why))
             }

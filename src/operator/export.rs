@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::admin_client::{AdminClient, BodyStream, percent_encoded};
 use super::error::OperatorError;
-use super::output::{size, text};
+use super::output::{ResultFormat, line, size, text};
 use crate::client::{create_private, note};
+use serde_json::json;
 
 /// Writes the document to a new file, or to stdout.
 pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>) -> Result<(), OperatorError> {
@@ -16,7 +17,10 @@ pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>
     let failed = |why| OperatorError::file(path, why);
     match copy(stream, |part| file.write_all(part).map_err(failed)).await.and_then(|bytes| file.sync_all().map(|()| bytes).map_err(failed))
     {
-        Ok(bytes) => note(&format!("{identity} exported to {}, {}", path.display(), size(bytes))),
+        Ok(bytes) => match server.format {
+            ResultFormat::Json => line(&json!({ "identity": identity, "file": path, "bytes": bytes }).to_string())?,
+            ResultFormat::Text => note(&format!("{identity} exported to {}, {}", path.display(), size(bytes))),
+        },
         Err(failure) => {
             // An incomplete document looks like a whole one, and would be in the way of the next attempt.
             let _ = std::fs::remove_file(path);

@@ -1,6 +1,7 @@
 //! The commands about a dataset's history: `history`, `show`, `restore-version`.
 
 use driftless_protocol::{DatasetName, Record};
+use hyper::Method;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -68,7 +69,11 @@ pub(super) async fn list(
     limit: u64,
 ) -> Result<(), OperatorError> {
     let below = below.map_or_else(String::new, |below| format!("&below={below}"));
-    let history: HistoryResponse = server.get(&format!("{}/history?limit={limit}{below}", dataset_path(identity, dataset))).await?;
+    let path = format!("{}/history?limit={limit}{below}", dataset_path(identity, dataset));
+    server.show(&path, |history| print_history(dataset, &history)).await
+}
+
+fn print_history(dataset: &DatasetName, history: &HistoryResponse) -> Result<(), OperatorError> {
     let mut rows = vec![["version", "when (UTC)", "device", "origin", "keys"].map(str::to_owned)];
     rows.extend(
         history
@@ -108,12 +113,12 @@ fn touched_keys(touched: &[TouchedKey]) -> String {
 
 /// Prints the records at a version.
 pub(super) async fn show(server: &AdminClient, identity: &str, dataset: &DatasetName, version: u64) -> Result<(), OperatorError> {
-    let RecordsResponse { records } = server.get(&format!("{}/at/{version}", dataset_path(identity, dataset))).await?;
-    for record in &records {
-        line(&record_line(record))?;
-    }
-    note(&format!("{} in {dataset} at version {version}", count(records.len(), "record")));
-    Ok(())
+    let print = |RecordsResponse { records }| {
+        records.iter().try_for_each(|record| line(&record_line(record)))?;
+        note(&format!("{} in {dataset} at version {version}", count(records.len(), "record")));
+        Ok(())
+    };
+    server.show(&format!("{}/at/{version}", dataset_path(identity, dataset)), print).await
 }
 
 /// A record with the version, device and time of its last write.
@@ -124,13 +129,12 @@ pub(super) fn record_line(record: &Record) -> String {
 }
 
 pub(super) async fn restore(server: &AdminClient, identity: &str, dataset: &DatasetName, version: u64) -> Result<(), OperatorError> {
-    let restored: RestoreResponse =
-        server.post(&format!("{}/restore", dataset_path(identity, dataset)), &json!({ "version": version })).await?;
-    match restored.version {
+    let print = |restored: RestoreResponse| match restored.version {
         Some(new) => line(&format!(
             "{dataset} is restored to version {version}: {} changed, as version {new}, which all devices receive like any write",
             count(restored.records, "record")
         )),
         None => line(&format!("{dataset} already equals version {version}: nothing was changed")),
-    }
+    };
+    server.act(Method::POST, &format!("{}/restore", dataset_path(identity, dataset)), &json!({ "version": version }), print).await
 }

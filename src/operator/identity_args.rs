@@ -6,9 +6,7 @@ use serde::Deserialize;
 
 use super::admin_client::{AdminClient, percent_encoded};
 use super::error::OperatorError;
-
-/// The pool of `driftless dev`.
-pub(super) const DEFAULT_POOL: &str = "demo";
+use super::pools;
 
 #[derive(clap::Args)]
 pub struct IdentityArgs {
@@ -18,9 +16,9 @@ pub struct IdentityArgs {
     /// Instead of the identity: a person's login, the `sub` of their tokens
     #[arg(long)]
     subject: Option<String>,
-    /// The pool of that login
-    #[arg(long, default_value = DEFAULT_POOL)]
-    pool: String,
+    /// The pool of that login [default: the server's only pool]
+    #[arg(long)]
+    pool: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -41,24 +39,26 @@ impl IdentityArgs {
             (Some(identity), _) => return Ok(identity),
             (None, Some(subject)) => subject,
             (None, None) => {
-                let why = "name an identity, region:uuid, or a person's login with --subject NAME, and --pool if it is not demo";
+                let why = "name an identity, region:uuid, or a person's login with --subject NAME";
                 return Err(OperatorError::Input(why.to_owned()));
             }
         };
-        let identities: BTreeSet<String> =
-            find_logins(server, &self.pool, &subject).await?.into_iter().map(|login| login.identity).collect();
+        let pool = pools::pool(server, self.pool).await?;
+        let identities: BTreeSet<String> = find_logins(server, &pool, &subject).await?.into_iter().map(|login| login.identity).collect();
         match identities.len() {
             1 => Ok(identities.into_iter().next().unwrap_or_default()),
-            0 => Err(OperatorError::Input(format!(
-                "no one with the subject {subject} has signed in to the pool {}; name another pool with --pool",
-                self.pool
-            ))),
+            0 => Err(nobody(&pool, &subject)),
             _ => {
                 let list: Vec<String> = identities.into_iter().collect();
                 Err(OperatorError::Input(format!("{subject} has several identities, name one of them:\n  {}", list.join("\n  "))))
             }
         }
     }
+}
+
+/// No login of the pool has this subject.
+pub(super) fn nobody(pool: &str, subject: &str) -> OperatorError {
+    OperatorError::Failed(format!("no one with the subject {subject} has signed in to the pool {pool}; name another pool with --pool"))
 }
 
 /// The logins with a subject, one for each issuer.

@@ -1,5 +1,6 @@
 //! `driftless merge-identities`.
 
+use hyper::Method;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,7 +16,11 @@ struct MergeResponse {
 }
 
 pub(super) async fn run(server: &AdminClient, from: &str, into: &str) -> Result<(), OperatorError> {
-    let merged: MergeResponse = server.post(&format!("identities/{}/merge", percent_encoded(from)), &json!({ "into": into })).await?;
+    let path = format!("identities/{}/merge", percent_encoded(from));
+    server.act(Method::POST, &path, &json!({ "into": into }), |merged| print(from, into, &merged)).await
+}
+
+fn print(from: &str, into: &str, merged: &MergeResponse) -> Result<(), OperatorError> {
     let datasets = count(merged.datasets, "dataset");
     line(&format!("{from} was merged into {into}: its logins and devices lead there, {datasets} merged"))?;
     if !merged.finished {

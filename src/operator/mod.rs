@@ -14,6 +14,7 @@ mod identities;
 mod identity_args;
 mod merge;
 mod output;
+mod pools;
 mod restore;
 mod vapid;
 
@@ -22,10 +23,12 @@ use std::path::PathBuf;
 use driftless_protocol::{DatasetName, DeviceId};
 
 pub use error::OperatorError;
+pub use output::ResultFormat;
 pub use restore::restore;
 
 use admin_client::ServerArgs;
-use identity_args::{DEFAULT_POOL, IdentityArgs};
+use identities::ListArgs;
+use identity_args::IdentityArgs;
 
 #[derive(clap::Subcommand)]
 pub enum OperatorCommand {
@@ -93,14 +96,17 @@ pub enum OperatorCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
-    /// Finds the identities that a person's logins lead to.
+    /// Finds the identities that a person's logins lead to, or lists those of a pool.
+    #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
     Identities {
+        #[command(subcommand)]
+        list: Option<IdentitiesCommand>,
         /// The person's login: the `sub` of their tokens
+        #[arg(long, required = true)]
+        subject: Option<String>,
+        /// The pool of that login [default: the server's only pool]
         #[arg(long)]
-        subject: String,
-        /// The pool of that login
-        #[arg(long, default_value = DEFAULT_POOL)]
-        pool: String,
+        pool: Option<String>,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -190,6 +196,17 @@ pub enum OperatorCommand {
 }
 
 #[derive(clap::Subcommand)]
+pub enum IdentitiesCommand {
+    /// Lists logins in pages, each with the identity that it leads to.
+    List {
+        #[command(flatten)]
+        args: ListArgs,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
+}
+
+#[derive(clap::Subcommand)]
 pub enum PushCommand {
     /// Prints the delivery log of a device, newest first: each wake with its outcome, or why none was sent.
     Log {
@@ -257,7 +274,12 @@ async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), 
             let client = client(server)?;
             history::restore(&client, &identity.resolve(&client).await?, &dataset, version).await
         }
-        OperatorCommand::Identities { subject, pool, server } => identities::find(&client(server)?, &pool, &subject).await,
+        OperatorCommand::Identities { list: Some(IdentitiesCommand::List { args, server }), .. } => {
+            identities::list(&client(server)?, args).await
+        }
+        OperatorCommand::Identities { list: None, subject, pool, server } => {
+            identities::find(&client(server)?, pool, &subject.unwrap_or_default()).await
+        }
         OperatorCommand::ExportIdentity { identity, out, server } => {
             let client = client(server)?;
             export::run(&client, &identity.resolve(&client).await?, out.as_deref()).await

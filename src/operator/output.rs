@@ -7,6 +7,15 @@ use time::OffsetDateTime;
 use super::error::OperatorError;
 use crate::client::printable;
 
+/// How a command prints its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResultFormat {
+    /// Lines and tables for people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
 const MIB: u64 = 1024 * 1024;
 
 /// Prints a line of the result.

@@ -6,12 +6,13 @@ use driftless_protocol::Epoch;
 use uuid::Uuid;
 
 use super::error::OperatorError;
-use super::output::{line, utc};
+use super::output::{ResultFormat, line, utc};
 use crate::client::ProgressLine;
 use crate::store::{self, BackupSummary, EngineConfig, RestoreError};
+use serde_json::json;
 
 /// Makes a store in a folder that is empty or does not exist. The store gets a new epoch.
-pub fn restore(file: &Path, folder: &Path, config: &EngineConfig) -> Result<(), OperatorError> {
+pub fn restore(file: &Path, folder: &Path, config: &EngineConfig, format: ResultFormat) -> Result<(), OperatorError> {
     let epoch = Epoch::new(&Uuid::new_v4().simple().to_string()).map_err(|error| OperatorError::Input(error.to_string()))?;
     let progress = ProgressLine::start();
     progress.show("checking the backup");
@@ -23,6 +24,11 @@ pub fn restore(file: &Path, folder: &Path, config: &EngineConfig) -> Result<(), 
         RestoreError::NotEmpty(_) | RestoreError::Store(_) | RestoreError::Io(..) => OperatorError::File(error.to_string()),
     });
     let BackupSummary { epoch: old, made_ms, rows, .. } = restored?;
+    if format == ResultFormat::Json {
+        let restored =
+            json!({ "folder": folder, "rows": rows, "begun_ms": made_ms, "epoch": epoch.to_string(), "former_epoch": old.to_string() });
+        return line(&restored.to_string());
+    }
     line(&format!(
         "{} has the store as it was at {} UTC or a little later: {rows} rows, epoch {epoch} (formerly {old})",
         folder.display(),

@@ -121,6 +121,14 @@ pub(super) fn logins_of(pool: &str, issuer: &str) -> Bytes {
     RowKey::of(RowKind::Login).name(pool).name(issuer).done()
 }
 
+/// Where the logins of an issuer begin whose subjects have this length and begin with a text.
+pub(super) fn login_from(pool: &str, issuer: &str, length: usize, prefix: &str) -> Bytes {
+    let mut key = logins_of(pool, issuer);
+    key.extend_from_slice(&(length as u16).to_be_bytes());
+    key.extend_from_slice(prefix.as_bytes());
+    key
+}
+
 pub(super) fn identity(identity: &Identity) -> Bytes {
     RowKey::of(RowKind::Identity).identity(identity).done()
 }

@@ -24,6 +24,7 @@ mod identity;
 mod index_rows;
 mod jobs;
 mod keys;
+mod login_pages;
 mod logins;
 mod merge_dataset;
 mod merge_identity;
@@ -42,18 +43,22 @@ mod version;
 mod view;
 mod whole_versions;
 
-pub use backup::{BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore};
+pub use backup::{
+    BACKUP_FORMAT, BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore,
+};
 pub use commit::{DatasetRules, Decision, Group, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceInfo};
 pub use engine::{EngineConfig, EngineError as StoreError, EngineKind};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
+pub use format::ROW_FORMAT;
 pub use history::{DatasetHistory, RecordDiff, VersionEntry, VersionNotKept};
 pub use history_row::VersionOrigin;
 pub use identities::{LinkResult, LoginInfo, LoginKey};
 pub use identity::Identity;
 pub use jobs::JobProgress;
+pub use login_pages::{ListedLogin, LoginPosition, LoginSearch, LoginsPage};
 pub use logins::LoginsState;
 pub use merge_identity::{MergePolicies, MergeStart};
 pub use open::Store;

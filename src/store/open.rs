@@ -38,7 +38,7 @@ impl Store {
             Some(found) => format::check_format(found)?,
             None => {
                 let epoch = keys::meta("epoch");
-                let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), format::format_row(format::FORMAT)?];
+                let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), format::format_row(format::ROW_FORMAT)?];
                 engine.commit(vec![Batch { preconditions: vec![(epoch, None)], rows }])?;
             }
         }

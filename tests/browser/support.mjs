@@ -221,7 +221,7 @@ class Phone {
 /** Runs a command line of `driftless` and returns what it printed. */
 export async function runCommand(line) {
   const [program, ...rest] = line.trim().split(/\s+/);
-  assert.equal(program, 'driftless');
+  assert.equal(program, SERVER);
   const { stdout } = await promisify(execFile)(SERVER, rest);
   return stdout.trim();
 }

@@ -5,6 +5,7 @@
 mod support;
 
 mod admin;
+mod command_line;
 mod datasets;
 mod failing;
 mod hostile;

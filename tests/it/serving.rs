@@ -228,7 +228,7 @@ async fn the_commands_that_dev_prints_work_as_printed() {
     while !printed.last().is_some_and(|line: &String| line.contains("Ctrl-C")) {
         printed.push(wait_for("the banner", lines.next_line()).await.unwrap().expect("the server runs"));
     }
-    let commands: Vec<_> = printed.iter().filter_map(|line| line.trim().strip_prefix("cargo run --release -- ")).collect();
+    let commands: Vec<_> = printed.iter().filter_map(|line| line.trim().strip_prefix("cargo run -- ")).collect();
     assert!(
         commands.len() == 5
             && commands[0].starts_with("client watch settings")

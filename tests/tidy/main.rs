@@ -11,8 +11,10 @@ use std::path::{Path, PathBuf};
 
 /// The modules of `src/` that each module may import. A module may only import modules that stand below it in this list.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("main", &["config", "dev", "operator", "client", "admin", "push", "logging"]),
+    ("main", &["app", "config", "dev", "operator", "client", "admin", "push", "invocation", "logging"]),
     ("serve", &["app", "config", "dev", "push", "logging"]),
+    ("version", &["store"]),
+    ("shell", &[]),
     (
         "app",
         &[
@@ -34,9 +36,9 @@ const ARROWS: &[(&str, &[&str])] = &[
             "origin",
         ],
     ),
-    ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "logging", "merge", "origin"]),
-    ("dev", &["auth"]),
-    ("operator", &["push", "store", "client"]),
+    ("config", &["http", "session", "admin", "sync", "push", "store", "auth", "logging", "merge", "invocation", "origin", "secret_file"]),
+    ("dev", &["auth", "invocation"]),
+    ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "metrics", "origin", "clock"]),
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "metrics", "origin"]),
     ("admin", &["sync", "push", "committer", "store", "clock", "hub"]),
@@ -46,14 +48,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("committer", &["store", "clock", "hub", "metrics"]),
     ("store", &["merge"]),
-    ("client", &[]),
+    ("client", &["invocation", "secret_file"]),
     ("auth", &[]),
     ("clock", &[]),
     ("hub", &[]),
+    ("invocation", &[]),
     ("logging", &[]),
     ("merge", &[]),
     ("metrics", &[]),
     ("origin", &[]),
+    ("secret_file", &[]),
     ("lib", &[]),
 ];
 
@@ -264,6 +268,22 @@ fn no_file_is_unfinished_or_longer_than_420_lines() {
 fn the_example_configuration_is_what_the_command_prints() {
     let example = read(Path::new("deploy/config.example.toml"));
     assert_eq!(example, driftless::config::ExampleConfig.to_string(), "driftless config > deploy/config.example.toml");
+}
+
+#[test]
+fn every_variable_that_a_command_or_a_page_names_is_one_that_the_program_knows() {
+    let sources =
+        [files("src/client", ".rs"), files("src/operator", ".rs"), vec![PathBuf::from("README.md"), PathBuf::from("docs/operating.md")]];
+    let mut found = BTreeSet::new();
+    for path in sources.concat() {
+        let text = read(&path);
+        for (at, _) in text.match_indices("DRIFTLESS_") {
+            let name: String = text[at..].chars().take_while(|c| c.is_ascii_uppercase() || *c == '_').collect();
+            assert!(driftless::config::is_known(&name), "{} names {name}", path.display());
+            found.insert(name);
+        }
+    }
+    assert!(found.len() >= 5, "{found:?}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ mod backup;
 mod devices;
 mod history;
 mod identities;
+mod logins;
 mod request;
 
 use axum::Router;
@@ -19,6 +20,8 @@ use super::state::HttpState;
 
 pub(super) fn routes(state: HttpState) -> Router<HttpState> {
     Router::new()
+        .route("/pools", get(logins::pools))
+        .route("/logins", get(logins::list))
         .route("/identities", get(identities::find))
         .route("/identities/{identity}", get(identities::account).delete(identities::erase))
         .route("/identities/{identity}/export", get(identities::export))

@@ -21,6 +21,9 @@ use serde::{Deserialize, Serialize};
 use crate::store::StoreError;
 use crate::store::engine::Bytes;
 
+/// The format of the file that this version writes and reads: the number in its first line.
+pub const BACKUP_FORMAT: u32 = 1;
+
 /// The first line of the file.
 const MAGIC: &[u8; 19] = b"driftless backup 1\n";
 
@@ -341,6 +344,7 @@ mod tests {
         }
         let longer = [bytes.as_slice(), b"x"].concat();
         assert!(check(&longer).is_err(), "bytes after the end");
+        assert_eq!(MAGIC, format!("driftless backup {BACKUP_FORMAT}\n").as_bytes());
         let newer = [b"driftless backup 2\n", &bytes[MAGIC.len()..]].concat();
         assert!(matches!(check(&newer), Err(BackupDamage::NewerFile)));
     }

@@ -8,7 +8,7 @@ mod blocks;
 mod capture;
 mod restore;
 
-pub use blocks::{BackupChecker, BackupDamage, BackupSummary};
+pub use blocks::{BACKUP_FORMAT, BackupChecker, BackupDamage, BackupSummary};
 pub use capture::BackupTicket;
 pub use restore::{RestoreError, restore};
 
@@ -54,7 +54,7 @@ impl Group<'_> {
             return Ok(Err(BackupRefused::Busy));
         }
         let mut writer = BackupWriter::default();
-        let header = BackupHeader { store_format: format::FORMAT, epoch: self.store.epoch.clone(), made_ms: now_ms };
+        let header = BackupHeader { store_format: format::ROW_FORMAT, epoch: self.store.epoch.clone(), made_ms: now_ms };
         let bytes = writer.begin(&header)?;
         let (ticket, backup) = RunningBackup::new(writer);
         *running = Some(backup);

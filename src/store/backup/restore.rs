@@ -161,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_backup_of_another_row_format_is_refused_and_makes_no_store() {
-        for (store_format, reader) in [(1, "before the first release"), (2, "before the first release"), (format::FORMAT + 1, "newer")] {
+        for (store_format, reader) in [(1, "before the first release"), (2, "before the first release"), (format::ROW_FORMAT + 1, "newer")]
+        {
             let folder = tempfile::tempdir().expect("a folder");
             let mut writer = BackupWriter::default();
             let header = BackupHeader { store_format, epoch: epoch("first"), made_ms: 7 };

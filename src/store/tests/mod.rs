@@ -6,6 +6,7 @@ mod failing;
 mod format;
 mod growth;
 mod history;
+mod login_pages;
 mod merging;
 mod push;
 mod reaping;

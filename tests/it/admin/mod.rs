@@ -10,7 +10,9 @@ mod merging;
 use crate::support::{DeviceHttp, OperatorClient, TestServer, token};
 
 /// Every request of the admin API: method, path and body. `ID` stands for an identity.
-const REQUESTS: [(&str, &str, &str); 18] = [
+const REQUESTS: [(&str, &str, &str); 20] = [
+    ("GET", "/pools", ""),
+    ("GET", "/logins?pool=demo", ""),
     ("GET", "/identities?pool=demo&subject=alice", ""),
     ("GET", "/identities/ID", ""),
     ("GET", "/identities/ID/export", ""),

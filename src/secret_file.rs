@@ -1,4 +1,4 @@
-//! A secret that stands in a file of its own, as container runtimes mount it.
+//! A secret that stands in a file of its own, as container runtimes mount it: of the server, and of a command.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,7 +8,7 @@ use std::path::Path;
 const MAX_BYTES: u64 = 64 * 1024;
 
 /// Reads a secret. Line ends at the end are cut, as most programs write one. An error names the file and never quotes it.
-pub(super) fn read(file: &Path) -> Result<String, String> {
+pub fn read(file: &Path) -> Result<String, String> {
     let mut text = String::new();
     let opened = File::open(file).and_then(|opened| opened.take(MAX_BYTES + 1).read_to_string(&mut text));
     let name = file.display();
