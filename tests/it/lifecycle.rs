@@ -163,7 +163,7 @@ async fn a_command_whose_output_is_closed_ends_quietly() {
         assert!(output.status.code() == Some(0) && said.is_empty(), "{arguments:?}: {} {said}", output.status);
     }
     // An error that nobody can read changes no exit code.
-    for (arguments, code) in [(&["serve"][..], 1), (&["nonsense"], 2), (&["client", "get", "d", "k", "--url", "http://127.0.0.1:9"], 5)] {
+    for (arguments, code) in [(&["serve"][..], 2), (&["nonsense"], 2), (&["client", "get", "d", "k", "--url", "http://127.0.0.1:9"], 5)] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = driftless().args(arguments).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
