@@ -21,7 +21,7 @@ use crate::auth::{OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
-use crate::http::{self, HttpState, ListenError, OpenConnections, ReservedPort, ServerPhase, Transfers};
+use crate::http::{self, HttpState, ListenError, OpenConnections, PortUse, ReservedPort, ServerCertificate, ServerPhase, Transfers};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::logging;
@@ -87,6 +87,10 @@ impl std::error::Error for AppError {}
 
 pub struct App {
     address: SocketAddr,
+    admin_address: SocketAddr,
+    certificate: Option<ServerCertificate>,
+    /// What runs until everything else has ended: the operators' port, and the watch of the certificate.
+    beside: Vec<JoinHandle<()>>,
     serving: JoinHandle<OpenConnections>,
     stop: oneshot::Sender<()>,
     phase: watch::Sender<ServerPhase>,
@@ -104,9 +108,15 @@ pub struct App {
 #[derive(Clone)]
 pub struct Reloader {
     push: PushService,
+    certificate: Option<ServerCertificate>,
 }
 
 impl Reloader {
+    /// Reads the certificate's files again; on an error the current one stays in use. Blocks.
+    pub fn reload_certificate(&self) -> Result<(), ListenError> {
+        self.certificate.as_ref().map_or(Ok(()), ServerCertificate::reload)
+    }
+
     /// Replaces the pools' push credentials and wake settings.
     pub fn replace_push(&self, pools: HashMap<String, PoolPush>) {
         self.push.replace(pools);
@@ -125,7 +135,13 @@ impl App {
         let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
         let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(|why| AppError::Auth(config.issuer_error(&why)))?;
         // A port in use is reported now; connections are accepted when the store is open, which can take minutes.
-        let port = ReservedPort::reserve(&config.http()).map_err(AppError::Listen)?;
+        let certificate = config.certificate().as_ref().map(ServerCertificate::open).transpose().map_err(AppError::Listen)?;
+        let port = ReservedPort::reserve(&config.http(), certificate.clone()).map_err(AppError::Listen)?;
+        let admin_port = config.admin_http().map(|http| {
+            let certificate = certificate.clone().filter(|_| !http.listen.ip().is_loopback());
+            ReservedPort::reserve(&http, certificate)
+        });
+        let admin_port = admin_port.transpose().map_err(AppError::Listen)?;
         let store = open_store(config.clone()).await?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
@@ -157,23 +173,55 @@ impl App {
             phase: current_phase,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let router = http::router(state, extra);
-        let address = port.address();
+        let mut beside = Vec::new();
+        let (address, admin_address) = (port.address(), admin_port.as_ref().map_or(port.address(), ReservedPort::address));
+        let port_use = if admin_port.is_some() { PortUse::Devices } else { PortUse::Both };
         let listener = port.listen().map_err(AppError::Listen)?;
+        if let Some(port) = admin_port {
+            let router = http::router(state.clone(), PortUse::Operators, Router::new());
+            // Until the process ends: monitoring sees how the server drains.
+            let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), std::future::pending());
+            beside.push(tokio::spawn(async { drop(serving.await) }));
+        }
+        if let Some(certificate) = certificate.clone() {
+            beside.push(tokio::spawn(certificate.watch(metrics.clone())));
+        }
+        let router = http::router(state, port_use, extra);
         let serving = tokio::spawn(listener.serve(router, transfers, async {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
         let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
-        info!(%address, data = %config.data.display(), "server started");
+        info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
         let ServerConfig { drain_wait_s, drain_s, .. } = *config;
-        Ok(App { address, serving, stop, phase, ticker, background, push, committer, writer, hub, drain_wait_s, drain_s })
+        Ok(App {
+            address,
+            admin_address,
+            certificate,
+            beside,
+            serving,
+            stop,
+            phase,
+            ticker,
+            background,
+            push,
+            committer,
+            writer,
+            hub,
+            drain_wait_s,
+            drain_s,
+        })
     }
 
     /// The address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address for operators, which may be the same.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
     }
 
     /// The push service, whose gateways can be exchanged while the server runs.
@@ -183,7 +231,7 @@ impl App {
 
     /// What can be exchanged while the server runs.
     pub fn reloader(&self) -> Reloader {
-        Reloader { push: self.push.clone() }
+        Reloader { push: self.push.clone(), certificate: self.certificate.clone() }
     }
 
     /// Runs until `shutdown` is ready. Then it says that it is not ready, for as long as load balancers need to see it, and drains: no
@@ -214,7 +262,9 @@ impl App {
             self.committer.stop().await;
             tokio::task::spawn_blocking(|| self.writer.join()).await
         };
-        match (failed, tokio::time::timeout(Duration::from_secs(CLOSE_S), closing).await) {
+        let closed = tokio::time::timeout(Duration::from_secs(CLOSE_S), closing).await;
+        self.beside.iter().for_each(JoinHandle::abort);
+        match (failed, closed) {
             (false, Ok(Ok(Ok(())))) => Ok(()),
             (false, Err(_)) => Err(AppError::StoreNotClosed),
             _ => Err(AppError::StoreFailed),

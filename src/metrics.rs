@@ -59,6 +59,7 @@ struct RegisteredMetrics {
     tasks: Gauge,
     log_dropped: Counter,
     log_suppressed: Counter,
+    certificate_expires: Gauge,
 }
 
 impl Default for RegisteredMetrics {
@@ -108,6 +109,9 @@ impl Default for RegisteredMetrics {
         registry.register("log_lines_dropped", "lines of the log that nobody read in time", log_dropped.clone());
         let log_suppressed = Counter::default();
         registry.register("log_lines_suppressed", "lines of the log over the rate of their kind", log_suppressed.clone());
+        let certificate_expires = Gauge::default();
+        let help = "time until the first certificate of the chain expires; negative: since then";
+        registry.register_with_unit("tls_certificate_expires", help, Unit::Seconds, certificate_expires.clone());
         RegisteredMetrics {
             registry,
             open_sessions,
@@ -132,6 +136,7 @@ impl Default for RegisteredMetrics {
             tasks,
             log_dropped,
             log_suppressed,
+            certificate_expires,
         }
     }
 }
@@ -230,6 +235,11 @@ impl Metrics {
     pub fn log_lines_lost(&self, dropped: u64, suppressed: u64) {
         self.registered.log_dropped.inc_by(dropped);
         self.registered.log_suppressed.inc_by(suppressed);
+    }
+
+    /// Sets the time until the certificate expires.
+    pub fn certificate_expires(&self, seconds: i64) {
+        self.registered.certificate_expires.set(seconds);
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -77,6 +77,7 @@ impl ServerUnderTest {
         let (child, address) = launch(binary, &config, &environment)?;
         // Restarts must use the same port, because devices reconnect to it.
         all.insert("listen".to_owned(), Value::String(address.to_string()));
+        all.insert("admin".to_owned(), one_port(&address.to_string()));
         std::fs::write(&config, all.to_string()).map_err(|error| format!("{} cannot be written: {error}", config.display()))?;
         let process = Some(Process(child.id()));
         let spawned = SpawnedServer { child, binary: binary.to_owned(), config, data, environment };
@@ -163,6 +164,11 @@ pub fn settings(data: &Path, signer: &TokenSigner, changed: &Table) -> Table {
     all
 }
 
+/// Has the port for devices serve the metrics, too.
+fn one_port(listen: &str) -> Value {
+    Value::Table(Table::from_iter([("listen".to_owned(), Value::String(listen.to_owned()))]))
+}
+
 fn base(data: &Path, signer: &TokenSigner) -> Table {
     let text = |text: &str| Value::String(text.to_owned());
     let issuer = Table::from_iter([
@@ -173,6 +179,7 @@ fn base(data: &Path, signer: &TokenSigner) -> Table {
     let pool = Table::from_iter([("issuers".to_owned(), Value::Array(vec![Value::Table(issuer)]))]);
     Table::from_iter([
         ("listen".to_owned(), text("127.0.0.1:0")),
+        ("admin".to_owned(), one_port("127.0.0.1:0")),
         ("data".to_owned(), text(&data.display().to_string())),
         ("log".to_owned(), text("warn,driftless::app=info")),
         ("log_format".to_owned(), text("json")),

@@ -2,12 +2,14 @@
 
 use std::env;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::ValueEnum;
-use driftless_client::{Settings, TokenSource};
+use driftless_client::{Settings, TlsTrust, TokenSource};
 use driftless_protocol::{Codec, DeviceId};
 
 use super::error::ClientError;
+use super::trust::trust_file;
 use crate::secret_file;
 
 /// The address of `driftless dev`.
@@ -28,6 +30,9 @@ pub(super) struct ConnectionArgs {
     /// A file that has the token, such as a mounted secret [env: DRIFTLESS_TOKEN_FILE]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "token")]
     token_file: Option<PathBuf>,
+    /// A PEM file: the certificates to trust instead of this machine's, such as the server's own [env: DRIFTLESS_CA]
+    #[arg(long, global = true, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Without a token: the subject of the development token
     #[arg(long, global = true, value_name = "NAME", default_value = "alice")]
     subject: String,
@@ -59,7 +64,11 @@ impl ConnectionArgs {
             CodecArg::Msgpack => Codec::MsgPack,
             CodecArg::Json => Codec::Json,
         };
-        Ok(Settings { codec, client: concat!("driftless-cli/", env!("CARGO_PKG_VERSION")).to_owned(), ..settings })
+        let tls = match self.ca.or_else(|| variable("DRIFTLESS_CA").map(PathBuf::from)) {
+            None => TlsTrust::Roots,
+            Some(file) => TlsTrust::Custom(Arc::new(trust_file(&file).map_err(ClientError::Input)?)),
+        };
+        Ok(Settings { tls, codec, client: concat!("driftless-cli/", env!("CARGO_PKG_VERSION")).to_owned(), ..settings })
     }
 }
 

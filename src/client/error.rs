@@ -94,10 +94,16 @@ fn suggestion(nearest: &Option<String>) -> String {
     nearest.as_ref().map_or_else(String::new, |name| format!("; did you mean {}?", printable(name)))
 }
 
+/// What TLS says of a certificate that it does not accept.
+pub const UNTRUSTED: &str = "invalid peer certificate";
+
 /// What the user can do about a failed session, on a line of its own.
 fn hint(why: &DisconnectReason) -> String {
     let program = invocation::name();
     let hint = match why {
+        DisconnectReason::Unreachable(why) if why.contains(UNTRUSTED) => {
+            "\ntrust the server's certificate, or that of its authority, with --ca FILE"
+        }
         DisconnectReason::Unreachable(_) => return format!("\nis the server running? start one with: {program} dev"),
         DisconnectReason::UpgradeRejected(_) => "\nis it a driftless server? check --url",
         DisconnectReason::NoToken(_) => "\ngive a token with --token or DRIFTLESS_TOKEN",

@@ -16,6 +16,7 @@ mod plan;
 mod read;
 mod render;
 mod session;
+mod trust;
 mod watch;
 
 use std::path::PathBuf;
@@ -24,12 +25,13 @@ use driftless_protocol::{Change, DatasetName, Key};
 
 use connection_args::ConnectionArgs;
 use edit::{KeyValue, ValueSyntax};
-pub use error::ClientError;
+pub use error::{ClientError, UNTRUSTED};
 pub use exit::CommandExit;
 use output::CommandOutput;
 pub use output::{ProgressLine, create_private, note};
 pub use render::{count, printable};
 use session::CliSession;
+pub use trust::trust_file;
 
 #[derive(Debug, clap::Args)]
 pub struct ClientArgs {

@@ -11,7 +11,8 @@ use crate::invocation;
 const PREFIX: &str = "DRIFTLESS_";
 
 /// The variables that commands read and that are no setting's.
-pub const COMMAND_VARIABLES: &[&str] = &["DRIFTLESS_CONFIG", "DRIFTLESS_URL", "DRIFTLESS_TOKEN", "DRIFTLESS_TOKEN_FILE"];
+pub const COMMAND_VARIABLES: &[&str] =
+    &["DRIFTLESS_CONFIG", "DRIFTLESS_URL", "DRIFTLESS_ADMIN_URL", "DRIFTLESS_CA", "DRIFTLESS_TOKEN", "DRIFTLESS_TOKEN_FILE"];
 
 /// The variables with this program's prefix.
 #[derive(Clone, Default)]

@@ -10,7 +10,7 @@ impl ServerConfig {
     /// Reads every file that the configuration names, as a start does, and returns all that is wrong. Blocks; opens no port and no store.
     pub fn check_files(&self) -> Result<(), ConfigError> {
         let mut problems = Vec::new();
-        if let Some(Err(why)) = self.http().tls.as_ref().map(TlsConfig::check) {
+        if let Some(Err(why)) = self.certificate().as_ref().map(TlsConfig::check) {
             problems.push(self.problem(&KeyPath::of_setting("tls.certificate"), format!("tls: {why}")));
         }
         if self.data.exists() && !self.data.is_dir() {

@@ -57,6 +57,12 @@ pub struct ServerConfig {
     value_origins: ValueOrigins,
 }
 
+/// The port for operators, on loopback, unless `admin.listen` names an address.
+const ADMIN_PORT: u16 = 7401;
+
+/// Connections of operators and monitoring: they stay possible when devices use all of `connections`.
+const ADMIN_CONNECTIONS: u32 = 64;
+
 /// How a log line is formatted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,6 +86,7 @@ pub(super) struct TlsSection {
 pub(super) struct AdminSection {
     pub(super) key: String,
     pub(super) key_file: Option<PathBuf>,
+    pub(super) listen: Option<SocketAddr>,
 }
 
 impl fmt::Debug for AdminSection {
@@ -150,10 +157,11 @@ impl ServerConfig {
         self
     }
 
-    /// The same configuration for a developer's machine: with this operator key, unless one is configured, and without a wait before the
-    /// drain, as no load balancer looks.
+    /// The same configuration for a developer's machine: with this operator key and one port for all, unless others are configured, and
+    /// without a wait before the drain, as no load balancer looks.
     pub fn for_development(mut self, key: &str) -> ServerConfig {
         self.drain_wait_s = 0;
+        self.admin.listen.get_or_insert(self.listen);
         if self.admin.key.is_empty() {
             key.clone_into(&mut self.admin.key);
         }
@@ -188,11 +196,23 @@ impl ServerConfig {
 
     /// The listener's configuration, as `http` takes it.
     pub fn http(&self) -> HttpConfig {
-        let tls = match (&self.tls.certificate, &self.tls.key) {
+        HttpConfig { listen: self.listen, flag: "--listen", connections: self.connections }
+    }
+
+    /// The listener for operators and monitoring; `None`: they share the devices' listener.
+    pub fn admin_http(&self) -> Option<HttpConfig> {
+        let port = if self.listen.port() == 0 { 0 } else { ADMIN_PORT };
+        let listen = self.admin.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)));
+        let own = HttpConfig { listen, flag: "--admin-listen", connections: ADMIN_CONNECTIONS };
+        (listen != self.listen || self.admin.listen.is_none()).then_some(own)
+    }
+
+    /// The certificate's files; `None`: no TLS.
+    pub fn certificate(&self) -> Option<TlsConfig> {
+        match (&self.tls.certificate, &self.tls.key) {
             (Some(certificate), Some(key)) => Some(TlsConfig { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
-        };
-        HttpConfig { listen: self.listen, tls, connections: self.connections }
+        }
     }
 
     /// The sessions' configuration, as `session` takes it.

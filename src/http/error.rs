@@ -52,6 +52,8 @@ pub(super) enum HttpError {
     OriginNotAllowed,
     /// No route has this path.
     NoSuchPath,
+    /// The path is served on the port for operators.
+    OnAdminPort,
     /// The path does not support this method.
     MethodNotAllowed,
     /// The admin API is disabled: no operator key is configured.
@@ -145,6 +147,9 @@ impl IntoResponse for HttpError {
                 refused(Code::OriginNotAllowed, "web pages of this origin may not use this server; see its setting origins")
             }
             HttpError::NoSuchPath => refused(Code::NotFound, "no such path; the protocol is served at /v1/sync and /v1/datasets"),
+            HttpError::OnAdminPort => {
+                refused(RefusalCode::NotFound, "the admin API and the metrics are served at the address of admin.listen")
+            }
             HttpError::MethodNotAllowed => refused(
                 Code::MethodNotAllowed,
                 "this path does not support this method; the header Allow lists the methods that it supports",

@@ -11,6 +11,12 @@ pub(super) async fn no_such_path(request: Request) -> Response {
     HttpError::NoSuchPath.into_response()
 }
 
+/// The path is served on the port for operators.
+pub(super) async fn on_the_admin_port(request: Request) -> Response {
+    drop_unread_body(request).await;
+    HttpError::OnAdminPort.into_response()
+}
+
 /// The router adds the methods that the path supports.
 pub(super) async fn method_not_allowed(request: Request) -> Response {
     drop_unread_body(request).await;

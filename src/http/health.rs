@@ -17,11 +17,19 @@ pub(super) async fn live() -> Response {
     error::ok_json(&json!({ "status": "alive" }))
 }
 
-/// `GET /health/ready`: the server accepts sessions and writes.
+/// `GET /health/ready` of the port for devices: whether the server accepts sessions and writes, and nothing else about it.
+pub(super) async fn ready(State(state): State<HttpState>) -> Response {
+    match *state.phase.borrow() == ServerPhase::Serving && state.gate.is_healthy() {
+        true => error::ok_json(&json!({ "status": "ready" })),
+        false => error::unhealthy("the server is not ready"),
+    }
+}
+
+/// `GET /health/ready` of the port for operators: the same, and why.
 ///
 /// An issuer whose keys could not be fetched is named in the body of a 200. It is the same for all servers of a pool, so a load balancer
 /// that took each of them out would end the sessions of all other issuers, too.
-pub(super) async fn ready(State(state): State<HttpState>) -> Response {
+pub(super) async fn ready_details(State(state): State<HttpState>) -> Response {
     if *state.phase.borrow() > ServerPhase::Serving {
         return error::unhealthy("the server is shutting down");
     }

@@ -34,24 +34,43 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{any, get, post};
 
 pub use page_guard::ServedPages;
 pub use server::{HttpConfig, OpenConnections, ReservedPort};
 pub use state::{HttpState, ServerPhase};
-pub use tls::{ListenError, TlsConfig};
+pub use tls::{ListenError, ServerCertificate, TlsConfig};
 pub use transfers::Transfers;
 
-/// All routes of the server: its own, and `extra` ones.
-pub fn router(state: HttpState, extra: Router) -> Router {
+/// Who a port is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortUse {
+    /// Devices, and load balancers that ask whether the server is ready.
+    Devices,
+    /// Operators and monitoring.
+    Operators,
+    Both,
+}
+
+/// The routes of a port: the server's own, and `extra` ones.
+pub fn router(state: HttpState, port: PortUse, extra: Router) -> Router {
     let rules = middleware::PageRules { origins: Arc::clone(&state.origins), pages: state.pages };
-    let routes = Router::new()
-        .merge(device_routes(state.clone()))
-        .route("/v1/sync", get(socket::upgrade))
-        .nest("/admin/api", admin::routes(state.clone()))
+    let devices = || device_routes(state.clone()).route("/v1/sync", get(socket::upgrade));
+    let operators = || {
+        let api = Router::new().nest("/admin/api", admin::routes(state.clone()));
+        api.route("/metrics", get(health::metrics)).route("/health/ready", get(health::ready_details))
+    };
+    let elsewhere = || {
+        let api = Router::new().route("/admin/api/{*path}", any(fallback::on_the_admin_port));
+        api.route("/metrics", any(fallback::on_the_admin_port)).route("/health/ready", get(health::ready))
+    };
+    let own = match port {
+        PortUse::Devices => devices().merge(elsewhere()),
+        PortUse::Operators => operators(),
+        PortUse::Both => devices().merge(operators()),
+    };
+    let routes = own
         .route("/health/live", get(health::live))
-        .route("/health/ready", get(health::ready))
-        .route("/metrics", get(health::metrics))
         .with_state(state)
         .merge(extra)
         .fallback(fallback::no_such_path)

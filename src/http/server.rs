@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::serve_connection;
 use super::permit::ConnectionPermit;
-use super::tls::{ListenError, TlsConfig};
+use super::tls::{ListenError, ServerCertificate};
 use super::transfers::Transfers;
 
 /// How long a client may take for the TLS handshake.
@@ -38,8 +37,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub struct HttpConfig {
     /// Address and port to listen on.
     pub listen: SocketAddr,
-    /// The certificate; `None`: no TLS.
-    pub tls: Option<TlsConfig>,
+    /// The flag that sets the address, for an error.
+    pub flag: &'static str,
     /// The maximum number of open connections. Further ones wait in the backlog.
     pub connections: u32,
 }
@@ -52,14 +51,15 @@ pub(super) type TlsSocket = Box<TlsStream<TcpStream>>;
 pub struct ReservedPort {
     socket: TcpSocket,
     address: SocketAddr,
-    tls: Option<TlsAcceptor>,
+    flag: &'static str,
+    certificate: Option<ServerCertificate>,
     connections: u32,
 }
 
 /// A port that accepts connections.
 pub struct Listener {
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    certificate: Option<ServerCertificate>,
     permits: Arc<Semaphore>,
     connections: u32,
     failures: AcceptFailures,
@@ -79,13 +79,12 @@ pub struct OpenConnections {
 }
 
 impl ReservedPort {
-    /// Binds the port and reads the certificate.
-    pub fn reserve(config: &HttpConfig) -> Result<ReservedPort, ListenError> {
-        let tls = config.tls.as_ref().map(TlsConfig::acceptor).transpose()?;
-        let failed = |error| ListenError::bind(config.listen, &error);
+    /// Binds the port. Without a certificate it is served without TLS.
+    pub fn reserve(config: &HttpConfig, certificate: Option<ServerCertificate>) -> Result<ReservedPort, ListenError> {
+        let failed = |error| ListenError::bind(config.listen, config.flag, &error);
         let socket = bind(config.listen).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(ReservedPort { socket, address, tls, connections: config.connections })
+        Ok(ReservedPort { socket, address, flag: config.flag, certificate, connections: config.connections })
     }
 
     /// The address that was bound.
@@ -95,12 +94,12 @@ impl ReservedPort {
 
     /// Begins to accept connections. Must be called inside a Tokio runtime.
     pub fn listen(self) -> Result<Listener, ListenError> {
-        let ReservedPort { socket, address, tls, connections } = self;
+        let ReservedPort { socket, address, flag, certificate, connections } = self;
         // Of two servers that have reserved one port, which the system permits, the second fails here.
-        let listener = socket.listen(BACKLOG).map_err(|error| ListenError::bind(address, &error))?;
+        let listener = socket.listen(BACKLOG).map_err(|error| ListenError::bind(address, flag, &error))?;
         Ok(Listener {
             listener,
-            tls,
+            certificate,
             permits: Arc::new(Semaphore::new(connections as usize)),
             connections,
             failures: AcceptFailures::default(),
@@ -120,7 +119,8 @@ impl Listener {
                 accepted = self.accept() => accepted,
             };
             let Some((stream, permit)) = accepted else { continue };
-            let (router, tls, transfers, closing) = (router.clone(), self.tls.clone(), transfers.clone(), is_closing.clone());
+            let (router, transfers, closing) = (router.clone(), transfers.clone(), is_closing.clone());
+            let tls = self.certificate.as_ref().map(ServerCertificate::acceptor);
             tokio::spawn(async move {
                 match tls {
                     None => serve_connection(stream, router, permit, transfers, closing).await,

@@ -21,10 +21,14 @@ use serde_json::Value;
 
 use super::error::OperatorError;
 use super::output::{ResultFormat, line};
+use crate::client::trust_file;
 use crate::secret_file;
 
-/// The address of `driftless dev`.
-const DEFAULT_URL: &str = "http://127.0.0.1:7400";
+/// Where `driftless serve` answers operators by default, and where `driftless dev` does.
+const DEFAULT_ADDRESSES: [&str; 2] = ["127.0.0.1:7401", "127.0.0.1:7400"];
+
+/// How long a port of this machine may take to accept a connection.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long the server may send nothing. Longer than the time after which it answers an erasure or a merge that continues in the background.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -34,9 +38,12 @@ const MAX_RESPONSE_BYTES: usize = 256 * 1024 * 1024;
 
 #[derive(clap::Args)]
 pub struct ServerArgs {
-    /// The server's address, http or https [env: DRIFTLESS_URL] [default: http://127.0.0.1:7400]
+    /// The server's admin.listen as a URL, http or https [env: DRIFTLESS_ADMIN_URL, DRIFTLESS_URL] [default: http://127.0.0.1:7401, or :7400 for driftless dev]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// A PEM file: the certificates to trust instead of this machine's, such as the server's own [env: DRIFTLESS_CA]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// The server's admin.key; in the environment other users cannot see it [env: DRIFTLESS_ADMIN_KEY] [default: that of driftless dev]
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -50,7 +57,8 @@ pub struct ServerArgs {
 
 impl ServerArgs {
     pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
-        let url = self.url.or_else(|| variable("DRIFTLESS_URL")).unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let url = self.url.or_else(|| variable("DRIFTLESS_ADMIN_URL")).or_else(|| variable("DRIFTLESS_URL"));
+        let url = url.unwrap_or_else(default_url);
         let format = if self.json { ResultFormat::Json } else { ResultFormat::Text };
         let key = match (self.key, self.key_file) {
             (Some(key), _) => key,
@@ -68,7 +76,7 @@ impl ServerArgs {
         let url = url.trim_end_matches('/').to_owned();
         let scheme = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && !url.contains(['@', '?', '#']));
         match scheme.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => Ok(AdminClient { http: http_client(native_roots()?), url, key, format }),
+            Some("https") => Ok(AdminClient { http: http_client(roots(self.ca)?), url, key, format }),
             Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key, format }),
             _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"))),
         }
@@ -77,6 +85,13 @@ impl ServerArgs {
 
 fn key_in(file: &Path) -> Result<String, OperatorError> {
     secret_file::read(file).map_err(OperatorError::File)
+}
+
+/// The default address at which a server listens on this machine.
+fn default_url() -> String {
+    let listens =
+        |address: &&str| address.parse().is_ok_and(|address| std::net::TcpStream::connect_timeout(&address, LOOKUP_TIMEOUT).is_ok());
+    format!("http://{}", DEFAULT_ADDRESSES.into_iter().find(listens).unwrap_or(DEFAULT_ADDRESSES[0]))
 }
 
 fn variable(name: &str) -> Option<String> {
@@ -221,6 +236,14 @@ fn message_of(body: &[u8]) -> String {
 fn http_client(tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
     Client::builder(TokioExecutor::new()).build(connector)
+}
+
+/// TLS that trusts the certificates of a file, or this machine's.
+fn roots(ca: Option<PathBuf>) -> Result<ClientConfig, OperatorError> {
+    match ca.or_else(|| variable("DRIFTLESS_CA").map(PathBuf::from)) {
+        Some(file) => trust_file(&file).map_err(OperatorError::Input),
+        None => native_roots(),
+    }
 }
 
 /// TLS that trusts this machine's root certificates, or those of the file in `SSL_CERT_FILE`.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::client::{CommandExit, printable};
+use crate::client::{CommandExit, UNTRUSTED, printable};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OperatorError {
@@ -44,8 +44,11 @@ impl fmt::Display for OperatorError {
         match self {
             OperatorError::Input(why) | OperatorError::File(why) => f.write_str(why),
             OperatorError::Failed(why) => f.write_str(&printable(why)),
+            OperatorError::NoServer { url, why } if why.contains(UNTRUSTED) => {
+                write!(f, "{url}: {}\ntrust the server's certificate, or that of its authority, with --ca FILE", printable(why))
+            }
             OperatorError::NoServer { url, why } => {
-                write!(f, "{url}: {}\nis the server running there? give another address with --url or DRIFTLESS_URL", printable(why))
+                write!(f, "{url}: {}\nis the server running there? give another address with --url or DRIFTLESS_ADMIN_URL", printable(why))
             }
             OperatorError::Refused { status, why } => {
                 write!(f, "{}", printable(why))?;

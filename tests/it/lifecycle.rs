@@ -6,9 +6,9 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::support::{DeviceHttp, TestDevice, driftless, token, wait_for};
+use crate::support::{DeviceHttp, TestDevice, driftless, log_field, send_signal, serve_command, token, wait_for};
 
 /// Runs the binary with another umask. The arguments are those of `driftless`.
 fn with_umask(umask: &str, arguments: &[&str]) -> Command {
@@ -18,33 +18,13 @@ fn with_umask(umask: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// `driftless serve` with a pool that accepts the tokens of the demo pool, on free ports.
-fn serve(folder: &Path, more: &[&str]) -> Command {
-    let config = folder.join("driftless.toml");
-    let issuer = "issuer = \"driftless-dev\"\naudience = [\"demo\"]\nsecret = \"a secret for nobody but this very test\"\n";
-    std::fs::write(&config, format!("[[pools.demo.issuers]]\n{issuer}")).unwrap();
-    let mut command = driftless();
-    command.args(["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
-    command.args(["--data", folder.join("data").to_str().unwrap(), "--log-format", "json"]).args(more).kill_on_drop(true);
-    command
-}
-
-async fn send(signal: &str, child: &Child) {
-    assert!(Command::new("kill").args([signal, &child.id().unwrap().to_string()]).status().await.unwrap().success());
-}
-
-/// The value of a field of a JSON log line.
-fn field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
-    line.split_once(&format!("\"{name}\":\""))?.1.split('"').next()
-}
-
 #[tokio::test]
 async fn a_signal_at_the_first_line_finds_its_handler() {
     let folder = TempDir::new().unwrap();
     for signal in ["-HUP", "-TERM", "-INT"] {
         for is_serve in [true, false] {
             let data = folder.path().join("dev");
-            let mut command = if is_serve { serve(folder.path(), &["--drain-wait-s", "0"]) } else { driftless() };
+            let mut command = if is_serve { serve_command(folder.path(), &["--drain-wait-s", "0"]) } else { driftless() };
             if !is_serve {
                 command.args(["dev", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()]);
             }
@@ -53,11 +33,11 @@ async fn a_signal_at_the_first_line_finds_its_handler() {
             let (mut printed, mut logged) = (BufReader::new(stdout).lines(), BufReader::new(stderr).lines());
             let first = async { if is_serve { logged.next_line().await } else { printed.next_line().await } };
             wait_for("the first line", first).await.unwrap().expect("a line");
-            send(signal, &child).await;
+            send_signal(signal, &child).await;
             if signal == "-HUP" {
                 let reloaded = async { while !logged.next_line().await.unwrap().expect("the server lives").contains("reloaded") {} };
                 wait_for("the reload", reloaded).await;
-                send("-TERM", &child).await;
+                send_signal("-TERM", &child).await;
             }
             let mut drained = false;
             wait_for("the log's end", async {
@@ -74,12 +54,12 @@ async fn a_signal_at_the_first_line_finds_its_handler() {
 #[tokio::test]
 async fn a_log_whose_reader_has_gone_hurts_nothing_and_is_counted() {
     let folder = TempDir::new().unwrap();
-    let mut child = serve(folder.path(), &["--drain-wait-s", "0", "--log", "debug"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = serve_command(folder.path(), &["--drain-wait-s", "0", "--log", "debug"]).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = wait_for("the address", async {
         loop {
             let line = lines.next_line().await.unwrap().expect("the server runs");
-            if let Some(address) = field(&line, "address") {
+            if let Some(address) = log_field(&line, "admin") {
                 return address.to_owned();
             }
         }
@@ -88,7 +68,7 @@ async fn a_log_whose_reader_has_gone_hurts_nothing_and_is_counted() {
     // As `head -1` does.
     drop(lines);
     let http = DeviceHttp::new(address.parse().unwrap(), "no-token", "phone");
-    send("-HUP", &child).await;
+    send_signal("-HUP", &child).await;
     wait_for("a dropped line", async {
         loop {
             let metrics = http.get("/metrics").await.body;
@@ -102,7 +82,7 @@ async fn a_log_whose_reader_has_gone_hurts_nothing_and_is_counted() {
     })
     .await;
     assert_eq!(http.get("/health/ready").await.status, 200);
-    send("-TERM", &child).await;
+    send_signal("-TERM", &child).await;
     assert!(wait_for("the end", child.wait()).await.unwrap().success());
 }
 
@@ -127,7 +107,7 @@ async fn a_log_that_nobody_reads_stops_neither_requests_nor_the_end() {
         TestDevice::connect_refused(&url, "no-token", "phone").await;
     }
     TestDevice::connect(&url, &token("alice"), "phone").await.put("d", "k", "1").await;
-    send("-TERM", &child).await;
+    send_signal("-TERM", &child).await;
     let status = wait_for("the end", child.wait()).await.unwrap();
     let mut log = Vec::new();
     child.stderr.take().unwrap().read_to_end(&mut log).await.unwrap();
@@ -223,7 +203,7 @@ async fn whatever_the_umask_no_other_account_can_read_what_holds_data() {
             assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         }
         assert_eq!(open_to_others(Path::new(&all)), [], "while the server runs, umask {umask}");
-        send("-TERM", &child).await;
+        send_signal("-TERM", &child).await;
         assert!(wait_for("the end", child.wait()).await.unwrap().success());
         std::fs::create_dir(&restored).unwrap();
         std::fs::set_permissions(&restored, std::fs::Permissions::from_mode(0o755)).unwrap();

@@ -5,11 +5,13 @@
 mod support;
 
 mod admin;
+mod certificates;
 mod command_line;
 mod datasets;
 mod failing;
 mod hostile;
 mod lifecycle;
+mod listeners;
 mod logs;
 mod over_http;
 mod patch_numbers;
@@ -21,5 +23,6 @@ mod reaping;
 mod restoring;
 mod serving;
 mod sessions;
+mod stopping;
 mod tokens;
 mod values;

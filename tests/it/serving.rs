@@ -50,11 +50,12 @@ async fn a_production_server_accepts_the_tokens_of_its_issuer_only() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(serving.stderr.take().unwrap()).lines();
-    let address = wait_for("the address", async {
+    let (address, admin) = wait_for("the addresses", async {
         loop {
             let line = lines.next_line().await.unwrap().expect("the server runs");
             if let Some((_, rest)) = line.split_once("address=") {
-                return rest.split(' ').next().unwrap().to_owned();
+                let (address, rest) = rest.split_once(" admin=").unwrap();
+                return (address.to_owned(), rest.split(' ').next().unwrap().to_owned());
             }
         }
     })
@@ -69,7 +70,7 @@ async fn a_production_server_accepts_the_tokens_of_its_issuer_only() {
     assert!(failed_command(&["token", "--pool", "app", "--subject", "ann"]).await.contains("--config"));
     // No operator key is configured, so the admin API is off.
     for key in ["", driftless::admin::DEVELOPMENT_KEY] {
-        let reply = OperatorClient::with_key(address.parse().unwrap(), key).get("/identities?pool=app&subject=ann").await;
+        let reply = OperatorClient::with_key(admin.parse().unwrap(), key).get("/identities?pool=app&subject=ann").await;
         assert!(reply.status == 404 && reply.text().contains("admin.key"), "{} {}", reply.status, reply.text());
     }
 }

@@ -53,6 +53,11 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     setting("tls.certificate", unset, "PEM file with the server's certificate chain. Setting it together with tls.key enables TLS."),
     setting("tls.key", unset, "PEM file with the private key of the certificate."),
     setting(
+        "admin.listen",
+        unset,
+        "Address and port for operators and monitoring: /admin/api, /metrics and the details of /health/ready, which the main port then does not serve. Unset: 127.0.0.1:7401. The same address as listen: one port serves all. Beyond loopback it uses the certificate, if one is set.",
+    ).with_form(ValueForm::Address),
+    setting(
         "admin.key",
         unset,
         "The operator key, a secret of at least 32 characters. The admin API (backup, history, export, erase, ...) requires it; without it the admin API is disabled.",

@@ -11,6 +11,7 @@ pub mod proxy;
 pub mod push;
 pub mod raw;
 mod server;
+mod serving_child;
 
 pub use bystander::{Bystander, resident_kib};
 pub use device::{TestDevice, change, key, name, settings, value};
@@ -19,6 +20,7 @@ pub use operator::{OperatorClient, OperatorResponse, operator_command, operator_
 pub use process::{DriftlessProcess, StartingProcess, client_output, driftless};
 pub use raw::RawSocket;
 pub use server::{TestPool, TestServer, token, token_for};
+pub use serving_child::{ServingChild, log_field, send_signal, serve_command, serve_token};
 
 /// How long a test waits for an event that must happen. A passing test never reaches it, so it measures no speed.
 pub const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -72,6 +72,7 @@ impl DriftlessProcess {
     pub async fn serve(config: &Path) -> DriftlessProcess {
         let command = driftless()
             .args(["serve", "--config", config.to_str().unwrap(), "--log-format", "json", "--drain-wait-s", "0"])
+            .args(["--admin-listen", "127.0.0.1:0"])
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
