@@ -107,7 +107,7 @@ async fn a_certificate_that_openssl_made_is_trusted_with_ca() {
     }
     // One port for all, so that the operator's command speaks TLS too.
     let flags = ["--tls-certificate", &certificate, "--tls-key", &key, "--admin-listen", "127.0.0.1:0", "--admin-key"];
-    let operator_key = "an operator key of more than 32 characters";
+    let operator_key = "an-operator-key-of-more-than-32-characters";
     let server = ServingChild::start(folder.path(), &[&flags[..], &[operator_key]].concat()).await;
     let port = server.address.port();
     let token = serve_token("alice");

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use crate::support::{DeviceHttp, ServingChild, driftless, raw_request, serve_token, wait_for};
 
-const KEY: &str = "an operator key of more than 32 characters";
+const KEY: &str = "an-operator-key-of-more-than-32-characters";
 
 #[tokio::test]
 async fn the_port_for_devices_serves_nothing_that_is_for_operators() {
@@ -33,7 +33,8 @@ async fn the_port_for_devices_serves_nothing_that_is_for_operators() {
         let output = wait_for("the command's end", command).await.unwrap();
         (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     };
-    assert!(find(format!("http://{}", server.admin)).await.1.contains("nobody"), "no such login is what it says");
+    let (code, said) = find(format!("http://{}", server.admin)).await;
+    assert!(code == Some(2) && said.contains("--pool"), "the login has no identity: {said}");
     let (code, said) = find(format!("http://{}", server.address)).await;
     assert!(code == Some(3) && said.contains("admin.listen"), "{said}");
 }

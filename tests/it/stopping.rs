@@ -68,7 +68,7 @@ async fn a_port_accepts_nothing_while_the_store_opens_and_a_signal_ends_the_open
     // Reading the folder's format waits for ever.
     make_pipe(&folder.path().join("data/engine"));
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut opening = serve_command(folder.path(), &["--listen", &port.to_string()]).spawn().unwrap();
+    let mut opening = serve_command(folder.path(), &["--listen", &port.to_string(), "--admin-listen", &port.to_string()]).spawn().unwrap();
     wait_for("the opening", async {
         while !folder.path().join("data/driftless.lock").exists() {
             tokio::task::yield_now().await;

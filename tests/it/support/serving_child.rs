@@ -19,13 +19,17 @@ pub struct ServingChild {
     pub admin: SocketAddr,
 }
 
-/// `driftless serve` with a pool that accepts the tokens of `driftless dev`, with free ports for devices and for operators. The log is JSON.
+/// `driftless serve` with a pool that accepts the tokens of `driftless dev`, with free ports for devices and for operators unless
+/// `more` has others. The log is JSON.
 pub fn serve_command(folder: &Path, more: &[&str]) -> Command {
     let config = folder.join("driftless.toml");
     let issuer = "issuer = \"driftless-dev\"\naudience = [\"demo\"]\nsecret = \"a secret for nobody but this very test\"\n";
     std::fs::write(&config, format!("[[pools.demo.issuers]]\n{issuer}")).unwrap();
     let mut command = driftless();
-    command.args(["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    command.args(["serve", "--config", config.to_str().unwrap()]);
+    if !more.contains(&"--listen") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
     command.args(["--data", folder.join("data").to_str().unwrap(), "--log-format", "json"]).args(more);
     command.stderr(Stdio::piped()).kill_on_drop(true);
     command
