@@ -43,7 +43,7 @@ const DISK_SIZE_TICKS: u64 = 30;
 const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long the store may take to close, after the drain. Then the process ends without: the next start finds everything in the journal.
-pub const CLOSE_S: u64 = 10;
+pub const CLOSE_S: u64 = 8;
 
 /// How often the log says what it does not have, in ticks.
 const LOG_REPORT_TICKS: u64 = 5;
@@ -89,7 +89,7 @@ pub struct App {
     address: SocketAddr,
     admin_address: SocketAddr,
     certificate: Option<ServerCertificate>,
-    /// What runs until everything else has ended: the operators' port, and the watch of the certificate.
+    /// What runs until the sessions have ended: the operators' port, and the watch of the certificate.
     beside: Vec<JoinHandle<()>>,
     serving: JoinHandle<OpenConnections>,
     stop: oneshot::Sender<()>,
@@ -179,7 +179,7 @@ impl App {
         let listener = port.listen().map_err(AppError::Listen)?;
         if let Some(port) = admin_port {
             let router = http::router(state.clone(), PortUse::Operators, Router::new());
-            // Until the process ends: monitoring sees how the server drains.
+            // Until the sessions have ended: monitoring sees how the server drains.
             let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), std::future::pending());
             beside.push(tokio::spawn(async { drop(serving.await) }));
         }
@@ -256,14 +256,17 @@ impl App {
         {
             warn!(drain_s = self.drain_s, "drain timed out, some connections are still open");
         }
-        self.background.iter().for_each(JoinHandle::abort);
         self.ticker.abort();
         let closing = async {
+            // What holds the store ends first, so that the writer thread closes it.
+            for task in self.background.into_iter().chain(self.beside) {
+                task.abort();
+                let _ = task.await;
+            }
             self.committer.stop().await;
             tokio::task::spawn_blocking(|| self.writer.join()).await
         };
         let closed = tokio::time::timeout(Duration::from_secs(CLOSE_S), closing).await;
-        self.beside.iter().for_each(JoinHandle::abort);
         match (failed, closed) {
             (false, Ok(Ok(Ok(())))) => Ok(()),
             (false, Err(_)) => Err(AppError::StoreNotClosed),

@@ -23,6 +23,9 @@ use tracing::{error, info, warn};
 /// Any error that ends the process; its text is all that is printed.
 pub type FatalError = Box<dyn std::error::Error>;
 
+/// How long the runtime's blocking threads may take to end, once the store is closed: nothing depends on them.
+const RUNTIME_END: Duration = Duration::from_secs(1);
+
 /// The exit code of a process that a signal ended: 128 and the signal's number, as shells have it.
 const ENDED_BY_SIGNAL: i32 = 128;
 
@@ -71,7 +74,7 @@ pub fn serve(prepare: impl FnOnce(&Runtime) -> Result<ServerPlan, FatalError>) -
     raise_open_file_limit();
     let served = runtime.block_on(run(plan, hangup, stopped));
     // Dropping the runtime would wait for its blocking threads without a limit: a name lookup can take minutes.
-    runtime.shutdown_timeout(Duration::from_secs(CLOSE_S));
+    runtime.shutdown_timeout(RUNTIME_END);
     served?;
     logging::report();
     logging::flush();
@@ -136,7 +139,7 @@ async fn stop_on_signals(
     };
     next().await;
     stop.send_replace(true);
-    let limit_s = drain_limit_s.load(Ordering::Relaxed).saturating_add(CLOSE_S);
+    let limit_s = drain_limit_s.load(Ordering::Relaxed).saturating_add(CLOSE_S + 2 * RUNTIME_END.as_secs());
     let deadline = move || {
         std::thread::sleep(Duration::from_secs(limit_s));
         error!(limit_s, "the server did not stop in time and is ended; acknowledged writes are in the journal");
