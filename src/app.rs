@@ -244,8 +244,8 @@ impl App {
             _ = &mut self.ticker => true,
         };
         if !failed && self.drain_wait_s > 0 {
-            info!(drain_wait_s = self.drain_wait_s, "not ready any more, draining soon");
             self.phase.send_replace(ServerPhase::Leaving);
+            info!(drain_wait_s = self.drain_wait_s, "not ready any more, draining soon");
             let _ = tokio::time::timeout(Duration::from_secs(self.drain_wait_s), &mut self.ticker).await;
         }
         info!(failed, "draining sessions");
