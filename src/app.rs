@@ -113,8 +113,8 @@ pub struct Reloader {
 
 impl Reloader {
     /// Reads the certificate's files again; on an error the current one stays in use. Blocks.
-    pub fn reload_certificate(&self) -> Result<(), ListenError> {
-        self.certificate.as_ref().map_or(Ok(()), ServerCertificate::reload)
+    pub fn reload_certificate(&self) -> Option<Result<(), ListenError>> {
+        self.certificate.as_ref().map(ServerCertificate::reload)
     }
 
     /// Replaces the pools' push credentials and wake settings.

@@ -164,13 +164,15 @@ async fn reload_on_hangup(mut hangup: SignalStream, reloader: driftless::app::Re
         let (reloader, read_config) = (reloader.clone(), Arc::clone(&read_config));
         // Reading files may block, and a signal that ends the server must not wait for that.
         let reloaded = tokio::task::spawn_blocking(move || {
-            if let Err(error) = reloader.reload_certificate() {
-                error!(%error, "certificate reload failed; the current certificate stays in use");
+            match reloader.reload_certificate() {
+                Some(Ok(())) => info!("certificate reloaded"),
+                Some(Err(error)) => error!(%error, "certificate reload failed; the current certificate stays in use"),
+                None => {}
             }
             match read_config().and_then(|config| config.pool_push()) {
                 Ok(pools) => {
                     reloader.replace_push(pools);
-                    info!("push credentials and wake settings reloaded, and the certificate; other settings need a restart");
+                    info!("push credentials and wake settings reloaded; other settings need a restart");
                 }
                 Err(error) => error!(%error, "configuration reload failed; the current settings stay in use"),
             }

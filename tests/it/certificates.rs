@@ -75,6 +75,7 @@ async fn a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not() {
     let error = server.wait_for_log("certificate reload failed").await;
     assert!(error.contains("tls.crt and its key"), "{error}");
     assert_eq!(shown(&server, &tls).await, second);
+    server.wait_for_log("settings reloaded").await;
 
     // After SIGHUP.
     std::fs::write(path("2/tls.key"), good).unwrap();
