@@ -12,7 +12,7 @@ use serde_json::json;
 /// Writes the document to a new file, or to stdout.
 pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>) -> Result<(), OperatorError> {
     let stream = server.stream(&format!("identities/{}/export", percent_encoded(identity))).await?;
-    let Some(path) = out else { return copy(stream, |part| text(part)).await.map(drop) };
+    let Some(path) = out else { return copy(stream, text).await.map(drop) };
     let mut file = create_private(path).map_err(|why| OperatorError::file(path, why))?;
     let failed = |why| OperatorError::file(path, why);
     match copy(stream, |part| file.write_all(part).map_err(failed)).await.and_then(|bytes| file.sync_all().map(|()| bytes).map_err(failed))

@@ -9,7 +9,7 @@ use super::progress::TransferDeadline;
 use super::token_timer::{TokenAction, TokenTimer};
 
 /// The default interval of a device's heartbeats, in seconds. Proxies and balancers close a connection that is quiet for 50 seconds (HAProxy
-/// on Debian) or 60 (nginx, AWS): a heartbeat that comes late, and the server's own ping after [`KEEPALIVE_PERCENT`], lie below both.
+/// on Debian) or 60 (nginx, AWS): a heartbeat that comes late, and the server's own ping after `KEEPALIVE_PERCENT`, lie below both.
 pub const HEARTBEAT_S: u32 = 30;
 
 /// When a server that has sent nothing sends a WebSocket ping, in percent of the heartbeat. A device that pings as it must is answered before,

@@ -8,6 +8,7 @@ mod admin;
 mod certificates;
 mod command_line;
 mod datasets;
+mod documents;
 mod failing;
 mod hostile;
 mod lifecycle;
