@@ -292,11 +292,24 @@ async fn drain(hub: &Hub, serving: &OpenConnections) {
     }
 }
 
+/// Measures the store's size on a thread that may block: a disk that hangs must not hold a thread that serves. At most one measurement runs.
+fn measure_disk(running: Option<JoinHandle<()>>, store: &Store, metrics: &Metrics) -> Option<JoinHandle<()>> {
+    if running.as_ref().is_some_and(|running| !running.is_finished()) {
+        return running;
+    }
+    let (store, metrics) = (store.clone(), metrics.clone());
+    Some(tokio::task::spawn_blocking(move || match store.bytes_on_disk() {
+        Ok(bytes) => metrics.disk(bytes),
+        Err(error) => warn!(%error, "size of the store on disk not known"),
+    }))
+}
+
 /// The server's one timer. Ends when the committer has stopped.
 async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, metrics: Metrics, store: Store) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tick = 0;
+    let mut measuring = None;
     loop {
         ticks.tick().await;
         let paused_ms = running.tick();
@@ -312,10 +325,7 @@ async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, me
             metrics.log_lines_lost(lost.dropped, lost.suppressed);
         }
         if tick % DISK_SIZE_TICKS == 0 {
-            match store.bytes_on_disk() {
-                Ok(bytes) => metrics.disk(bytes),
-                Err(error) => warn!(%error, "size of the store on disk not known"),
-            }
+            measuring = measure_disk(measuring, &store, &metrics);
         }
         tick += 1;
     }

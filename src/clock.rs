@@ -52,7 +52,9 @@ pub struct RunningClock {
 
 impl RunningClock {
     pub fn new(clock: Clock) -> RunningClock {
-        RunningClock { clock, time: Arc::default() }
+        // What passed before, such as the time in which the store was opened, was no pause.
+        let time = RunningTime { ticked_ms: AtomicU64::new(clock.elapsed_ms()), ..RunningTime::default() };
+        RunningClock { clock, time: Arc::new(time) }
     }
 
     /// Milliseconds in which the process ran. Never goes back.
@@ -71,13 +73,20 @@ impl RunningClock {
 struct RunningTime {
     ticked_ms: AtomicU64,
     paused_ms: AtomicU64,
+    /// The newest time that was returned.
+    newest_ms: AtomicU64,
 }
 
 impl RunningTime {
     fn at(&self, elapsed_ms: u64) -> u64 {
         // In this order: with a new tick and the old pauses the time would jump ahead.
         let latest_ms = self.ticked_ms.load(Ordering::Acquire) + LONGEST_TICK_MS;
-        elapsed_ms.min(latest_ms).saturating_sub(self.paused_ms.load(Ordering::Acquire))
+        let now_ms = elapsed_ms.min(latest_ms).saturating_sub(self.paused_ms.load(Ordering::Acquire));
+        // A reader in the middle of a tick sees the old tick and the new pause, whose difference lies far back.
+        match self.newest_ms.load(Ordering::Acquire) {
+            newest_ms if newest_ms >= now_ms => newest_ms,
+            _ => self.newest_ms.fetch_max(now_ms, Ordering::AcqRel).max(now_ms),
+        }
     }
 
     fn tick(&self, elapsed_ms: u64) -> u64 {
@@ -92,6 +101,23 @@ impl RunningTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_in_the_middle_of_a_tick_does_not_go_back() {
+        let time = RunningTime::default();
+        time.tick(10_000);
+        let before_ms = time.at(10_500);
+        // The first half of a tick after an hour.
+        time.paused_ms.fetch_add(3_600_000, Ordering::AcqRel);
+        assert!(time.at(3_610_500) >= before_ms);
+    }
+
+    #[test]
+    fn what_passed_before_the_first_tick_is_no_pause() {
+        static ELAPSED_MS: AtomicU64 = AtomicU64::new(60_000);
+        let clock = RunningClock::new(Clock::by_hand(&ELAPSED_MS));
+        assert_eq!((clock.tick(), clock.running_ms()), (0, 60_000));
+    }
 
     #[test]
     fn a_pause_does_not_count_and_the_time_never_goes_back() {

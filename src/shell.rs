@@ -1,6 +1,8 @@
 //! What a shell and a reader need of the commands: completions and manual pages, made from the commands themselves.
 
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use clap::Command;
@@ -34,14 +36,22 @@ pub fn manual_page(command: Command, path: &[String]) -> Result<String, String> 
 
 /// Writes all manual pages into a folder, one for each command, and returns how many.
 pub fn manual_pages(command: Command, folder: &Path) -> io::Result<usize> {
-    std::fs::create_dir_all(folder)?;
+    if !folder.exists() {
+        std::fs::create_dir_all(folder)?;
+        std::fs::set_permissions(folder, Permissions::from_mode(0o755))?;
+    }
     let mut command = command.name(PROGRAM);
     command.build();
-    let before = count(folder)?;
     clap_mangen::generate_to(command, folder)?;
-    Ok(count(folder)?.saturating_sub(before))
-}
-
-fn count(folder: &Path) -> io::Result<usize> {
-    Ok(std::fs::read_dir(folder)?.count())
+    let is_page = |name: &str| name.starts_with(PROGRAM) && name.ends_with(".1");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_str().is_some_and(is_page) {
+            // Everybody reads manual pages, whatever the program does for its own files.
+            std::fs::set_permissions(entry.path(), Permissions::from_mode(0o644))?;
+            pages += 1;
+        }
+    }
+    Ok(pages)
 }

@@ -6,7 +6,7 @@ use super::pool::PoolSection;
 use super::server::ServerConfig;
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
-use crate::invocation;
+use crate::{invocation, logging};
 
 /// The longest `region`, in bytes.
 const MAX_REGION_BYTES: usize = 18;
@@ -25,6 +25,9 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
         if absent {
             report(KeyPath::of_setting(set), format!("{set} is set without {other}: TLS needs both"));
         }
+    }
+    if let Err(why) = logging::check_filter(&config.log) {
+        report(KeyPath::of_setting("log"), format!("log: {why}"));
     }
     if !config.admin.key.is_empty()
         && let Err(error) = OperatorKey::new(&config.admin.key)

@@ -57,6 +57,11 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
             "origins must be a list of origins, as in [\"https://app.example.com\"], not the text \"https://a\"; write it in brackets",
         ),
         ("origins = [1]", "origins must be a list of origins, as in [\"https://app.example.com\"], not a list"),
+        ("log = \"warning\"", "d.toml, line 1: log: \"warning\" is no level; the levels are error, warn, info, debug, trace, off"),
+        ("log = \"driftless=loud\"", "d.toml, line 1: log: \"driftless=loud\" is no filter such as driftless=debug"),
+        ("region = \"eu\"", "it belongs into [pools.NAME]"),
+        ("[limits]\nrecords = 1", "it belongs into [pools.NAME]"),
+        ("[[issuers]]\nissuer = \"i\"", "it belongs into [pools.NAME]"),
         ("origins = [\"app.example\"]", "d.toml, line 1: origins: origin app.example: the scheme is missing; write https://app.example"),
         (
             "[pools.app]\norigins = [\"https://a.example\", \"*\"]",

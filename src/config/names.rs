@@ -81,8 +81,13 @@ fn elsewhere(name: &str) -> Option<String> {
     let name = &name.replace('-', "_");
     let setting = SETTINGS.iter().find(|setting| setting.name.split('.').any(|part| part == name))?;
     let (table, _) = setting.name.split_once(name.as_str())?;
-    let table = table.trim_end_matches(['.', '*']).replace('*', "NAME");
-    let list = setting.name.starts_with("pools.*.") && setting.name[..setting.name.len() - name.len()].ends_with(".*.");
+    let table = table.trim_end_matches('.');
+    // `pools.*` is a table with a name, `pools.*.issuers.*` an entry of a list.
+    let (table, list) = match table.strip_suffix(".*") {
+        Some(entries) if table != "pools.*" => (entries, true),
+        _ => (table, false),
+    };
+    let table = table.replace('*', "NAME");
     Some(match (table.as_str(), list) {
         ("", _) => "at the top, above the first [table]".to_owned(),
         (table, true) => format!("into [[{table}]]"),

@@ -45,7 +45,9 @@ pub(super) async fn link(
     }
     let first = LoginName { issuer: first.issuer.to_string(), subject: first.subject };
     let second = LoginName { issuer: second.issuer.to_string(), subject: second.subject };
-    let signed = state.admin.link_or_merge(principal.identity, principal.device, first, second).await?;
+    // A task of its own: a client that hangs up must not keep the line with both logins out of the log.
+    let linking = async move { state.admin.link_or_merge(principal.identity, principal.device, first, second).await };
+    let signed = tokio::spawn(linking).await.map_err(|_| Unavailable::Now)??;
     // The identity was erased or merged after it was authenticated. A retry meets the new state.
     match signed.map_err(|_| Unavailable::Now)? {
         SecondSignIn::SignedIn { identity, merged } => Ok(ok_json(&serde_json::json!({ "identity": identity.as_str(), "merged": merged }))),

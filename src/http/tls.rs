@@ -154,7 +154,7 @@ impl ServerCertificate {
     fn check(&self) -> CertificateCheck {
         let stamps = self.0.files.stamps();
         let mut seen = self.seen();
-        if stamps == seen.loaded || Some(stamps) == seen.refused {
+        if stamps == seen.loaded {
             seen.last = stamps;
             return CertificateCheck::Unchanged;
         }
@@ -163,10 +163,11 @@ impl ServerCertificate {
         match self.reload() {
             Ok(()) => CertificateCheck::Replaced,
             Err(_) if !is_settled => CertificateCheck::Unsettled,
-            Err(error) => {
-                self.seen().refused = Some(stamps);
-                CertificateCheck::Refused(error)
-            }
+            // It is tried again at each check, as the fault can be passing (no file descriptor left), and said once.
+            Err(error) => match self.seen().refused.replace(stamps) {
+                Some(refused) if refused == stamps => CertificateCheck::Unchanged,
+                _ => CertificateCheck::Refused(error),
+            },
         }
     }
 

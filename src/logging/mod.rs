@@ -39,6 +39,18 @@ pub struct LogConfig {
     pub lines_per_s: u32,
 }
 
+/// The words that may stand alone in a filter.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
+/// Whether a filter says what its writer means. [`EnvFilter`] takes any other word for the name of a module, and then logs nothing else.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    let parts = || filter.split(',').map(str::trim);
+    if let Some(word) = parts().find(|part| !part.contains(['=', '[', '/', ']']) && !LEVELS.contains(&&*part.to_ascii_lowercase())) {
+        return Err(format!("{word:?} is no level; the levels are {}, and a filter is like driftless=debug", LEVELS.join(", ")));
+    }
+    EnvFilter::try_new(filter).map(|_| ()).map_err(|why| format!("{filter:?} is no filter such as driftless=debug: {why}"))
+}
+
 /// What was not written since the last report.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LostLines {

@@ -262,9 +262,14 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
     WakeResult { device: target.device.clone(), woken, budget, disposition: token, log_entry: entry }
 }
 
-/// The wait before the next attempt, in milliseconds: what the gateway asks for, within its bound, or else the back-off.
+/// The wait before the next attempt, in milliseconds: what the gateway asks for, within its bound, or else the back-off. A gateway that asks for
+/// less than the first back-off, such as 0 or a date that is past on this clock, could make the server send without a pause.
 pub(super) fn retry_wait_ms(asked_ms: Option<u64>, failures: u32, chance: u32) -> u64 {
-    asked_ms.map_or_else(|| back_off_ms(failures, chance), |asked_ms| asked_ms.min(MAX_GATEWAY_WAIT_MS))
+    match asked_ms {
+        Some(asked_ms) if asked_ms >= FIRST_RETRY_MS => asked_ms.min(MAX_GATEWAY_WAIT_MS),
+        Some(asked_ms) => back_off_ms(failures, chance).max(asked_ms),
+        None => back_off_ms(failures, chance),
+    }
 }
 
 /// The wait after this many failures in a row, in milliseconds: a random time between half of the doubled wait and all of it.

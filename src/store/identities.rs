@@ -204,6 +204,17 @@ impl Group<'_> {
         Ok(found)
     }
 
+    /// Notes that the login which an identity was made for is linked to what another identity brings: its people are told of it too.
+    pub(super) fn mark_logins_linked(&self, identity: &Identity, now_ms: u64, batch: &mut Batch) -> Result<(), StoreError> {
+        for (key, row) in self.view.scan(&keys::identity_logins(identity))? {
+            let row = LoginRow::decode(&row)?;
+            if row.linked_ms.is_none() {
+                batch.rows.push((key, Some(LoginRow { linked_ms: Some(now_ms), ..row }.encode()?)));
+            }
+        }
+        Ok(())
+    }
+
     /// Lets the logins of an identity lead to another one, to which they are linked from now on. Tokens that are refused stay refused.
     pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, now_ms: u64, batch: &mut Batch) -> Result<(), StoreError> {
         let prefix = keys::identity_logins(from);

@@ -59,6 +59,7 @@ impl Group<'_> {
         };
         let mut batch = Batch::default();
         self.clear_debts(from, &mut batch)?;
+        self.mark_logins_linked(into, now_ms, &mut batch)?;
         self.repoint_logins(from, into, now_ms, &mut batch)?;
         self.repoint_jobs(from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;

@@ -1,5 +1,6 @@
 //! What every command has in common: exit codes, JSON, names as called, variables, completions, manual pages, the version.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
 
@@ -273,6 +274,7 @@ async fn the_program_describes_itself() {
     let folder = TempDir::new().unwrap();
     printed(&["man", "--out", folder.path().join("man1").to_str().unwrap()]).await;
     for name in ["driftless.1", "driftless-serve.1", "driftless-client-put.1"] {
-        assert!(folder.path().join("man1").join(name).exists(), "{name}");
+        let page = folder.path().join("man1").join(name);
+        assert_eq!(std::fs::metadata(page).unwrap().permissions().mode() & 0o777, 0o644, "{name}: everybody reads it");
     }
 }

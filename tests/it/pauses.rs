@@ -20,7 +20,7 @@ async fn what_arrives_while_the_process_is_stopped_is_read_before_anybody_counts
     // `dev` answers only requests to its own address.
     let host = format!("Host: {}\r\n", server.address());
     let mut greeting = RawSocket::connect(address, Codec::Json).await;
-    greeting.send(upgrade_request(Codec::Json.subprotocol(), "").replace("Host: test\r\n", &host));
+    greeting.send(upgrade_request(Codec::Json.subprotocol(), "").replace("Host: localhost\r\n", &host));
     assert!(greeting.read_http_head().await.starts_with("HTTP/1.1 101 "));
     let mut asking = RawSocket::connect(address, Codec::Json).await;
     asking.send("GET /health/live HTTP/1.1\r\n");

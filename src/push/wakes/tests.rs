@@ -363,3 +363,13 @@ fn a_clock_that_jumps_neither_loses_a_wake_nor_delays_it_for_long() {
     world.write("settings", "laptop").advance(HOUR_MS);
     assert!(matches!(world.decision("phone"), WakeDecision::Send(_)));
 }
+
+#[test]
+fn a_gateway_that_asks_for_no_wait_gets_the_back_off() {
+    for asked_ms in [0, 1, FIRST_RETRY_MS - 1] {
+        assert!(retry_wait_ms(Some(asked_ms), 0, 0) >= FIRST_RETRY_MS / 2, "{asked_ms}");
+        assert!(retry_wait_ms(Some(asked_ms), 9, 0) > retry_wait_ms(Some(asked_ms), 1, u32::MAX), "it grows with the failures");
+    }
+    assert_eq!(retry_wait_ms(Some(MINUTE_MS), 9, 0), MINUTE_MS, "a wait that means something is kept");
+    assert_eq!(retry_wait_ms(Some(u64::MAX), 0, 0), MAX_GATEWAY_WAIT_MS);
+}

@@ -212,7 +212,7 @@ fn refused_tokens_stay_refused_when_their_login_moves_to_another_identity() {
     assert!(refuses("guest", &me(), Some(100)) && refuses("guest", &me(), None) && !refuses("guest", &me(), Some(101)));
     assert!(!refuses("alice", &me(), Some(1)), "the other login's tokens are as good as before");
     let state = store.logins_state(&me()).expect("reads");
-    assert_eq!((state.refused_until_s, state.linked.len()), (Some(100), 1), "the guest's login was linked by the merge");
+    assert_eq!((state.refused_until_s, state.linked.len()), (Some(100), 2), "the merge linked the logins of both to each other");
     assert!(state.refuses(Some(100)) && !state.refuses(Some(101)));
 }
 

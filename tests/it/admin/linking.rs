@@ -80,6 +80,9 @@ async fn every_device_is_told_of_a_link() {
     assert_eq!(link(&server, &token("guest"), &token("alice")).await.json()["merged"], true);
     let told = laptop.receive_linked().await;
     assert!(told.iter().any(|login| login.subject == "guest"), "{told:?}");
+    // The device that moves finds the login that its data is reached by from now on, which may be a stranger's.
+    let moved = server.device("guest", "tablet").await.welcome.linked;
+    assert!(moved.iter().any(|login| login.subject == "alice"), "{moved:?}");
     // An operator's link, too.
     let body = json!({ "issuer": driftless::dev::ISSUER, "subject": "alice-on-tv" }).to_string();
     let identity = laptop.welcome.identity.clone();

@@ -24,7 +24,7 @@ async fn an_invalid_websocket_request_is_refused() {
         ("another method", good.replace("GET ", "POST "), 405),
         ("HEAD", good.replace("GET ", "HEAD "), 400),
         ("HTTP/1.0", good.replace("HTTP/1.1", "HTTP/1.0"), 400),
-        ("no Host", good.replace("Host: test\r\n", ""), 400),
+        ("no Host", good.replace("Host: localhost\r\n", ""), 400),
         ("two keys", upgrade_request(JSON, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"), 400),
         ("another path", good.replace("/v1/sync", "/v2/sync"), 404),
     ] {

@@ -59,7 +59,7 @@ impl DeviceHttp {
     pub async fn request(&self, method: &str, path: &str, body: &str) -> DeviceHttpResponse {
         let DeviceHttp { token, device, .. } = self;
         let text = format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
              Driftless-Device: {device}\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -69,8 +69,9 @@ impl OperatorClient {
         let mut socket = socket.connect(self.address).await.unwrap();
         let key = self.authorization.as_ref().map_or_else(String::new, |value| format!("Authorization: {value}\r\n"));
         let length = body.len();
-        let text =
-            format!("{method} /admin/api{path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{key}Content-Length: {length}\r\n\r\n{body}");
+        let text = format!(
+            "{method} /admin/api{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{key}Content-Length: {length}\r\n\r\n{body}"
+        );
         socket.write_all(text.as_bytes()).await.unwrap();
         socket
     }

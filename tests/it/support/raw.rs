@@ -69,7 +69,7 @@ pub fn hello_with(codec: Codec, token: &str, device: &str) -> Vec<u8> {
 /// The request that upgrades to a WebSocket; `more` are further header lines.
 pub fn upgrade_request(subprotocol: &str, more: &str) -> String {
     format!(
-        "GET /v1/sync HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        "GET /v1/sync HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: {subprotocol}\r\n{more}\r\n"
     )
 }
