@@ -1,6 +1,6 @@
 //! What handlers need of a request: names in its path and query, its token and device, its body.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
@@ -20,6 +20,9 @@ use crate::session::AuthenticatedDevice;
 
 /// How long a body that is not used is read and dropped: no longer than a stalled one is waited for.
 const DROP_TIMEOUT: Duration = Duration::from_millis(BODY_MS);
+
+/// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
+const ADMITTED_FOR: Duration = Duration::from_secs(5);
 
 /// How many bytes of a body that is not used are read and dropped, within [`DROP_TIMEOUT`]: twice the largest message. A server that
 /// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
@@ -42,17 +45,33 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
             return error.into_response();
         }
     };
-    let identity = HeaderValue::from_str(device.principal.identity.as_str());
-    parts.extensions.insert(device.principal.clone());
-    parts.extensions.insert(device);
-    let mut response = match decoded_body(&parts.headers, body).await {
-        Ok(body) => next.run(Request::from_parts(parts, Body::from(body))).await,
+    let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
+    let mut response = match read_admitted(&state, device, &parts.headers, body).await {
+        Ok((device, body)) => {
+            identity = HeaderValue::from_str(device.principal.identity.as_str());
+            parts.extensions.insert(device.principal.clone());
+            parts.extensions.insert(device);
+            next.run(Request::from_parts(parts, Body::from(body))).await
+        }
         Err(error) => error.into_response(),
     };
     if let Ok(identity) = identity {
         response.headers_mut().insert(IDENTITY_HEADER, identity);
     }
     response
+}
+
+/// Reads the body. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
+async fn read_admitted(
+    state: &HttpState,
+    device: AuthenticatedDevice,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
+    let began = Instant::now();
+    let body = decoded_body(headers, body).await?;
+    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, headers).await? } else { device };
+    Ok((device, body))
 }
 
 /// Verifies the token and signs the device in, as a session's hello does.

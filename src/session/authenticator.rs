@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use driftless_protocol::{CloseCode, DeviceId};
+use tracing::info;
 
 use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::Clock;
@@ -112,6 +113,18 @@ impl Authenticator {
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
     pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
         let login = self.verify_token(token).await?;
+        let (issuer, pool) = (Arc::clone(&login.issuer), Arc::clone(&login.pool));
+        let admitted = self.admit(login, device, from).await;
+        if let Err(refusal) = &admitted
+            && !matches!(refusal, AuthError::Unavailable)
+        {
+            info!(?issuer, %pool, ?from, reason = refusal.code(), explanation = %refusal, "sign-in refused");
+        }
+        admitted
+    }
+
+    /// Signs in a device whose token is valid.
+    async fn admit(&self, login: VerifiedLogin, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
         if !pool.origins.allow(from) {
             return Err(AuthError::OriginNotAllowed);
