@@ -221,7 +221,7 @@ class Phone {
 /** Runs a command line of `driftless` and returns what it printed. */
 export async function runCommand(line) {
   const [program, ...rest] = line.trim().split(/\s+/);
-  assert.equal(program, SERVER);
+  assert.ok([SERVER, 'driftless'].includes(program), program);
   const { stdout } = await promisify(execFile)(SERVER, rest);
   return stdout.trim();
 }
