@@ -21,7 +21,10 @@ use crate::auth::{OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
-use crate::http::{self, HttpState, ListenError, OpenConnections, PortUse, ReservedPort, ServerCertificate, ServerPhase, Transfers};
+use crate::http::{
+    self, ConnectionRules, HttpState, ListenError, OpenConnections, PortUse, ProxiesConfig, ReservedPort, ServerCertificate, ServerPhase,
+    Transfers, usable_connections,
+};
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::logging;
@@ -170,6 +173,7 @@ impl App {
             metrics: metrics.clone(),
             origins,
             pages: config.pages,
+            transfers: transfers.clone(),
             phase: current_phase,
         };
         let (stop, stopped) = oneshot::channel::<()>();
@@ -177,17 +181,25 @@ impl App {
         let (address, admin_address) = (port.address(), admin_port.as_ref().map_or(port.address(), ReservedPort::address));
         let port_use = if admin_port.is_some() { PortUse::Devices } else { PortUse::Both };
         let listener = port.listen().map_err(AppError::Listen)?;
+        let connections = usable_connections(config.connections);
+        if connections < config.connections {
+            info!(connections, "the open files of this process limit its connections");
+        }
+        let rules = ConnectionRules::new(config.address_limits(), config.proxies(), connections, metrics.clone());
         if let Some(port) = admin_port {
             let router = http::router(state.clone(), PortUse::Operators, Router::new());
+            // Clients of the other port take nothing away here. The PROXY protocol is that of the devices' port.
+            let proxies = ProxiesConfig { protocol: Default::default(), ..config.proxies() };
+            let rules = ConnectionRules::new(config.address_limits(), proxies, connections, metrics.clone());
             // Until the sessions have ended: monitoring sees how the server drains.
-            let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), std::future::pending());
+            let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), rules, std::future::pending());
             beside.push(tokio::spawn(async { drop(serving.await) }));
         }
         if let Some(certificate) = certificate.clone() {
             beside.push(tokio::spawn(certificate.watch(metrics.clone())));
         }
         let router = http::router(state, port_use, extra);
-        let serving = tokio::spawn(listener.serve(router, transfers, async {
+        let serving = tokio::spawn(listener.serve(router, transfers, rules, async {
             let _ = stopped.await;
         }));
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));

@@ -16,6 +16,7 @@ mod example;
 mod files;
 mod flags;
 mod key_path;
+mod limits;
 mod names;
 mod origins;
 mod pool;

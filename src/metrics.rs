@@ -56,6 +56,8 @@ struct RegisteredMetrics {
     wake_time: Histogram,
     push_lag: Gauge,
     stopped_apps: Gauge,
+    limits: Family<OutcomeLabel, Counter>,
+    cut_connections: Family<OutcomeLabel, Counter>,
     tasks: Gauge,
     log_dropped: Counter,
     log_suppressed: Counter,
@@ -103,6 +105,9 @@ impl Default for RegisteredMetrics {
         registry.register_with_unit("push_lag", "time since the oldest due identity became due", Unit::Seconds, push_lag.clone());
         let stopped_apps = Gauge::default();
         registry.register("push_stopped_apps", "apps without wakes because their gateway rejects them", stopped_apps.clone());
+        let limits = family(&mut registry, "limit_exceeded", "connections, handshakes and requests over a limit, by limit");
+        let help = "connections that were closed because their client said nothing, or made place for another one";
+        let cut_connections = family(&mut registry, "server_connections_cut", help);
         let tasks = Gauge::default();
         registry.register("server_tasks", "live tasks: one per connection, and the server's own", tasks.clone());
         let log_dropped = Counter::default();
@@ -133,6 +138,8 @@ impl Default for RegisteredMetrics {
             wake_time,
             push_lag,
             stopped_apps,
+            limits,
+            cut_connections,
             tasks,
             log_dropped,
             log_suppressed,
@@ -174,6 +181,16 @@ impl Metrics {
 
     pub fn request_refused(&self, code: &'static str) {
         count(&self.registered.refusals, code);
+    }
+
+    /// Counts what a limit did not permit.
+    pub fn limit_exceeded(&self, limit: &'static str) {
+        count(&self.registered.limits, limit);
+    }
+
+    /// Counts a connection that the server closed before its client had proved who it is.
+    pub fn connection_cut(&self, reason: &'static str) {
+        count(&self.registered.cut_connections, reason);
     }
 
     /// Counts a page of changes that was sent; `source` is `ring` or `store`.

@@ -12,6 +12,7 @@ use driftless_protocol::{
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
+use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::AllowedOrigins;
 use crate::push::{PushService, RegistrationRejected};
@@ -37,6 +38,8 @@ pub struct Pool {
     pub origins: AllowedOrigins,
     /// Within how many seconds the user must have proved both logins that a device links.
     pub link_fresh_s: u64,
+    /// What the pool has taken of its limits.
+    pub used: PoolUse,
 }
 
 /// [`Pool::link_fresh_s`] unless the configuration says otherwise: enough to sign in and to confirm, too short for most stolen tokens.

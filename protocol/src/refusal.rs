@@ -82,6 +82,8 @@ refusals! {
     MethodNotAllowed = "method_not_allowed",
     /// Over HTTP: the body of the request did not arrive in time.
     Timeout = "timeout",
+    /// Over HTTP: the client's address or the pool has had its share of requests, tokens or bytes; `Retry-After` says when to come back.
+    TooManyRequests = "too_many_requests",
     /// Over HTTP, in answer to an operator: the present state does not permit the request.
     NotPossible = "not_possible",
 }

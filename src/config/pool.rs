@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use driftless_protocol::{DatasetName, Limits};
 use serde::Deserialize;
 
+use super::limits::RatesSection;
 use crate::auth::IssuerConfig;
+use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::{AllowedOrigins, Origin};
 use crate::push::{PushConfig, WakeSettings};
@@ -21,6 +23,7 @@ pub struct PoolSection {
     pub(super) conflicts: ConflictPolicy,
     pub(super) datasets: BTreeMap<DatasetName, ConflictPolicy>,
     pub(super) limits: Limits,
+    pub(super) rates: RatesSection,
     pub(super) retention: RetentionSection,
     pub(super) link_fresh_s: u64,
     pub(super) push: PushConfig,
@@ -61,6 +64,7 @@ impl Default for PoolSection {
             conflicts: ConflictPolicy::default(),
             datasets: BTreeMap::new(),
             limits: Limits::default(),
+            rates: RatesSection::default(),
             retention: RetentionSection::default(),
             link_fresh_s: LINK_FRESH_S,
             push: PushConfig::default(),
@@ -92,6 +96,7 @@ impl PoolSection {
             retention: self.retention.policy(self.limits),
             origins: AllowedOrigins::new(of_server.iter().chain(&self.origins).cloned()),
             link_fresh_s: self.link_fresh_s,
+            used: PoolUse::new(self.rates.of_pool()),
         }
     }
 }

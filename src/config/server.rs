@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{ConfigError, ConfigProblem};
 use super::key_path::KeyPath;
+use super::limits::{LimitsSection, ProxiesSection};
 use super::origins::ValueOrigins;
 use super::pool::PoolSection;
 use crate::admin::OperatorKey;
 use crate::auth::{IssuerConfig, OutboundProxy};
-use crate::http::{HttpConfig, ServedPages, TlsConfig};
+use crate::http::{HttpConfig, ProxiesConfig, ServedPages, TlsConfig};
+use crate::limits::AddressLimits;
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
 use crate::push::PoolPush;
@@ -51,6 +53,8 @@ pub struct ServerConfig {
     pub(super) heartbeat_s: u32,
     pub(super) tls: TlsSection,
     pub(super) admin: AdminSection,
+    pub(super) limits: LimitsSection,
+    pub(super) proxies: ProxiesSection,
     pub(super) store: StoreSection,
     pub(super) pools: BTreeMap<String, PoolSection>,
     #[serde(skip)]
@@ -128,6 +132,8 @@ impl Default for ServerConfig {
             heartbeat_s: session::HEARTBEAT_S,
             tls: TlsSection::default(),
             admin: AdminSection::default(),
+            limits: LimitsSection::default(),
+            proxies: ProxiesSection::default(),
             store: StoreSection::default(),
             pools: BTreeMap::new(),
             value_origins: ValueOrigins::default(),
@@ -213,6 +219,16 @@ impl ServerConfig {
             (Some(certificate), Some(key)) => Some(TlsConfig { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
         }
+    }
+
+    /// The limits of client addresses.
+    pub fn address_limits(&self) -> AddressLimits {
+        self.limits.of_addresses()
+    }
+
+    /// The proxies that say who a client is.
+    pub fn proxies(&self) -> ProxiesConfig {
+        self.proxies.proxies()
     }
 
     /// The sessions' configuration, as `session` takes it.

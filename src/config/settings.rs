@@ -3,6 +3,7 @@
 mod bounds;
 mod form;
 mod issuers;
+mod limits;
 mod listen;
 mod pool;
 mod push;
@@ -18,4 +19,5 @@ pub(super) use form::from_document;
 pub use setting::ConfigSetting;
 
 /// All settings, in the order in which `driftless config` prints them. Those of one table stand together.
-pub static SETTINGS: LazyLock<Vec<ConfigSetting>> = LazyLock::new(|| [server::SERVER, pool::POOL, push::PUSH, issuers::ISSUERS].concat());
+pub static SETTINGS: LazyLock<Vec<ConfigSetting>> =
+    LazyLock::new(|| [server::SERVER, limits::LIMITS, pool::POOL, limits::RATES, push::PUSH, issuers::ISSUERS].concat());

@@ -11,6 +11,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Sleep;
 
 use super::transfers::Transfers;
+use crate::limits::ClientAddress;
 use crate::session::{SlowTransfer, TransferDeadline};
 
 /// How long a body may bring nothing, in milliseconds. At the floor of [`TransferDeadline`] it goes on: 2 MiB for 35 minutes at most.
@@ -31,6 +32,8 @@ impl std::error::Error for BodyTooSlow {}
 pub(super) struct TimedBody<B> {
     incoming: B,
     transfers: Transfers,
+    /// Whose body it is.
+    client: ClientAddress,
     received: u64,
     /// From the first time that somebody waited for the body.
     deadline: Option<TransferDeadline>,
@@ -39,9 +42,9 @@ pub(super) struct TimedBody<B> {
 }
 
 impl<B> TimedBody<B> {
-    pub(super) fn new(incoming: B, transfers: Transfers) -> TimedBody<B> {
+    pub(super) fn new(incoming: B, transfers: Transfers, client: ClientAddress) -> TimedBody<B> {
         let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
-        TimedBody { incoming, transfers, received: 0, deadline: None, place: None, sleep }
+        TimedBody { incoming, transfers, client, received: 0, deadline: None, place: None, sleep }
     }
 
     /// Ready when the body has used up its time.
@@ -70,6 +73,7 @@ impl<B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin> Body for TimedBody<B>
         if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(context) {
             let bytes = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref()).map_or(0, Bytes::len);
             self.received += bytes as u64;
+            self.client.charge_bytes(self.transfers.clock.running_ms(), bytes as u64);
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         self.poll_over(context).map(|()| Some(Err(BodyTooSlow.into())))
@@ -102,7 +106,7 @@ mod tests {
         let transfers = Transfers { clock: RunningClock::new(Clock::by_hand(elapsed_ms)), slow: Default::default() };
         let (chunks, mut arriving) = mpsc::unbounded_channel::<Result<Frame<Bytes>, Infallible>>();
         let stream = futures_util::stream::poll_fn(move |context| arriving.poll_recv(context));
-        let mut body = TimedBody::new(StreamBody::new(stream), transfers.clone());
+        let mut body = TimedBody::new(StreamBody::new(stream), transfers.clone(), ClientAddress::without_limits([127, 0, 0, 1].into()));
         for second in 0..600 {
             chunks.send(Ok(Frame::data(vec![b' '; bytes_per_s].into()))).expect("is open");
             while let Some(frame) = body.frame().now_or_never() {

@@ -45,8 +45,10 @@ pub(super) async fn serve_connection<S>(
         service_fn(move |request: Request<Incoming>| {
             let in_progress = meter.request_begun();
             let clock = transfers.clock.clone();
-            let mut request = request.map(|body| Body::new(TimedBody::new(body, transfers.clone())));
+            let client = permit.rules().request_client(permit.client(), request.headers(), clock.running_ms());
+            let mut request = request.map(|body| Body::new(TimedBody::new(body, transfers.clone(), client.clone())));
             request.extensions_mut().insert(permit.clone());
+            request.extensions_mut().insert(client);
             let response = router.clone().call(request);
             async move {
                 let response = response.await?;
@@ -62,6 +64,7 @@ pub(super) async fn serve_connection<S>(
     let mut watched = WatchedConnection { deadlines: &mut deadlines, meter: &meter, permit: &permit, transfers: &transfers };
     let result = tokio::select! {
         result = watched.run(connection.as_mut()) => result,
+        () = permit.must_close() => None,
         _ = closing.changed() => {
             connection.as_mut().graceful_shutdown();
             watched.run(connection.as_mut()).await
@@ -70,7 +73,7 @@ pub(super) async fn serve_connection<S>(
     match result {
         Some(Ok(())) => {}
         Some(Err(error)) => debug!(%error, "connection failed"),
-        None => debug!("connection closed: its client sent or read too slowly"),
+        None => debug!("connection closed: its client sent or read too slowly, or made place for another one"),
     }
 }
 
@@ -107,7 +110,7 @@ impl WatchedConnection<'_> {
             }
             loop {
                 let now_ms = self.transfers.clock.running_ms();
-                let Some(at_ms) = self.deadlines.check(now_ms, self.meter.activity(), self.permit.is_crowded()) else {
+                let Some(at_ms) = self.deadlines.check(now_ms, self.meter.activity(), self.permit.scarcity()) else {
                     return Poll::Ready(None);
                 };
                 if !self.transfers.slow.admit(&mut slow_transfer, self.deadlines.is_slow(now_ms)) {

@@ -11,8 +11,14 @@
 use super::meter::ConnectionActivity;
 use crate::session::TransferDeadline;
 
-/// How long a client may take to send its first request's first byte, and the head of a request, in milliseconds.
-const HEAD_MS: u64 = 10_000;
+/// How long a connection that says nothing stays open, in milliseconds: a phone on a bad network needs seconds.
+pub(super) const SILENT_MS: u64 = 10_000;
+
+/// The same while connections are short, in milliseconds.
+pub(super) const SILENT_WHEN_SHORT_MS: u64 = 2_000;
+
+/// How long a client may take to send the head of a request, in milliseconds.
+const HEAD_MS: u64 = SILENT_MS;
 
 /// How long a connection may wait for its next request, in milliseconds. AWS's and nginx's balancers close after 60 seconds.
 const KEPT_MS: u64 = 75_000;
@@ -25,6 +31,16 @@ const RESPONSE_MS: u64 = 60_000;
 
 /// How long a connection may be kept for further requests, in milliseconds. Then a response says that it is the last one.
 const CONNECTION_LIFETIME_MS: u64 = 120_000;
+
+/// How many connections are left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum ConnectionScarcity {
+    None,
+    /// Three quarters are open: a connection that has never said anything has less time.
+    Short,
+    /// Less than a tenth is free: a connection that is only kept for later has less time, too.
+    Crowded,
+}
 
 /// What a connection waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,7 +82,7 @@ impl ConnectionDeadlines {
     }
 
     /// When to check next, in milliseconds; `None`: the connection is to be closed.
-    pub(super) fn check(&mut self, now_ms: u64, seen: ConnectionActivity, is_crowded: bool) -> Option<u64> {
+    pub(super) fn check(&mut self, now_ms: u64, seen: ConnectionActivity, scarcity: ConnectionScarcity) -> Option<u64> {
         let phase = self.phase_of(seen);
         if phase != self.phase {
             (self.phase, self.phase_ms, self.deadline) = (phase, now_ms, deadline_of(phase, now_ms, seen));
@@ -74,10 +90,15 @@ impl ConnectionDeadlines {
         match phase {
             Phase::Handler => return Some(u64::MAX),
             Phase::Quiet if seen.begun > 0 && now_ms < self.phase_ms + CROWDED_MS => return Some(self.phase_ms + CROWDED_MS),
-            Phase::Quiet if seen.begun > 0 && is_crowded => return None,
+            Phase::Quiet if seen.begun > 0 && scarcity == ConnectionScarcity::Crowded => return None,
             // Whether it is crowded is looked at now and then.
             Phase::Quiet if seen.begun > 0 && !self.deadline.is_over(now_ms) => {
                 return Some(self.deadline.at_ms().min(now_ms + CROWDED_MS));
+            }
+            Phase::Quiet if now_ms < self.phase_ms + SILENT_WHEN_SHORT_MS => return Some(self.phase_ms + SILENT_WHEN_SHORT_MS),
+            Phase::Quiet if seen.begun == 0 && scarcity >= ConnectionScarcity::Short => return None,
+            Phase::Quiet if seen.begun == 0 && !self.deadline.is_over(now_ms) => {
+                return Some(self.deadline.at_ms().min(now_ms + SILENT_WHEN_SHORT_MS));
             }
             Phase::Quiet => {}
             Phase::Head => self.deadline.count(now_ms, seen.received),
@@ -127,9 +148,9 @@ mod tests {
     const START_MS: u64 = 7_000;
 
     /// After how many milliseconds a connection is closed whose figures are those of `figures`, looked at every 100 ms; within ten minutes.
-    fn closes_after(is_crowded: bool, figures: impl Fn(u64) -> ConnectionActivity) -> Option<u64> {
+    fn closes_after(scarcity: ConnectionScarcity, figures: impl Fn(u64) -> ConnectionActivity) -> Option<u64> {
         let mut deadlines = ConnectionDeadlines::new(START_MS);
-        (0..600_000).step_by(100).find(|ms| deadlines.check(START_MS + ms, figures(*ms), is_crowded).is_none())
+        (0..600_000).step_by(100).find(|ms| deadlines.check(START_MS + ms, figures(*ms), scarcity).is_none())
     }
 
     fn received(bytes: u64) -> ConnectionActivity {
@@ -138,14 +159,22 @@ mod tests {
 
     #[test]
     fn a_client_that_says_nothing_or_trickles_its_head_is_cut() {
-        assert_eq!(closes_after(false, |_| received(0)), Some(10_000));
-        assert_eq!(closes_after(false, |ms| received(if ms < 5_000 { 0 } else { 20 })), Some(15_000));
-        assert!(closes_after(false, |ms| received(ms / 5)).is_some_and(|ms| ms < 15_000), "200 bytes a second");
+        assert_eq!(closes_after(ConnectionScarcity::None, |_| received(0)), Some(10_000));
+        assert_eq!(closes_after(ConnectionScarcity::None, |ms| received(if ms < 5_000 { 0 } else { 20 })), Some(15_000));
+        assert!(closes_after(ConnectionScarcity::None, |ms| received(ms / 5)).is_some_and(|ms| ms < 15_000), "200 bytes a second");
+    }
+
+    #[test]
+    fn a_client_that_says_nothing_has_less_time_while_connections_are_short() {
+        assert_eq!(closes_after(ConnectionScarcity::Short, |_| received(0)), Some(2_000));
+        assert_eq!(closes_after(ConnectionScarcity::Crowded, |_| received(0)), Some(2_000));
+        let speaks = closes_after(ConnectionScarcity::Short, |ms| received(if ms < 1_000 { 0 } else { 20 }));
+        assert_eq!(speaks, Some(11_000), "one that has said something has its time for the head");
     }
 
     #[test]
     fn a_head_goes_on_as_long_as_its_bytes_keep_coming() {
-        let closed = closes_after(false, |ms| received((ms * 3 / 2).min(30_000)));
+        let closed = closes_after(ConnectionScarcity::None, |ms| received((ms * 3 / 2).min(30_000)));
         assert!(closed.is_some_and(|ms| (29_000..31_000).contains(&ms)), "{closed:?}");
     }
 
@@ -156,15 +185,15 @@ mod tests {
             1_000..40_000 => ConnectionActivity { received: 100, begun: 1, ..ConnectionActivity::default() },
             _ => ConnectionActivity { received: 100, written: 900, begun: 1, finished: 1, is_blocked: false },
         };
-        assert_eq!(closes_after(false, after_one_request), Some(40_000 + KEPT_MS));
+        assert_eq!(closes_after(ConnectionScarcity::None, after_one_request), Some(40_000 + KEPT_MS));
         const { assert!(KEPT_MS > 60_000) };
-        assert_eq!(closes_after(true, after_one_request), Some(40_000 + CROWDED_MS), "when connections are short");
+        assert_eq!(closes_after(ConnectionScarcity::Crowded, after_one_request), Some(40_000 + CROWDED_MS), "when connections are short");
     }
 
     #[test]
     fn a_response_goes_on_as_long_as_the_client_reads_it() {
         let reads = |bytes_per_s: u64| {
-            closes_after(false, move |ms| ConnectionActivity {
+            closes_after(ConnectionScarcity::None, move |ms| ConnectionActivity {
                 received: 100,
                 written: ms * bytes_per_s / 1000,
                 is_blocked: true,
@@ -179,7 +208,10 @@ mod tests {
 
     #[test]
     fn a_handler_has_no_deadline() {
-        assert_eq!(closes_after(true, |_| ConnectionActivity { received: 100, begun: 1, ..ConnectionActivity::default() }), None);
+        assert_eq!(
+            closes_after(ConnectionScarcity::Crowded, |_| ConnectionActivity { received: 100, begun: 1, ..ConnectionActivity::default() }),
+            None
+        );
     }
 
     #[test]

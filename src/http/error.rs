@@ -10,6 +10,7 @@ use super::challenge::Challenge;
 use super::page_guard::PageRefusal;
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
+use crate::limits::LimitedUse;
 use crate::session::AuthError;
 use crate::store::VersionNotKept;
 
@@ -72,6 +73,14 @@ pub(super) enum HttpError {
     NotPossible(String),
 }
 
+impl HttpError {
+    /// Whether the client has sent too many bytes.
+    pub(super) fn is_of_bytes(&self) -> bool {
+        let HttpError::Auth(AuthError::LimitExceeded(exceeded)) = self else { return false };
+        matches!(exceeded.what, LimitedUse::AddressBytes | LimitedUse::PoolBytes)
+    }
+}
+
 impl From<NotFound> for HttpError {
     fn from(missing: NotFound) -> HttpError {
         HttpError::NotFound(missing)
@@ -117,7 +126,7 @@ impl IntoResponse for HttpError {
                 Code::BadName,
                 "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
             ),
-            HttpError::Auth(error) => refused(auth_code(error), error.to_string()),
+            HttpError::Auth(error) => retry_after(error.retry_after_ms(), refused(auth_code(error), error.to_string())),
             HttpError::Refused { id, dataset, code, message } => refusal(status_of(code), id, dataset, code, message),
             HttpError::BadHead(what) => refused(Code::BadRequest, what),
             HttpError::BodyTooLarge => refused(Code::TooLarge, "the body is over 2 MiB"),
@@ -181,6 +190,7 @@ fn auth_code(error: AuthError) -> RefusalCode {
         AuthError::TooManyDevices => RefusalCode::TooManyDevices,
         AuthError::Revoked => RefusalCode::Revoked,
         AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,
+        AuthError::LimitExceeded(_) => RefusalCode::TooManyRequests,
         AuthError::Unavailable => RefusalCode::Unavailable,
     }
 }
@@ -203,6 +213,7 @@ fn status_of(code: RefusalCode) -> StatusCode {
         RefusalCode::NotFound => StatusCode::NOT_FOUND,
         RefusalCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         RefusalCode::Timeout => StatusCode::REQUEST_TIMEOUT,
+        RefusalCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
         RefusalCode::TooLarge | RefusalCode::TooManyChanges => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::PatchReused | RefusalCode::PatchExpired | RefusalCode::AheadOfServer | RefusalCode::NotPossible => {
             StatusCode::CONFLICT
@@ -289,6 +300,14 @@ fn refusal(status: StatusCode, id: Option<u64>, dataset: Option<String>, code: R
     response
 }
 
+/// A refusal that says when the same request may be granted.
+fn retry_after(after_ms: Option<u64>, mut response: Response) -> Response {
+    if let Some(after_ms) = after_ms {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after_ms.div_ceil(1000)));
+    }
+    response
+}
+
 fn with_challenge(challenge: Challenge<'_>, mut response: Response) -> Response {
     response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge.header());
     response
@@ -303,6 +322,7 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 mod tests {
     use super::*;
     use crate::auth::TokenRefusal;
+    use crate::limits::LimitExceeded;
 
     #[test]
     fn a_503_says_when_to_come_back_and_a_401_how_to_authenticate() {
@@ -319,6 +339,9 @@ mod tests {
         assert_eq!(of(HttpError::MissingToken), (401, false, true));
         assert_eq!(of(HttpError::WrongOperatorKey), (401, false, true));
         assert_eq!(of(HttpError::Auth(AuthError::OriginNotAllowed)), (403, false, false));
+        let exceeded = LimitExceeded { what: LimitedUse::AddressHandshakes, retry_after_ms: 1_001 };
+        let response = HttpError::Auth(AuthError::LimitExceeded(exceeded)).into_response();
+        assert_eq!((response.status().as_u16(), &response.headers()[header::RETRY_AFTER]), (429, &HeaderValue::from_static("2")));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::request::{bad_request, read_body};
 use super::state::HttpState;
 use crate::admin::{LoginName, SecondSignIn};
 use crate::committer::Unavailable;
+use crate::limits::ClientAddress;
 use crate::session::AuthenticatedDevice;
 
 #[derive(Deserialize)]
@@ -26,6 +27,7 @@ struct LinkBody {
 pub(super) async fn link(
     State(state): State<HttpState>,
     Extension(device): Extension<AuthenticatedDevice>,
+    Extension(client): Extension<ClientAddress>,
     body: Body,
 ) -> Result<Response, HttpError> {
     // The parser's error is dropped: it could quote the token.
@@ -33,7 +35,7 @@ pub(super) async fn link(
         return Err(bad_request("send the second login as: {\"token\":\"...\"}".to_owned()));
     };
     let AuthenticatedDevice { principal, login: first, .. } = device;
-    let second = state.authenticator.verify(&token, &principal).await?;
+    let second = state.authenticator.verify(&token, &principal, &client).await?;
     if second.pool != principal.pool.name {
         let (id, dataset, message) = (None, None, "the second login belongs to another pool".to_owned());
         return Err(HttpError::Refused { id, dataset, code: RefusalCode::OtherIdentity, message });

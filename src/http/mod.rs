@@ -20,8 +20,11 @@ mod meter;
 mod middleware;
 mod page_guard;
 mod permit;
+mod proxies;
+mod proxy_v2;
 mod push;
 mod request;
+mod rules;
 mod server;
 mod session;
 mod socket;
@@ -29,6 +32,7 @@ mod state;
 mod stream;
 mod tls;
 mod transfers;
+mod unauthenticated;
 
 use std::sync::Arc;
 
@@ -37,7 +41,9 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
 
 pub use page_guard::ServedPages;
-pub use server::{HttpConfig, OpenConnections, ReservedPort};
+pub use proxies::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
+pub use rules::ConnectionRules;
+pub use server::{HttpConfig, OpenConnections, ReservedPort, usable_connections};
 pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, ServerCertificate, TlsConfig};
 pub use transfers::Transfers;

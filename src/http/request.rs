@@ -1,5 +1,6 @@
 //! What handlers need of a request: names in its path and query, its token and device, its body.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
@@ -15,8 +16,10 @@ use serde::de::DeserializeOwned;
 use super::body::{BODY_MS, BodyTooSlow};
 use super::cors::request_origin;
 use super::error::HttpError;
+use super::permit::ConnectionPermit;
 use super::state::HttpState;
-use crate::session::AuthenticatedDevice;
+use crate::limits::ClientAddress;
+use crate::session::{AuthenticatedDevice, RequestSource};
 
 /// How long a body that is not used is read and dropped: no longer than a stalled one is waited for.
 const DROP_TIMEOUT: Duration = Duration::from_millis(BODY_MS);
@@ -38,17 +41,25 @@ pub(super) const IDENTITY_HEADER: HeaderName = HeaderName::from_static("driftles
 /// merge the device's identity is another one, and its positions are void.
 pub(super) async fn authenticated(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let device = match authenticate(&state, &parts.headers).await {
+    let connection = ConnectionPermit::of_request(&parts.extensions);
+    let device = match authenticate(&state, connection.as_ref(), &parts.headers).await {
         Ok(device) => device,
+        // Nothing more is read from a client that has sent too much.
+        Err(error) if error.is_of_bytes() => return error.into_response(),
         Err(error) => {
             drop_unread_body(Request::from_parts(parts, body)).await;
             return error.into_response();
         }
     };
+    if let Some((permit, _)) = &connection {
+        permit.authenticated();
+    }
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
-    let mut response = match read_admitted(&state, device, &parts.headers, body).await {
+    let mut response = match read_admitted(&state, connection.as_ref(), device, &parts.headers, body).await {
         Ok((device, body)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
+            let pool = Arc::clone(&device.principal.pool);
+            pool.used.charge_bytes(state.transfers.clock.running_ms(), body.len() as u64);
             parts.extensions.insert(device.principal.clone());
             parts.extensions.insert(device);
             next.run(Request::from_parts(parts, Body::from(body))).await
@@ -64,13 +75,14 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
 /// Reads the body. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
 async fn read_admitted(
     state: &HttpState,
+    connection: Option<&(ConnectionPermit, ClientAddress)>,
     device: AuthenticatedDevice,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
     let began = Instant::now();
     let body = decoded_body(headers, body).await?;
-    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, headers).await? } else { device };
+    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, connection, headers).await? } else { device };
     Ok((device, body))
 }
 
@@ -78,13 +90,22 @@ async fn read_admitted(
 ///
 /// # Errors
 /// A request that names another identity than the token's is refused: the device's positions and pending writes belong to that identity.
-async fn authenticate(state: &HttpState, headers: &HeaderMap) -> Result<AuthenticatedDevice, HttpError> {
+async fn authenticate(
+    state: &HttpState,
+    connection: Option<&(ConnectionPermit, ClientAddress)>,
+    headers: &HeaderMap,
+) -> Result<AuthenticatedDevice, HttpError> {
     let token = bearer_token(headers).ok_or(HttpError::MissingToken)?;
     let device = headers.get(DEVICE_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Reserved ids belong to the server's own writers.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(HttpError::MissingDevice)?;
-    let authenticated = state.authenticator.authenticate(token, device, &request_origin(headers)).await?;
+    let (now_ms, of_process) = (state.transfers.clock.running_ms(), RequestSource::of_this_process());
+    let client = connection.map_or(of_process.client, |(_, client)| client.clone());
+    state.authenticator.within_limits(&client, client.check_bytes(now_ms))?;
+    let source = RequestSource { origin: request_origin(headers), client, capacity: of_process.capacity };
+    let authenticated = state.authenticator.authenticate(token, device, &source).await?;
+    state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_bytes(now_ms))?;
     let identity = &authenticated.principal.identity;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {
         None => Ok(authenticated),

@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::serve_connection;
 use super::permit::ConnectionPermit;
+use super::proxy_v2::{self, ProxiedClient};
+use super::rules::ConnectionRules;
 use super::tls::{ListenError, ServerCertificate};
 use super::transfers::Transfers;
 
@@ -28,6 +31,10 @@ const BACKLOG: u32 = 16 * 1024;
 
 /// How often the log says that no connection can be accepted, while that lasts.
 const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How many files of the process are kept for the store, for connections to push gateways and issuers, and for the log, so that a full port leaves
+/// these untouched.
+const RESERVED_FILES: u64 = 128;
 
 /// How long to wait before the next accept if the system has no resources for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -65,6 +72,14 @@ pub struct Listener {
     failures: AcceptFailures,
 }
 
+/// How many of these connections the process has files for: the hard limit of open files (`ulimit -n`), less those of the store. With fewer
+/// files than connections the port would fail to accept, and the store to open a file.
+pub fn usable_connections(connections: u32) -> u32 {
+    let Some(files) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else { return connections };
+    let usable = files - RESERVED_FILES.min(files / 2);
+    connections.min(u32::try_from(usable).unwrap_or(u32::MAX)).max(1)
+}
+
 /// The failures of accepting connections since the log last named them.
 #[derive(Default)]
 struct AcceptFailures {
@@ -84,7 +99,8 @@ impl ReservedPort {
         let failed = |error| ListenError::bind(config.listen, config.flag, &error);
         let socket = bind(config.listen).map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(ReservedPort { socket, address, flag: config.flag, certificate, connections: config.connections })
+        let connections = usable_connections(config.connections);
+        Ok(ReservedPort { socket, address, flag: config.flag, certificate, connections })
     }
 
     /// The address that was bound.
@@ -109,26 +125,32 @@ impl ReservedPort {
 
 impl Listener {
     /// Serves until `stop` is ready; then no connection is accepted any more, and idle ones are closed.
-    pub async fn serve(mut self, router: Router, transfers: Transfers, stop: impl Future<Output = ()>) -> OpenConnections {
+    pub async fn serve(
+        mut self,
+        router: Router,
+        transfers: Transfers,
+        rules: ConnectionRules,
+        stop: impl Future<Output = ()>,
+    ) -> OpenConnections {
         let mut stop = std::pin::pin!(stop);
         let (closing, is_closing) = watch::channel(());
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = &mut stop => break,
-                accepted = self.accept() => accepted,
+                accepted = self.accept(&rules, &transfers) => accepted,
             };
-            let Some((stream, permit)) = accepted else { continue };
+            let Some(AcceptedConnection { stream, permit, peer }) = accepted else { continue };
             let (router, transfers, closing) = (router.clone(), transfers.clone(), is_closing.clone());
             let tls = self.certificate.as_ref().map(ServerCertificate::acceptor);
             tokio::spawn(async move {
+                let Some((stream, permit)) = begin(stream, permit, peer, &transfers).await else { return };
                 match tls {
                     None => serve_connection(stream, router, permit, transfers, closing).await,
                     // Boxed: the state of a handshake is large and short-lived.
-                    Some(tls) => match tokio::time::timeout(TLS_TIMEOUT, Box::pin(tls.accept(stream))).await {
-                        Ok(Ok(stream)) => serve_connection(Box::new(stream), router, permit, transfers, closing).await,
-                        Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
-                        Err(_) => debug!("TLS handshake timed out"),
+                    Some(tls) => match Box::pin(tls_handshake(tls, stream, &permit)).await {
+                        Some(stream) => serve_connection(Box::new(stream), router, permit, transfers, closing).await,
+                        None => {}
                     },
                 }
             });
@@ -138,14 +160,18 @@ impl Listener {
         OpenConnections { permits: self.permits, connections: self.connections }
     }
 
-    async fn accept(&mut self) -> Option<(TcpStream, ConnectionPermit)> {
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok()?;
+    async fn accept(&mut self, rules: &ConnectionRules, transfers: &Transfers) -> Option<AcceptedConnection> {
         match self.listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
+                let client = rules.connection_client(peer.ip(), transfers.clock.running_ms());
+                // A client that may have no more connections is closed at once: it has no place to wait in.
+                let counted = client.open_connection().map_err(|exceeded| rules.refused(&client, exceeded)).ok()?;
+                let permit = self.permit(rules).await?;
                 // Nagle's algorithm would delay a small message until the one before it is acknowledged.
                 let _ = stream.set_nodelay(true);
                 limit_unsent(&stream);
-                Some((stream, ConnectionPermit::new(permit, self.connections)))
+                let permit = ConnectionPermit::new(permit, self.connections, rules.clone(), client, counted);
+                Some(AcceptedConnection { stream, permit, peer })
             }
             Err(error) => {
                 self.failures.count += 1;
@@ -158,6 +184,69 @@ impl Listener {
             }
         }
     }
+
+    /// A place for one more connection. If none is free a client that has not proved who it is gives up its place; if there is no such client, the
+    /// next one whose connection ends.
+    async fn permit(&self, rules: &ConnectionRules) -> Option<OwnedSemaphorePermit> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Some(permit);
+        }
+        rules.unauthenticated.close_one();
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+}
+
+/// A connection that was accepted.
+struct AcceptedConnection {
+    stream: TcpStream,
+    permit: ConnectionPermit,
+    peer: SocketAddr,
+}
+
+/// Waits for the client's first byte, and reads who the client is from a proxy's header.
+async fn begin(
+    mut stream: TcpStream,
+    permit: ConnectionPermit,
+    peer: SocketAddr,
+    transfers: &Transfers,
+) -> Option<(TcpStream, ConnectionPermit)> {
+    tokio::select! {
+        readable = stream.readable() => readable.ok()?,
+        () = permit.silence() => return None,
+        () = permit.must_close() => return None,
+    }
+    let rules = permit.rules().clone();
+    if !rules.expects_proxy_header(peer.ip()) {
+        return Some((stream, permit));
+    }
+    let header = tokio::select! {
+        header = proxy_v2::read_header(&mut stream) => header,
+        () = permit.silence() => return None,
+    };
+    match header {
+        Ok(ProxiedClient::Proxy) => Some((stream, permit)),
+        Ok(ProxiedClient::Address(address)) => {
+            let client = rules.connection_client(address, transfers.clock.running_ms());
+            let permit = permit.proxied(&client).map_err(|exceeded| rules.refused(&client, exceeded)).ok()?;
+            Some((stream, permit))
+        }
+        Err(error) => {
+            warn!(%error, proxy = %peer.ip(), "connection of a trusted proxy refused");
+            None
+        }
+    }
+}
+
+async fn tls_handshake(tls: TlsAcceptor, stream: TcpStream, permit: &ConnectionPermit) -> Option<TlsStream<TcpStream>> {
+    tokio::select! {
+        handshake = tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)) => match handshake {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+            Err(_) => debug!("TLS handshake timed out"),
+        },
+        () = permit.must_close() => {}
+    }
+    None
 }
 
 impl OpenConnections {

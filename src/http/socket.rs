@@ -16,8 +16,7 @@ use super::meter::MeteredStream;
 use super::permit::ConnectionPermit;
 use super::server::TlsSocket;
 use super::state::HttpState;
-use crate::origin::RequestOrigin;
-use crate::session::{OpenSession, Sessions};
+use crate::session::{AuthError, OpenSession, RequestSource, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
@@ -30,19 +29,30 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     let headers = request.headers();
     let accept = accept_key(headers)?;
     // The pool, which may allow fewer origins, is known once the hello has arrived.
-    let from = request_origin(headers);
-    if !state.origins.allow(&from) {
+    let origin = request_origin(headers);
+    if !state.origins.allow(&origin) {
         return Err(HttpError::OriginNotAllowed);
     }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let codec = offered.flat_map(Codec::choose).next().ok_or(HttpError::BadHandshake(
         "no supported subprotocol; send Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json",
     ))?;
-    let (sessions, permit) = (state.sessions, request.extensions().get::<ConnectionPermit>().cloned());
-    let upgraded = hyper::upgrade::on(&mut request);
+    let connection = ConnectionPermit::of_request(request.extensions());
+    let (permit, client) = connection.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
+    permit.upgraded(&client).map_err(|exceeded| {
+        permit.rules().refused(&client, exceeded);
+        HttpError::Auth(AuthError::LimitExceeded(exceeded))
+    })?;
+    let from = RequestSource { origin, client, capacity: permit.capacity().clone() };
+    let (sessions, upgraded) = (state.sessions, hyper::upgrade::on(&mut request));
     tokio::spawn(async move {
         // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
-        match Box::pin(open_session(&sessions, upgraded, codec, from)).await {
+        let opened = tokio::select! {
+            opened = Box::pin(open_session(&sessions, upgraded, codec, from)) => opened,
+            () = permit.must_close() => None,
+        };
+        permit.authenticated();
+        match opened {
             Some(UpgradedSession::Plain(session)) => session.run().await,
             Some(UpgradedSession::Tls(session)) => session.run().await,
             None => {}
@@ -66,7 +76,7 @@ enum UpgradedSession<'a> {
 }
 
 /// Opens the session on the bare stream, so that no buffer of the HTTP connection stays in memory with an idle session.
-async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec, from: RequestOrigin) -> Option<UpgradedSession<'_>> {
+async fn open_session(sessions: &Sessions, upgraded: OnUpgrade, codec: Codec, from: RequestSource) -> Option<UpgradedSession<'_>> {
     let socket = upgraded.await.inspect_err(|error| debug!(%error, "connection closed before its upgrade")).ok()?;
     match socket.downcast::<TokioIo<MeteredStream<TcpStream>>>() {
         Ok(parts) => Some(UpgradedSession::Plain(sessions.open(into_stream(parts)?, codec, from).await?)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::page_guard::ServedPages;
+use super::transfers::Transfers;
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::DurabilityGate;
 use crate::metrics::Metrics;
@@ -43,6 +44,8 @@ pub struct HttpState {
     pub origins: Arc<AllowedOrigins>,
     /// The web pages that may use the server at all.
     pub pages: ServedPages,
+    /// The time that limits are counted in.
+    pub transfers: Transfers,
     /// Whether the server is shutting down.
     pub phase: watch::Receiver<ServerPhase>,
 }

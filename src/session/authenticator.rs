@@ -6,11 +6,12 @@ use std::sync::Arc;
 use driftless_protocol::{CloseCode, DeviceId};
 use tracing::info;
 
+use super::source::RequestSource;
 use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::Clock;
 use crate::identity::{FoundLogin, Identities, LoginRequest, SignInResult};
+use crate::limits::{ClientAddress, LimitExceeded};
 use crate::metrics::Metrics;
-use crate::origin::RequestOrigin;
 use crate::sync::{LoginToken, Pool, Principal};
 
 #[derive(Clone, Debug)]
@@ -34,8 +35,16 @@ pub enum AuthError {
     OriginNotAllowed,
     /// An operator has refused the login's tokens that were issued by then.
     TokenRevoked,
+    /// The client's address, or the pool, has had its share.
+    LimitExceeded(LimitExceeded),
     /// The store is not available.
     Unavailable,
+}
+
+impl From<LimitExceeded> for AuthError {
+    fn from(exceeded: LimitExceeded) -> AuthError {
+        AuthError::LimitExceeded(exceeded)
+    }
 }
 
 /// The result of a renewal with a valid token.
@@ -52,6 +61,7 @@ impl AuthError {
     pub fn close_code(&self) -> CloseCode {
         match self {
             AuthError::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
+            AuthError::LimitExceeded(_) => CloseCode::Overloaded,
             AuthError::Token(_) | AuthError::TokenRevoked => CloseCode::TokenRefused,
             AuthError::TooManyDevices => CloseCode::TooManyDevices,
             AuthError::Revoked => CloseCode::Revoked,
@@ -68,7 +78,21 @@ impl AuthError {
             AuthError::Revoked => "revoked",
             AuthError::OriginNotAllowed => "origin_not_allowed",
             AuthError::TokenRevoked => "token_revoked",
+            AuthError::LimitExceeded(exceeded) => exceeded.what.code(),
             AuthError::Unavailable => "unavailable",
+        }
+    }
+
+    /// When the same client may come back, in milliseconds, if the error says it.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            AuthError::LimitExceeded(exceeded) => Some(exceeded.retry_after_ms),
+            AuthError::Token(_)
+            | AuthError::TooManyDevices
+            | AuthError::Revoked
+            | AuthError::OriginNotAllowed
+            | AuthError::TokenRevoked
+            | AuthError::Unavailable => None,
         }
     }
 }
@@ -83,6 +107,9 @@ impl std::fmt::Display for AuthError {
                 "web pages of this origin may not use this pool; the setting origins of the server or the pool names those that may",
             ),
             AuthError::TokenRevoked => f.write_str("an operator has refused this login's earlier tokens; get a new one"),
+            AuthError::LimitExceeded(LimitExceeded { what, retry_after_ms }) => {
+                write!(f, "{}; try again in {} s", what.explanation(), retry_after_ms.div_ceil(1000))
+            }
             AuthError::Unavailable => f.write_str("the store is not available now"),
         }
     }
@@ -111,22 +138,25 @@ impl Authenticator {
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
-    pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
-        let login = self.verify_token(token).await?;
+    pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
+        // Before the token: its signature costs more than everything else that a client can ask for without one.
+        self.within_limits(&from.client, from.client.take_handshake(self.clock.elapsed_ms()))?;
+        let login = self.verify_token(token, &from.client).await?;
         let (issuer, pool) = (Arc::clone(&login.issuer), Arc::clone(&login.pool));
         let admitted = self.admit(login, device, from).await;
         if let Err(refusal) = &admitted
             && !matches!(refusal, AuthError::Unavailable)
         {
-            info!(?issuer, %pool, ?from, reason = refusal.code(), explanation = %refusal, "sign-in refused");
+            info!(?issuer, %pool, origin = ?from.origin, reason = refusal.code(), explanation = %refusal, "sign-in refused");
         }
         admitted
     }
 
     /// Signs in a device whose token is valid.
-    async fn admit(&self, login: VerifiedLogin, device: DeviceId, from: &RequestOrigin) -> Result<AuthenticatedDevice, AuthError> {
+    async fn admit(&self, login: VerifiedLogin, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
-        if !pool.origins.allow(from) {
+        self.within_limits(&from.client, pool.used.take_handshake(self.clock.elapsed_ms()))?;
+        if !pool.origins.allow(&from.origin) {
             return Err(AuthError::OriginNotAllowed);
         }
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
@@ -142,8 +172,8 @@ impl Authenticator {
     }
 
     /// Verifies a fresh token of an authenticated device.
-    pub async fn renew(&self, token: &str, who: &Principal) -> Result<RenewalOutcome, AuthError> {
-        let login = self.verify_token(token).await?;
+    pub async fn renew(&self, token: &str, who: &Principal, client: &ClientAddress) -> Result<RenewalOutcome, AuthError> {
+        let login = self.verify_token(token, client).await?;
         let (expires_s, issued_s) = (login.expires_s.saturating_add(LEEWAY_S), login.issued_s);
         if login.pool != who.pool.name {
             return Ok(RenewalOutcome::OtherIdentity);
@@ -162,8 +192,8 @@ impl Authenticator {
     }
 
     /// The login of another token of a device's user, without signing it in.
-    pub async fn verify(&self, token: &str, who: &Principal) -> Result<VerifiedLogin, AuthError> {
-        let login = self.verify_token(token).await?;
+    pub async fn verify(&self, token: &str, who: &Principal, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
+        let login = self.verify_token(token, client).await?;
         if login.pool != who.pool.name {
             return Ok(login);
         }
@@ -184,9 +214,26 @@ impl Authenticator {
         AuthError::TokenRevoked
     }
 
-    async fn verify_token(&self, token: &str) -> Result<VerifiedLogin, AuthError> {
+    async fn verify_token(&self, token: &str, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
+        self.within_limits(client, client.check_tokens(self.clock.elapsed_ms()))?;
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
-        verified.inspect_err(|refusal| self.metrics.token_rejected(refusal.code())).map_err(AuthError::Token)
+        verified.map_err(|refusal| {
+            self.metrics.token_rejected(refusal.code());
+            // A token whose issuer's keys are not at hand may be good.
+            if !refusal.is_temporary() {
+                client.token_refused(self.clock.elapsed_ms());
+            }
+            AuthError::Token(refusal)
+        })
+    }
+
+    /// Counts and logs what a limit does not permit.
+    pub fn within_limits<T>(&self, client: &ClientAddress, permitted: Result<T, LimitExceeded>) -> Result<T, AuthError> {
+        permitted.map_err(|exceeded| {
+            self.metrics.limit_exceeded(exceeded.what.code());
+            info!(address = %client.address(), limit = exceeded.what.code(), "refused: over a limit");
+            AuthError::LimitExceeded(exceeded)
+        })
     }
 }
 

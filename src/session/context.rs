@@ -9,6 +9,7 @@ use futures_util::FutureExt;
 use super::closing::Closing;
 use super::framed::SocketCounter;
 use super::progress::SlowTransfer;
+use super::received::ReceivedBytes;
 use super::services::SessionServices;
 use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
@@ -84,6 +85,8 @@ pub(super) struct SessionContext<'a> {
     scheduled: ScheduledTicks,
     /// Counts what the socket carries.
     counter: SocketCounter,
+    /// What of it is charged to the client and the pool.
+    pub(super) received: ReceivedBytes,
     /// The place of the message or send that lasts longer than its time.
     slow_transfer: Option<SlowTransfer>,
     presence: Presence<'a>,
@@ -120,6 +123,7 @@ impl<'a> SessionContext<'a> {
         token_issued_s: Option<u64>,
         timers: SessionTimers,
         counter: SocketCounter,
+        received: ReceivedBytes,
     ) -> SessionContext<'a> {
         let signals = Arc::new(SessionSignals::new(session));
         services.hub.add_session(who.identity.text(), &who.device, &signals);
@@ -138,6 +142,7 @@ impl<'a> SessionContext<'a> {
             logins: LoginsNews::None,
             scheduled: ScheduledTicks::default(),
             counter,
+            received,
             slow_transfer: None,
             presence,
         }
@@ -146,6 +151,17 @@ impl<'a> SessionContext<'a> {
     /// Sets the reason that the session is counted under when it is dropped.
     pub(super) fn set_end_reason(&mut self, reason: &'static str) {
         self.presence.end = reason;
+    }
+
+    /// Charges what has arrived to the client and the pool. Over a limit the session reads nothing until a tick.
+    pub(super) fn charge_received(&mut self) {
+        let arrived = self.counter.arrived();
+        if self.received.is_chargeable(arrived)
+            && let Some(until_ms) = self.received.charge(arrived, &self.who.pool, self.services.now().elapsed_ms)
+        {
+            self.services.metrics.limit_exceeded("session_paused");
+            self.schedule_tick(until_ms);
+        }
     }
 
     /// Waits for a send, which ends when the peer reads, and handles signals meanwhile.
@@ -215,8 +231,10 @@ impl<'a> SessionContext<'a> {
             self.backlog = Backlog::Pending;
         }
         if signals.contains(Signal::Tick) {
+            let now_ms = self.services.now().elapsed_ms;
             self.tick = Tick::Raised;
-            self.scheduled.remove_raised(self.services.now().elapsed_ms);
+            self.scheduled.remove_raised(now_ms);
+            self.received.resume(now_ms);
         }
         Ok(())
     }

@@ -125,6 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
     fn poll_message(&mut self, context: &mut Context<'_>) -> Poll<Incoming> {
         let idle_tick_is_scheduled = self.session.socket.is_awake() && !self.is_idle();
         let mut incoming = self.session.socket.poll_next(context);
+        // After each poll and not for each message: pings and the parts of a long message cost as much.
+        self.session.context.charge_received();
         if incoming.is_pending() && self.is_idle() {
             // Only now it is known that nothing else arrived with the heartbeat. A sleeping socket registers for its next bytes in another
             // way, so it is polled again.
@@ -146,6 +148,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
     }
 
     fn takes_messages(&self) -> bool {
+        if self.session.context.received.is_paused() {
+            return false;
+        }
         let load: usize = self.session.patches.iter().map(|patch| patch.load).sum();
         match self.session.context.intake {
             Intake::Listening | Intake::Idle => load < limits::PATCH_WINDOW as usize,

@@ -24,10 +24,17 @@ pub(super) struct SocketCounter(Arc<Counts>);
 #[derive(Default)]
 struct Counts {
     received: AtomicU64,
+    /// With headers and control frames.
+    arrived: AtomicU64,
     written: AtomicU64,
 }
 
 impl SocketCounter {
+    /// All bytes that have arrived. The count wraps.
+    pub(super) fn arrived(&self) -> u64 {
+        self.0.arrived.load(Ordering::Relaxed)
+    }
+
     /// What was carried so far. The counts wrap.
     pub(super) fn bytes(&self) -> SocketBytes {
         SocketBytes { received: self.0.received.load(Ordering::Relaxed), written: self.0.written.load(Ordering::Relaxed) }
@@ -111,6 +118,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
         self.is_starved = false;
         let tracked = self.frames.track(&buffer.filled()[before..]);
         self.counter.0.received.store(self.frames.data_bytes(), Ordering::Relaxed);
+        self.counter.0.arrived.fetch_add((buffer.filled().len() - before) as u64, Ordering::Relaxed);
         Poll::Ready(tracked.map_err(io::Error::other))
     }
 }

@@ -11,12 +11,18 @@ use super::closing::Closing;
 use super::progress::TransferDeadline;
 use super::services::{SessionServices, session_name};
 use super::socket::{Incoming, SessionSocket};
-use crate::origin::RequestOrigin;
+use super::source::RequestSource;
 use crate::sync::{Principal, SessionStart};
 
 /// How long a socket may stay open without a hello, in milliseconds. A phone on a bad network needs seconds; an unauthenticated peer gets no
 /// more, but for a hello that arrives faster than the floor: with its 32 KiB that is 43 seconds at most.
 const HELLO_MS: u64 = 10_000;
+
+/// The same for a socket that says nothing at all while the server's connections are short, in milliseconds.
+const HELLO_WHEN_SHORT_MS: u64 = 2_000;
+
+/// How often is looked whether connections are short, in milliseconds.
+const SHORT_CHECK_MS: u64 = 1_000;
 
 /// Why a handshake failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,11 +47,11 @@ struct Hello {
 pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     socket: &mut SessionSocket<S>,
-    from: &RequestOrigin,
+    from: &RequestSource,
 ) -> Result<AuthenticatedDevice, HandshakeError> {
-    let hello = match receive_first(services, socket).await {
+    let hello = match receive_first(services, socket, from).await {
         None => {
-            let cause = format!("no hello arrived within {} s", HELLO_MS / 1000);
+            let cause = "no hello arrived in time";
             Err(Closing::because(CloseCode::HelloTimeout, cause))
         }
         Some(Incoming::Closed) => return Err(HandshakeError::Disconnected),
@@ -65,13 +71,13 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
             | AuthError::Revoked
             | AuthError::TokenRevoked
             | AuthError::OriginNotAllowed
+            | AuthError::LimitExceeded(_)
             | AuthError::Unavailable => {
                 debug!(%device, reason = %error, "handshake rejected");
             }
         }
         HandshakeError::Unauthenticated(error)
     })?;
-    services.metrics.handshake_finished("welcome");
     debug!(identity = %authenticated.principal.identity, %device, ?client, "device authenticated");
     Ok(authenticated)
 }
@@ -96,20 +102,28 @@ fn read_hello(codec: Codec, bytes: &[u8]) -> Result<Hello, Closing> {
 }
 
 /// The first message; `None` if it did not arrive in time. Time in which the process was paused does not count, as for every session.
-async fn receive_first<S: AsyncRead + AsyncWrite + Unpin>(services: &SessionServices, socket: &mut SessionSocket<S>) -> Option<Incoming> {
-    let counter = socket.counter();
-    let mut deadline = TransferDeadline::new(services.now().elapsed_ms, HELLO_MS, counter.bytes().received);
+async fn receive_first<S: AsyncRead + AsyncWrite + Unpin>(
+    services: &SessionServices,
+    socket: &mut SessionSocket<S>,
+    from: &RequestSource,
+) -> Option<Incoming> {
+    let (counter, began_ms) = (socket.counter(), services.now().elapsed_ms);
+    let mut deadline = TransferDeadline::new(began_ms, HELLO_MS, counter.bytes().received);
     let mut next = std::pin::pin!(socket.next());
     loop {
         let now_ms = services.now().elapsed_ms;
         deadline.count(now_ms, counter.bytes().received);
-        if deadline.is_over(now_ms) {
+        let is_silent = counter.bytes().received == 0;
+        let gives_way = is_silent && now_ms >= began_ms + HELLO_WHEN_SHORT_MS && from.capacity.is_short();
+        if deadline.is_over(now_ms) || gives_way {
             return None;
         }
+        let left_ms = deadline.at_ms() - now_ms;
+        let wait_ms = if is_silent { left_ms.min(SHORT_CHECK_MS) } else { left_ms };
         tokio::select! {
             biased;
             incoming = &mut next => return Some(incoming),
-            () = tokio::time::sleep(Duration::from_millis(deadline.at_ms() - now_ms)) => {}
+            () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
         }
     }
 }

@@ -20,10 +20,12 @@ mod live;
 mod logins;
 mod open;
 mod progress;
+mod received;
 mod replies;
 mod requests;
 mod services;
 mod socket;
+mod source;
 mod subscription;
 mod timer_wheel;
 mod timers;
@@ -40,6 +42,7 @@ use driver::SessionDriver;
 pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadline};
 pub use services::SessionConfig;
 use services::{NO_SESSION, SessionServices, first_session, session_name};
+pub use source::RequestSource;
 pub use timer_wheel::TimerWheel;
 pub use timers::{HEARTBEAT_S, LONGEST_HEARTBEAT_S, STALL_MS};
 pub use token_timer::RENEWAL_MS;
@@ -48,7 +51,6 @@ use crate::clock::RunningClock;
 use crate::committer::Unavailable;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::origin::RequestOrigin;
 use crate::sync::SyncService;
 
 /// Opens sessions. Clones share everything that sessions use.
@@ -79,7 +81,7 @@ impl Sessions {
 
     /// Waits for the hello on a socket that was opened from there, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer
     /// disconnected.
-    pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec, from: RequestOrigin) -> Option<OpenSession<'_, S>> {
+    pub async fn open<S: AsyncRead + AsyncWrite + Unpin>(&self, io: S, codec: Codec, from: RequestSource) -> Option<OpenSession<'_, S>> {
         let number = self.services.next_session();
         let span = debug_span!("session", session = %session_name(number));
         let driver = open::open(&self.services, socket::SessionSocket::new(io, codec), number, from).instrument(span.clone()).await?;

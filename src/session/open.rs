@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 use driftless_protocol::CloseCode;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::authenticator::AuthError;
 use super::context::{SessionContext, SessionEnd};
 use super::driver::{SessionDriver, close};
 use super::handshake::{self, HandshakeError};
 use super::live::LiveSession;
+use super::received::ReceivedBytes;
 use super::services::SessionServices;
 use super::socket::SessionSocket;
+use super::source::RequestSource;
 use super::timers::SessionTimers;
-use crate::origin::RequestOrigin;
 use crate::sync::LoginToken;
 
 /// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
@@ -20,7 +22,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     mut socket: SessionSocket<S>,
     session: u64,
-    from: RequestOrigin,
+    from: RequestSource,
 ) -> Option<SessionDriver<'_, S>> {
     let authenticated = match handshake::receive_hello(services, &mut socket, &from).await {
         Ok(authenticated) => authenticated,
@@ -29,9 +31,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             return None;
         }
         Err(HandshakeError::Unauthenticated(error)) => {
-            services.metrics.handshake_finished(error.code());
-            close(&mut socket, (&error).into(), None).await;
-            return None;
+            return refuse(services, &mut socket, error).await;
         }
         Err(HandshakeError::Rejected(why)) => {
             services.metrics.handshake_finished(why.code.reason());
@@ -39,11 +39,19 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             return None;
         }
     };
+    let client = from.client;
+    let opened = services.authenticator.within_limits(&client, authenticated.principal.pool.used.open_session());
+    let counted = match opened {
+        Ok(counted) => counted,
+        Err(error) => return refuse(services, &mut socket, error).await,
+    };
+    services.metrics.handshake_finished("welcome");
     let now = services.now();
     let timers = SessionTimers::new(now, authenticated.expires_s, services.config.heartbeat_s);
     let expires_in_s = timers.token().expires_in_s(now.unix_ms);
     let token = authenticated.token();
-    let context = SessionContext::new(services, authenticated.principal, session, token.issued_s, timers, socket.counter());
+    let intake = ReceivedBytes::new(client, counted);
+    let context = SessionContext::new(services, authenticated.principal, session, token.issued_s, timers, socket.counter(), intake);
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);
     match welcome(&mut driver.session, token, expires_in_s).await {
@@ -53,6 +61,19 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
             None
         }
     }
+}
+
+/// Closes a socket whose device was not authenticated.
+async fn refuse<S: AsyncRead + AsyncWrite + Unpin, T>(
+    services: &SessionServices,
+    socket: &mut SessionSocket<S>,
+    error: AuthError,
+) -> Option<T> {
+    services.metrics.handshake_finished(error.code());
+    // Spread, so that those who were refused together do not come back together.
+    let reconnect_after_ms = error.retry_after_ms().map(|after_ms| services.spread_ms(after_ms));
+    close(socket, (&error).into(), reconnect_after_ms).await;
+    None
 }
 
 /// Replies to the hello. The hub knows the session before this reads the identity: if the identity is erased after the read, the session

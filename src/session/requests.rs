@@ -86,18 +86,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     }
 
     async fn renew(&mut self, token: &str) -> Result<(), SessionEnd> {
-        let (code, message) = match Box::pin(self.context.services.authenticator.renew(token, &self.context.who)).await {
-            Ok(RenewalOutcome::Until { expires_s, issued_s }) => {
-                self.context.token_issued_s = issued_s;
-                let now = self.context.services.now();
-                self.context.timers.token_mut().renewed(now.unix_ms, expires_s);
-                // A session that lasts for weeks must not make its device look abandoned. An error is ignored: the next renewal tries again.
-                let _ = self.context.services.sync.mark_seen(&self.context.who).await;
-                return self.send(&ServerMessage::Renewed { expires_in_s: self.context.timers.token().expires_in_s(now.unix_ms) }).await;
-            }
-            Ok(RenewalOutcome::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
-            Err(error) => (RefusalCode::TokenRefused, error.to_string()),
-        };
+        let (code, message) =
+            match Box::pin(self.context.services.authenticator.renew(token, &self.context.who, self.context.received.client())).await {
+                Ok(RenewalOutcome::Until { expires_s, issued_s }) => {
+                    self.context.token_issued_s = issued_s;
+                    let now = self.context.services.now();
+                    self.context.timers.token_mut().renewed(now.unix_ms, expires_s);
+                    // A session that lasts for weeks must not make its device look abandoned. An error is ignored: the next renewal tries again.
+                    let _ = self.context.services.sync.mark_seen(&self.context.who).await;
+                    return self
+                        .send(&ServerMessage::Renewed { expires_in_s: self.context.timers.token().expires_in_s(now.unix_ms) })
+                        .await;
+                }
+                Ok(RenewalOutcome::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
+                Err(error) => (RefusalCode::TokenRefused, error.to_string()),
+            };
         self.context.timers.token_mut().renewal_failed(self.context.services.now().unix_ms);
         self.refuse(None, None, code, message).await
     }

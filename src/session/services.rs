@@ -53,6 +53,11 @@ impl SessionServices {
     pub(super) fn reconnect_after_ms(&self) -> u64 {
         random_u64() % self.config.reconnect_spread_ms.max(1)
     }
+
+    /// A random time from `after_ms` to twice as long, in milliseconds.
+    pub(super) fn spread_ms(&self, after_ms: u64) -> u64 {
+        after_ms.saturating_add(random_u64() % after_ms.max(1))
+    }
 }
 
 /// A session's number as the log and the welcome show it.

@@ -62,6 +62,7 @@ fn fixture() -> SessionFixture {
         retention: Default::default(),
         origins: AllowedOrigins::new([]),
         link_fresh_s: crate::sync::LINK_FRESH_S,
+        used: Default::default(),
     };
     let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock, metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
@@ -90,7 +91,7 @@ impl SessionFixture {
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let sessions = self.sessions.clone();
         tokio::spawn(async move {
-            if let Some(session) = sessions.open(far, Codec::Json, RequestOrigin::App).await {
+            if let Some(session) = sessions.open(far, Codec::Json, RequestSource::of_this_process()).await {
                 session.run().await;
             }
         });
@@ -106,7 +107,7 @@ impl SessionFixture {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
         send(&mut web, &self.hello(device)).await;
-        (self.sessions.open(far, Codec::Json, RequestOrigin::App).await.expect("is welcomed"), web)
+        (self.sessions.open(far, Codec::Json, RequestSource::of_this_process()).await.expect("is welcomed"), web)
     }
 
     fn hello(&self, device: &str) -> ClientMessage {
@@ -128,7 +129,7 @@ impl SessionFixture {
 
     async fn principal(&self, device: &str) -> Principal {
         let device = DeviceId::new(device).expect("a device");
-        self.authenticator.authenticate(&self.token, device, &RequestOrigin::App).await.expect("is authenticated").principal
+        self.authenticator.authenticate(&self.token, device, &RequestSource::of_this_process()).await.expect("is authenticated").principal
     }
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {

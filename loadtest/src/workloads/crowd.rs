@@ -18,9 +18,8 @@ use driftless::config::ServerConfig;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
-use driftless::origin::RequestOrigin;
 use driftless::push::PushService;
-use driftless::session::{Authenticator, Sessions, TimerWheel};
+use driftless::session::{Authenticator, RequestSource, Sessions, TimerWheel};
 use driftless::store::Store;
 use driftless::sync::SyncService;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch};
@@ -142,7 +141,7 @@ impl SocketlessServer {
                             return;
                         }
                         let token = signer.sign(&format!("crowd-{number}"));
-                        let entered = Box::pin(authenticator.authenticate(&token, device(), &RequestOrigin::App)).await;
+                        let entered = Box::pin(authenticator.authenticate(&token, device(), &RequestSource::of_this_process())).await;
                         failed.fetch_or(entered.is_err(), Ordering::Relaxed);
                     }
                 })
@@ -170,7 +169,7 @@ impl SocketlessServer {
                 let script = ScriptedDevice { states: Arc::clone(states), number: spawned, outgoing: Some(hello(token)), must_open: true };
                 let sessions = self.sessions.clone();
                 runtime.spawn(async move {
-                    if let Some(session) = Box::pin(sessions.open(script, Codec::MsgPack, RequestOrigin::App)).await {
+                    if let Some(session) = Box::pin(sessions.open(script, Codec::MsgPack, RequestSource::of_this_process())).await {
                         session.run().await;
                     }
                 });

@@ -1,5 +1,8 @@
 //! What the value of a setting must be: the check of a value, its reading from a variable's or flag's text, and both in plain words.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use toml::Value;
 use toml::de::{DeString, DeValue};
 
@@ -25,6 +28,8 @@ pub enum ValueForm {
     Texts,
     /// A list of origins of web pages.
     Origins,
+    /// A list of addresses and networks.
+    Networks,
     /// An address to listen on, with its port.
     Address,
 }
@@ -52,6 +57,9 @@ impl ValueForm {
             (ValueForm::Origins, Value::Array(entries)) => {
                 entries.into_iter().map(|entry| origin(&entry)?.ok()).collect::<Option<_>>().map(Value::Array)
             }
+            (ValueForm::Networks, Value::Array(entries)) => {
+                entries.into_iter().map(|entry| network(&entry)).collect::<Option<_>>().map(Value::Array)
+            }
             (ValueForm::Address, Value::String(text)) => listen::parse(&text).map(|address| Value::String(address.to_string())),
             (ValueForm::Address, Value::Integer(port)) => {
                 listen::parse(&port.to_string()).map(|address| Value::String(address.to_string()))
@@ -67,8 +75,10 @@ impl ValueForm {
         match self {
             ValueForm::Text | ValueForm::Choice(_) | ValueForm::Address => as_text(),
             ValueForm::Number { .. } | ValueForm::Boolean => toml_value(text).unwrap_or_else(as_text),
-            ValueForm::Texts | ValueForm::Origins if text.trim_start().starts_with('[') => toml_value(text).unwrap_or_else(as_text),
-            ValueForm::Texts | ValueForm::Origins => {
+            ValueForm::Texts | ValueForm::Origins | ValueForm::Networks if text.trim_start().starts_with('[') => {
+                toml_value(text).unwrap_or_else(as_text)
+            }
+            ValueForm::Texts | ValueForm::Origins | ValueForm::Networks => {
                 let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
                 Value::Array(entries.map(|entry| Value::String(entry.to_owned())).collect())
             }
@@ -86,6 +96,7 @@ impl ValueForm {
             ValueForm::Choice(texts) => texts.join(" or "),
             ValueForm::Texts => "a list of texts, as in [\"a\", \"b\"]".to_owned(),
             ValueForm::Origins => "a list of origins, as in [\"https://app.example.com\"]".to_owned(),
+            ValueForm::Networks => "a list of addresses and networks, as in [\"10.0.0.0/8\", \"192.0.2.7\"]".to_owned(),
             ValueForm::Address => listen::EXPECTED.to_owned(),
         }
     }
@@ -103,7 +114,7 @@ impl ValueForm {
         let Value::String(text) = value else { return "" };
         match self {
             ValueForm::Number { .. } | ValueForm::Boolean if self.normalized(self.read(text)).is_some() => "; write it without quotes",
-            ValueForm::Texts | ValueForm::Origins => "; write it in brackets",
+            ValueForm::Texts | ValueForm::Origins | ValueForm::Networks => "; write it in brackets",
             _ => "",
         }
     }
@@ -112,6 +123,18 @@ impl ValueForm {
 /// An entry of a list of origins in the form that browsers send; `None` if it is not even a text.
 fn origin(entry: &Value) -> Option<Result<Value, OriginError>> {
     Some(entry.as_str()?.parse::<Origin>().map(|origin| Value::String(origin.to_string())))
+}
+
+/// An entry of a list of networks. An address alone is a network of one; the bits after the prefix do not matter.
+fn network(entry: &Value) -> Option<Value> {
+    let text = entry.as_str()?;
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    // A client of IPv4 is never compared in its form of IPv6.
+    let network = match network.addr().to_canonical() {
+        address if address == network.addr() => network.trunc(),
+        address => IpNet::new(address, network.prefix_len().checked_sub(96)?).ok()?.trunc(),
+    };
+    Some(Value::String(network.to_string()))
 }
 
 /// A value as TOML writes it, alone.

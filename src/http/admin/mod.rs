@@ -15,6 +15,7 @@ use axum::routing::{get, post};
 
 use super::error::HttpError;
 use super::fallback;
+use super::permit::ConnectionPermit;
 use super::request::bearer_token;
 use super::state::HttpState;
 
@@ -47,8 +48,22 @@ pub(super) fn routes(state: HttpState) -> Router<HttpState> {
 
 async fn require_operator_key(State(state): State<HttpState>, request: Request, next: Next) -> Result<Response, HttpError> {
     let key = state.operator_key.as_ref().ok_or(HttpError::AdminDisabled)?;
-    match bearer_token(request.headers()).is_some_and(|given| key.matches(given)) {
-        true => Ok(next.run(request).await),
-        false => Err(HttpError::WrongOperatorKey),
+    let (connection, now_ms) = (ConnectionPermit::of_request(request.extensions()), state.transfers.clock.running_ms());
+    if let Some((_, client)) = &connection {
+        state.authenticator.within_limits(client, client.check_tokens(now_ms))?;
+    }
+    let is_right = bearer_token(request.headers()).is_some_and(|given| key.matches(given));
+    match (is_right, connection) {
+        (true, connection) => {
+            if let Some((permit, _)) = connection {
+                permit.authenticated();
+            }
+            Ok(next.run(request).await)
+        }
+        (false, Some((_, client))) => {
+            client.token_refused(now_ms);
+            Err(HttpError::WrongOperatorKey)
+        }
+        (false, None) => Err(HttpError::WrongOperatorKey),
     }
 }

@@ -1,0 +1,89 @@
+//! How much one client address and one pool may ask of a server: connections, handshakes, refused tokens and bytes.
+//!
+//! - Pure: the time is an argument, in milliseconds that never go back. Nothing here waits, logs or counts for operators.
+//! - An address of IPv4 is one client; of IPv6 a client has 2^64 of them, so its /64 is one, and its /48 has the share of [`NETWORK_SHARE`] such.
+//! - Memory is bounded: the table keeps [`TABLE_ADDRESSES`] addresses, and beyond that only those of open connections and requests.
+//! - A rate is one number that threads compare and exchange; a session looks at it once in [`CHARGE_BYTES`] bytes.
+
+mod address;
+mod capacity;
+mod config;
+mod network;
+mod pool;
+mod rate;
+mod table;
+
+pub use address::{ClientAddress, CountedConnection};
+pub use capacity::ConnectionCapacity;
+pub use config::{AddressLimits, PoolRates};
+pub use network::{NETWORK_SHARE, NetworkKey};
+pub use pool::{CountedSession, PoolUse};
+pub use rate::Postponed;
+pub use table::{ClientAddresses, TABLE_ADDRESSES};
+
+/// How many bytes a session receives before it charges them to its address and its pool. A heartbeat has some dozen.
+pub const CHARGE_BYTES: u64 = 16 * 1024;
+
+/// What is over its limit. The name stands in metrics and in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LimitedUse {
+    AddressConnections,
+    AddressHandshakes,
+    AddressRefusedTokens,
+    AddressBytes,
+    PoolSessions,
+    PoolHandshakes,
+    PoolBytes,
+}
+
+impl LimitedUse {
+    /// A stable name for metrics and logs.
+    pub fn code(self) -> &'static str {
+        match self {
+            LimitedUse::AddressConnections => "address_connections",
+            LimitedUse::AddressHandshakes => "address_handshakes",
+            LimitedUse::AddressRefusedTokens => "address_refused_tokens",
+            LimitedUse::AddressBytes => "address_bytes",
+            LimitedUse::PoolSessions => "pool_sessions",
+            LimitedUse::PoolHandshakes => "pool_handshakes",
+            LimitedUse::PoolBytes => "pool_bytes",
+        }
+    }
+
+    /// What there is too much of, for the client's developer.
+    pub fn explanation(self) -> &'static str {
+        match self {
+            LimitedUse::AddressConnections => "too many connections of this address are open",
+            LimitedUse::AddressHandshakes => "too many handshakes and requests of this address",
+            LimitedUse::AddressRefusedTokens => "too many refused tokens of this address",
+            LimitedUse::AddressBytes => "too many bytes from this address",
+            LimitedUse::PoolSessions => "too many sessions of this pool are open",
+            LimitedUse::PoolHandshakes => "too many handshakes and requests of this pool",
+            LimitedUse::PoolBytes => "too many bytes for this pool",
+        }
+    }
+}
+
+/// A use that a limit does not permit now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitExceeded {
+    pub what: LimitedUse,
+    /// When it is permitted again, in milliseconds from now; at least a second, so that a client that waits comes back with a chance.
+    pub retry_after_ms: u64,
+}
+
+/// The shortest pause that a refusal asks for, in milliseconds.
+const SHORTEST_RETRY_MS: u64 = 1_000;
+
+/// The pause that a refusal asks for where time alone frees nothing, in milliseconds: another connection or session has to end first.
+const OPEN_RETRY_MS: u64 = 10_000;
+
+impl LimitExceeded {
+    fn after(what: LimitedUse, Postponed { wait_ms }: Postponed) -> LimitExceeded {
+        LimitExceeded { what, retry_after_ms: wait_ms.max(SHORTEST_RETRY_MS) }
+    }
+
+    fn while_open(what: LimitedUse) -> LimitExceeded {
+        LimitExceeded { what, retry_after_ms: OPEN_RETRY_MS }
+    }
+}

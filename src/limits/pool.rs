@@ -1,0 +1,92 @@
+//! What a pool has taken, and whether it may take more.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::config::PoolRates;
+use super::rate::{Allowance, TakenRate};
+use super::{LimitExceeded, LimitedUse};
+
+/// Clones share what was taken.
+#[derive(Clone, Debug, Default)]
+pub struct PoolUse {
+    rates: PoolRates,
+    taken: Arc<TakenByPool>,
+}
+
+#[derive(Debug, Default)]
+struct TakenByPool {
+    sessions: AtomicU32,
+    handshakes: TakenRate,
+    bytes: TakenRate,
+}
+
+/// A session of a pool, until it is dropped.
+#[derive(Debug)]
+pub struct CountedSession(Arc<TakenByPool>);
+
+impl Drop for CountedSession {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl PoolUse {
+    pub fn new(rates: PoolRates) -> PoolUse {
+        PoolUse { rates, taken: Arc::default() }
+    }
+
+    /// Counts one more session.
+    pub fn open_session(&self) -> Result<CountedSession, LimitExceeded> {
+        let open = self.taken.sessions.fetch_add(1, Ordering::Relaxed);
+        // From here on it is taken back when it is dropped.
+        let counted = CountedSession(Arc::clone(&self.taken));
+        match self.rates.sessions > 0 && open >= self.rates.sessions {
+            true => Err(LimitExceeded::while_open(LimitedUse::PoolSessions)),
+            false => Ok(counted),
+        }
+    }
+
+    /// Takes one handshake, or one request.
+    pub fn take_handshake(&self, now_ms: u64) -> Result<(), LimitExceeded> {
+        let taken = self.taken.handshakes.take(Allowance::per_s(u64::from(self.rates.handshakes_per_s)), now_ms);
+        taken.map_err(|postponed| LimitExceeded::after(LimitedUse::PoolHandshakes, postponed))
+    }
+
+    /// Whether more bytes are read now.
+    pub fn check_bytes(&self, now_ms: u64) -> Result<(), LimitExceeded> {
+        let checked = self.taken.bytes.check(Allowance::per_s(self.rates.bytes_per_s), now_ms);
+        checked.map_err(|postponed| LimitExceeded::after(LimitedUse::PoolBytes, postponed))
+    }
+
+    /// Counts bytes that were received.
+    pub fn charge_bytes(&self, now_ms: u64, bytes: u64) {
+        self.taken.bytes.charge(Allowance::per_s(self.rates.bytes_per_s), now_ms, bytes);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_has_no_limit_unless_one_is_set() {
+        let pool = PoolUse::default();
+        let open: Vec<_> = (0..1000).map(|_| pool.open_session()).collect();
+        pool.charge_bytes(0, u64::MAX);
+        assert!(open.iter().all(Result::is_ok) && (0..1000).all(|_| pool.take_handshake(0).is_ok()) && pool.check_bytes(0).is_ok());
+    }
+
+    #[test]
+    fn sessions_handshakes_and_bytes_have_limits() {
+        let pool = PoolUse::new(PoolRates { sessions: 1, handshakes_per_s: 1, bytes_per_s: 1000 });
+        let open = pool.open_session().expect("the first");
+        assert_eq!(pool.open_session().map(drop), Err(LimitExceeded { what: LimitedUse::PoolSessions, retry_after_ms: 10_000 }));
+        drop(open);
+        assert!(pool.open_session().is_ok());
+        assert!((0..10).all(|_| pool.take_handshake(0).is_ok()));
+        assert_eq!(pool.take_handshake(0), Err(LimitExceeded { what: LimitedUse::PoolHandshakes, retry_after_ms: 1_000 }));
+        pool.charge_bytes(0, 15_000);
+        assert_eq!(pool.check_bytes(0).expect_err("over").retry_after_ms, 5_001);
+    }
+}
