@@ -23,7 +23,7 @@ use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
     self, ConnectionRules, HttpState, ListenError, OpenConnections, PortUse, ProxiesConfig, ReservedPort, ServerCertificate, ServerPhase,
-    Transfers, usable_connections,
+    Transfers,
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
@@ -180,8 +180,8 @@ impl App {
         let mut beside = Vec::new();
         let (address, admin_address) = (port.address(), admin_port.as_ref().map_or(port.address(), ReservedPort::address));
         let port_use = if admin_port.is_some() { PortUse::Devices } else { PortUse::Both };
+        let connections = port.connections();
         let listener = port.listen().map_err(AppError::Listen)?;
-        let connections = usable_connections(config.connections);
         if connections < config.connections {
             info!(connections, "the open files of this process limit its connections");
         }
@@ -190,7 +190,7 @@ impl App {
             let router = http::router(state.clone(), PortUse::Operators, Router::new());
             // Clients of the other port take nothing away here. The PROXY protocol is that of the devices' port.
             let proxies = ProxiesConfig { protocol: Default::default(), ..config.proxies() };
-            let rules = ConnectionRules::new(config.address_limits(), proxies, connections, metrics.clone());
+            let rules = ConnectionRules::new(config.address_limits(), proxies, port.connections(), metrics.clone());
             // Until the sessions have ended: monitoring sees how the server drains.
             let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), rules, std::future::pending());
             beside.push(tokio::spawn(async { drop(serving.await) }));

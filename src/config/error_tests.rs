@@ -152,6 +152,7 @@ fn a_value_of_a_wrong_kind_is_refused_in_plain_words_for_every_setting() {
             ValueForm::Choice(_) => vec!["\"x\"", "1"],
             ValueForm::Texts => vec!["1", "\"x\"", "[1]"],
             ValueForm::Origins => vec!["1", "\"https://a.example\"", "[1]"],
+            ValueForm::Networks => vec!["1", "\"10.0.0.0/8\"", "[1]"],
             ValueForm::Address => vec!["\"x\"", "true", "-1"],
         };
         let beyond = match setting.form() {

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit};
 use super::deadlines::{ConnectionScarcity, SILENT_MS, SILENT_WHEN_SHORT_MS};
 use super::rules::ConnectionRules;
 use super::unauthenticated::ListedConnection;
+use crate::clock::RunningClock;
 use crate::limits::{ClientAddress, ConnectionCapacity, CountedConnection, LimitExceeded};
 
 /// How often is looked whether connections are short, in milliseconds.
@@ -123,13 +124,15 @@ impl ConnectionPermit {
         &self.0.rules.capacity
     }
 
-    /// Returns when a connection has said nothing for too long, from now.
-    pub(super) async fn silence(&self) {
-        tokio::time::sleep(Duration::from_millis(SILENT_WHEN_SHORT_MS)).await;
-        let mut waited_ms = SILENT_WHEN_SHORT_MS;
-        while waited_ms < SILENT_MS && !self.capacity().is_short() {
+    /// Returns when a connection has said nothing for too long, from now, in time in which the process runs.
+    pub(super) async fn silence(&self, clock: &RunningClock) {
+        let began_ms = clock.running_ms();
+        loop {
+            let silent_ms = clock.running_ms().saturating_sub(began_ms);
+            if silent_ms >= SILENT_MS || (silent_ms >= SILENT_WHEN_SHORT_MS && self.capacity().is_short()) {
+                break;
+            }
             tokio::time::sleep(Duration::from_millis(SHORT_CHECK_MS)).await;
-            waited_ms += SHORT_CHECK_MS;
         }
         self.0.rules.metrics.connection_cut("silent");
     }

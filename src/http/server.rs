@@ -74,7 +74,7 @@ pub struct Listener {
 
 /// How many of these connections the process has files for: the hard limit of open files (`ulimit -n`), less those of the store. With fewer
 /// files than connections the port would fail to accept, and the store to open a file.
-pub fn usable_connections(connections: u32) -> u32 {
+fn usable_connections(connections: u32) -> u32 {
     let Some(files) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else { return connections };
     let usable = files - RESERVED_FILES.min(files / 2);
     connections.min(u32::try_from(usable).unwrap_or(u32::MAX)).max(1)
@@ -106,6 +106,11 @@ impl ReservedPort {
     /// The address that was bound.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many connections may be open.
+    pub fn connections(&self) -> u32 {
+        self.connections
     }
 
     /// Begins to accept connections. Must be called inside a Tokio runtime.
@@ -210,9 +215,11 @@ async fn begin(
     peer: SocketAddr,
     transfers: &Transfers,
 ) -> Option<(TcpStream, ConnectionPermit)> {
+    // What arrived while the process was paused is seen before the silence.
     tokio::select! {
+        biased;
         readable = stream.readable() => readable.ok()?,
-        () = permit.silence() => return None,
+        () = permit.silence(&transfers.clock) => return None,
         () = permit.must_close() => return None,
     }
     let rules = permit.rules().clone();
@@ -220,8 +227,9 @@ async fn begin(
         return Some((stream, permit));
     }
     let header = tokio::select! {
+        biased;
         header = proxy_v2::read_header(&mut stream) => header,
-        () = permit.silence() => return None,
+        () = permit.silence(&transfers.clock) => return None,
     };
     match header {
         Ok(ProxiedClient::Proxy) => Some((stream, permit)),

@@ -12,6 +12,7 @@ mod documents;
 mod failing;
 mod hostile;
 mod lifecycle;
+mod limits;
 mod listeners;
 mod logs;
 mod over_http;

@@ -105,6 +105,10 @@ impl ValueForm {
     pub fn fault_of_entry(self, value: &Value) -> Option<String> {
         match (self, value) {
             (ValueForm::Origins, Value::Array(entries)) => entries.iter().find_map(|entry| origin(entry)?.err()).map(|why| why.to_string()),
+            (ValueForm::Networks, Value::Array(entries)) => {
+                let wrong = entries.iter().find(|entry| network(entry).is_none())?.as_str()?;
+                Some(format!("{wrong:?} is neither an address nor a network such as 192.0.2.0/24"))
+            }
             _ => None,
         }
     }

@@ -111,7 +111,11 @@ const PEERS_FAULTS: [u16; 5] = [
 impl RawSocket {
     /// Opens a TCP connection and sends nothing.
     pub async fn connect(address: SocketAddr, codec: Codec) -> RawSocket {
-        let stream = TcpStream::connect(address).await.unwrap();
+        RawSocket::over(TcpStream::connect(address).await.unwrap(), codec)
+    }
+
+    /// A WebSocket over a connection that a test has opened.
+    pub fn over(stream: TcpStream, codec: Codec) -> RawSocket {
         stream.set_nodelay(true).unwrap();
         let (read, mut half) = stream.into_split();
         let (write, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
@@ -129,10 +133,15 @@ impl RawSocket {
     /// Opens a WebSocket and sends no hello.
     pub async fn upgrade(address: SocketAddr, codec: Codec) -> RawSocket {
         let mut raw = RawSocket::connect(address, codec).await;
-        raw.send(upgrade_request(codec.subprotocol(), ""));
-        let head = raw.read_http_head().await;
-        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+        raw.upgrade_here().await;
         raw
+    }
+
+    /// Makes the connection a WebSocket.
+    pub async fn upgrade_here(&mut self) {
+        self.send(upgrade_request(self.codec.subprotocol(), ""));
+        let head = self.read_http_head().await;
+        assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     }
 
     /// Opens a session of the device `raw`.

@@ -1,0 +1,308 @@
+//! Limits of client addresses and pools, and proxies that name the client. Clients come from several addresses of the loopback interface, which here
+//! has limits as any other network.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use driftless_protocol::{CloseCode, Codec, RefusalCode, ServerMessage};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::support::raw::{hello, hello_with, upgrade_request};
+use crate::support::{Bystander, DeviceHttpResponse, RawSocket, TestPool, TestServer, token, wait_for};
+
+/// A server whose clients on the loopback interface have limits, but for 127.0.0.1, from which the helpers of tests come.
+async fn start(settings: &'static str) -> TestServer {
+    TestServer::with_pool(TestPool { server: settings, ..TestPool::default() }).await
+}
+
+/// A connection of the client 127.0.0.`host`.
+async fn connect(server: &TestServer, host: u8) -> TcpStream {
+    connect_to(server.address(), host).await
+}
+
+async fn connect_to(server: SocketAddr, host: u8) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 0, 0, host), 0))).unwrap();
+    wait_for("a connection", socket.connect(server)).await.unwrap()
+}
+
+/// Sends a request over a connection, and reads until the server closes it. The status is 0 if nothing was answered.
+async fn request_over(mut stream: TcpStream, path: &str, token: &str, more: &str) -> DeviceHttpResponse {
+    let head = format!(
+        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nDriftless-Device: phone\r\n{more}\r\n"
+    );
+    let _ = stream.write_all(head.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _ = wait_for("an answer", stream.read_to_end(&mut answer)).await;
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    DeviceHttpResponse { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+/// Asks for the session of a person, from 127.0.0.`host`.
+async fn ask(server: &TestServer, host: u8, person: &str, more: &str) -> DeviceHttpResponse {
+    request_over(connect(server, host).await, "/v1/session", &token(person), more).await
+}
+
+async fn assert_closed(mut stream: TcpStream) {
+    let read = wait_for("the end of the connection", stream.read(&mut [0; 64])).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
+const LOW: &str = "[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 4\naddress_handshakes_per_s = 1\n\
+                   address_refused_tokens_per_min = 12\naddress_bytes_per_s = 1000000\n";
+
+#[tokio::test]
+async fn an_address_has_so_many_connections_and_others_have_theirs() {
+    let server = start(LOW).await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(connect(&server, 2).await);
+    }
+    for _ in 0..3 {
+        assert_closed(connect(&server, 2).await).await;
+    }
+    assert_eq!(server.metric("driftless_limit_exceeded_total{outcome=\"address_connections\"}").await, 3.0);
+    assert_eq!(ask(&server, 3, "ann", "").await.status, 200, "another address");
+    assert_eq!(request_over(open.pop().unwrap(), "/v1/session", &token("ann"), "").await.status, 200);
+    // The place of a connection that has ended is free.
+    wait_for("a free place", async { while ask(&server, 2, "ann", "").await.status != 200 {} }).await;
+    bystander.assert_undisturbed().await;
+}
+
+#[tokio::test]
+async fn handshakes_and_requests_over_the_limit_are_told_when_to_come_back() {
+    let server = start(LOW).await;
+    for n in 0..10 {
+        assert_eq!(ask(&server, 2, "ann", "").await.status, 200, "request {n}");
+    }
+    let refused = wait_for("a refusal", async {
+        loop {
+            let answer = ask(&server, 2, "ann", "").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &json!("too_many_requests")), "{refused:?}");
+    let seconds: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=2).contains(&seconds) && refused.json()["message"].as_str().unwrap().contains("try again in"), "{refused:?}");
+    // A socket is refused by the same limit, of the same address only.
+    let mut raw = RawSocket::over(connect(&server, 2).await, Codec::Json);
+    raw.upgrade_here().await;
+    raw.send(hello(Codec::Json, "ann", "phone"));
+    match raw.receive().await {
+        ServerMessage::Bye { code, message, reconnect_after_ms, .. } => {
+            assert_eq!(code, CloseCode::Overloaded.code());
+            assert!(reconnect_after_ms.is_some_and(|ms| (1_000..4_000).contains(&ms)) && message.unwrap().contains("handshakes"));
+        }
+        // The second has passed meanwhile.
+        other => assert!(matches!(other, ServerMessage::Welcome { .. }), "{other:?}"),
+    }
+    let mut other = RawSocket::over(connect(&server, 3).await, Codec::Json);
+    other.upgrade_here().await;
+    other.send(hello(Codec::Json, "ann", "tablet"));
+    assert!(matches!(other.receive().await, ServerMessage::Welcome { .. }));
+}
+
+#[tokio::test]
+async fn after_refused_tokens_no_token_of_the_address_is_looked_at_for_a_while() {
+    let server = start(LOW).await;
+    for _ in 0..2 {
+        let answer = request_over(connect(&server, 2).await, "/v1/session", "a.b.c", "").await;
+        assert_eq!(answer.status, 401);
+    }
+    let refused = ask(&server, 2, "ann", "").await;
+    assert_eq!(refused.status, 429, "also a good one: {refused:?}");
+    assert!(refused.json()["message"].as_str().unwrap().contains("refused tokens"), "{refused:?}");
+    assert_eq!(ask(&server, 3, "ann", "").await.status, 200, "another address");
+    let mut raw = RawSocket::over(connect(&server, 2).await, Codec::Json);
+    raw.upgrade_here().await;
+    raw.send(hello_with(Codec::Json, "a.b.c", "phone"));
+    raw.expect_close(CloseCode::Overloaded).await;
+    // The operator's key is guessed no faster.
+    for _ in 0..2 {
+        assert_eq!(request_over(connect(&server, 4).await, "/admin/api/push", "guess", "").await.status, 401);
+    }
+    assert_eq!(request_over(connect(&server, 4).await, "/admin/api/push", driftless::admin::DEVELOPMENT_KEY, "").await.status, 429);
+}
+
+#[tokio::test]
+async fn a_session_over_the_limit_of_bytes_is_read_more_slowly_and_loses_nothing() {
+    let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_bytes_per_s = 500000\n").await;
+    let mut bystander = Bystander::connect(&server).await;
+    let mut raw = RawSocket::over(connect(&server, 2).await, Codec::Json);
+    raw.upgrade_here().await;
+    raw.send(hello(Codec::Json, "mallory", "phone"));
+    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
+    for id in 1..=8 {
+        let value = "x".repeat(900_000);
+        raw.send_message(&json!({ "type": "write", "id": id, "dataset": "d", "changes": [{ "key": "k", "op": "put", "value": value }] }));
+    }
+    bystander.assert_undisturbed().await;
+    for n in 1..=8 {
+        let received = raw.receive().await;
+        assert!(matches!(received, ServerMessage::Written { id, .. } if id == n), "{received:?}");
+    }
+    assert!(server.metric("driftless_limit_exceeded_total{outcome=\"session_paused\"}").await >= 1.0);
+    // A request of the address is refused meanwhile, before its body is read; the others' are not.
+    let refused = ask(&server, 2, "mallory", "").await;
+    assert!(refused.status == 200 || refused.json()["message"].as_str().unwrap().contains("too many bytes"), "{refused:?}");
+    assert_eq!(ask(&server, 3, "mallory", "").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_pool_has_limits_of_its_own() {
+    let server = TestServer::with_pool(TestPool {
+        pool: "rates.sessions = 2\nrates.handshakes_per_s = 1",
+        server: "[[pools.other.issuers]]\nissuer = \"other\"\naudience = [\"other\"]\nsecret = \"a secret of another pool, for tests only\"\n",
+    })
+    .await;
+    let (_first, _second) = (server.device("ann", "phone").await, server.device("ben", "phone").await);
+    let mut third = RawSocket::upgrade(server.address(), Codec::Json).await;
+    third.send(hello(Codec::Json, "cai", "phone"));
+    let ServerMessage::Bye { message, reconnect_after_ms, .. } = third.receive().await else { panic!("no bye") };
+    assert!(message.unwrap().contains("sessions of this pool") && reconnect_after_ms.is_some_and(|ms| ms >= 10_000));
+    drop(_first);
+    wait_for("the place of a session that has ended", async {
+        loop {
+            let mut raw = RawSocket::upgrade(server.address(), Codec::Json).await;
+            raw.send(hello(Codec::Json, "cai", "phone"));
+            match raw.receive().await {
+                ServerMessage::Welcome { .. } => return,
+                ServerMessage::Bye { .. } => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+    let http = server.http("ann", "web");
+    let refused = wait_for("a refusal", async {
+        loop {
+            let answer = http.get("/v1/session").await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    })
+    .await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.json()["message"].as_str().unwrap().contains("requests of this pool"), "{refused:?}");
+    let other = driftless::dev::mint_for("a secret of another pool, for tests only", "other", "other", "ann", 3600).unwrap();
+    assert_eq!(crate::support::DeviceHttp::new(server.address(), &other, "web").get("/v1/session").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_trusted_proxy_names_the_client_and_nobody_else_does() {
+    let server = start(concat!(
+        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 6\n",
+        "[proxies]\ntrusted = [\"127.0.0.9\", \"127.0.0.10\"]\n"
+    ))
+    .await;
+    let bad = async |host, forwarded: &str| request_over(connect(&server, host).await, "/v1/session", "a.b.c", forwarded).await.status;
+    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.1\r\n").await, 401);
+    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.1\r\n").await, 429);
+    assert_eq!(bad(9, "X-Forwarded-For: 203.0.113.5, 192.0.2.1\r\n").await, 429, "what the client has sent itself changes nothing");
+    assert_eq!(bad(9, "X-Forwarded-For: 203.0.113.5\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.10\r\n").await, 429, "two proxies");
+    assert_eq!(bad(9, "Forwarded: for=203.0.113.6\r\nX-Forwarded-For: 192.0.2.1\r\n").await, 429, "the other header");
+    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.2\r\n").await, 401, "another client of the proxy");
+    for _ in 0..10 {
+        assert_eq!(bad(9, "").await, 401, "the proxy's own requests have no limit");
+    }
+    // A client that sends the header itself is known by its own address.
+    assert_eq!(bad(2, "X-Forwarded-For: 192.0.2.77\r\n").await, 401);
+    assert_eq!(bad(2, "X-Forwarded-For: 192.0.2.78\r\n").await, 429);
+    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.77\r\n").await, 401, "and harms no other");
+}
+
+#[tokio::test]
+async fn sockets_through_a_proxy_count_for_their_client() {
+    let server = start(concat!(
+        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 2\n[proxies]\ntrusted = [\"127.0.0.9\"]\nheader = \"forwarded\"\n"
+    ))
+    .await;
+    let upgrade = async |client: &str| {
+        let mut raw = RawSocket::over(connect(&server, 9).await, Codec::Json);
+        raw.send(upgrade_request(Codec::Json.subprotocol(), &format!("Forwarded: for={client}\r\n")));
+        let head = raw.read_http_head().await;
+        (raw, head.split(' ').nth(1).unwrap_or_default().to_owned())
+    };
+    let (first, second, third) = (upgrade("192.0.2.1").await, upgrade("192.0.2.1").await, upgrade("192.0.2.1").await);
+    assert_eq!((&*first.1, &*second.1, &*third.1), ("101", "101", "429"));
+    assert_eq!(upgrade("192.0.2.2").await.1, "101");
+    drop(first);
+    wait_for("a free place", async { while upgrade("192.0.2.1").await.1 != "101" {} }).await;
+}
+
+#[tokio::test]
+async fn the_proxy_protocol_is_believed_from_trusted_proxies_only() {
+    let server = start(concat!(
+        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 6\n",
+        "[proxies]\ntrusted = [\"127.0.0.9\"]\nprotocol = \"proxy-v2\"\n"
+    ))
+    .await;
+    let header = |client: [u8; 4], command: u8| {
+        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[0x20 | command, 0x11, 0, 12], &client, &[127, 0, 0, 1, 0, 1, 0, 2]].concat()
+    };
+    let bad = async |host, prefix: Vec<u8>| {
+        let mut stream = connect(&server, host).await;
+        let _ = stream.write_all(&prefix).await;
+        request_over(stream, "/v1/session", "a.b.c", "").await.status
+    };
+    assert_eq!(bad(9, header([192, 0, 2, 1], 1)).await, 401);
+    assert_eq!(bad(9, header([192, 0, 2, 1], 1)).await, 429);
+    assert_eq!(bad(9, header([192, 0, 2, 2], 1)).await, 401, "another client");
+    for _ in 0..5 {
+        assert_eq!(bad(9, header([192, 0, 2, 1], 0)).await, 401, "a health check of the proxy itself");
+    }
+    assert_eq!(bad(9, Vec::new()).await, 0, "a proxy that does not speak it");
+    assert_eq!(bad(2, header([192, 0, 2, 3], 1)).await, 400, "a client that sends it itself");
+    assert_eq!(bad(2, Vec::new()).await, 401, "a client without a proxy");
+    // What follows the header may be anything that the port serves.
+    let mut stream = connect(&server, 9).await;
+    stream.write_all(&header([192, 0, 2, 9], 1)).await.unwrap();
+    let mut raw = RawSocket::over(stream, Codec::MsgPack);
+    raw.upgrade_here().await;
+    raw.send(hello(Codec::MsgPack, "ann", "phone"));
+    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
+    raw.send_message(&json!({ "type": "ack", "dataset": "d", "version": 1 }));
+    assert!(matches!(raw.receive().await, ServerMessage::Refused { code: RefusalCode::NotOpen, .. }));
+}
+
+#[tokio::test]
+async fn silent_sockets_of_one_address_keep_nobody_out_of_a_small_server() {
+    let server = start("connections = 8\n[limits]\nexempt = [\"127.0.0.1\"]\n").await;
+    let mut silent = Vec::new();
+    for n in 0..40 {
+        let mut stream = connect(&server, 2).await;
+        // Silent at each stage: without a byte, within a request, after the upgrade.
+        match n % 3 {
+            0 => {}
+            1 => stream.write_all(b"GET /v1/session HTTP/1.1\r\n").await.unwrap(),
+            _ => stream.write_all(upgrade_request(Codec::Json.subprotocol(), "").as_bytes()).await.unwrap(),
+        }
+        silent.push(stream);
+    }
+    // A phone from elsewhere comes in at once, and stays in.
+    let mut phone = RawSocket::over(connect(&server, 3).await, Codec::Json);
+    phone.upgrade_here().await;
+    phone.send(hello(Codec::Json, "ann", "phone"));
+    assert!(matches!(phone.receive().await, ServerMessage::Welcome { .. }));
+    for _ in 0..40 {
+        silent.push(connect(&server, 2).await);
+    }
+    phone.send_message(&json!({ "type": "ping" }));
+    assert_eq!(phone.receive().await, ServerMessage::Pong);
+    assert!(server.metric("driftless_server_connections_cut_total{outcome=\"made_place\"}").await >= 30.0);
+    // Those that are left have two seconds.
+    wait_for("the end of the silent ones", async {
+        while server.metric("driftless_server_connections_cut_total{outcome=\"silent\"}").await < 1.0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
