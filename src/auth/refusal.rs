@@ -51,6 +51,11 @@ impl TokenRefusal {
         }
     }
 
+    /// Whether the issuer made the token: times are checked last. Such a token is old, or early, and no guess.
+    pub fn is_of_genuine_token(self) -> bool {
+        matches!(self, Self::Expired | Self::NotYetValid)
+    }
+
     /// Whether the same token may be accepted later. Any other refusal is final.
     pub fn is_temporary(self) -> bool {
         match self {

@@ -148,7 +148,9 @@ mod tests {
         let trusted = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().expect("a network")).to_vec();
         let mut headers = HeaderMap::new();
         let name = if header == ForwardedHeader::Forwarded { header::FORWARDED } else { X_FORWARDED_FOR };
-        lines.iter().for_each(|line| drop(headers.append(&name, HeaderValue::from_str(line).expect("a header"))));
+        for line in lines {
+            headers.append(&name, HeaderValue::from_str(line).expect("a header"));
+        }
         let proxies = ProxiesConfig { trusted, header, protocol: ProxyProtocol::None };
         proxies.client_of(peer.parse().expect("an address"), &headers)
     }

@@ -76,7 +76,7 @@ impl ConnectionRules {
         if is_near && ProxiesConfig::is_forwarded(headers) && !self.has_warned.swap(true, Ordering::Relaxed) {
             warn!(
                 address = %peer.address(),
-                "a proxy that is not in proxies.trusted names its clients: the header is not read, and its clients have the limits of one address"
+                "a proxy that is not in proxies.trusted names its clients: the header is not read, so to the limits they are all one client"
             );
         }
     }

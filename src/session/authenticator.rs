@@ -219,8 +219,9 @@ impl Authenticator {
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
         verified.map_err(|refusal| {
             self.metrics.token_rejected(refusal.code());
-            // A token whose issuer's keys are not at hand may be good.
-            if !refusal.is_temporary() {
+            // A token whose issuer's keys are not at hand may be good, and one that is too old is no guess: a phone that repeats it must not keep
+            // out the others behind its address.
+            if !refusal.is_temporary() && !refusal.is_of_genuine_token() {
                 client.token_refused(self.clock.elapsed_ms());
             }
             AuthError::Token(refusal)

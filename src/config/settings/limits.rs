@@ -23,7 +23,7 @@ pub(super) const LIMITS: &[ConfigSetting] = &[
     setting(
         "limits.address_refused_tokens_per_min",
         || value(LimitsSection::default().address_refused_tokens_per_min),
-        "Refused tokens and operator keys of one address in a minute, on average; those of ten seconds may come at once. Then no token of that address is looked at for a while. 0: no limit.",
+        "Forged or unreadable tokens, and wrong operator keys, of one address in a minute, on average; those of ten seconds may come at once. Then no token of that address is looked at for a while. 0: no limit.",
     ).between(0, u32::MAX as u64),
     setting(
         "limits.address_bytes_per_s",
