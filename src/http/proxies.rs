@@ -5,11 +5,15 @@
 //!   proxy is the client.
 //! - Only the one configured header is read: a proxy that writes one of them passes the other on as the client sent it.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use axum::http::{HeaderMap, HeaderName, header};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+
+/// The most proxies in one header that are looked at. A client can write thousands of addresses into it, of trusted proxies too.
+const MOST_PROXIES: usize = 32;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -71,29 +75,38 @@ impl ProxiesConfig {
         let mut nearest = peer;
         // A proxy may add its address to the last header of that name, or add a header after the others.
         for line in headers.get_all(name).into_iter().rev() {
-            let Some(hops) = line.to_str().ok().and_then(|line| self.hops(line)) else { return RequestPeer::Client(nearest) };
-            for hop in hops.into_iter().rev() {
-                match hop {
-                    None => return RequestPeer::Client(nearest),
-                    Some(address) if self.is_trusted(address) => nearest = address,
-                    Some(address) => return RequestPeer::Client(address),
-                }
+            let line = String::from_utf8_lossy(line.as_bytes());
+            let found = match self.header {
+                ForwardedHeader::XForwardedFor => self.find_client(line.rsplit(','), address_of, &mut nearest),
+                ForwardedHeader::Forwarded => match split_outside_quotes(&line, ',') {
+                    Some(elements) => self.find_client(elements.into_iter().rev(), forwarded_for, &mut nearest),
+                    None => Some(nearest),
+                },
+            };
+            if let Some(client) = found {
+                return RequestPeer::Client(client);
             }
         }
         RequestPeer::Proxy(nearest)
     }
 
-    /// The addresses that a header names, in its order; each `None` if it names none that can be read. `None`: it has no form at all.
-    fn hops(&self, line: &str) -> Option<Vec<Option<IpAddr>>> {
-        let elements = match self.header {
-            ForwardedHeader::XForwardedFor => line.split(',').collect(),
-            ForwardedHeader::Forwarded => split_outside_quotes(line, ',')?,
-        };
-        let named = elements.into_iter().map(str::trim).filter(|element| !element.is_empty());
-        Some(match self.header {
-            ForwardedHeader::XForwardedFor => named.map(address_of).collect(),
-            ForwardedHeader::Forwarded => named.map(forwarded_for).collect(),
-        })
+    /// The first address that is no trusted proxy, of elements from the right; the address of the proxy that wrote an element which names none.
+    /// `None` if all are trusted. `nearest` is the last trusted one.
+    fn find_client<'a>(
+        &self,
+        elements: impl Iterator<Item = &'a str>,
+        address_of: fn(&str) -> Option<IpAddr>,
+        nearest: &mut IpAddr,
+    ) -> Option<IpAddr> {
+        let mut named = elements.map(str::trim).filter(|element| !element.is_empty());
+        for element in named.by_ref().take(MOST_PROXIES) {
+            match address_of(element) {
+                Some(address) if self.is_trusted(address) => *nearest = address,
+                Some(address) => return Some(address),
+                None => return Some(*nearest),
+            }
+        }
+        named.next().map(|_| *nearest)
     }
 }
 
@@ -117,22 +130,25 @@ fn address_of(text: &str) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
-/// The parts between separators that are not in quotes; `None` if a quote is not closed.
-fn split_outside_quotes(text: &str, separator: char) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
+/// The parts between separators that are not in quotes, the last ones if there are many; `None` if a quote is not closed.
+fn split_outside_quotes(text: &str, separator: char) -> Option<VecDeque<&str>> {
+    let (mut parts, mut start, mut is_quoted, mut is_escaped) = (VecDeque::new(), 0, false, false);
     for (at, c) in text.char_indices() {
         match c {
             _ if is_escaped => is_escaped = false,
             '\\' if is_quoted => is_escaped = true,
             '"' => is_quoted = !is_quoted,
             _ if c == separator && !is_quoted => {
-                parts.push(&text[start..at]);
+                parts.push_back(&text[start..at]);
+                if parts.len() > 2 * MOST_PROXIES {
+                    parts.pop_front();
+                }
                 start = at + c.len_utf8();
             }
             _ => {}
         }
     }
-    parts.push(&text[start..]);
+    parts.push_back(&text[start..]);
     (!is_quoted).then_some(parts)
 }
 
@@ -217,6 +233,18 @@ mod tests {
         // A quote that the client has not closed does not hide what the proxy adds in a line of its own.
         assert_eq!(of(&["for=\"203.0.113.66", "for=192.0.2.1"]), is("192.0.2.1"));
         assert_eq!(client(ForwardedHeader::XForwardedFor, PROXY, &["192.0.2.1"]), is("192.0.2.1"));
+    }
+
+    #[test]
+    fn a_header_of_many_addresses_costs_little_and_names_nobody() {
+        let proxies = "10.0.0.2,".repeat(3000);
+        assert_eq!(client(ForwardedHeader::XForwardedFor, PROXY, &[&format!("203.0.113.66,{proxies}")]), is("10.0.0.2"));
+        assert_eq!(
+            client(ForwardedHeader::XForwardedFor, PROXY, &[&",".repeat(30_000)]),
+            RequestPeer::Proxy(PROXY.parse().expect("an address"))
+        );
+        let elements = "for=10.0.0.2,".repeat(2000);
+        assert_eq!(client(ForwardedHeader::Forwarded, PROXY, &[&format!("for=203.0.113.66,{elements}")]), is("10.0.0.2"));
     }
 
     #[test]

@@ -78,7 +78,7 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
         }
         HandshakeError::Unauthenticated(error)
     })?;
-    debug!(identity = %authenticated.principal.identity, %device, ?client, "device authenticated");
+    debug!(identity = %authenticated.principal.identity, %device, ?client, address = %from.client.address(), "device authenticated");
     Ok(authenticated)
 }
 

@@ -18,6 +18,7 @@ use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::identity::Identities;
+use crate::limits::{AddressLimits, ClientAddresses};
 use crate::origin::AllowedOrigins;
 use crate::store::{EngineConfig, Store};
 use crate::sync::{Pool, Principal, WriteRequest};
@@ -103,11 +104,20 @@ impl SessionFixture {
 
     /// Opens a session that the test drives itself; returns it and the device's end of the pipe.
     async fn connect_paused(&self, device: &str) -> (OpenSession<'_, DuplexStream>, WebSocketStream<DuplexStream>) {
+        self.connect_paused_from(device, RequestSource::of_this_process()).await
+    }
+
+    /// The same for a device that connects from there.
+    async fn connect_paused_from(
+        &self,
+        device: &str,
+        from: RequestSource,
+    ) -> (OpenSession<'_, DuplexStream>, WebSocketStream<DuplexStream>) {
         // The pipe holds every message, because one task plays both ends.
         let (near, far) = tokio::io::duplex(64 * 1024);
         let mut web = WebSocketStream::from_raw_socket(near, Role::Client, None).await;
         send(&mut web, &self.hello(device)).await;
-        (self.sessions.open(far, Codec::Json, RequestSource::of_this_process()).await.expect("is welcomed"), web)
+        (self.sessions.open(far, Codec::Json, from).await.expect("is welcomed"), web)
     }
 
     fn hello(&self, device: &str) -> ClientMessage {
@@ -214,6 +224,39 @@ async fn a_peer_that_reads_late_skips_to_the_newest_values() {
         (at, messages) = (to, messages + 1);
     }
     assert!(messages < written / 4, "{messages} messages for {written} writes of one record");
+}
+
+#[tokio::test]
+async fn a_session_over_the_limit_of_bytes_reads_nothing_for_a_while_and_then_goes_on() {
+    let fixture = fixture();
+    let limits = AddressLimits { bytes_per_s: 1000, ..AddressLimits::default() };
+    let client = ClientAddresses::new(limits).client("192.0.2.1".parse().expect("an address"), 0);
+    let (mut session, mut device) =
+        fixture.connect_paused_from("phone", RequestSource { client, ..RequestSource::of_this_process() }).await;
+    session.settle().await;
+    assert!(matches!(receive(&mut device).await, ServerMessage::Welcome { .. }));
+    // More than the burst of 10,000 bytes, in messages and in pings.
+    let name = |n: usize| DatasetName::new(&format!("{n:0>100}")).expect("a name");
+    for n in 0..100 {
+        send(&mut device, &ClientMessage::Close { dataset: name(n) }).await;
+        device.send(Message::Ping(vec![0; 125].into())).await.expect("is sent");
+        session.settle().await;
+    }
+    send(&mut device, &ClientMessage::Ping).await;
+    session.settle().await;
+    assert!(session.driver.session.context.received.is_paused());
+    let answered = async |session: &mut OpenSession<'_, DuplexStream>, device: &mut WebSocketStream<DuplexStream>| {
+        session.settle().await;
+        std::iter::from_fn(|| device.next().now_or_never()).filter(|next| matches!(next, Some(Ok(Message::Text(_))))).count()
+    };
+    let before = answered(&mut session, &mut device).await;
+    assert!(before < 101, "{before}");
+    let mut after = before;
+    for _ in 0..40 {
+        fixture.pass_second();
+        after += answered(&mut session, &mut device).await;
+    }
+    assert_eq!(after, 101, "everything was answered in the end");
 }
 
 #[tokio::test]
