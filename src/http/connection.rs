@@ -73,6 +73,8 @@ pub(super) async fn serve_connection<S>(
     match result {
         Some(Ok(())) => {}
         Some(Err(error)) => debug!(%error, "connection failed"),
+        // Over TLS, after its handshake.
+        None if meter.activity().received == 0 => permit.rules().metrics.connection_cut("silent"),
         None => debug!("connection closed: its client sent or read too slowly, or made place for another one"),
     }
 }

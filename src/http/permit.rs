@@ -10,7 +10,7 @@ use super::deadlines::{ConnectionScarcity, SILENT_MS, SILENT_WHEN_SHORT_MS};
 use super::rules::ConnectionRules;
 use super::unauthenticated::ListedConnection;
 use crate::clock::RunningClock;
-use crate::limits::{ClientAddress, ConnectionCapacity, CountedConnection, LimitExceeded};
+use crate::limits::{AddressConnection, ClientAddress, ConnectionCapacity, LimitExceeded};
 
 /// How often is looked whether connections are short, in milliseconds.
 const SHORT_CHECK_MS: u64 = 1_000;
@@ -34,7 +34,7 @@ struct PermittedConnection {
 struct ConnectionCounts {
     /// Only kept: it counts until it is dropped.
     #[expect(dead_code)]
-    of_address: Option<CountedConnection>,
+    of_address: Option<AddressConnection>,
     unauthenticated: Option<ListedConnection>,
 }
 
@@ -56,7 +56,7 @@ impl ConnectionPermit {
         connections: u32,
         rules: ConnectionRules,
         client: ClientAddress,
-        of_address: CountedConnection,
+        of_address: AddressConnection,
     ) -> ConnectionPermit {
         rules.capacity.opened();
         let close = Arc::default();

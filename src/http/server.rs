@@ -215,13 +215,15 @@ async fn begin(
     peer: SocketAddr,
     transfers: &Transfers,
 ) -> Option<(TcpStream, ConnectionPermit)> {
+    let mut first_byte = [0];
     // What arrived while the process was paused is seen before the silence.
     tokio::select! {
         biased;
-        readable = stream.readable() => readable.ok()?,
+        // A look at the first byte, which stays where it is: a socket can be reported as readable without one.
+        peeked = stream.peek(&mut first_byte) => peeked.ok().filter(|bytes| *bytes > 0)?,
         () = permit.silence(&transfers.clock) => return None,
         () = permit.must_close() => return None,
-    }
+    };
     let rules = permit.rules().clone();
     if !rules.expects_proxy_header(peer.ip()) {
         return Some((stream, permit));

@@ -55,9 +55,9 @@ struct CountedAddress {
 
 /// A connection of an address, until it is dropped.
 #[derive(Debug)]
-pub struct CountedConnection(Option<Arc<AddressUse>>);
+pub struct AddressConnection(Option<Arc<AddressUse>>);
 
-impl Drop for CountedConnection {
+impl Drop for AddressConnection {
     fn drop(&mut self) {
         if let Some(used) = &self.0 {
             for one in used.both() {
@@ -87,13 +87,13 @@ impl ClientAddress {
     }
 
     /// Counts one more connection.
-    pub fn open_connection(&self) -> Result<CountedConnection, LimitExceeded> {
-        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(CountedConnection(None)) };
+    pub fn open_connection(&self) -> Result<AddressConnection, LimitExceeded> {
+        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(AddressConnection(None)) };
         for one in used.both() {
             one.connections.fetch_add(1, Ordering::Relaxed);
         }
         // From here on it is taken back when it is dropped.
-        let counted = CountedConnection(Some(Arc::clone(used)));
+        let counted = AddressConnection(Some(Arc::clone(used)));
         let is_over = |one: &AddressUse| one.connections.load(Ordering::Relaxed) > limits.connections.saturating_mul(one.share);
         match limits.connections > 0 && used.both().any(is_over) {
             true => Err(LimitExceeded::while_open(LimitedUse::AddressConnections)),

@@ -13,7 +13,7 @@ mod pool;
 mod rate;
 mod table;
 
-pub use address::{ClientAddress, CountedConnection};
+pub use address::{AddressConnection, ClientAddress};
 pub use capacity::ConnectionCapacity;
 pub use config::{AddressLimits, PoolRates};
 pub use network::{NETWORK_SHARE, NetworkKey};

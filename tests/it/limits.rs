@@ -46,6 +46,11 @@ async fn ask(server: &TestServer, host: u8, person: &str, more: &str) -> DeviceH
     request_over(connect(server, host).await, "/v1/session", &token(person), more).await
 }
 
+/// The server ends a connection, after an answer or without.
+async fn assert_closed_or_answered(mut stream: TcpStream) {
+    let _ = wait_for("the end of the connection", stream.read_to_end(&mut Vec::new())).await;
+}
+
 async fn assert_closed(mut stream: TcpStream) {
     let read = wait_for("the end of the connection", stream.read(&mut [0; 64])).await;
     assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
@@ -295,7 +300,9 @@ async fn silent_sockets_of_one_address_keep_nobody_out_of_a_small_server() {
     assert_eq!(phone.receive().await, ServerMessage::Pong);
     assert!(server.metric("driftless_server_connections_cut_total{outcome=\"made_place\"}").await >= 30.0);
     // Those that are left are closed because they say nothing, and the phone is not.
-    assert_closed(silent.pop().unwrap()).await;
+    for stream in silent {
+        assert_closed_or_answered(stream).await;
+    }
     assert!(server.metric("driftless_server_connections_cut_total{outcome=\"silent\"}").await >= 1.0);
     phone.send_message(&json!({ "type": "ping" }));
     assert_eq!(phone.receive().await, ServerMessage::Pong);
