@@ -75,7 +75,12 @@ pub struct Listener {
 /// How many of these connections the process has files for: the hard limit of open files (`ulimit -n`), less those of the store. With fewer
 /// files than connections the port would fail to accept, and the store to open a file.
 fn usable_connections(connections: u32) -> u32 {
-    let Some(files) = rustix::process::getrlimit(rustix::process::Resource::Nofile).current else { return connections };
+    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    files.map_or(connections, |files| connections_of_files(connections, files))
+}
+
+/// The same on a system that gives the process so many files. Of very few, half are for connections.
+fn connections_of_files(connections: u32, files: u64) -> u32 {
     let usable = files - RESERVED_FILES.min(files / 2);
     connections.min(u32::try_from(usable).unwrap_or(u32::MAX)).max(1)
 }
@@ -283,3 +288,17 @@ fn limit_unsent(stream: &TcpStream) {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn limit_unsent(_stream: &TcpStream) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_left_for_the_store() {
+        assert_eq!(connections_of_files(1_000_000, 1024), 1024 - 128);
+        assert_eq!(connections_of_files(1_000_000, 100), 50);
+        assert_eq!(connections_of_files(8, 1024), 8);
+        assert_eq!(connections_of_files(1_000_000, 1 << 40), 1_000_000);
+        assert_eq!(connections_of_files(5, 0), 1);
+    }
+}
