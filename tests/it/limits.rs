@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::support::proxy::Proxy;
 use crate::support::raw::{hello, hello_with, upgrade_request};
 use crate::support::{Bystander, DeviceHttpResponse, RawSocket, TestPool, TestServer, token, token_for, wait_for};
 
@@ -29,8 +30,9 @@ async fn connect_to(server: SocketAddr, host: u8) -> TcpStream {
 
 /// Sends a request over a connection, and reads until the server closes it. The status is 0 if nothing was answered.
 async fn request_over(mut stream: TcpStream, path: &str, token: &str, more: &str) -> DeviceHttpResponse {
+    let host = stream.peer_addr().unwrap();
     let head = format!(
-        "GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nDriftless-Device: phone\r\n{more}\r\n"
+        "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nDriftless-Device: phone\r\n{more}\r\n"
     );
     let _ = stream.write_all(head.as_bytes()).await;
     let mut answer = Vec::new();
@@ -272,6 +274,54 @@ async fn the_proxy_protocol_is_believed_from_trusted_proxies_only() {
     assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
     raw.send_message(&json!({ "type": "ack", "dataset": "d", "version": 1 }));
     assert!(matches!(raw.receive().await, ServerMessage::Refused { code: RefusalCode::NotOpen, .. }));
+}
+
+/// Two clients of a proxy have limits of their own, whatever they say of their addresses.
+async fn assert_clients_are_told_apart(proxy: &Proxy) {
+    let bad =
+        async |host, forwarded: &str| request_over(connect_to(proxy.address(), host).await, "/v1/session", "a.b.c", forwarded).await.status;
+    assert_eq!(bad(2, "").await, 401);
+    for forwarded in ["", "X-Forwarded-For: 203.0.113.5\r\n", "X-Forwarded-For: 127.0.0.3, 127.0.0.1\r\n", "Forwarded: for=203.0.113.6\r\n"]
+    {
+        assert_eq!(bad(2, forwarded).await, 429, "{forwarded}");
+    }
+    assert_eq!(bad(3, "").await, 401, "another client");
+    let mut raw = RawSocket::over(connect_to(proxy.address(), 4).await, Codec::Json);
+    raw.send(upgrade_request(Codec::Json.subprotocol(), "").replace("Host: localhost", &format!("Host: {}", proxy.address())));
+    let head = raw.read_http_head().await;
+    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+    raw.send(hello(Codec::Json, "ann", "phone"));
+    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
+}
+
+#[tokio::test]
+async fn the_clients_of_nginx_haproxy_and_caddy_are_told_apart() {
+    let settings = "[limits]\nexempt = []\naddress_refused_tokens_per_min = 1\n[proxies]\ntrusted = [\"127.0.0.1\"]\n";
+    for name in ["nginx", "haproxy", "caddy"] {
+        let server = start(settings).await;
+        let proxy = match name {
+            "nginx" => Proxy::nginx(server.address(), 30).await,
+            "haproxy" => Proxy::haproxy(server.address(), 30).await,
+            _ => Proxy::caddy(server.address()).await,
+        };
+        assert_clients_are_told_apart(&proxy).await;
+    }
+}
+
+#[tokio::test]
+async fn the_clients_of_a_proxy_that_speaks_the_proxy_protocol_are_told_apart() {
+    let server = start(concat!(
+        "[limits]\nexempt = []\naddress_refused_tokens_per_min = 1\n",
+        "[proxies]\ntrusted = [\"127.0.0.1\"]\nprotocol = \"proxy-v2\"\n"
+    ))
+    .await;
+    let proxy = Proxy::haproxy_with_proxy_header(server.address(), 30).await;
+    assert_clients_are_told_apart(&proxy).await;
+    // The server stays healthy in the proxy's eyes, for several of its checks.
+    for _ in 0..20 {
+        assert_eq!(request_over(connect_to(proxy.address(), 5).await, "/health/live", "none", "").await.status, 200);
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 }
 
 #[tokio::test]

@@ -63,12 +63,22 @@ impl Proxy {
 
     /// HAProxy with the package's defaults, but for timeouts of `timeout_s` seconds.
     pub async fn haproxy(server: SocketAddr, timeout_s: u32) -> Proxy {
+        Proxy::haproxy_with(server, timeout_s, "check").await
+    }
+
+    /// HAProxy that names the client ahead of each connection, in version 2 of the PROXY protocol, and checks the server's health ten times a second.
+    pub async fn haproxy_with_proxy_header(server: SocketAddr, timeout_s: u32) -> Proxy {
+        Proxy::haproxy_with(server, timeout_s, "check inter 100 fall 1 rise 1 send-proxy-v2").await
+    }
+
+    async fn haproxy_with(server: SocketAddr, timeout_s: u32, options: &str) -> Proxy {
         let (folder, port) = (TempDir::new().unwrap(), free_port());
         let package = std::fs::read_to_string("/etc/haproxy/haproxy.cfg").expect("haproxy is installed: see CONTRIBUTING.md");
         let defaults = package.split_once("\ndefaults").map(|(_, rest)| format!("defaults{rest}")).unwrap();
         let defaults = replaced(&defaults, "50000", &format!("{timeout_s}s"));
         let site = replaced(&block("haproxy", 0), ":443 ssl crt /etc/haproxy/sync.example.com.pem", &format!("127.0.0.1:{port}"));
         let site = replaced(&site, "    server node1", &format!("{}    server node1", block("haproxy", 1)));
+        let site = replaced(&site, "7400 check", &format!("7400 {options}"));
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, format!("{defaults}\n{}", replaced(&site, "127.0.0.1:7400", &server.to_string()))).unwrap();
         Proxy::start(Command::new("haproxy").args([Path::new("-db"), Path::new("-f"), &file]), folder, port).await
