@@ -158,10 +158,11 @@ impl Listener {
                 match tls {
                     None => serve_connection(stream, router, permit, transfers, closing).await,
                     // Boxed: the state of a handshake is large and short-lived.
-                    Some(tls) => match Box::pin(tls_handshake(tls, stream, &permit)).await {
-                        Some(stream) => serve_connection(Box::new(stream), router, permit, transfers, closing).await,
-                        None => {}
-                    },
+                    Some(tls) => {
+                        if let Some(stream) = Box::pin(tls_handshake(tls, stream, &permit)).await {
+                            serve_connection(Box::new(stream), router, permit, transfers, closing).await;
+                        }
+                    }
                 }
             });
         }

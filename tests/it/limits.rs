@@ -5,12 +5,15 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use driftless_protocol::{CloseCode, Codec, RefusalCode, ServerMessage};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 use crate::support::proxy::Proxy;
 use crate::support::raw::{hello, hello_with, upgrade_request};
-use crate::support::{Bystander, DeviceHttpResponse, RawSocket, TestPool, TestServer, token, token_for, wait_for};
+use crate::support::{
+    Bystander, DeviceHttpResponse, RawSocket, ServingChild, TestPool, TestServer, serve_token, token, token_for, wait_for,
+};
 
 /// A server whose clients on the loopback interface have limits, but for 127.0.0.1, from which the helpers of tests come.
 async fn start(settings: &'static str) -> TestServer {
@@ -224,9 +227,9 @@ async fn a_trusted_proxy_names_the_client_and_nobody_else_does() {
 
 #[tokio::test]
 async fn sockets_through_a_proxy_count_for_their_client() {
-    let server = start(concat!(
-        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 2\n[proxies]\ntrusted = [\"127.0.0.9\"]\nheader = \"forwarded\"\n"
-    ))
+    let server = start(
+        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 2\n[proxies]\ntrusted = [\"127.0.0.9\"]\nheader = \"forwarded\"\n",
+    )
     .await;
     let upgrade = async |client: &str| {
         let mut raw = RawSocket::over(connect(&server, 9).await, Codec::Json);
@@ -356,4 +359,25 @@ async fn silent_sockets_of_one_address_keep_nobody_out_of_a_small_server() {
     assert!(server.metric("driftless_server_connections_cut_total{outcome=\"silent\"}").await >= 1.0);
     phone.send_message(&json!({ "type": "ping" }));
     assert_eq!(phone.receive().await, ServerMessage::Pong);
+}
+
+#[tokio::test]
+async fn silent_sockets_of_one_address_keep_nobody_out_of_a_process_with_few_files() {
+    let folder = TempDir::new().unwrap();
+    let server = ServingChild::start_with_files(folder.path(), 200, &["--limits-exempt", "127.0.0.1"]).await;
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(connect_to(server.address, 2).await);
+    }
+    let mut phone = RawSocket::over(connect_to(server.address, 3).await, Codec::Json);
+    phone.upgrade_here().await;
+    phone.send(hello_with(Codec::Json, &serve_token("ann"), "phone"));
+    assert!(matches!(phone.receive().await, ServerMessage::Welcome { .. }));
+    // The store has files of its own.
+    phone.send_message(&json!({ "type": "write", "id": 1, "dataset": "d", "changes": [{ "key": "k", "op": "put", "value": 1 }] }));
+    assert!(matches!(phone.receive().await, ServerMessage::Written { .. }));
+    drop((silent, phone));
+    server.signal("-TERM").await;
+    let (status, log) = server.end().await;
+    assert!(status.success() && !log.contains("cannot accept") && !log.contains("ERROR"), "{status}: {log}");
 }

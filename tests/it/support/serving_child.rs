@@ -53,7 +53,21 @@ pub fn log_field<'a>(line: &'a str, name: &str) -> Option<&'a str> {
 impl ServingChild {
     /// Starts a server and waits until it serves.
     pub async fn start(folder: &Path, more: &[&str]) -> ServingChild {
-        let mut child = serve_command(folder, more).spawn().unwrap();
+        ServingChild::of_command(serve_command(folder, more)).await
+    }
+
+    /// The same for a process that may open so many files.
+    pub async fn start_with_files(folder: &Path, files: u32, more: &[&str]) -> ServingChild {
+        let serve = serve_command(folder, more);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", &format!("ulimit -n {files}; exec \"$0\" \"$@\"")]);
+        limited.arg(serve.as_std().get_program()).args(serve.as_std().get_args());
+        limited.stderr(Stdio::piped()).kill_on_drop(true);
+        ServingChild::of_command(limited).await
+    }
+
+    async fn of_command(mut command: Command) -> ServingChild {
+        let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let started = async {
             loop {
