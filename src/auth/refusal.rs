@@ -110,4 +110,10 @@ mod tests {
         assert!(!TokenRefusal::UnknownKey.is_temporary());
         assert!(!TokenRefusal::Expired.is_temporary());
     }
+
+    #[test]
+    fn only_a_token_whose_signature_was_verified_is_genuine() {
+        assert!(TokenRefusal::Expired.is_of_genuine_token() && TokenRefusal::NotYetValid.is_of_genuine_token());
+        assert!(!TokenRefusal::BadSignature.is_of_genuine_token() && !TokenRefusal::WrongAudience.is_of_genuine_token());
+    }
 }
