@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { demoTest, eventually, writeFromLaptop } from './support.mjs';
+import { demoTest, eventually, EXPECT_CONNECTION_ERRORS, writeFromLaptop } from './support.mjs';
 
 const AXE = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const NARROW = { width: 390, height: 844 };
@@ -80,7 +80,7 @@ function observeShifts(page) {
 }
 
 for (const [name, viewport] of Object.entries({ wide: undefined, narrow: NARROW })) {
-  const options = { viewport, expectedErrors: /ERR_CONNECTION_REFUSED|WebSocket connection to .* failed/ };
+  const options = { viewport, ...EXPECT_CONNECTION_ERRORS };
   demoTest(`nothing moves while the phones connect: ${name}`, options, async ({ page, server, a, b }) => {
     await writeFromLaptop(page, [
       { key: 'theme', op: 'put', value: 'dark' },

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
-import { eventually, REPOSITORY, demoTest, runCommand, writeFromLaptop } from './support.mjs';
+import { eventually, EXPECT_CONNECTION_ERRORS, REPOSITORY, demoTest, runCommand, writeFromLaptop } from './support.mjs';
 
 const NARROW = { width: 390, height: 844 };
 
@@ -139,8 +139,6 @@ demoTest('an open conflict survives a reload', {}, async ({ page, a, b }) => {
   await a.part('keep-mine').click();
   await b.waitForTheme('dark');
 });
-
-const EXPECT_CONNECTION_ERRORS = { expectedErrors: /ERR_CONNECTION_REFUSED|WebSocket connection to .* failed/ };
 
 demoTest('both phones reconnect by themselves after the server was killed and restarted', EXPECT_CONNECTION_ERRORS, async ({ server, a, b }) => {
   await a.part('name').fill('before');

@@ -23,6 +23,11 @@ const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-firs
 const POLL_INTERVAL_MS = 30;
 const TIMEOUT_MS = 20_000;
 
+/** What a browser reports when the server is killed: of a request under way, and of those after it. */
+export const EXPECT_CONNECTION_ERRORS = {
+  expectedErrors: /ERR_(CONNECTION_(REFUSED|RESET|CLOSED|ABORTED)|EMPTY_RESPONSE|SOCKET_NOT_CONNECTED)|WebSocket connection to .* failed/,
+};
+
 let browser;
 before(async () => (browser = await chromium.launch({ executablePath: CHROMIUM, args: ARGUMENTS })));
 after(() => browser?.close());
