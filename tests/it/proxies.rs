@@ -10,7 +10,7 @@ use crate::support::raw::RawSocket;
 use crate::support::{DeviceHttp, TestDevice, TestServer, client_output, operator_output, raw_request, token, wait_for};
 
 /// The timeout of the proxies, in seconds.
-const TIMEOUT_S: u32 = 2;
+const TIMEOUT_S: u32 = 6;
 
 /// Sockets, requests and commands pass, at the proxy's root and below a path.
 async fn assert_passes(proxy: &Proxy) {
@@ -39,9 +39,9 @@ async fn assert_heartbeats_suffice(proxy: &Proxy) {
     let mut beating = TestDevice::connect(&proxy.url, &token("ann"), "beating").await;
     let end = async { wait_for("the proxy's timeout", quiet.connection.recv()).await.unwrap_err() };
     let beats = async {
-        // Half of the timeout, as the default heartbeat is half of a proxy's minute; for longer than the timeout.
-        for _ in 0..2 * TIMEOUT_S + 1 {
-            tokio::time::sleep(Duration::from_millis(500 * u64::from(TIMEOUT_S))).await;
+        // For longer than the timeout. A busy machine may be late with a heartbeat by most of the timeout.
+        for _ in 0..TIMEOUT_S + 2 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
             beating.send_message(ClientMessage::Ping).await;
             assert_eq!(beating.receive().await, ServerMessage::Pong);
         }
