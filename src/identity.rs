@@ -35,8 +35,10 @@ pub enum SignInResult {
     TooManyDevices,
     /// The device was revoked.
     Revoked,
-    /// An operator has refused the login's tokens that were issued by then.
-    TokenRefused,
+    /// An operator has refused the login's tokens that were issued until then, in seconds since 1970 (UTC).
+    TokenRefused {
+        until_s: u64,
+    },
 }
 
 /// Whether a login leads to an identity.
@@ -44,8 +46,10 @@ pub enum SignInResult {
 pub enum FoundLogin {
     Leads(Identity),
     LeadsNowhere,
-    /// An operator has refused the login's tokens that were issued by then.
-    TokenRefused,
+    /// An operator has refused the login's tokens that were issued until then, in seconds since 1970 (UTC).
+    TokenRefused {
+        until_s: u64,
+    },
 }
 
 /// Finds or makes identities.
@@ -64,8 +68,8 @@ impl Identities {
     pub async fn find(&self, request: LoginRequest) -> Result<FoundLogin, Unavailable> {
         let read = move |store: &Store| {
             let Some(identity) = store.identity(login_key(&request))? else { return Ok(FoundLogin::LeadsNowhere) };
-            let is_refused = store.refuses_token(login_key(&request), &identity, request.issued_s)?;
-            Ok(if is_refused { FoundLogin::TokenRefused } else { FoundLogin::Leads(identity) })
+            let refused = store.refused_until(login_key(&request), &identity, request.issued_s)?;
+            Ok(refused.map_or(FoundLogin::Leads(identity), |until_s| FoundLogin::TokenRefused { until_s }))
         };
         self.reader.read(read).await
     }
@@ -75,8 +79,8 @@ impl Identities {
         let known = request.clone();
         let known = self.reader.read(move |store| {
             let Some(identity) = store.identity(login_key(&known))? else { return Ok(None) };
-            if store.refuses_token(login_key(&known), &identity, known.issued_s)? {
-                return Ok(Some(SignInResult::TokenRefused));
+            if let Some(until_s) = store.refused_until(login_key(&known), &identity, known.issued_s)? {
+                return Ok(Some(SignInResult::TokenRefused { until_s }));
             }
             Ok(store.device_admission(&identity, &known.device)?.map(|admission| sign_in_result(identity, admission)))
         });
@@ -91,12 +95,12 @@ impl Identities {
     /// erasure a login gets a new identity.
     async fn store_login(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let erasures = self.reader.read(Store::erasures).await?;
-        let LoginRequest { pool, region, issuer, subject, issued_s: _, device, max_devices } = request;
+        let LoginRequest { pool, region, issuer, subject, issued_s, device, max_devices } = request;
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
         let identity_of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
         let new_identity = identity_of(Uuid::new_v5(&NAMESPACE, name.as_bytes()));
         let fallback_identity = identity_of(Uuid::new_v4());
-        let request = SignInRequest { pool, issuer, subject, new_identity, fallback_identity, device, max_devices };
+        let request = SignInRequest { pool, issuer, subject, issued_s, new_identity, fallback_identity, device, max_devices };
         let (identity, admission) = self.committer.sign_in(request).await?;
         Ok(sign_in_result(identity, admission))
     }
@@ -107,6 +111,7 @@ fn sign_in_result(identity: Identity, admission: Admission) -> SignInResult {
         Admission::Admitted => SignInResult::SignedIn(identity),
         Admission::TooMany => SignInResult::TooManyDevices,
         Admission::Revoked => SignInResult::Revoked,
+        Admission::TokenRefused { until_s } => SignInResult::TokenRefused { until_s },
     }
 }
 

@@ -17,8 +17,8 @@ use crate::merge::ConflictPolicy;
 use crate::origin::AllowedOrigins;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
-    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, LoginKey, LoginsState, Patch, ReadPosition, ReadResult,
-    ReadStart, RegisterOutcome, RetentionPolicy, Store, TokenLoss,
+    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, LoginKey, Patch, ReadPosition, ReadResult, ReadStart,
+    RegisterOutcome, RetentionPolicy, Store, TokenLoss,
 };
 
 /// The settings of a pool that concern its data.
@@ -61,11 +61,27 @@ pub struct Principal {
 }
 
 /// A device's token as the store judges it: whose it is, and when it was issued, in seconds since 1970 (UTC), if it says so.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoginToken {
     pub issuer: Arc<str>,
     pub subject: String,
     pub issued_s: Option<u64>,
+}
+
+impl LoginToken {
+    /// The token's login, in a pool.
+    pub fn login<'a>(&'a self, pool: &'a str) -> LoginKey<'a> {
+        LoginKey { pool, issuer: &self.issuer, subject: &self.subject }
+    }
+}
+
+/// What an identity's logins mean to a device with a token of one of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginsState {
+    /// The logins that were linked to the identity, the newest first.
+    pub linked: Vec<LinkedLogin>,
+    /// The device's token is refused, like all tokens of its login that were issued until then, in seconds since 1970 (UTC).
+    pub refused_until_s: Option<u64>,
 }
 
 /// A patch as a device sends it.
@@ -162,11 +178,10 @@ impl SyncService {
             if store.device_admission(&identity, &device)? == Some(Admission::Revoked) {
                 return Ok(None);
             }
-            let login = LoginKey { pool: &pool, issuer: &token.issuer, subject: &token.subject };
-            if store.refuses_token(login, &identity, token.issued_s)? {
+            if store.refused_until(token.login(&pool), &identity, token.issued_s)?.is_some() {
                 return Ok(None);
             }
-            let linked = store.logins_state(&identity)?.linked;
+            let linked = store.linked_logins(&identity)?;
             let push_lost = store.lost_token(&identity, &device)?.map(push_lost);
             let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged, linked, push_lost };
             Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
@@ -179,10 +194,14 @@ impl SyncService {
         Ok(Some(start))
     }
 
-    /// The state of the identity's logins.
-    pub async fn logins_state(&self, who: &Principal) -> Result<LoginsState, Unavailable> {
-        let identity = who.identity.clone();
-        self.reader.read(move |store| store.logins_state(&identity)).await
+    /// What the identity's logins mean to a device with this token.
+    pub async fn logins_state(&self, who: &Principal, token: LoginToken) -> Result<LoginsState, Unavailable> {
+        let (identity, pool) = (who.identity.clone(), Arc::clone(&who.pool.name));
+        let read = move |store: &Store| {
+            let refused_until_s = store.refused_until(token.login(&pool), &identity, token.issued_s)?;
+            Ok(LoginsState { linked: store.linked_logins(&identity)?, refused_until_s })
+        };
+        self.reader.read(read).await
     }
 
     /// Records that a device is connected, if anything depends on it: a wake that is due for the device is postponed.

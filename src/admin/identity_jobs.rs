@@ -2,6 +2,7 @@
 //!
 //! A job that has begun is always completed: the reaper continues it in the background after a crash, or when it takes long.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -10,7 +11,7 @@ use tracing::{info, warn};
 use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
 use crate::hub::Signal;
-use crate::store::{EraseStart, Identity, JobProgress, MergeStart, RetentionPolicy};
+use crate::store::{EraseStart, Group, Identity, JobProgress, MergeStart, RetentionPolicy, StoreError};
 
 /// How long a caller waits for the job. The reaper does the rest.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);
@@ -63,19 +64,37 @@ impl Admin {
 
     /// Merges the identity `from` into another one of its pool. Sessions of `from` end at once; sessions of `into` receive the merged records.
     pub async fn merge(&self, from: Identity, into: Identity) -> Result<IdentityMergeOutcome, Unavailable> {
-        let Ok((retention, policies)) = self.pool_policies(&from).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
-        let Ok(summary) = self.summary(from.clone()).await? else { return Ok(IdentityMergeOutcome::NoIdentity(from)) };
+        let Ok(outcome) = self.merge_unless(from, into, |_| Ok(None::<Infallible>)).await?;
+        Ok(outcome)
+    }
+
+    /// The same, unless the transaction finds an obstacle.
+    pub(super) async fn merge_unless<O: Send + 'static>(
+        &self,
+        from: Identity,
+        into: Identity,
+        obstacle: impl FnOnce(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
+    ) -> Result<Result<IdentityMergeOutcome, O>, Unavailable> {
+        let Ok((retention, policies)) = self.pool_policies(&from).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
+        let Ok(summary) = self.summary(from.clone()).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
         let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
         let begun = self.committer.transact(move |group, now_ms| {
+            if let Some(obstacle) = obstacle(group)? {
+                return Ok((Err(obstacle), Vec::new()));
+            }
             let merging = group.merge(&of, &to, &policies, now_ms)?;
             let notices = match merging {
                 MergeStart::Begun => vec![SessionNotice::Ended(of, Signal::Merged), SessionNotice::LoginsChanged(to)],
                 _ => Vec::new(),
             };
-            Ok((merging, notices))
+            Ok((Ok(merging), notices))
         });
-        Ok(match begun.await? {
+        let begun = match begun.await? {
+            Ok(begun) => begun,
+            Err(obstacle) => return Ok(Err(obstacle)),
+        };
+        Ok(Ok(match begun {
             MergeStart::Begun => {
                 let finished = self.run_job(&from, retention).await;
                 info!(%from, %into, datasets, finished, "identity merged");
@@ -85,7 +104,7 @@ impl Admin {
             MergeStart::Same => IdentityMergeOutcome::SameIdentity,
             MergeStart::OtherPool => IdentityMergeOutcome::OtherPool,
             MergeStart::TooManyLogins => IdentityMergeOutcome::TooManyLogins,
-        })
+        }))
     }
 
     /// Runs the steps of the identity's job until the timeout; returns whether the job is complete.

@@ -10,6 +10,8 @@ mod backup;
 mod export;
 mod history;
 mod identity_jobs;
+#[cfg(test)]
+mod link_tests;
 mod logins;
 mod operator_key;
 mod push;
@@ -22,7 +24,7 @@ use driftless_protocol::DatasetInfo;
 pub use backup::BackupStream;
 pub use export::ExportStream;
 pub use identity_jobs::{EraseResult, IdentityMergeOutcome};
-pub use logins::{LinkOutcome, LoginName, SecondSignIn};
+pub use logins::{DeviceLinkRequest, LinkOutcome, LoginName, SecondSignIn};
 pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
 pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 

@@ -4,6 +4,7 @@ use driftless_protocol::{DatasetName, DeviceId, Provider};
 use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
+use crate::auth::LEEWAY_S;
 use crate::committer::SessionNotice;
 use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, FailureCause, StoppedApp, Verdict, Wake};
@@ -159,14 +160,15 @@ impl Admin {
         let (of, name) = (identity.clone(), device.clone());
         let transaction = move |group: &mut Group<'_>, now_ms| {
             let known = group.set_revoked(&of, &name, (access != DeviceAccess::Allowed).then_some(now_ms))?;
-            let refused_until_s = (known && access == DeviceAccess::RevokedWithTokens).then_some(now_ms / 1000);
+            let refused_until_s = (known && access == DeviceAccess::RevokedWithTokens).then_some(now_ms / 1000 + LEEWAY_S);
             let mut notices = Vec::new();
+            // Before the other notice: the device is told that it was revoked, not only that its token is refused.
+            if known && access != DeviceAccess::Allowed {
+                notices.push(SessionNotice::Revoked(of.clone(), name));
+            }
             if let Some(until_s) = refused_until_s {
                 group.refuse_tokens(&of, until_s)?;
-                notices.push(SessionNotice::LoginsChanged(of.clone()));
-            }
-            if known && access != DeviceAccess::Allowed {
-                notices.push(SessionNotice::Revoked(of, name));
+                notices.push(SessionNotice::LoginsChanged(of));
             }
             Ok((known.then_some(refused_until_s), notices))
         };

@@ -19,6 +19,8 @@ pub struct SignInRequest {
     pub pool: Arc<str>,
     pub issuer: Arc<str>,
     pub subject: String,
+    /// When the login's token was issued, in seconds since 1970 (UTC), if it says so.
+    pub issued_s: Option<u64>,
     /// The identity that a new login gets.
     pub new_identity: Identity,
     /// The identity that a new login gets if `new_identity` is taken.

@@ -112,6 +112,7 @@ impl CommitterNode {
                 pool: "demo".into(),
                 issuer: "i".into(),
                 subject,
+                issued_s: None,
                 fallback_identity: new_identity.clone(),
                 new_identity,
                 device: device(0),

@@ -67,10 +67,38 @@ pub(super) enum HttpError {
     NotFound(NotFound),
     /// The same, with a text that says what does not exist.
     NotFoundBecause(String),
+    /// One of the two tokens of a link was refused.
+    LinkTokenRefused { which: LinkToken, error: AuthError },
     /// A link needs a token whose user has proved who they are within so many seconds; which one is older.
-    TokenNotFresh { which: &'static str, within_s: u64 },
+    TokenNotFresh { which: LinkToken, within_s: u64 },
     /// The current state does not permit what an admin request asks.
     NotPossible(String),
+}
+
+/// Which of the two tokens of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkToken {
+    /// That of the device's own login.
+    First,
+    /// That of the login that is to be linked.
+    Second,
+}
+
+impl LinkToken {
+    /// The link is refused because this token was. A client over a limit is refused whichever token it sent.
+    pub(super) fn refused(self, error: AuthError) -> HttpError {
+        match error {
+            AuthError::Token(_) | AuthError::TokenRevoked { .. } => HttpError::LinkTokenRefused { which: self, error },
+            other => HttpError::Auth(other),
+        }
+    }
+
+    fn place(self) -> &'static str {
+        match self {
+            LinkToken::First => "the token of the Authorization header",
+            LinkToken::Second => "the token in the body",
+        }
+    }
 }
 
 impl HttpError {
@@ -127,6 +155,9 @@ impl IntoResponse for HttpError {
                 "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
             ),
             HttpError::Auth(error) => retry_after(error.retry_after_ms(), refused(auth_code(error), error.to_string())),
+            HttpError::LinkTokenRefused { which, error } => {
+                retry_after(error.retry_after_ms(), refused(auth_code(error), format!("{}: {error}", which.place())))
+            }
             HttpError::Refused { id, dataset, code, message } => refusal(status_of(code), id, dataset, code, message),
             HttpError::BadHead(what) => refused(Code::BadRequest, what),
             HttpError::BodyTooLarge => refused(Code::TooLarge, "the body is over 2 MiB"),
@@ -171,8 +202,10 @@ impl IntoResponse for HttpError {
                 with_challenge(Challenge::OperatorKey, refused(Code::TokenRefused, message))
             }
             HttpError::TokenNotFresh { which, within_s } => {
-                let message =
-                    format!("{which} must have been issued within {within_s} s, after its user signed in; sign in again for a new one");
+                let message = format!(
+                    "{} must have been issued within {within_s} s, after its user signed in; sign in again for a new one",
+                    which.place()
+                );
                 with_challenge(Challenge::NotFresh { within_s }, refused(Code::TokenNotFresh, message))
             }
             HttpError::BadAdminRequest(what) => refused(Code::BadRequest, what),
@@ -186,7 +219,7 @@ impl IntoResponse for HttpError {
 fn auth_code(error: AuthError) -> RefusalCode {
     match error {
         AuthError::Token(refusal) if refusal.is_temporary() => RefusalCode::Unavailable,
-        AuthError::Token(_) | AuthError::TokenRevoked => RefusalCode::TokenRefused,
+        AuthError::Token(_) | AuthError::TokenRevoked { .. } => RefusalCode::TokenRefused,
         AuthError::TooManyDevices => RefusalCode::TooManyDevices,
         AuthError::Revoked => RefusalCode::Revoked,
         AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,

@@ -3,6 +3,8 @@
 //! Both tokens must be fresh. A link is for good, so a token that was stolen for a moment must not suffice for one: neither as the token that
 //! names the identity, to which the thief would link a login of theirs, nor as the second one, into whose identity the thief's own would be merged.
 
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
@@ -10,13 +12,14 @@ use axum::response::Response;
 use driftless_protocol::{RefusalCode, limits};
 use serde::Deserialize;
 
-use super::error::{HttpError, ok_json};
+use super::error::{HttpError, LinkToken, ok_json};
 use super::request::{bad_request, read_body};
 use super::state::HttpState;
-use crate::admin::{LoginName, SecondSignIn};
+use crate::admin::{DeviceLinkRequest, SecondSignIn};
 use crate::committer::Unavailable;
 use crate::limits::ClientAddress;
-use crate::session::AuthenticatedDevice;
+use crate::session::{AuthError, AuthenticatedDevice, login_token};
+use crate::store::LinkObstacle;
 
 #[derive(Deserialize)]
 struct LinkBody {
@@ -35,25 +38,34 @@ pub(super) async fn link(
         return Err(bad_request("send the second login as: {\"token\":\"...\"}".to_owned()));
     };
     let AuthenticatedDevice { principal, login: first, .. } = device;
-    let second = state.authenticator.verify(&token, &principal, &client).await?;
+    let second = state.authenticator.verify(&token, &principal, &client).await.map_err(|error| LinkToken::Second.refused(error))?;
     if second.pool != principal.pool.name {
         let (id, dataset, message) = (None, None, "the second login belongs to another pool".to_owned());
         return Err(HttpError::Refused { id, dataset, code: RefusalCode::OtherIdentity, message });
     }
-    for (login, which) in [(&first, "the token of the Authorization header"), (&second, "the token in the body")] {
+    for (login, which) in [(&first, LinkToken::First), (&second, LinkToken::Second)] {
         if !state.authenticator.is_fresh(login, &principal.pool) {
             return Err(HttpError::TokenNotFresh { which, within_s: principal.pool.link_fresh_s });
         }
     }
-    let first = LoginName { issuer: first.issuer.to_string(), subject: first.subject };
-    let second = LoginName { issuer: second.issuer.to_string(), subject: second.subject };
+    let (authenticator, pool) = (state.authenticator, Arc::clone(&principal.pool.name));
+    let (first, second) = (login_token(&first), login_token(&second));
+    let request = DeviceLinkRequest { pool, identity: principal.identity, device: principal.device, first, second };
     // A task of its own: a client that hangs up must not keep the line with both logins out of the log.
-    let linking = async move { state.admin.link_or_merge(principal.identity, principal.device, first, second).await };
+    let linking = async move { state.admin.link_or_merge(request).await };
     let signed = tokio::spawn(linking).await.map_err(|_| Unavailable::Now)??;
     // The identity was erased or merged after it was authenticated. A retry meets the new state.
     match signed.map_err(|_| Unavailable::Now)? {
         SecondSignIn::SignedIn { identity, merged } => Ok(ok_json(&serde_json::json!({ "identity": identity.as_str(), "merged": merged }))),
         SecondSignIn::TooManyLogins => Err(too_many_logins()),
+        SecondSignIn::Refused(LinkObstacle::Moved) => Err(Unavailable::Now.into()),
+        SecondSignIn::Refused(LinkObstacle::DeviceRevoked) => Err(AuthError::Revoked.into()),
+        SecondSignIn::Refused(LinkObstacle::FirstRefused { until_s }) => {
+            Err(LinkToken::First.refused(authenticator.token_revoked(until_s)))
+        }
+        SecondSignIn::Refused(LinkObstacle::SecondRefused { until_s }) => {
+            Err(LinkToken::Second.refused(authenticator.token_revoked(until_s)))
+        }
     }
 }
 

@@ -95,6 +95,6 @@ fn device_routes(state: HttpState) -> Router<HttpState> {
         .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
         .route("/v1/push", get(push::registration).put(push::register).delete(push::unregister))
         .route("/v1/push/keys", get(push::keys))
-        .route("/v1/identity/link", post(link::link))
+        .route(request::LINK_PATH, post(link::link))
         .route_layer(from_fn_with_state(state, request::authenticated))
 }

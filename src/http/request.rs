@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use super::body::{BODY_MS, BodyTooSlow};
 use super::cors::request_origin;
-use super::error::HttpError;
+use super::error::{HttpError, LinkToken};
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
 use crate::limits::ClientAddress;
@@ -31,6 +31,9 @@ const ADMITTED_FOR: Duration = Duration::from_secs(5);
 /// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
 const DROPPED_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
+/// The one request with two tokens: a refusal says which of them it is about.
+pub(super) const LINK_PATH: &str = "/v1/identity/link";
+
 /// The request header that names the device.
 pub(super) const DEVICE_HEADER: HeaderName = HeaderName::from_static("driftless-device");
 
@@ -42,7 +45,7 @@ pub(super) const IDENTITY_HEADER: HeaderName = HeaderName::from_static("driftles
 pub(super) async fn authenticated(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let connection = ConnectionPermit::of_request(&parts.extensions);
-    let device = match authenticate(&state, connection.as_ref(), &parts.headers).await {
+    let device = match authenticate(&state, connection.as_ref(), &parts).await {
         Ok(device) => device,
         // Nothing more is read from a client that has sent too much.
         Err(error) if error.is_of_bytes() => return error.into_response(),
@@ -55,7 +58,7 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
         permit.authenticated();
     }
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
-    let mut response = match read_admitted(&state, connection.as_ref(), device, &parts.headers, body).await {
+    let mut response = match read_admitted(&state, connection.as_ref(), device, &parts, body).await {
         Ok((device, body)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
             let pool = Arc::clone(&device.principal.pool);
@@ -77,12 +80,12 @@ async fn read_admitted(
     state: &HttpState,
     connection: Option<&(ConnectionPermit, ClientAddress)>,
     device: AuthenticatedDevice,
-    headers: &HeaderMap,
+    parts: &Parts,
     body: Body,
 ) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
     let began = Instant::now();
-    let body = decoded_body(headers, body).await?;
-    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, connection, headers).await? } else { device };
+    let body = decoded_body(&parts.headers, body).await?;
+    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, connection, parts).await? } else { device };
     Ok((device, body))
 }
 
@@ -93,8 +96,9 @@ async fn read_admitted(
 async fn authenticate(
     state: &HttpState,
     connection: Option<&(ConnectionPermit, ClientAddress)>,
-    headers: &HeaderMap,
+    parts: &Parts,
 ) -> Result<AuthenticatedDevice, HttpError> {
+    let headers = &parts.headers;
     let token = bearer_token(headers).ok_or(HttpError::MissingToken)?;
     let device = headers.get(DEVICE_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Reserved ids belong to the server's own writers.
@@ -104,7 +108,10 @@ async fn authenticate(
     let client = connection.map_or(of_process.client, |(_, client)| client.clone());
     state.authenticator.within_limits(&client, client.check_bytes(now_ms))?;
     let source = RequestSource { origin: request_origin(headers), client, capacity: of_process.capacity };
-    let authenticated = state.authenticator.authenticate(token, device, &source).await?;
+    let authenticated = state.authenticator.authenticate(token, device, &source).await.map_err(|error| match parts.uri.path() {
+        LINK_PATH => LinkToken::First.refused(error),
+        _ => error.into(),
+    })?;
     state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_bytes(now_ms))?;
     let identity = &authenticated.principal.identity;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {

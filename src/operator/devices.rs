@@ -201,7 +201,9 @@ pub(super) async fn revoke(server: &AdminClient, identity: &str, device: &str, r
     let print = |_: Value| {
         line("revoked: its session is closed, its push token is deleted, and the server no longer accepts it")?;
         match refuse_tokens {
-            true => line("tokens that were issued until now are refused; the other devices of the identity need new ones"),
+            true => line(
+                "tokens that were issued until now are refused; the other devices of the identity need new ones, which are accepted in a minute",
+            ),
             false => line("a valid token of its user is still accepted from another device; refuse those, too, with --refuse-tokens"),
         }
     };

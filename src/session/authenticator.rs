@@ -33,8 +33,10 @@ pub enum AuthError {
     Revoked,
     /// The request is one of a web page that the pool does not allow.
     OriginNotAllowed,
-    /// An operator has refused the login's tokens that were issued by then.
-    TokenRevoked,
+    /// An operator has refused the login's earlier tokens; one that is issued after this time, in seconds from now, is accepted.
+    TokenRevoked {
+        wait_s: u64,
+    },
     /// The client's address, or the pool, has had its share.
     LimitExceeded(LimitExceeded),
     /// The store is not available.
@@ -47,11 +49,15 @@ impl From<LimitExceeded> for AuthError {
     }
 }
 
+/// The longest time for which new tokens are refused like the earlier ones, in seconds: an issuer's clock may be as far ahead as the leeway, so
+/// that its tokens of the last moment are dated later. A date beyond it was written by a clock that was set back since.
+const LONGEST_REFUSAL_S: u64 = LEEWAY_S + 1;
+
 /// The result of a renewal with a valid token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RenewalOutcome {
-    /// The token is accepted until then, and was issued then if it says so; both in seconds since 1970.
-    Until { expires_s: u64, issued_s: Option<u64> },
+    /// The token is accepted until then, in seconds since 1970.
+    Until { expires_s: u64, token: LoginToken },
     /// The token leads to another identity.
     OtherIdentity,
 }
@@ -62,7 +68,7 @@ impl AuthError {
         match self {
             AuthError::Token(refusal) if refusal.is_temporary() => CloseCode::Overloaded,
             AuthError::LimitExceeded(_) => CloseCode::Overloaded,
-            AuthError::Token(_) | AuthError::TokenRevoked => CloseCode::TokenRefused,
+            AuthError::Token(_) | AuthError::TokenRevoked { .. } => CloseCode::TokenRefused,
             AuthError::TooManyDevices => CloseCode::TooManyDevices,
             AuthError::Revoked => CloseCode::Revoked,
             AuthError::OriginNotAllowed => CloseCode::OriginNotAllowed,
@@ -77,7 +83,7 @@ impl AuthError {
             AuthError::TooManyDevices => "too_many_devices",
             AuthError::Revoked => "revoked",
             AuthError::OriginNotAllowed => "origin_not_allowed",
-            AuthError::TokenRevoked => "token_revoked",
+            AuthError::TokenRevoked { .. } => "token_revoked",
             AuthError::LimitExceeded(exceeded) => exceeded.what.code(),
             AuthError::Unavailable => "unavailable",
         }
@@ -87,12 +93,10 @@ impl AuthError {
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
             AuthError::LimitExceeded(exceeded) => Some(exceeded.retry_after_ms),
-            AuthError::Token(_)
-            | AuthError::TooManyDevices
-            | AuthError::Revoked
-            | AuthError::OriginNotAllowed
-            | AuthError::TokenRevoked
-            | AuthError::Unavailable => None,
+            AuthError::TokenRevoked { wait_s } => Some(wait_s.min(&LONGEST_REFUSAL_S) * 1000).filter(|after_ms| *after_ms > 0),
+            AuthError::Token(_) | AuthError::TooManyDevices | AuthError::Revoked | AuthError::OriginNotAllowed | AuthError::Unavailable => {
+                None
+            }
         }
     }
 }
@@ -106,7 +110,14 @@ impl std::fmt::Display for AuthError {
             AuthError::OriginNotAllowed => f.write_str(
                 "web pages of this origin may not use this pool; the setting origins of the server or the pool names those that may",
             ),
-            AuthError::TokenRevoked => f.write_str("an operator has refused this login's earlier tokens; get a new one"),
+            AuthError::TokenRevoked { wait_s } => {
+                f.write_str("an operator has refused this login's earlier tokens; ")?;
+                match wait_s {
+                    0 => f.write_str("get a new one"),
+                    1..=LONGEST_REFUSAL_S => write!(f, "get a new one in {wait_s} s"),
+                    _ => f.write_str("the date is ahead of this server's clock: an operator has to check the clock and refuse them again"),
+                }
+            }
             AuthError::LimitExceeded(LimitExceeded { what, retry_after_ms }) => {
                 write!(f, "{}; try again in {} s", what.explanation(), retry_after_ms.div_ceil(1000))
             }
@@ -164,7 +175,7 @@ impl Authenticator {
             Ok(SignInResult::SignedIn(identity)) => {
                 Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, login, expires_s })
             }
-            Ok(SignInResult::TokenRefused) => Err(self.token_revoked()),
+            Ok(SignInResult::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Ok(SignInResult::TooManyDevices) => Err(AuthError::TooManyDevices),
             Ok(SignInResult::Revoked) => Err(AuthError::Revoked),
             Err(_) => Err(AuthError::Unavailable),
@@ -174,14 +185,14 @@ impl Authenticator {
     /// Verifies a fresh token of an authenticated device.
     pub async fn renew(&self, token: &str, who: &Principal, client: &ClientAddress) -> Result<RenewalOutcome, AuthError> {
         let login = self.verify_token(token, client).await?;
-        let (expires_s, issued_s) = (login.expires_s.saturating_add(LEEWAY_S), login.issued_s);
+        let (expires_s, token) = (login.expires_s.saturating_add(LEEWAY_S), login_token(&login));
         if login.pool != who.pool.name {
             return Ok(RenewalOutcome::OtherIdentity);
         }
         match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
-            Ok(FoundLogin::Leads(identity)) if identity == who.identity => Ok(RenewalOutcome::Until { expires_s, issued_s }),
+            Ok(FoundLogin::Leads(identity)) if identity == who.identity => Ok(RenewalOutcome::Until { expires_s, token }),
             Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(RenewalOutcome::OtherIdentity),
-            Ok(FoundLogin::TokenRefused) => Err(self.token_revoked()),
+            Ok(FoundLogin::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Err(_) => Err(AuthError::Unavailable),
         }
     }
@@ -199,7 +210,7 @@ impl Authenticator {
         }
         match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
             Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(login),
-            Ok(FoundLogin::TokenRefused) => Err(self.token_revoked()),
+            Ok(FoundLogin::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Err(_) => Err(AuthError::Unavailable),
         }
     }
@@ -209,9 +220,11 @@ impl Authenticator {
         login.is_fresh(pool.link_fresh_s, self.clock.unix_ms() / 1000)
     }
 
-    fn token_revoked(&self) -> AuthError {
-        self.metrics.token_rejected(AuthError::TokenRevoked.code());
-        AuthError::TokenRevoked
+    /// For a token that is refused like all tokens of its login that were issued until then, in seconds since 1970.
+    pub fn token_revoked(&self, until_s: u64) -> AuthError {
+        let error = AuthError::TokenRevoked { wait_s: until_s.saturating_add(1).saturating_sub(self.clock.unix_ms() / 1000) };
+        self.metrics.token_rejected(error.code());
+        error
     }
 
     async fn verify_token(&self, token: &str, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
@@ -240,9 +253,14 @@ impl Authenticator {
 
 impl AuthenticatedDevice {
     /// The token as the store judges it.
-    pub(super) fn token(&self) -> LoginToken {
-        LoginToken { issuer: Arc::clone(&self.login.issuer), subject: self.login.subject.clone(), issued_s: self.login.issued_s }
+    pub fn token(&self) -> LoginToken {
+        login_token(&self.login)
     }
+}
+
+/// A verified token as the store judges it.
+pub fn login_token(login: &VerifiedLogin) -> LoginToken {
+    LoginToken { issuer: Arc::clone(&login.issuer), subject: login.subject.clone(), issued_s: login.issued_s }
 }
 
 fn login_request(pool: &Pool, login: &VerifiedLogin, device: DeviceId) -> LoginRequest {

@@ -12,17 +12,19 @@ pub(super) struct Closing {
     pub(super) code: CloseCode,
     /// The cause, for people; absent if the code says it.
     pub(super) cause: Option<String>,
+    /// When the device may come back, in milliseconds, if the cause says it.
+    pub(super) retry_after_ms: Option<u64>,
 }
 
 impl From<CloseCode> for Closing {
     fn from(code: CloseCode) -> Closing {
-        Closing { code, cause: None }
+        Closing { code, cause: None, retry_after_ms: None }
     }
 }
 
 impl From<&AuthError> for Closing {
     fn from(error: &AuthError) -> Closing {
-        Closing::because(error.close_code(), error.to_string())
+        Closing { retry_after_ms: error.retry_after_ms(), ..Closing::because(error.close_code(), error.to_string()) }
     }
 }
 
@@ -32,7 +34,7 @@ impl Closing {
         let mut cause = cause.into();
         let fits = |&at: &usize| cause.is_char_boundary(at);
         cause.truncate((0..=limits::BYE_MESSAGE_BYTES.min(cause.len())).rev().find(fits).unwrap_or(0));
-        Closing { code, cause: Some(cause) }
+        Closing { code, cause: Some(cause), retry_after_ms: None }
     }
 
     /// For a frame that cannot hold a message, on a socket whose messages have this bound now, in bytes.
@@ -61,7 +63,7 @@ impl Closing {
 
     /// The last message of the session.
     pub(super) fn bye(self, reconnect_after_ms: Option<u64>) -> ServerMessage {
-        let Closing { code, cause } = self;
+        let Closing { code, cause, retry_after_ms: _ } = self;
         ServerMessage::Bye { code: code.code(), reason: code.reason().to_owned(), message: cause, reconnect_after_ms }
     }
 }

@@ -15,7 +15,7 @@ use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
 use crate::hub::{SessionSignals, Signal, SignalSet};
 use crate::store::Identity;
-use crate::sync::Principal;
+use crate::sync::{LoginToken, Principal};
 
 /// How long a session keeps its socket's buffers after the last message, in milliseconds.
 const IDLE_MS: u64 = 2_000;
@@ -79,8 +79,8 @@ pub(super) struct SessionContext<'a> {
     pub(super) intake: Intake,
     pub(super) backlog: Backlog,
     tick: Tick,
-    /// When the session's token was issued, in seconds since 1970, if it says so.
-    pub(super) token_issued_s: Option<u64>,
+    /// The token with which the device signed in, or which it has renewed.
+    pub(super) token: LoginToken,
     logins: LoginsNews,
     scheduled: ScheduledTicks,
     /// Counts what the socket carries.
@@ -120,7 +120,7 @@ impl<'a> SessionContext<'a> {
         services: &'a SessionServices,
         who: Principal,
         session: u64,
-        token_issued_s: Option<u64>,
+        token: LoginToken,
         timers: SessionTimers,
         counter: SocketCounter,
         received: ReceivedBytes,
@@ -138,7 +138,7 @@ impl<'a> SessionContext<'a> {
             // The timers are checked, and the welcome is flushed, before the first event.
             backlog: Backlog::Pending,
             tick: Tick::Raised,
-            token_issued_s,
+            token,
             logins: LoginsNews::None,
             scheduled: ScheduledTicks::default(),
             counter,

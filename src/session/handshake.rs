@@ -69,7 +69,7 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
             AuthError::Token(_) => {}
             AuthError::TooManyDevices
             | AuthError::Revoked
-            | AuthError::TokenRevoked
+            | AuthError::TokenRevoked { .. }
             | AuthError::OriginNotAllowed
             | AuthError::LimitExceeded(_)
             | AuthError::Unavailable => {

@@ -3,20 +3,19 @@
 use driftless_protocol::{CloseCode, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::closing::Closing;
 use super::context::SessionEnd;
 use super::live::LiveSession;
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
-    /// Sends the linked logins. Ends the session if its token may be one that is refused: the device connects again with a new one. If the
-    /// store cannot say, the device has to sign in again, too.
+    /// Sends the linked logins. Ends the session if its own token is refused: the device connects again with a new one. If the store cannot
+    /// say, the device has to sign in again, too.
     pub(super) async fn send_linked_logins(&mut self) -> Result<(), SessionEnd> {
-        let Ok(logins) = self.context.services.sync.logins_state(&self.context.who).await else {
+        let (services, token) = (self.context.services, self.context.token.clone());
+        let Ok(logins) = services.sync.logins_state(&self.context.who, token).await else {
             return Err(CloseCode::ServerError.into());
         };
-        if logins.refuses(self.context.token_issued_s) {
-            let cause = "an operator has refused the earlier tokens of this identity's logins; get a new one";
-            return Err(SessionEnd::Close(Closing::because(CloseCode::TokenRefused, cause)));
+        if let Some(until_s) = logins.refused_until_s {
+            return Err(SessionEnd::Close((&services.authenticator.token_revoked(until_s)).into()));
         }
         match logins.linked.is_empty() {
             true => Ok(()),

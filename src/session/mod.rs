@@ -37,7 +37,7 @@ use driftless_protocol::{Codec, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, Span, debug_span};
 
-pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator};
+pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator, login_token};
 use driver::SessionDriver;
 pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadline};
 pub use services::SessionConfig;

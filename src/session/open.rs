@@ -51,7 +51,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     let expires_in_s = timers.token().expires_in_s(now.unix_ms);
     let token = authenticated.token();
     let intake = ReceivedBytes::new(client, counted);
-    let context = SessionContext::new(services, authenticated.principal, session, token.issued_s, timers, socket.counter(), intake);
+    let context = SessionContext::new(services, authenticated.principal, session, token.clone(), timers, socket.counter(), intake);
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);
     match welcome(&mut driver.session, token, expires_in_s).await {
@@ -70,8 +70,11 @@ async fn refuse<S: AsyncRead + AsyncWrite + Unpin, T>(
     error: AuthError,
 ) -> Option<T> {
     services.metrics.handshake_finished(error.code());
-    // Spread, so that those who were refused together do not come back together.
-    let reconnect_after_ms = error.retry_after_ms().map(|after_ms| services.spread_ms(after_ms));
+    let reconnect_after_ms = match error {
+        // Spread, so that those who were refused together do not come back together.
+        AuthError::LimitExceeded(_) => error.retry_after_ms().map(|after_ms| services.spread_ms(after_ms)),
+        _ => error.retry_after_ms(),
+    };
     close(socket, (&error).into(), reconnect_after_ms).await;
     None
 }

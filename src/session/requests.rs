@@ -88,8 +88,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     async fn renew(&mut self, token: &str) -> Result<(), SessionEnd> {
         let (code, message) =
             match Box::pin(self.context.services.authenticator.renew(token, &self.context.who, self.context.received.client())).await {
-                Ok(RenewalOutcome::Until { expires_s, issued_s }) => {
-                    self.context.token_issued_s = issued_s;
+                Ok(RenewalOutcome::Until { expires_s, token }) => {
+                    self.context.token = token;
                     let now = self.context.services.now();
                     self.context.timers.token_mut().renewed(now.unix_ms, expires_s);
                     // A session that lasts for weeks must not make its device look abandoned. An error is ignored: the next renewal tries again.

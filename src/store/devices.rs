@@ -15,6 +15,10 @@ pub enum Admission {
     /// It is new, and the identity has as many devices as its pool allows.
     TooMany,
     Revoked,
+    /// The login's tokens that were issued until then are refused, in seconds since 1970 (UTC).
+    TokenRefused {
+        until_s: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

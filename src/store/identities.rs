@@ -120,6 +120,11 @@ impl Group<'_> {
         Ok(fresh.clone())
     }
 
+    /// The identity to which a login leads.
+    pub fn leads_to(&self, login: LoginKey<'_>) -> Result<Option<Identity>, StoreError> {
+        self.view.get(&login.row())?.map(|row| decode_identity(&row)).transpose()
+    }
+
     /// Whether an id may be given to a new identity: no identity has it, and no job is under way for one that had it.
     pub fn is_free(&self, identity: &Identity) -> Result<bool, StoreError> {
         Ok(self.view.get(&keys::identity(identity))?.is_none() && self.view.get(&keys::job(identity))?.is_none())

@@ -8,39 +8,21 @@ use super::keys::KeyParts;
 use super::rows::LoginRow;
 use super::{Identity, LoginKey, Store, StoreError, keys};
 
-/// What the logins of an identity mean to its live sessions.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LoginsState {
-    /// The logins that were linked to the identity, the newest first, at most [`limits::LINKED_LOGINS`].
-    pub linked: Vec<LinkedLogin>,
-    /// Tokens of some login that were issued until then are refused, in seconds since 1970 (UTC).
-    pub refused_until_s: Option<u64>,
-}
-
-impl LoginsState {
-    /// Whether a token that was issued then may be refused. A token that does not say when may be as old as any.
-    pub fn refuses(&self, issued_s: Option<u64>) -> bool {
-        refuses(self.refused_until_s, issued_s)
-    }
-}
-
 impl Store {
-    /// The state of an identity's logins.
-    pub fn logins_state(&self, identity: &Identity) -> Result<LoginsState, StoreError> {
+    /// The logins that were linked to the identity, the newest first, at most [`limits::LINKED_LOGINS`].
+    pub fn linked_logins(&self, identity: &Identity) -> Result<Vec<LinkedLogin>, StoreError> {
         let prefix = keys::identity_logins(identity);
-        let mut state = LoginsState::default();
+        let mut linked = Vec::new();
         for (key, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), limits::LOGINS_PER_IDENTITY)? {
-            let LoginRow { linked_ms, refused_until_s } = LoginRow::decode(&row)?;
-            state.refused_until_s = state.refused_until_s.max(refused_until_s);
-            if let Some(at_ms) = linked_ms {
+            if let Some(at_ms) = LoginRow::decode(&row)?.linked_ms {
                 let mut parts = KeyParts::after(&key, &prefix)?;
                 let (_pool, issuer, subject) = (parts.name()?, parts.name()?.to_owned(), parts.name()?.to_owned());
-                state.linked.push(LinkedLogin { issuer, subject, at_ms });
+                linked.push(LinkedLogin { issuer, subject, at_ms });
             }
         }
-        state.linked.sort_by_key(|login| std::cmp::Reverse(login.at_ms));
-        state.linked.truncate(limits::LINKED_LOGINS);
-        Ok(state)
+        linked.sort_by_key(|login| std::cmp::Reverse(login.at_ms));
+        linked.truncate(limits::LINKED_LOGINS);
+        Ok(linked)
     }
 
     /// Up to `limit` logins that lead to an identity, each an issuer and a subject.
@@ -55,21 +37,27 @@ impl Store {
         rows.iter().map(one).collect()
     }
 
-    /// Whether a login's token that was issued then is refused, in seconds since 1970 (UTC).
-    pub fn refuses_token(&self, login: LoginKey<'_>, identity: &Identity, issued_s: Option<u64>) -> Result<bool, StoreError> {
-        let row = self.engine.get(&login.identity_row(identity))?;
-        let row = row.map(|row| LoginRow::decode(&row)).transpose()?.unwrap_or_default();
-        Ok(refuses(row.refused_until_s, issued_s))
+    /// Whether a login's token that was issued then is refused: until when tokens of the login must have been issued to be refused like it, in
+    /// seconds since 1970 (UTC). `None`: it is not refused.
+    pub fn refused_until(&self, login: LoginKey<'_>, identity: &Identity, issued_s: Option<u64>) -> Result<Option<u64>, StoreError> {
+        refused_until(self.engine.get(&login.identity_row(identity))?, issued_s)
     }
 }
 
 impl Group<'_> {
+    /// As [`Store::refused_until`], on top of the group's earlier decisions.
+    pub fn refused_until(&self, login: LoginKey<'_>, identity: &Identity, issued_s: Option<u64>) -> Result<Option<u64>, StoreError> {
+        refused_until(self.view.get(&login.identity_row(identity))?, issued_s)
+    }
+
     /// Refuses the tokens of all logins of an identity that were issued until then, in seconds since 1970 (UTC).
+    ///
+    /// The newest refusal counts. Its date is before that of an earlier one only if the clock was set back since: that date was ahead of the
+    /// time at which it was written, and would keep the person out until then.
     pub fn refuse_tokens(&mut self, identity: &Identity, until_s: u64) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         for (key, row) in self.view.scan(&keys::identity_logins(identity))? {
-            let mut row = LoginRow::decode(&row)?;
-            row.refused_until_s = row.refused_until_s.max(Some(until_s));
+            let row = LoginRow { refused_until_s: Some(until_s), ..LoginRow::decode(&row)? };
             batch.rows.push((key, Some(row.encode()?)));
         }
         self.view.decide(batch);
@@ -77,6 +65,8 @@ impl Group<'_> {
     }
 }
 
-fn refuses(until_s: Option<u64>, issued_s: Option<u64>) -> bool {
-    until_s.is_some_and(|until_s| issued_s.is_none_or(|issued_s| issued_s <= until_s))
+/// A token that does not say when it was issued may be as old as any.
+fn refused_until(row: Option<Bytes>, issued_s: Option<u64>) -> Result<Option<u64>, StoreError> {
+    let row = row.map(|row| LoginRow::decode(&row)).transpose()?.unwrap_or_default();
+    Ok(row.refused_until_s.filter(|until_s| issued_s.is_none_or(|issued_s| issued_s <= *until_s)))
 }

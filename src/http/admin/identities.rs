@@ -77,7 +77,7 @@ pub(super) async fn link(
     let LinkLoginBody { issuer, subject } = request::json_body(body).await?;
     request::check_names(&[&issuer, &subject])?;
     match state.admin.link_login(identity.clone(), LoginName { issuer, subject }).await?? {
-        LinkOutcome::Linked => Ok(ok_json(&json!({ "identity": identity.as_str() }))),
+        LinkOutcome::Linked | LinkOutcome::Known => Ok(ok_json(&json!({ "identity": identity.as_str() }))),
         LinkOutcome::TooManyLogins => Err(too_many_logins()),
         LinkOutcome::LeadsElsewhere(other) => Err(HttpError::NotPossible(format!(
             "this login already belongs to {other}; merge one of {other} and {identity} into the other instead"

@@ -6,7 +6,7 @@ use super::erasing::finish_job;
 use crate::merge::ConflictPolicy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
 use crate::store::{
-    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, LoginsState, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
+    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
 };
 
 fn guest() -> Identity {
@@ -171,7 +171,7 @@ fn a_second_login_leads_to_the_same_identity() {
 fn an_identity_knows_which_logins_were_linked_to_it_and_has_a_bounded_number_of_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    assert_eq!(store.logins_state(&me()).expect("reads"), LoginsState::default(), "the identity was made for its first login");
+    assert_eq!(store.linked_logins(&me()).expect("reads"), [], "the identity was made for its first login");
     let link = |number: usize| {
         let subject = format!("login-{number}");
         let mut group = store.group();
@@ -185,7 +185,7 @@ fn an_identity_knows_which_logins_were_linked_to_it_and_has_a_bounded_number_of_
     }
     assert_eq!(link(1), LinkResult::Known);
     assert_eq!(link(limits::LOGINS_PER_IDENTITY), LinkResult::TooManyLogins);
-    let linked = store.logins_state(&me()).expect("reads").linked;
+    let linked = store.linked_logins(&me()).expect("reads");
     let newest = limits::LOGINS_PER_IDENTITY as u64 - 1;
     assert_eq!(linked.iter().map(|login| login.at_ms).collect::<Vec<_>>(), (newest - 15..=newest).rev().collect::<Vec<_>>());
     assert_eq!((linked[0].issuer.as_str(), linked[0].subject.as_str()), ("other", "login-255"));
@@ -200,20 +200,39 @@ fn refused_tokens_stay_refused_when_their_login_moves_to_another_identity() {
     let store = store(folder.path());
     sign_in(&store, "guest", &guest());
     let login = |subject| LoginKey { pool: "demo", issuer: "issuer", subject };
-    let refuses = |subject, identity: &Identity, issued_s| store.refuses_token(login(subject), identity, issued_s).expect("reads");
-    assert!(!refuses("guest", &guest(), None) && !refuses("guest", &guest(), Some(0)));
+    let refuses = |subject, identity: &Identity, issued_s| store.refused_until(login(subject), identity, issued_s).expect("reads");
+    assert_eq!((refuses("guest", &guest(), None), refuses("guest", &guest(), Some(0))), (None, None));
     let mut group = store.group();
     group.refuse_tokens(&guest(), 100).expect("decides");
-    group.refuse_tokens(&guest(), 50).expect("decides");
+    assert_eq!(group.refused_until(login("guest"), &guest(), Some(100)), Ok(Some(100)), "for what the same group decides next");
     group.commit().expect("commits");
     let mut group = store.group();
     assert_eq!(group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides"), MergeStart::Begun);
     group.commit().expect("commits");
-    assert!(refuses("guest", &me(), Some(100)) && refuses("guest", &me(), None) && !refuses("guest", &me(), Some(101)));
-    assert!(!refuses("alice", &me(), Some(1)), "the other login's tokens are as good as before");
-    let state = store.logins_state(&me()).expect("reads");
-    assert_eq!((state.refused_until_s, state.linked.len()), (Some(100), 2), "the merge linked the logins of both to each other");
-    assert!(state.refuses(Some(100)) && !state.refuses(Some(101)));
+    assert_eq!(
+        (refuses("guest", &me(), Some(100)), refuses("guest", &me(), None), refuses("guest", &me(), Some(101))),
+        (Some(100), Some(100), None)
+    );
+    assert_eq!(
+        (refuses("alice", &me(), Some(1)), refuses("alice", &me(), None)),
+        (None, None),
+        "the other login's tokens are as good as before"
+    );
+    assert_eq!(store.linked_logins(&me()).expect("reads").len(), 2, "the merge linked the logins of both to each other");
+}
+
+#[test]
+fn a_date_that_a_clock_ahead_of_its_time_wrote_is_replaced_by_the_next_refusal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    for until_s in [4_000_000_000, 1_790_000_060] {
+        let mut group = store.group();
+        group.refuse_tokens(&me(), until_s).expect("decides");
+        group.commit().expect("commits");
+    }
+    let login = LoginKey { pool: "demo", issuer: "issuer", subject: "alice" };
+    assert_eq!(store.refused_until(login, &me(), Some(1_790_000_061)), Ok(None));
+    assert_eq!(store.refused_until(login, &me(), Some(1_790_000_060)), Ok(Some(1_790_000_060)));
 }
 
 #[test]

@@ -36,7 +36,7 @@ async fn a_link_needs_two_tokens_whose_users_signed_in_a_moment_ago() {
         ("issued too long ago", json!({ "iat": old })),
         ("renewed now by a user who signed in long ago", json!({ "iat": now_s(), "auth_time": old })),
         ("does not say when", json!({})),
-        ("dated into the future", json!({ "iat": now_s() + 3000 })),
+        ("dated into the future", json!({ "iat": now_s() + 9000 })),
         ("no date", json!({ "iat": "yesterday" })),
     ] {
         let (victim, thief) = (token_of("victim", stale.clone()), fresh("thief"));
@@ -112,7 +112,7 @@ async fn revoking_a_device_can_refuse_the_tokens_that_its_holder_has() {
     let stolen = token_of("alice", json!({ "iat": now_s() - 5 }));
     let mut lost = TestDevice::connect(&server.url(), &stolen, "lost").await;
     let mut laptop = TestDevice::connect(&server.url(), &stolen, "laptop").await;
-    let kept = TestDevice::connect(&server.url(), &token_of("alice", json!({ "iat": now_s() + 30 })), "kept").await;
+    let kept = TestDevice::connect(&server.url(), &token_of("alice", json!({ "iat": now_s() + 90 })), "kept").await;
 
     // Without tokens, the holder comes in again under another id.
     operator_output(&server.url(), &["revoke-device", "--device", "lost", "--subject", "alice"]).await;
@@ -126,20 +126,67 @@ async fn revoking_a_device_can_refuse_the_tokens_that_its_holder_has() {
         for device in ["lost", "another", "third"] {
             let refused = TestDevice::connect_refused(&server.url(), &stolen, device).await;
             assert_eq!(refused.code(), Some(CloseCode::TokenRefused), "{device}");
+            assert!(refused.to_string().contains("get a new one in "), "{refused}");
+            assert!(refused.reconnect_after_ms().is_some_and(|after_ms| after_ms <= 62_000), "{refused:?}");
             let answer = DeviceHttp::new(server.address(), &stolen, device).get("/v1/datasets").await;
             assert_eq!((answer.status, answer.json()["code"].as_str()), (401, Some("token_refused")), "{}", answer.body);
         }
-        let (renewed, own) = (token_of("alice", json!({ "iat": now_s() + 30 })), token_of("bob", json!({ "iat": now_s() })));
-        assert_eq!(link(&server, &own, &stolen).await.status, 401, "nor does it link anything");
+        let (renewed, own) = (token_of("alice", json!({ "iat": now_s() + 90 })), token_of("bob", json!({ "iat": now_s() })));
+        let refused = link(&server, &own, &stolen).await;
+        assert_eq!(refused.status, 401, "nor does it link anything");
+        assert!(refused.body.contains("the token in the body: an operator has refused"), "{}", refused.body);
         let phone = TestDevice::connect(&server.url(), &renewed, "phone").await;
         assert_eq!(phone.welcome.identity, kept.welcome.identity);
         // What the operator refused stays refused after a restart.
         drop(phone);
         server.restart().await;
     }
-    let mut kept = TestDevice::connect(&server.url(), &token_of("alice", json!({ "iat": now_s() + 30 })), "kept").await;
+    let mut kept = TestDevice::connect(&server.url(), &token_of("alice", json!({ "iat": now_s() + 90 })), "kept").await;
     kept.connection.send(&driftless_protocol::ClientMessage::Renew { token: stolen }).await.unwrap();
     let refused = wait_for("a refusal", kept.receive()).await;
     assert!(matches!(refused, ServerMessage::Refused { .. }), "{refused:?}");
     assert!(server.metric("driftless_auth_tokens_rejected_total{outcome=\"token_revoked\"}").await >= 1.0);
+}
+
+#[tokio::test]
+async fn refused_tokens_of_one_login_end_no_session_of_another_login() {
+    let server = TestServer::start().await;
+    let issued = |subject: &str| token_of(subject, json!({ "iat": now_s() - 5 }));
+    let mut laptop = TestDevice::connect(&server.url(), &issued("alice"), "laptop").await;
+    operator_output(&server.url(), &["revoke-device", "--device", "laptop", "--refuse-tokens", "--subject", "alice"]).await;
+    assert_eq!(laptop.close_code().await, CloseCode::Revoked);
+    let path = format!("/identities/{}/logins", laptop.welcome.identity);
+    let link_by_operator = async |subject: &str| {
+        let body = json!({ "issuer": driftless::dev::ISSUER, "subject": subject }).to_string();
+        assert_eq!(server.operator().post(&path, &body).await.status, 200);
+    };
+    link_by_operator("alice-at-work").await;
+    let mut tablet = TestDevice::connect(&server.url(), &issued("alice-at-work"), "tablet").await;
+    assert_eq!(tablet.welcome.identity, laptop.welcome.identity);
+    link_by_operator("alice-on-tv").await;
+    assert_eq!(tablet.receive_linked().await.len(), 2, "its session goes on");
+    // A session that renews its token with another login of the identity is judged by that one from then on.
+    let renewed = token_of("alice", json!({ "iat": now_s() + 90 }));
+    tablet.connection.send(&driftless_protocol::ClientMessage::Renew { token: renewed }).await.unwrap();
+    assert!(matches!(wait_for("a renewal", tablet.receive()).await, ServerMessage::Renewed { .. }));
+    link_by_operator("alice-on-watch").await;
+    assert_eq!(tablet.receive_linked().await.len(), 3);
+}
+
+#[tokio::test]
+async fn the_refusal_of_a_link_says_which_token_was_refused() {
+    let server = TestServer::start().await;
+    let (fresh, expired) = (token_of("alice", json!({ "iat": now_s() })), token_of("bob", json!({ "exp": 1 })));
+    for (own, second, told) in [
+        (&expired, &fresh, "the token of the Authorization header: the token has expired"),
+        (&fresh, &expired, "the token in the body: the token has expired"),
+    ] {
+        let refused = link(&server, own, second).await;
+        assert_eq!((refused.status, refused.json()["code"].as_str()), (401, Some("token_refused")), "{}", refused.body);
+        assert!(refused.json()["message"].as_str().unwrap().starts_with(told), "{}", refused.body);
+        assert!(refused.head.contains("error=\"invalid_token\""), "{}", refused.head);
+    }
+    // A request with one token needs no such words.
+    let refused = DeviceHttp::new(server.address(), &expired, "phone").get("/v1/datasets").await;
+    assert!(refused.json()["message"].as_str().unwrap().starts_with("the token has expired"), "{}", refused.body);
 }
