@@ -22,8 +22,8 @@ use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
-    self, ConnectionRules, HttpState, ListenError, OpenConnections, PortUse, ProxiesConfig, ReservedPort, ServerCertificate, ServerPhase,
-    Transfers,
+    self, ConnectionRules, HttpState, ListenError, Listener, OpenConnections, PortUse, ProxiesConfig, ReservedPort, ServerCertificate,
+    ServerPhase, Transfers,
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
@@ -33,6 +33,7 @@ use crate::origin::AllowedOrigins;
 use crate::push::{Courier, PoolPush, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
+use crate::stop_times::StopTimes;
 use crate::store::{Store, StoreError};
 use crate::sync::SyncService;
 
@@ -44,9 +45,6 @@ const DISK_SIZE_TICKS: u64 = 30;
 
 /// How often sessions are signalled to drain, until all are closed: a session may start just after a signal.
 const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
-
-/// How long the store may take to close, after the drain. Then the process ends without: the next start finds everything in the journal.
-pub const CLOSE_S: u64 = 8;
 
 /// How often the log says what it does not have, in ticks.
 const LOG_REPORT_TICKS: u64 = 5;
@@ -64,7 +62,7 @@ pub enum AppError {
     System(std::io::Error),
     /// The committer stopped while the server ran.
     StoreFailed,
-    /// The store did not close within [`CLOSE_S`].
+    /// The store did not close within its share of `drain_s`.
     StoreNotClosed,
 }
 
@@ -77,7 +75,7 @@ impl fmt::Display for AppError {
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "operating system error: {error}"),
             AppError::StoreNotClosed => {
-                write!(f, "the store did not close within {CLOSE_S} s; no acknowledged write is lost: the next start reads the journal")
+                write!(f, "the store did not close in time; no acknowledged write is lost: the next start reads the journal")
             }
             AppError::StoreFailed => {
                 write!(f, "the store failed, see the log; no acknowledged write is lost: repair the disk and start again")
@@ -92,19 +90,23 @@ pub struct App {
     address: SocketAddr,
     admin_address: SocketAddr,
     certificate: Option<ServerCertificate>,
-    /// What runs until the sessions have ended: the operators' port, and the watch of the certificate.
-    beside: Vec<JoinHandle<()>>,
-    serving: JoinHandle<OpenConnections>,
-    stop: oneshot::Sender<()>,
+    /// The devices' port, and that of operators if it is another.
+    serving: ServedPort,
+    operators: Option<ServedPort>,
     phase: watch::Sender<ServerPhase>,
     ticker: JoinHandle<()>,
-    background: [JoinHandle<()>; 3],
+    background: Vec<JoinHandle<()>>,
     push: PushService,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
-    drain_wait_s: u64,
-    drain_s: u64,
+    times: StopTimes,
+}
+
+/// A port that is served until it is told to stop.
+struct ServedPort {
+    serving: JoinHandle<OpenConnections>,
+    stop: oneshot::Sender<()>,
 }
 
 /// What can be exchanged while a server runs.
@@ -176,8 +178,6 @@ impl App {
             transfers: transfers.clone(),
             phase: current_phase,
         };
-        let (stop, stopped) = oneshot::channel::<()>();
-        let mut beside = Vec::new();
         let (address, admin_address) = (port.address(), admin_port.as_ref().map_or(port.address(), ReservedPort::address));
         let port_use = if admin_port.is_some() { PortUse::Devices } else { PortUse::Both };
         let connections = port.connections();
@@ -186,34 +186,28 @@ impl App {
             info!(connections, "the open files of this process limit its connections");
         }
         let rules = ConnectionRules::new(config.address_limits(), config.proxies(), connections, metrics.clone());
+        let mut operators = None;
         if let Some(port) = admin_port {
             let router = http::router(state.clone(), PortUse::Operators, Router::new());
             // Clients of the other port take nothing away here. The PROXY protocol is that of the devices' port.
             let proxies = ProxiesConfig { protocol: Default::default(), ..config.proxies() };
             let rules = ConnectionRules::new(config.address_limits(), proxies, port.connections(), metrics.clone());
-            // Until the sessions have ended: monitoring sees how the server drains.
-            let serving = port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), rules, std::future::pending());
-            beside.push(tokio::spawn(async { drop(serving.await) }));
+            operators = Some(ServedPort::start(port.listen().map_err(AppError::Listen)?, router, transfers.clone(), rules));
         }
-        if let Some(certificate) = certificate.clone() {
-            beside.push(tokio::spawn(certificate.watch(metrics.clone())));
-        }
+        let watch_certificate = certificate.clone().map(|certificate| tokio::spawn(certificate.watch(metrics.clone())));
         let router = http::router(state, port_use, extra);
-        let serving = tokio::spawn(listener.serve(router, transfers, rules, async {
-            let _ = stopped.await;
-        }));
+        let serving = ServedPort::start(listener, router, transfers, rules);
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
-        let background = [tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
+        let mut background = vec![tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
+        background.extend(watch_certificate);
         info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
-        let ServerConfig { drain_wait_s, drain_s, .. } = *config;
         Ok(App {
             address,
             admin_address,
             certificate,
-            beside,
             serving,
-            stop,
+            operators,
             phase,
             ticker,
             background,
@@ -221,8 +215,7 @@ impl App {
             committer,
             writer,
             hub,
-            drain_wait_s,
-            drain_s,
+            times: config.stop_times(),
         })
     }
 
@@ -247,38 +240,36 @@ impl App {
     }
 
     /// Runs until `shutdown` is ready. Then it says that it is not ready, for as long as load balancers need to see it, and drains: no
-    /// connection is accepted any more, submitted writes are answered, devices are told when to reconnect, and the store is closed. This takes
-    /// at most `drain_wait_s`, `drain_s` and [`CLOSE_S`] together.
+    /// connection is accepted any more, submitted writes are answered, devices are told when to reconnect, and the store is closed. Each of
+    /// these ends in its share of `drain_s`.
     pub async fn until(mut self, shutdown: impl Future<Output = ()>) -> Result<(), AppError> {
         let failed = tokio::select! {
             () = shutdown => false,
             // The ticker ends by itself only after the committer.
             _ = &mut self.ticker => true,
         };
-        if !failed && self.drain_wait_s > 0 {
+        let times = self.times;
+        if !failed && !times.wait.is_zero() {
             self.phase.send_replace(ServerPhase::Leaving);
-            info!(drain_wait_s = self.drain_wait_s, "not ready any more, draining soon");
-            let _ = tokio::time::timeout(Duration::from_secs(self.drain_wait_s), &mut self.ticker).await;
+            info!(wait_ms = times.wait.as_millis() as u64, "not ready any more, draining soon");
+            let _ = tokio::time::timeout(times.wait, &mut self.ticker).await;
         }
         info!(failed, "draining sessions");
         self.phase.send_replace(ServerPhase::Draining);
-        let _ = self.stop.send(());
-        if let Ok(serving) = self.serving.await
-            && tokio::time::timeout(Duration::from_secs(self.drain_s), drain(&self.hub, &serving)).await.is_err()
-        {
-            warn!(drain_s = self.drain_s, "drain timed out, some connections are still open");
+        if tokio::time::timeout(times.sessions, drain(&self.hub, self.serving, self.operators)).await.is_err() {
+            warn!(sessions_ms = times.sessions.as_millis() as u64, "drain timed out, some connections are still open");
         }
         self.ticker.abort();
         let closing = async {
             // What holds the store ends first, so that the writer thread closes it.
-            for task in self.background.into_iter().chain(self.beside) {
+            for task in self.background {
                 task.abort();
                 let _ = task.await;
             }
             self.committer.stop().await;
             tokio::task::spawn_blocking(|| self.writer.join()).await
         };
-        let closed = tokio::time::timeout(Duration::from_secs(CLOSE_S), closing).await;
+        let closed = tokio::time::timeout(times.close, closing).await;
         match (failed, closed) {
             (false, Ok(Ok(Ok(())))) => Ok(()),
             (false, Err(_)) => Err(AppError::StoreNotClosed),
@@ -295,12 +286,36 @@ async fn open_store(config: ServerConfig) -> Result<Store, AppError> {
     opening.await.map_err(|error| other(&error))?.map_err(AppError::Store)
 }
 
-async fn drain(hub: &Hub, serving: &OpenConnections) {
-    loop {
-        hub.signal_all(Signal::Drain);
-        if tokio::time::timeout(DRAIN_INTERVAL, serving.closed()).await.is_ok() {
-            return;
+impl ServedPort {
+    fn start(listener: Listener, router: Router, transfers: Transfers, rules: ConnectionRules) -> ServedPort {
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = listener.serve(router, transfers, rules, async {
+            let _ = stopped.await;
+        });
+        ServedPort { serving: tokio::spawn(serving), stop }
+    }
+
+    /// From now on the port accepts nothing. `None`: its task failed.
+    async fn stop(self) -> Option<OpenConnections> {
+        let _ = self.stop.send(());
+        self.serving.await.ok()
+    }
+}
+
+/// Ends the devices' connections, then those of operators, so that monitoring sees how the server drains.
+async fn drain(hub: &Hub, devices: ServedPort, operators: Option<ServedPort>) {
+    if let Some(open) = devices.stop().await {
+        loop {
+            hub.signal_all(Signal::Drain);
+            if tokio::time::timeout(DRAIN_INTERVAL, open.closed()).await.is_ok() {
+                break;
+            }
         }
+    }
+    if let Some(operators) = operators
+        && let Some(open) = operators.stop().await
+    {
+        open.closed().await;
     }
 }
 

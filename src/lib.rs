@@ -13,7 +13,7 @@
 //! Requests of operators also arrive through `http` and are handled by [`admin`]; the commands that send them are in [`operator`]. The
 //! commands for a user's own data are in [`client`].
 //!
-//! Imports point down this list only, and the last ten modules import nothing of this crate; a test checks both. A module is public only if
+//! Imports point down this list only, and the last eleven modules import nothing of this crate; a test checks both. A module is public only if
 //! the binary, a test, a benchmark or the load test uses it: the library's interface is not stable.
 
 pub mod app;
@@ -48,3 +48,4 @@ pub mod merge;
 pub mod metrics;
 pub mod origin;
 pub mod secret_file;
+pub mod stop_times;

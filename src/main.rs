@@ -4,6 +4,7 @@
 
 mod serve;
 mod shell;
+mod signals;
 mod version;
 
 use std::io::Write;

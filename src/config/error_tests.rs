@@ -43,11 +43,11 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         // Wrong kinds of values.
         ("listen = \"here\"", &format!("d.toml, line 1: listen must be {address}, not the text \"here\"")),
         ("listen = \"127.0.0.1\"", "not the text \"127.0.0.1\""),
-        ("\n\ndrain_s = \"10\"", "line 3: drain_s must be a whole number from 0 to 3600, not the text \"10\"; write it without quotes"),
-        ("drain_s = 1.5", "drain_s must be a whole number from 0 to 3600, not 1.5"),
-        ("drain_s = -1", "drain_s must be a whole number from 0 to 3600, not -1"),
-        ("drain_s = 99999", "drain_s must be a whole number from 0 to 3600, not 99999"),
-        ("drain_s = 100000000000000000000", "drain_s must be a whole number from 0 to 3600, not 100000000000000000000"),
+        ("\n\ndrain_s = \"10\"", "line 3: drain_s must be a whole number from 1 to 3600, not the text \"10\"; write it without quotes"),
+        ("drain_s = 1.5", "drain_s must be a whole number from 1 to 3600, not 1.5"),
+        ("drain_s = -1", "drain_s must be a whole number from 1 to 3600, not -1"),
+        ("drain_s = 99999", "drain_s must be a whole number from 1 to 3600, not 99999"),
+        ("drain_s = 100000000000000000000", "drain_s must be a whole number from 1 to 3600, not 100000000000000000000"),
         ("heartbeat_s = 9", "heartbeat_s must be a whole number from 10 to 1500, not 9"),
         ("connections = 0", "connections must be a whole number from 1 to 4294967295, not 0"),
         ("data = 1", "data must be a text in quotes, not 1"),
@@ -124,7 +124,7 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
     }
     assert_eq!(
         of_variable("DRIFTLESS_DRAIN_S", "soon"),
-        "DRIFTLESS_DRAIN_S: drain_s must be a whole number from 0 to 3600, not the text \"soon\""
+        "DRIFTLESS_DRAIN_S: drain_s must be a whole number from 1 to 3600, not the text \"soon\""
     );
     assert_eq!(of_variable("DRIFTLESS_LOG_FORMAT", "xml"), "DRIFTLESS_LOG_FORMAT: log_format must be text or json, not the text \"xml\"");
     assert!(

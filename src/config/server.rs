@@ -22,6 +22,7 @@ use crate::origin::Origin;
 use crate::push::PoolPush;
 use crate::secret_file;
 use crate::session::{self, SessionConfig};
+use crate::stop_times::StopTimes;
 use crate::store::{EngineConfig, EngineKind};
 use crate::sync::Pool;
 
@@ -41,9 +42,9 @@ pub struct ServerConfig {
     pub connections: u32,
     /// Lines of one kind in the log in a second, on average; 0: any number.
     pub log_lines_per_s: u32,
-    /// How long a stopping server says that it is not ready before it begins to drain, in seconds.
+    /// How long a stopping server says that it is not ready before it begins to drain, in seconds; at most half of `drain_s`.
     pub drain_wait_s: u64,
-    /// How long a stopping server waits for its sessions to end, in seconds.
+    /// How long a server may take to stop, from the signal to the end of the process, in seconds.
     pub drain_s: u64,
     /// The origins of web pages that may use every pool. A pool without any of its own, on a server without any, allows all.
     pub origins: Vec<Origin>,
@@ -126,7 +127,7 @@ impl Default for ServerConfig {
             connections: 1_000_000,
             log_lines_per_s: logging::LINES_PER_S,
             drain_wait_s: 5,
-            drain_s: 10,
+            drain_s: 25,
             origins: Vec::new(),
             pages: ServedPages::Any,
             heartbeat_s: session::HEARTBEAT_S,
@@ -231,9 +232,14 @@ impl ServerConfig {
         self.proxies.proxies()
     }
 
-    /// The sessions' configuration, as `session` takes it.
+    /// The shares of `drain_s`.
+    pub fn stop_times(&self) -> StopTimes {
+        StopTimes::new(self.drain_wait_s, self.drain_s)
+    }
+
+    /// The sessions' configuration, as `session` takes it. Devices reconnect within as long as their sessions have to end.
     pub fn session(&self) -> SessionConfig {
-        SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.drain_s * 1000 }
+        SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.stop_times().sessions.as_millis() as u64 }
     }
 
     /// The engine's configuration, as `store` takes it.

@@ -43,7 +43,7 @@ use axum::routing::{any, get, post};
 pub use page_guard::ServedPages;
 pub use proxies::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
 pub use rules::ConnectionRules;
-pub use server::{HttpConfig, OpenConnections, ReservedPort};
+pub use server::{HttpConfig, Listener, OpenConnections, ReservedPort};
 pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, ServerCertificate, TlsConfig};
 pub use transfers::Transfers;

@@ -1,9 +1,10 @@
 //! A server ends in time, whatever waits; and it accepts nothing before its store is open.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::support::{DeviceHttp, ServingChild, TestDevice, driftless, send_signal, serve_command, serve_token, wait_for};
@@ -36,7 +37,7 @@ async fn a_server_says_that_it_is_not_ready_before_it_drains_and_a_second_signal
 #[tokio::test]
 async fn nothing_that_waits_keeps_a_server_from_its_end() {
     let folder = TempDir::new().unwrap();
-    let mut server = ServingChild::start(folder.path(), &["--drain-wait-s", "0", "--drain-s", "1"]).await;
+    let mut server = ServingChild::start(folder.path(), &["--drain-wait-s", "0", "--drain-s", "10"]).await;
     let url = format!("http://{}", server.address);
     let mut phone = TestDevice::connect(&url, &serve_token("alice"), "phone").await;
     phone.put("d", "k", &format!("\"{}\"", "x".repeat(900_000))).await;
@@ -59,6 +60,33 @@ async fn nothing_that_waits_keeps_a_server_from_its_end() {
     let (status, log) = server.end().await;
     assert!(status.success() && log.contains("drain timed out"), "{status} {log}");
     drop((half, unread, silent));
+}
+
+#[tokio::test]
+async fn a_process_whose_main_thread_is_blocked_ends_in_time() {
+    let folder = TempDir::new().unwrap();
+    // A terminal that takes nothing: the banner waits for ever.
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&writer, true).unwrap();
+    while std::io::Write::write(&mut writer, &[0; 1 << 16]).is_ok() {}
+    while std::io::Write::write(&mut writer, &[0]).is_ok() {}
+    rustix::io::ioctl_fionbio(&writer, false).unwrap();
+    let mut command = driftless();
+    command.args(["dev", "--listen", "127.0.0.1:0", "--drain-s", "1", "--data", folder.path().join("data").to_str().unwrap()]);
+    let mut child = command.stdout(writer).stderr(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    wait_for("the start", async { while !log.next_line().await.unwrap().expect("a line").contains("server started") {} }).await;
+    send_signal("-TERM", &child).await;
+    let mut last = String::new();
+    wait_for("the log's end", async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            last = line;
+        }
+    })
+    .await;
+    let status = wait_for("the end", child.wait()).await.unwrap();
+    assert!(status.code() == Some(1) && last.contains("did not stop in time"), "{status} {last}");
+    drop(reader);
 }
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 /// The modules of `src/` that each module may import. A module may only import modules that stand below it in this list.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["app", "config", "dev", "operator", "client", "admin", "push", "invocation", "logging"]),
-    ("serve", &["app", "config", "dev", "push", "logging"]),
+    ("serve", &["app", "config", "dev", "push", "logging", "signals"]),
+    ("signals", &["logging"]),
     ("version", &["store"]),
     ("shell", &[]),
     (
@@ -35,11 +36,27 @@ const ARROWS: &[(&str, &[&str])] = &[
             "logging",
             "metrics",
             "origin",
+            "stop_times",
         ],
     ),
     (
         "config",
-        &["http", "session", "admin", "sync", "push", "store", "auth", "limits", "logging", "merge", "invocation", "origin", "secret_file"],
+        &[
+            "http",
+            "session",
+            "admin",
+            "sync",
+            "push",
+            "store",
+            "auth",
+            "limits",
+            "logging",
+            "merge",
+            "invocation",
+            "origin",
+            "secret_file",
+            "stop_times",
+        ],
     ),
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
@@ -63,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("metrics", &[]),
     ("origin", &[]),
     ("secret_file", &[]),
+    ("stop_times", &[]),
     ("lib", &[]),
 ];
 

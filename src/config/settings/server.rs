@@ -33,13 +33,13 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     setting(
         "drain_wait_s",
         || value(ServerConfig::default().drain_wait_s),
-        "Seconds that a stopping server still serves while /health/ready answers 503, so that load balancers send no new clients; at most 3600. Then it drains. driftless dev does not wait.",
+        "Seconds that a stopping server still serves while /health/ready answers 503, so that load balancers send no new clients. They are a part of drain_s, half of it at most. driftless dev does not wait.",
     ).between(0, MAX_DRAIN_S),
     setting(
         "drain_s",
         || value(ServerConfig::default().drain_s),
-        "Seconds that a stopping server waits for its sessions to end, at most 3600. Devices are told to reconnect at a random time within as many seconds.",
-    ).between(0, MAX_DRAIN_S),
+        "Seconds from the signal that stops the server to the end of its process, 1 to 3600: the wait, the end of the sessions, the closing of the store. Keep it below what a supervisor allows. After the wait, sessions have the half at least to end, and devices reconnect at a random time within as long.",
+    ).between(1, MAX_DRAIN_S),
     setting(
         "heartbeat_s",
         || value(ServerConfig::default().heartbeat_s),
