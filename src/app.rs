@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use driftless_protocol::Epoch;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
@@ -22,8 +22,8 @@ use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
-    self, ConnectionRules, HttpState, ListenError, Listener, OpenConnections, PortUse, ProxiesConfig, ReservedPort, ServerCertificate,
-    ServerPhase, Transfers,
+    self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPort, ServerCertificate, ServerPhase,
+    Transfers,
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
@@ -101,12 +101,6 @@ pub struct App {
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
     times: StopTimes,
-}
-
-/// A port that is served until it is told to stop.
-struct ServedPort {
-    serving: JoinHandle<OpenConnections>,
-    stop: oneshot::Sender<()>,
 }
 
 /// What can be exchanged while a server runs.
@@ -192,11 +186,10 @@ impl App {
             // Clients of the other port take nothing away here. The PROXY protocol is that of the devices' port.
             let proxies = ProxiesConfig { protocol: Default::default(), ..config.proxies() };
             let rules = ConnectionRules::new(config.address_limits(), proxies, port.connections(), metrics.clone());
-            operators = Some(ServedPort::start(port.listen().map_err(AppError::Listen)?, router, transfers.clone(), rules));
+            operators = Some(port.listen().map_err(AppError::Listen)?.serve(router, transfers.clone(), rules));
         }
         let watch_certificate = certificate.clone().map(|certificate| tokio::spawn(certificate.watch(metrics.clone())));
-        let router = http::router(state, port_use, extra);
-        let serving = ServedPort::start(listener, router, transfers, rules);
+        let serving = listener.serve(http::router(state, port_use, extra), transfers, rules);
         let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
         let mut background = vec![tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
@@ -286,36 +279,19 @@ async fn open_store(config: ServerConfig) -> Result<Store, AppError> {
     opening.await.map_err(|error| other(&error))?.map_err(AppError::Store)
 }
 
-impl ServedPort {
-    fn start(listener: Listener, router: Router, transfers: Transfers, rules: ConnectionRules) -> ServedPort {
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = listener.serve(router, transfers, rules, async {
-            let _ = stopped.await;
-        });
-        ServedPort { serving: tokio::spawn(serving), stop }
-    }
-
-    /// From now on the port accepts nothing. `None`: its task failed.
-    async fn stop(self) -> Option<OpenConnections> {
-        let _ = self.stop.send(());
-        self.serving.await.ok()
-    }
-}
-
-/// Ends the devices' connections, then those of operators, so that monitoring sees how the server drains.
-async fn drain(hub: &Hub, devices: ServedPort, operators: Option<ServedPort>) {
-    if let Some(open) = devices.stop().await {
-        loop {
-            hub.signal_all(Signal::Drain);
-            if tokio::time::timeout(DRAIN_INTERVAL, open.closed()).await.is_ok() {
-                break;
-            }
+/// Ends the devices' connections, then those of operators, so that monitoring sees how the server drains. Requests that are still in progress
+/// when this future is dropped end with it: they hold the store.
+async fn drain(hub: &Hub, mut devices: ServedPort, mut operators: Option<ServedPort>) {
+    devices.begin_drain().await;
+    loop {
+        hub.signal_all(Signal::Drain);
+        if tokio::time::timeout(DRAIN_INTERVAL, devices.closed()).await.is_ok() {
+            break;
         }
     }
-    if let Some(operators) = operators
-        && let Some(open) = operators.stop().await
-    {
-        open.closed().await;
+    if let Some(operators) = &mut operators {
+        operators.begin_drain().await;
+        operators.closed().await;
     }
 }
 

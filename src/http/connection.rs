@@ -14,7 +14,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::Instant;
 use tower_service::Service;
 use tracing::debug;
@@ -22,31 +21,33 @@ use tracing::debug;
 use super::body::TimedBody;
 use super::deadlines::ConnectionDeadlines;
 use super::meter::{ConnectionMeter, MeteredStream, RequestInProgress};
+use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::transfers::Transfers;
+use crate::session::DrainWatch;
 
 /// The maximum bytes of a request's head, which like a hello carries a token of up to 16 KiB.
 const HEAD_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
 
-/// Serves the requests of one connection until it ends or becomes a WebSocket. `closing` says that the server stops.
-pub(super) async fn serve_connection<S>(
-    stream: S,
-    router: Router,
-    permit: ConnectionPermit,
-    transfers: Transfers,
-    mut closing: watch::Receiver<()>,
-) where
+/// Serves the requests of one connection until it ends or becomes a WebSocket. When its port drains it answers the request in progress, if
+/// there is one, and is closed.
+pub(super) async fn serve_connection<S>(stream: S, router: Router, permit: ConnectionPermit, transfers: Transfers, mut drain: DrainWatch)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let meter = ConnectionMeter::default();
+    let (meter, party) = (ConnectionMeter::default(), RequestParty::default());
     let mut deadlines = ConnectionDeadlines::new(transfers.clock.running_ms());
     let service = {
         let (permit, transfers, meter, began_ms) = (permit.clone(), transfers.clone(), meter.clone(), deadlines.began_ms());
+        let (party, drain) = (party.clone(), drain.clone());
         service_fn(move |request: Request<Incoming>| {
             let in_progress = meter.request_begun();
+            party.request_begun();
             let clock = transfers.clock.clone();
             let client = permit.rules().request_client(permit.client(), request.headers(), clock.running_ms());
-            let mut request = request.map(|body| Body::new(TimedBody::new(body, transfers.clone(), client.clone())));
+            let mut request = request.map(|body| Body::new(TimedBody::new(body, transfers.clone(), client.clone(), party.clone())));
+            request.extensions_mut().insert(party.clone());
+            request.extensions_mut().insert(drain.clone());
             request.extensions_mut().insert(permit.clone());
             request.extensions_mut().insert(client);
             let response = router.clone().call(request);
@@ -61,18 +62,28 @@ pub(super) async fn serve_connection<S>(
     // Deadlines are those of `deadlines`: the library's own counts a whole head, and the time between two requests as a part of it.
     http.header_read_timeout(None).max_buf_size(HEAD_BYTES);
     let mut connection = Box::pin(http.serve_connection(TokioIo::new(MeteredStream::new(stream, meter.clone())), service).with_upgrades());
-    let mut watched = WatchedConnection { deadlines: &mut deadlines, meter: &meter, permit: &permit, transfers: &transfers };
+    let (deadlines, meter, party) = (&mut deadlines, &meter, &party);
+    let mut watched = WatchedConnection { deadlines, meter, party, permit: &permit, transfers: &transfers, is_draining: false };
     let result = tokio::select! {
+        // What has arrived is read first: a whole request is answered, also if the drain has begun.
+        biased;
         result = watched.run(connection.as_mut()) => result,
         () = permit.must_close() => None,
-        _ = closing.changed() => {
+        () = drain.begun() => {
             connection.as_mut().graceful_shutdown();
-            watched.run(connection.as_mut()).await
+            watched.is_draining = true;
+            tokio::select! {
+                biased;
+                result = watched.run(connection.as_mut()) => result,
+                () = drain.over() => None,
+            }
         }
     };
+    let is_draining = watched.is_draining;
     match result {
         Some(Ok(())) => {}
         Some(Err(error)) => debug!(%error, "connection failed"),
+        None if is_draining => debug!("connection closed: the server drains"),
         // Over TLS, after its handshake.
         None if meter.activity().received == 0 => permit.rules().metrics.connection_cut("silent"),
         None => debug!("connection closed: its client sent or read too slowly, or made place for another one"),
@@ -97,8 +108,10 @@ fn finished_response(response: Response<Body>, in_progress: RequestInProgress, i
 struct WatchedConnection<'a> {
     deadlines: &'a mut ConnectionDeadlines,
     meter: &'a ConnectionMeter,
+    party: &'a RequestParty,
     permit: &'a ConnectionPermit,
     transfers: &'a Transfers,
+    is_draining: bool,
 }
 
 impl WatchedConnection<'_> {
@@ -111,11 +124,14 @@ impl WatchedConnection<'_> {
                 return Poll::Ready(Some(result));
             }
             loop {
-                let now_ms = self.transfers.clock.running_ms();
-                let Some(at_ms) = self.deadlines.check(now_ms, self.meter.activity(), self.permit.scarcity()) else {
+                let (now_ms, seen) = (self.transfers.clock.running_ms(), self.meter.activity());
+                if self.is_draining && seen.is_between_requests() {
+                    return Poll::Ready(None);
+                }
+                let Some(at_ms) = self.deadlines.check(now_ms, seen, self.permit.scarcity()) else {
                     return Poll::Ready(None);
                 };
-                if !self.transfers.slow.admit(&mut slow_transfer, self.deadlines.is_slow(now_ms)) {
+                if !self.transfers.slow.admit(&mut slow_transfer, self.deadlines.is_slow(now_ms), self.party.get()) {
                     return Poll::Ready(None);
                 }
                 if at_ms == u64::MAX {

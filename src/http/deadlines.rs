@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_connection_is_closed_with_a_response_and_never_between_two() {
+    fn the_first_response_after_the_lifetime_of_a_connection_is_its_last() {
         assert!(!ConnectionDeadlines::is_last_response(START_MS, START_MS + 119_999));
         assert!(ConnectionDeadlines::is_last_response(START_MS, START_MS + 120_000));
     }

@@ -6,8 +6,10 @@ use axum::response::{IntoResponse, Response};
 use driftless_protocol::{Codec, DecodeError, RefusalCode, ServerMessage};
 use serde::Serialize;
 
+use super::body::SlowBody;
 use super::challenge::Challenge;
 use super::page_guard::PageRefusal;
+use super::unread_body::LeaveBodyUnread;
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
 use crate::limits::LimitedUse;
@@ -40,7 +42,7 @@ pub(super) enum HttpError {
     /// The body has a content coding, and the server decodes none.
     BodyEncoded,
     /// The body did not arrive in time.
-    BodyTimeout,
+    SlowBody(SlowBody),
     /// The request is not a valid WebSocket handshake; how to make it one.
     BadHandshake(&'static str),
     /// The path is a WebSocket, and the request does not ask for one.
@@ -101,14 +103,6 @@ impl LinkToken {
     }
 }
 
-impl HttpError {
-    /// Whether the client has sent too many bytes.
-    pub(super) fn is_of_bytes(&self) -> bool {
-        let HttpError::Auth(AuthError::LimitExceeded(exceeded)) = self else { return false };
-        matches!(exceeded.what, LimitedUse::AddressBytes | LimitedUse::PoolBytes)
-    }
-}
-
 impl From<NotFound> for HttpError {
     fn from(missing: NotFound) -> HttpError {
         HttpError::NotFound(missing)
@@ -154,7 +148,13 @@ impl IntoResponse for HttpError {
                 Code::BadName,
                 "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
             ),
-            HttpError::Auth(error) => retry_after(error.retry_after_ms(), refused(auth_code(error), error.to_string())),
+            HttpError::Auth(error) => {
+                let mut response = retry_after(error.retry_after_ms(), refused(auth_code(error), error.to_string()));
+                if is_of_bytes(error) {
+                    response.extensions_mut().insert(LeaveBodyUnread);
+                }
+                response
+            }
             HttpError::LinkTokenRefused { which, error } => {
                 retry_after(error.retry_after_ms(), refused(auth_code(error), format!("{}: {error}", which.place())))
             }
@@ -167,9 +167,13 @@ impl IntoResponse for HttpError {
                 let message = "the body has a Content-Encoding, and this server decodes none".to_owned();
                 (accepted, refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, None, None, Code::BadRequest, message)).into_response()
             }
-            HttpError::BodyTimeout => {
-                refused(Code::Timeout, "the body did not arrive: for 20 seconds nothing came, or less than 1,000 bytes a second")
+            HttpError::SlowBody(SlowBody::TooSlow) => {
+                refused(Code::Timeout, "the body did not arrive: for 20 seconds nothing came, or less than 1,000 bytes a second on average")
             }
+            HttpError::SlowBody(SlowBody::NoPlace) => refused(
+                Code::Unavailable,
+                "the body was not there within 20 seconds, and the server carries as many slow transfers as it can; send it again later",
+            ),
             HttpError::BadHandshake(what) => refused(Code::BadRequest, what),
             HttpError::UpgradeRequired => {
                 let websocket =
@@ -214,6 +218,12 @@ impl IntoResponse for HttpError {
             HttpError::NotPossible(why) => refused(Code::NotPossible, why),
         }
     }
+}
+
+/// Whether the client has sent too many bytes.
+fn is_of_bytes(error: AuthError) -> bool {
+    let AuthError::LimitExceeded(exceeded) = error else { return false };
+    matches!(exceeded.what, LimitedUse::AddressBytes | LimitedUse::PoolBytes)
 }
 
 fn auth_code(error: AuthError) -> RefusalCode {
@@ -368,6 +378,8 @@ mod tests {
         assert_eq!(of(HttpError::Auth(AuthError::Unavailable)), (503, true, false));
         assert_eq!(of(Unavailable::Now.into()), (503, true, false));
         assert_eq!(of(Unavailable::ReadOnly.into()), (503, true, false));
+        assert_eq!(of(HttpError::SlowBody(SlowBody::NoPlace)), (503, true, false));
+        assert_eq!(of(HttpError::SlowBody(SlowBody::TooSlow)), (408, false, false), "it may be sent again at once");
         assert_eq!(of(HttpError::Auth(AuthError::Token(TokenRefusal::Expired))), (401, false, true));
         assert_eq!(of(HttpError::MissingToken), (401, false, true));
         assert_eq!(of(HttpError::WrongOperatorKey), (401, false, true));

@@ -21,6 +21,13 @@ pub(super) struct ConnectionActivity {
     pub(super) finished: u64,
 }
 
+impl ConnectionActivity {
+    /// Whether no request is in progress, and no response waits to be read. A part of a head may have arrived.
+    pub(super) fn is_between_requests(self) -> bool {
+        self.begun == self.finished && !self.is_blocked
+    }
+}
+
 /// Counts the figures of one connection. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConnectionMeter(Arc<Figures>);

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::cors::PageRequest;
 use super::error::HttpError;
 use super::page_guard::{self, ServedPages};
+use super::unread_body::{LeaveBodyUnread, UnreadBody};
 use super::{error, head};
 use crate::origin::{AllowedOrigins, OriginMatch};
 
@@ -20,26 +21,40 @@ pub(super) struct PageRules {
     pub(super) pages: ServedPages,
 }
 
-/// Refuses a request with an invalid head, answers `OPTIONS`, and completes the headers of the response, whatever its status.
-pub(super) async fn every_request(State(PageRules { origins, pages }): State<PageRules>, request: Request, next: Next) -> Response {
+/// Answers a request, reads and drops what the answer has left unread of its body, and completes the headers, whatever the status.
+pub(super) async fn every_request(State(rules): State<PageRules>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
-    let (method, page) = (parts.method.clone(), PageRequest::read(&parts));
-    let is_named = |origin: &str| origins.find(origin) == OriginMatch::Named;
-    let checked = head::check(&parts).and_then(|()| page_guard::check(pages, &parts, is_named).map_err(HttpError::ForeignPage));
-    let mut response = match checked {
+    let page = PageRequest::read(&parts);
+    let (body, unread) = UnreadBody::lend(&parts.headers, body);
+    let mut response = answer(&rules, page.as_ref(), Request::from_parts(parts, body), next).await;
+    if error::is_upgrade(&response) {
+        return response;
+    }
+    if let Some(unread) = unread
+        && response.extensions().get::<LeaveBodyUnread>().is_none()
+    {
+        unread.drop_rest().await;
+    }
+    complete(response.headers_mut());
+    if let Some(page) = page {
+        page.complete(response.headers_mut(), &rules.origins);
+    }
+    response
+}
+
+/// Refuses a request with an invalid head, answers `OPTIONS`, and leaves all others to the routes.
+async fn answer(rules: &PageRules, page: Option<&PageRequest>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let method = parts.method.clone();
+    let is_named = |origin: &str| rules.origins.find(origin) == OriginMatch::Named;
+    let checked = head::check(&parts).and_then(|()| page_guard::check(rules.pages, &parts, is_named).map_err(HttpError::ForeignPage));
+    match checked {
         Err(error) => error.into_response(),
-        Ok(()) => match page.as_ref().and_then(|page| page.answer_preflight(&origins)) {
+        Ok(()) => match page.and_then(|page| page.answer_preflight(&rules.origins)) {
             Some(answer) => answer,
             None => error::with_allowed_methods(&method, next.run(Request::from_parts(parts, body)).await),
         },
-    };
-    if !error::is_upgrade(&response) {
-        complete(response.headers_mut());
-        if let Some(page) = page {
-            page.complete(response.headers_mut(), &origins);
-        }
     }
-    response
 }
 
 /// No answer may be kept by a cache, unless its handler says otherwise: it belongs to one person or to one moment. A browser must not guess the

@@ -19,6 +19,7 @@ mod link;
 mod meter;
 mod middleware;
 mod page_guard;
+mod party;
 mod permit;
 mod proxies;
 mod proxy_v2;
@@ -27,12 +28,15 @@ mod request;
 mod rules;
 mod server;
 mod session;
+#[cfg(test)]
+mod slow_reader_tests;
 mod socket;
 mod state;
 mod stream;
 mod tls;
 mod transfers;
 mod unauthenticated;
+mod unread_body;
 
 use std::sync::Arc;
 
@@ -43,7 +47,7 @@ use axum::routing::{any, get, post};
 pub use page_guard::ServedPages;
 pub use proxies::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
 pub use rules::ConnectionRules;
-pub use server::{HttpConfig, Listener, OpenConnections, ReservedPort};
+pub use server::{HttpConfig, ReservedPort, ServedPort};
 pub use state::{HttpState, ServerPhase};
 pub use tls::{ListenError, ServerCertificate, TlsConfig};
 pub use transfers::Transfers;

@@ -13,23 +13,17 @@ use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
-use super::body::{BODY_MS, BodyTooSlow};
+use super::body::SlowBody;
 use super::cors::request_origin;
 use super::error::{HttpError, LinkToken};
+use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
 use crate::limits::ClientAddress;
-use crate::session::{AuthenticatedDevice, RequestSource};
-
-/// How long a body that is not used is read and dropped: no longer than a stalled one is waited for.
-const DROP_TIMEOUT: Duration = Duration::from_millis(BODY_MS);
+use crate::session::{AuthenticatedDevice, RequestSource, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
 const ADMITTED_FOR: Duration = Duration::from_secs(5);
-
-/// How many bytes of a body that is not used are read and dropped, within [`DROP_TIMEOUT`]: twice the largest message. A server that
-/// closes a connection with unread bytes resets it, and a client that is still sending then gets an error instead of the response.
-const DROPPED_BYTES: usize = 2 * limits::MESSAGE_BYTES;
 
 /// The one request with two tokens: a refusal says which of them it is about.
 pub(super) const LINK_PATH: &str = "/v1/identity/link";
@@ -47,16 +41,12 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     let connection = ConnectionPermit::of_request(&parts.extensions);
     let device = match authenticate(&state, connection.as_ref(), &parts).await {
         Ok(device) => device,
-        // Nothing more is read from a client that has sent too much.
-        Err(error) if error.is_of_bytes() => return error.into_response(),
-        Err(error) => {
-            drop_unread_body(Request::from_parts(parts, body)).await;
-            return error.into_response();
-        }
+        Err(error) => return error.into_response(),
     };
     if let Some((permit, _)) = &connection {
         permit.authenticated();
     }
+    RequestParty::authenticated(&parts.extensions, TransferParty::Device);
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
     let mut response = match read_admitted(&state, connection.as_ref(), device, &parts, body).await {
         Ok((device, body)) => {
@@ -105,9 +95,9 @@ async fn authenticate(
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(HttpError::MissingDevice)?;
     let (now_ms, of_process) = (state.transfers.clock.running_ms(), RequestSource::of_this_process());
-    let client = connection.map_or(of_process.client, |(_, client)| client.clone());
+    let client = connection.map_or(of_process.client.clone(), |(_, client)| client.clone());
     state.authenticator.within_limits(&client, client.check_bytes(now_ms))?;
-    let source = RequestSource { origin: request_origin(headers), client, capacity: of_process.capacity };
+    let source = RequestSource { origin: request_origin(headers), client, ..of_process };
     let authenticated = state.authenticator.authenticate(token, device, &source).await.map_err(|error| match parts.uri.path() {
         LINK_PATH => LinkToken::First.refused(error),
         _ => error.into(),
@@ -130,20 +120,16 @@ pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Reads the whole body, as long as its bytes keep coming, and within the size of the largest message.
-pub(super) async fn read_body(mut body: Body) -> Result<Bytes, HttpError> {
-    match Limited::new(&mut body, limits::MESSAGE_BYTES).collect().await {
+pub(super) async fn read_body(body: Body) -> Result<Bytes, HttpError> {
+    match Limited::new(body, limits::MESSAGE_BYTES).collect().await {
         Ok(whole) => Ok(whole.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            drop_body(body).await;
-            Err(HttpError::BodyTooLarge)
-        }
-        Err(error) if is_too_slow(&*error) => Err(HttpError::BodyTimeout),
-        Err(_) => Err(HttpError::BodyIncomplete),
+        Err(error) if error.is::<LengthLimitError>() => Err(HttpError::BodyTooLarge),
+        Err(error) => Err(slow_body(&*error).map_or(HttpError::BodyIncomplete, HttpError::SlowBody)),
     }
 }
 
-fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(|error| error.is::<BodyTooSlow>())
+fn slow_body(error: &(dyn std::error::Error + 'static)) -> Option<SlowBody> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref::<SlowBody>().copied())
 }
 
 async fn decoded_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpError> {
@@ -151,29 +137,6 @@ async fn decoded_body(headers: &HeaderMap, body: Body) -> Result<Bytes, HttpErro
     match headers.get(header::CONTENT_ENCODING).is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         true => Ok(body),
         false => Err(HttpError::BodyEncoded),
-    }
-}
-
-/// Reads and drops the body of a request that is refused without it, see [`DROPPED_BYTES`].
-pub(super) async fn drop_unread_body(request: Request) {
-    let (parts, body) = request.into_parts();
-    // A client that expects 100 Continue sends its body only when the server reads it.
-    if !parts.headers.contains_key(header::EXPECT) {
-        drop_body(body).await;
-    }
-}
-
-async fn drop_body(mut body: Body) {
-    let _ = tokio::time::timeout(DROP_TIMEOUT, read_and_drop(&mut body)).await;
-}
-
-async fn read_and_drop(body: &mut Body) {
-    let mut dropped = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        dropped += frame.data_ref().map_or(0, Bytes::len);
-        if dropped > DROPPED_BYTES {
-            return;
-        }
     }
 }
 

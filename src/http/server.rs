@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::Router;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
@@ -17,6 +19,7 @@ use super::proxy_v2::{self, ProxiedClient};
 use super::rules::ConnectionRules;
 use super::tls::{ListenError, ServerCertificate};
 use super::transfers::Transfers;
+use crate::session::{DrainControl, DrainWatch, FLOOR_BYTES_PER_S, STALL_MS};
 
 /// How long a client may take for the TLS handshake.
 const TLS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -24,6 +27,12 @@ const TLS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much may wait in the system to be sent on a connection, in bytes. Without it the system takes megabytes for a client that reads slowly,
 /// and then nothing for minutes: the client would look stalled though it reads all the time.
 const UNSENT_BYTES: u32 = 16 * 1024;
+
+/// How much TLS may hold that the system has not taken, in bytes: one record. Its bytes count as written when TLS takes them, so a client that
+/// reads slowly makes no progress until TLS has sent what it holds: within [`STALL_MS`] at the floor ([`FLOOR_BYTES_PER_S`]).
+const TLS_BUFFER_BYTES: usize = 16 * 1024;
+
+const _: () = assert!((TLS_BUFFER_BYTES as u64) < FLOOR_BYTES_PER_S * STALL_MS / 1000 * 2 / 3);
 
 /// How many connections may wait to be accepted; the system may allow fewer (`net.core.somaxconn`). When all devices reconnect at once, a
 /// client that finds the backlog full retries only after a second.
@@ -92,8 +101,10 @@ struct AcceptFailures {
     logged: Option<Instant>,
 }
 
-/// The connections that are still open after the listener stopped.
-pub struct OpenConnections {
+/// A port that is served by a task of its own.
+pub struct ServedPort {
+    drain: DrainControl,
+    accepting: Option<JoinHandle<()>>,
     permits: Arc<Semaphore>,
     connections: u32,
 }
@@ -134,41 +145,37 @@ impl ReservedPort {
 }
 
 impl Listener {
-    /// Serves until `stop` is ready; then no connection is accepted any more, and idle ones are closed.
-    pub async fn serve(
-        mut self,
-        router: Router,
-        transfers: Transfers,
-        rules: ConnectionRules,
-        stop: impl Future<Output = ()>,
-    ) -> OpenConnections {
-        let mut stop = std::pin::pin!(stop);
-        let (closing, is_closing) = watch::channel(());
+    /// Serves the port until it is drained.
+    pub fn serve(self, router: Router, transfers: Transfers, rules: ConnectionRules) -> ServedPort {
+        let (drain, permits, connections) = (DrainControl::default(), Arc::clone(&self.permits), self.connections);
+        let accepting = Some(tokio::spawn(self.accept_all(router, transfers, rules, drain.watch())));
+        ServedPort { drain, accepting, permits, connections }
+    }
+
+    async fn accept_all(mut self, router: Router, transfers: Transfers, rules: ConnectionRules, drain: DrainWatch) {
+        let mut until = drain.clone();
         loop {
             let accepted = tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = until.begun() => return,
                 accepted = self.accept(&rules, &transfers) => accepted,
             };
             let Some(AcceptedConnection { stream, permit, peer }) = accepted else { continue };
-            let (router, transfers, closing) = (router.clone(), transfers.clone(), is_closing.clone());
+            let (router, transfers, mut drain) = (router.clone(), transfers.clone(), drain.clone());
             let tls = self.certificate.as_ref().map(ServerCertificate::acceptor);
             tokio::spawn(async move {
-                let Some((stream, permit)) = begin(stream, permit, peer, &transfers).await else { return };
+                let Some((stream, permit)) = begin(stream, permit, peer, &transfers, &mut drain).await else { return };
                 match tls {
-                    None => serve_connection(stream, router, permit, transfers, closing).await,
+                    None => serve_connection(stream, router, permit, transfers, drain).await,
                     // Boxed: the state of a handshake is large and short-lived.
                     Some(tls) => {
-                        if let Some(stream) = Box::pin(tls_handshake(tls, stream, &permit)).await {
-                            serve_connection(Box::new(stream), router, permit, transfers, closing).await;
+                        if let Some(stream) = Box::pin(tls_handshake(tls, stream, &permit, &mut drain)).await {
+                            serve_connection(Box::new(stream), router, permit, transfers, drain).await;
                         }
                     }
                 }
             });
         }
-        // Without this a keep-alive connection would stay open until its idle timeout.
-        closing.send_replace(());
-        OpenConnections { permits: self.permits, connections: self.connections }
     }
 
     async fn accept(&mut self, rules: &ConnectionRules, transfers: &Transfers) -> Option<AcceptedConnection> {
@@ -220,6 +227,7 @@ async fn begin(
     permit: ConnectionPermit,
     peer: SocketAddr,
     transfers: &Transfers,
+    drain: &mut DrainWatch,
 ) -> Option<(TcpStream, ConnectionPermit)> {
     let mut first_byte = [0];
     // What arrived while the process was paused is seen before the silence.
@@ -229,6 +237,7 @@ async fn begin(
         peeked = stream.peek(&mut first_byte) => peeked.ok().filter(|bytes| *bytes > 0)?,
         () = permit.silence(&transfers.clock) => return None,
         () = permit.must_close() => return None,
+        () = drain.begun() => return None,
     };
     let rules = permit.rules().clone();
     if !rules.expects_proxy_header(peer.ip()) {
@@ -238,6 +247,7 @@ async fn begin(
         biased;
         header = proxy_v2::read_header(&mut stream) => header,
         () = permit.silence(&transfers.clock) => return None,
+        () = drain.begun() => return None,
     };
     match header {
         Ok(ProxiedClient::Proxy) => Some((stream, permit)),
@@ -253,23 +263,48 @@ async fn begin(
     }
 }
 
-async fn tls_handshake(tls: TlsAcceptor, stream: TcpStream, permit: &ConnectionPermit) -> Option<TlsStream<TcpStream>> {
+/// Begins TLS on a connection. `None` if that fails, takes too long, or the server drains.
+pub(super) async fn tls_handshake<S: AsyncRead + AsyncWrite + Unpin>(
+    tls: TlsAcceptor,
+    stream: S,
+    permit: &ConnectionPermit,
+    drain: &mut DrainWatch,
+) -> Option<TlsStream<S>> {
     tokio::select! {
         handshake = tokio::time::timeout(TLS_TIMEOUT, tls.accept(stream)) => match handshake {
-            Ok(Ok(stream)) => return Some(stream),
+            Ok(Ok(mut stream)) => {
+                stream.get_mut().1.set_buffer_limit(Some(TLS_BUFFER_BYTES));
+                return Some(stream);
+            }
             Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
             Err(_) => debug!("TLS handshake timed out"),
         },
         () = permit.must_close() => {}
+        () = drain.begun() => {}
     }
     None
 }
 
-impl OpenConnections {
-    /// Returns when the last connection has closed.
+impl ServedPort {
+    /// Accepts no connection any more, and closes those that have no request in progress.
+    pub async fn begin_drain(&mut self) {
+        self.drain.begin();
+        if let Some(accepting) = self.accepting.take() {
+            let _ = accepting.await;
+        }
+    }
+
+    /// Returns when the last connection has closed. No more may be accepted.
     pub async fn closed(&self) {
         // The semaphore is never closed, and the number is that of all its permits, so this cannot fail.
         let _ = self.permits.acquire_many(self.connections).await;
+    }
+}
+
+/// No connection is accepted any more, and those that are still open are closed, whatever is in progress on them. Sessions end by themselves.
+impl Drop for ServedPort {
+    fn drop(&mut self) {
+        self.drain.end();
     }
 }
 

@@ -16,7 +16,7 @@ use super::meter::MeteredStream;
 use super::permit::ConnectionPermit;
 use super::server::TlsSocket;
 use super::state::HttpState;
-use crate::session::{AuthError, OpenSession, RequestSource, Sessions};
+use crate::session::{AuthError, DrainWatch, OpenSession, RequestSource, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
@@ -43,7 +43,9 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
         permit.rules().refused(&client, exceeded);
         HttpError::Auth(AuthError::LimitExceeded(exceeded))
     })?;
-    let from = RequestSource { origin, client, capacity: permit.capacity().clone() };
+    let drain = request.extensions().get::<DrainWatch>().cloned();
+    let drain = drain.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
+    let from = RequestSource { origin, client, capacity: permit.capacity().clone(), drain };
     let (sessions, upgraded) = (state.sessions, hyper::upgrade::on(&mut request));
     tokio::spawn(async move {
         // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 
 use super::closing::Closing;
 use super::framed::SocketCounter;
-use super::progress::SlowTransfer;
+use super::progress::{SlowTransfer, TransferParty};
 use super::received::ReceivedBytes;
 use super::services::SessionServices;
 use super::socket::PeerGone;
@@ -264,7 +264,7 @@ impl<'a> SessionContext<'a> {
     fn check_timers(&mut self) -> TimerAction {
         let now = self.services.now();
         let action = self.timers.check(now, self.counter.bytes());
-        if self.services.slow_transfers.admit(&mut self.slow_transfer, self.timers.is_slow(now)) {
+        if self.services.slow_transfers.admit(&mut self.slow_transfer, self.timers.is_slow(now), TransferParty::Device) {
             action
         } else {
             TimerAction::Close(CloseCode::Overloaded)

@@ -211,10 +211,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         context.set_end_reason(code.reason());
         let session = session_name(context.signals.session());
         info!(%session, identity = %context.who.identity, device = %context.who.device, reason = code.reason(), "session closed");
-        let reconnect_after_ms = match code {
-            CloseCode::Restarting => Some(context.services.reconnect_after_ms()),
-            _ => why.retry_after_ms,
-        };
+        let reconnect_after_ms = context.services.reconnect_after(code).or(why.retry_after_ms);
         // The hub forgets the session before the close, which may take seconds.
         drop(context);
         close(&mut socket, why, reconnect_after_ms).await;

@@ -50,13 +50,11 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     from: &RequestSource,
 ) -> Result<AuthenticatedDevice, HandshakeError> {
     let hello = match receive_first(services, socket, from).await {
-        None => {
-            let cause = "no hello arrived in time";
-            Err(Closing::because(CloseCode::HelloTimeout, cause))
-        }
-        Some(Incoming::Closed) => return Err(HandshakeError::Disconnected),
-        Some(Incoming::Invalid(fault)) => Err(Closing::of_frame(fault, socket.codec(), limits::HELLO_BYTES)),
-        Some(Incoming::Message(bytes)) => {
+        FirstMessage::Late => Err(Closing::because(CloseCode::HelloTimeout, "no hello arrived in time")),
+        FirstMessage::Draining => Err(CloseCode::Restarting.into()),
+        FirstMessage::Arrived(Incoming::Closed) => return Err(HandshakeError::Disconnected),
+        FirstMessage::Arrived(Incoming::Invalid(fault)) => Err(Closing::of_frame(fault, socket.codec(), limits::HELLO_BYTES)),
+        FirstMessage::Arrived(Incoming::Message(bytes)) => {
             // The decoder's error may quote the message, and the message may hold a token: only its size is logged (I9).
             read_hello(socket.codec(), &bytes)
                 .inspect_err(|why| debug!(bytes = bytes.len(), reason = why.code.reason(), "handshake rejected: no valid hello"))
@@ -101,28 +99,37 @@ fn read_hello(codec: Codec, bytes: &[u8]) -> Result<Hello, Closing> {
     }
 }
 
-/// The first message; `None` if it did not arrive in time. Time in which the process was paused does not count, as for every session.
+/// How the wait for the first message ended.
+enum FirstMessage {
+    Arrived(Incoming),
+    Late,
+    /// The server drains, and nothing of this socket is in progress.
+    Draining,
+}
+
+/// Waits for the first message. Time in which the process was paused does not count, as for every session.
 async fn receive_first<S: AsyncRead + AsyncWrite + Unpin>(
     services: &SessionServices,
     socket: &mut SessionSocket<S>,
     from: &RequestSource,
-) -> Option<Incoming> {
+) -> FirstMessage {
     let (counter, began_ms) = (socket.counter(), services.now().elapsed_ms);
     let mut deadline = TransferDeadline::new(began_ms, HELLO_MS, counter.bytes().received);
-    let mut next = std::pin::pin!(socket.next());
+    let (mut next, mut drain) = (std::pin::pin!(socket.next()), from.drain.clone());
     loop {
         let now_ms = services.now().elapsed_ms;
         deadline.count(now_ms, counter.bytes().received);
         let is_silent = counter.bytes().received == 0;
         let gives_way = is_silent && now_ms >= began_ms + HELLO_WHEN_SHORT_MS && from.capacity.is_short();
         if deadline.is_over(now_ms) || gives_way {
-            return None;
+            return FirstMessage::Late;
         }
         let left_ms = deadline.at_ms() - now_ms;
         let wait_ms = if is_silent { left_ms.min(SHORT_CHECK_MS) } else { left_ms };
         tokio::select! {
             biased;
-            incoming = &mut next => return Some(incoming),
+            incoming = &mut next => return FirstMessage::Arrived(incoming),
+            () = drain.begun() => return FirstMessage::Draining,
             () = tokio::time::sleep(Duration::from_millis(wait_ms)) => {}
         }
     }

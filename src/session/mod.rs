@@ -12,6 +12,7 @@ mod authenticator;
 mod closing;
 mod context;
 mod delivery;
+mod drain;
 mod driver;
 mod frame_tracker;
 mod framed;
@@ -38,8 +39,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tracing::{Instrument, Span, debug_span};
 
 pub use authenticator::{AuthError, AuthenticatedDevice, Authenticator, login_token};
+pub use drain::{DrainControl, DrainWatch};
 use driver::SessionDriver;
-pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadline};
+pub use progress::{FLOOR_BYTES_PER_S, SlowTransfer, SlowTransfers, TransferDeadline, TransferParty};
 pub use services::SessionConfig;
 use services::{NO_SESSION, SessionServices, first_session, session_name};
 pub use source::RequestSource;

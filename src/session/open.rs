@@ -35,7 +35,8 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Err(HandshakeError::Rejected(why)) => {
             services.metrics.handshake_finished(why.code.reason());
-            close(&mut socket, why, None).await;
+            let reconnect_after_ms = services.reconnect_after(why.code);
+            close(&mut socket, why, reconnect_after_ms).await;
             return None;
         }
     };

@@ -1,7 +1,8 @@
 //! The deadline of a transfer, which moves with the bytes that the transfer brings: a slow line that delivers all the time is not silent, and
 //! a peer that trickles below the floor is. Pure: time and bytes are arguments.
 //!
-//! A slow transfer keeps a message in memory for as long as it lasts, so only a few may go on beyond the time that every transfer has.
+//! A slow transfer keeps a message in memory for as long as it lasts, so only a few may go on beyond the time that every transfer has. Devices
+//! and operators have places of their own, and who has not proved to be either has none: nobody can hold the places of others.
 
 use std::sync::Arc;
 
@@ -14,9 +15,21 @@ pub const FLOOR_BYTES_PER_S: u64 = 1000;
 /// How far a byte moves a deadline, in milliseconds.
 const BYTE_MS: u64 = 1000 / FLOOR_BYTES_PER_S;
 
-/// How many transfers of a server may last longer than their allowance at the same time. Each holds at most one message of 2 MiB, so they
-/// hold 128 MiB at most, however many peers trickle at the floor. What finds no place ends when its allowance is over.
-const SLOW_TRANSFERS: usize = 64;
+/// How many transfers of authenticated devices may last longer than their allowance at the same time. Each holds at most one message of 2 MiB,
+/// so they hold 128 MiB at most, however many peers trickle at the floor. What finds no place ends when its allowance is over.
+const DEVICE_PLACES: usize = 64;
+
+/// The same for operators, whose downloads (a backup, an export) last minutes on a slow line. There are few operators, and all have one key.
+const OPERATOR_PLACES: usize = 16;
+
+/// Whose transfer it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferParty {
+    /// Nobody who has proved who they are. What the server sends them is small enough for every line within the allowance.
+    Unauthenticated,
+    Device,
+    Operator,
+}
 
 /// When a transfer is over that brings no more bytes.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +78,10 @@ impl TransferDeadline {
 
 /// The places of slow transfers. Clones share them.
 #[derive(Clone, Debug)]
-pub struct SlowTransfers(Arc<Semaphore>);
+pub struct SlowTransfers {
+    devices: Arc<Semaphore>,
+    operators: Arc<Semaphore>,
+}
 
 /// A slow transfer's place, until it is dropped.
 #[derive(Debug)]
@@ -75,22 +91,28 @@ pub struct SlowTransfer {
 
 impl Default for SlowTransfers {
     fn default() -> SlowTransfers {
-        SlowTransfers(Arc::new(Semaphore::new(SLOW_TRANSFERS)))
+        let places = |number| Arc::new(Semaphore::new(number));
+        SlowTransfers { devices: places(DEVICE_PLACES), operators: places(OPERATOR_PLACES) }
     }
 }
 
 impl SlowTransfers {
-    /// A place, if one is free.
-    pub fn enter(&self) -> Option<SlowTransfer> {
-        Some(SlowTransfer { _place: Arc::clone(&self.0).try_acquire_owned().ok()? })
+    /// A place, if one is free for this party.
+    pub fn enter(&self, party: TransferParty) -> Option<SlowTransfer> {
+        let places = match party {
+            TransferParty::Unauthenticated => return None,
+            TransferParty::Device => &self.devices,
+            TransferParty::Operator => &self.operators,
+        };
+        Some(SlowTransfer { _place: Arc::clone(places).try_acquire_owned().ok()? })
     }
 
-    /// Keeps `place` in step with a transfer: a slow one takes a place, any other gives it back. `false` if a slow one finds none.
-    pub fn admit(&self, place: &mut Option<SlowTransfer>, is_slow: bool) -> bool {
+    /// Keeps `place` in step with a transfer of this party: a slow one takes a place, any other gives it back. `false` if a slow one finds none.
+    pub fn admit(&self, place: &mut Option<SlowTransfer>, is_slow: bool, party: TransferParty) -> bool {
         match (is_slow, place.is_some()) {
             (false, _) => *place = None,
             (true, true) => {}
-            (true, false) => *place = self.enter(),
+            (true, false) => *place = self.enter(party),
         }
         !is_slow || place.is_some()
     }
@@ -145,12 +167,26 @@ mod tests {
     #[test]
     fn the_places_of_slow_transfers_are_bounded() {
         let slow = SlowTransfers::default();
-        let mut places: Vec<_> = (0..SLOW_TRANSFERS).map(|_| None).collect();
-        assert!(places.iter_mut().all(|place| slow.admit(place, true)));
-        assert!(slow.admit(&mut places[0], true), "it has its place already");
+        let mut places: Vec<_> = (0..DEVICE_PLACES).map(|_| None).collect();
+        assert!(places.iter_mut().all(|place| slow.admit(place, true, TransferParty::Device)));
+        assert!(slow.admit(&mut places[0], true, TransferParty::Device), "it has its place already");
         let mut late = None;
-        assert!(!slow.admit(&mut late, true));
-        assert!(slow.admit(&mut places[0], false), "it is not slow any more");
-        assert!(slow.admit(&mut late, true));
+        assert!(!slow.admit(&mut late, true, TransferParty::Device));
+        assert!(slow.admit(&mut places[0], false, TransferParty::Device), "it is not slow any more");
+        assert!(slow.admit(&mut late, true, TransferParty::Device));
+    }
+
+    #[test]
+    fn nobody_holds_the_places_of_others() {
+        let slow = SlowTransfers::default();
+        let mut unauthenticated: Vec<_> = (0..1_000).map(|_| None).collect();
+        assert!(unauthenticated.iter_mut().all(|place| !slow.admit(place, true, TransferParty::Unauthenticated)));
+        let mut devices: Vec<_> = (0..1_000).map(|_| None).collect();
+        let admitted = devices.iter_mut().filter_map(|place| slow.admit(place, true, TransferParty::Device).then_some(())).count();
+        assert_eq!(admitted, DEVICE_PLACES);
+        let mut backup = None;
+        assert!(slow.admit(&mut backup, true, TransferParty::Operator), "devices hold none of the operators' places");
+        let operators: Vec<_> = (0..1_000).filter_map(|_| slow.enter(TransferParty::Operator)).collect();
+        assert_eq!(operators.len(), OPERATOR_PLACES - 1);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use driftless_protocol::CloseCode;
+
 use super::authenticator::Authenticator;
 use super::progress::SlowTransfers;
 use super::timer_wheel::TimerWheel;
@@ -49,9 +51,10 @@ impl SessionServices {
         ClockReading { elapsed_ms: self.clock.running_ms(), unix_ms: self.sync.clock().unix_ms() }
     }
 
-    /// A random pause before a device reconnects, within the configured window, in milliseconds.
-    pub(super) fn reconnect_after_ms(&self) -> u64 {
-        random_u64() % self.config.reconnect_spread_ms.max(1)
+    /// How long a device whose socket is closed with this code waits before it reconnects, in milliseconds: if the server restarts a random
+    /// time within the configured window, so that devices come back one after the other.
+    pub(super) fn reconnect_after(&self, code: CloseCode) -> Option<u64> {
+        (code == CloseCode::Restarting).then(|| random_u64() % self.config.reconnect_spread_ms.max(1))
     }
 
     /// A random time from `after_ms` to twice as long, in milliseconds.

@@ -9,6 +9,7 @@ mod certificates;
 mod command_line;
 mod datasets;
 mod documents;
+mod draining;
 mod failing;
 mod hostile;
 mod lifecycle;

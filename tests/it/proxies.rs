@@ -6,11 +6,15 @@ use driftless_client::DisconnectReason;
 use driftless_protocol::{ClientMessage, Codec, ServerMessage};
 
 use crate::support::proxy::Proxy;
-use crate::support::raw::RawSocket;
-use crate::support::{DeviceHttp, TestDevice, TestServer, client_output, operator_output, raw_request, token, wait_for};
+use crate::support::raw::{RawSocket, ReceivedFrame};
+use crate::support::{DeviceHttp, TestDevice, TestPool, TestServer, client_output, operator_output, raw_request, token, wait_for};
 
 /// The timeout of the proxies, in seconds.
 const TIMEOUT_S: u32 = 6;
+
+/// A timeout that is longer than the time until the server's first ping (15 seconds with the shortest heartbeat), and shorter than that until
+/// the second one.
+const PING_TIMEOUT_S: u32 = 25;
 
 /// Sockets, requests and commands pass, at the proxy's root and below a path.
 async fn assert_passes(proxy: &Proxy) {
@@ -56,6 +60,20 @@ async fn a_server_behind_nginx() {
     let proxy = Proxy::nginx(server.address(), TIMEOUT_S).await;
     assert_passes(&proxy).await;
     assert_heartbeats_suffice(&proxy).await;
+}
+
+#[tokio::test]
+async fn a_session_whose_device_says_nothing_stays_open_behind_nginx_because_the_server_pings() {
+    let server = TestServer::with_pool(TestPool { server: "heartbeat_s = 10", ..TestPool::default() }).await;
+    let proxy = Proxy::nginx(server.address(), PING_TIMEOUT_S).await;
+    let mut device = RawSocket::open_session(proxy.address(), Codec::Json, "ann").await;
+    // The device does not even answer, so nothing but the pings themselves passes nginx until the second one has come, after its timeout.
+    for _ in 0..2 {
+        let frame = device.next_frame().await;
+        assert!(matches!(frame, ReceivedFrame::Ping(_)), "{frame:?}");
+    }
+    device.send_message(&serde_json::json!({ "type": "ping" }));
+    assert_eq!(device.receive().await, ServerMessage::Pong);
 }
 
 #[tokio::test]

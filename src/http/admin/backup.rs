@@ -7,15 +7,15 @@ use bytes::Bytes;
 use crate::admin::BackupStream;
 use crate::http::error::HttpError;
 use crate::http::state::HttpState;
-use crate::http::stream::{AbortReason, ChunkSource, StreamConnection, streamed_response};
+use crate::http::stream::{AbortReason, ChunkSource, streamed_response};
 use crate::store::BackupRefused;
 
-pub(super) async fn backup(State(state): State<HttpState>, connection: StreamConnection) -> Result<Response, HttpError> {
+pub(super) async fn backup(State(state): State<HttpState>) -> Result<Response, HttpError> {
     match state.admin.backup().await? {
         Err(BackupRefused::Busy | BackupRefused::TooSlow) => {
             Err(HttpError::NotPossible("another backup is running, and only one may run at a time; retry when it is done".to_owned()))
         }
-        Ok(backup) => Ok(streamed_response("application/octet-stream", connection, backup)),
+        Ok(backup) => Ok(streamed_response("application/octet-stream", backup)),
     }
 }
 

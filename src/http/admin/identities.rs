@@ -13,7 +13,7 @@ use crate::http::error::{HttpError, ok_json};
 use crate::http::link::too_many_logins;
 use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
-use crate::http::stream::{AbortReason, ChunkSource, StreamConnection, streamed_response};
+use crate::http::stream::{AbortReason, ChunkSource, streamed_response};
 use crate::store::LoginInfo;
 
 #[derive(Deserialize)]
@@ -44,13 +44,9 @@ pub(super) async fn erase(State(state): State<HttpState>, PathNames(identity): P
     Ok(ok_json(&json!({ "erased": identity.as_str(), "finished": erased.finished })))
 }
 
-pub(super) async fn export(
-    State(state): State<HttpState>,
-    PathNames(identity): PathNames<String>,
-    connection: StreamConnection,
-) -> Result<Response, HttpError> {
+pub(super) async fn export(State(state): State<HttpState>, PathNames(identity): PathNames<String>) -> Result<Response, HttpError> {
     let export = state.admin.export(request::identity(&identity)?).await??;
-    Ok(streamed_response("application/json", connection, export))
+    Ok(streamed_response("application/json", export))
 }
 
 impl ChunkSource for ExportStream {

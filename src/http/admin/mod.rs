@@ -15,9 +15,11 @@ use axum::routing::{get, post};
 
 use super::error::HttpError;
 use super::fallback;
+use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::request::bearer_token;
 use super::state::HttpState;
+use crate::session::TransferParty;
 
 pub(super) fn routes(state: HttpState) -> Router<HttpState> {
     Router::new()
@@ -58,6 +60,7 @@ async fn require_operator_key(State(state): State<HttpState>, request: Request, 
             if let Some((permit, _)) = connection {
                 permit.authenticated();
             }
+            RequestParty::authenticated(request.extensions(), TransferParty::Operator);
             Ok(next.run(request).await)
         }
         (false, Some((_, client))) => {

@@ -75,6 +75,10 @@ async fn an_invalid_http_request_is_refused() {
     let many: String = (0..200).map(|n| format!("H{n}: x\r\n")).collect();
     for (what, request, status) in [
         ("noise", "\u{1}\u{2}\u{3}\r\n\r\n".to_owned(), 400),
+        ("HTTP/1.2", "GET /health/live HTTP/1.2\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("no target", "GET\r\n\r\n".to_owned(), 400),
+        ("a method that is no word", "G@T /health/live HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 400),
+        ("HTTP/1.0 with a coding", "POST /v1/datasets/d/ack HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), 400),
         ("TLS", "\u{16}\u{3}\u{1}\0\u{5}hello\r\n\r\n".to_owned(), 400),
         // Closed without a response, because an HTTP/2 client does not read HTTP/1 responses.
         ("HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 0),
@@ -89,6 +93,9 @@ async fn an_invalid_http_request_is_refused() {
     ] {
         let answer = raw_request(server.address(), request.as_bytes()).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
+        // The protocol's document says so: these are the only answers without the form of `refused`.
+        let says_its_end = answer.header("connection") == Some("close") && answer.header("content-length") == Some("0");
+        assert!(answer.body.is_empty() && (says_its_end || status == 0), "{what}: {answer:?}");
     }
     bystander.assert_undisturbed().await;
 }
@@ -176,4 +183,40 @@ async fn a_truncated_body_writes_nothing() {
     let mut phone = RawSocket::open_session(server.address(), Codec::Json, "mallory").await;
     phone.send_message(&serde_json::json!({ "type": "list" }));
     assert!(matches!(phone.receive().await, ServerMessage::Datasets { datasets } if datasets.is_empty()));
+}
+
+#[tokio::test]
+async fn every_answer_reaches_a_client_that_still_sends_and_the_connection_goes_on() {
+    let server = TestServer::start().await;
+    let key = driftless::admin::DEVELOPMENT_KEY;
+    let operator = format!("Host: localhost\r\nAuthorization: Bearer {key}\r\n");
+    let device = format!("Host: localhost\r\nAuthorization: Bearer {}\r\nDriftless-Device: d\r\n", token("mallory"));
+    let of_nobody = "/admin/api/identities/local:00000000-0000-0000-0000-000000000000";
+    for (what, request, headers, status) in [
+        ("two Hosts", "GET /health/live".to_owned(), "Host: a\r\nHost: b\r\n", 400),
+        ("no Host", "POST /v1/datasets/d/write".to_owned(), "", 400),
+        ("OPTIONS", "OPTIONS /v1/datasets/d/write".to_owned(), "Host: localhost\r\n", 204),
+        ("no token", "POST /v1/datasets/d/write".to_owned(), "Host: localhost\r\n", 401),
+        ("a body with GET", "GET /health/live".to_owned(), "Host: localhost\r\n", 200),
+        ("metrics", "GET /metrics".to_owned(), "Host: localhost\r\n", 200),
+        ("no such path", "POST /nowhere".to_owned(), "Host: localhost\r\n", 404),
+        ("no such admin path", "POST /admin/api/nowhere".to_owned(), &operator, 404),
+        ("another method", "PUT /v1/datasets".to_owned(), &device, 405),
+        ("no handshake", "GET /v1/sync".to_owned(), "Host: localhost\r\n", 426),
+        ("a bad name", "POST /v1/datasets/%00/write".to_owned(), &device, 413),
+        ("a body that is too large", "POST /v1/datasets/d/write".to_owned(), &device, 413),
+        ("a body that is read and refused", "POST /v1/datasets/d/ack".to_owned(), &device, 413),
+        ("no operator key", format!("POST {of_nobody}/merge"), "Host: localhost\r\n", 401),
+        ("a wrong operator key", format!("POST {of_nobody}/merge"), "Host: localhost\r\nAuthorization: Bearer x\r\n", 401),
+        ("nobody's identity", format!("POST {of_nobody}/logins"), &operator, 413),
+        ("nobody's device", format!("POST {of_nobody}/devices/d/allow"), &operator, 404),
+    ] {
+        // More than the largest body and than any buffer on its way.
+        let body = "x".repeat(3_000_000);
+        let first = format!("{request} HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+        let second = "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let answer = raw_request(server.address(), format!("{first}{second}").as_bytes()).await;
+        assert_eq!(answer.status, status, "{what}: {answer:?}");
+        assert!(answer.body.contains("HTTP/1.1 200 OK") || status == 204, "{what}: no second answer: {answer:?}");
+    }
 }

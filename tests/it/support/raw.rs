@@ -78,6 +78,7 @@ pub fn upgrade_request(subprotocol: &str, more: &str) -> String {
 #[derive(Debug, PartialEq)]
 pub enum ReceivedFrame {
     Message(ServerMessage),
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     /// The code of a close frame; 0 if it has none.
     Close(u16),
@@ -184,17 +185,18 @@ impl RawSocket {
         let Some((first, payload)) = self.read_frame().await else { return ReceivedFrame::EndOfStream };
         match first & 0x0f {
             CLOSE => ReceivedFrame::Close(payload.first_chunk().map_or(0, |code| u16::from_be_bytes(*code))),
+            PING => ReceivedFrame::Ping(payload),
             PONG => ReceivedFrame::Pong(payload),
             _ => ReceivedFrame::Message(self.codec.decode_server(&payload).unwrap()),
         }
     }
 
-    /// Receives the next message and skips pongs.
+    /// Receives the next message and skips pings and pongs.
     pub async fn receive(&mut self) -> ServerMessage {
         loop {
             match self.next_frame().await {
                 ReceivedFrame::Message(message) => return message,
-                ReceivedFrame::Pong(_) => {}
+                ReceivedFrame::Ping(_) | ReceivedFrame::Pong(_) => {}
                 other => panic!("not a message: {other:?}"),
             }
         }
@@ -211,7 +213,7 @@ impl RawSocket {
                     assert!(explained || !PEERS_FAULTS.contains(&code), "{code} without a message");
                     bye = Some(code);
                 }
-                ReceivedFrame::Message(_) | ReceivedFrame::Pong(_) => {}
+                ReceivedFrame::Message(_) | ReceivedFrame::Ping(_) | ReceivedFrame::Pong(_) => {}
                 ReceivedFrame::Close(closed) => {
                     assert_eq!((bye, closed), (Some(code.code()), code.code()), "not {code}");
                     self.send(frame(LAST | CLOSE, &closed.to_be_bytes()));
