@@ -10,14 +10,16 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::checked::{WireChanges, WirePosition, named};
 use crate::fault::{Fault, unquoted};
 use crate::flag::Flag;
-use crate::named::{NamedMap, NamedMaps};
+use crate::named::NamedMap;
+use crate::names::CheckedName;
 use crate::number::WholeNumber;
 use crate::partial::PartialRequest;
 use crate::text::StrictText;
 use crate::{
-    Change, ClientMessage, DatasetName, DeviceId, Position, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
+    Change, ClientMessage, DatasetName, DeviceId, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
     WebPushSubscription, limits, whole_numbers,
 };
 
@@ -109,7 +111,7 @@ impl Codec {
         #[derive(Deserialize)]
         struct WriteBody {
             id: Option<WholeNumber>,
-            changes: Option<NamedMaps<Change>>,
+            changes: Option<WireChanges>,
             offer: Option<Flag>,
             version: Option<WholeNumber>,
         }
@@ -120,7 +122,7 @@ impl Codec {
         let WriteBody { id, changes, offer, version } = body.0;
         let fields = ClientFields {
             kind: Some(StrictText(kind.to_owned())),
-            dataset: Some(dataset.clone()),
+            dataset: Some(CheckedName(Ok(dataset.clone()))),
             id,
             changes,
             offer,
@@ -132,16 +134,13 @@ impl Codec {
 
     /// Refuses a write whose JSON text, `bytes`, has a whole number in a value that does not fit 64 bits.
     fn check_whole_numbers(self, bytes: &[u8], message: ClientMessage) -> Result<ClientMessage, DecodeError> {
-        match &message {
-            ClientMessage::Write { id, dataset, changes, .. } if self == Codec::Json && !has_exact_numbers(bytes, changes) => {
-                Err(DecodeError::Refused {
-                    id: Some(*id),
-                    dataset: Some(dataset.to_string()),
-                    code: RefusalCode::BadRequest,
-                    message: whole_numbers::RULE.to_owned(),
-                })
+        let ClientMessage::Write { id, dataset, changes, .. } = &message else { return Ok(message) };
+        match if self == Codec::Json { first_rounded(bytes, changes) } else { None } {
+            None => Ok(message),
+            Some(at) => {
+                let fault = Fault::request(format!("changes[{at}].value: {}", whole_numbers::RULE));
+                Err(fault.refuse(Some(*id), Some(dataset.to_string())))
             }
-            _ => Ok(message),
         }
     }
 
@@ -153,7 +152,7 @@ impl Codec {
             app: Option<StrictText>,
             token: Option<StrictText>,
             subscription: Option<NamedMap<SubscriptionFields>>,
-            datasets: Option<Vec<DatasetName>>,
+            datasets: Option<Vec<CheckedName<DatasetName>>>,
             shown: Option<Flag>,
         }
         let refused = |fault: Fault| fault.refuse(None, None);
@@ -186,10 +185,11 @@ impl Codec {
     }
 }
 
-/// Whether the values of a write have no whole number outside of 64 bits, which serde_json has rounded. `json` is the text that the changes were decoded from.
+/// The first change of a write whose value has a whole number outside of 64 bits, which serde_json has rounded. `json` is the text that the
+/// changes were decoded from.
 ///
 /// The text is read again only if a number of the changes is as a rounded one would be, so nearly never.
-fn has_exact_numbers(json: &[u8], changes: &[Change]) -> bool {
+fn first_rounded(json: &[u8], changes: &[Change]) -> Option<usize> {
     #[derive(Deserialize)]
     struct RawWrite<'a> {
         #[serde(borrow)]
@@ -201,12 +201,11 @@ fn has_exact_numbers(json: &[u8], changes: &[Change]) -> bool {
         value: Option<&'a RawValue>,
     }
     if !changes.iter().filter_map(|change| change.value.as_ref()).any(Value::may_be_rounded) {
-        return true;
+        return None;
     }
     // The text was decoded before, so this does not fail.
-    serde_json::from_slice::<RawWrite>(json).is_ok_and(|write| {
-        write.changes.iter().filter_map(|change| change.value).all(|value| whole_numbers::first_outside(value.get()).is_none())
-    })
+    let write: RawWrite<'_> = serde_json::from_slice(json).ok()?;
+    write.changes.iter().position(|change| change.value.is_some_and(|value| whole_numbers::first_outside(value.get()).is_some()))
 }
 
 /// Every field that a device's message may have.
@@ -215,18 +214,18 @@ struct ClientFields {
     #[serde(rename = "type")]
     kind: Option<StrictText>,
     token: Option<StrictText>,
-    device: Option<DeviceId>,
+    device: Option<CheckedName<DeviceId>>,
     client: Option<StrictText>,
-    dataset: Option<DatasetName>,
-    position: Option<NamedMap<Position>>,
+    dataset: Option<CheckedName<DatasetName>>,
+    position: Option<NamedMap<WirePosition>>,
     id: Option<WholeNumber>,
-    changes: Option<NamedMaps<Change>>,
+    changes: Option<WireChanges>,
     offer: Option<Flag>,
     version: Option<WholeNumber>,
     provider: Option<Provider>,
     app: Option<StrictText>,
     subscription: Option<NamedMap<SubscriptionFields>>,
-    datasets: Option<Vec<DatasetName>>,
+    datasets: Option<Vec<CheckedName<DatasetName>>>,
     shown: Option<Flag>,
 }
 
@@ -259,11 +258,12 @@ impl SubscriptionFields {
 impl ClientFields {
     fn message(self) -> Result<ClientMessage, DecodeError> {
         let (id, dataset) = (self.id.map(|WholeNumber(id)| id), self.dataset.clone());
-        self.build().map_err(|fault| fault.refuse(id, dataset.map(|name| name.as_str().to_owned())))
+        self.build().map_err(|fault| fault.refuse(id, dataset.map(CheckedName::into_text).filter(is_short)))
     }
 
     fn build(self) -> Result<ClientMessage, Fault> {
         let StrictText(kind) = required(self.kind.as_ref(), "the message", "type")?;
+        let dataset = |name: Option<CheckedName<DatasetName>>| named(required(name, kind, "dataset")?, "dataset");
         match kind.as_str() {
             "hello" => {
                 let client = required(self.client, "hello", "client")?.0;
@@ -271,27 +271,27 @@ impl ClientFields {
                     return Err(Fault::request(format!("client must be at most {} bytes", limits::CLIENT_BYTES)));
                 }
                 let token = required(self.token, "hello", "token")?.0;
-                Ok(ClientMessage::Hello { token, device: required(self.device, "hello", "device")?, client })
+                Ok(ClientMessage::Hello { token, device: named(required(self.device, "hello", "device")?, "device")?, client })
             }
             "renew" => Ok(ClientMessage::Renew { token: required(self.token, "renew", "token")?.0 }),
             "open" => Ok(ClientMessage::Open {
-                dataset: required(self.dataset, "open", "dataset")?,
-                position: self.position.map(|named| named.0),
+                dataset: dataset(self.dataset)?,
+                position: self.position.map(|NamedMap(position)| position.position()).transpose()?,
             }),
-            "close" => Ok(ClientMessage::Close { dataset: required(self.dataset, "close", "dataset")? }),
+            "close" => Ok(ClientMessage::Close { dataset: dataset(self.dataset)? }),
             "list" => Ok(ClientMessage::List),
             "write" => {
                 let id = checked_number(required(self.id, "write", "id")?, "id")?;
                 if id == 0 {
                     return Err(Fault::request("id counts from 1".to_owned()));
                 }
-                let changes = required(self.changes, "write", "changes")?.0;
+                let changes = required(self.changes, "write", "changes")?.0?;
                 let offer = self.offer.is_some_and(|Flag(offer)| offer);
-                Ok(ClientMessage::Write { id, dataset: required(self.dataset, "write", "dataset")?, changes, offer })
+                Ok(ClientMessage::Write { id, dataset: dataset(self.dataset)?, changes, offer })
             }
             "ack" => {
                 let version = checked_number(required(self.version, "ack", "version")?, "version")?;
-                Ok(ClientMessage::Ack { dataset: required(self.dataset, "ack", "dataset")?, version })
+                Ok(ClientMessage::Ack { dataset: dataset(self.dataset)?, version })
             }
             "register" => self.registration().map(ClientMessage::Register),
             "unregister" => Ok(ClientMessage::Unregister),
@@ -309,8 +309,9 @@ impl ClientFields {
         let token = self.token.map(|StrictText(token)| token);
         let target = PushTarget::new(provider, token.as_deref(), subscription)
             .map_err(|why| Fault { code: RefusalCode::BadPushToken, message: why.to_owned() })?;
-        Registration::new(target, app, self.datasets, self.shown.is_some_and(|Flag(shown)| shown))
-            .map_err(|why| Fault::request(why.to_owned()))
+        let one = |(at, name): (usize, CheckedName<DatasetName>)| named(name, format_args!("datasets[{at}]"));
+        let datasets = self.datasets.map(|names| names.into_iter().enumerate().map(one).collect::<Result<Vec<_>, _>>()).transpose()?;
+        Registration::new(target, app, datasets, self.shown.is_some_and(|Flag(shown)| shown)).map_err(|why| Fault::request(why.to_owned()))
     }
 }
 
@@ -319,6 +320,11 @@ impl Fault {
         let Fault { code, message } = self;
         DecodeError::Refused { id, dataset, code, message }
     }
+}
+
+/// Whether a refusal may quote what was sent as the name of a dataset.
+fn is_short(name: &String) -> bool {
+    name.len() <= limits::DATASET_NAME_BYTES
 }
 
 fn required<T>(field: Option<T>, message: &str, name: &str) -> Result<T, Fault> {

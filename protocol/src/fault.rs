@@ -2,7 +2,9 @@
 //!
 //! It quotes no text of the message, which can be long and secret, and it shows no name of a type in this code.
 
-use crate::RefusalCode;
+use std::fmt;
+
+use crate::{NameError, RefusalCode};
 
 /// What is wrong with a request.
 pub(crate) struct Fault {
@@ -16,11 +18,14 @@ impl Fault {
         Fault { code: RefusalCode::BadRequest, message }
     }
 
+    /// An invalid name in a field.
+    pub(crate) fn name(field: impl fmt::Display, why: &NameError) -> Fault {
+        Fault { code: RefusalCode::BadName, message: format!("{field}: {why}") }
+    }
+
     /// Reads the error of a decoder.
     pub(crate) fn of_decoder(why: &str) -> Fault {
-        // The error of an invalid name is recognized by its text.
-        let code = if why.contains(" must be 1 to ") { RefusalCode::BadName } else { RefusalCode::BadRequest };
-        Fault { code, message: plain_words(why) }
+        Fault::request(plain_words(why))
     }
 }
 

@@ -11,6 +11,7 @@
 
 #![warn(missing_docs)]
 
+mod checked;
 mod close;
 mod codec;
 mod fault;

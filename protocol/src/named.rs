@@ -1,4 +1,4 @@
-//! Decodes maps with names and lists so that an error says where it is: `changes[0].base`, then what is wrong there.
+//! Decodes maps with names so that an error says where it is: `changes[0].base`, then what is wrong there.
 //!
 //! A path is text in front of the decoder's error, because serde knows no other. It costs a copy of each field's name and nothing else until
 //! there is an error.
@@ -7,7 +7,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// Bytes of a field's name that an error shows: the longest one is `subscription`.
@@ -32,34 +32,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMap<T> {
     }
 }
 
-/// A list of such maps.
-pub(crate) struct NamedMaps<T>(pub(crate) Vec<T>);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for NamedMaps<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct NamedMapsVisitor<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedMapsVisitor<T> {
-            type Value = NamedMaps<T>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a list")
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<NamedMaps<T>, A::Error> {
-                let mut items = Vec::new();
-                loop {
-                    match list.next_element::<NamedMap<T>>() {
-                        Ok(Some(NamedMap(item))) => items.push(item),
-                        Ok(None) => return Ok(NamedMaps(items)),
-                        Err(why) => return Err(within(format_args!("[{}]", items.len()), &why)),
-                    }
-                }
-            }
-        }
-        deserializer.deserialize_seq(NamedMapsVisitor(PhantomData))
-    }
-}
-
 /// An error with the place that it was found in.
-fn within<E: Error>(place: impl fmt::Display, why: &E) -> E {
+pub(crate) fn within<E: Error>(place: impl fmt::Display, why: &E) -> E {
     let why = why.to_string();
     let separator = if why.starts_with(['.', '[']) { "" } else { ": " };
     E::custom(format_args!("{place}{separator}{why}"))

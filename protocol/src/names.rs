@@ -1,8 +1,10 @@
 //! Names as types: a value of such a type is always a valid name.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::limits;
@@ -21,6 +23,54 @@ impl fmt::Display for NameError {
 }
 
 impl std::error::Error for NameError {}
+
+/// A kind of name that stands on the wire.
+pub(crate) trait WireName: Sized {
+    /// What the name is, for people.
+    const WHAT: &'static str;
+
+    fn of_text(text: &str) -> Result<Self, NameError>;
+}
+
+/// A text that should be a name. An invalid one is a value here and no decoder's error, so that the caller decides what it means.
+#[derive(Clone)]
+pub(crate) struct CheckedName<N>(pub(crate) Result<N, Box<InvalidName>>);
+
+/// A text that is no name of its kind.
+#[derive(Clone)]
+pub(crate) struct InvalidName {
+    pub(crate) text: String,
+    pub(crate) why: NameError,
+}
+
+impl<N> CheckedName<N> {
+    /// What was sent.
+    pub(crate) fn into_text(self) -> String
+    where
+        N: fmt::Display,
+    {
+        match self.0 {
+            Ok(name) => name.to_string(),
+            Err(invalid) => invalid.text,
+        }
+    }
+}
+
+impl<'de, N: WireName> Deserialize<'de> for CheckedName<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<CheckedName<N>, D::Error> {
+        struct NameVisitor<N>(PhantomData<N>);
+        impl<N: WireName> Visitor<'_> for NameVisitor<N> {
+            type Value = CheckedName<N>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(N::WHAT)
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<CheckedName<N>, E> {
+                Ok(CheckedName(N::of_text(text).map_err(|why| Box::new(InvalidName { text: text.to_owned(), why }))))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor(PhantomData))
+    }
+}
 
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $check:expr) => {
@@ -64,19 +114,17 @@ macro_rules! name {
             }
         }
 
+        impl WireName for $type {
+            const WHAT: &'static str = $what;
+
+            fn of_text(text: &str) -> Result<Self, NameError> {
+                Self::new(text)
+            }
+        }
+
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct NameVisitor;
-                impl serde::de::Visitor<'_> for NameVisitor {
-                    type Value = $type;
-                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                        f.write_str($what)
-                    }
-                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$type, E> {
-                        $type::new(text).map_err(E::custom)
-                    }
-                }
-                deserializer.deserialize_str(NameVisitor)
+                CheckedName::deserialize(deserializer)?.0.map_err(|invalid| D::Error::custom(invalid.why))
             }
         }
     };

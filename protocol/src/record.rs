@@ -4,8 +4,9 @@ use serde::de::Error;
 use serde::ser::SerializeStruct;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::names::{CheckedName, InvalidName};
 use crate::text::StrictText;
-use crate::{DeviceId, Key, Value, number};
+use crate::{DeviceId, Key, NameError, Value, number};
 
 /// The operation of a change on its record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -42,18 +43,39 @@ impl<'de> Deserialize<'de> for Op {
 
 /// One change of a patch: an operation on one record.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "WireChange")]
 pub struct Change {
     /// The key of the record.
     pub key: Key,
     /// The operation.
     pub op: Op,
     /// The operand; absent for [`Op::Remove`] and for no other operation.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
     /// The record's version when the device last received it, 0 if it received none. The change conflicts if another device wrote the record
     /// after it with another result. A change without a base never conflicts.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "number::optional_whole")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<u64>,
+}
+
+/// A change whose key may be invalid.
+#[derive(Deserialize)]
+pub(crate) struct WireChange {
+    key: CheckedName<Key>,
+    op: Op,
+    #[serde(default, deserialize_with = "present")]
+    value: Option<Value>,
+    #[serde(default, deserialize_with = "number::optional_whole")]
+    base: Option<u64>,
+}
+
+impl TryFrom<WireChange> for Change {
+    type Error = NameError;
+
+    fn try_from(wire: WireChange) -> Result<Change, NameError> {
+        let WireChange { key: CheckedName(key), op, value, base } = wire;
+        Ok(Change { key: key.map_err(|invalid: Box<InvalidName>| invalid.why)?, op, value, base })
+    }
 }
 
 impl Change {

@@ -117,6 +117,66 @@ fn every_field_of_every_message_has_such_a_fault() {
 }
 
 #[test]
+fn an_invalid_name_has_its_own_code_and_is_named() {
+    let (dataset, key, epoch) = ("must be 1 to 128 of a-z", "must be 1 to 1024 bytes", "must be 1 to 64 printable");
+    for (message, start) in [
+        (json!({ "type": "hello", "token": "t", "device": "a b", "client": "c" }), "device: a device's id must be 1 to 256".to_owned()),
+        (json!({ "type": "open", "dataset": "a b" }), format!("dataset: a dataset's name {dataset}")),
+        (json!({ "type": "open", "dataset": "d", "position": { "epoch": "", "version": 1 } }), format!("position.epoch: an epoch {epoch}")),
+        (
+            json!({ "type": "write", "id": 7, "dataset": "..", "changes": [{ "key": "k", "op": "remove" }] }),
+            format!("dataset: a dataset's name {dataset}"),
+        ),
+        (
+            json!({ "type": "write", "id": 7, "dataset": "d", "changes": [{ "key": "k", "op": "remove" }, { "key": "", "op": "remove" }] }),
+            format!("changes[1].key: a key {key}"),
+        ),
+        (
+            json!({ "type": "register", "provider": "fcm", "app": "a", "token": "t", "datasets": ["d", "a b"] }),
+            format!("datasets[1]: a dataset's name {dataset}"),
+        ),
+    ] {
+        for codec in Codec::ALL {
+            let (id, code, said) = refusal(codec, &message);
+            assert_eq!((id, code), (message["id"].as_u64(), RefusalCode::BadName), "{message}");
+            assert!(said.starts_with(&start), "{message}: {said}");
+        }
+    }
+    // Only a name is one: a text that looks like its refusal is not.
+    let (_, code, said) = refusal(Codec::Json, &json!({ "type": " must be 1 to 9" }));
+    assert_eq!(code, RefusalCode::UnknownType, "{said}");
+    let (_, code, said) = refusal(Codec::Json, &json!({ "type": "ack", "dataset": "d", "version": " must be 1 to 9" }));
+    assert_eq!(code, RefusalCode::BadRequest, "{said}");
+    // The refusal quotes an invalid name for the device that sent it, but not a long one.
+    for (name, quoted) in [("a b".to_owned(), Some("a b")), ("x".repeat(129), None)] {
+        match Codec::Json.decode_client(&Codec::Json.encode(&json!({ "type": "open", "dataset": name }))) {
+            Err(DecodeError::Refused { dataset, .. }) => assert_eq!(dataset.as_deref(), quoted),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_whole_number_of_more_than_64_bits_is_refused_at_its_place() {
+    let changes = r#"[{"key":"a","op":"put","value":18446744073709551615},{"key":"b","op":"put","value":[{"c":-9223372036854775809}]}]"#;
+    let expected = "changes[1].value: a whole number must be from -2^63 to 2^64 - 1";
+    let over_socket = format!(r#"{{"type":"write","id":7,"dataset":"d","changes":{changes}}}"#);
+    let over_http = format!(r#"{{"id":7,"changes":{changes}}}"#);
+    let dataset = driftless_protocol::DatasetName::new("d").unwrap();
+    for decoded in
+        [Codec::Json.decode_client(over_socket.as_bytes()), Codec::Json.decode_client_as(over_http.as_bytes(), "write", &dataset)]
+    {
+        match decoded {
+            Err(DecodeError::Refused { id, dataset, code, message }) => {
+                assert_eq!((id, dataset.as_deref(), code), (Some(7), Some("d"), RefusalCode::BadRequest));
+                assert_eq!(message, expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_field_that_is_there_twice_is_named() {
     for (text, expected) in [
         (r#"{"type":"ping","type":"ping"}"#, "the message has the field type twice"),

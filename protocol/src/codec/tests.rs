@@ -1,4 +1,5 @@
 use super::*;
+use crate::Position;
 
 fn refusal(text: &str) -> (Option<u64>, RefusalCode) {
     match Codec::Json.decode_client(text.as_bytes()) {
