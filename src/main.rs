@@ -16,10 +16,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use driftless::app::AppError;
 use driftless::client::CommandExit;
-use driftless::config::{self, ConfigError, Environment, ExampleConfig, Flags, PoolSection, StoreFlags};
+use driftless::config::{self, ConfigError, Environment, ExampleConfig, Flags, PoolSection, SETTINGS, StoreFlags};
 use driftless::push::{self, ApnsConfig, WakeSettings};
 use driftless::{admin, client, dev, invocation, logging, operator};
 use driftless_standin::StandInGateway;
+use serde_json::json;
 use serve::{FatalError, ReadConfig, ServeMode, ServerPlan, new_runtime};
 
 /// A real-time sync server: keeps each user's data the same on all of their devices.
@@ -49,6 +50,9 @@ enum CliCommand {
     Config {
         #[command(subcommand)]
         command: Option<ConfigCommand>,
+        /// Print the result as one JSON document, as docs/commands.md describes it
+        #[arg(long, global = true)]
+        json: bool,
     },
     /// Prints a test token.
     Token {
@@ -64,6 +68,9 @@ enum CliCommand {
         /// The configuration file that the pool is in; without it the token is for the pool of `driftless dev` [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Print the result as one JSON document, as docs/commands.md describes it
+        #[arg(long)]
+        json: bool,
     },
     /// Restores a backup into a new store. The store's folder must be empty or not exist.
     Restore {
@@ -124,21 +131,23 @@ fn main() -> ExitCode {
 
 /// Why a command without an exit code of its own failed.
 fn exit(error: &(dyn std::error::Error + 'static)) -> CommandExit {
-    let is_config = matches!(error.downcast_ref(), Some(AppError::Auth(_) | AppError::Push(_))) || error.is::<ConfigError>();
-    if is_config { CommandExit::Usage } else { CommandExit::Failed }
+    let of_app = matches!(error.downcast_ref(), Some(AppError::Auth(_) | AppError::Push(_)));
+    if of_app || error.is::<ConfigError>() || error.is::<UsageError>() { CommandExit::Usage } else { CommandExit::Failed }
 }
 
 fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     match command {
-        CliCommand::Config { command: None } => print_result(&ExampleConfig.to_string()),
-        CliCommand::Config { command: Some(ConfigCommand::Check { file }) } => check_config(&file),
+        CliCommand::Config { command: None, json: false } => print_result(&ExampleConfig.to_string()),
+        CliCommand::Config { command: None, json: true } => print_json(&json!({ "settings": *SETTINGS })),
+        CliCommand::Config { command: Some(ConfigCommand::Check { file }), json } => check_config(&file, json),
         CliCommand::Completions { shell } => print_result(&shell::completions(Cli::command(), shell)),
         CliCommand::Man { command, out: None } => print_result(&shell::manual_page(Cli::command(), &command)?),
         CliCommand::Man { out: Some(folder), .. } => {
             print_result(&format!("{} pages in {}\n", shell::manual_pages(Cli::command(), &folder)?, folder.display()))
         }
-        CliCommand::Token { pool, subject, expires_in_s, config } => {
-            print_result(&format!("{}\n", test_token(pool.as_deref(), &subject, expires_in_s, config_file(config))?))
+        CliCommand::Token { pool, subject, expires_in_s, config, json } => {
+            let token = test_token(pool.as_deref(), &subject, expires_in_s, config_file(config))?;
+            if json { print_json(&token.json(&subject, expires_in_s)) } else { print_result(&format!("{}\n", token.token)) }
         }
         CliCommand::Dev { flags } => serve::serve(|runtime| {
             let gateway = runtime.block_on(StandInGateway::start())?;
@@ -159,9 +168,8 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             Ok(ServerPlan { config, mode: ServeMode::Production, read_config })
         }),
         CliCommand::Restore { file, config, json, flags } => {
-            let format = if json { operator::ResultFormat::Json } else { operator::ResultFormat::Text };
             let config = config::read(config_file(config).as_deref(), &Environment::of_process(), &flags.into())?;
-            Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store(), format)))
+            Ok(operator_exit_code(operator::restore(&file, &config.data, &config.store(), operator::ResultFormat::of(json))))
         }
         CliCommand::Operator(command) => {
             Environment::of_process().check()?;
@@ -188,6 +196,10 @@ fn print_result(text: &str) -> Result<ExitCode, FatalError> {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {error}").into()),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+fn print_json(document: &serde_json::Value) -> Result<ExitCode, FatalError> {
+    print_result(&format!("{document}\n"))
 }
 
 /// Prints why a command failed. A closed stderr is not an error.
@@ -229,25 +241,57 @@ fn config_file(argument: Option<PathBuf>) -> Option<PathBuf> {
 }
 
 /// Checks a configuration and the files that it names.
-fn check_config(file: &Path) -> Result<ExitCode, FatalError> {
+fn check_config(file: &Path, json: bool) -> Result<ExitCode, FatalError> {
     let config = config::read(Some(file), &Environment::of_process(), &Flags::default())?;
     config.check_production()?;
     // Push credentials make clients, which need the runtime.
     new_runtime()?.block_on(async { config.check_files() })?;
     let pools: Vec<String> = config.pools().into_iter().map(|pool| pool.name.to_string()).collect();
+    if json {
+        return print_json(&json!({ "file": file, "pools": pools }));
+    }
     print_result(&format!("{} can be used; pools: {}\n", file.display(), pools.join(", ")))
 }
 
-fn test_token(pool: Option<&str>, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<String, FatalError> {
+/// A token for tests, and what it is for.
+struct TestToken {
+    token: String,
+    pool: String,
+    issuer: String,
+}
+
+impl TestToken {
+    fn json(&self, subject: &str, expires_in_s: u64) -> serde_json::Value {
+        let TestToken { token, pool, issuer } = self;
+        json!({ "token": token, "pool": pool, "issuer": issuer, "subject": subject, "expires_in_s": expires_in_s })
+    }
+}
+
+/// An argument that does not fit the configuration.
+#[derive(Debug)]
+struct UsageError(String);
+
+impl std::fmt::Display for UsageError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+fn test_token(pool: Option<&str>, subject: &str, expires_in_s: u64, file: Option<PathBuf>) -> Result<TestToken, FatalError> {
+    let usage = |why: String| Err(UsageError(why).into());
     let Some(file) = file else {
         return match pool {
-            Some(other) if other != dev::POOL => Err(format!(
+            Some(other) if other != dev::POOL => usage(format!(
                 "the pool of `{} dev` is {}; for pool {other} pass its configuration: --config FILE",
                 invocation::name(),
                 dev::POOL
-            )
-            .into()),
-            _ => Ok(dev::token(subject, expires_in_s)?),
+            )),
+            _ => {
+                let token = dev::token(subject, expires_in_s)?;
+                Ok(TestToken { token, pool: dev::POOL.to_owned(), issuer: dev::ISSUER.to_owned() })
+            }
         };
     };
     let config = config::read(Some(&file), &Environment::of_process(), &Flags::default())?;
@@ -256,14 +300,18 @@ fn test_token(pool: Option<&str>, subject: &str, expires_in_s: u64, file: Option
     pools.retain(|(name, _)| pool.is_none_or(|pool| **name == *pool));
     let (pool, issuers) = match (pool, pools.as_slice()) {
         (_, [one]) => one,
-        (Some(pool), _) => return Err(format!("{} configures no pool {pool}; its pools: {names}", file.display()).into()),
-        (None, _) => return Err(format!("name one of the pools of {} with --pool: {names}", file.display()).into()),
+        (_, _) if names.is_empty() => return usage(format!("{} configures no pool", file.display())),
+        (Some(pool), _) => return usage(format!("{} configures no pool {pool}; its pools: {names}", file.display())),
+        (None, _) => return usage(format!("name one of the pools of {} with --pool: {names}", file.display())),
     };
     let mut shared = None;
     for issuer in issuers.iter().filter(|issuer| issuer.audience_claim == "aud") {
-        let secret = dev::secret_of(issuer)?;
+        let secret = dev::secret_of(issuer).map_err(UsageError)?;
         shared = shared.or(secret.zip(issuer.audience.first()).map(|(secret, audience)| (issuer, secret, audience)));
     }
-    let (issuer, secret, audience) = shared.ok_or_else(|| format!("no issuer of pool {pool} has a shared secret to sign with"))?;
-    Ok(dev::mint_for(&secret, &issuer.issuer, audience, subject, expires_in_s)?)
+    let Some((issuer, secret, audience)) = shared else {
+        return usage(format!("no issuer of pool {pool} has a shared secret to sign with"));
+    };
+    let token = dev::mint_for(&secret, &issuer.issuer, audience, subject, expires_in_s)?;
+    Ok(TestToken { token, pool: pool.to_string(), issuer: issuer.issuer.clone() })
 }

@@ -258,7 +258,7 @@ impl SubscriptionFields {
 impl ClientFields {
     fn message(self) -> Result<ClientMessage, DecodeError> {
         let (id, dataset) = (self.id.map(|WholeNumber(id)| id), self.dataset.clone());
-        self.build().map_err(|fault| fault.refuse(id, dataset.map(CheckedName::into_text).filter(is_short)))
+        self.build().map_err(|fault| fault.refuse(id, dataset.map(CheckedName::into_text).filter(|name| is_short(name))))
     }
 
     fn build(self) -> Result<ClientMessage, Fault> {
@@ -323,7 +323,7 @@ impl Fault {
 }
 
 /// Whether a refusal may quote what was sent as the name of a dataset.
-fn is_short(name: &String) -> bool {
+fn is_short(name: &str) -> bool {
     name.len() <= limits::DATASET_NAME_BYTES
 }
 

@@ -76,8 +76,10 @@ refusals! {
     TokenNotFresh = "token_not_fresh",
     /// Over HTTP: the request is one of a web page whose origin the pool does not allow.
     OriginNotAllowed = "origin_not_allowed",
-    /// Over HTTP: there is no such path, or what it names does not exist.
+    /// Over HTTP: there is no such path.
     NotFound = "not_found",
+    /// Over HTTP, in answer to an operator: what the request names does not exist.
+    DoesNotExist = "does_not_exist",
     /// Over HTTP: the path does not support the method.
     MethodNotAllowed = "method_not_allowed",
     /// Over HTTP: the body of the request did not arrive in time.

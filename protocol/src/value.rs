@@ -37,7 +37,20 @@ pub enum Value {
 impl Value {
     /// Decodes a JSON text. The error is for people and may quote the text.
     pub fn from_json(json: &[u8]) -> Result<Value, String> {
-        let value: Value = serde_json::from_slice(json).map_err(|why| why.to_string())?;
+        Value::read(json, limits::VALUE_DEPTH)
+    }
+
+    /// Decodes a JSON text of an object whose members are values, each of which may have all of [`limits::VALUE_DEPTH`] levels; `None` if it is no
+    /// object. The error is for people and may quote the text.
+    pub fn members_from_json(json: &[u8]) -> Result<Option<BTreeMap<String, Value>>, String> {
+        let read = Value::read(json, limits::VALUE_DEPTH + 1)?;
+        Ok(if let Value::Map(members) = read { Some(members) } else { None })
+    }
+
+    fn read(json: &[u8], levels: usize) -> Result<Value, String> {
+        let mut reader = serde_json::Deserializer::from_slice(json);
+        let value = ValueSeed(levels).deserialize(&mut reader);
+        let value = value.and_then(|value| reader.end().map(|()| value)).map_err(|why| why.to_string())?;
         let text = if value.may_be_rounded() { std::str::from_utf8(json).unwrap_or_default() } else { "" };
         match whole_numbers::first_outside(text) {
             None => Ok(value),

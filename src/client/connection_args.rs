@@ -66,7 +66,7 @@ impl ConnectionArgs {
         };
         let tls = match self.ca.or_else(|| variable("DRIFTLESS_CA").map(PathBuf::from)) {
             None => TlsTrust::Roots,
-            Some(file) => TlsTrust::Custom(Arc::new(trust_file(&file).map_err(ClientError::Input)?)),
+            Some(file) => TlsTrust::Custom(Arc::new(trust_file(&file).map_err(ClientError::File)?)),
         };
         Ok(Settings { tls, codec, client: concat!("driftless-cli/", env!("CARGO_PKG_VERSION")).to_owned(), ..settings })
     }

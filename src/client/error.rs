@@ -11,9 +11,9 @@ use crate::invocation;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum ClientError {
-    /// An argument or the contents of a file are invalid; nothing was sent.
+    /// An argument is invalid; nothing was sent.
     Input(String),
-    /// A file could not be read or written.
+    /// A file could not be read or written, or its contents cannot be used.
     File(String),
     /// The device has no session, and does not try again.
     NoSession { url: String, why: DisconnectReason },

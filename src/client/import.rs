@@ -40,14 +40,14 @@ pub(super) fn read(file: &Path, flat: bool) -> Result<BTreeMap<String, Value>, C
     };
     let text = text.map_err(|why| ClientError::File(format!("cannot read {name}: {why}")))?;
     if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(ClientError::Input(format!("{name} has more bytes than the limit of {MAX_FILE_BYTES}")));
+        return Err(ClientError::File(format!("{name} has more bytes than the limit of {MAX_FILE_BYTES}")));
     }
     // A byte order mark is no part of JSON, but editors write it (RFC 8259 section 8.1).
-    match Value::from_json(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)) {
-        Ok(Value::Map(members)) if flat => Ok(members),
-        Ok(Value::Map(members)) => Ok(nested::flatten(members)),
-        Ok(_) => Err(ClientError::Input(format!("{name} contains no JSON object"))),
-        Err(why) => Err(ClientError::Input(format!("{name} is not JSON that can be imported: {}", printable(&why)))),
+    match Value::members_from_json(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&text)) {
+        Ok(Some(members)) if flat => Ok(members),
+        Ok(Some(members)) => Ok(nested::flatten(members)),
+        Ok(None) => Err(ClientError::File(format!("{name} contains no JSON object"))),
+        Err(why) => Err(ClientError::File(format!("{name} is not JSON that can be imported: {}", printable(&why)))),
     }
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn run(
     let keys = if flat { KeySyntax::Plain } else { KeySyntax::Paths };
     let unlisted = if mirror { UnlistedRecords::Remove } else { UnlistedRecords::Keep };
     let ImportPlan { patches, puts, removes, unchanged } =
-        plan(wanted, &current, keys, unlisted, &session.limits, session.codec).map_err(ClientError::Input)?;
+        plan(wanted, &current, keys, unlisted, &session.limits, session.codec).map_err(ClientError::File)?;
     let all = puts + removes;
     let progress = ProgressLine::start();
     let mut done = 0;

@@ -15,6 +15,9 @@ use driftless_protocol::{Value, limits};
 
 use super::render::printable;
 
+/// The most levels of a file's object: itself, and as many as a value may have in a member of it.
+const MAX_LEVELS: usize = limits::VALUE_DEPTH + 1;
+
 /// Why records cannot be converted to one nested object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UnflattenError {
@@ -22,7 +25,7 @@ pub(super) enum UnflattenError {
     Inside { outer: String, inner: String },
     /// The key is not in the form that [`flatten`] writes: a segment is empty, combines `\e` with text, or has a `\` before another character.
     InvalidPath(String),
-    /// The object would have more than [`limits::VALUE_DEPTH`] levels: one for each segment of the key, and those of the value.
+    /// The object would have more than [`MAX_LEVELS`]: one for each segment of the key, and those of the value.
     TooDeep(String),
 }
 
@@ -34,7 +37,7 @@ impl fmt::Display for UnflattenError {
             }
             UnflattenError::InvalidPath(key) => write!(f, "the key {} is not a path of segments joined by dots", printable(key)),
             UnflattenError::TooDeep(key) => {
-                write!(f, "the key {} and its value together have more than {} levels", printable(key), limits::VALUE_DEPTH)
+                write!(f, "the key {} and its value together have more than {} levels", printable(key), MAX_LEVELS)
             }
         }
     }
@@ -64,7 +67,7 @@ pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<Str
     let mut root = BTreeMap::new();
     for (key, value) in records {
         let path = split_segments(&key).ok_or_else(|| UnflattenError::InvalidPath(key.clone()))?;
-        if path.len() + depth(&value) > limits::VALUE_DEPTH {
+        if path.len() + depth(&value) > MAX_LEVELS {
             return Err(UnflattenError::TooDeep(key));
         }
         insert(&mut root, path, key, value)?;
@@ -232,7 +235,7 @@ mod tests {
             let records = BTreeMap::from([(key.to_owned(), Value::Null)]);
             assert_eq!(unflatten(records), Err(UnflattenError::InvalidPath(key.to_owned())));
         }
-        let deep = vec!["a"; limits::VALUE_DEPTH + 1].join(".");
+        let deep = vec!["a"; MAX_LEVELS + 1].join(".");
         assert!(matches!(nested(&format!("{{\"{deep}\":1}}")), Err(UnflattenError::TooDeep(_))));
     }
 

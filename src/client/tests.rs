@@ -188,6 +188,20 @@ async fn an_imported_file_is_exported_unchanged() {
     assert_eq!(exit(run(&server, "put settings s={bad --json").await), 2);
     run(&server, "remove settings s n").await.expect("removed");
     run(&server, "put settings many=1").await.expect("written");
+    // As deep as a value may be: the object around it is one level more.
+    let deep = format!("{{\n  \"deep\": {}1{}\n}}", "[".repeat(32), "]".repeat(32));
+    std::fs::write(&from, &deep).expect("written");
+    for flat in ["", " --flat"] {
+        let said = run(&server, &format!("import deep {from_text}{flat}")).await;
+        let once = if flat.is_empty() { "1 put, 0 removed, 0 unchanged" } else { "0 put, 0 removed, 1 unchanged" };
+        assert_eq!(said, Ok(format!("deep: {once}")), "{flat}");
+        run(&server, &format!("export deep {to_text}{flat}")).await.expect("exported");
+        let said = run(&server, &format!("import deep {to_text}{flat}")).await;
+        assert_eq!(said.as_deref(), Ok("deep: 0 put, 0 removed, 1 unchanged"), "{flat}");
+    }
+    std::fs::write(&from, format!("{{\"deep\":{}1{}}}", "[".repeat(33), "]".repeat(33))).expect("written");
+    assert_eq!(exit(run(&server, &format!("import deep {from_text} --flat")).await), 1);
+    std::fs::write(&from, r#"{"many":{"k1000":0}}"#).expect("written");
     let inside = run(&server, "export settings").await.expect_err("no nesting");
     assert!(inside.to_string().contains("many and many.k1000 are both records"), "{inside}");
     let flat = run(&server, "export settings --flat").await;
@@ -208,7 +222,7 @@ async fn an_invalid_file_is_named_before_the_command_connects() {
     assert!(why.to_string().ends_with("bad.json contains no JSON object"), "{why}");
     std::fs::write(&file, "{\"n\":[18446744073709551616]}").expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a number of more than 64 bits");
-    assert!(why.to_string().contains("18446744073709551616") && why.exit_code() == 2, "{why}");
+    assert!(why.to_string().contains("18446744073709551616") && why.exit_code() == 1, "{why}");
     std::fs::write(&file, format!("{{\"{}\":1}}", "k".repeat(1_025))).expect("written");
     let why = run(&server, &format!("import settings {}", file.display())).await.expect_err("a long key");
     assert!(why.to_string().contains("has 1025 bytes"), "{why}");

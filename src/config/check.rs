@@ -1,5 +1,7 @@
 //! The rules that no value shows by itself: settings that need each other, names, and what production forbids.
 
+use std::net::SocketAddr;
+
 use super::error::{ConfigError, ConfigProblem};
 use super::key_path::KeyPath;
 use super::pool::PoolSection;
@@ -26,6 +28,9 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
             report(KeyPath::of_setting(set), format!("{set} is set without {other}: TLS needs both"));
         }
     }
+    if config.admin.listen.is_some_and(|admin| overlap(config.listen, admin)) {
+        report(KeyPath::of_setting("admin.listen"), overlap_text(config));
+    }
     if let Err(why) = logging::check_filter(&config.log) {
         report(KeyPath::of_setting("log"), format!("log: {why}"));
     }
@@ -40,6 +45,19 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
         check_pool(name, pool).into_iter().for_each(|(key, text)| report(key.map_or(path.clone(), |key| path.name(key)), text));
     }
     found
+}
+
+/// Whether the system would refuse to listen on both, though they are not the same: a port of every address is also one of this machine.
+fn overlap(first: SocketAddr, second: SocketAddr) -> bool {
+    let of_every = first.ip().is_unspecified() || second.ip().is_unspecified();
+    first.port() == second.port() && first.port() != 0 && first != second && of_every
+}
+
+fn overlap_text(config: &ServerConfig) -> String {
+    let (listen, admin) = (config.listen, config.admin_address());
+    format!(
+        "admin.listen is {admin}, and listen, {listen}, has the same port: give one of them another port, or both the same address for one port that serves all"
+    )
 }
 
 /// What is wrong with a pool, each with the key below it that is.
@@ -61,6 +79,10 @@ fn check_pool(name: &str, pool: &PoolSection) -> Vec<(Option<&'static str>, Stri
 }
 
 impl ServerConfig {
+    fn has_admin_address(&self) -> bool {
+        self.listen.port() != 0 && self.listen == self.admin_address()
+    }
+
     /// What `driftless serve` demands on top: at least one pool, and no secret that is public.
     pub fn check_production(&self) -> Result<(), ConfigError> {
         if self.pools.is_empty() {
@@ -69,6 +91,10 @@ impl ServerConfig {
                 invocation::name()
             );
             return Err(self.problem(&KeyPath::default(), why).into());
+        }
+        // With the default of admin.listen, which `driftless dev` does not have.
+        if self.admin.listen.is_none() && (overlap(self.listen, self.admin_address()) || self.has_admin_address()) {
+            return Err(self.problem(&KeyPath::of_setting("listen"), overlap_text(self)).into());
         }
         if self.operator_key().is_some_and(|key| key.matches(DEVELOPMENT_KEY)) {
             let path = KeyPath::of_setting("admin.key");

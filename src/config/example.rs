@@ -22,7 +22,7 @@ impl fmt::Display for ExampleConfig {
                 table = parent;
                 write_table(f, parent)?;
             }
-            writeln!(f, "# {}", setting.help)?;
+            writeln!(f, "# {}", setting.description())?;
             let name = if name == "*" { "NAME" } else { name };
             match (setting.default_value(), setting.is_global()) {
                 (None, _) => writeln!(f, "#{name} =")?,

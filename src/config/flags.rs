@@ -80,7 +80,7 @@ fn with_flags(command: Command, settings: impl Iterator<Item = &'static ConfigSe
 fn help(setting: &ConfigSetting) -> String {
     let default =
         setting.default_value().map(|default| format!(" [default: {}]", default.to_string().trim_matches('"'))).unwrap_or_default();
-    format!("{} [env: {}]{default}", setting.help, setting.variable())
+    format!("{} [env: {}]{default}", setting.description(), setting.variable())
 }
 
 fn given(matches: &ArgMatches, settings: impl Iterator<Item = &'static ConfigSetting>) -> Vec<(&'static ConfigSetting, String)> {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -145,11 +145,31 @@ impl Default for ServerConfig {
 impl ServerConfig {
     /// The same configuration with the origins of its values, and with the secrets that stand in files of their own.
     pub(super) fn with_origins(mut self, value_origins: ValueOrigins) -> Result<ServerConfig, ConfigError> {
-        self.value_origins = value_origins;
+        let read =
+            |file: &Path, path: KeyPath| secret_file::read(file).map_err(|why| value_origins.problem(&path, format!("{path}: {why}")));
+        let mut problems = Vec::new();
         if let Some(file) = &self.admin.key_file {
-            let path = KeyPath::of_setting("admin.key_file");
-            self.admin.key = secret_file::read(file).map_err(|why| self.problem(&path, format!("{path}: {why}")))?;
+            match read(file, KeyPath::of_setting("admin.key_file")) {
+                Ok(key) => self.admin.key = key,
+                Err(problem) => problems.push(problem),
+            }
         }
+        for (name, pool) in &mut self.pools {
+            let push = KeyPath::of_setting("pools").name(name).name("push");
+            match (&pool.push.name_hash_key, &pool.push.name_hash_key_file) {
+                (_, None) => {}
+                (Some(_), Some(_)) => {
+                    let (key, file) = (push.name("name_hash_key"), push.name("name_hash_key_file"));
+                    problems.push(value_origins.problem(&file, format!("set only one of {key} and {file}")));
+                }
+                (None, Some(file)) => match read(file, push.name("name_hash_key_file")) {
+                    Ok(key) => pool.push.name_hash_key = Some(key),
+                    Err(problem) => problems.push(problem),
+                },
+            }
+        }
+        ConfigError::check(problems)?;
+        self.value_origins = value_origins;
         Ok(self)
     }
 
@@ -206,10 +226,15 @@ impl ServerConfig {
         HttpConfig { listen: self.listen, flag: "--listen", connections: self.connections }
     }
 
+    /// The address for operators and monitoring.
+    pub(super) fn admin_address(&self) -> SocketAddr {
+        let port = if self.listen.port() == 0 { 0 } else { ADMIN_PORT };
+        self.admin.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)))
+    }
+
     /// The listener for operators and monitoring; `None`: they share the devices' listener.
     pub fn admin_http(&self) -> Option<HttpConfig> {
-        let port = if self.listen.port() == 0 { 0 } else { ADMIN_PORT };
-        let listen = self.admin.listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], port)));
+        let listen = self.admin_address();
         let own = HttpConfig { listen, flag: "--admin-listen", connections: ADMIN_CONNECTIONS };
         (listen != self.listen || self.admin.listen.is_none()).then_some(own)
     }
@@ -259,6 +284,10 @@ impl ServerConfig {
     pub(super) fn push_of(&self, name: &str, pool: &PoolSection) -> Result<PoolPush, ConfigProblem> {
         let path = KeyPath::of_setting("pools").name(name).name("push");
         let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
-        PoolPush::new(&pool.push, pool.wakes, &proxy).map_err(|error| self.problem(&path, format!("{path}: {error}")))
+        PoolPush::new(&pool.push, pool.wakes, &proxy).map_err(|error| {
+            let table = error.entry.map_or(path.clone(), |(list, at)| path.name(list).entry(at));
+            let path = error.key.map_or(table.clone(), |key| table.name(key));
+            self.problem(&path, format!("{path}: {}", error.why))
+        })
     }
 }

@@ -213,8 +213,8 @@ impl IntoResponse for HttpError {
                 with_challenge(Challenge::NotFresh { within_s }, refused(Code::TokenNotFresh, message))
             }
             HttpError::BadAdminRequest(what) => refused(Code::BadRequest, what),
-            HttpError::NotFound(missing) => refused(Code::NotFound, not_found_text(missing)),
-            HttpError::NotFoundBecause(why) => refused(Code::NotFound, why),
+            HttpError::NotFound(missing) => refused(Code::DoesNotExist, not_found_text(missing)),
+            HttpError::NotFoundBecause(why) => refused(Code::DoesNotExist, why),
             HttpError::NotPossible(why) => refused(Code::NotPossible, why),
         }
     }
@@ -253,7 +253,7 @@ fn not_found_text(missing: NotFound) -> String {
 fn status_of(code: RefusalCode) -> StatusCode {
     match code {
         RefusalCode::TooManyDevices | RefusalCode::Revoked | RefusalCode::OriginNotAllowed => StatusCode::FORBIDDEN,
-        RefusalCode::NotFound => StatusCode::NOT_FOUND,
+        RefusalCode::NotFound | RefusalCode::DoesNotExist => StatusCode::NOT_FOUND,
         RefusalCode::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
         RefusalCode::Timeout => StatusCode::REQUEST_TIMEOUT,
         RefusalCode::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,

@@ -187,20 +187,34 @@ impl ServerCertificate {
 }
 
 impl TlsConfig {
-    /// Checks that the files can be used. Blocks.
-    pub fn check(&self) -> Result<(), ListenError> {
-        self.read().map(|_| ())
+    /// What is wrong with the files, each with the setting that it is about: `certificate` or `key`. Blocks.
+    pub fn faults(&self) -> Vec<(&'static str, ListenError)> {
+        let (chain, key) = (self.read_chain().err(), self.read_key().err());
+        let mut faults: Vec<_> = chain.map(|why| ("certificate", why)).into_iter().chain(key.map(|why| ("key", why))).collect();
+        if faults.is_empty() {
+            // Each can be read, so the fault is of the pair: of the key that was exchanged without its certificate, or the other way round.
+            faults.extend(self.read().err().map(|why| ("key", why)));
+        }
+        faults
     }
 
-    fn read(&self) -> Result<CertificatePair, ListenError> {
+    fn read_chain(&self) -> Result<Vec<CertificateDer<'static>>, ListenError> {
         let chain = CertificateDer::pem_file_iter(&self.certificate)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| ListenError::file(&self.certificate, error))?;
         if chain.is_empty() {
             return Err(ListenError::file(&self.certificate, "contains no certificate in PEM form"));
         }
+        Ok(chain)
+    }
+
+    fn read_key(&self) -> Result<PrivateKeyDer<'static>, ListenError> {
+        PrivateKeyDer::from_pem_file(&self.key).map_err(|error| ListenError::file(&self.key, error))
+    }
+
+    fn read(&self) -> Result<CertificatePair, ListenError> {
+        let (chain, key) = (self.read_chain()?, self.read_key()?);
         let expires_s = chain.iter().filter_map(expires_s).min();
-        let key = PrivateKeyDer::from_pem_file(&self.key).map_err(|error| ListenError::file(&self.key, error))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
+use driftless_protocol::{Codec, RefusalCode, ServerMessage};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, Uri, header};
@@ -26,6 +27,9 @@ use crate::secret_file;
 
 /// Where `driftless serve` answers operators by default, and where `driftless dev` does.
 const DEFAULT_ADDRESSES: [&str; 2] = ["127.0.0.1:7401", "127.0.0.1:7400"];
+
+/// The path of devices' WebSockets, which an address for `driftless client` may end with.
+const SYNC_PATH: &str = "/v1/sync";
 
 /// How long a port of this machine may take to accept a connection.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
@@ -59,7 +63,7 @@ impl ServerArgs {
     pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
         let url = self.url.or_else(|| variable("DRIFTLESS_ADMIN_URL")).or_else(|| variable("DRIFTLESS_URL"));
         let url = url.unwrap_or_else(default_url);
-        let format = if self.json { ResultFormat::Json } else { ResultFormat::Text };
+        let format = ResultFormat::of(self.json);
         let key = match (self.key, self.key_file) {
             (Some(key), _) => key,
             (None, Some(file)) => key_in(&file)?,
@@ -74,12 +78,26 @@ impl ServerArgs {
         };
         // It may have the path that a proxy serves the server under.
         let url = url.trim_end_matches('/').to_owned();
+        let url = http_url(&url);
+        let trusted = self.ca.or_else(|| variable("DRIFTLESS_CA").map(PathBuf::from));
+        // A file that cannot be used is an error over plain HTTP, too.
+        let trusted = trusted.map(|file| trust_file(&file).map_err(OperatorError::File)).transpose()?;
         let scheme = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && !url.contains(['@', '?', '#']));
         match scheme.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => Ok(AdminClient { http: http_client(roots(self.ca)?), url, key, format }),
+            Some("https") => Ok(AdminClient { http: http_client(trusted.map_or_else(native_roots, Ok)?), url, key, format }),
             Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key, format }),
             _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"))),
         }
+    }
+}
+
+/// The address of a WebSocket, as devices and `driftless client` take it, as that of the same server over HTTP.
+fn http_url(url: &str) -> String {
+    let socket = [("wss", "https"), ("ws", "http")];
+    let (scheme, rest) = url.split_once("://").unwrap_or_default();
+    match socket.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)) {
+        Some((_, scheme)) => format!("{scheme}://{}", rest.trim_end_matches(SYNC_PATH)),
+        None => url.to_owned(),
     }
 }
 
@@ -106,7 +124,11 @@ pub(super) struct AdminClient {
 }
 
 /// The body of a response that may be larger than memory.
-pub(super) struct BodyStream(Incoming);
+pub(super) struct BodyStream {
+    body: Incoming,
+    /// A part that was read already.
+    first: Option<Bytes>,
+}
 
 /// A segment of a path, or a value of a query.
 pub(super) fn percent_encoded(text: &str) -> String {
@@ -144,9 +166,11 @@ impl AdminClient {
         print: impl FnOnce(T) -> Result<(), OperatorError>,
     ) -> Result<(), OperatorError> {
         let body = self.read_body(response).await?;
+        // Decoded in either case: what another server answers is no result.
+        let result = self.decode(&body)?;
         match self.format {
             ResultFormat::Json => line(String::from_utf8_lossy(&body).trim_end()),
-            ResultFormat::Text => print(self.decode(&body)?),
+            ResultFormat::Text => print(result),
         }
     }
 
@@ -160,9 +184,19 @@ impl AdminClient {
         self.decode(answer.to_string().as_bytes())
     }
 
-    /// Gets a response that may be larger than memory.
-    pub(super) async fn stream(&self, path: &str) -> Result<BodyStream, OperatorError> {
-        Ok(BodyStream(self.send(Method::GET, path, None).await?.into_body()))
+    /// Gets a response that may be larger than memory. `begins` is what it begins with.
+    pub(super) async fn stream(&self, path: &str, begins: &'static [u8]) -> Result<BodyStream, OperatorError> {
+        let response = self.send(Method::GET, path, None).await?;
+        let mut stream = BodyStream { body: response.into_body(), first: None };
+        let mut first = Vec::new();
+        while first.len() < begins.len() {
+            let Some(part) = stream.next().await.map_err(|why| self.no_server(&why))? else { break };
+            first.extend_from_slice(&part);
+        }
+        match first.starts_with(begins) {
+            true => Ok(BodyStream { first: Some(first.into()), ..stream }),
+            false => Err(self.not_driftless("its answer is none of the admin API")),
+        }
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Response<Incoming>, OperatorError> {
@@ -180,10 +214,12 @@ impl AdminClient {
         if status.is_success() {
             return Ok(response);
         }
-        let why = message_of(&self.read_body(response).await?);
-        Err(match status.as_u16() == 404 && !why.contains("admin.key") {
-            true => OperatorError::Failed(why),
-            false => OperatorError::Refused { status: status.as_u16(), why },
+        let body = self.read_body(response).await?;
+        Err(match Codec::Json.decode_server(&body) {
+            Ok(ServerMessage::Refused { code: RefusalCode::DoesNotExist, message, .. }) => OperatorError::Failed(message),
+            Ok(ServerMessage::Refused { message, .. }) => OperatorError::Refused { status: status.as_u16(), why: message },
+            // Every refusal of a server is such a message, so this comes from elsewhere.
+            Ok(_) | Err(_) => self.not_driftless(&format!("it answered with the HTTP status {status}")),
         })
     }
 
@@ -194,13 +230,17 @@ impl AdminClient {
 
     fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, OperatorError> {
         serde_json::from_slice(body)
-            .map_err(|error| self.no_server(&format!("unexpected answer, is the server of another version? ({error})")))
+            .map_err(|error| self.not_driftless(&format!("its answer is none of the admin API, or one of another version ({error})")))
     }
 
     async fn read_body(&self, response: Response<Incoming>) -> Result<Bytes, OperatorError> {
         let whole = tokio::time::timeout(RESPONSE_TIMEOUT, Limited::new(response.into_body(), MAX_RESPONSE_BYTES).collect()).await;
         let whole = whole.map_err(|_| self.no_server("the answer was not complete within a minute"))?;
         Ok(whole.map_err(|error| self.no_server(&with_causes(&*error)))?.to_bytes())
+    }
+
+    fn not_driftless(&self, what: &str) -> OperatorError {
+        OperatorError::NotDriftless { url: self.url.clone(), what: what.to_owned() }
     }
 
     fn no_server(&self, why: &str) -> OperatorError {
@@ -211,8 +251,11 @@ impl AdminClient {
 impl BodyStream {
     /// The next part; `None` at the end; an error as text for people if the connection fails.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>, String> {
+        if let Some(first) = self.first.take() {
+            return Ok(Some(first));
+        }
         loop {
-            let frame = tokio::time::timeout(RESPONSE_TIMEOUT, self.0.frame()).await.map_err(|_| "no data for a minute".to_owned())?;
+            let frame = tokio::time::timeout(RESPONSE_TIMEOUT, self.body.frame()).await.map_err(|_| "no data for a minute".to_owned())?;
             match frame {
                 None => return Ok(None),
                 Some(Err(error)) => return Err(with_causes(&error)),
@@ -227,23 +270,9 @@ impl BodyStream {
     }
 }
 
-/// The text of an error response: the `message` of a refusal in JSON, or the body as plain text.
-fn message_of(body: &[u8]) -> String {
-    let message = serde_json::from_slice::<Value>(body).ok().and_then(|refusal| Some(refusal.get("message")?.as_str()?.to_owned()));
-    message.unwrap_or_else(|| String::from_utf8_lossy(body).trim().to_owned())
-}
-
 fn http_client(tls: ClientConfig) -> Client<HttpsConnector<HttpConnector>, Full<Bytes>> {
     let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
     Client::builder(TokioExecutor::new()).build(connector)
-}
-
-/// TLS that trusts the certificates of a file, or this machine's.
-fn roots(ca: Option<PathBuf>) -> Result<ClientConfig, OperatorError> {
-    match ca.or_else(|| variable("DRIFTLESS_CA").map(PathBuf::from)) {
-        Some(file) => trust_file(&file).map_err(OperatorError::Input),
-        None => native_roots(),
-    }
 }
 
 /// TLS that trusts this machine's root certificates, or those of the file in `SSL_CERT_FILE`.
@@ -268,4 +297,22 @@ fn no_roots() -> Result<ClientConfig, OperatorError> {
 fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::http_url;
+
+    #[test]
+    fn the_address_of_a_socket_is_that_of_its_server() {
+        for (url, of_http) in [
+            ("wss://www.example.com/sync/v1/sync", "https://www.example.com/sync"),
+            ("WS://127.0.0.1:7400", "http://127.0.0.1:7400"),
+            ("https://www.example.com/sync", "https://www.example.com/sync"),
+            ("ftp://x", "ftp://x"),
+            ("wss", "wss"),
+        ] {
+            assert_eq!(http_url(url), of_http);
+        }
+    }
 }

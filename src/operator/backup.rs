@@ -13,6 +13,9 @@ use crate::invocation;
 use crate::store::{BackupChecker, BackupSummary};
 use serde_json::json;
 
+/// What the first part of a backup begins with, in every format.
+const BACKUP_BEGINS: &[u8] = b"driftless backup ";
+
 pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Result<(), OperatorError> {
     if path.exists() && !force {
         return Err(OperatorError::file(path, "the file exists; name another one, or replace it with --force"));
@@ -52,7 +55,7 @@ fn parent_folder(path: &Path) -> &Path {
 }
 
 async fn download(server: &AdminClient, path: &Path) -> Result<(), OperatorError> {
-    let mut stream = server.stream("backup").await?;
+    let mut stream = server.stream("backup", BACKUP_BEGINS).await?;
     // An interrupted command may have left one. It is made anew, so that it has its own mode and not that one's.
     let _ = fs::remove_file(path);
     let mut file = create_private(path).map_err(|why| OperatorError::file(path, why))?;

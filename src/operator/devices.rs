@@ -78,6 +78,13 @@ struct TestWakeResponse {
     took_ms: u64,
 }
 
+/// The answer to a device's revocation, or to its end.
+#[derive(Deserialize)]
+struct AccessResponse {
+    #[serde(rename = "revoked")]
+    _revoked: bool,
+}
+
 #[derive(Deserialize)]
 struct StoppedAppsResponse {
     #[serde(alias = "resumed")]
@@ -198,7 +205,7 @@ fn stopped_line(app: &StoppedAppEntry) -> Result<(), OperatorError> {
 /// Revokes a device.
 pub(super) async fn revoke(server: &AdminClient, identity: &str, device: &str, refuse_tokens: bool) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/revoke", percent_encoded(identity), percent_encoded(device));
-    let print = |_: Value| {
+    let print = |_: AccessResponse| {
         line("revoked: its session is closed, its push token is deleted, and the server no longer accepts it")?;
         match refuse_tokens {
             true => line(
@@ -213,6 +220,6 @@ pub(super) async fn revoke(server: &AdminClient, identity: &str, device: &str, r
 /// Allows a revoked device again.
 pub(super) async fn allow(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
     let path = format!("identities/{}/devices/{}/allow", percent_encoded(identity), percent_encoded(device));
-    let print = |_: Value| line("allowed: the server accepts the device again");
+    let print = |_: AccessResponse| line("allowed: the server accepts the device again");
     server.act(Method::POST, &path, &json!({}), print).await
 }

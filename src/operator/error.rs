@@ -15,6 +15,8 @@ pub enum OperatorError {
     Failed(String),
     /// The server could not be reached, or its answer was not understood.
     NoServer { url: String, why: String },
+    /// What answers at the address is no Driftless server, or not one of this version.
+    NotDriftless { url: String, what: String },
     /// The server answered with an HTTP error status; `why` is its text.
     Refused { status: u16, why: String },
     /// The reader of stdout has closed the pipe.
@@ -33,7 +35,7 @@ impl OperatorError {
             OperatorError::File(_) | OperatorError::Failed(_) => CommandExit::Failed,
             OperatorError::Input(_) => CommandExit::Usage,
             OperatorError::Refused { .. } => CommandExit::Refused,
-            OperatorError::NoServer { .. } => CommandExit::NoServer,
+            OperatorError::NoServer { .. } | OperatorError::NotDriftless { .. } => CommandExit::NoServer,
         };
         exit.code()
     }
@@ -49,6 +51,13 @@ impl fmt::Display for OperatorError {
             }
             OperatorError::NoServer { url, why } => {
                 write!(f, "{url}: {}\nis the server running there? give another address with --url or DRIFTLESS_ADMIN_URL", printable(why))
+            }
+            OperatorError::NotDriftless { url, what } => {
+                write!(
+                    f,
+                    "{url} is no Driftless server: {}\ngive the address of its admin.listen with --url or DRIFTLESS_ADMIN_URL",
+                    printable(what)
+                )
             }
             OperatorError::Refused { status, why } => {
                 write!(f, "{}", printable(why))?;

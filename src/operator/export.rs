@@ -9,9 +9,12 @@ use super::output::{ResultFormat, line, size, text};
 use crate::client::{create_private, note};
 use serde_json::json;
 
+/// What the document begins with.
+const EXPORT_BEGINS: &[u8] = b"{\"format\":";
+
 /// Writes the document to a new file, or to stdout.
 pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>) -> Result<(), OperatorError> {
-    let stream = server.stream(&format!("identities/{}/export", percent_encoded(identity))).await?;
+    let stream = server.stream(&format!("identities/{}/export", percent_encoded(identity)), EXPORT_BEGINS).await?;
     let Some(path) = out else { return copy(stream, text).await.map(drop) };
     let mut file = create_private(path).map_err(|why| OperatorError::file(path, why))?;
     let failed = |why| OperatorError::file(path, why);

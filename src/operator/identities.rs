@@ -62,6 +62,7 @@ async fn find_as_json(server: &AdminClient, subject: &str, found: &[LoginEntry])
     let mut identities = Vec::new();
     for login in found {
         let summary: Value = server.get(&format!("identities/{}", percent_encoded(&login.identity))).await?;
+        let _: SummaryResponse = server.typed(&summary)?;
         let mut identity = json!({ "issuer": login.issuer, "subject": subject });
         if let (Some(identity), Value::Object(summary)) = (identity.as_object_mut(), summary) {
             identity.extend(summary);
@@ -127,9 +128,15 @@ fn print_logins(page: LoginsPageResponse) -> Result<(), OperatorError> {
     Ok(())
 }
 
+#[derive(Deserialize)]
+struct LinkedResponse {
+    #[serde(rename = "identity")]
+    _identity: String,
+}
+
 /// Links a login to an identity.
 pub(super) async fn link(server: &AdminClient, identity: &str, issuer: &str, subject: &str) -> Result<(), OperatorError> {
     let path = format!("identities/{}/logins", percent_encoded(identity));
-    let print = |_: Value| line(&format!("the login {subject} of {issuer} leads to {identity}"));
+    let print = |_: LinkedResponse| line(&format!("the login {subject} of {issuer} leads to {identity}"));
     server.act(Method::POST, &path, &json!({ "issuer": issuer, "subject": subject }), print).await
 }

@@ -183,6 +183,9 @@ pub enum OperatorCommand {
         /// Make nothing: print the public key of the file, which may have any form that vapid_key_file may have
         #[arg(long)]
         public: bool,
+        /// Print the result as one JSON document, as docs/commands.md describes it
+        #[arg(long)]
+        json: bool,
     },
     /// Merges an identity, with its datasets, devices and logins, into another one.
     MergeIdentities {
@@ -255,8 +258,8 @@ pub async fn run(command: OperatorCommand, development_key: &str) -> Result<(), 
 async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), OperatorError> {
     let client = |args: ServerArgs| args.client(development_key);
     match command {
-        OperatorCommand::Vapid { file, public: false } => vapid::make(&file),
-        OperatorCommand::Vapid { file, public: true } => vapid::print_public(&file),
+        OperatorCommand::Vapid { file, public: false, json } => vapid::make(&file, ResultFormat::of(json)),
+        OperatorCommand::Vapid { file, public: true, json } => vapid::print_public(&file, ResultFormat::of(json)),
         OperatorCommand::Backup { file, force, server } => backup::run(&client(server)?, &file, force).await,
         OperatorCommand::History { dataset, identity, limit, below, server } => {
             let client = client(server)?;

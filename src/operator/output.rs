@@ -16,6 +16,13 @@ pub enum ResultFormat {
     Json,
 }
 
+impl ResultFormat {
+    /// The format that the flag `--json` asks for.
+    pub fn of(json: bool) -> ResultFormat {
+        if json { ResultFormat::Json } else { ResultFormat::Text }
+    }
+}
+
 const MIB: u64 = 1024 * 1024;
 
 /// Prints a line of the result.

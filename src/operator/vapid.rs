@@ -5,13 +5,15 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::error::OperatorError;
-use super::output::line;
+use super::output::{ResultFormat, line};
 use crate::client::note;
 use crate::push;
 
 /// Makes a key pair, writes the private key to a new file that nobody else on this machine may read, and prints the public key.
-pub(super) fn make(path: &Path) -> Result<(), OperatorError> {
+pub(super) fn make(path: &Path, format: ResultFormat) -> Result<(), OperatorError> {
     let pair = push::new_vapid_key_pair().ok_or_else(|| OperatorError::File("the system has no random bytes".to_owned()))?;
     let exists = "the file exists and stays as it is, because browsers that subscribed with a key accept no other; \
                   name another file, or print its public key with --public";
@@ -26,12 +28,19 @@ pub(super) fn make(path: &Path) -> Result<(), OperatorError> {
         return Err(OperatorError::file(path, why));
     }
     note(&format!("{}: the private key; keep it, and name it in vapid_key_file", path.display()));
-    line(&pair.public_key)
+    print(path, &pair.public_key, format)
 }
 
 /// Prints the public key of a file.
-pub(super) fn print_public(path: &Path) -> Result<(), OperatorError> {
-    line(&push::read_vapid_public_key(path).map_err(|why| OperatorError::File(why.to_string()))?)
+pub(super) fn print_public(path: &Path, format: ResultFormat) -> Result<(), OperatorError> {
+    print(path, &push::read_vapid_public_key(path).map_err(|why| OperatorError::File(why.to_string()))?, format)
+}
+
+fn print(path: &Path, public_key: &str, format: ResultFormat) -> Result<(), OperatorError> {
+    match format {
+        ResultFormat::Json => line(&json!({ "file": path, "public_key": public_key }).to_string()),
+        ResultFormat::Text => line(public_key),
+    }
 }
 
 fn sync_folder(path: &Path) -> std::io::Result<()> {

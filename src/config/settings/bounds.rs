@@ -12,6 +12,9 @@ pub(super) const MAX_HISTORY_BYTES: u64 = 1 << 30;
 /// The most wakes of one device in an hour, and the largest burst.
 pub(super) const MAX_WAKES_PER_HOUR: u64 = 3600;
 
+/// The shortest time for `link_fresh_s`, in seconds: a user needs some to sign in twice.
+pub(super) const MIN_LINK_FRESH_S: u64 = 30;
+
 /// The longest time for `link_fresh_s`, in seconds: a day. A longer one would not keep a stolen token out.
 pub(super) const MAX_LINK_FRESH_S: u64 = 24 * 3600;
 

@@ -116,8 +116,20 @@ impl ValueForm {
     /// A hint for a text in quotes that would be right without them.
     pub fn hint(self, value: &Value) -> &'static str {
         let Value::String(text) = value else { return "" };
+        let is_right = |value| self.normalized(value).is_some();
+        let within_quotes = || Value::String(text.trim().trim_matches(['"', '\'']).to_owned());
         match self {
-            ValueForm::Number { .. } | ValueForm::Boolean if self.normalized(self.read(text)).is_some() => "; write it without quotes",
+            ValueForm::Number { .. } | ValueForm::Boolean if is_right(self.read(text)) => "; write it without quotes",
+            // As a shell's variable has it that was quoted twice.
+            ValueForm::Choice(_) | ValueForm::Address if is_right(within_quotes()) => "; write it without spaces and quotes around it",
+            ValueForm::Texts | ValueForm::Origins | ValueForm::Networks
+                if is_right(self.read(text)) && text.trim_start().starts_with('[') =>
+            {
+                "; write the list without quotes around it"
+            }
+            ValueForm::Texts | ValueForm::Origins | ValueForm::Networks if text.trim_start().starts_with('[') => {
+                "; write each entry in quotes and a comma between two"
+            }
             ValueForm::Texts | ValueForm::Origins | ValueForm::Networks => "; write it in brackets",
             _ => "",
         }

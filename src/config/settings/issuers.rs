@@ -8,7 +8,7 @@ pub(super) const ISSUERS: &[ConfigSetting] = &[
     setting(
         "pools.*.issuers.*.issuer",
         unset,
-        "The iss claim of the issuer's tokens. {tenantid} in it stands for any one segment of the path, as in https://login.microsoftonline.com/{tenantid}/v2.0; everything else is compared exactly.",
+        "The iss claim of the issuer's tokens, which is compared exactly. An https URL may have {tenantid} once, as one whole segment of its path, for any tenant: https://login.microsoftonline.com/{tenantid}/v2.0. Then the users of every tenant can sign in for whom the provider makes tokens with this audience.",
     )
     .required(),
     setting(

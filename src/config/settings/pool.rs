@@ -2,7 +2,7 @@
 
 use driftless_protocol::{Limits, limits};
 
-use super::bounds::{MAX_DURATION_S, MAX_HISTORY_BYTES, MAX_HISTORY_VERSIONS, MAX_LINK_FRESH_S, MAX_RECORDS};
+use super::bounds::{MAX_DURATION_S, MAX_HISTORY_BYTES, MAX_HISTORY_VERSIONS, MAX_LINK_FRESH_S, MAX_RECORDS, MIN_LINK_FRESH_S};
 use super::form::ValueForm;
 use super::setting::{ConfigSetting, setting, unset, value};
 use crate::config::pool::{PoolSection, RetentionSection};
@@ -25,8 +25,8 @@ pub(super) const POOL: &[ConfigSetting] = &[
     setting(
         "pools.*.link_fresh_s",
         || value(PoolSection::default().link_fresh_s),
-        "Seconds, at most 86400, within which a user must have proved both logins that a device links (auth_time, or else iat, of each token). Whatever is stolen later links nothing.",
-    ).between(30, MAX_LINK_FRESH_S),
+        "Seconds, 30 to 86400, within which a user must have proved both logins that a device links (auth_time, or else iat, of each token). Whatever is stolen later links nothing.",
+    ).between(MIN_LINK_FRESH_S, MAX_LINK_FRESH_S),
     setting("pools.*.datasets.*", unset, "The conflict policy of the dataset with this name, instead of the pool's.").with_form(CONFLICTS),
     setting("pools.*.limits.key_bytes", || value(Limits::default().key_bytes), "Maximum bytes of a key, at most 1024.").between(1, limits::KEY_BYTES as u64),
     setting(

@@ -16,6 +16,11 @@ pub(super) const PUSH: &[ConfigSetting] = &[
         "A secret of at least 16 bytes. If it is set, push payloads carry keyed hashes instead of the names of identities and datasets.",
     ).secret(),
     setting(
+        "pools.*.push.name_hash_key_file",
+        unset,
+        "Instead of name_hash_key: a file that has this secret. Line ends at its end are cut.",
+    ),
+    setting(
         "pools.*.push.title",
         || value(PushConfig::default().title),
         "Title of the notification if a wake is shown to the user. It never contains data of a record.",

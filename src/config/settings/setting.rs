@@ -1,6 +1,7 @@
 //! One setting: its name, default and help text, and its names as a flag and an environment variable.
 
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use toml::Value;
 
 use super::form::ValueForm;
@@ -48,6 +49,18 @@ impl ConfigSetting {
         ConfigSetting { is_required: true, ..self }
     }
 
+    /// The help text, with the bounds of a number that it does not name itself.
+    pub fn description(&self) -> String {
+        let help = self.help;
+        match self.form() {
+            ValueForm::Number { min, max } if max < u64::from(u32::MAX) && !help.contains(&max.to_string()) => match min {
+                0 => format!("{help} At most {max}."),
+                min => format!("{help} {min} to {max}."),
+            },
+            _ => help.to_owned(),
+        }
+    }
+
     /// Whether there is one value for the whole server, which then is also a flag and an environment variable.
     pub fn is_global(&self) -> bool {
         !self.name.contains('*')
@@ -73,6 +86,20 @@ impl ConfigSetting {
     pub fn is_inside(&self, table: &[&str]) -> bool {
         let mut own = self.name.split('.');
         table.iter().all(|part| own.next().is_some_and(|one| one == "*" || one == *part)) && own.next().is_some()
+    }
+}
+
+impl Serialize for ConfigSetting {
+    /// As `driftless config --json` prints it.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut setting = serializer.serialize_struct("ConfigSetting", 6)?;
+        setting.serialize_field("name", self.name)?;
+        setting.serialize_field("default", &self.default_value())?;
+        setting.serialize_field("expected", &self.form().expected())?;
+        setting.serialize_field("help", &self.description())?;
+        setting.serialize_field("variable", &self.is_global().then(|| self.variable()))?;
+        setting.serialize_field("flag", &self.is_global().then(|| format!("--{}", self.flag())))?;
+        setting.end()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct PushConfig {
     pub cognito: bool,
     /// A secret. If it is set, gateways see keyed hashes instead of the names of identities and datasets.
     pub name_hash_key: Option<String>,
+    /// The file that the configuration has read this secret from.
+    pub name_hash_key_file: Option<PathBuf>,
     /// The title of an alert, which is shown when the budget for silent wakes is used up.
     pub title: String,
     /// The text of an alert.
@@ -96,10 +98,12 @@ impl PushConfig {
     /// Checks every setting that can be checked without reading a file.
     pub(super) fn check(&self) -> Result<(), PushConfigError> {
         if self.name_hash_key.as_ref().is_some_and(|key| key.len() < MIN_NAME_HASH_KEY_BYTES) {
-            return Err(PushConfigError::setting(format!("name_hash_key must have at least {MIN_NAME_HASH_KEY_BYTES} bytes")));
+            let key = if self.name_hash_key_file.is_some() { "name_hash_key_file" } else { "name_hash_key" };
+            return Err(PushConfigError::setting(format!("the key must have at least {MIN_NAME_HASH_KEY_BYTES} bytes")).of(key));
         }
         if self.title.len() > ALERT_TEXT_BYTES || self.text.len() > ALERT_TEXT_BYTES {
-            return Err(PushConfigError::setting(format!("title and text must have at most {ALERT_TEXT_BYTES} bytes each")));
+            let key = if self.title.len() > ALERT_TEXT_BYTES { "title" } else { "text" };
+            return Err(PushConfigError::setting(format!("at most {ALERT_TEXT_BYTES} bytes are allowed")).of(key));
         }
         check_app_names("apns", self.apns.iter().map(|app| app.app.as_str()))?;
         check_app_names("fcm", self.fcm.iter().map(|app| app.app.as_str()))?;
@@ -108,14 +112,15 @@ impl PushConfig {
 }
 
 /// Names must be distinct and, because APNs has them in a header, printable ASCII.
-fn check_app_names<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Result<(), PushConfigError> {
+fn check_app_names<'a>(list: &'static str, apps: impl Iterator<Item = &'a str>) -> Result<(), PushConfigError> {
     let mut seen = std::collections::HashSet::new();
-    for app in apps {
+    for (at, app) in apps.enumerate() {
+        let wrong = |why: String| Err(PushConfigError::setting(why).of("app").in_entry(list, at));
         if app.is_empty() || !app.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(PushConfigError::setting(format!("{list}: app must be printable ASCII without spaces")));
+            return wrong("must be printable ASCII without spaces".to_owned());
         }
         if !seen.insert(app) {
-            return Err(PushConfigError::setting(format!("{list}: the app {app} is configured twice")));
+            return wrong(format!("the app {app} is configured twice"));
         }
     }
     Ok(())
@@ -124,7 +129,7 @@ fn check_app_names<'a>(list: &str, apps: impl Iterator<Item = &'a str>) -> Resul
 /// Parses a gateway's address: `https`, or `http` on this machine only, with nothing after the host and the port.
 pub(super) fn parse_server(text: Option<&str>, default: &str) -> Result<Uri, PushConfigError> {
     let text = text.unwrap_or(default);
-    let bad = || PushConfigError::setting(format!("server {text}: must be https://host or https://host:port (http on this machine only)"));
+    let bad = || PushConfigError::setting(format!("{text} must be https://host or https://host:port (http on this machine only)"));
     let uri: Uri = text.parse().map_err(|_| bad())?;
     let bare = uri.path_and_query().map_or("/", PathAndQuery::as_str) == "/" && !text.contains('@');
     match (uri.scheme_str(), uri.host()) {
@@ -141,13 +146,14 @@ pub(super) fn is_loopback_host(host: &str) -> bool {
 
 impl fmt::Debug for PushConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let PushConfig { apns, fcm, webpush, cognito, name_hash_key, title, text } = self;
+        let PushConfig { apns, fcm, webpush, cognito, name_hash_key, name_hash_key_file, title, text } = self;
         f.debug_struct("PushConfig")
             .field("apns", apns)
             .field("fcm", fcm)
             .field("webpush", webpush)
             .field("cognito", cognito)
             .field("name_hash_key", &name_hash_key.as_ref().map(|_| "hidden"))
+            .field("name_hash_key_file", name_hash_key_file)
             .field("title", title)
             .field("text", text)
             .finish()

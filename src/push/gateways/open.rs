@@ -44,14 +44,14 @@ pub(super) fn open(config: &PushConfig, timeout: Duration, proxy: &OutboundProxy
         webpush: HashMap::new(),
         timeout,
     };
-    for app in &config.apns {
-        apps.apns.insert(app.app.clone(), builder.apns(app)?);
+    for (at, app) in config.apns.iter().enumerate() {
+        apps.apns.insert(app.app.clone(), builder.apns(app).map_err(|why| why.in_entry("apns", at))?);
     }
-    for app in &config.fcm {
-        apps.fcm.insert(app.app.clone(), builder.fcm(app)?);
+    for (at, app) in config.fcm.iter().enumerate() {
+        apps.fcm.insert(app.app.clone(), builder.fcm(app).map_err(|why| why.in_entry("fcm", at))?);
     }
-    for app in &config.webpush {
-        apps.webpush.insert(app.app.clone(), builder.webpush(app)?);
+    for (at, app) in config.webpush.iter().enumerate() {
+        apps.webpush.insert(app.app.clone(), builder.webpush(app).map_err(|why| why.in_entry("webpush", at))?);
     }
     Ok(apps)
 }
@@ -98,12 +98,12 @@ impl AppBuilder {
             }
             (None, None, None, Some(certificate)) => (ClientIdentity::Certificate(certificate.clone()), None),
             _ => {
-                let why = format!("apns {}: needs key_file, key_id and team_id together, or certificate_file alone", app.app);
+                let why = format!("the app {} needs key_file, key_id and team_id together, or certificate_file alone", app.app);
                 return Err(PushConfigError::setting(why));
             }
         };
-        let production = parse_server(app.server.as_deref(), APNS_SERVER)?;
-        let sandbox = parse_server(app.sandbox_server.as_deref(), APNS_SANDBOX_SERVER)?;
+        let production = parse_server(app.server.as_deref(), APNS_SERVER).map_err(|why| why.of("server"))?;
+        let sandbox = parse_server(app.sandbox_server.as_deref(), APNS_SANDBOX_SERVER).map_err(|why| why.of("sandbox_server"))?;
         let authority = app.authority_file.as_deref();
         Ok(ApnsApp {
             production: self.gateway(production, authority, &client)?,
@@ -117,21 +117,24 @@ impl AppBuilder {
         if let Some(tokens) = self.provider_tokens.get(&key) {
             return Ok(tokens.clone());
         }
-        let tokens = ProviderTokenCache::new(SigningKey::read(file)?.private, key_id, team_id);
+        let tokens = ProviderTokenCache::new(SigningKey::read(file).map_err(|why| why.of("key_file"))?.private, key_id, team_id);
         Ok(self.provider_tokens.entry(key).or_insert(tokens).clone())
     }
 
     fn fcm(&mut self, app: &FcmConfig) -> Result<FcmApp, PushConfigError> {
         let file = &app.service_account_file;
-        let account = ServiceAccount::read(file)?;
+        let account = ServiceAccount::read(file).map_err(|why| why.of("service_account_file"))?;
         let uri: Option<Uri> = account.token_uri.parse().ok();
         match uri.as_ref().map(|uri| (uri.scheme_str(), uri.host())) {
             Some((Some("https"), Some(_))) => {}
             Some((Some("http"), Some(host))) if is_loopback_host(host) => {}
-            _ => return Err(PushConfigError::file(file, "token_uri must be an https address (http on this machine only)")),
+            _ => {
+                let why = "token_uri must be an https address (http on this machine only)";
+                return Err(PushConfigError::file(file, why).of("service_account_file"));
+            }
         }
         let authority = app.authority_file.as_deref();
-        let server = parse_server(app.server.as_deref(), FCM_SERVER)?;
+        let server = parse_server(app.server.as_deref(), FCM_SERVER).map_err(|why| why.of("server"))?;
         let gateway = self.gateway(server, authority, &ClientIdentity::ServiceAccount(file.clone()))?;
         Ok(FcmApp {
             gateway,
@@ -140,8 +143,9 @@ impl AppBuilder {
     }
 
     fn webpush(&mut self, app: &WebpushConfig) -> Result<WebpushApp, PushConfigError> {
-        check_contact(&app.contact).map_err(|why| PushConfigError::setting(format!("webpush {}: contact {why}", app.app)))?;
-        let vapid = VapidSigner::new(vapid_key::read(&app.vapid_key_file)?, &app.contact);
+        check_contact(&app.contact).map_err(|why| PushConfigError::setting(why).of("contact"))?;
+        let pair = vapid_key::read(&app.vapid_key_file).map_err(|why| why.of("vapid_key_file"))?;
+        let vapid = VapidSigner::new(pair, &app.contact);
         let policy = if app.allow_private { AddressPolicy::Any } else { AddressPolicy::PublicOnly };
         let key = (app.authority_file.clone(), app.allow_private);
         let client = match self.third_party.get(&key) {
@@ -160,7 +164,7 @@ impl AppBuilder {
             return Ok(GatewayServer { server, connections: connections.clone() });
         }
         let certificate = match client {
-            ClientIdentity::Certificate(file) => Some(ClientCertificate::read(file)?),
+            ClientIdentity::Certificate(file) => Some(ClientCertificate::read(file).map_err(|why| why.of("certificate_file"))?),
             ClientIdentity::AppleTeam(_) | ClientIdentity::ServiceAccount(_) => None,
         };
         let tls = self.roots.client_config(authority, certificate)?;

@@ -30,8 +30,9 @@ impl RootCertificates {
     ) -> Result<ClientConfig, PushConfigError> {
         let mut roots = self.roots.clone();
         if let Some(path) = authority {
-            for root in credentials::certificates(path, &credentials::read(path)?)? {
-                roots.add(root).map_err(|error| PushConfigError::file(path, error))?;
+            let read = credentials::read(path).and_then(|pem| credentials::certificates(path, &pem));
+            for root in read.map_err(|why| why.of("authority_file"))? {
+                roots.add(root).map_err(|error| PushConfigError::file(path, error).of("authority_file"))?;
             }
         }
         if roots.is_empty() {
@@ -44,7 +45,7 @@ impl RootCertificates {
         match certificate {
             None => Ok(config.with_no_client_auth()),
             Some(ClientCertificate { chain, key }) => {
-                config.with_client_auth_cert(chain, key).map_err(|error| PushConfigError::setting(format!("certificate_file: {error}")))
+                config.with_client_auth_cert(chain, key).map_err(|error| PushConfigError::setting(error.to_string()).of("certificate_file"))
             }
         }
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, unused_imports)]
 
 mod bystander;
+pub mod commands;
 mod device;
 mod http;
 pub mod operator;

@@ -1,0 +1,292 @@
+//! The JSON that commands print, compared member by member with the shapes of docs/commands.md.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use driftless_standin::{ScriptedResponse, StandInGateway};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support::commands::{document_rows, output, production_config, text};
+use crate::support::push::{apns, register_offline, start_server};
+use crate::support::{TestServer, change, wait_for};
+
+/// What JSON looks like, as docs/commands.md writes it.
+#[derive(Clone, Debug)]
+enum JsonShape {
+    /// A member that has no shape of its own.
+    Any,
+    /// A shape that another table of the page names.
+    Word(String),
+    Nullable(Box<JsonShape>),
+    List(Box<JsonShape>),
+    /// The members by name, each with whether it is there only sometimes.
+    Object(BTreeMap<String, (bool, JsonShape)>),
+}
+
+impl JsonShape {
+    fn parse(text: &str) -> JsonShape {
+        let mut rest = text;
+        let shape = JsonShape::read(&mut rest);
+        assert_eq!(rest, "", "the rest of {text}");
+        shape
+    }
+
+    fn read(rest: &mut &str) -> JsonShape {
+        if take(rest, "null?") {
+            return JsonShape::Nullable(Box::new(JsonShape::read(rest)));
+        }
+        if take(rest, "[") {
+            let entry = JsonShape::read(rest);
+            assert!(take(rest, "]"), "] before {rest}");
+            return JsonShape::List(Box::new(entry));
+        }
+        if !take(rest, "{") {
+            let end = rest.find(|c: char| !c.is_ascii_uppercase()).unwrap_or(rest.len());
+            let (word, after) = rest.split_at(end);
+            assert!(!word.is_empty(), "a shape before {rest}");
+            *rest = after.trim_start();
+            return JsonShape::Word(word.to_owned());
+        }
+        let mut members = BTreeMap::new();
+        loop {
+            assert!(take(rest, "\""), "a name before {rest}");
+            let (name, after) = rest.split_once('"').unwrap();
+            *rest = after;
+            let is_optional = take(rest, "?");
+            let shape = if take(rest, ":") { JsonShape::read(rest) } else { JsonShape::Any };
+            members.insert(name.to_owned(), (is_optional, shape));
+            if !take(rest, ",") {
+                assert!(take(rest, "}"), "}} before {rest}");
+                return JsonShape::Object(members);
+            }
+        }
+    }
+
+    /// The first place where a document has not this shape.
+    fn difference(&self, value: &Value, words: &BTreeMap<String, JsonShape>) -> Option<String> {
+        let at = |place: String, inner: String| format!("{place}{inner}");
+        match (self, value) {
+            (JsonShape::Any, Value::Object(_)) => Some(" has members that are not documented".to_owned()),
+            (JsonShape::Any, Value::Array(entries)) if entries.iter().any(Value::is_object) => Some(" has entries with members".to_owned()),
+            (JsonShape::Any, _) | (JsonShape::Nullable(_), Value::Null) => None,
+            (JsonShape::Nullable(shape), value) => shape.difference(value, words),
+            (JsonShape::Word(word), value) => words.get(word).unwrap_or_else(|| panic!("no {word}")).difference(value, words),
+            (JsonShape::List(shape), Value::Array(entries)) => {
+                let one = |(n, entry)| Some(at(format!("[{n}]"), shape.difference(entry, words)?));
+                entries.iter().enumerate().find_map(one)
+            }
+            (JsonShape::Object(shapes), Value::Object(members)) => {
+                let unknown = members.keys().find(|name| !shapes.contains_key(*name)).map(|name| format!(".{name} is not documented"));
+                let one = |(name, (is_optional, shape)): (&String, &(bool, JsonShape))| match members.get(name) {
+                    Some(member) => Some(at(format!(".{name}"), shape.difference(member, words)?)),
+                    None => (!is_optional).then(|| format!(".{name} is missing")),
+                };
+                unknown.or_else(|| shapes.iter().find_map(one))
+            }
+            (shape, value) => Some(format!(" is {value}, not {shape:?}")),
+        }
+    }
+}
+
+fn take(rest: &mut &str, token: &str) -> bool {
+    let Some(after) = rest.strip_prefix(token) else { return false };
+    *rest = after.trim_start();
+    true
+}
+
+/// The shapes of the page: those of commands, and those of its words.
+struct DocumentedShapes {
+    commands: BTreeMap<String, JsonShape>,
+    words: BTreeMap<String, JsonShape>,
+    /// The commands whose output was compared.
+    compared: BTreeSet<String>,
+}
+
+impl DocumentedShapes {
+    fn read() -> DocumentedShapes {
+        let page = include_str!("../../docs/commands.md");
+        let section = page.split("\n## ").find(|section| section.starts_with("JSON")).unwrap();
+        let code = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+        let shape = |cell: &str| JsonShape::parse(&code(cell)[0]);
+        let words = document_rows("JSON").map(|row| (row[0].to_owned(), shape(row[1]))).collect();
+        let rows = section.lines().skip_while(|line| !line.starts_with("| command |")).skip(2).take_while(|line| line.starts_with('|'));
+        let row = |line: &'static str| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+            let shape = shape(cells[1]);
+            code(cells[0]).into_iter().map(move |command| (command, shape.clone()))
+        };
+        DocumentedShapes { commands: rows.flat_map(row).collect(), words, compared: BTreeSet::new() }
+    }
+
+    /// Compares every line that a command printed.
+    fn compare(&mut self, command: &str, printed: &str) -> Value {
+        let shape = self.commands.get(command).unwrap_or_else(|| panic!("docs/commands.md has no {command}"));
+        self.compared.insert(command.to_owned());
+        let mut last = Value::Null;
+        for line in printed.lines() {
+            last = serde_json::from_str(line).unwrap_or_else(|why| panic!("{command}: {why}: {line}"));
+            if let Some(difference) = shape.difference(&last, &self.words) {
+                panic!("{command}{difference}: {line}");
+            }
+        }
+        assert!(!last.is_null(), "{command} printed nothing");
+        last
+    }
+}
+
+/// A command of the page, with the arguments that make it one.
+struct DocumentedCommand<'a> {
+    name: &'a str,
+    arguments: &'a [&'a str],
+    code: i32,
+}
+
+fn of<'a>(name: &'a str, arguments: &'a [&'a str]) -> DocumentedCommand<'a> {
+    DocumentedCommand { name, arguments, code: 0 }
+}
+
+impl DocumentedShapes {
+    async fn run(&mut self, url: Option<&str>, command: DocumentedCommand<'_>) -> Value {
+        let DocumentedCommand { name, arguments, code } = command;
+        let words: Vec<&str> = name.split(' ').filter(|word| !word.chars().all(|c| c.is_ascii_uppercase())).collect();
+        let words = words.into_iter().take_while(|word| !word.starts_with("--"));
+        let url: Vec<&str> = url.map_or(Vec::new(), |url| vec!["--url", url]);
+        let all: Vec<&str> = words.chain(arguments.iter().copied()).chain(["--json"]).chain(url).collect();
+        let done = output(&all, &[]).await;
+        assert_eq!(done.status.code(), Some(code), "{all:?}: {}", text(&done.stderr));
+        self.compare(name, &text(&done.stdout))
+    }
+}
+
+/// The first line that `watch` prints, which never ends by itself.
+async fn first_watched(url: &str) -> String {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    let mut command = crate::support::driftless();
+    command.args(["client", "watch", "settings", "--json", "--url", url]).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    wait_for("a line", lines.next_line()).await.unwrap().unwrap()
+}
+
+/// A phone that was woken once, and whose app the gateway then refused; a laptop that wrote.
+async fn server_with_wakes(gateway: &StandInGateway) -> TestServer {
+    let server = start_server(gateway).await;
+    let target = apns(gateway);
+    let address = target.address().to_owned();
+    register_offline(&server, "alice", "phone", target).await;
+    let mut laptop = server.device("alice", "laptop").await;
+    laptop.write("settings", &[change("put n 2.5"), change("put old 1")]).await;
+    wait_for("a wake", gateway.wait_for_pushes(&address, 1)).await;
+    laptop.write("settings", &[change("put n 2"), change("remove old")]).await;
+    let mut guest = server.device("guest", "tablet").await;
+    guest.put("settings", "n", "7").await;
+    server
+}
+
+#[tokio::test]
+async fn every_command_prints_the_json_that_its_page_describes() {
+    let gateway = StandInGateway::start().await.unwrap();
+    let (server, folder) = (server_with_wakes(&gateway).await, TempDir::new().unwrap());
+    let (url, operator) = (server.url(), server.operator());
+    let (identity, guest) = (operator.identity("alice").await, operator.identity("guest").await);
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (backup, restored, export, key) = (path("a.backup"), path("restored"), path("export.json"), path("vapid.pem"));
+    let (identity_file, config) = (path("alice.json"), production_config(folder.path(), ""));
+    let at = Some(url.as_str());
+    let alice = ["--subject", "alice"];
+    let with = |arguments: &[&'static str]| [arguments, &alice].concat();
+    let phone = with(&["--device", "phone"]);
+    let mut pages = DocumentedShapes::read();
+    pages.run(at, of("client put", &["d", "k=[1]"])).await;
+    pages.run(at, of("client add", &["d", "visits=2"])).await;
+    pages.run(at, of("client get", &["d", "k"])).await;
+    pages.run(at, of("client list", &[])).await;
+    pages.run(at, of("client list DATASET", &["d"])).await;
+    pages.compare("client watch", &first_watched(&url).await);
+    pages.run(at, of("client export", &["d", &export])).await;
+    pages.run(at, of("client import", &["d", &export])).await;
+    pages.run(at, of("client remove", &["d", "k"])).await;
+    let history = pages.run(at, of("history", &with(&["settings"]))).await;
+    assert_eq!(history["versions"][0]["touched"][1], serde_json::json!({ "key": "old", "live": false }));
+    pages.run(at, of("show", &with(&["settings", "1"]))).await;
+    let compared = pages.run(at, of("compare", &with(&["settings", "1", "2"]))).await;
+    assert_eq!(compared["differences"].as_array().unwrap().len(), 2);
+    pages.run(at, of("restore-version", &with(&["settings", "1"]))).await;
+    let found = pages.run(at, of("identities --subject", &alice)).await;
+    assert!(!found["identities"][0]["datasets"].as_array().unwrap().is_empty(), "{found}");
+    pages.run(at, of("identities list", &[])).await;
+    let devices = pages.run(at, of("devices", &alice)).await;
+    assert!(devices["devices"].as_array().unwrap().iter().any(|device| device["push"].is_object()), "{devices}");
+    let log = pages.run(at, of("push log", &phone)).await;
+    assert!(!log["log"].as_array().unwrap().is_empty(), "{log}");
+    pages.run(at, of("push test", &phone)).await;
+    // The gateway refuses the credential, so the app is stopped.
+    let target = apns(&gateway);
+    gateway.script(target.address(), [ScriptedResponse::apns(403, "InvalidProviderToken").always()]);
+    register_offline(&server, "alice", "phone", target).await;
+    pages.run(at, DocumentedCommand { code: 1, ..of("push test", &phone) }).await;
+    server.device("alice", "laptop").await.put("settings", "n", "3").await;
+    let stopped = wait_for("a stopped app", async {
+        loop {
+            let stopped = pages.run(at, of("push status", &[])).await;
+            if stopped["stopped"].as_array().is_some_and(|apps| !apps.is_empty()) {
+                return stopped;
+            }
+        }
+    })
+    .await;
+    assert_eq!(stopped["stopped"][0]["provider"], "apns");
+    pages.run(at, of("push resume", &[])).await;
+    pages.run(at, of("revoke-device", &[&phone[..], &["--refuse-tokens"]].concat())).await;
+    pages.run(at, of("allow-device", &phone)).await;
+    pages.run(at, of("link-login", &[&identity, "--issuer", "i", "--login", "l"])).await;
+    pages.run(at, of("backup", &[&backup])).await;
+    pages.run(at, of("merge-identities", &[&guest, &identity])).await;
+    pages.run(at, of("history", &with(&["settings"]))).await;
+    pages.run(at, of("export-identity --out", &[&identity, "--out", &identity_file])).await;
+    let asked = pages.run(at, DocumentedCommand { code: 2, ..of("erase-identity", &[&identity]) }).await;
+    assert_eq!(asked["merged"][0], *guest);
+    pages.run(at, of("erase-identity --yes", &[&identity, "--yes"])).await;
+    pages.run(None, of("restore", &[&backup, "--data", &restored])).await;
+    let token = pages.run(None, of("token", &["--config", &config, "--subject", "ann"])).await;
+    assert_eq!((&token["pool"], &token["issuer"]), (&Value::from("app"), &Value::from("i")));
+    let made = pages.run(None, of("vapid", &[&key])).await;
+    assert_eq!(pages.run(None, of("vapid", &["--public", &key])).await["public_key"], made["public_key"]);
+    let settings = pages.run(None, of("config", &[])).await;
+    assert_eq!(settings["settings"][0]["variable"], "DRIFTLESS_LISTEN");
+    assert_eq!(pages.run(None, of("config check", &[&config])).await["pools"][0], "app");
+    let missed: Vec<&String> = pages.commands.keys().filter(|command| !pages.compared.contains(*command)).collect();
+    assert!(missed.is_empty(), "not compared: {missed:?}");
+}
+
+/// Each command that takes `--json` stands in the page, and each that prints data takes it.
+#[tokio::test]
+async fn every_command_that_prints_data_takes_json() {
+    // They start a server, group others, or print a text for another program.
+    const WITHOUT: [&str; 6] = ["dev", "serve", "client", "push", "completions", "man"];
+    let help = |arguments: Vec<String>| async move {
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--help"]).collect();
+        text(&output(&arguments, &[]).await.stdout)
+    };
+    let subcommands = |help: &str| -> Vec<String> {
+        let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+        let names = lines.filter(|line| !line.starts_with("   ")).filter_map(|line| line.split_whitespace().next());
+        names.filter(|name| *name != "help").map(str::to_owned).collect()
+    };
+    let documented = DocumentedShapes::read();
+    let mut commands: Vec<Vec<String>> = subcommands(&help(Vec::new()).await).into_iter().map(|name| vec![name]).collect();
+    let mut walked = 0;
+    while let Some(command) = commands.pop() {
+        let said = help(command.clone()).await;
+        commands.extend(subcommands(&said).into_iter().map(|name| [command.as_slice(), &[name]].concat()));
+        let name = command.join(" ");
+        walked += 1;
+        if WITHOUT.contains(&name.as_str()) {
+            continue;
+        }
+        assert!(said.contains("--json"), "{name} has no --json");
+        let is_documented = documented.commands.keys().any(|one| *one == name || one.starts_with(&format!("{name} ")));
+        assert!(is_documented, "docs/commands.md does not describe the JSON of {name}");
+    }
+    assert!(walked > 30, "{walked}");
+}
