@@ -101,7 +101,38 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("[admin]\nkey = \"hunter2\"\nkey_file = \"k\"", "d.toml, line 3: set only one of admin.key and admin.key_file"),
         ("[admin]\nkey_file = \"/nonexistent/key\"", "d.toml, line 2: admin.key_file: /nonexistent/key cannot be read: No such file"),
         ("[[pools.app.issuers]]\nsecret = \"hunter2", "d.toml, line 2: no valid TOML: "),
+        // Second entries of lists.
+        (
+            "[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\n[[pools.app.issuers]]\nissuer = \"j\"",
+            "d.toml, line 4: pools.app.issuers has no audience, which every entry needs",
+        ),
+        (
+            "[[pools.app.push.apns]]\napp = \"a\"\n[[pools.app.push.apns]]\napp = 7",
+            "d.toml, line 4: pools.app.push.apns.app must be a text",
+        ),
+        (
+            "[pools.app]\nissuers = [\n{ issuer = \"i\", audience = [\"a\"] },\n{ isuer = \"j\" },\n]",
+            "line 4: unknown key pools.app.issuers.isuer",
+        ),
+        // Lists in quotes.
+        ("origins = \"['https://a.example']\"", "not the text \"['https://a.example']\"; write the list without quotes around it"),
+        ("origins = \"[https://a.example]\"", "; write each entry in quotes and a comma between two"),
+        ("[proxies]\ntrusted = \"10.0.0.0/8\"", "; write it in brackets"),
+        ("listen = \"'127.0.0.1:7400'\"", "; write it without spaces and quotes around it"),
+        ("log_format = \"json \"", "; write it without spaces and quotes around it"),
         // What only all values together show.
+        (
+            "listen = \"0.0.0.0:7400\"\n[admin]\nlisten = \"127.0.0.1:7400\"",
+            "d.toml, line 3: admin.listen is 127.0.0.1:7400, and listen, 0.0.0.0:7400, has the same port",
+        ),
+        (
+            "[pools.app.push]\nname_hash_key = \"hunter2-hunter2-hunter2\"\nname_hash_key_file = \"k\"",
+            "d.toml, line 3: set only one of pools.app.push.name_hash_key and pools.app.push.name_hash_key_file",
+        ),
+        (
+            "[pools.app.push]\nname_hash_key_file = \"/nonexistent/key\"",
+            "d.toml, line 2: pools.app.push.name_hash_key_file: /nonexistent/key cannot be read",
+        ),
         ("[tls]\nkey = \"k.pem\"", "d.toml, line 2: tls.key is set without tls.certificate: TLS needs both"),
         ("[tls]\ncertificate = \"c.pem\"", "d.toml, line 2: tls.certificate is set without tls.key"),
         ("\n[pools.app]\nregion = \"a b\"", "d.toml, line 3: pools.app.region must have 1 to 18 characters"),
@@ -130,6 +161,13 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
     assert!(
         of_variable("DRIFTLESS_ADMIN_KEY", "hunter2 hunter2").starts_with("DRIFTLESS_ADMIN_KEY: admin.key: the operator key is not usable")
     );
+    for list in ["[https://a.example]", "[https://a.example, 'https://b.example']"] {
+        let error = of_variable("DRIFTLESS_ORIGINS", list);
+        assert!(
+            error.starts_with("DRIFTLESS_ORIGINS: origins must be a list")
+                && error.ends_with("each entry in quotes and a comma between two")
+        );
+    }
     assert!(of_variable("DRIFTLESS_LISTN", "x").contains("did you mean DRIFTLESS_LISTEN?"));
     let error = read(Some(Path::new("/nonexistent/d.toml")), &Environment::default(), &Flags::default()).expect_err("no file").to_string();
     assert!(error.starts_with("/nonexistent/d.toml: the configuration file cannot be read: No such file"), "{error}");
@@ -220,4 +258,127 @@ fn a_secret_stands_in_a_file_of_its_own() {
     assert!(read(&[("DRIFTLESS_ADMIN_KEY_FILE", path)]).expect("reads").operator_key().is_some_and(|key| key.matches(SECRET)));
     let error = read(&[("DRIFTLESS_ADMIN_KEY_FILE", path), ("DRIFTLESS_ADMIN_KEY", SECRET)]).expect_err("two").to_string();
     assert!(error.contains("set only one of admin.key and admin.key_file"), "{error}");
+}
+
+/// What a check of the files says, the folder left out.
+fn file_errors(text: &str) -> String {
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let file = folder.path().join("d.toml");
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    for (name, text) in [("d.toml", text), ("c.pem", &pair.cert.pem()), ("k.pem", &pair.signing_key.serialize_pem()), ("short", "hunter2")]
+    {
+        std::fs::write(folder.path().join(name), text.replace("HERE", &folder.path().display().to_string())).expect("writes");
+    }
+    let read = read(Some(&file), &Environment::default(), &Flags::default());
+    let error = read.and_then(|config| config.check_files()).expect_err(text).to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[tokio::test]
+async fn an_error_of_a_file_stands_at_the_entry_that_names_it() {
+    let apns = |app: &str, rest: &str| format!("[[pools.app.push.apns]]\napp = \"{app}\"\n{rest}\n");
+    let webpush = "[[pools.app.push.webpush]]\napp = \"w\"\ncontact = \"x\"\nvapid_key_file = \"HERE/k.pem\"\n";
+    let with_key = "certificate_file = \"HERE/pair.pem\"";
+    for (text, says) in [
+        (format!("{ISSUER}[tls]\ncertificate = \"HERE/c.pem\"\nkey = \"/nonexistent.pem\""), "d.toml, line 7: tls.key: /nonexistent.pem"),
+        (format!("{ISSUER}[tls]\ncertificate = \"/nonexistent.pem\"\nkey = \"HERE/k.pem\""), "d.toml, line 6: tls.certificate: "),
+        (format!("{ISSUER}[tls]\nkey = \"HERE/c.pem\"\ncertificate = \"HERE/k.pem\""), "2 errors in the configuration"),
+        // Two entries of one issuer: each error at its own.
+        (
+            format!("{ISSUER}[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"b\"]\nkeys_file = \"/nonexistent.json\""),
+            "d.toml, line 8: pools.app.issuers, issuer \"i\": keys_file cannot be read",
+        ),
+        (
+            format!("{ISSUER}{}", ISSUER.replace("[\"a\"]", "[\"b\", \"a\"]")),
+            "d.toml, line 7: pools.app.issuers, issuer \"i\": audience \"a\" of this issuer is also configured",
+        ),
+        (
+            format!("{ISSUER}{}{}", apns("a", "key_id = \"K\""), apns("b", "")),
+            "d.toml, line 5: pools.app.push.apns: the app a needs key_file",
+        ),
+        (
+            format!("{ISSUER}[pools.app.push]\nname_hash_key_file = \"HERE/short\""),
+            "d.toml, line 6: pools.app.push.name_hash_key_file: the key must have at least 16 bytes",
+        ),
+        (
+            format!("{ISSUER}{}{}", apns("a", with_key), apns("a", with_key)),
+            "d.toml, line 9: pools.app.push.apns.app: the app a is configured twice",
+        ),
+        (format!("{ISSUER}{webpush}"), "d.toml, line 7: pools.app.push.webpush.contact: must be a mailto: or https: address"),
+        (
+            format!("{ISSUER}{}", apns("a", "server = \"ftp://x\"\nkey_file = \"HERE/k.pem\"\nkey_id = \"K\"\nteam_id = \"T\"")),
+            "d.toml, line 7: pools.app.push.apns.server: ftp://x must be https://host",
+        ),
+        (
+            format!(
+                "{ISSUER}{}{}",
+                apns("a", "key_file = \"HERE/k.pem\"\nkey_id = \"K\"\nteam_id = \"T\""),
+                apns("b", "certificate_file = \"/nonexistent.pem\"")
+            ),
+            "d.toml, line 12: pools.app.push.apns.certificate_file: /nonexistent.pem: No such file",
+        ),
+    ] {
+        let error = file_errors(&text);
+        assert!(error.contains(says) && !error.contains("hunter2"), "{text}\n  says   {error}\n  not    {says}");
+    }
+    let both = file_errors(&format!("{ISSUER}[tls]\nkey = \"HERE/c.pem\"\ncertificate = \"HERE/k.pem\""));
+    assert!(both.contains("line 6: tls.key: ") && both.contains("line 7: tls.certificate: "), "{both}");
+}
+
+/// Holds for every secret that there is, and that will be: a container's secrets are files.
+#[test]
+fn every_secret_can_stand_in_a_file() {
+    for secret in SETTINGS.iter().filter(|setting| setting.is_secret) {
+        assert!(SETTINGS.iter().any(|setting| setting.name == format!("{}_file", secret.name)), "{} has no file", secret.name);
+    }
+    let folder = tempfile::TempDir::new().expect("a folder");
+    let (config, key) = (folder.path().join("d.toml"), folder.path().join("key"));
+    std::fs::write(&key, format!("{SECRET}\n")).expect("writes");
+    std::fs::write(&config, format!("{ISSUER}[pools.app.push]\nname_hash_key_file = {key:?}\n")).expect("writes");
+    let config = read(Some(&config), &Environment::default(), &Flags::default()).expect("reads");
+    assert_eq!(config.pools["app"].push.name_hash_key.as_deref(), Some(SECRET));
+}
+
+#[test]
+fn a_port_of_its_own_is_asked_for_if_the_default_one_is_in_use() {
+    let check = |listen: &str, admin: &str| {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let file = folder.path().join("d.toml");
+        std::fs::write(&file, format!("listen = {listen:?}\n{ISSUER}{admin}")).expect("writes");
+        read(Some(&file), &Environment::default(), &Flags::default())
+            .and_then(|config| config.check_production())
+            .map_err(|why| why.to_string())
+    };
+    for listen in ["7401", ":7401", "0.0.0.0:7401", "127.0.0.1:7401"] {
+        let error = check(listen, "").expect_err(listen);
+        assert!(
+            error.contains("d.toml, line 1: admin.listen is 127.0.0.1:7401, and listen, ") && error.contains("the same port"),
+            "{error}"
+        );
+    }
+    for (listen, admin) in [
+        ("7400", ""),
+        ("192.0.2.1:7401", ""),
+        ("127.0.0.1:0", ""),
+        ("7401", "[admin]\nlisten = \"7401\""),
+        ("0.0.0.0:7401", "[admin]\nlisten = \"0.0.0.0:7401\""),
+        ("0.0.0.0:7401", "[admin]\nlisten = \"7402\""),
+    ] {
+        assert_eq!(check(listen, admin), Ok(()), "{listen}");
+    }
+    // `driftless dev` has one port for all.
+    let dev = read(None, &[("DRIFTLESS_LISTEN", "7401")].into_iter().collect(), &Flags::default()).expect("reads");
+    assert!(dev.for_development("k").admin_http().is_none());
+}
+
+#[test]
+fn the_help_of_a_number_names_its_bounds() {
+    let help = |name: &str| SETTINGS.iter().find(|setting| setting.name == name).expect(name).description();
+    assert!(help("pools.*.link_fresh_s").contains("30 to 86400"));
+    assert!(help("pools.*.wakes.web_burst").ends_with("At most 3600."));
+    for setting in SETTINGS.iter() {
+        if let ValueForm::Number { min, max: 2..=1_073_741_824 } = setting.form() {
+            assert!(min <= 1 || setting.description().contains(&min.to_string()), "{}", setting.name);
+        }
+    }
 }

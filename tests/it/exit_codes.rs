@@ -29,7 +29,7 @@ async fn each_exit_code_has_one_meaning_for_every_command() {
     };
     let issuer = "[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\njwks_url = \"https://127.0.0.1:9/keys\"\n";
     let (without_secret, same_port) = (written("keys.toml", issuer), written("port.toml", &format!("listen = \"0.0.0.0:7401\"\n{issuer}")));
-    let (identity, long) = (phone.welcome.identity.clone(), format!("{}=1", "k".repeat(1_025)));
+    let identity = phone.welcome.identity.clone();
     let elsewhere = "http://127.0.0.1:9";
     let wrong = token("alice");
     let table: &[(u8, &[&str], &str)] = &[
@@ -85,7 +85,7 @@ async fn each_exit_code_has_one_meaning_for_every_command() {
         // 3: the server refused.
         (3, &["history", "settings", "--subject", "alice", "--key", &wrong, "--url", &url], "DRIFTLESS_ADMIN_KEY"),
         (3, &["merge-identities", &identity, &identity, "--url", &url], "cannot be merged into itself"),
-        (3, &["client", "put", "settings", &long, "--url", &url], "too_large"),
+        (3, &["client", "add", "settings", "theme=1", "--url", &url], "wrong_type"),
         // 4: another device wrote first.
         (4, &["client", "put", "settings", "theme=1", "--base", "0", "--device", "other", "--url", &url], "conflict"),
         // 5: no server, or no session.

@@ -223,8 +223,8 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     // The gateway refuses the credential, so the app is stopped.
     let target = apns(&gateway);
     gateway.script(target.address(), [ScriptedResponse::apns(403, "InvalidProviderToken").always()]);
-    register_offline(&server, "alice", "phone", target).await;
-    pages.run(at, DocumentedCommand { code: 1, ..of("push test", &phone) }).await;
+    register_offline(&server, "alice", "pad", target).await;
+    pages.run(at, DocumentedCommand { code: 1, ..of("push test", &with(&["--device", "pad"])) }).await;
     server.device("alice", "laptop").await.put("settings", "n", "3").await;
     let stopped = wait_for("a stopped app", async {
         loop {

@@ -4,8 +4,14 @@ use std::fmt::Write;
 
 use driftless_protocol::{Number, Value};
 
-/// The generator SplitMix64 (Steele, Lea and Flood, 2014).
-pub struct ValueRandom(u64);
+#[allow(dead_code)]
+#[path = "../random/mod.rs"]
+mod random;
+
+use self::random::SeededRandom;
+
+/// Random values, in the order of a seed.
+pub struct ValueRandom(SeededRandom);
 
 /// The seeds of a run: those of `TEST_SEEDS`, a range such as `0..1000` or a count, or else a few that run every time, and those that failed once.
 pub fn seeds(every_time: u64) -> Vec<u64> {
@@ -28,20 +34,16 @@ pub fn canonical(value: &Value) -> Vec<u8> {
 
 impl ValueRandom {
     pub fn new(seed: u64) -> ValueRandom {
-        ValueRandom(seed)
+        ValueRandom(SeededRandom::new(seed))
     }
 
     pub fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.0.next()
     }
 
     /// A number from 0 to `end` - 1.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.bits() % end
+        self.0.below(end)
     }
 
     /// A finite double: any bits, a fraction as people write them, or a neighbour of a bound.

@@ -4,6 +4,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use toml::Value;
 
+use super::bounds::MAX_DURATION_S;
 use super::form::ValueForm;
 
 #[derive(Clone, Copy, Debug)]
@@ -49,11 +50,11 @@ impl ConfigSetting {
         ConfigSetting { is_required: true, ..self }
     }
 
-    /// The help text, with the bounds of a number that it does not name itself.
+    /// The help text, with the bounds of a number that it does not name itself, unless nobody will come near them.
     pub fn description(&self) -> String {
         let help = self.help;
         match self.form() {
-            ValueForm::Number { min, max } if max < u64::from(u32::MAX) && !help.contains(&max.to_string()) => match min {
+            ValueForm::Number { min, max } if max < MAX_DURATION_S && !help.contains(&max.to_string()) => match min {
                 0 => format!("{help} At most {max}."),
                 min => format!("{help} {min} to {max}."),
             },

@@ -1,16 +1,14 @@
 use driftless_standin::{ScriptedResponse, StandInGateway};
 
 use crate::support::operator::{operator_command, operator_output};
-use crate::support::push::{apns, register_offline, start_server};
+use crate::support::push::{apns, register_phone, start_server};
 use crate::support::wait_for;
 
 #[tokio::test]
 async fn an_operator_sees_why_a_device_was_not_woken() {
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server(&gateway).await;
-    let target = apns(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&server, "alice", "phone", target).await;
+    let token = register_phone(&server, apns(&gateway)).await;
     let mut laptop = server.device("alice", "laptop").await;
     laptop.put("settings", "n", "1").await;
     wait_for("a wake", gateway.wait_for_pushes(&token, 1)).await;
@@ -39,9 +37,7 @@ async fn an_operator_sees_why_a_device_was_not_woken() {
 async fn an_operator_sends_a_test_wake_and_sees_the_gateways_answer() {
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server(&gateway).await;
-    let target = apns(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&server, "alice", "phone", target).await;
+    let token = register_phone(&server, apns(&gateway)).await;
     let url = server.url();
     let test = ["push", "test", "--device", "phone", "--subject", "alice"];
     let printed = operator_output(&url, &test).await;

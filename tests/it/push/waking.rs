@@ -3,7 +3,7 @@ use driftless_standin::StandInGateway;
 use serde_json::json;
 
 use crate::support::push::{
-    APP, apns, fcm, pool, register_offline, register_offline_with, registration, start_server, start_server_with, webpush,
+    APP, apns, fcm, pool, register_offline, register_offline_with, register_phone, registration, start_server, start_server_with, webpush,
 };
 use crate::support::raw::RawSocket;
 use crate::support::{TestPool, TestServer, name, wait_for};
@@ -65,9 +65,7 @@ async fn an_offline_device_is_woken_once_and_its_acknowledgement_clears_the_debt
 async fn ten_writes_within_the_grace_cause_one_wake_for_the_newest_version() {
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server_with(&gateway, "", "grace_ms = 1000").await;
-    let target = fcm(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&server, "alice", "phone", target).await;
+    let token = register_phone(&server, fcm(&gateway)).await;
     let mut laptop = server.device("alice", "laptop").await;
     for at in 0..10 {
         laptop.put("settings", "n", &at.to_string()).await;
@@ -160,9 +158,7 @@ async fn a_second_wake_is_an_alert_if_the_registration_allows_it_and_waits_other
 async fn a_pools_settings_choose_cognitos_payload_and_hashed_names() {
     let gateway = StandInGateway::start().await.unwrap();
     let cognito = start_server_with(&gateway, "cognito = true", "grace_ms = 100").await;
-    let target = fcm(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&cognito, "alice", "phone", target).await;
+    let token = register_phone(&cognito, fcm(&gateway)).await;
     cognito.device("alice", "laptop").await.put("settings", "n", "1").await;
     let data = wait_for("a wake", gateway.wait_for_pushes(&token, 1)).await[0].data();
     let identity = cognito.operator().identity("alice").await;
@@ -231,9 +227,7 @@ async fn a_clock_set_back_by_a_day_delays_no_wake() {
     let mut server = start_server_with(&gateway, "", "grace_ms = 600000").await;
     server.advance_clock(DAY_MS);
     server.restart().await;
-    let target = fcm(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&server, "alice", "phone", target).await;
+    let token = register_phone(&server, fcm(&gateway)).await;
     server.device("alice", "laptop").await.put("settings", "n", "1").await;
     server.set_clock_back(DAY_MS);
     let pool = Box::leak(pool(&gateway, "", "grace_ms = 100").into_boxed_str());
@@ -245,9 +239,7 @@ async fn a_clock_set_back_by_a_day_delays_no_wake() {
 async fn apns_gets_a_collapse_id_that_is_the_same_for_every_wake_of_a_dataset() {
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server_with(&gateway, "", "grace_ms = 100\napple_per_hour = 100\napple_burst = 10").await;
-    let target = apns(&gateway);
-    let token = target.address().to_owned();
-    register_offline(&server, "alice", "phone", target).await;
+    let token = register_phone(&server, apns(&gateway)).await;
     let mut laptop = server.device("alice", "laptop").await;
     laptop.put("settings", "n", "1").await;
     wait_for("a wake", gateway.wait_for_pushes(&token, 1)).await;

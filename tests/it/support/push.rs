@@ -95,6 +95,13 @@ pub async fn register_offline(server: &TestServer, person: &str, device: &str, t
     register_offline_with(server, person, device, registration(target)).await;
 }
 
+/// The same for alice's phone; returns the address by which the gateway knows it.
+pub async fn register_phone(server: &TestServer, target: PushTarget) -> String {
+    let address = target.address().to_owned();
+    register_offline(server, "alice", "phone", target).await;
+    address
+}
+
 pub async fn register_offline_with(server: &TestServer, person: &str, device: &str, registration: Registration) {
     let mut phone = server.device(person, device).await;
     phone.register(registration).await;

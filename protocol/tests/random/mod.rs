@@ -5,6 +5,10 @@
 pub struct SeededRandom(u64);
 
 impl SeededRandom {
+    pub fn new(seed: u64) -> SeededRandom {
+        SeededRandom(seed)
+    }
+
     /// A generator of its own for each purpose, so that more draws for one do not change the others.
     pub fn for_purpose(seed: u64, purpose: &str) -> SeededRandom {
         let mut random = SeededRandom(seed);
