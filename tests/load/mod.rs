@@ -4,6 +4,7 @@
 mod acks;
 mod ledger;
 mod plan;
+#[allow(dead_code)]
 #[path = "../../protocol/tests/random/mod.rs"]
 mod random;
 mod settings;
