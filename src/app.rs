@@ -22,8 +22,8 @@ use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, DurabilityGate, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
-    self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPort, ServerCertificate, ServerPhase,
-    Transfers,
+    self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPages, ServedPort, ServerCertificate,
+    ServerPhase, Transfers,
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
@@ -103,6 +103,29 @@ pub struct App {
     times: StopTimes,
 }
 
+/// Which ports others in a network can read.
+struct ReadablePorts {
+    devices: bool,
+    operators: bool,
+}
+
+impl ReadablePorts {
+    fn warn(&self) {
+        if self.devices {
+            warn!(
+                "listen is not on loopback and has no TLS: the network can read tokens and data; set tls.certificate and tls.key, or name the \
+                 proxy that speaks TLS for this server in proxies.trusted"
+            );
+        }
+        if self.operators {
+            warn!(
+                "admin.listen is not on loopback and has no TLS: the network can read the operator key, which opens everything, and the metrics; \
+                 set tls.certificate and tls.key, or let admin.listen be 127.0.0.1:7401"
+            );
+        }
+    }
+}
+
 /// What can be exchanged while a server runs.
 #[derive(Clone)]
 pub struct Reloader {
@@ -174,6 +197,10 @@ impl App {
         };
         let (address, admin_address) = (port.address(), admin_port.as_ref().map_or(port.address(), ReservedPort::address));
         let port_use = if admin_port.is_some() { PortUse::Devices } else { PortUse::Both };
+        let readable = ReadablePorts {
+            devices: port.is_readable() && config.proxies().trusted.is_empty(),
+            operators: admin_port.as_ref().map_or(port.is_readable(), ReservedPort::is_readable),
+        };
         let connections = port.connections();
         let listener = port.listen().map_err(AppError::Listen)?;
         if connections < config.connections {
@@ -195,6 +222,9 @@ impl App {
         let mut background = vec![tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
         background.extend(watch_certificate);
         info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
+        if config.pages == ServedPages::Any {
+            readable.warn();
+        }
         Ok(App {
             address,
             admin_address,

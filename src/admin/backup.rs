@@ -1,7 +1,10 @@
 //! A backup of the whole store, read part by part while the server runs.
 
+use tracing::info;
+
 use super::Admin;
 use crate::committer::{Committer, Unavailable};
+use crate::logging::AUDIT;
 use crate::store::{BackupPart, BackupRefused, BackupTicket};
 
 /// A backup in progress. Dropping it ends the backup.
@@ -16,6 +19,9 @@ impl Admin {
     /// Begins a backup. Only one runs at a time.
     pub async fn backup(&self) -> Result<Result<BackupStream, BackupRefused>, Unavailable> {
         let begun = self.committer.transact(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
+        if begun.is_ok() {
+            info!(target: AUDIT, "backup begun");
+        }
         Ok(begun.map(|(ticket, part)| BackupStream { committer: self.committer.clone(), ticket, first: Some(part), is_over: false }))
     }
 }

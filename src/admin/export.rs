@@ -1,7 +1,10 @@
 //! Everything that belongs to an identity as one JSON document, part by part.
 
+use tracing::info;
+
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::{Reader, Unavailable};
+use crate::logging::AUDIT;
 use crate::store::{ExportCursor, Identity, Store};
 
 /// An export in progress.
@@ -20,6 +23,7 @@ impl Admin {
             Ok(part) => part,
             Err(missing) => return Ok(Err(missing)),
         };
+        info!(target: AUDIT, %identity, "export of an identity begun");
         Ok(Ok(ExportStream { reader, identity, first: Some(first), rest }))
     }
 }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
 use crate::hub::Signal;
+use crate::logging::AUDIT;
 use crate::store::{EraseStart, Group, Identity, JobProgress, MergeStart, RetentionPolicy, StoreError};
 
 /// How long a caller waits for the job. The reaper does the rest.
@@ -56,7 +57,7 @@ impl Admin {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
                 let finished = self.run_job(&identity, retention).await;
-                info!(%identity, finished, "identity erased");
+                info!(target: AUDIT, %identity, finished, "identity erased");
                 Ok(Ok(EraseResult { finished }))
             }
         }
@@ -97,7 +98,7 @@ impl Admin {
         Ok(Ok(match begun {
             MergeStart::Begun => {
                 let finished = self.run_job(&from, retention).await;
-                info!(%from, %into, datasets, finished, "identity merged");
+                info!(target: AUDIT, %from, %into, datasets, finished, "identity merged");
                 IdentityMergeOutcome::Merged { datasets, finished }
             }
             MergeStart::NoIdentity(which) => IdentityMergeOutcome::NoIdentity(which),

@@ -9,6 +9,7 @@ use tracing::info;
 use super::identity_jobs::IdentityMergeOutcome;
 use super::{Admin, AdminResult, NotFound};
 use crate::committer::{SessionNotice, Unavailable};
+use crate::logging::AUDIT;
 use crate::store::{DeviceLink, Group, Identity, LinkObstacle, LinkResult, LinkedToken, LoginKey, StoreError};
 use crate::sync::LoginToken;
 
@@ -84,7 +85,7 @@ impl Admin {
         let before = self.reader.read(move |store| store.logins_of(&of, LOGGED_LOGINS)).await?;
         let linked = self.link(identity.clone(), login, |_| Ok(None::<Infallible>)).await?.map(|Ok(linked)| linked);
         if let Ok(LinkOutcome::Linked) = linked {
-            info!(%identity, logins = ?before, linked_issuer = ?issuer, linked_subject = ?subject, "login linked by an operator");
+            info!(target: AUDIT, %identity, logins = ?before, linked_issuer = ?issuer, linked_subject = ?subject, "login linked by an operator");
         }
         Ok(linked)
     }
@@ -119,7 +120,7 @@ impl Admin {
             }
         };
         let (issuer, subject, linked_issuer, linked_subject) = (first.issuer, first.subject, second.issuer, second.subject);
-        info!(%identity, merged, %device, ?issuer, ?subject, ?linked_issuer, ?linked_subject, "login linked by a device");
+        info!(target: AUDIT, %identity, merged, %device, ?issuer, ?subject, ?linked_issuer, ?linked_subject, "login linked by a device");
         Ok(Ok(SecondSignIn::SignedIn { identity, merged }))
     }
 

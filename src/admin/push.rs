@@ -6,6 +6,7 @@ use tracing::info;
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::auth::LEEWAY_S;
 use crate::committer::SessionNotice;
+use crate::logging::AUDIT;
 use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, FailureCause, StoppedApp, Verdict, Wake};
 use crate::store::{DeliveryLogEntry, DeliveryStatus, DeviceInfo, Group, Identity, Store, WakeRound, WakeTarget};
@@ -174,9 +175,11 @@ impl Admin {
         };
         let Some(refused_until_s) = self.committer.transact(transaction).await? else { return Ok(Err(NotFound::Device)) };
         match access {
-            DeviceAccess::Revoked => info!(%identity, %device, "device revoked"),
-            DeviceAccess::RevokedWithTokens => info!(%identity, %device, "device revoked, and the identity's earlier tokens refused"),
-            DeviceAccess::Allowed => info!(%identity, %device, "device allowed"),
+            DeviceAccess::Revoked => info!(target: AUDIT, %identity, %device, "device revoked"),
+            DeviceAccess::RevokedWithTokens => {
+                info!(target: AUDIT, %identity, %device, "device revoked, and the identity's earlier tokens refused")
+            }
+            DeviceAccess::Allowed => info!(target: AUDIT, %identity, %device, "device allowed"),
         }
         Ok(Ok(refused_until_s))
     }

@@ -1,12 +1,12 @@
 //! Health checks and metrics, for load balancers and monitoring.
 
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::error;
 use super::state::{HttpState, ServerPhase};
+use super::{error, page_guard};
 use crate::session::Authenticator;
 
 /// The media type of OpenMetrics 1.0.
@@ -29,7 +29,11 @@ pub(super) async fn ready(State(state): State<HttpState>) -> Response {
 ///
 /// An issuer whose keys could not be fetched is named in the body of a 200. It is the same for all servers of a pool, so a load balancer
 /// that took each of them out would end the sessions of all other issuers, too.
-pub(super) async fn ready_details(State(state): State<HttpState>) -> Response {
+/// A web page that asks under a name of its own learns no more than a device.
+pub(super) async fn ready_details(State(state): State<HttpState>, request: Request) -> Response {
+    if page_guard::has_foreign_name(&request) {
+        return ready(State(state)).await;
+    }
     if *state.phase.borrow() > ServerPhase::Serving {
         return error::unhealthy("the server is shutting down");
     }

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use super::cors::PageRequest;
 use super::error::HttpError;
 use super::page_guard::{self, ServedPages};
-use super::unread_body::{LeaveBodyUnread, UnreadBody};
+use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
 use crate::origin::{AllowedOrigins, OriginMatch};
 
@@ -30,10 +30,13 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
     if error::is_upgrade(&response) {
         return response;
     }
-    if let Some(unread) = unread
-        && response.extensions().get::<LeaveBodyUnread>().is_none()
-    {
-        unread.drop_rest().await;
+    let end = match unread {
+        None => BodyEnd::Reached,
+        Some(_) if response.extensions().get::<LeaveBodyUnread>().is_some() => BodyEnd::NotReached,
+        Some(unread) => unread.drop_rest().await,
+    };
+    if end == BodyEnd::NotReached {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     complete(response.headers_mut());
     if let Some(page) = page {

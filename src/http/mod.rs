@@ -68,7 +68,8 @@ pub fn router(state: HttpState, port: PortUse, extra: Router) -> Router {
     let devices = || device_routes(state.clone()).route("/v1/sync", get(socket::upgrade));
     let operators = || {
         let api = Router::new().nest("/admin/api", admin::routes(state.clone()));
-        api.route("/metrics", get(health::metrics)).route("/health/ready", get(health::ready_details))
+        let metrics = get(health::metrics).route_layer(from_fn_with_state(state.clone(), admin::own_name_or_key));
+        api.route("/metrics", metrics).route("/health/ready", get(health::ready_details))
     };
     let elsewhere = || {
         let api = Router::new().route("/admin/api/{*path}", any(fallback::on_the_admin_port));

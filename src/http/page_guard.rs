@@ -6,6 +6,7 @@
 //! - The `Origin` must be of this machine or of this server. A browser sends it with every request that a page could use to write or to read.
 //! - A request without `Origin` that a browser made for a page of another site may only open a page (Fetch Metadata).
 
+use axum::extract::Request;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, Method, header, request::Parts};
 
@@ -27,6 +28,8 @@ pub enum ServedPages {
 pub(super) enum PageRefusal {
     ForeignHost,
     ForeignPage,
+    /// Metrics were asked for under a name that a web page may have made up.
+    MetricsUnderForeignName,
 }
 
 impl PageRefusal {
@@ -39,6 +42,10 @@ impl PageRefusal {
             PageRefusal::ForeignPage => {
                 "a development server answers web pages of this machine only, because its keys are public; to use it from another page name \
                  that page's origin in the setting origins"
+            }
+            PageRefusal::MetricsUnderForeignName => {
+                "without TLS metrics are served under an address, localhost, a name without a dot, or one that ends with .local, .internal or \
+                 .svc; under another name, which could be a web page's own, send the operator key: Authorization: Bearer <key>"
             }
         }
     }
@@ -68,6 +75,20 @@ fn check_origin_and_host(head: &Parts, is_named: impl Fn(&str) -> bool) -> Resul
             _ => Ok(()),
         },
     }
+}
+
+/// The port has TLS: under a name of its own no web page reaches it, because the certificate has another name.
+#[derive(Clone, Copy)]
+pub(super) struct EncryptedPort;
+
+/// Whether a web page can have made this request under a name of its own, and so read the answer. Nobody outside decides where an address, a name
+/// without a dot or a name that is reserved for private networks leads.
+pub(super) fn has_foreign_name(request: &Request) -> bool {
+    let host = request.uri().authority().map(Authority::as_str).or_else(|| text_of(request.headers(), &header::HOST));
+    let host = host_without_port(host.unwrap_or_default());
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    let is_private = !name.contains('.') || [".local", ".internal", ".svc"].iter().any(|ending| name.ends_with(ending));
+    !is_private && !is_own_name(host) && request.extensions().get::<EncryptedPort>().is_none()
 }
 
 fn text_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
@@ -108,7 +129,7 @@ fn host_without_port(authority: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Request;
+    use axum::body::Body;
 
     use super::*;
 
@@ -139,6 +160,32 @@ mod tests {
         {
             assert_eq!(checked(host, &[]), Err(PageRefusal::ForeignHost), "{host}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_page_can_own_is_foreign_to_operators() {
+        let is_foreign =
+            |host: &str| has_foreign_name(&Request::builder().uri("/").header("host", host).body(Body::empty()).expect("a request"));
+        for host in [
+            "127.0.0.1:7401",
+            "localhost",
+            "[::1]:7401",
+            "10.1.2.3:7401",
+            "driftless:7401",
+            "sync.internal:7401",
+            "db.local",
+            "a.b.svc",
+            "",
+        ] {
+            assert!(!is_foreign(host), "{host}");
+        }
+        for host in ["evil.example:7401", "127.0.0.1.evil.example", "localhost.evil.example.", "internal.example", "EVIL.EXAMPLE"] {
+            assert!(is_foreign(host), "{host}");
+        }
+        let mut over_tls = Request::builder().uri("/").header("host", "sync.example.com").body(Body::empty()).expect("a request");
+        assert!(has_foreign_name(&over_tls));
+        over_tls.extensions_mut().insert(EncryptedPort);
+        assert!(!has_foreign_name(&over_tls));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::Router;
+use axum::{Extension, Router};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::serve_connection;
+use super::page_guard::EncryptedPort;
 use super::permit::ConnectionPermit;
 use super::proxy_v2::{self, ProxiedClient};
 use super::rules::ConnectionRules;
@@ -129,6 +130,11 @@ impl ReservedPort {
         self.connections
     }
 
+    /// Whether others in a network can read what is sent over it.
+    pub fn is_readable(&self) -> bool {
+        self.certificate.is_none() && !self.address.ip().is_loopback()
+    }
+
     /// Begins to accept connections. Must be called inside a Tokio runtime.
     pub fn listen(self) -> Result<Listener, ListenError> {
         let ReservedPort { socket, address, flag, certificate, connections } = self;
@@ -147,6 +153,7 @@ impl ReservedPort {
 impl Listener {
     /// Serves the port until it is drained.
     pub fn serve(self, router: Router, transfers: Transfers, rules: ConnectionRules) -> ServedPort {
+        let router = if self.certificate.is_some() { router.layer(Extension(EncryptedPort)) } else { router };
         let (drain, permits, connections) = (DrainControl::default(), Arc::clone(&self.permits), self.connections);
         let accepting = Some(tokio::spawn(self.accept_all(router, transfers, rules, drain.watch())));
         ServedPort { drain, accepting, permits, connections }

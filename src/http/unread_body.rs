@@ -32,9 +32,22 @@ struct LentBody {
     back: Arc<Mutex<Option<ReturnedBody>>>,
 }
 
-struct ReturnedBody {
-    rest: Body,
-    is_begun: bool,
+enum ReturnedBody {
+    Unread {
+        rest: Body,
+        is_begun: bool,
+    },
+    /// It failed: it came too slowly, or broke.
+    Failed,
+}
+
+/// Whether another request can follow on the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum BodyEnd {
+    /// The body was read to its end, or is still being read.
+    Reached,
+    /// What follows is the rest of the body, which nobody reads.
+    NotReached,
 }
 
 /// Gets back what was not read of a body.
@@ -47,8 +60,14 @@ pub(super) struct UnreadBody {
 impl Drop for LentBody {
     fn drop(&mut self) {
         if let Some(rest) = self.lent.take() {
-            *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Some(ReturnedBody { rest, is_begun: self.is_begun });
+            self.give_back(ReturnedBody::Unread { rest, is_begun: self.is_begun });
         }
+    }
+}
+
+impl LentBody {
+    fn give_back(&self, returned: ReturnedBody) {
+        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = Some(returned);
     }
 }
 
@@ -64,22 +83,29 @@ impl UnreadBody {
     }
 
     /// Reads and drops the rest, once nobody holds the body any more.
-    pub(super) async fn drop_rest(self) {
+    pub(super) async fn drop_rest(self) -> BodyEnd {
         let returned = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(ReturnedBody { rest, is_begun }) = returned
-            && (is_begun || !self.awaits_reader)
-        {
-            let _ = tokio::time::timeout(DROP_TIMEOUT, read_and_drop(rest)).await;
+        match returned {
+            None => BodyEnd::Reached,
+            Some(ReturnedBody::Failed) => BodyEnd::NotReached,
+            Some(ReturnedBody::Unread { is_begun: false, .. }) if self.awaits_reader => BodyEnd::NotReached,
+            Some(ReturnedBody::Unread { rest, .. }) => {
+                tokio::time::timeout(DROP_TIMEOUT, read_and_drop(rest)).await.unwrap_or(BodyEnd::NotReached)
+            }
         }
     }
 }
 
-async fn read_and_drop(mut body: Body) {
+async fn read_and_drop(mut body: Body) -> BodyEnd {
     let mut dropped = 0;
-    while let Some(Ok(frame)) = body.frame().await {
-        dropped += frame.data_ref().map_or(0, Bytes::len);
+    loop {
+        match body.frame().await {
+            None => return BodyEnd::Reached,
+            Some(Err(_)) => return BodyEnd::NotReached,
+            Some(Ok(frame)) => dropped += frame.data_ref().map_or(0, Bytes::len),
+        }
         if dropped > DROPPED_BYTES {
-            return;
+            return BodyEnd::NotReached;
         }
     }
 }
@@ -95,6 +121,9 @@ impl hyper::body::Body for LentBody {
         // After its end and after an error there is nothing to get back.
         if let Poll::Ready(None | Some(Err(_))) = frame {
             self.lent = None;
+        }
+        if let Poll::Ready(Some(Err(_))) = frame {
+            self.give_back(ReturnedBody::Failed);
         }
         frame
     }
@@ -128,28 +157,38 @@ mod tests {
         Body::from_stream(stream::iter((0..parts).map(next)))
     }
 
-    async fn taken_of(parts: usize, headers: &HeaderMap, handler: impl AsyncFnOnce(Body)) -> usize {
+    async fn taken_of(parts: usize, headers: &HeaderMap, handler: impl AsyncFnOnce(Body)) -> (usize, BodyEnd) {
         let taken = Arc::default();
         let (body, unread) = UnreadBody::lend(headers, counted(parts, &taken));
         handler(body).await;
-        unread.expect("has a body").drop_rest().await;
-        taken.load(Ordering::Relaxed)
+        let end = unread.expect("has a body").drop_rest().await;
+        (taken.load(Ordering::Relaxed), end)
     }
 
     #[tokio::test]
     async fn what_a_handler_leaves_is_read_to_the_end_or_the_bound() {
         let plain = HeaderMap::new();
-        assert_eq!(taken_of(100, &plain, async |body| drop(body)).await, 100, "nothing was read");
-        assert_eq!(taken_of(100, &plain, async |mut body| drop(body.frame().await)).await, 100, "a part was read");
-        assert_eq!(taken_of(100, &plain, async |body| drop(body.collect().await)).await, 100, "all was read");
-        assert_eq!(taken_of(100_000, &plain, async |body| drop(body)).await, DROPPED_BYTES / 1024 + 1);
+        let whole = (100, BodyEnd::Reached);
+        assert_eq!(taken_of(100, &plain, async |body| drop(body)).await, whole, "nothing was read");
+        assert_eq!(taken_of(100, &plain, async |mut body| drop(body.frame().await)).await, whole, "a part was read");
+        assert_eq!(taken_of(100, &plain, async |body| drop(body.collect().await)).await, whole, "all was read");
+        let bound = (DROPPED_BYTES / 1024 + 1, BodyEnd::NotReached);
+        assert_eq!(taken_of(100_000, &plain, async |body| drop(body)).await, bound);
     }
 
     #[tokio::test]
     async fn a_client_that_waits_is_not_asked_for_a_body_that_nobody_reads() {
         let waits = HeaderMap::from_iter([(header::EXPECT, HeaderValue::from_static("100-continue"))]);
-        assert_eq!(taken_of(100, &waits, async |body| drop(body)).await, 0);
-        assert_eq!(taken_of(100, &waits, async |mut body| drop(body.frame().await)).await, 100);
+        assert_eq!(taken_of(100, &waits, async |body| drop(body)).await, (0, BodyEnd::NotReached));
+        assert_eq!(taken_of(100, &waits, async |mut body| drop(body.frame().await)).await, (100, BodyEnd::Reached));
         assert!(UnreadBody::lend(&waits, Body::empty()).1.is_none());
+    }
+
+    #[tokio::test]
+    async fn after_a_body_that_failed_no_request_can_follow() {
+        let parts = stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("too slow"))]);
+        let (body, unread) = UnreadBody::lend(&HeaderMap::new(), Body::from_stream(parts));
+        assert!(body.collect().await.is_err());
+        assert_eq!(unread.expect("has a body").drop_rest().await, BodyEnd::NotReached);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! - No task waits for the reader of stderr. A line that finds the queue full, or the reader gone, is dropped and counted.
 //! - A kind of line is what one place in the code logs. Each kind has a rate; what exceeds it is counted and summed up in one line.
+//! - Lines for audits ([`AUDIT`]) have a rate and a part of the queue of their own, so that no flood of others hides one.
 //! - The log belongs to the process, as tracing's subscriber does: there is one, and it is set once.
 
 mod line_rate;
@@ -18,6 +19,7 @@ use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
+pub use line_rate::AUDIT;
 use queue::LineQueue;
 use rate_limit::RateLimit;
 

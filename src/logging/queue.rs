@@ -7,10 +7,17 @@ use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::Metadata;
 use tracing_subscriber::fmt::MakeWriter;
+
+use super::line_rate::LinePurpose;
+use super::rate_limit::purpose_of;
 
 /// Bytes of lines that wait; as many again are being written. Some thousand lines, so that a reader may pause for a moment.
 const QUEUE_BYTES: usize = 1 << 20;
+
+/// Bytes that wait for lines of audits alone, beyond [`QUEUE_BYTES`].
+const AUDIT_BYTES: usize = 256 * 1024;
 
 /// The largest piece that several processes can write to one pipe without mixing their lines (`PIPE_BUF` of Linux).
 const PIECE_BYTES: usize = 4096;
@@ -60,8 +67,12 @@ impl LineQueue {
 
     /// Adds a line, or several, or drops them. Never waits for a reader.
     pub(super) fn push(&self, lines: &[u8]) {
+        self.push_within(QUEUE_BYTES, lines);
+    }
+
+    fn push_within(&self, bound_bytes: usize, lines: &[u8]) {
         let mut waiting = self.0.lock();
-        if waiting.bytes.len() + lines.len() > QUEUE_BYTES {
+        if waiting.bytes.len() + lines.len() > bound_bytes {
             waiting.drop_lines(count_lines(lines));
             return;
         }
@@ -167,9 +178,15 @@ fn count_lines(bytes: &[u8]) -> u64 {
     bytes.iter().filter(|byte| **byte == b'\n').count() as u64
 }
 
-impl Write for &LineQueue {
+/// Writes the lines of one purpose.
+pub(super) struct LineWriter<'a> {
+    queue: &'a LineQueue,
+    bound_bytes: usize,
+}
+
+impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-        self.push(line);
+        self.queue.push_within(self.bound_bytes, line);
         Ok(line.len())
     }
 
@@ -179,10 +196,18 @@ impl Write for &LineQueue {
 }
 
 impl<'a> MakeWriter<'a> for LineQueue {
-    type Writer = &'a LineQueue;
+    type Writer = LineWriter<'a>;
 
-    fn make_writer(&'a self) -> &'a LineQueue {
-        self
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter { queue: self, bound_bytes: QUEUE_BYTES }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> LineWriter<'a> {
+        let bound_bytes = match purpose_of(about) {
+            LinePurpose::Operation => QUEUE_BYTES,
+            LinePurpose::Audit => QUEUE_BYTES + AUDIT_BYTES,
+        };
+        LineWriter { queue: self, bound_bytes }
     }
 }
 
@@ -222,6 +247,21 @@ mod tests {
         (0..7).for_each(|_| queue.push(b"later\n"));
         queue.flush(SOON);
         assert_eq!((queue.take_dropped(), queue.take_dropped(), queue.take_gap()), (7, 0, None));
+    }
+
+    #[test]
+    fn a_full_queue_takes_audit_lines_within_a_bound() {
+        let (reader, writer) = pipe().expect("a pipe");
+        let queue = LineQueue::start(writer).expect("starts");
+        let line = format!("{}\n", "x".repeat(999));
+        let push_until_full = |bound_bytes| {
+            (0..10_000).for_each(|_| queue.push_within(bound_bytes, line.as_bytes()));
+            queue.0.lock().bytes.len()
+        };
+        assert!((QUEUE_BYTES - 1000..=QUEUE_BYTES).contains(&push_until_full(QUEUE_BYTES)));
+        let all_bytes = QUEUE_BYTES + AUDIT_BYTES;
+        assert!((all_bytes - 1000..=all_bytes).contains(&push_until_full(all_bytes)));
+        drop(reader);
     }
 
     #[test]

@@ -47,3 +47,41 @@ async fn one_port_serves_all_if_both_settings_name_it() {
     let http = DeviceHttp::new(server.address, &serve_token("alice"), "phone");
     assert_eq!((http.get("/v1/datasets").await.status, http.get("/metrics").await.status), (200, 200));
 }
+
+#[tokio::test]
+async fn a_port_that_a_network_can_read_is_said_at_start() {
+    for (flags, of_devices, of_operators) in [
+        (&["--admin-listen", "0.0.0.0:0", "--listen", "127.0.0.1:0"][..], false, true),
+        (&["--listen", "0.0.0.0:0"], true, false),
+        (&["--listen", "127.0.0.1:0"], false, false),
+    ] {
+        let folder = TempDir::new().unwrap();
+        let server = ServingChild::start(folder.path(), &[flags, &["--drain-wait-s", "0"]].concat()).await;
+        server.signal("-TERM").await;
+        let (_, log) = server.end().await;
+        let says = |setting: &str| log.contains(&format!("{setting} is not on loopback and has no TLS"));
+        assert_eq!((says("\"listen"), says("admin.listen")), (of_devices, of_operators), "{flags:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn no_web_page_reads_what_is_for_operators_under_a_name_of_its_own() {
+    let folder = TempDir::new().unwrap();
+    let server = ServingChild::start(folder.path(), &["--admin-key", KEY]).await;
+    let get = async |path: &str, host: &str, key: &str| {
+        let key = if key.is_empty() { String::new() } else { format!("Authorization: Bearer {key}\r\n") };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{key}\r\n");
+        raw_request(server.admin, request.as_bytes()).await
+    };
+    let own = server.admin.to_string();
+    for host in [own.as_str(), "localhost:7401", "driftless:7401", "sync.internal"] {
+        assert_eq!(get("/metrics", host, "").await.status, 200, "{host}");
+    }
+    let rebound = "evil.example:7401";
+    let refused = get("/metrics", rebound, "").await;
+    assert!(refused.status == 403 && refused.body.contains("operator key"), "{refused:?}");
+    assert_eq!((get("/metrics", rebound, "wrong").await.status, get("/metrics", rebound, KEY).await.status), (401, 200));
+    assert_eq!(get("/admin/api/pools", rebound, "").await.status, 401);
+    // Health is for balancers, under any name, and says no more than a device may know.
+    assert_eq!((get("/health/live", rebound, "").await.status, get("/health/ready", rebound, "").await.status), (200, 200));
+}

@@ -62,7 +62,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "limits", "metrics", "origin", "clock"]),
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
-    ("admin", &["sync", "auth", "push", "committer", "store", "clock", "hub"]),
+    ("admin", &["sync", "auth", "push", "committer", "store", "clock", "hub", "logging"]),
     ("sync", &["push", "committer", "store", "clock", "limits", "merge", "origin"]),
     ("identity", &["committer", "store"]),
     ("reaper", &["committer", "store", "clock", "metrics"]),

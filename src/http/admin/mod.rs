@@ -12,9 +12,11 @@ use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{get, post};
+use tracing::info;
 
 use super::error::HttpError;
 use super::fallback;
+use super::page_guard::{self, PageRefusal};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::request::bearer_token;
@@ -48,6 +50,15 @@ pub(super) fn routes(state: HttpState) -> Router<HttpState> {
         .layer(middleware::from_fn_with_state(state, require_operator_key))
 }
 
+/// Metrics need no operator key, unless a web page can have asked for them under a name of its own.
+pub(super) async fn own_name_or_key(state: State<HttpState>, request: Request, next: Next) -> Result<Response, HttpError> {
+    match (page_guard::has_foreign_name(&request), bearer_token(request.headers())) {
+        (false, _) => Ok(next.run(request).await),
+        (true, None) => Err(HttpError::ForeignPage(PageRefusal::MetricsUnderForeignName)),
+        (true, Some(_)) => require_operator_key(state, request, next).await,
+    }
+}
+
 async fn require_operator_key(State(state): State<HttpState>, request: Request, next: Next) -> Result<Response, HttpError> {
     let key = state.operator_key.as_ref().ok_or(HttpError::AdminDisabled)?;
     let (connection, now_ms) = (ConnectionPermit::of_request(request.extensions()), state.transfers.clock.running_ms());
@@ -64,6 +75,7 @@ async fn require_operator_key(State(state): State<HttpState>, request: Request, 
             Ok(next.run(request).await)
         }
         (false, Some((_, client))) => {
+            info!(address = %client.address(), "operator key refused");
             client.token_refused(now_ms);
             Err(HttpError::WrongOperatorKey)
         }

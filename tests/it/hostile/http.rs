@@ -213,10 +213,13 @@ async fn every_answer_reaches_a_client_that_still_sends_and_the_connection_goes_
     ] {
         // More than the largest body and than any buffer on its way.
         let body = "x".repeat(3_000_000);
-        let first = format!("{request} HTTP/1.1\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len());
+        let first = format!("{request} HTTP/1.1\r\n{headers}Origin: https://app.example\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         let second = "GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         let answer = raw_request(server.address(), format!("{first}{second}").as_bytes()).await;
         assert_eq!(answer.status, status, "{what}: {answer:?}");
         assert!(answer.body.contains("HTTP/1.1 200 OK") || status == 204, "{what}: no second answer: {answer:?}");
+        // A page sees why it was refused.
+        let is_readable = answer.header("access-control-allow-origin").is_some();
+        assert_eq!(is_readable, request.contains(" /v1"), "{what}: {answer:?}");
     }
 }
