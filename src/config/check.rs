@@ -86,10 +86,11 @@ impl ServerConfig {
     /// What `driftless serve` demands on top: at least one pool, and no secret that is public.
     pub fn check_production(&self) -> Result<(), ConfigError> {
         if self.pools.is_empty() {
-            let why = format!(
-                "no pool is configured; pass a file that configures one: --config FILE (all settings: {} config)",
-                invocation::name()
-            );
+            let how = match self.has_file() {
+                true => "add one, with its issuer: [[pools.NAME.issuers]]",
+                false => "pass a file that configures one: --config FILE",
+            };
+            let why = format!("no pool is configured; {how} (all settings: {} config)", invocation::name());
             return Err(self.problem(&KeyPath::default(), why).into());
         }
         // With the default of admin.listen, which `driftless dev` does not have.

@@ -101,6 +101,8 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("[admin]\nkey = \"hunter2\"\nkey_file = \"k\"", "d.toml, line 3: set only one of admin.key and admin.key_file"),
         ("[admin]\nkey_file = \"/nonexistent/key\"", "d.toml, line 2: admin.key_file: /nonexistent/key cannot be read: No such file"),
         ("[[pools.app.issuers]]\nsecret = \"hunter2", "d.toml, line 2: no valid TOML: "),
+        // An editor's byte order mark is no part of the first key.
+        ("\u{feff}listn = 1", "d.toml, line 1: unknown key listn; did you mean listen?"),
         // Second entries of lists.
         (
             "[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\n[[pools.app.issuers]]\nissuer = \"j\"",
@@ -140,7 +142,7 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("[pools.\"\"]\n", "the name of a pool must have 1 to 128 bytes"),
         ("log = \"info\"\nlisten =\n", "d.toml, line 2: no valid TOML: "),
         ("log = \"a\"\nlog = \"b\"", "d.toml, line 2: no valid TOML: duplicate key"),
-        ("", "d.toml: no pool is configured"),
+        ("", "d.toml: no pool is configured; add one, with its issuer: [[pools.NAME.issuers]] (all settings: "),
         (
             "[[pools.app.issuers]]\nissuer = \"i\"\naudience = [\"a\"]\nsecret = \"driftless development secret, public, not for production\"",
             "d.toml, line 4: pools.app.issuers.secret is the development secret",

@@ -47,6 +47,10 @@ impl ValueOrigins {
         ValueOrigins { file: Some(file.to_owned()), origins }
     }
 
+    pub(super) fn has_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     pub(super) fn set(&mut self, path: KeyPath, origin: ValueOrigin) {
         self.origins.insert(path, origin);
     }

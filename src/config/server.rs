@@ -173,6 +173,11 @@ impl ServerConfig {
         Ok(self)
     }
 
+    /// Whether a file was read.
+    pub(super) fn has_file(&self) -> bool {
+        self.value_origins.has_file()
+    }
+
     /// A problem of the value at a path.
     pub(super) fn problem(&self, path: &KeyPath, text: impl Into<String>) -> ConfigProblem {
         self.value_origins.problem(path, text)

@@ -37,7 +37,8 @@ async fn print_what_would_be_erased(server: &AdminClient, identity: &str) -> Res
     let print = |summary: SummaryResponse| {
         line(&format!("{identity} of the pool {} has {}:", summary.pool, count(summary.datasets.len(), "dataset")))?;
         let dataset = |one: &DatasetEntry| {
-            line(&format!("  {}   {} records, {}, version {}", one.dataset, one.records, size(one.bytes), one.version))
+            let records = count(one.records as usize, "record");
+            line(&format!("  {}   {records}, {}, version {}", one.dataset, size(one.bytes), one.version))
         };
         summary.datasets.iter().try_for_each(dataset)
     };

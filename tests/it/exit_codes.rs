@@ -92,6 +92,9 @@ async fn each_exit_code_has_one_meaning_for_every_command() {
         (5, &["client", "list", "--url", elsewhere], "is the server running"),
         (5, &["client", "list", "--token", "x", "--url", &url], "DRIFTLESS_TOKEN"),
         (5, &["identities", "list", "--url", elsewhere], "is the server running"),
+        (5, &["identities", "list", "--json", "--url", elsewhere], "is the server running"),
+        (5, &["client", "list", "--json", "--url", elsewhere], "is the server running"),
+        (5, &["backup", "/nonexistent/folder/file", "--json", "--url", elsewhere], "is the server running"),
     ];
     let documented: BTreeSet<u8> = document_rows("Exit codes").filter_map(|row| row[0].parse().ok()).collect();
     assert_eq!(table.iter().map(|(code, ..)| *code).collect::<BTreeSet<u8>>(), documented);

@@ -200,8 +200,8 @@ async fn goaway_under_load_neither_loses_nor_duplicates_a_wake() {
 
 #[tokio::test]
 async fn each_of_many_dead_tokens_is_tried_once() {
-    // 100 users with 100 devices each, the limit of an identity.
-    const PEOPLE: usize = 100;
+    // 25 users with 100 devices each, the limit of an identity.
+    const PEOPLE: usize = 25;
     const DEVICES: usize = 100;
     let gateway = StandInGateway::start().await.unwrap();
     let server = start_server(&gateway).await;
