@@ -239,7 +239,7 @@ fn a_secret_stands_in_a_file_of_its_own() {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("key");
     let path = file.to_str().expect("UTF-8");
-    for text in [format!("{SECRET}\n"), format!("{SECRET}\r\n"), SECRET.to_owned()] {
+    for text in [format!("{SECRET}\n"), format!("{SECRET}\r\n"), SECRET.to_owned(), format!("\u{feff}{SECRET}\n")] {
         std::fs::write(&file, text).expect("writes");
         let config = read(None, &[("DRIFTLESS_ADMIN_KEY_FILE", path)].into_iter().collect(), &Flags::default()).expect("reads");
         assert!(config.operator_key().is_some_and(|key| key.matches(SECRET)));
@@ -267,8 +267,9 @@ fn file_errors(text: &str) -> String {
     let folder = tempfile::TempDir::new().expect("a folder");
     let file = folder.path().join("d.toml");
     let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-    for (name, text) in [("d.toml", text), ("c.pem", &pair.cert.pem()), ("k.pem", &pair.signing_key.serialize_pem()), ("short", "hunter2")]
-    {
+    let marked = format!("\u{feff}{}", pair.signing_key.serialize_pem());
+    let (certificate, key) = (pair.cert.pem(), pair.signing_key.serialize_pem());
+    for (name, text) in [("d.toml", text), ("c.pem", &certificate), ("k.pem", &key), ("bom.pem", &marked), ("short", "hunter2")] {
         std::fs::write(folder.path().join(name), text.replace("HERE", &folder.path().display().to_string())).expect("writes");
     }
     let read = read(Some(&file), &Environment::default(), &Flags::default());
@@ -314,7 +315,7 @@ async fn an_error_of_a_file_stands_at_the_entry_that_names_it() {
         (
             format!(
                 "{ISSUER}{}{}",
-                apns("a", "key_file = \"HERE/k.pem\"\nkey_id = \"K\"\nteam_id = \"T\""),
+                apns("a", "key_file = \"HERE/bom.pem\"\nkey_id = \"K\"\nteam_id = \"T\""),
                 apns("b", "certificate_file = \"/nonexistent.pem\"")
             ),
             "d.toml, line 12: pools.app.push.apns.certificate_file: /nonexistent.pem: No such file",

@@ -17,7 +17,7 @@ use super::config_error::PushConfigError;
 /// The largest file that is read, in bytes. A certificate chain with its key has about 10 KiB.
 const FILE_BYTES: usize = 256 * 1024;
 
-/// Reads a file up to [`FILE_BYTES`]. Blocks on the disk: for start-up and reloads only.
+/// Reads a file up to [`FILE_BYTES`], without the byte order mark that some editors write. Blocks on the disk: for start-up and reloads only.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
     let mut bytes = Vec::new();
     File::open(path)
@@ -25,7 +25,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, PushConfigError> {
         .map_err(|error| PushConfigError::file(path, error))?;
     match bytes.len() > FILE_BYTES {
         true => Err(PushConfigError::file(path, format!("more than {FILE_BYTES} bytes"))),
-        false => Ok(bytes),
+        false => Ok(bytes.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::to_vec).unwrap_or(bytes)),
     }
 }
 
