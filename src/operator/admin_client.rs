@@ -91,12 +91,13 @@ impl ServerArgs {
     }
 }
 
-/// The address of a WebSocket, as devices and `driftless client` take it, as that of the same server over HTTP.
+/// An address as devices and `driftless client` take it, which may be that of the WebSocket, as that of the same server over HTTP.
 fn http_url(url: &str) -> String {
+    let url = url.strip_suffix(SYNC_PATH).unwrap_or(url);
     let socket = [("wss", "https"), ("ws", "http")];
     let (scheme, rest) = url.split_once("://").unwrap_or_default();
     match socket.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(scheme)) {
-        Some((_, scheme)) => format!("{scheme}://{}", rest.trim_end_matches(SYNC_PATH)),
+        Some((_, scheme)) => format!("{scheme}://{rest}"),
         None => url.to_owned(),
     }
 }
@@ -218,7 +219,11 @@ impl AdminClient {
         Err(match Codec::Json.decode_server(&body) {
             Ok(ServerMessage::Refused { code: RefusalCode::DoesNotExist, message, .. }) => OperatorError::Failed(message),
             Ok(ServerMessage::Refused { message, .. }) => OperatorError::Refused { status: status.as_u16(), why: message },
-            // Every refusal of a server is such a message, so this comes from elsewhere.
+            // Every refusal of a server is such a message, so this comes from elsewhere: from a proxy that does not reach the server, or
+            // from another server.
+            Ok(_) | Err(_) if matches!(status.as_u16(), 502..=504) => {
+                self.no_server(&format!("a proxy answered with the HTTP status {status}"))
+            }
             Ok(_) | Err(_) => self.not_driftless(&format!("it answered with the HTTP status {status}")),
         })
     }
@@ -309,6 +314,7 @@ mod tests {
             ("wss://www.example.com/sync/v1/sync", "https://www.example.com/sync"),
             ("WS://127.0.0.1:7400", "http://127.0.0.1:7400"),
             ("https://www.example.com/sync", "https://www.example.com/sync"),
+            ("https://www.example.com/v1/sync", "https://www.example.com"),
             ("ftp://x", "ftp://x"),
             ("wss", "wss"),
         ] {

@@ -124,6 +124,30 @@ async fn every_command_of_the_documents_runs_as_it_is_written() {
     assert!(count >= 25, "only {count} commands were found");
 }
 
+/// A command in a sentence has the words and flags of a real one: asked for its help, it gives it.
+#[tokio::test]
+async fn every_command_in_a_sentence_of_the_documents_exists() {
+    let more =
+        [("CONTRIBUTING.md", include_str!("../../CONTRIBUTING.md")), ("loadtest/README.md", include_str!("../../loadtest/README.md"))];
+    let mut tried = std::collections::BTreeSet::new();
+    for (name, page) in PAGES.into_iter().chain(more) {
+        // The blocks of a page are run by the test above.
+        let prose: String = page.split("```").step_by(2).collect();
+        for code in prose.split('`').skip(1).step_by(2) {
+            let command = code.strip_prefix("driftless ").or_else(|| code.strip_prefix("cargo run --release -- "));
+            let Some(command) = command.and_then(|command| command.split(['|', '>', '\\', '\n']).next()) else { continue };
+            // A word in capitals alone stands for any command, and three dots for what is left out.
+            let words: Vec<&str> = command.split_whitespace().take_while(|word| !word.contains("...") && *word != "COMMAND").collect();
+            if words.is_empty() || !tried.insert(command.to_owned()) {
+                continue;
+            }
+            let asked = wait_for(command, crate::support::driftless().args(&words).arg("--help").output()).await.unwrap();
+            assert!(asked.status.success(), "{name}: `{code}`: {}", String::from_utf8_lossy(&asked.stderr));
+        }
+    }
+    assert!(tried.len() >= 15, "only {} commands were found: {tried:?}", tried.len());
+}
+
 #[tokio::test]
 async fn the_configuration_of_the_readme_starts_a_server() {
     let folder = TempDir::new().unwrap();
