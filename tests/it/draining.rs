@@ -19,6 +19,40 @@ async fn assert_ends(stream: &mut TcpStream, what: &str) {
     let _ = wait_for(what, stream.read_to_end(&mut rest)).await;
 }
 
+/// Writes more than all buffers on the way to a client hold.
+async fn write_much(server: &ServingChild) -> DeviceHttp {
+    let http = DeviceHttp::new(server.address, &serve_token("alice"), "phone");
+    for id in 1..=4 {
+        let body = format!(r#"{{"id":{id},"changes":[{{"key":"k{id}","op":"put","value":"{}"}}]}}"#, "x".repeat(900_000));
+        assert_eq!(http.post("/v1/datasets/d/write", &body).await.status, 200);
+    }
+    http
+}
+
+/// Asks for a backup, and reads its first byte.
+async fn begin_backup(server: &ServingChild) -> (TcpStream, u8) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    let mut backup = socket.connect(server.admin).await.unwrap();
+    let request = format!("GET /admin/api/backup HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n\r\n");
+    backup.write_all(request.as_bytes()).await.unwrap();
+    let first = wait_for("the backup's first byte", backup.read_u8()).await.unwrap();
+    (backup, first)
+}
+
+#[tokio::test]
+async fn a_backup_that_nobody_reads_is_cut_when_the_drain_is_over_and_does_not_hold_the_store() {
+    let folder = TempDir::new().unwrap();
+    let flags = ["--drain-wait-s", "0", "--drain-s", "10", "--admin-key", KEY];
+    let server = ServingChild::start(folder.path(), &flags).await;
+    write_much(&server).await;
+    let (backup, _) = begin_backup(&server).await;
+    server.signal("-TERM").await;
+    let (status, log) = server.end().await;
+    assert!(status.success() && log.contains("drain timed out"), "{status} {log}");
+    drop(backup);
+}
+
 #[tokio::test]
 async fn what_has_no_request_in_progress_ends_when_the_drain_begins() {
     let folder = TempDir::new().unwrap();
@@ -82,21 +116,13 @@ async fn a_tls_handshake_that_is_not_done_ends_when_the_drain_begins() {
 async fn a_backup_and_a_request_in_progress_are_finished_and_sessions_told_to_come_back() {
     let folder = TempDir::new().unwrap();
     let mut server = ServingChild::start(folder.path(), &[&NEVER[..], &["--admin-key", KEY]].concat()).await;
-    let http = DeviceHttp::new(server.address, &serve_token("alice"), "phone");
-    for id in 1..=4 {
-        let body = format!(r#"{{"id":{id},"changes":[{{"key":"k{id}","op":"put","value":"{}"}}]}}"#, "x".repeat(900_000));
-        assert_eq!(http.post("/v1/datasets/d/write", &body).await.status, 200);
-    }
+    let http = write_much(&server).await;
     let mut session = RawSocket::upgrade(server.address, Codec::Json).await;
     session.send(crate::support::raw::hello_with(Codec::Json, &serve_token("alice"), "tablet"));
     session.receive().await;
-    // A backup that is larger than all buffers on its way, and a write of which a part has arrived.
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(16 * 1024).unwrap();
-    let mut backup = socket.connect(server.admin).await.unwrap();
-    let request = format!("GET /admin/api/backup HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {KEY}\r\n\r\n");
-    backup.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = vec![wait_for("the backup's first byte", backup.read_u8()).await.unwrap()];
+    // A backup, and a write of which a part has arrived.
+    let (mut backup, first) = begin_backup(&server).await;
+    let mut answer = vec![first];
     let mut writing = TcpStream::connect(server.address).await.unwrap();
     let body = r#"{"id":5,"changes":[{"key":"k5","op":"put","value":1}]}"#;
     let head = format!(
