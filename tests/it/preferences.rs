@@ -127,7 +127,7 @@ async fn a_file_from_stdin_is_imported_beside_what_is_there_and_what_does_not_ex
         assert_eq!((code, value(&printed)), (Some(0), value(exported)), "{file}: {errors}");
     }
     let (code, _, errors) = client(&["import", "s", "-"], r#"{"n":18446744073709551616}"#).await;
-    assert!(code == Some(2) && errors.contains("stdin") && errors.contains("18446744073709551616"), "{errors}");
+    assert!(code == Some(1) && errors.contains("stdin") && errors.contains("18446744073709551616"), "{errors}");
 
     let (code, _, errors) = client(&["put", "s", "a={bad"], "").await;
     assert!(code == Some(0) && errors.contains("stored as text") && errors.contains("--json") && errors.contains("--text"), "{errors}");
