@@ -175,7 +175,9 @@ async fn a_key_that_names_a_tenant_signs_for_that_tenant_only() {
     let of_exact = token(json!({"alg": "ES256", "kid": "k"}), claims_with(json!({"iss": "https://sts.example/consumers-1/"})), &P256);
     accepted(&verifier_of(&[(POOL, config)]).unwrap(), &of_exact).await;
     let crossed = of_tenant(&ED25519, "consumers", "https://login.example/work-1/v2.0");
-    assert_eq!(refused(&verifier, &crossed).await, TokenRefusal::WrongAlgorithm);
+    assert_eq!(refused(&verifier, &crossed).await, TokenRefusal::UnknownKey, "its issuer has no such key");
+    let other_algorithm = token(json!({"alg": "RS256", "kid": "any"}), claims_with(json!({"iss": consumers})), &RSA);
+    assert_eq!(refused(&verifier, &other_algorithm).await, TokenRefusal::WrongAlgorithm, "it has that key, for another algorithm");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -24,7 +25,8 @@ pub(super) struct TokenClaims<'a> {
     /// `auth_time`: when the user proved who they are, in Unix seconds; 0 if it is no date (OpenID Connect Core section 2).
     pub(super) authenticated_s: Option<u64>,
     not_before_s: Option<u64>,
-    audience: Option<Audience<'a>>,
+    /// `aud`, or that it is neither a text nor a list of texts: an issuer whose audience is in another claim does not mind.
+    audience: Result<Option<Audience<'a>>, TokenRefusal>,
     json: &'a [u8],
 }
 
@@ -35,12 +37,14 @@ pub(super) enum Audience<'a> {
     Several(Vec<JsonText<'a>>),
 }
 
+/// The members that are read, with an `aud` of the type `A`.
 #[derive(Deserialize)]
-struct ClaimMembers<'a> {
+#[serde(bound(deserialize = "A: Deserialize<'de>"))]
+struct ClaimMembers<'a, A> {
     #[serde(borrow, default, deserialize_with = "present")]
     iss: Option<JsonText<'a>>,
-    #[serde(borrow, default, deserialize_with = "present")]
-    aud: Option<Audience<'a>>,
+    #[serde(default, deserialize_with = "present")]
+    aud: Option<A>,
     #[serde(borrow, default, deserialize_with = "present")]
     sub: Option<JsonText<'a>>,
     #[serde(default, deserialize_with = "present")]
@@ -56,9 +60,20 @@ struct ClaimMembers<'a> {
 impl<'a> TokenClaims<'a> {
     /// Reads the claims. `iss`, `sub` and `exp` are required.
     pub(super) fn read(json: &'a [u8]) -> Result<Self, TokenRefusal> {
-        let members: ClaimMembers<'a> = object(json).ok_or(TokenRefusal::Malformed(
-            "its claims must be a JSON object in which iss, aud, sub, exp, nbf, iat and auth_time stand at most once, and exp and nbf are seconds",
-        ))?;
+        match object::<ClaimMembers<'a, Audience<'a>>>(json) {
+            Some(mut members) => {
+                let audience = members.aud.take();
+                Self::of(members, Ok(audience), json)
+            }
+            None => Self::of(object::<ClaimMembers<'a, IgnoredAny>>(json).ok_or(MALFORMED_CLAIMS)?, Err(MALFORMED_AUDIENCE), json),
+        }
+    }
+
+    fn of<A>(
+        members: ClaimMembers<'a, A>,
+        audience: Result<Option<Audience<'a>>, TokenRefusal>,
+        json: &'a [u8],
+    ) -> Result<Self, TokenRefusal> {
         let issuer = members.iss.ok_or(TokenRefusal::Malformed("it has no iss claim"))?.0;
         let subject = members.sub.ok_or(TokenRefusal::Malformed("it has no sub claim"))?.0;
         if subject.is_empty() || subject.len() > MAX_SUBJECT_BYTES || subject.contains(char::is_control) {
@@ -71,7 +86,7 @@ impl<'a> TokenClaims<'a> {
             issued_s: members.iat.0,
             authenticated_s: members.auth_time.0,
             not_before_s: members.nbf.map(|date| date.0),
-            audience: members.aud,
+            audience,
             json,
         })
     }
@@ -79,11 +94,9 @@ impl<'a> TokenClaims<'a> {
     /// The audience as this claim names it; `None` if the token has no such claim.
     pub(super) fn audience(&self, claim: &str) -> Result<Option<Cow<'_, Audience<'a>>>, TokenRefusal> {
         if claim == AUDIENCE_CLAIM {
-            return Ok(self.audience.as_ref().map(Cow::Borrowed));
+            return self.audience.as_ref().map(|found| found.as_ref().map(Cow::Borrowed)).map_err(|refusal| *refusal);
         }
-        let found = read_member(self.json, claim);
-        let malformed = |_| TokenRefusal::Malformed("the claim that names its audience must stand once, and be a text or a list of texts");
-        Ok(found.map_err(malformed)?.map(Cow::Owned))
+        Ok(read_member(self.json, claim).map_err(|_| MALFORMED_AUDIENCE)?.map(Cow::Owned))
     }
 
     /// Checks that the token is valid at `now_s`, in Unix seconds: before `exp` and not before `nbf`, each with
@@ -99,11 +112,28 @@ impl<'a> TokenClaims<'a> {
     }
 }
 
-/// The audience in the member `name` of an object.
-fn read_member<'a>(json: &'a [u8], name: &str) -> serde_json::Result<Option<Audience<'a>>> {
-    struct Member<'n>(&'n str);
-    impl<'de> Visitor<'de> for Member<'_> {
-        type Value = Option<Audience<'de>>;
+const MALFORMED_CLAIMS: TokenRefusal = TokenRefusal::Malformed(
+    "its claims must be a JSON object in which iss, aud, sub, exp, nbf, iat and auth_time stand at most once, and exp and nbf are seconds",
+);
+
+const MALFORMED_AUDIENCE: TokenRefusal =
+    TokenRefusal::Malformed("the claim that names its audience must stand once, and be a text or a list of texts");
+
+/// The issuer that a token's claims name, whatever else is wrong with them.
+pub(super) fn read_issuer(json: &[u8]) -> Option<Cow<'_, str>> {
+    read_member::<JsonText<'_>>(json, "iss").ok()?.map(|text| text.0)
+}
+
+/// The audience that a token's claims name in this claim, whatever else is wrong with them.
+pub(super) fn read_audience<'a>(json: &'a [u8], claim: &str) -> Option<Audience<'a>> {
+    read_member(json, claim).ok()?
+}
+
+/// The member `name` of an object.
+fn read_member<'a, T: Deserialize<'a>>(json: &'a [u8], name: &str) -> serde_json::Result<Option<T>> {
+    struct Member<'n, T>(&'n str, PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Member<'_, T> {
+        type Value = Option<T>;
 
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("an object")
@@ -120,7 +150,7 @@ fn read_member<'a>(json: &'a [u8], name: &str) -> serde_json::Result<Option<Audi
             Ok(found)
         }
     }
-    serde_json::Deserializer::from_slice(json).deserialize_map(Member(name))
+    serde_json::Deserializer::from_slice(json).deserialize_map(Member(name, PhantomData))
 }
 
 impl Audience<'_> {

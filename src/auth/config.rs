@@ -50,7 +50,7 @@ pub const MAX_JWKS_KEYS: usize = 100;
 /// as long as the issuer can be reached.
 pub const CACHE_LIFETIME_S: u64 = 10 * 60;
 
-/// The minimum interval between two fetches from one issuer, in seconds. It does not depend on the `kid`s of tokens, as anyone can invent a
+/// The minimum interval between the starts of two fetches from one issuer, in seconds. A clock that jumps makes one more. It does not depend on the `kid`s of tokens, as anyone can invent a
 /// `kid`. A key that is used as soon as it is published is known after this time at the latest.
 pub const REFETCH_AFTER_S: u64 = 30;
 
@@ -80,7 +80,7 @@ pub struct IssuerConfig {
     /// A file with a JWKS document or one public key in PEM form. Read once, when the server starts.
     #[serde(default)]
     pub keys_file: Option<PathBuf>,
-    /// A secret shared with the issuer for HS256: at least [`MIN_SECRET_BYTES`].
+    /// A secret shared with the issuer: at least [`MIN_SECRET_BYTES`] for HS256, 48 bytes for HS384, 64 for HS512.
     #[serde(default)]
     pub secret: Option<String>,
     /// A file with that secret, and perhaps a line end after it. Read once, when the server starts.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::config::{MAX_JWKS_BYTES, MIN_SECRET_BYTES};
+use super::proxy::UnusableProxy;
 
 /// The configuration of a pool's issuer cannot be used. Shown to the operator when the server starts; contains no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,14 +31,14 @@ pub enum IssuerProblem {
     NoKeys,
     /// More than one of `jwks_url`, `keys_file`, `secret` and `secret_file` is set.
     SeveralKeySources,
-    /// The file with the shared secret cannot be read.
+    /// The file with the shared secret cannot be read, is empty, or too large.
     UnreadableSecret(String),
     /// The file has the development secret, which is public.
     DevelopmentSecretInFile,
     /// `authority_file` cannot be read, or has no certificate.
     BadAuthority(String),
-    /// `HTTPS_PROXY` is not the URL of an HTTP proxy.
-    BadProxy,
+    /// The proxy through which the keys would be fetched is of a kind that is not supported.
+    BadProxy(UnusableProxy),
     /// The shared secret is under [`MIN_SECRET_BYTES`].
     ShortSecret,
     /// The shared secret is a key in PEM form. A public key is not a secret.
@@ -58,6 +59,8 @@ pub enum IssuerProblem {
     Ambiguous {
         /// The common audience.
         audience: String,
+        /// The issuer of the other entry: the same one, or one that a template covers.
+        other_issuer: Arc<str>,
         /// The pool of the other entry.
         other_pool: Arc<str>,
     },
@@ -88,10 +91,10 @@ impl fmt::Display for IssuerProblem {
             Self::SeveralKeySources => {
                 f.write_str("several sources of keys; set only one of jwks_url, keys_file, secret and secret_file")
             }
-            Self::UnreadableSecret(why) => write!(f, "secret_file cannot be read: {why}"),
+            Self::UnreadableSecret(why) => write!(f, "secret_file: {why}"),
             Self::DevelopmentSecretInFile => f.write_str("secret_file has the development secret, which is public; use a secret of your own"),
             Self::BadAuthority(why) => write!(f, "authority_file cannot be used: {why}"),
-            Self::BadProxy => f.write_str("the variable HTTPS_PROXY (or https_proxy, ALL_PROXY, all_proxy) must be http://host:port"),
+            Self::BadProxy(unusable) => write!(f, "{unusable}"),
             Self::ShortSecret => {
                 write!(f, "secret is under {MIN_SECRET_BYTES} bytes; generate one with `openssl rand -base64 48`")
             }
@@ -104,10 +107,10 @@ impl fmt::Display for IssuerProblem {
             Self::UnreadableFile(why) => write!(f, "keys_file cannot be read: {why}"),
             Self::LargeFile => write!(f, "keys_file is over {MAX_JWKS_BYTES} bytes; remove keys that are not in use"),
             Self::UnusableFile(why) => write!(f, "keys_file cannot be used: {why}"),
-            Self::Ambiguous { audience, other_pool } => write!(
+            Self::Ambiguous { audience, other_issuer, other_pool } => write!(
                 f,
-                "audience {audience:?} of this issuer is also configured in pool {other_pool:?}; \
-                 a token must be for one pool only, so give each pool its own audience"
+                "audience {audience:?} is also configured for issuer {other_issuer:?} in pool {other_pool:?}, which can be the same issuer; \
+                 a token must be for one entry only, so give each its own audience"
             ),
         }
     }

@@ -33,8 +33,8 @@ pub(super) enum MetadataError {
     Malformed,
     /// They are another issuer's.
     OtherIssuer(String),
-    /// `jwks_uri` is not over TLS like the metadata.
-    KeysElsewhere(String),
+    /// `jwks_uri` is not reached in the same way as the metadata.
+    KeysElsewhere { jwks_uri: String, scheme: UrlScheme },
 }
 
 #[derive(Deserialize)]
@@ -75,7 +75,9 @@ impl IssuerMetadata {
         }
         match key_url::parse(&document.jwks_uri, self.allow_private_http) {
             Ok((url, scheme)) if scheme == self.scheme => Ok(url),
-            Ok(_) | Err(_) => Err(MetadataError::KeysElsewhere(shortened(&document.jwks_uri))),
+            // This machine is as private as a network.
+            Ok((url, UrlScheme::LoopbackHttp)) if self.scheme == UrlScheme::PrivateHttp => Ok(url),
+            Ok(_) | Err(_) => Err(MetadataError::KeysElsewhere { jwks_uri: shortened(&document.jwks_uri), scheme: self.scheme }),
         }
     }
 }
@@ -87,8 +89,13 @@ impl fmt::Display for MetadataError {
             Self::OtherIssuer(named) => {
                 write!(f, "the metadata name the issuer {named:?}; set issuer to the iss claim of the tokens, exactly")
             }
-            Self::KeysElsewhere(url) => {
-                write!(f, "the metadata name {url:?} as jwks_uri, which must be https, or plain http as the issuer's")
+            Self::KeysElsewhere { jwks_uri, scheme } => {
+                let demanded = match scheme {
+                    UrlScheme::Https => "must be https, like the metadata",
+                    UrlScheme::LoopbackHttp => "must be plain http to this machine (127.0.0.1, ::1, localhost), like the metadata",
+                    UrlScheme::PrivateHttp => "must be plain http to a private address, like the metadata",
+                };
+                write!(f, "the metadata name {jwks_uri:?} as jwks_uri, which {demanded}")
             }
         }
     }
@@ -127,7 +134,24 @@ mod tests {
             assert_eq!(keys(other, "https://keys.example/jwks"), Err(MetadataError::OtherIssuer(other.to_owned())));
         }
         for elsewhere in ["http://keys.example/jwks", "http://127.0.0.1/jwks", "http://10.0.0.1/", "file:///etc/passwd", "/jwks", ""] {
-            assert_eq!(keys("https://a.example", elsewhere), Err(MetadataError::KeysElsewhere(elsewhere.to_owned())));
+            let refused = MetadataError::KeysElsewhere { jwks_uri: elsewhere.to_owned(), scheme: UrlScheme::Https };
+            assert_eq!(keys("https://a.example", elsewhere), Err(refused));
+        }
+        for (issuer, jwks_uri, demanded) in [
+            ("https://a.example", "http://10.0.0.1/", "which must be https"),
+            ("http://127.0.0.1:1", "https://a.example/", "which must be plain http to this machine"),
+            ("http://127.0.0.1:1", "http://10.0.0.1/", "which must be plain http to this machine"),
+            ("http://10.0.0.1", "https://a.example/", "which must be plain http to a private address"),
+        ] {
+            let metadata = IssuerMetadata::of(issuer, true).unwrap();
+            let json = json!({"issuer": issuer, "jwks_uri": jwks_uri}).to_string();
+            let told = metadata.keys_url(json.as_bytes()).unwrap_err().to_string();
+            assert!(told.contains(demanded) && told.contains(jwks_uri), "{told}");
+        }
+        let private = IssuerMetadata::of("http://10.0.0.1", true).unwrap();
+        for jwks_uri in ["http://10.0.0.1/keys", "http://keycloak:8080/keys", "http://localhost/keys"] {
+            let json = json!({"issuer": "http://10.0.0.1", "jwks_uri": jwks_uri}).to_string();
+            assert_eq!(private.keys_url(json.as_bytes()).unwrap().to_string(), jwks_uri);
         }
         for text in ["", "[]", "{}", r#"{"issuer":"https://a.example"}"#, r#"{"issuer":7,"jwks_uri":"https://a.example"}"#] {
             assert_eq!(metadata.keys_url(text.as_bytes()), Err(MetadataError::Malformed), "{text}");

@@ -43,8 +43,9 @@ impl Fetchers {
         Self { timeout, proxy, roots: None, made: HashMap::new() }
     }
 
-    /// The fetcher for a scheme. For `https` it trusts the system's root certificates, and those in the file.
-    pub(super) fn for_scheme(&mut self, scheme: UrlScheme, authority: Option<&Path>) -> Result<Fetcher, IssuerProblem> {
+    /// The fetcher for a URL of this scheme. For `https` it trusts the system's root certificates, and those in the file.
+    pub(super) fn for_url(&mut self, url: &Uri, scheme: UrlScheme, authority: Option<&Path>) -> Result<Fetcher, IssuerProblem> {
+        self.proxy.routes().check(url).map_err(IssuerProblem::BadProxy)?;
         let key = (scheme, authority.map(Path::to_owned));
         if let Some(fetcher) = self.made.get(&key) {
             return Ok(fetcher.clone());
@@ -105,7 +106,7 @@ impl Fetcher {
             .map_err(|error| IssuerProblem::NoRootCertificates(error.to_string()))?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let outbound = OutboundConnector::new(scheme, tls.clone(), proxy.routes()?);
+        let outbound = OutboundConnector::new(scheme, tls.clone(), proxy.routes());
         let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = match scheme {
             UrlScheme::Https => connector.https_only(),

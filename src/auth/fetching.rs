@@ -204,3 +204,20 @@ async fn a_name_that_resolves_to_this_machine_is_private() {
         accepted(&verifier_with(config, OutboundProxy::default()), &token_of(&P256, "k")).await;
     }
 }
+
+#[tokio::test]
+async fn a_proxy_of_a_kind_that_is_not_supported_is_an_error_only_of_an_issuer_that_needs_it() {
+    let socks = |no_proxy: &str| OutboundProxy::new("socks5://127.0.0.1:1080", no_proxy);
+    let verifier = |config: IssuerConfig, no_proxy: &str| {
+        Verifier::with_fetchers([(POOL.into(), vec![config])], Fetchers::new(PATIENT, socks(no_proxy))).map(drop)
+    };
+    assert_eq!(verifier(shared_config(), ""), Ok(()), "a secret needs no proxy");
+    let issuer = TlsIssuer::start().await;
+    let error = verifier(issuer.config(), "").unwrap_err();
+    assert!(matches!(error.problem, IssuerProblem::BadProxy(_)) && error.to_string().contains("HTTPS_PROXY"), "{error}");
+    assert_eq!(verifier(issuer.config(), "localhost"), Ok(()));
+    accepted(&verifier_with(issuer.config(), socks("localhost")), &token_of(&P256, "k")).await;
+    // Metadata may name keys on a host that only the proxy reaches: that is found when they are fetched.
+    let plain = JwksServer::start().await;
+    assert_eq!(verifier(IssuerConfig { jwks_url: Some(plain.url()), secret: None, ..shared_config() }, ""), Ok(()));
+}

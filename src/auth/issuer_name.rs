@@ -51,10 +51,9 @@ impl IssuerName {
     pub(super) fn tenant<'i>(&self, iss: &'i str) -> Option<&'i str> {
         match self {
             Self::Exact(_) => None,
-            Self::Template { before, after } => iss
-                .strip_prefix(&**before)
-                .and_then(|rest| rest.strip_suffix(&**after))
-                .filter(|tenant| (1..=MAX_TENANT_BYTES).contains(&tenant.len()) && tenant.bytes().all(is_tenant_byte)),
+            Self::Template { before, after } => {
+                iss.strip_prefix(&**before).and_then(|rest| rest.strip_suffix(&**after)).filter(|tenant| is_tenant(tenant))
+            }
         }
     }
 
@@ -62,7 +61,13 @@ impl IssuerName {
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(name), any) | (any, Self::Exact(name)) => any.matches(name),
-            (Self::Template { .. }, Self::Template { .. }) => self == other,
+            (Self::Template { before, after }, Self::Template { before: other_before, after: other_after }) => {
+                let (own, other) = (format!("{before}{PLACEHOLDER}{after}"), format!("{other_before}{PLACEHOLDER}{other_after}"));
+                let fit = |(one, another): (&str, &str)| {
+                    one == another || (one == PLACEHOLDER && is_tenant(another)) || (another == PLACEHOLDER && is_tenant(one))
+                };
+                own.split('/').count() == other.split('/').count() && own.split('/').zip(other.split('/')).all(fit)
+            }
         }
     }
 
@@ -81,8 +86,9 @@ pub(super) fn is_for_tenant(issuer_of_key: &str, tenant: &str) -> bool {
     issuer_of_key.split('/').any(|segment| segment == tenant || segment == PLACEHOLDER)
 }
 
-fn is_tenant_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
+fn is_tenant(text: &str) -> bool {
+    let is_tenant_byte = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (1..=MAX_TENANT_BYTES).contains(&text.len()) && text.bytes().all(is_tenant_byte)
 }
 
 #[cfg(test)]
@@ -159,5 +165,15 @@ mod tests {
         let (entra, other) = (IssuerName::parse(ENTRA).unwrap(), IssuerName::parse("https://login.example.com/a/v2.0").unwrap());
         assert!(entra.overlaps(&other) && other.overlaps(&entra) && entra.overlaps(&entra));
         assert!(!entra.overlaps(&IssuerName::parse("https://login.example.com/a").unwrap()));
+        let overlap = |one: &str, another: &str| {
+            let (one, another) = (IssuerName::parse(one).unwrap(), IssuerName::parse(another).unwrap());
+            assert_eq!(one.overlaps(&another), another.overlaps(&one));
+            one.overlaps(&another)
+        };
+        assert!(overlap("https://a.example/{tenantid}/v2", "https://a.example/b/{tenantid}"), "https://a.example/b/v2 is of both");
+        for other in ["https://a.example/{tenantid}", "https://b.example/{tenantid}/v2", "https://a.example/{tenantid}/v3"] {
+            assert!(!overlap("https://a.example/{tenantid}/v2", other), "{other}");
+        }
+        assert!(!overlap("https://a.example/{tenantid}/v2.0", "https://a.example/b/{tenantid}"), "v2.0 is no tenant");
     }
 }

@@ -23,6 +23,8 @@ use super::shared_secret::shared_secret;
 /// An issuer that a pool trusts.
 pub(super) struct TrustedIssuer {
     pub(super) pool: Arc<str>,
+    /// The issuer as the configuration has it.
+    configured: Arc<str>,
     /// The `iss` of its tokens.
     pub(super) name: IssuerName,
     audience_claim: String,
@@ -55,34 +57,53 @@ pub(super) struct TrustedIssuers {
 }
 
 impl TrustedIssuers {
-    /// The trusted issuer that a token claims to come from.
+    /// The trusted issuer that a token claims to come from. Each entry is judged by itself: what one of them cannot read says nothing about
+    /// another one. Of several entries of one pool that fit, one with the exact name is chosen before a template, and the one that was
+    /// configured first.
     ///
     /// A token whose audience matches issuers of several pools is rejected, as it is ambiguous which pool it is for.
     pub(super) fn choose(&self, claims: &TokenClaims<'_>) -> Result<&TrustedIssuer, TokenRefusal> {
         let mut refusal = TokenRefusal::UnknownIssuer;
         let mut chosen: Option<&TrustedIssuer> = None;
-        let exact = self.exact.get(&*claims.issuer).into_iter().flatten();
-        for trusted in exact.chain(self.templates.iter().filter(|trusted| trusted.name.matches(&claims.issuer))) {
-            let Some(audience) = claims.audience(&trusted.audience_claim)? else {
-                if refusal == TokenRefusal::UnknownIssuer {
-                    refusal =
-                        TokenRefusal::Malformed("it lacks the claim that names its audience (aud, or the audience_claim of its issuer)");
-                }
-                continue;
-            };
-            refusal = TokenRefusal::WrongAudience;
-            if trusted.audience.iter().any(|name| audience.contains(name)) {
-                match chosen {
+        for trusted in self.named(&claims.issuer) {
+            let unread = match claims.audience(&trusted.audience_claim) {
+                Ok(Some(audience)) if trusted.audience.iter().any(|name| audience.contains(name)) => match chosen {
                     Some(first) if first.pool != trusted.pool => return Err(TokenRefusal::WrongAudience),
-                    Some(_) => {}
-                    None => chosen = Some(trusted),
+                    Some(_) => continue,
+                    None => {
+                        chosen = Some(trusted);
+                        continue;
+                    }
+                },
+                Ok(Some(_)) => {
+                    refusal = TokenRefusal::WrongAudience;
+                    continue;
                 }
+                Ok(None) => {
+                    TokenRefusal::Malformed("it lacks the claim that names its audience (aud, or the audience_claim of its issuer)")
+                }
+                Err(malformed) => malformed,
+            };
+            if refusal == TokenRefusal::UnknownIssuer {
+                refusal = unread;
             }
         }
         chosen.ok_or_else(|| match refusal {
             TokenRefusal::UnknownIssuer if self.knows_but_for_a_slash(&claims.issuer) => TokenRefusal::IssuerSlash,
             other => other,
         })
+    }
+
+    /// The entries for this `iss`.
+    fn named<'s, 'i>(&'s self, iss: &'i str) -> impl Iterator<Item = &'s TrustedIssuer> + use<'s, 'i> {
+        let exact = self.exact.get(iss).into_iter().flatten();
+        exact.chain(self.templates.iter().filter(move |trusted| trusted.name.matches(iss)))
+    }
+
+    /// The issuer of this `iss` as the configuration has it, and the claims that name the audience of its tokens; `None`: no pool trusts it.
+    pub(super) fn configured(&self, iss: &str) -> Option<(&Arc<str>, Vec<&str>)> {
+        let first = self.named(iss).next()?;
+        Some((&first.configured, self.named(iss).map(|trusted| trusted.audience_claim.as_str()).collect()))
     }
 
     /// Whether an issuer has the same name but for a slash at its end: the most common mistake in a configuration.
@@ -106,8 +127,8 @@ impl TrustedIssuers {
         check_audience(&config).map_err(config_error)?;
         self.check_overlap(&name, &config).map_err(config_error)?;
         let keys = key_source(pool, &config, fetchers).map_err(config_error)?;
-        let IssuerConfig { audience_claim, audience, .. } = config;
-        let trusted = TrustedIssuer { pool: pool.clone(), name: name.clone(), audience_claim, audience, keys };
+        let IssuerConfig { issuer, audience_claim, audience, .. } = config;
+        let trusted = TrustedIssuer { pool: pool.clone(), configured: issuer.into(), name: name.clone(), audience_claim, audience, keys };
         match name {
             IssuerName::Exact(name) => self.exact.entry(name).or_default().push(trusted),
             IssuerName::Template { .. } => self.templates.push(trusted),
@@ -119,7 +140,11 @@ impl TrustedIssuers {
         let others = self.exact.values().flatten().chain(&self.templates);
         for other in others.filter(|other| other.audience_claim == config.audience_claim && other.name.overlaps(name)) {
             if let Some(audience) = config.audience.iter().find(|name| other.audience.contains(name)) {
-                return Err(IssuerProblem::Ambiguous { audience: audience.clone(), other_pool: other.pool.clone() });
+                return Err(IssuerProblem::Ambiguous {
+                    audience: audience.clone(),
+                    other_issuer: other.configured.clone(),
+                    other_pool: other.pool.clone(),
+                });
             }
         }
         Ok(())
@@ -151,7 +176,11 @@ fn key_source(pool: &Arc<str>, config: &IssuerConfig, fetchers: &mut Fetchers) -
         }
         _ => return Err(IssuerProblem::SeveralKeySources),
     };
-    let fetcher = fetchers.for_scheme(scheme, config.authority_file.as_deref())?;
+    let first_url = match &location {
+        KeyLocation::Document(url) => url,
+        KeyLocation::Discovered(metadata) => &metadata.url,
+    };
+    let fetcher = fetchers.for_url(first_url, scheme, config.authority_file.as_deref())?;
     Ok(KeySource::Remote(Arc::new(RemoteKeys::new(pool.clone(), config.issuer.as_str().into(), location, fetcher))))
 }
 

@@ -107,16 +107,18 @@ impl VerificationKey {
         Self { kid, only, issuer, ..self }
     }
 
-    /// Whether the algorithm may be used with this key (RFC 8725 section 3.1), for a token of this tenant if its issuer has tenants.
-    pub(super) fn fits(&self, algorithm: Algorithm, tenant: Option<&str>) -> bool {
+    /// Whether the key signs for this tenant, if the issuer has tenants: a document can have the keys of several.
+    pub(super) fn is_for(&self, tenant: Option<&str>) -> bool {
+        self.issuer.as_ref().zip(tenant).is_none_or(|(own, tenant)| issuer_name::is_for_tenant(own, tenant))
+    }
+
+    /// Whether the algorithm may be used with this key (RFC 8725 section 3.1).
+    pub(super) fn fits(&self, algorithm: Algorithm) -> bool {
         let is_long_enough = match &self.material {
             KeyMaterial::Secret(secret) => secret.len() >= algorithm.min_secret_bytes(),
             KeyMaterial::Rsa(_) | KeyMaterial::Point(_) => true,
         };
-        algorithm.key_kind() == self.kind
-            && is_long_enough
-            && self.only.is_none_or(|only| only == algorithm)
-            && self.issuer.as_ref().zip(tenant).is_none_or(|(own, tenant)| issuer_name::is_for_tenant(own, tenant))
+        algorithm.key_kind() == self.kind && is_long_enough && self.only.is_none_or(|only| only == algorithm)
     }
 
     /// Whether the signature of the message, given in base64url, was made with this key and this algorithm, which must fit. The message

@@ -38,7 +38,7 @@ impl KeySet {
     pub(super) fn verify(&self, token: &SignedMessage<'_>) -> Result<(), TokenRefusal> {
         let algorithm = token.header.algorithm;
         let mut tried = 0;
-        for key in self.named(token).filter(|key| key.fits(algorithm, token.tenant)).take(MAX_TRIED_KEYS) {
+        for key in self.named(token).filter(|key| key.fits(algorithm)).take(MAX_TRIED_KEYS) {
             if key.verifies(algorithm, token.signature, token.message) {
                 return Ok(());
             }
@@ -51,15 +51,11 @@ impl KeySet {
         })
     }
 
-    /// The keys that the token's `kid` may mean.
+    /// The keys that the token's `kid` may mean, without those of another tenant: such a key is none of the token's issuer.
     fn named<'s>(&'s self, token: &SignedMessage<'s>) -> impl Iterator<Item = &'s VerificationKey> {
         let kid = token.header.kid.as_deref();
-        let keys = || self.0.iter().map(|key| &**key);
+        let keys = || self.0.iter().map(|key| &**key).filter(|key| key.is_for(token.tenant));
         let exact = keys().filter(move |key| kid.is_none() || key.kid.as_deref() == kid);
         exact.chain(keys().filter(move |key| kid.is_some() && key.kid.is_none()))
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
     }
 }

@@ -8,10 +8,11 @@
 //! - Until the signature is verified, `iss`, the audience, `alg` and `kid` are used only to select the keys that are tried.
 //! - Keys come from where the configuration says only: `jku`, `x5u`, `x5c` and `jwk` in a header are never read.
 //! - A token belongs to exactly one pool, or is rejected.
-//! - Forged tokens cause at most one fetch from an issuer in [`REFETCH_AFTER_S`], and bounded work here.
+//! - Forged tokens cause at most one fetch from an issuer in [`REFETCH_AFTER_S`] ([`RETRY_AFTER_S`] until one has succeeded), which is one request or,
+//!   with discovery, two; and bounded work here.
 //! - No token and no secret is ever logged or shown. Of a rejected token the log has the issuer and the audience that it names.
 //!
-//! This module imports no other module of the server. `token`, `header`, `claims`, `algorithm`, `key`, `jwks`, `issuer_name` and
+//! This module imports no other module of the server but `secret_file`. `token`, `header`, `claims`, `algorithm`, `key`, `jwks`, `issuer_name` and
 //! `freshness` are pure; `key_file`,
 //! `fetcher` and `remote` read files and the network.
 
@@ -66,7 +67,7 @@ pub use config::{
 };
 pub use config_error::{IssuerConfigError, IssuerProblem};
 pub use mint::{MintClaims, MintError, mint};
-pub use proxy::{OutboundProxy, ProxyRoutes};
+pub use proxy::{OutboundProxy, ProxyRoutes, UnusableProxy};
 pub use refusal::TokenRefusal;
 pub use remote::IssuerWithoutKeys;
 pub use shared_secret::shared_secret;

@@ -49,7 +49,11 @@ impl Service<Uri> for OutboundConnector {
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        if let Some(proxy) = self.routes.proxy_for(&destination) {
+        let proxy = match self.routes.proxy_for(&destination) {
+            Ok(proxy) => proxy,
+            Err(unusable) => return Box::pin(async move { Err(unusable.into()) }),
+        };
+        if let Some(proxy) = proxy {
             let mut tunnel = Tunnel::new(proxy.uri().clone(), self.to_proxy.clone());
             if let Some(password) = proxy.basic_auth() {
                 tunnel = tunnel.with_auth(password.clone());
@@ -78,17 +82,57 @@ impl Service<Name> for SchemeResolver {
         let scheme = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> = found.filter(|address| scheme.allows(address.ip())).collect();
-            match allowed.is_empty() {
-                true => Err("the name has no address that plain http may reach".into()),
-                false => Ok(allowed.into_iter()),
-            }
+            Ok(allowed(scheme, found)?.into_iter())
         })
     }
+}
+
+/// The addresses of a name that the scheme may reach. A name can have private and public ones at once.
+fn allowed(scheme: UrlScheme, found: impl Iterator<Item = SocketAddr>) -> Result<Vec<SocketAddr>, &'static str> {
+    let allowed: Vec<_> = found.filter(|address| scheme.allows(address.ip())).collect();
+    if allowed.is_empty() { Err("the name has no address that plain http may reach") } else { Ok(allowed) }
 }
 
 /// The text of an error and of its causes: the HTTP client's own text names only the step that failed.
 pub(super) fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<SocketAddr> {
+        texts.iter().map(|text| SocketAddr::new(text.parse().unwrap(), 0)).collect()
+    }
+
+    #[test]
+    fn of_a_names_addresses_only_those_are_tried_that_the_scheme_may_reach() {
+        let of = |scheme, texts: &[&str]| allowed(scheme, addresses(texts).into_iter()).ok();
+        let mixed = ["192.0.2.1", "10.0.0.1", "127.0.0.1", "::1", "fd00::1", "fe80::1", "169.254.169.254", "::ffff:192.0.2.1"];
+        let private = ["10.0.0.1", "127.0.0.1", "::1", "fd00::1"];
+        assert_eq!(of(UrlScheme::PrivateHttp, &mixed), Some(addresses(&private)));
+        assert_eq!(of(UrlScheme::LoopbackHttp, &mixed), Some(addresses(&["127.0.0.1", "::1"])));
+        assert_eq!(of(UrlScheme::Https, &mixed), Some(addresses(&mixed)), "the certificate decides");
+        for only_public in [&["192.0.2.1"][..], &["169.254.169.254", "fe80::1"], &[]] {
+            assert_eq!((of(UrlScheme::PrivateHttp, only_public), of(UrlScheme::LoopbackHttp, only_public)), (None, None));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_resolver_refuses_names_that_lead_elsewhere() {
+        // The system's resolver reads numbers as names of themselves, so that no server of names is needed; also in forms that a URL's check
+        // takes for names.
+        let resolve = async |scheme, name: &str| SchemeResolver(scheme).call(name.parse().unwrap()).await.map(Vec::from_iter);
+        for (name, private, loopback) in
+            [("10.0.0.1", true, false), ("127.1", true, true), ("192.0.2.1", false, false), ("2886729729", true, false)]
+        {
+            assert_eq!(resolve(UrlScheme::PrivateHttp, name).await.is_ok(), private, "{name}");
+            assert_eq!(resolve(UrlScheme::LoopbackHttp, name).await.is_ok(), loopback, "{name}");
+        }
+        let refused = resolve(UrlScheme::PrivateHttp, "192.0.2.1").await.unwrap_err().to_string();
+        assert_eq!(refused, "the name has no address that plain http may reach");
+    }
 }

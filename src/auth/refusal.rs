@@ -29,7 +29,8 @@ pub enum TokenRefusal {
     Expired,
     /// Its `nbf` is in the future.
     NotYetValid,
-    /// The keys of its issuer cannot be fetched at the moment.
+    /// The keys of its issuer cannot be fetched at the moment, and nothing that can be said without them is wrong with it: its form, issuer,
+    /// audience, kind of algorithm and times are good. A signature that no cached key has made is no proof then, as the issuer may have a new key.
     KeysUnavailable,
 }
 
@@ -51,7 +52,8 @@ impl TokenRefusal {
         }
     }
 
-    /// Whether the issuer made the token: times are checked last. Such a token is old, or early, and no guess.
+    /// Whether the issuer made the token, as far as is known: times are checked last, or while the issuer's keys are not at hand. Such a token is
+    /// old, or early, and no guess.
     pub fn is_of_genuine_token(self) -> bool {
         matches!(self, Self::Expired | Self::NotYetValid)
     }

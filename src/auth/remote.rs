@@ -1,15 +1,18 @@
 //! The keys that an issuer publishes at a URL, fetched when needed and cached.
 //!
 //! A token that no cached key verifies triggers a fetch, and so does one that meets an old cache. In the background only the first keys are
-//! fetched. Fetches are single-flight: at most one is in progress, at most one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), and logins that need its result wait for it. A fetch continues after the
+//! fetched. Fetches are single-flight: at most one is in progress, at most one starts in [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S), or in
+//! [`RETRY_AFTER_S`](super::config::RETRY_AFTER_S) while there are no keys, and logins that need its result wait for it. A fetch continues after the
 //! login that started it was cancelled: otherwise an attacker could start and abandon every fetch, and new keys would never arrive. A
 //! failed fetch changes nothing: the cached keys stay in use.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
+use hyper::Uri;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{debug, info, warn};
 
+use super::algorithm::KeyKind;
 use super::discovery::KeyLocation;
 use super::fetcher::Fetcher;
 use super::freshness::{KeyNeed, elapsed_s, key_need, may_fetch};
@@ -47,6 +50,16 @@ struct CachedKeys {
 #[derive(Default)]
 struct FetchState {
     last_start_s: Option<u64>,
+    /// What the log has said about the last document that was read.
+    logged: Option<DocumentNews>,
+}
+
+/// What the log says about a document with keys, when it changes.
+#[derive(PartialEq, Eq)]
+struct DocumentNews {
+    keys: usize,
+    /// The flaws of keys that are ignored, in words.
+    flaws: Vec<String>,
 }
 
 impl RemoteKeys {
@@ -74,6 +87,10 @@ impl RemoteKeys {
     ///
     /// Cancel safe: a fetch that has started continues.
     pub(super) async fn verify(self: &Arc<Self>, token: &SignedMessage<'_>, now_s: u64) -> Result<(), TokenRefusal> {
+        // No published key is a secret, so no fetch could bring one for this token.
+        if token.header.algorithm.key_kind() == KeyKind::Secret {
+            return Err(TokenRefusal::WrongAlgorithm);
+        }
         let cached = self.cached();
         let verified = cached.verify(token);
         let age_s = cached.keys.is_some().then(|| elapsed_s(now_s, cached.fetched_s));
@@ -106,14 +123,16 @@ impl RemoteKeys {
         }
     }
 
-    async fn fetch(self: Arc<Self>, fetch: OwnedMutexGuard<FetchState>, now_s: u64) {
+    async fn fetch(self: Arc<Self>, mut fetch: OwnedMutexGuard<FetchState>, now_s: u64) {
         let (pool, issuer) = (&self.pool, &self.issuer);
         let fetched = tokio::time::timeout(self.fetcher.timeout(), self.get()).await;
-        match fetched.unwrap_or_else(|_| Err("no complete response within the timeout".to_owned())) {
-            Ok(keys) => {
-                info!(%pool, %issuer, keys = keys.len(), "issuer keys fetched");
-                self.update(|cached| *cached = CachedKeys { keys: Some(keys.into()), fetched_s: now_s, failure: None });
-            }
+        let fetched = fetched.unwrap_or_else(|_| Err("no complete response within the timeout".to_owned()));
+        let keys = fetched.and_then(|(url, jwks)| {
+            self.log_news(&jwks, &mut fetch.logged);
+            KeySet::new(jwks.keys).ok_or_else(|| format!("{url}: the document contains no usable key"))
+        });
+        match keys {
+            Ok(keys) => self.update(|cached| *cached = CachedKeys { keys: Some(keys.into()), fetched_s: now_s, failure: None }),
             Err(error) => {
                 let CachedKeys { keys, failure, .. } = self.cached();
                 match (failure.as_deref() == Some(error.as_str()), keys) {
@@ -130,7 +149,7 @@ impl RemoteKeys {
         drop(fetch);
     }
 
-    async fn get(&self) -> Result<KeySet, String> {
+    async fn get(&self) -> Result<(Uri, Jwks), String> {
         let url = match &self.location {
             KeyLocation::Document(url) => url.clone(),
             KeyLocation::Discovered(metadata) => {
@@ -140,10 +159,24 @@ impl RemoteKeys {
         };
         let document = self.fetcher.get(&url).await.map_err(|error| format!("{url}: {error}"))?;
         let jwks = Jwks::read(&document).map_err(|error| format!("{url}: {error}"))?;
-        for flaw in &jwks.flaws {
-            warn!(pool = %self.pool, issuer = %self.issuer, %flaw, "issuer key ignored");
+        Ok((url, jwks))
+    }
+
+    /// Logs what a document has, unless the last one had the same: forged tokens make the server fetch it every [`REFETCH_AFTER_S`](super::config::REFETCH_AFTER_S).
+    fn log_news(&self, jwks: &Jwks, logged: &mut Option<DocumentNews>) {
+        let mut flaws: Vec<_> = jwks.flaws.iter().map(ToString::to_string).collect();
+        flaws.sort_unstable();
+        let (pool, issuer, news) = (&self.pool, &self.issuer, DocumentNews { keys: jwks.keys.len(), flaws });
+        if logged.as_ref() == Some(&news) {
+            return debug!(%pool, %issuer, keys = news.keys, "issuer keys fetched");
         }
-        KeySet::new(jwks.keys).ok_or_else(|| format!("{url}: the document contains no usable key"))
+        info!(%pool, %issuer, keys = news.keys, "issuer keys fetched");
+        if !news.flaws.is_empty() {
+            let mut different = news.flaws.clone();
+            different.dedup();
+            warn!(%pool, %issuer, keys = news.flaws.len(), flaws = ?different, "issuer keys ignored");
+        }
+        *logged = Some(news);
     }
 
     // Readers and writers hold the lock for a few instructions that cannot panic, so a poisoned lock still protects a complete value.

@@ -88,13 +88,71 @@ async fn storm_of_bad_signatures_under_a_known_kid() {
 #[tokio::test]
 async fn storm_of_unknown_kids() {
     let (issuer, verifier) = issuer_with_key("k").await;
-    let tokens: Vec<_> = (0..1_000).map(|n| token_of(&TestSigner::Shared(Vec::new()), &format!("unknown-{n}"))).collect();
+    let tokens: Vec<_> = (0..1_000).map(|n| token_of(&P256, &format!("unknown-{n}"))).collect();
     for (now_s, fetches) in [(NOW_S, 1), (NOW_S + REFETCH_AFTER_S - 1, 1), (NOW_S + REFETCH_AFTER_S, 2)] {
         let outcomes = join_all(tokens.iter().map(|token| verifier.verify(token, now_s))).await;
         assert!(outcomes.iter().all(|outcome| *outcome == Err(TokenRefusal::UnknownKey)));
         assert_eq!(issuer.fetches(), fetches);
     }
     assert!(verifier.verify(&token_of(&P256, "k"), NOW_S + REFETCH_AFTER_S).await.is_ok());
+}
+
+#[tokio::test]
+async fn storm_of_tokens_that_no_published_key_can_have_signed() {
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    for alg in ["HS256", "HS384", "HS512"] {
+        let token = token_with(&TestSigner::shared(), alg, Some("k"));
+        assert_eq!(refused(&verifier, &token).await, TokenRefusal::WrongAlgorithm, "a secret is never published");
+    }
+    assert_eq!(issuer.fetches(), 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_token_is_said_while_its_issuers_keys_are_not_at_hand() {
+    let (_issuer, verifier) = issuer_of(PATIENT).await;
+    let of = |claims: serde_json::Value| token(json!({"alg": "ES256", "kid": "k"}), claims_with(claims), &P256);
+    for (claims, refusal) in [
+        (json!({"exp": NOW_S - 3600}), TokenRefusal::Expired),
+        (json!({"nbf": NOW_S + 3600}), TokenRefusal::NotYetValid),
+        (json!({"aud": "another"}), TokenRefusal::WrongAudience),
+        (json!({"iss": "https://another.example"}), TokenRefusal::UnknownIssuer),
+        (json!({}), TokenRefusal::KeysUnavailable),
+    ] {
+        assert_eq!(refused(&verifier, &of(claims.clone())).await, refusal, "{claims}");
+    }
+    // The same once there were keys, and the issuer has gone away.
+    let (mut issuer, verifier) = issuer_with_key("k").await;
+    issuer.stop().await;
+    let late_s = NOW_S + CACHE_LIFETIME_S;
+    let forged = token(json!({"alg": "ES256", "kid": "new"}), claims_with(json!({"exp": NOW_S})), &TestSigner::new_p256());
+    assert_eq!(verifier.verify(&forged, late_s).await, Err(TokenRefusal::Expired));
+}
+
+#[tokio::test]
+async fn the_log_says_what_a_document_has_when_it_changes() {
+    let lines = LogLines::default();
+    let written = lines.clone();
+    let subscriber = tracing_subscriber::fmt().with_writer(move || written.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let (issuer, verifier) = issuer_of(PATIENT).await;
+    let count = |text: &str| String::from_utf8_lossy(&lines.0.lock().unwrap()).matches(text).count();
+    let (weak, private) =
+        (json!({"kty": "RSA", "n": base64url([0xff; 128]), "e": "AQAB"}), json!({"kty": "OKP", "crv": "Ed25519", "d": "AA"}));
+    let mut now_s = NOW_S;
+    for (keys, ignored, fetched) in [
+        (vec![P256.jwk("k"), weak.clone(), weak.clone()], 1, 1),
+        (vec![P256.jwk("k"), weak.clone(), weak.clone()], 1, 1),
+        (vec![weak.clone(), P256.jwk("k"), weak.clone()], 1, 1),
+        (vec![P256.jwk("k"), weak.clone(), private], 2, 2),
+        (vec![P256.jwk("k")], 2, 3),
+        (vec![P256.jwk("k"), weak.clone(), weak.clone()], 3, 4),
+    ] {
+        issuer.publish(&keys);
+        assert_eq!(verifier.verify(&token_of(&P256, "unknown"), now_s).await, Err(TokenRefusal::UnknownKey));
+        now_s += REFETCH_AFTER_S;
+        assert_eq!((count("issuer keys ignored"), count("issuer keys fetched")), (ignored, fetched), "{keys:?}");
+    }
+    assert_eq!(count("an RSA key under 2048 bits"), 3, "once in a line");
 }
 
 #[tokio::test]
@@ -232,4 +290,19 @@ async fn issuer_with_key(kid: &str) -> (JwksServer, Verifier) {
     issuer.publish(&[P256.jwk(kid)]);
     accepted(&verifier, &token_of(&P256, kid)).await;
     (issuer, verifier)
+}
+
+/// What is logged.
+#[derive(Clone, Default)]
+struct LogLines(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for LogLines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,12 +1,10 @@
 //! An issuer's shared secret, from the configuration or from a file.
 
-use std::fs::File;
-use std::io::Read;
-
-use super::config::{DEVELOPMENT_SECRET, IssuerConfig, MAX_JWKS_BYTES};
+use super::config::{DEVELOPMENT_SECRET, IssuerConfig};
 use super::config_error::IssuerProblem;
+use crate::secret_file;
 
-/// The shared secret, if the issuer has one. Blocks: it may read a file. A line end after the secret in its file does not count, nor does a byte
+/// The shared secret, if the issuer has one. Blocks: it may read a file. Line ends after the secret in its file do not count, nor does a byte
 /// order mark before it.
 pub fn shared_secret(config: &IssuerConfig) -> Result<Option<String>, IssuerProblem> {
     let path = match (&config.secret, &config.secret_file) {
@@ -14,12 +12,8 @@ pub fn shared_secret(config: &IssuerConfig) -> Result<Option<String>, IssuerProb
         (secret, None) => return Ok(secret.clone()),
         (None, Some(path)) => path,
     };
-    let problem = |why: std::io::Error| IssuerProblem::UnreadableSecret(format!("{}: {why}", path.display()));
-    let mut text = String::new();
-    File::open(path).and_then(|file| file.take(MAX_JWKS_BYTES as u64).read_to_string(&mut text)).map_err(problem)?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let secret = text.strip_suffix('\n').map_or(text, |line| line.strip_suffix('\r').unwrap_or(line));
-    if secret == DEVELOPMENT_SECRET { Err(IssuerProblem::DevelopmentSecretInFile) } else { Ok(Some(secret.to_owned())) }
+    let secret = secret_file::read(path).map_err(IssuerProblem::UnreadableSecret)?;
+    if secret == DEVELOPMENT_SECRET { Err(IssuerProblem::DevelopmentSecretInFile) } else { Ok(Some(secret)) }
 }
 
 #[cfg(test)]

@@ -107,17 +107,22 @@ impl Verifier {
         self.issuers.remotes().filter_map(|remote| remote.without_keys()).collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn issuers(&self) -> &TrustedIssuers {
+        &self.issuers
+    }
+
     /// Verifies a token at `now_s`, in Unix seconds.
     ///
     /// Waits only if the issuer's keys must be fetched, and then at most [`FETCH_TIMEOUT_MS`](super::FETCH_TIMEOUT_MS). Cancel safe.
     ///
     /// # Errors
     /// The first reason to reject the token, which is logged at the level `info`. Times are checked last, so `Expired` is returned for genuine
-    /// tokens only.
+    /// tokens only, and while the issuer's keys are not at hand for tokens that may be.
     pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let result = self.verify_parts(token, now_s).await;
         if let Err(refusal) = &result {
-            self.log.refused(token, *refusal, now_s);
+            self.log.refused(&self.issuers, token, *refusal, now_s);
         }
         result
     }
@@ -133,8 +138,11 @@ impl Verifier {
             message: token.message,
             signature: token.signature,
         };
-        trusted.verify(&signed, now_s).await?;
-        claims.check_times(now_s)?;
+        match trusted.verify(&signed, now_s).await {
+            // A token that no key could make good is not worth a retry.
+            Err(TokenRefusal::KeysUnavailable) => claims.check_times(now_s).and(Err(TokenRefusal::KeysUnavailable))?,
+            verified => verified.and_then(|()| claims.check_times(now_s))?,
+        }
         Ok(VerifiedLogin {
             pool: trusted.pool.clone(),
             issuer: trusted.name.of_token(&claims.issuer),

@@ -70,7 +70,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("committer", &["store", "clock", "hub", "metrics"]),
     ("store", &["merge"]),
     ("client", &["invocation", "secret_file"]),
-    ("auth", &[]),
+    ("auth", &["secret_file"]),
     ("clock", &[]),
     ("hub", &[]),
     ("invocation", &[]),

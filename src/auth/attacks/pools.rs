@@ -55,5 +55,79 @@ fn two_pools_with_the_same_issuer_and_audience() {
     };
     let error = verifier_of(&[(POOL, shared_config()), ("chat", other)]).unwrap_err();
     assert_eq!(&*error.pool, "chat");
-    assert_eq!(error.problem, IssuerProblem::Ambiguous { audience: AUDIENCE.to_owned(), other_pool: POOL.into() });
+    assert_eq!(
+        error.problem,
+        IssuerProblem::Ambiguous { audience: AUDIENCE.to_owned(), other_issuer: ISSUER.into(), other_pool: POOL.into() }
+    );
+}
+
+#[test]
+fn templates_that_can_be_the_same_issuer_need_audiences_of_their_own() {
+    let of =
+        |issuer: &str, audience: &str| IssuerConfig { issuer: issuer.to_owned(), audience: vec![audience.to_owned()], ..shared_config() };
+    let both = |one: &str, another: &str, audience: &str| verifier_of(&[(POOL, of(one, AUDIENCE)), ("chat", of(another, audience))]);
+    let first = "https://login.example/{tenantid}/v2";
+    for second in ["https://login.example/contoso/{tenantid}", "https://login.example/contoso/v2", first] {
+        for (one, another) in [(first, second), (second, first)] {
+            let error = both(one, another, AUDIENCE).unwrap_err();
+            let expected = IssuerProblem::Ambiguous { audience: AUDIENCE.to_owned(), other_issuer: one.into(), other_pool: POOL.into() };
+            assert_eq!(error.problem, expected, "{one} {another}");
+            assert!(both(one, another, "another").is_ok(), "{one} {another}");
+        }
+    }
+    assert!(both(first, "https://login.example/{tenantid}/v3", AUDIENCE).is_ok());
+}
+
+#[tokio::test]
+async fn of_several_entries_that_fit_the_exact_name_comes_first_and_then_the_first_template() {
+    let (exact, first, second) = (TestSigner::new_p256(), TestSigner::new_p256(), TestSigner::new_p256());
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |issuer: &str, audience: &str, signer: &TestSigner| {
+        let file = folder.path().join(audience);
+        std::fs::write(&file, signer.pem()).unwrap();
+        IssuerConfig {
+            issuer: issuer.to_owned(),
+            audience: vec![audience.to_owned()],
+            keys_file: Some(file),
+            secret: None,
+            ..shared_config()
+        }
+    };
+    let entries = vec![
+        entry("https://a.example/{tenantid}/v2", "one", &first),
+        entry("https://a.example/b/{tenantid}", "two", &second),
+        entry("https://a.example/b/v2", "three", &exact),
+    ];
+    let verifier = Verifier::new([(POOL.into(), entries)]).unwrap();
+    let verdict = async |audience: serde_json::Value, signer: &TestSigner| {
+        let claims = claims_with(json!({"iss": "https://a.example/b/v2", "aud": audience}));
+        verifier.verify(&token(json!({"alg": "ES256"}), claims, signer), NOW_S).await.map(drop)
+    };
+    for (audience, signer) in [(json!(["one", "two", "three"]), &exact), (json!(["two", "one"]), &first), (json!("two"), &second)] {
+        assert_eq!(verdict(audience.clone(), signer).await, Ok(()), "{audience}");
+    }
+    assert_eq!(verdict(json!(["one", "two", "three"]), &first).await, Err(TokenRefusal::BadSignature), "no other entry's keys are tried");
+}
+
+#[tokio::test]
+async fn an_audience_that_one_entry_cannot_read_refuses_no_token_of_another_entry() {
+    let chat = IssuerConfig { audience_claim: "client_id".to_owned(), audience: vec!["chat".to_owned()], ..shared_config() };
+    let entries = [(POOL, shared_config()), ("chat", chat)];
+    let verifiers = [verifier_of(&entries).unwrap(), verifier_of(&[entries[1].clone(), entries[0].clone()]).unwrap()];
+    for verifier in &verifiers {
+        for aud in [json!(7), json!({"a": 1}), json!([1]), json!(["x", null]), json!(true)] {
+            let of_chat =
+                shared_token(claims_with(json!({"client_id": "chat"})).to_string().replace(&json!(AUDIENCE).to_string(), &aud.to_string()));
+            assert_eq!(&*accepted(verifier, &of_chat).await.pool, "chat", "aud {aud}");
+            let of_notes = shared_token(claims_with(json!({"client_id": aud})));
+            assert_eq!(&*accepted(verifier, &of_notes).await.pool, POOL, "client_id {aud}");
+            let neither = shared_token(claims_with(json!({"client_id": aud, "aud": aud})));
+            assert!(
+                matches!(refused(verifier, &neither).await, TokenRefusal::Malformed(why) if why.contains("names its audience")),
+                "{aud}"
+            );
+            let other = shared_token(claims_with(json!({"client_id": aud, "aud": "other"})));
+            assert_eq!(refused(verifier, &other).await, TokenRefusal::WrongAudience, "{aud}");
+        }
+    }
 }

@@ -63,7 +63,7 @@ async fn the_endpoint_is_reached_through_the_operators_proxy() {
     let key = EncodingKey::from_rsa_pem(rsa_key().as_bytes()).expect("a key");
     let token_uri = format!("https://localhost:{}/token", google.port);
     let account = ServiceAccount { project: "notes".to_owned(), email: "a@b".to_owned(), key_id: None, key, token_uri };
-    let routes = OutboundProxy::new(&proxy.url, "").routes().expect("a proxy");
+    let routes = OutboundProxy::new(&proxy.url, "").routes();
     let tokens = AccessTokenSource::new(account, tls_with_root(&google.authority), routes);
     assert_eq!(token(&tokens, NOW_MS).await.as_deref(), Ok("Bearer one"));
     assert_eq!(proxy.tunnels.load(Ordering::SeqCst), 1);

@@ -31,7 +31,7 @@ use crate::auth::{OutboundProxy, ProxyRoutes};
 pub(super) fn open(config: &PushConfig, timeout: Duration, proxy: &OutboundProxy) -> Result<PoolApps, PushConfigError> {
     config.check()?;
     let mut builder = AppBuilder {
-        routes: proxy.routes().map_err(|problem| PushConfigError::setting(problem.to_string()))?,
+        routes: proxy.routes(),
         roots: RootCertificates::native(),
         connections: HashMap::new(),
         provider_tokens: HashMap::new(),
@@ -133,6 +133,7 @@ impl AppBuilder {
                 return Err(PushConfigError::file(file, why).of("service_account_file"));
             }
         }
+        uri.map_or(Ok(()), |uri| self.check_proxy(&uri))?;
         let authority = app.authority_file.as_deref();
         let server = parse_server(app.server.as_deref(), FCM_SERVER).map_err(|why| why.of("server"))?;
         let gateway = self.gateway(server, authority, &ClientIdentity::ServiceAccount(file.clone()))?;
@@ -158,7 +159,13 @@ impl AppBuilder {
         Ok(WebpushApp { client, policy, vapid })
     }
 
+    fn check_proxy(&self, server: &Uri) -> Result<(), PushConfigError> {
+        let host = server.host().unwrap_or_default();
+        self.routes.check(server).map_err(|unusable| PushConfigError::setting(format!("{host} is reached through a proxy: {unusable}")))
+    }
+
     fn gateway(&mut self, server: Uri, authority: Option<&Path>, client: &ClientIdentity) -> Result<GatewayServer, PushConfigError> {
+        self.check_proxy(&server)?;
         let key = ConnectionKey { server: server.to_string(), authority: authority.map(Path::to_owned), client: client.clone() };
         if let Some(connections) = self.connections.get(&key) {
             return Ok(GatewayServer { server, connections: connections.clone() });

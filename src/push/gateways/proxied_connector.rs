@@ -44,8 +44,9 @@ impl ProxiedConnector {
     /// A tunnel to the server through the proxy; `None`: the server is reached directly.
     pub(super) async fn tunnel(&self, server: &Uri) -> Option<Result<ProxiedStream, TransportFault>> {
         match self.routes.proxy_for(server) {
-            Some(proxy) => Some(self.through(&proxy, server.clone()).await),
-            None => None,
+            Ok(Some(proxy)) => Some(self.through(&proxy, server.clone()).await),
+            Ok(None) => None,
+            Err(unusable) => Some(Err(TransportFault::with_detail(FailureCause::Proxy, unusable))),
         }
     }
 

@@ -390,3 +390,25 @@ async fn a_push_service_that_refuses_or_cannot_be_reached_has_its_cause_and_no_n
         assert_eq!(reason == "BadJwtToken", server == own, "{reason}");
     }
 }
+
+#[tokio::test]
+async fn a_proxy_of_a_kind_that_is_not_supported_is_an_error_only_of_an_app_that_needs_it() {
+    let (folder, any) = (OperatorFolder::new(), H2GatewayStandIn::answering([]).await);
+    let socks = |no_proxy: &str| OutboundProxy::new("socks5://user:planted@127.0.0.1:1080", no_proxy);
+    let apple = |server: &str| {
+        let app = ApnsConfig { server: Some(server.to_owned()), sandbox_server: Some(server.to_owned()), ..folder.apns("one", &any) };
+        PushConfig { apns: vec![app], ..PushConfig::default() }
+    };
+    let open =
+        |config: &PushConfig, no_proxy: &str| PushGateways::new(config, &socks(no_proxy)).map(drop).map_err(|error| error.to_string());
+    assert_eq!(open(&PushConfig::default(), ""), Ok(()), "no app");
+    assert_eq!(
+        open(&PushConfig { webpush: vec![WebpushConfig { authority_file: None, ..folder.webpush("", false) }], ..PushConfig::default() }, ""),
+        Ok(()),
+        "never through a proxy"
+    );
+    let error = open(&apple("https://gateway.example"), "").expect_err("needs it");
+    assert!(error.contains("gateway.example") && error.contains("HTTPS_PROXY") && !error.contains("planted"), "{error}");
+    assert_eq!(open(&apple("https://gateway.example"), "gateway.example"), Ok(()));
+    assert_eq!(open(&apple("http://127.0.0.1:1"), ""), Ok(()), "plain text to this machine");
+}
