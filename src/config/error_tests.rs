@@ -293,7 +293,7 @@ async fn an_error_of_a_file_stands_at_the_entry_that_names_it() {
         ),
         (
             format!("{ISSUER}{}", ISSUER.replace("[\"a\"]", "[\"b\", \"a\"]")),
-            "d.toml, line 7: pools.app.issuers, issuer \"i\": audience \"a\" of this issuer is also configured",
+            "d.toml, line 7: pools.app.issuers, issuer \"i\": audience \"a\" is also configured for issuer \"i\" in pool \"app\"",
         ),
         (
             format!("{ISSUER}{}{}", apns("a", "key_id = \"K\""), apns("b", "")),

@@ -68,7 +68,7 @@ where
         // What has arrived is read first: a whole request is answered, also if the drain has begun.
         biased;
         result = watched.run(connection.as_mut()) => result,
-        () = permit.must_close() => None,
+        () = permit.must_close() => return,
         () = drain.begun() => {
             connection.as_mut().graceful_shutdown();
             watched.is_draining = true;
@@ -85,8 +85,8 @@ where
         Some(Err(error)) => debug!(%error, "connection failed"),
         None if is_draining => debug!("connection closed: the server drains"),
         // Over TLS, after its handshake.
-        None if meter.activity().received == 0 => permit.rules().metrics.connection_cut("silent"),
-        None => debug!("connection closed: its client sent or read too slowly, or made place for another one"),
+        None if meter.activity().received == 0 => permit.rules().metrics().connection_cut("silent"),
+        None => debug!("connection closed: its client sent or read too slowly"),
     }
 }
 

@@ -10,18 +10,16 @@ use super::deadlines::{ConnectionScarcity, SILENT_MS, SILENT_WHEN_SHORT_MS};
 use super::rules::ConnectionRules;
 use super::unauthenticated::ListedConnection;
 use crate::clock::RunningClock;
-use crate::limits::{AddressConnection, ClientAddress, ConnectionCapacity, LimitExceeded};
+use crate::limits::{AddressConnection, ClientAddress, ConnectionCapacity, ConnectionPlace, LimitExceeded};
 
 /// How often is looked whether connections are short, in milliseconds.
 const SHORT_CHECK_MS: u64 = 1_000;
 
-/// Counts a connection against the configured `connections` until the last clone is dropped.
+/// Counts a connection against the configured `connections` until the last clone is dropped, or what it became counts itself.
 #[derive(Clone)]
 pub(super) struct ConnectionPermit(Arc<PermittedConnection>);
 
 struct PermittedConnection {
-    permit: OwnedSemaphorePermit,
-    connections: u32,
     rules: ConnectionRules,
     client: ClientAddress,
     /// Notified when the connection has to make place for another one.
@@ -30,18 +28,17 @@ struct PermittedConnection {
 }
 
 /// Where the connection is counted.
-#[derive(Default)]
 struct ConnectionCounts {
-    /// Only kept: it counts until it is dropped.
-    #[expect(dead_code)]
-    of_address: Option<AddressConnection>,
+    /// `None`: what the connection became counts itself.
+    open: Option<CountedConnection>,
     unauthenticated: Option<ListedConnection>,
 }
 
-impl Drop for PermittedConnection {
-    fn drop(&mut self) {
-        self.rules.capacity.closed();
-    }
+/// All that is left of a permit when its client has proved who it is: a connection, of all and of its client's address, until it is dropped.
+pub(super) struct CountedConnection {
+    of_address: AddressConnection,
+    _place: ConnectionPlace,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl ConnectionPermit {
@@ -50,19 +47,19 @@ impl ConnectionPermit {
         Some((extensions.get::<ConnectionPermit>()?.clone(), extensions.get::<ClientAddress>()?.clone()))
     }
 
-    /// For one of so many connections, of a client that `of_address` counts.
+    /// For a connection of a client that `of_address` counts.
     pub(super) fn new(
         permit: OwnedSemaphorePermit,
-        connections: u32,
         rules: ConnectionRules,
         client: ClientAddress,
         of_address: AddressConnection,
     ) -> ConnectionPermit {
-        rules.capacity.opened();
         let close = Arc::default();
-        let unauthenticated = client.is_limited().then(|| rules.unauthenticated.add(client.address(), &close));
-        let counts = Mutex::new(ConnectionCounts { of_address: Some(of_address), unauthenticated });
-        ConnectionPermit(Arc::new(PermittedConnection { permit, connections, rules, client, close, counts }))
+        // A connection of a proxy that makes place would take the requests of many with it.
+        let unauthenticated = (!rules.is_of_proxy(&client)).then(|| rules.unauthenticated().add(client.address(), &close));
+        let open = Some(CountedConnection { of_address, _place: rules.capacity().open(), _permit: permit });
+        let counts = Mutex::new(ConnectionCounts { open, unauthenticated });
+        ConnectionPermit(Arc::new(PermittedConnection { rules, client, close, counts }))
     }
 
     /// The client by the address of the peer; a request may name another one.
@@ -76,23 +73,31 @@ impl ConnectionPermit {
 
     /// Counts the connection for the client that a proxy has named for all of it. Must be called before the permit is cloned.
     pub(super) fn proxied(mut self, client: &ClientAddress) -> Result<ConnectionPermit, LimitExceeded> {
-        self.count_for(client)?;
+        let rules = self.rules();
+        let listed = (!rules.is_of_proxy(client)).then(|| rules.unauthenticated().add(client.address(), &self.0.close));
+        self.count_for(client, listed)?;
         if let Some(connection) = Arc::get_mut(&mut self.0) {
             connection.client = client.clone();
         }
         Ok(self)
     }
 
-    /// Counts the connection for the client of the request that made it a WebSocket.
+    /// Counts the connection for the client of the request that made it a WebSocket: from here on it carries nobody else's requests.
     pub(super) fn upgraded(&self, client: &ClientAddress) -> Result<(), LimitExceeded> {
-        if client.address() == self.0.client.address() { Ok(()) } else { self.count_for(client) }
+        let is_counted = client.is_counted_with(&self.0.client) && !self.0.rules.is_of_proxy(&self.0.client);
+        match is_counted {
+            true => Ok(()),
+            false => self.count_for(client, Some(self.rules().unauthenticated().add(client.address(), &self.0.close))),
+        }
     }
 
-    fn count_for(&self, client: &ClientAddress) -> Result<(), LimitExceeded> {
-        let of_address = Some(client.open_connection()?);
-        let unauthenticated = client.is_limited().then(|| self.0.rules.unauthenticated.add(client.address(), &self.0.close));
-        let before = std::mem::replace(&mut *self.counts(), ConnectionCounts { of_address, unauthenticated });
-        drop(before);
+    fn count_for(&self, client: &ClientAddress, unauthenticated: Option<ListedConnection>) -> Result<(), LimitExceeded> {
+        let of_address = client.open_connection()?;
+        let mut counts = self.counts();
+        let before = counts.open.as_mut().map(|open| std::mem::replace(&mut open.of_address, of_address));
+        let listed = std::mem::replace(&mut counts.unauthenticated, unauthenticated);
+        drop(counts);
+        drop((before, listed));
         Ok(())
     }
 
@@ -102,15 +107,21 @@ impl ConnectionPermit {
         drop(listed);
     }
 
+    /// The same for a connection that became a session, which counts it.
+    pub(super) fn into_counted(self) -> Option<CountedConnection> {
+        self.authenticated();
+        self.counts().open.take()
+    }
+
     /// Returns when the connection has to make place for another one.
     pub(super) async fn must_close(&self) {
         self.0.close.notified().await;
-        self.0.rules.metrics.connection_cut("made_place");
+        self.0.rules.metrics().connection_cut("made_place");
     }
 
     /// How many connections are left.
     pub(super) fn scarcity(&self) -> ConnectionScarcity {
-        if self.0.permit.semaphore().available_permits() < (self.0.connections / 10) as usize {
+        if self.capacity().is_crowded() {
             ConnectionScarcity::Crowded
         } else if self.capacity().is_short() {
             ConnectionScarcity::Short
@@ -121,7 +132,7 @@ impl ConnectionPermit {
 
     /// How many connections are open.
     pub(super) fn capacity(&self) -> &ConnectionCapacity {
-        &self.0.rules.capacity
+        self.0.rules.capacity()
     }
 
     /// Returns when a connection has said nothing for too long, from now, in time in which the process runs.
@@ -134,7 +145,7 @@ impl ConnectionPermit {
             }
             tokio::time::sleep(Duration::from_millis(SHORT_CHECK_MS)).await;
         }
-        self.0.rules.metrics.connection_cut("silent");
+        self.0.rules.metrics().connection_cut("silent");
     }
 
     fn counts(&self) -> MutexGuard<'_, ConnectionCounts> {

@@ -9,24 +9,29 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 
-/// The most bytes after the fixed part: an address and extensions, of which the longest is the client's certificate's names.
-const ADDRESS_BYTES: usize = 4096;
+/// How a header of version 1 begins.
+const VERSION_1: &[u8] = b"PROXY ";
 
 /// What the proxy says of the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ProxiedClient {
     Address(IpAddr),
-    /// The connection is the proxy's own, such as a health check, or its client has no address.
+    /// Somebody whose address is of no family of the internet.
+    Unnamed,
+    /// The connection is the proxy's own, such as a health check.
     Proxy,
 }
 
-/// Reads the header, and not a byte more.
+/// Reads the header, and not a byte more. Its extensions, 64 KiB at most, are read and dropped, their checksum too: TCP has one of its own.
 pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<ProxiedClient> {
     let mut fixed = [0; 16];
     stream.read_exact(&mut fixed).await?;
     let [.., version_command, family, high, low] = fixed;
     let length = usize::from(u16::from_be_bytes([high, low]));
-    if fixed[..12] != SIGNATURE || version_command >> 4 != 2 || length > ADDRESS_BYTES {
+    if fixed.starts_with(VERSION_1) {
+        return Err(invalid("a header of the PROXY protocol's version 1; send version 2, as HAProxy's send-proxy-v2 does"));
+    }
+    if fixed[..12] != SIGNATURE || version_command >> 4 != 2 {
         return Err(invalid("no header of the PROXY protocol, version 2"));
     }
     let mut address = [0; 36];
@@ -44,7 +49,7 @@ pub(super) async fn read_header(stream: &mut (impl AsyncRead + Unpin)) -> io::Re
             Ok(ProxiedClient::Address(IpAddr::from(Ipv6Addr::from(bits)).to_canonical()))
         }
         // Unspecified, or a socket of Unix.
-        (1, 0 | 3) => Ok(ProxiedClient::Proxy),
+        (1, 0 | 3) => Ok(ProxiedClient::Unnamed),
         _ => Err(invalid("invalid header of the PROXY protocol")),
     }
 }
@@ -96,7 +101,7 @@ mod tests {
     async fn the_address_is_read_however_the_bytes_arrive_and_nothing_after_it() {
         let v6 = [&Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 7).octets()[..], &[0; 20]].concat();
         let extended = [&V4[..], &[0x03, 0, 4, 1, 2, 3, 4]].concat();
-        let certificate = [&v6[..], &[0x20; 3000]].concat();
+        let certificate = [&v6[..], &[0x20; 65_000]].concat();
         for (block, family, expected) in
             [(&V4[..], 0x11, "192.0.2.1"), (&v6, 0x21, "2001:db8::7"), (&extended, 0x11, "192.0.2.1"), (&certificate, 0x21, "2001:db8::7")]
         {
@@ -110,11 +115,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_health_check_is_the_proxys_own_whatever_address_it_has() {
-        for (command, family, block) in [(0, 0, &[][..]), (0, 0x11, &V4), (0, 0x77, &[1; 100]), (1, 0, &[]), (1, 0x31, &[0; 216])] {
+    async fn a_health_check_is_the_proxys_own_and_a_client_without_an_address_is_somebody() {
+        for (command, family, block, expected) in [
+            (0, 0, &[][..], ProxiedClient::Proxy),
+            (0, 0x11, &V4, ProxiedClient::Proxy),
+            (0, 0x77, &[1; 100], ProxiedClient::Proxy),
+            (1, 0, &[], ProxiedClient::Unnamed),
+            (1, 0x31, &[0; 216], ProxiedClient::Unnamed),
+        ] {
             let bytes = [&header(command, family, block.len() as u16, block)[..], b"GET"].concat();
             let (client, rest) = read(&bytes, 64).await;
-            assert_eq!((client.expect("is read"), &rest[..]), (ProxiedClient::Proxy, &b"GET"[..]), "{command} {family}");
+            assert_eq!((client.expect("is read"), &rest[..]), (expected, &b"GET"[..]), "{command} {family}");
         }
     }
 

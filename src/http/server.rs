@@ -46,6 +46,9 @@ const ACCEPT_LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// these untouched.
 const RESERVED_FILES: u64 = 128;
 
+/// How long a client that has to make place may take, before another one is asked, too: the first one may have proved who it is meanwhile.
+const GIVE_WAY: Duration = Duration::from_millis(200);
+
 /// How long to wait before the next accept if the system has no resources for another connection.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -195,7 +198,7 @@ impl Listener {
                 // Nagle's algorithm would delay a small message until the one before it is acknowledged.
                 let _ = stream.set_nodelay(true);
                 limit_unsent(&stream);
-                let permit = ConnectionPermit::new(permit, self.connections, rules.clone(), client, counted);
+                let permit = ConnectionPermit::new(permit, rules.clone(), client, counted);
                 Some(AcceptedConnection { stream, permit, peer })
             }
             Err(error) => {
@@ -216,8 +219,12 @@ impl Listener {
         if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
             return Some(permit);
         }
-        rules.unauthenticated.close_one();
-        Arc::clone(&self.permits).acquire_owned().await.ok()
+        loop {
+            rules.unauthenticated().close_one();
+            if let Ok(permit) = tokio::time::timeout(GIVE_WAY, Arc::clone(&self.permits).acquire_owned()).await {
+                return permit.ok();
+            }
+        }
     }
 }
 
@@ -228,7 +235,7 @@ struct AcceptedConnection {
     peer: SocketAddr,
 }
 
-/// Waits for the client's first byte, and reads who the client is from a proxy's header.
+/// Waits for the client's first byte, and reads who the client is from a proxy's header, if there is one before it.
 async fn begin(
     mut stream: TcpStream,
     permit: ConnectionPermit,
@@ -236,16 +243,7 @@ async fn begin(
     transfers: &Transfers,
     drain: &mut DrainWatch,
 ) -> Option<(TcpStream, ConnectionPermit)> {
-    let mut first_byte = [0];
-    // What arrived while the process was paused is seen before the silence.
-    tokio::select! {
-        biased;
-        // A look at the first byte, which stays where it is: a socket can be reported as readable without one.
-        peeked = stream.peek(&mut first_byte) => peeked.ok().filter(|bytes| *bytes > 0)?,
-        () = permit.silence(&transfers.clock) => return None,
-        () = permit.must_close() => return None,
-        () = drain.begun() => return None,
-    };
+    await_first_byte(&stream, &permit, transfers, drain).await?;
     let rules = permit.rules().clone();
     if !rules.expects_proxy_header(peer.ip()) {
         return Some((stream, permit));
@@ -256,17 +254,36 @@ async fn begin(
         () = permit.silence(&transfers.clock) => return None,
         () = drain.begun() => return None,
     };
-    match header {
-        Ok(ProxiedClient::Proxy) => Some((stream, permit)),
-        Ok(ProxiedClient::Address(address)) => {
-            let client = rules.connection_client(address, transfers.clock.running_ms());
-            let permit = permit.proxied(&client).map_err(|exceeded| rules.refused(&client, exceeded)).ok()?;
-            Some((stream, permit))
-        }
+    let now_ms = transfers.clock.running_ms();
+    let client = match header {
+        Ok(ProxiedClient::Proxy) => None,
+        Ok(ProxiedClient::Address(address)) => Some(rules.connection_client(address, now_ms)),
+        Ok(ProxiedClient::Unnamed) => Some(rules.unnamed_client(peer.ip(), now_ms)),
         Err(error) => {
             warn!(%error, proxy = %peer.ip(), "connection of a trusted proxy refused");
-            None
+            return None;
         }
+    };
+    let permit = match client {
+        None => permit,
+        Some(client) => permit.proxied(&client).map_err(|exceeded| rules.refused(&client, exceeded)).ok()?,
+    };
+    // The header was the proxy's word; a client behind it that says nothing has no more time than any other.
+    await_first_byte(&stream, &permit, transfers, drain).await?;
+    Some((stream, permit))
+}
+
+/// Returns when there is something to read. `None`: the connection ends.
+async fn await_first_byte(stream: &TcpStream, permit: &ConnectionPermit, transfers: &Transfers, drain: &mut DrainWatch) -> Option<()> {
+    let mut first_byte = [0];
+    // What arrived while the process was paused is seen before the silence.
+    tokio::select! {
+        biased;
+        // A look at the first byte, which stays where it is: a socket can be reported as readable without one.
+        peeked = stream.peek(&mut first_byte) => peeked.ok().filter(|bytes| *bytes > 0).map(|_| ()),
+        () = permit.silence(&transfers.clock) => None,
+        () = permit.must_close() => None,
+        () = drain.begun() => None,
     }
 }
 

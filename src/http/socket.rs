@@ -13,7 +13,7 @@ use tracing::debug;
 use super::cors::request_origin;
 use super::error::{self, HttpError};
 use super::meter::MeteredStream;
-use super::permit::ConnectionPermit;
+use super::permit::{ConnectionPermit, CountedConnection};
 use super::server::TlsSocket;
 use super::state::HttpState;
 use crate::session::{AuthError, DrainWatch, OpenSession, RequestSource, Sessions};
@@ -46,21 +46,18 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     let drain = request.extensions().get::<DrainWatch>().cloned();
     let drain = drain.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
     let from = RequestSource { origin, client, capacity: permit.capacity().clone(), drain };
-    let (sessions, upgraded) = (state.sessions, hyper::upgrade::on(&mut request));
+    // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
+    let (sessions, handshake) = (state.sessions, Box::new((hyper::upgrade::on(&mut request), from, permit)));
     tokio::spawn(async move {
-        // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
-        let opened = tokio::select! {
-            opened = Box::pin(open_session(&sessions, upgraded, codec, from)) => opened,
-            () = permit.must_close() => None,
-        };
-        permit.authenticated();
+        let (upgraded, from, permit) = *handshake;
+        let (opened, counted) = Box::pin(open_or_make_place(&sessions, upgraded, codec, from, permit)).await;
         match opened {
             Some(UpgradedSession::Plain(session)) => session.run().await,
             Some(UpgradedSession::Tls(session)) => session.run().await,
             None => {}
         }
         // The connection counts against the limit until here.
-        drop(permit);
+        drop(counted);
     });
     let headers = [
         (header::CONNECTION, HeaderValue::from_static("Upgrade")),
@@ -75,6 +72,21 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
 enum UpgradedSession<'a> {
     Plain(OpenSession<'a, TcpStream>),
     Tls(OpenSession<'a, TlsSocket>),
+}
+
+/// Opens the session, unless its connection has to make place for another one before its device has proved who it is.
+async fn open_or_make_place(
+    sessions: &Sessions,
+    upgraded: OnUpgrade,
+    codec: Codec,
+    from: RequestSource,
+    permit: ConnectionPermit,
+) -> (Option<UpgradedSession<'_>>, Option<CountedConnection>) {
+    let opened = tokio::select! {
+        opened = open_session(sessions, upgraded, codec, from) => opened,
+        () = permit.must_close() => None,
+    };
+    (opened, permit.into_counted())
 }
 
 /// Opens the session on the bare stream, so that no buffer of the HTTP connection stays in memory with an idle session.

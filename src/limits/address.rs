@@ -1,16 +1,36 @@
 //! What one client address has taken, and whether it may take more.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::config::AddressLimits;
-use super::rate::{Allowance, TakenRate};
+use super::rate::{Allowance, Postponed, TakenRate};
 use super::{LimitExceeded, LimitedUse};
+
+/// What all addresses of a table share.
+#[derive(Debug)]
+pub(super) struct SharedLimits {
+    pub(super) limits: AddressLimits,
+    /// How many of them have an open connection.
+    connected: AtomicUsize,
+}
+
+impl SharedLimits {
+    pub(super) fn new(limits: AddressLimits) -> SharedLimits {
+        SharedLimits { limits, connected: AtomicUsize::new(0) }
+    }
+
+    /// How many addresses have an open connection.
+    pub(super) fn connected(&self) -> usize {
+        self.connected.load(Ordering::Relaxed)
+    }
+}
 
 /// What a client, or a site of IPv6, has taken.
 #[derive(Debug)]
 pub(super) struct AddressUse {
+    shared: Arc<SharedLimits>,
     /// How many addresses' worth it may take.
     share: u32,
     connections: AtomicU32,
@@ -22,14 +42,38 @@ pub(super) struct AddressUse {
 }
 
 impl AddressUse {
-    pub(super) fn new(share: u32, site: Option<Arc<AddressUse>>) -> AddressUse {
+    pub(super) fn new(shared: Arc<SharedLimits>, share: u32, site: Option<Arc<AddressUse>>) -> AddressUse {
         let (handshakes, refused_tokens, bytes) = Default::default();
-        AddressUse { share, connections: AtomicU32::new(0), handshakes, refused_tokens, bytes, site }
+        AddressUse { shared, share, connections: AtomicU32::new(0), handshakes, refused_tokens, bytes, site }
     }
 
-    /// Whether it is as good as a new one.
-    pub(super) fn is_whole(&self, now_ms: u64) -> bool {
-        [&self.handshakes, &self.refused_tokens, &self.bytes].iter().all(|rate| rate.is_whole(now_ms))
+    /// How long it takes until all that it took is paid for, in nanoseconds; 0: it is as good as a new one.
+    pub(super) fn owed_ns(&self, now_ms: u64) -> u64 {
+        [&self.handshakes, &self.refused_tokens, &self.bytes].iter().map(|rate| rate.owed_ns(now_ms)).max().unwrap_or(0)
+    }
+
+    fn connection_opened(&self) {
+        if self.connections.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.shared.connected.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn connection_closed(&self) {
+        if self.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn handshakes_allowance(&self) -> Allowance {
+        Allowance::per_s(u64::from(self.shared.limits.handshakes_per_s)).times(self.share)
+    }
+
+    fn refused_tokens_allowance(&self) -> Allowance {
+        Allowance::per_min(u64::from(self.shared.limits.refused_tokens_per_min)).times(self.share)
+    }
+
+    fn bytes_allowance(&self) -> Allowance {
+        Allowance::per_s(self.shared.limits.bytes_per_s).times(self.share)
     }
 
     /// The client and its site.
@@ -38,19 +82,13 @@ impl AddressUse {
     }
 }
 
-/// A client by its address. Cheap to clone.
+/// A client by its address. Cheap to clone, and small: every session has one.
 #[derive(Clone, Debug)]
 pub struct ClientAddress {
-    address: IpAddr,
+    /// An address of IPv4 in its form of IPv6.
+    address: Ipv6Addr,
     /// `None`: the address has no limits.
-    counted: Option<CountedAddress>,
-}
-
-/// An address that has limits.
-#[derive(Clone, Debug)]
-struct CountedAddress {
-    limits: Arc<AddressLimits>,
-    used: Arc<AddressUse>,
+    used: Option<Arc<AddressUse>>,
 }
 
 /// A connection of an address, until it is dropped.
@@ -60,9 +98,7 @@ pub struct AddressConnection(Option<Arc<AddressUse>>);
 impl Drop for AddressConnection {
     fn drop(&mut self) {
         if let Some(used) = &self.0 {
-            for one in used.both() {
-                one.connections.fetch_sub(1, Ordering::Relaxed);
-            }
+            used.both().for_each(AddressUse::connection_closed);
         }
     }
 }
@@ -70,75 +106,92 @@ impl Drop for AddressConnection {
 impl ClientAddress {
     /// A client whose address has no limits.
     pub fn without_limits(address: IpAddr) -> ClientAddress {
-        ClientAddress { address: address.to_canonical(), counted: None }
+        ClientAddress { address: mapped(address), used: None }
     }
 
-    pub(super) fn limited(address: IpAddr, limits: Arc<AddressLimits>, used: Arc<AddressUse>) -> ClientAddress {
-        ClientAddress { address, counted: Some(CountedAddress { limits, used }) }
+    pub(super) fn limited(address: IpAddr, used: Arc<AddressUse>) -> ClientAddress {
+        ClientAddress { address: mapped(address), used: Some(used) }
     }
 
     pub fn address(&self) -> IpAddr {
-        self.address
+        self.address.to_canonical()
     }
 
     /// Whether the address has limits.
     pub fn is_limited(&self) -> bool {
-        self.counted.is_some()
+        self.used.is_some()
+    }
+
+    /// Whether what either of them takes counts for the other.
+    pub fn is_counted_with(&self, other: &ClientAddress) -> bool {
+        match (&self.used, &other.used) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
     }
 
     /// Counts one more connection.
     pub fn open_connection(&self) -> Result<AddressConnection, LimitExceeded> {
-        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(AddressConnection(None)) };
-        for one in used.both() {
-            one.connections.fetch_add(1, Ordering::Relaxed);
-        }
+        let Some(used) = &self.used else { return Ok(AddressConnection(None)) };
+        used.both().for_each(AddressUse::connection_opened);
         // From here on it is taken back when it is dropped.
         let counted = AddressConnection(Some(Arc::clone(used)));
-        let is_over = |one: &AddressUse| one.connections.load(Ordering::Relaxed) > limits.connections.saturating_mul(one.share);
-        match limits.connections > 0 && used.both().any(is_over) {
+        let limit = used.shared.limits.connections;
+        let is_over = |one: &AddressUse| one.connections.load(Ordering::Relaxed) > limit.saturating_mul(one.share);
+        match limit > 0 && used.both().any(is_over) {
             true => Err(LimitExceeded::while_open(LimitedUse::AddressConnections)),
             false => Ok(counted),
         }
     }
 
-    /// Takes one handshake, or one request with a token.
+    /// Takes one handshake, or one request with a token. A refusal takes nothing, neither of the client nor of its site.
     pub fn take_handshake(&self, now_ms: u64) -> Result<(), LimitExceeded> {
-        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(()) };
-        let allowance = Allowance::per_s(u64::from(limits.handshakes_per_s));
-        let taken = used.both().try_for_each(|one| one.handshakes.take(allowance.times(one.share), now_ms));
+        let Some(used) = &self.used else { return Ok(()) };
+        let take = |one: &AddressUse| one.handshakes.take(one.handshakes_allowance(), now_ms);
+        let taken = match &used.site {
+            None => take(used),
+            Some(site) => site.handshakes.check(site.handshakes_allowance(), now_ms).and_then(|()| take(used)).and_then(|()| take(site)),
+        };
         taken.map_err(|postponed| LimitExceeded::after(LimitedUse::AddressHandshakes, postponed))
     }
 
     /// Whether another token is looked at: not while too many were refused.
     pub fn check_tokens(&self, now_ms: u64) -> Result<(), LimitExceeded> {
-        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(()) };
-        let allowance = Allowance::per_min(u64::from(limits.refused_tokens_per_min));
-        let checked = used.both().try_for_each(|one| one.refused_tokens.check(allowance.times(one.share), now_ms));
-        checked.map_err(|postponed| LimitExceeded::after(LimitedUse::AddressRefusedTokens, postponed))
+        self.check(LimitedUse::AddressRefusedTokens, |one| one.refused_tokens.check(one.refused_tokens_allowance(), now_ms))
     }
 
     /// Counts a token that was refused.
     pub fn token_refused(&self, now_ms: u64) {
-        if let Some(CountedAddress { limits, used }) = &self.counted {
-            let allowance = Allowance::per_min(u64::from(limits.refused_tokens_per_min));
-            used.both().for_each(|one| one.refused_tokens.charge(allowance.times(one.share), now_ms, 1));
-        }
+        self.charge(|one| one.refused_tokens.charge(one.refused_tokens_allowance(), now_ms, 1));
     }
 
     /// Whether more bytes are read now.
     pub fn check_bytes(&self, now_ms: u64) -> Result<(), LimitExceeded> {
-        let Some(CountedAddress { limits, used }) = &self.counted else { return Ok(()) };
-        let allowance = Allowance::per_s(limits.bytes_per_s);
-        let checked = used.both().try_for_each(|one| one.bytes.check(allowance.times(one.share), now_ms));
-        checked.map_err(|postponed| LimitExceeded::after(LimitedUse::AddressBytes, postponed))
+        self.check(LimitedUse::AddressBytes, |one| one.bytes.check(one.bytes_allowance(), now_ms))
     }
 
     /// Counts bytes that were received.
     pub fn charge_bytes(&self, now_ms: u64, bytes: u64) {
-        if let Some(CountedAddress { limits, used }) = &self.counted {
-            let allowance = Allowance::per_s(limits.bytes_per_s);
-            used.both().for_each(|one| one.bytes.charge(allowance.times(one.share), now_ms, bytes));
+        self.charge(|one| one.bytes.charge(one.bytes_allowance(), now_ms, bytes));
+    }
+
+    fn check(&self, what: LimitedUse, check: impl FnMut(&AddressUse) -> Result<(), Postponed>) -> Result<(), LimitExceeded> {
+        let Some(used) = &self.used else { return Ok(()) };
+        used.both().try_for_each(check).map_err(|postponed| LimitExceeded::after(what, postponed))
+    }
+
+    fn charge(&self, charge: impl FnMut(&AddressUse)) {
+        if let Some(used) = &self.used {
+            used.both().for_each(charge);
         }
+    }
+}
+
+fn mapped(address: IpAddr) -> Ipv6Addr {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
     }
 }
 
@@ -162,6 +215,26 @@ mod tests {
         }
         drop(first);
         assert!(client.open_connection().is_ok());
+    }
+
+    #[test]
+    fn a_handshake_that_is_refused_takes_nothing() {
+        let addresses = ClientAddresses::new(AddressLimits { handshakes_per_s: 1, ..AddressLimits::default() });
+        let of_subnet = |subnet: u16| addresses.client(Ipv6Addr::new(0x2001, 0xdb8, 7, subnet, 0, 0, 0, 1).into(), 0);
+        let flood = of_subnet(1);
+        (0..1000).for_each(|_| drop(flood.take_handshake(0)));
+        let others: usize = (2..1000).map(of_subnet).filter(|client| client.take_handshake(0).is_ok()).count();
+        assert_eq!(others, 150, "a client over its limit takes nothing of its site");
+        let late = of_subnet(2000);
+        (0..1000).for_each(|_| drop(late.take_handshake(0).expect_err("the site has had its share")));
+        let taken = (0..20).filter(|_| late.take_handshake(10_000).is_ok()).count();
+        assert_eq!(taken, 10, "its site's refusals took nothing of the client");
+    }
+
+    #[test]
+    fn a_client_and_its_connection_are_small() {
+        assert!(size_of::<ClientAddress>() <= 24 && size_of::<AddressConnection>() <= 8, "each session has one of both");
+        assert!(size_of::<AddressUse>() <= 48, "with the counts of its references a block of 64 bytes");
     }
 
     #[test]

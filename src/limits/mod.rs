@@ -2,7 +2,7 @@
 //!
 //! - Pure: the time is an argument, in milliseconds that never go back. Nothing here waits, logs or counts for operators.
 //! - An address of IPv4 is one client; of IPv6 a client has 2^64 of them, so its /64 is one, and its /48 has the share of [`NETWORK_SHARE`] such.
-//! - Memory is bounded: the table keeps [`TABLE_ADDRESSES`] addresses, and beyond that only those of open connections and requests.
+//! - Memory is bounded: the table keeps [`TABLE_ADDRESSES`] addresses, and beside them those of open connections and requests.
 //! - A rate is one number that threads compare and exchange; a session looks at it once in [`CHARGE_BYTES`] bytes.
 
 mod address;
@@ -14,7 +14,7 @@ mod rate;
 mod table;
 
 pub use address::{AddressConnection, ClientAddress};
-pub use capacity::ConnectionCapacity;
+pub use capacity::{ConnectionCapacity, ConnectionPlace};
 pub use config::{AddressLimits, PoolRates};
 pub use network::{NETWORK_SHARE, NetworkKey};
 pub use pool::{CountedSession, PoolUse};

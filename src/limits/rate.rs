@@ -87,9 +87,9 @@ impl TakenRate {
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
     }
 
-    /// Whether everything is paid for: then this is as good as a new one.
-    pub(super) fn is_whole(&self, now_ms: u64) -> bool {
-        self.0.load(Ordering::Relaxed) <= now_ms.saturating_mul(NS_PER_MS)
+    /// How long it takes until everything is paid for, in nanoseconds; 0: this is as good as a new one.
+    pub(super) fn owed_ns(&self, now_ms: u64) -> u64 {
+        self.0.load(Ordering::Relaxed).saturating_sub(now_ms.saturating_mul(NS_PER_MS))
     }
 }
 
@@ -135,7 +135,8 @@ mod tests {
     fn without_an_amount_there_is_no_limit() {
         let rate = TakenRate::default();
         rate.charge(Allowance::per_s(0), 0, u64::MAX);
-        assert!((0..10_000).all(|_| rate.take(Allowance::per_s(0), 0).is_ok()) && rate.is_whole(0));
+        assert!((0..10_000).all(|_| rate.take(Allowance::per_s(0), 0).is_ok()));
+        assert_eq!(rate.owed_ns(0), 0);
     }
 
     #[test]
@@ -147,7 +148,7 @@ mod tests {
         rate.charge(allowance, 0, u64::MAX);
         assert!(rate.check(allowance, 59_000).is_err());
         assert!(rate.check(allowance, 61_000).is_ok());
-        assert!(!rate.is_whole(61_000) && rate.is_whole(71_000));
+        assert_eq!((rate.owed_ns(61_000), rate.owed_ns(71_000)), (9 * NS_PER_S, 0));
     }
 
     #[test]
