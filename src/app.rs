@@ -174,8 +174,9 @@ impl App {
         let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone());
-        let authenticator = Authenticator::new(verifier.clone(), identities, config.pools(), clock, metrics.clone());
-        let (running, timing) = (RunningClock::new(clock), config.session());
+        let running = RunningClock::new(clock);
+        let authenticator = Authenticator::new(verifier.clone(), identities, config.pools(), running.clone(), metrics.clone());
+        let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
         let transfers = Transfers { clock: running.clone(), slow: sessions.slow_transfers().clone() };

@@ -62,6 +62,11 @@ impl RunningClock {
         self.time.at(self.clock.elapsed_ms())
     }
 
+    /// Milliseconds since 1970, see [`Clock::unix_ms`].
+    pub fn unix_ms(&self) -> u64 {
+        self.clock.unix_ms()
+    }
+
     /// Says that the process runs; to be called every second. Returns how long it was paused before, in milliseconds: usually 0.
     pub fn tick(&self) -> u64 {
         self.time.tick(self.clock.elapsed_ms())

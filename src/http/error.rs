@@ -12,7 +12,7 @@ use super::page_guard::PageRefusal;
 use super::unread_body::LeaveBodyUnread;
 use crate::admin::NotFound;
 use crate::committer::Unavailable;
-use crate::limits::LimitedUse;
+use crate::limits::{LimitExceeded, LimitedUse};
 use crate::session::AuthError;
 use crate::store::VersionNotKept;
 
@@ -149,14 +149,14 @@ impl IntoResponse for HttpError {
                 "the device id is missing or invalid; send it as: Driftless-Device: <1 to 256 printable ASCII characters>",
             ),
             HttpError::Auth(error) => {
-                let mut response = retry_after(error.retry_after_ms(), refused(auth_code(error), error.to_string()));
+                let mut response = retry_after(error.retry_after_ms(), refused(error.refusal_code(), error.to_string()));
                 if is_of_bytes(error) {
                     response.extensions_mut().insert(LeaveBodyUnread);
                 }
                 response
             }
             HttpError::LinkTokenRefused { which, error } => {
-                retry_after(error.retry_after_ms(), refused(auth_code(error), format!("{}: {error}", which.place())))
+                retry_after(error.retry_after_ms(), refused(error.refusal_code(), format!("{}: {error}", which.place())))
             }
             HttpError::Refused { id, dataset, code, message } => refusal(status_of(code), id, dataset, code, message),
             HttpError::BadHead(what) => refused(Code::BadRequest, what),
@@ -226,18 +226,6 @@ fn is_of_bytes(error: AuthError) -> bool {
     matches!(exceeded.what, LimitedUse::AddressBytes | LimitedUse::PoolBytes)
 }
 
-fn auth_code(error: AuthError) -> RefusalCode {
-    match error {
-        AuthError::Token(refusal) if refusal.is_temporary() => RefusalCode::Unavailable,
-        AuthError::Token(_) | AuthError::TokenRevoked { .. } => RefusalCode::TokenRefused,
-        AuthError::TooManyDevices => RefusalCode::TooManyDevices,
-        AuthError::Revoked => RefusalCode::Revoked,
-        AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,
-        AuthError::LimitExceeded(_) => RefusalCode::TooManyRequests,
-        AuthError::Unavailable => RefusalCode::Unavailable,
-    }
-}
-
 fn not_found_text(missing: NotFound) -> String {
     match missing {
         NotFound::Identity => "no such identity: it never existed, was erased, or was merged into another one".to_owned(),
@@ -274,6 +262,19 @@ fn status_of(code: RefusalCode) -> StatusCode {
         | RefusalCode::UnknownApp
         | RefusalCode::Unknown => StatusCode::BAD_REQUEST,
     }
+}
+
+/// The whole answer to a connection that is refused before anything of it is read.
+pub(super) fn refused_connection(exceeded: LimitExceeded) -> Vec<u8> {
+    let (error, retry_after_s) = (AuthError::LimitExceeded(exceeded), exceeded.retry_after_ms.div_ceil(1000));
+    let (code, message) = (error.refusal_code(), error.to_string());
+    let status = status_of(code);
+    let body = Codec::Json.encode(&ServerMessage::Refused { id: None, dataset: None, code, message });
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nRetry-After: {retry_after_s}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    [head.into_bytes(), body].concat()
 }
 
 /// A request that succeeded.
@@ -365,7 +366,6 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
 mod tests {
     use super::*;
     use crate::auth::TokenRefusal;
-    use crate::limits::LimitExceeded;
 
     #[test]
     fn a_503_says_when_to_come_back_and_a_401_how_to_authenticate() {

@@ -30,12 +30,12 @@ struct PermittedConnection {
 /// Where the connection is counted.
 struct ConnectionCounts {
     /// `None`: what the connection became counts itself.
-    open: Option<CountedConnection>,
+    open: Option<ConnectionCount>,
     unauthenticated: Option<ListedConnection>,
 }
 
 /// All that is left of a permit when its client has proved who it is: a connection, of all and of its client's address, until it is dropped.
-pub(super) struct CountedConnection {
+pub(super) struct ConnectionCount {
     of_address: AddressConnection,
     _place: ConnectionPlace,
     _permit: OwnedSemaphorePermit,
@@ -57,7 +57,7 @@ impl ConnectionPermit {
         let close = Arc::default();
         // A connection of a proxy that makes place would take the requests of many with it.
         let unauthenticated = (!rules.is_of_proxy(&client)).then(|| rules.unauthenticated().add(client.address(), &close));
-        let open = Some(CountedConnection { of_address, _place: rules.capacity().open(), _permit: permit });
+        let open = Some(ConnectionCount { of_address, _place: rules.capacity().open(), _permit: permit });
         let counts = Mutex::new(ConnectionCounts { open, unauthenticated });
         ConnectionPermit(Arc::new(PermittedConnection { rules, client, close, counts }))
     }
@@ -108,7 +108,7 @@ impl ConnectionPermit {
     }
 
     /// The same for a connection that became a session, which counts it.
-    pub(super) fn into_counted(self) -> Option<CountedConnection> {
+    pub(super) fn into_counted(self) -> Option<ConnectionCount> {
         self.authenticated();
         self.counts().open.take()
     }

@@ -88,16 +88,20 @@ async fn authenticate(
     connection: Option<&(ConnectionPermit, ClientAddress)>,
     parts: &Parts,
 ) -> Result<AuthenticatedDevice, HttpError> {
-    let headers = &parts.headers;
+    let (headers, now_ms) = (&parts.headers, state.transfers.clock.running_ms());
+    let source = connection.map_or_else(RequestSource::of_this_process, |(permit, client)| RequestSource {
+        origin: request_origin(headers),
+        client: client.clone(),
+        capacity: permit.capacity().clone(),
+        ..RequestSource::of_this_process()
+    });
+    // Before everything else: the body of a request that is refused for another reason is read and dropped.
+    state.authenticator.within_limits(&source.client, source.client.check_bytes(now_ms))?;
     let token = bearer_token(headers).ok_or(HttpError::MissingToken)?;
     let device = headers.get(DEVICE_HEADER).and_then(|value| value.to_str().ok()).and_then(|value| DeviceId::new(value).ok());
     // Reserved ids belong to the server's own writers.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(HttpError::MissingDevice)?;
-    let (now_ms, of_process) = (state.transfers.clock.running_ms(), RequestSource::of_this_process());
-    let client = connection.map_or(of_process.client.clone(), |(_, client)| client.clone());
-    state.authenticator.within_limits(&client, client.check_bytes(now_ms))?;
-    let source = RequestSource { origin: request_origin(headers), client, ..of_process };
     let authenticated = state.authenticator.authenticate(token, device, &source).await.map_err(|error| match parts.uri.path() {
         LINK_PATH => LinkToken::First.refused(error),
         _ => error.into(),

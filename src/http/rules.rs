@@ -19,7 +19,7 @@ pub struct ConnectionRules(Arc<RulesInUse>);
 struct RulesInUse {
     addresses: ClientAddresses,
     proxies: ProxiesConfig,
-    has_warned_of_stranger: AtomicBool,
+    has_warned_of_unknown_proxy: AtomicBool,
     has_warned_of_silence: AtomicBool,
     unauthenticated: UnauthenticatedConnections,
     capacity: ConnectionCapacity,
@@ -32,7 +32,7 @@ impl ConnectionRules {
         ConnectionRules(Arc::new(RulesInUse {
             addresses: ClientAddresses::new(limits),
             proxies,
-            has_warned_of_stranger: AtomicBool::new(false),
+            has_warned_of_unknown_proxy: AtomicBool::new(false),
             has_warned_of_silence: AtomicBool::new(false),
             unauthenticated: UnauthenticatedConnections::default(),
             capacity: ConnectionCapacity::new(connections),
@@ -103,7 +103,7 @@ impl ConnectionRules {
             IpAddr::V4(address) => address.is_private() || address.is_loopback() || address.is_link_local(),
             IpAddr::V6(address) => address.is_unique_local() || address.is_loopback() || address.is_unicast_link_local(),
         };
-        if is_near && ProxiesConfig::is_forwarded(headers) && !self.0.has_warned_of_stranger.swap(true, Ordering::Relaxed) {
+        if is_near && ProxiesConfig::is_forwarded(headers) && !self.0.has_warned_of_unknown_proxy.swap(true, Ordering::Relaxed) {
             let so =
                 if peer.is_limited() { "to the limits they are all one client" } else { "they have no limits, as its address has none" };
             warn!(address = %peer.address(), "a proxy that is not in proxies.trusted names its clients: the header is not read, so {so}");

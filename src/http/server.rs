@@ -1,6 +1,7 @@
 //! Reserves the port, accepts connections, and gives each one a task with timeouts.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,14 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use super::connection::serve_connection;
+use super::error::refused_connection;
 use super::page_guard::EncryptedPort;
 use super::permit::ConnectionPermit;
 use super::proxy_v2::{self, ProxiedClient};
 use super::rules::ConnectionRules;
 use super::tls::{ListenError, ServerCertificate};
 use super::transfers::Transfers;
+use crate::limits::LimitExceeded;
 use crate::session::{DrainControl, DrainWatch, FLOOR_BYTES_PER_S, STALL_MS};
 
 /// How long a client may take for the TLS handshake.
@@ -174,7 +177,7 @@ impl Listener {
             let (router, transfers, mut drain) = (router.clone(), transfers.clone(), drain.clone());
             let tls = self.certificate.as_ref().map(ServerCertificate::acceptor);
             tokio::spawn(async move {
-                let Some((stream, permit)) = begin(stream, permit, peer, &transfers, &mut drain).await else { return };
+                let Some((stream, permit)) = begin(stream, permit, peer, tls.is_some(), &transfers, &mut drain).await else { return };
                 match tls {
                     None => serve_connection(stream, router, permit, transfers, drain).await,
                     // Boxed: the state of a handshake is large and short-lived.
@@ -193,7 +196,14 @@ impl Listener {
             Ok((stream, peer)) => {
                 let client = rules.connection_client(peer.ip(), transfers.clock.running_ms());
                 // A client that may have no more connections is closed at once: it has no place to wait in.
-                let counted = client.open_connection().map_err(|exceeded| rules.refused(&client, exceeded)).ok()?;
+                let counted = match client.open_connection() {
+                    Ok(counted) => counted,
+                    Err(exceeded) => {
+                        rules.refused(&client, exceeded);
+                        refuse(stream, self.certificate.is_some(), exceeded);
+                        return None;
+                    }
+                };
                 let permit = self.permit(rules).await?;
                 // Nagle's algorithm would delay a small message until the one before it is acknowledged.
                 let _ = stream.set_nodelay(true);
@@ -240,6 +250,7 @@ async fn begin(
     mut stream: TcpStream,
     permit: ConnectionPermit,
     peer: SocketAddr,
+    has_tls: bool,
     transfers: &Transfers,
     drain: &mut DrainWatch,
 ) -> Option<(TcpStream, ConnectionPermit)> {
@@ -266,7 +277,14 @@ async fn begin(
     };
     let permit = match client {
         None => permit,
-        Some(client) => permit.proxied(&client).map_err(|exceeded| rules.refused(&client, exceeded)).ok()?,
+        Some(client) => match permit.proxied(&client) {
+            Ok(permit) => permit,
+            Err(exceeded) => {
+                rules.refused(&client, exceeded);
+                refuse(stream, has_tls, exceeded);
+                return None;
+            }
+        },
     };
     // The header was the proxy's word; a client behind it that says nothing has no more time than any other.
     await_first_byte(&stream, &permit, transfers, drain).await?;
@@ -284,6 +302,13 @@ async fn await_first_byte(stream: &TcpStream, permit: &ConnectionPermit, transfe
         () = permit.silence(&transfers.clock) => None,
         () = permit.must_close() => None,
         () = drain.begun() => None,
+    }
+}
+
+/// Closes a connection that is over a limit. Without TLS its client is told when to come back, if the system takes the answer at once.
+fn refuse(stream: TcpStream, has_tls: bool, exceeded: LimitExceeded) {
+    if !has_tls && let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write(&refused_connection(exceeded)).and_then(|_| stream.shutdown(Shutdown::Write));
     }
 }
 

@@ -52,7 +52,7 @@ fn server_end(party: TransferParty, slow: SlowTransfers) -> ServerEnd {
     let rules = ConnectionRules::new(AddressLimits::default(), ProxiesConfig::default(), 1, Metrics::default());
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
     let counted = client.open_connection().expect("has no limits");
-    ServerEnd { router, permit: ConnectionPermit::new(place, 1, rules, client, counted), transfers, elapsed_ms }
+    ServerEnd { router, permit: ConnectionPermit::new(place, rules, client, counted), transfers, elapsed_ms }
 }
 
 /// How many bytes of the response arrive at a client that reads so many in a second.

@@ -13,7 +13,7 @@ use tracing::debug;
 use super::cors::request_origin;
 use super::error::{self, HttpError};
 use super::meter::MeteredStream;
-use super::permit::{ConnectionPermit, CountedConnection};
+use super::permit::{ConnectionCount, ConnectionPermit};
 use super::server::TlsSocket;
 use super::state::HttpState;
 use crate::session::{AuthError, DrainWatch, OpenSession, RequestSource, Sessions};
@@ -81,7 +81,7 @@ async fn open_or_make_place(
     codec: Codec,
     from: RequestSource,
     permit: ConnectionPermit,
-) -> (Option<UpgradedSession<'_>>, Option<CountedConnection>) {
+) -> (Option<UpgradedSession<'_>>, Option<ConnectionCount>) {
     let opened = tokio::select! {
         opened = open_session(sessions, upgraded, codec, from) => opened,
         () = permit.must_close() => None,

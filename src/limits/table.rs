@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_that_a_proxy_does_not_tell_apart_have_limits_wherever_it_is() {
+    fn unnamed_clients_of_a_proxy_have_limits_also_behind_an_exempt_one() {
         let addresses = ClientAddresses::new(limits());
         let client = |now_ms| addresses.limited_client(Ipv4Addr::LOCALHOST.into(), now_ms);
         assert_eq!((0..100).filter(|_| client(0).take_handshake(0).is_ok()).count(), 10);

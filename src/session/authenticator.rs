@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use driftless_protocol::{CloseCode, DeviceId};
+use driftless_protocol::{CloseCode, DeviceId, RefusalCode};
 use tracing::info;
 
 use super::source::RequestSource;
 use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
-use crate::clock::Clock;
+use crate::clock::RunningClock;
 use crate::identity::{FoundLogin, Identities, LoginRequest, SignInResult};
 use crate::limits::{ClientAddress, LimitExceeded};
 use crate::metrics::Metrics;
@@ -76,6 +76,19 @@ impl AuthError {
         }
     }
 
+    /// The code of the refusal that a request or a message is answered with.
+    pub fn refusal_code(&self) -> RefusalCode {
+        match self {
+            AuthError::Token(refusal) if refusal.is_temporary() => RefusalCode::Unavailable,
+            AuthError::Token(_) | AuthError::TokenRevoked { .. } => RefusalCode::TokenRefused,
+            AuthError::TooManyDevices => RefusalCode::TooManyDevices,
+            AuthError::Revoked => RefusalCode::Revoked,
+            AuthError::OriginNotAllowed => RefusalCode::OriginNotAllowed,
+            AuthError::LimitExceeded(_) => RefusalCode::TooManyRequests,
+            AuthError::Unavailable => RefusalCode::Unavailable,
+        }
+    }
+
     /// The label in metrics.
     pub fn code(&self) -> &'static str {
         match self {
@@ -132,7 +145,8 @@ pub struct Authenticator {
     verifier: Verifier,
     identities: Identities,
     pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
-    clock: Clock,
+    /// Limits are counted in the time of the connections, so that a pause of the process keeps nobody out.
+    clock: RunningClock,
     metrics: Metrics,
 }
 
@@ -141,7 +155,7 @@ impl Authenticator {
         verifier: Verifier,
         identities: Identities,
         pools: impl IntoIterator<Item = Pool>,
-        clock: Clock,
+        clock: RunningClock,
         metrics: Metrics,
     ) -> Authenticator {
         let pools = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
@@ -151,7 +165,7 @@ impl Authenticator {
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
     pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
         // Before the token: its signature costs more than everything else that a client can ask for without one.
-        self.within_limits(&from.client, from.client.take_handshake(self.clock.elapsed_ms()))?;
+        self.within_limits(&from.client, from.client.take_handshake(self.clock.running_ms()))?;
         let login = self.verify_token(token, &from.client).await?;
         let (issuer, pool) = (Arc::clone(&login.issuer), Arc::clone(&login.pool));
         let admitted = self.admit(login, device, from).await;
@@ -166,7 +180,7 @@ impl Authenticator {
     /// Signs in a device whose token is valid.
     async fn admit(&self, login: VerifiedLogin, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
-        self.within_limits(&from.client, pool.used.take_handshake(self.clock.elapsed_ms()))?;
+        self.within_limits(&from.client, pool.used.take_handshake(self.clock.running_ms()))?;
         if !pool.origins.allow(&from.origin) {
             return Err(AuthError::OriginNotAllowed);
         }
@@ -184,6 +198,7 @@ impl Authenticator {
 
     /// Verifies a fresh token of an authenticated device.
     pub async fn renew(&self, token: &str, who: &Principal, client: &ClientAddress) -> Result<RenewalOutcome, AuthError> {
+        self.within_limits(client, client.take_handshake(self.clock.running_ms()))?;
         let login = self.verify_token(token, client).await?;
         let (expires_s, token) = (login.expires_s.saturating_add(LEEWAY_S), login_token(&login));
         if login.pool != who.pool.name {
@@ -228,14 +243,14 @@ impl Authenticator {
     }
 
     async fn verify_token(&self, token: &str, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
-        self.within_limits(client, client.check_tokens(self.clock.elapsed_ms()))?;
+        self.within_limits(client, client.check_tokens(self.clock.running_ms()))?;
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
         verified.map_err(|refusal| {
             self.metrics.token_rejected(refusal.code());
             // A token whose issuer's keys are not at hand may be good, and one that is too old is no guess: a phone that repeats it must not keep
             // out the others behind its address.
             if !refusal.is_temporary() && !refusal.is_of_genuine_token() {
-                client.token_refused(self.clock.elapsed_ms());
+                client.token_refused(self.clock.running_ms());
             }
             AuthError::Token(refusal)
         })

@@ -99,7 +99,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
                         .await;
                 }
                 Ok(RenewalOutcome::OtherIdentity) => (RefusalCode::OtherIdentity, "the token leads to another identity".to_owned()),
-                Err(error) => (RefusalCode::TokenRefused, error.to_string()),
+                Err(error) => (error.refusal_code(), error.to_string()),
             };
         self.context.timers.token_mut().renewal_failed(self.context.services.now().unix_ms);
         self.refuse(None, None, code, message).await

@@ -65,7 +65,8 @@ fn fixture() -> SessionFixture {
         link_fresh_s: crate::sync::LINK_FRESH_S,
         used: Default::default(),
     };
-    let authenticator = Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], clock, metrics.clone());
+    let authenticator =
+        Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], running.clone(), metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };

@@ -1,6 +1,8 @@
 //! Limits of client addresses and pools, and proxies that name the client. Clients come from several addresses of the loopback interface, which here
 //! has limits as any other network.
 
+mod behind_proxies;
+
 use std::net::{Ipv4Addr, SocketAddr};
 
 use driftless_protocol::{CloseCode, Codec, RefusalCode, ServerMessage};
@@ -9,7 +11,6 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::support::proxy::Proxy;
 use crate::support::raw::{hello, hello_with, upgrade_request};
 use crate::support::{
     Bystander, DeviceHttpResponse, RawSocket, ServingChild, TestPool, TestServer, serve_token, token, token_for, wait_for,
@@ -56,11 +57,6 @@ async fn assert_closed_or_answered(mut stream: TcpStream) {
     let _ = wait_for("the end of the connection", stream.read_to_end(&mut Vec::new())).await;
 }
 
-async fn assert_closed(mut stream: TcpStream) {
-    let read = wait_for("the end of the connection", stream.read(&mut [0; 64])).await;
-    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
-}
-
 #[tokio::test]
 async fn an_address_has_so_many_connections_and_others_have_theirs() {
     let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 4\n").await;
@@ -70,7 +66,9 @@ async fn an_address_has_so_many_connections_and_others_have_theirs() {
         open.push(connect(&server, 2).await);
     }
     for _ in 0..3 {
-        assert_closed(connect(&server, 2).await).await;
+        let mut answer = String::new();
+        let _ = wait_for("the end of the connection", connect(&server, 2).await.read_to_string(&mut answer)).await;
+        assert!(answer.starts_with("HTTP/1.1 429 ") && answer.contains("\r\nRetry-After: 10\r\n"), "{answer}");
     }
     assert_eq!(server.metric("driftless_limit_exceeded_total{outcome=\"address_connections\"}").await, 3.0);
     assert_eq!(ask(&server, 3, "ann", "").await.status, 200, "another address");
@@ -203,128 +201,52 @@ async fn a_pool_has_limits_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_names_the_client_and_nobody_else_does() {
-    let server = start(concat!(
-        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 1\n",
-        "[proxies]\ntrusted = [\"127.0.0.9\", \"127.0.0.10\"]\n"
-    ))
-    .await;
-    let bad = async |host, forwarded: &str| request_over(connect(&server, host).await, "/v1/session", "a.b.c", forwarded).await.status;
-    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.1\r\n").await, 401);
-    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.1\r\n").await, 429);
-    assert_eq!(bad(9, "X-Forwarded-For: 203.0.113.5, 192.0.2.1\r\n").await, 429, "what the client has sent itself changes nothing");
-    assert_eq!(bad(9, "X-Forwarded-For: 203.0.113.5\r\nX-Forwarded-For: 192.0.2.1, 127.0.0.10\r\n").await, 429, "two proxies");
-    assert_eq!(bad(9, "Forwarded: for=203.0.113.6\r\nX-Forwarded-For: 192.0.2.1\r\n").await, 429, "the other header");
-    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.2\r\n").await, 401, "another client of the proxy");
-    for _ in 0..10 {
-        assert_eq!(bad(9, "").await, 401, "the proxy's own requests have no limit");
-    }
-    // A client that sends the header itself is known by its own address.
-    assert_eq!(bad(2, "X-Forwarded-For: 192.0.2.77\r\n").await, 401);
-    assert_eq!(bad(2, "X-Forwarded-For: 192.0.2.78\r\n").await, 429);
-    assert_eq!(bad(9, "X-Forwarded-For: 192.0.2.77\r\n").await, 401, "and harms no other");
-}
-
-#[tokio::test]
-async fn sockets_through_a_proxy_count_for_their_client() {
-    let server = start(
-        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_connections = 2\n[proxies]\ntrusted = [\"127.0.0.9\"]\nheader = \"forwarded\"\n",
-    )
-    .await;
-    let upgrade = async |client: &str| {
-        let mut raw = RawSocket::over(connect(&server, 9).await, Codec::Json);
-        raw.send(upgrade_request(Codec::Json.subprotocol(), &format!("Forwarded: for={client}\r\n")));
-        let head = raw.read_http_head().await;
-        (raw, head.split(' ').nth(1).unwrap_or_default().to_owned())
-    };
-    let (first, second, third) = (upgrade("192.0.2.1").await, upgrade("192.0.2.1").await, upgrade("192.0.2.1").await);
-    assert_eq!((&*first.1, &*second.1, &*third.1), ("101", "101", "429"));
-    assert_eq!(upgrade("192.0.2.2").await.1, "101");
-    drop(first);
-    wait_for("a free place", async { while upgrade("192.0.2.1").await.1 != "101" {} }).await;
-}
-
-#[tokio::test]
-async fn the_proxy_protocol_is_believed_from_trusted_proxies_only() {
-    let server = start(concat!(
-        "[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 1\n",
-        "[proxies]\ntrusted = [\"127.0.0.9\"]\nprotocol = \"proxy-v2\"\n"
-    ))
-    .await;
-    let header = |client: [u8; 4], command: u8| {
-        [&b"\r\n\r\n\0\r\nQUIT\n"[..], &[0x20 | command, 0x11, 0, 12], &client, &[127, 0, 0, 1, 0, 1, 0, 2]].concat()
-    };
-    let bad = async |host, prefix: Vec<u8>| {
+async fn a_request_without_a_token_is_not_read_over_the_limit_of_bytes() {
+    let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_bytes_per_s = 1000\n").await;
+    let post = async |host| {
         let mut stream = connect(&server, host).await;
-        let _ = stream.write_all(&prefix).await;
-        request_over(stream, "/v1/session", "a.b.c", "").await.status
+        let head = "POST /v1/datasets/d/write HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 100000\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let _ = stream.write_all(&[b'x'; 100_000]).await;
+        let mut answer = [0; 12];
+        wait_for("an answer", stream.read_exact(&mut answer)).await.unwrap();
+        String::from_utf8_lossy(&answer[9..]).into_owned()
     };
-    assert_eq!(bad(9, header([192, 0, 2, 1], 1)).await, 401);
-    assert_eq!(bad(9, header([192, 0, 2, 1], 1)).await, 429);
-    assert_eq!(bad(9, header([192, 0, 2, 2], 1)).await, 401, "another client");
-    for _ in 0..5 {
-        assert_eq!(bad(9, header([192, 0, 2, 1], 0)).await, 401, "a health check of the proxy itself");
-    }
-    assert_eq!(bad(9, Vec::new()).await, 0, "a proxy that does not speak it");
-    assert_eq!(bad(2, header([192, 0, 2, 3], 1)).await, 400, "a client that sends it itself");
-    assert_eq!(bad(2, Vec::new()).await, 401, "a client without a proxy");
-    // What follows the header may be anything that the port serves.
-    let mut stream = connect(&server, 9).await;
-    stream.write_all(&header([192, 0, 2, 9], 1)).await.unwrap();
-    let mut raw = RawSocket::over(stream, Codec::MsgPack);
-    raw.upgrade_here().await;
-    raw.send(hello(Codec::MsgPack, "ann", "phone"));
-    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
-    raw.send_message(&json!({ "type": "ack", "dataset": "d", "version": 1 }));
-    assert!(matches!(raw.receive().await, ServerMessage::Refused { code: RefusalCode::NotOpen, .. }));
+    assert_eq!((&*post(2).await, &*post(2).await, &*post(3).await), ("401", "429", "401"));
 }
 
-/// Two clients of a proxy have limits of their own, whatever they say of their addresses.
-async fn assert_clients_are_told_apart(proxy: &Proxy) {
-    let bad =
-        async |host, forwarded: &str| request_over(connect_to(proxy.address(), host).await, "/v1/session", "a.b.c", forwarded).await.status;
-    assert_eq!(bad(2, "").await, 401);
-    for forwarded in ["", "X-Forwarded-For: 203.0.113.5\r\n", "X-Forwarded-For: 127.0.0.3, 127.0.0.1\r\n", "Forwarded: for=203.0.113.6\r\n"]
-    {
-        assert_eq!(bad(2, forwarded).await, 429, "{forwarded}");
-    }
-    assert_eq!(bad(3, "").await, 401, "another client");
-    let mut raw = RawSocket::over(connect_to(proxy.address(), 4).await, Codec::Json);
-    raw.send(upgrade_request(Codec::Json.subprotocol(), "").replace("Host: localhost", &format!("Host: {}", proxy.address())));
-    let head = raw.read_http_head().await;
-    assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
+#[tokio::test]
+async fn a_renewal_over_a_limit_says_nothing_about_the_token() {
+    let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 1\n").await;
+    let mut raw = RawSocket::over(connect(&server, 2).await, Codec::Json);
+    raw.upgrade_here().await;
     raw.send(hello(Codec::Json, "ann", "phone"));
     assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
-}
-
-#[tokio::test]
-async fn the_clients_of_nginx_haproxy_and_caddy_are_told_apart() {
-    let settings = "[limits]\nexempt = []\naddress_refused_tokens_per_min = 1\n[proxies]\ntrusted = [\"127.0.0.1\"]\n";
-    for name in ["nginx", "haproxy", "caddy"] {
-        let server = start(settings).await;
-        let proxy = match name {
-            "nginx" => Proxy::nginx(server.address(), 30).await,
-            "haproxy" => Proxy::haproxy(server.address(), 30).await,
-            _ => Proxy::caddy(server.address()).await,
-        };
-        assert_clients_are_told_apart(&proxy).await;
+    for (renewal, refused) in [("a.b.c", RefusalCode::TokenRefused), (&token("ann"), RefusalCode::TooManyRequests)] {
+        raw.send_message(&json!({ "type": "renew", "token": renewal }));
+        let answer = raw.receive().await;
+        assert!(matches!(&answer, ServerMessage::Refused { code, .. } if *code == refused), "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn the_clients_of_a_proxy_that_speaks_the_proxy_protocol_are_told_apart() {
-    let server = start(concat!(
-        "[limits]\nexempt = []\naddress_refused_tokens_per_min = 1\n",
-        "[proxies]\ntrusted = [\"127.0.0.1\"]\nprotocol = \"proxy-v2\"\n"
-    ))
+async fn renewals_cost_as_much_as_handshakes() {
+    let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_handshakes_per_s = 1\n").await;
+    let mut raw = RawSocket::over(connect(&server, 2).await, Codec::Json);
+    raw.upgrade_here().await;
+    raw.send(hello(Codec::Json, "ann", "phone"));
+    assert!(matches!(raw.receive().await, ServerMessage::Welcome { .. }));
+    let renewal = token("ann");
+    wait_for("a refusal", async {
+        loop {
+            raw.send_message(&json!({ "type": "renew", "token": renewal }));
+            match raw.receive().await {
+                ServerMessage::Refused { code: RefusalCode::TooManyRequests, .. } => return,
+                other => assert!(matches!(other, ServerMessage::Renewed { .. }), "{other:?}"),
+            }
+        }
+    })
     .await;
-    let proxy = Proxy::haproxy_with_proxy_header(server.address(), 30).await;
-    assert_clients_are_told_apart(&proxy).await;
-    // The server stays healthy in the proxy's eyes, for several of its checks.
-    for _ in 0..20 {
-        assert_eq!(request_over(connect_to(proxy.address(), 5).await, "/health/live", "none", "").await.status, 200);
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
 }
 
 #[tokio::test]

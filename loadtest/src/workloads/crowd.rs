@@ -105,14 +105,19 @@ impl SocketlessServer {
         let verifier = Verifier::new(config.issuers()).map_err(|error| fail(&error))?;
         let epoch = Epoch::new("crowd").map_err(|error| fail(&error))?;
         let store = Store::open(&config.data, &config.store(), &epoch).map_err(|error| fail(&error))?;
+        let running = RunningClock::new(clock);
         let started = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock);
         let (committer, _) = started.map_err(|error| fail(&error))?;
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
-        let authenticator =
-            Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), config.pools(), clock, metrics.clone());
+        let authenticator = Authenticator::new(
+            verifier,
+            Identities::new(reader.clone(), committer.clone()),
+            config.pools(),
+            running.clone(),
+            metrics.clone(),
+        );
         let sync = SyncService::new(reader, committer, PushService::default(), clock);
         let heartbeat_s = config.session().heartbeat_s;
-        let running = RunningClock::new(clock);
         let sessions = Sessions::new(authenticator.clone(), sync, hub, wheel.clone(), running.clone(), metrics.clone(), config.session());
         runtime.spawn(async move {
             let mut turns = tokio::time::interval(Duration::from_secs(1));

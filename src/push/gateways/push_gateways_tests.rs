@@ -403,7 +403,10 @@ async fn a_proxy_of_a_kind_that_is_not_supported_is_an_error_only_of_an_app_that
         |config: &PushConfig, no_proxy: &str| PushGateways::new(config, &socks(no_proxy)).map(drop).map_err(|error| error.to_string());
     assert_eq!(open(&PushConfig::default(), ""), Ok(()), "no app");
     assert_eq!(
-        open(&PushConfig { webpush: vec![WebpushConfig { authority_file: None, ..folder.webpush("", false) }], ..PushConfig::default() }, ""),
+        open(
+            &PushConfig { webpush: vec![WebpushConfig { authority_file: None, ..folder.webpush("", false) }], ..PushConfig::default() },
+            ""
+        ),
         Ok(()),
         "never through a proxy"
     );
