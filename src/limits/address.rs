@@ -12,18 +12,18 @@ use super::{LimitExceeded, LimitedUse};
 #[derive(Debug)]
 pub(super) struct SharedLimits {
     pub(super) limits: AddressLimits,
-    /// How many of them have an open connection.
-    connected: AtomicUsize,
+    /// How many of each part of the table have an open connection.
+    connected: Box<[AtomicUsize]>,
 }
 
 impl SharedLimits {
-    pub(super) fn new(limits: AddressLimits) -> SharedLimits {
-        SharedLimits { limits, connected: AtomicUsize::new(0) }
+    pub(super) fn new(limits: AddressLimits, shards: usize) -> SharedLimits {
+        SharedLimits { limits, connected: (0..shards).map(|_| AtomicUsize::new(0)).collect() }
     }
 
-    /// How many addresses have an open connection.
-    pub(super) fn connected(&self) -> usize {
-        self.connected.load(Ordering::Relaxed)
+    /// How many addresses of a part of the table have an open connection.
+    pub(super) fn connected(&self, shard: u16) -> usize {
+        self.connected[usize::from(shard)].load(Ordering::Relaxed)
     }
 }
 
@@ -32,7 +32,9 @@ impl SharedLimits {
 pub(super) struct AddressUse {
     shared: Arc<SharedLimits>,
     /// How many addresses' worth it may take.
-    share: u32,
+    share: u16,
+    /// The part of the table that has it.
+    shard: u16,
     connections: AtomicU32,
     handshakes: TakenRate,
     refused_tokens: TakenRate,
@@ -42,9 +44,9 @@ pub(super) struct AddressUse {
 }
 
 impl AddressUse {
-    pub(super) fn new(shared: Arc<SharedLimits>, share: u32, site: Option<Arc<AddressUse>>) -> AddressUse {
+    pub(super) fn new(shared: Arc<SharedLimits>, share: u16, shard: u16, site: Option<Arc<AddressUse>>) -> AddressUse {
         let (handshakes, refused_tokens, bytes) = Default::default();
-        AddressUse { shared, share, connections: AtomicU32::new(0), handshakes, refused_tokens, bytes, site }
+        AddressUse { shared, share, shard, connections: AtomicU32::new(0), handshakes, refused_tokens, bytes, site }
     }
 
     /// How long it takes until all that it took is paid for, in nanoseconds; 0: it is as good as a new one.
@@ -54,26 +56,30 @@ impl AddressUse {
 
     fn connection_opened(&self) {
         if self.connections.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.shared.connected.fetch_add(1, Ordering::Relaxed);
+            self.connected_of_shard().fetch_add(1, Ordering::Relaxed);
         }
     }
 
     fn connection_closed(&self) {
         if self.connections.fetch_sub(1, Ordering::Relaxed) == 1 {
-            self.shared.connected.fetch_sub(1, Ordering::Relaxed);
+            self.connected_of_shard().fetch_sub(1, Ordering::Relaxed);
         }
     }
 
+    fn connected_of_shard(&self) -> &AtomicUsize {
+        &self.shared.connected[usize::from(self.shard)]
+    }
+
     fn handshakes_allowance(&self) -> Allowance {
-        Allowance::per_s(u64::from(self.shared.limits.handshakes_per_s)).times(self.share)
+        Allowance::per_s(u64::from(self.shared.limits.handshakes_per_s)).times(self.share.into())
     }
 
     fn refused_tokens_allowance(&self) -> Allowance {
-        Allowance::per_min(u64::from(self.shared.limits.refused_tokens_per_min)).times(self.share)
+        Allowance::per_min(u64::from(self.shared.limits.refused_tokens_per_min)).times(self.share.into())
     }
 
     fn bytes_allowance(&self) -> Allowance {
-        Allowance::per_s(self.shared.limits.bytes_per_s).times(self.share)
+        Allowance::per_s(self.shared.limits.bytes_per_s).times(self.share.into())
     }
 
     /// The client and its site.
@@ -138,7 +144,7 @@ impl ClientAddress {
         // From here on it is taken back when it is dropped.
         let counted = AddressConnection(Some(Arc::clone(used)));
         let limit = used.shared.limits.connections;
-        let is_over = |one: &AddressUse| one.connections.load(Ordering::Relaxed) > limit.saturating_mul(one.share);
+        let is_over = |one: &AddressUse| one.connections.load(Ordering::Relaxed) > limit.saturating_mul(one.share.into());
         match limit > 0 && used.both().any(is_over) {
             true => Err(LimitExceeded::while_open(LimitedUse::AddressConnections)),
             false => Ok(counted),

@@ -13,10 +13,13 @@ use super::network::{NETWORK_SHARE, NetworkKey};
 pub const TABLE_ADDRESSES: usize = 64 * 1024;
 
 /// How many parts the table has, each with a lock of its own.
-const SHARDS: usize = 16;
+const SHARDS: u16 = 16;
 
-/// How many addresses are looked at to make place for a new one.
+/// How many addresses that nothing uses are looked at to make place for a new one.
 const LOOKED_AT: usize = 8;
+
+/// How many addresses in use are put aside meanwhile. Each one is put aside once while it is in use, so this bounds the work of one call.
+const PUT_ASIDE: usize = 64;
 
 /// All addresses. Clones share them.
 #[derive(Clone, Debug)]
@@ -30,8 +33,10 @@ pub struct ClientAddresses {
 #[derive(Debug, Default)]
 struct AddressShard {
     addresses: HashMap<NetworkKey, Arc<AddressUse>>,
-    /// The keys in the order in which they are looked at for eviction.
+    /// The keys in the order in which they are looked at for eviction; those of `in_use` are the others.
     order: VecDeque<NetworkKey>,
+    /// The keys that were in use when they were last looked at.
+    in_use: VecDeque<NetworkKey>,
 }
 
 impl ClientAddresses {
@@ -41,8 +46,8 @@ impl ClientAddresses {
 
     fn with_places(limits: AddressLimits, addresses: usize) -> ClientAddresses {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        let shared = Arc::new(SharedLimits::new(limits));
-        ClientAddresses { shared, hasher: RandomState::new(), shards, shard_addresses: addresses.div_ceil(SHARDS) }
+        let shared = Arc::new(SharedLimits::new(limits, SHARDS.into()));
+        ClientAddresses { shared, hasher: RandomState::new(), shards, shard_addresses: addresses.div_ceil(SHARDS.into()) }
     }
 
     /// The client that has this address.
@@ -60,18 +65,24 @@ impl ClientAddresses {
         ClientAddress::limited(address, self.find(client, 1, site, now_ms))
     }
 
-    fn find(&self, key: NetworkKey, share: u32, site: Option<Arc<AddressUse>>, now_ms: u64) -> Arc<AddressUse> {
-        let shard = &self.shards[self.hasher.hash_one(key) as usize % SHARDS];
-        let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+    fn find(&self, key: NetworkKey, share: u16, site: Option<Arc<AddressUse>>, now_ms: u64) -> Arc<AddressUse> {
+        let number = (self.hasher.hash_one(key) % u64::from(SHARDS)) as u16;
+        let mut shard = self.shards[usize::from(number)].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = shard.addresses.get(&key) {
             return Arc::clone(found);
         }
         // Addresses with a connection take no place of another one: those bound themselves, and a server of many devices must not forget who owes.
-        shard.evict(self.shard_addresses + self.shared.connected().div_ceil(SHARDS), now_ms);
-        let new = Arc::new(AddressUse::new(Arc::clone(&self.shared), share, site));
+        shard.evict(self.shard_addresses + self.shared.connected(number), now_ms);
+        let new = Arc::new(AddressUse::new(Arc::clone(&self.shared), share, number, site));
         shard.addresses.insert(key, Arc::clone(&new));
         shard.order.push_back(key);
         new
+    }
+
+    #[cfg(test)]
+    fn queued(&self) -> usize {
+        let queued = |shard: &AddressShard| shard.order.len() + shard.in_use.len();
+        self.shards.iter().map(|shard| queued(&shard.lock().expect("no panic"))).sum()
     }
 
     #[cfg(test)]
@@ -85,15 +96,23 @@ impl AddressShard {
     /// one that owes least. Who owes most is over a limit, and must not be forgotten because many others come. Addresses in use stay, and the shard
     /// grows by them: each has a connection or a request, and those are bounded.
     fn evict(&mut self, places: usize, now_ms: u64) {
+        self.take_back();
         let mut owes_least: Option<(u64, NetworkKey)> = None;
-        for _ in 0..LOOKED_AT {
-            if self.addresses.len() < places {
-                break;
+        let (mut looked_at, mut put_aside) = (0, 0);
+        while self.addresses.len() >= places && looked_at < LOOKED_AT {
+            if put_aside == PUT_ASIDE {
+                // Too few were compared to say who owes least.
+                return self.order.extend(owes_least.map(|(_, key)| key));
             }
             let Some(key) = self.order.pop_front() else { break };
             let Some(used) = self.addresses.get(&key) else { continue };
+            if is_in_use(used) {
+                put_aside += 1;
+                self.in_use.push_back(key);
+                continue;
+            }
+            looked_at += 1;
             match used.owed_ns(now_ms) {
-                _ if Arc::strong_count(used) > 1 => self.order.push_back(key),
                 0 => drop(self.addresses.remove(&key)),
                 owed_ns if owes_least.is_none_or(|(least_ns, _)| owed_ns < least_ns) => {
                     self.order.extend(owes_least.replace((owed_ns, key)).map(|(_, key)| key));
@@ -106,6 +125,20 @@ impl AddressShard {
             other => self.order.extend(other.map(|(_, key)| key)),
         }
     }
+
+    /// Looks at some of the addresses that were in use: those that nothing uses any more may go.
+    fn take_back(&mut self) {
+        for _ in 0..LOOKED_AT.min(self.in_use.len()) {
+            let Some(key) = self.in_use.pop_front() else { break };
+            let queue = if self.addresses.get(&key).is_some_and(is_in_use) { &mut self.in_use } else { &mut self.order };
+            queue.push_back(key);
+        }
+    }
+}
+
+/// Whether anything but the table knows the address.
+fn is_in_use(used: &Arc<AddressUse>) -> bool {
+    Arc::strong_count(used) > 1
 }
 
 #[cfg(test)]
@@ -128,9 +161,8 @@ mod tests {
         for number in 0..100_000 {
             assert!(addresses.client(v4(number), 0).take_handshake(0).is_ok());
         }
-        assert!(addresses.len() <= 1024 + SHARDS, "{}", addresses.len());
-        let orders: usize = addresses.shards.iter().map(|shard| shard.lock().expect("no panic").order.len()).sum();
-        assert_eq!(orders, addresses.len());
+        assert!(addresses.len() <= 1024 + usize::from(SHARDS), "{}", addresses.len());
+        assert_eq!(addresses.queued(), addresses.len());
     }
 
     #[test]
@@ -144,11 +176,11 @@ mod tests {
         for number in 0..200 {
             assert!(addresses.client(v4(number), 0).take_handshake(0).is_err(), "{number}");
         }
-        // One in eight may be an address that nothing uses, and the places that are always kept.
-        assert!(addresses.len() < 200 * 8 / 7 + 64 + SHARDS, "{}", addresses.len());
+        assert_eq!(addresses.queued(), addresses.len());
+        assert!(addresses.len() <= 200 + 64 + usize::from(SHARDS), "{}", addresses.len());
         drop(used);
         (50_000..51_000).for_each(|number| drop(addresses.client(v4(number), 60_000)));
-        assert!(addresses.len() <= 64 + SHARDS, "a table that has grown shrinks: {}", addresses.len());
+        assert!(addresses.len() <= 64 + usize::from(SHARDS), "a table that has grown shrinks: {}", addresses.len());
     }
 
     #[test]
@@ -171,7 +203,7 @@ mod tests {
             assert!(addresses.client(v4(number), 0).take_handshake(0).is_ok());
         }
         assert!(addresses.client(attacker, 0).take_handshake(0).is_err());
-        assert!(addresses.len() <= 16 * LOOKED_AT + SHARDS, "{}", addresses.len());
+        assert!(addresses.len() <= 16 * LOOKED_AT + usize::from(SHARDS), "{}", addresses.len());
     }
 
     #[test]
@@ -185,9 +217,9 @@ mod tests {
         }
         assert!(addresses.client(attacker, 0).take_handshake(0).is_err());
         drop(connected);
-        assert_eq!(addresses.shared.connected(), 0);
+        assert!((0..SHARDS).all(|shard| addresses.shared.connected(shard) == 0));
         (20_000..40_000).for_each(|number| drop(addresses.client(v4(number), 60_000)));
-        assert!(addresses.len() <= 64 + SHARDS, "{}", addresses.len());
+        assert!(addresses.len() <= 64 + usize::from(SHARDS), "{}", addresses.len());
     }
 
     #[test]
@@ -205,7 +237,7 @@ mod tests {
         let one: usize = (0..1000).filter(|host| addresses.client(of_subnet(1, *host), 0).take_handshake(0).is_ok()).count();
         assert_eq!(one, 10, "a /64 is one client");
         let all = (0..5000).filter(|subnet| addresses.client(of_subnet(*subnet, 1), 0).take_handshake(0).is_ok()).count();
-        assert_eq!(one + all, 10 * NETWORK_SHARE as usize);
+        assert_eq!(one + all, 10 * usize::from(NETWORK_SHARE));
     }
 
     #[test]
