@@ -12,8 +12,8 @@ use crate::store::WakeTarget;
 /// How often the courier checks whether a stopped app was resumed, in milliseconds.
 const STOPPED_RECHECK_MS: u64 = 5 * 60 * 1000;
 
-/// From this many sender mismatches in a row it is no single device's mistake: the app's own credential is another project's.
-const MANY_SENDER_MISMATCHES: u32 = 10;
+/// From this many mismatches in a row it is no single device's mistake: the app's own credential is another project's, or its topic another app's.
+const MANY_MISMATCHES: u32 = 10;
 
 /// An app of a pool at one provider.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,8 +50,8 @@ pub struct StoppedApp {
 #[derive(Clone, Default)]
 pub struct CircuitBreakers {
     breakers: Arc<Mutex<BTreeMap<AppKey, BreakerState>>>,
-    /// Sender mismatches in a row.
-    sender_mismatches: Arc<Mutex<BTreeMap<AppKey, u32>>>,
+    /// Tokens that do not fit the credential in a row.
+    mismatches: Arc<Mutex<BTreeMap<AppKey, u32>>>,
 }
 
 impl CircuitBreakers {
@@ -83,27 +83,27 @@ impl CircuitBreakers {
         breakers.insert(app, BreakerState::Paused { why: why.to_owned(), until_ms, failures });
     }
 
-    /// Counts a token that belongs to another sender. Returns true exactly when the count reaches `MANY_SENDER_MISMATCHES`.
-    pub fn record_sender_mismatch(&self, app: &AppKey) -> bool {
-        let mut mismatches = self.sender_mismatches.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Counts a token that does not fit the app's credential. Returns true exactly when the count reaches `MANY_MISMATCHES`.
+    pub fn record_mismatch(&self, app: &AppKey) -> bool {
+        let mut mismatches = self.mismatches.lock().unwrap_or_else(PoisonError::into_inner);
         let count = mismatches.entry(app.clone()).or_insert(0);
         *count = count.saturating_add(1);
-        *count == MANY_SENDER_MISMATCHES
+        *count == MANY_MISMATCHES
     }
 
     /// The app's gateway accepted a wake: ends a pause, but not a stop.
     pub fn record_accepted(&self, app: &AppKey) {
-        self.sender_mismatches.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
+        self.mismatches.lock().unwrap_or_else(PoisonError::into_inner).remove(app);
         let mut breakers = self.lock();
         if matches!(breakers.get(app), Some(BreakerState::Paused { .. })) {
             breakers.remove(app);
         }
     }
 
-    /// Ends every stop and pause. Sender mismatches are counted from the beginning: the credential may be another one now.
+    /// Ends every stop and pause. Mismatches are counted from the beginning: the credential may be another one now.
     pub fn resume(&self) {
         self.lock().clear();
-        self.sender_mismatches.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.mismatches.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub fn stopped(&self) -> Vec<StoppedApp> {
@@ -129,14 +129,14 @@ mod tests {
     }
 
     #[test]
-    fn many_sender_mismatches_in_a_row_are_reported_once() {
+    fn many_mismatches_in_a_row_are_reported_once() {
         let breakers = CircuitBreakers::default();
-        let reported = (0..30).filter(|_| breakers.record_sender_mismatch(&app())).count();
+        let reported = (0..30).filter(|_| breakers.record_mismatch(&app())).count();
         assert_eq!(reported, 1);
         breakers.record_accepted(&app());
-        assert!((1..MANY_SENDER_MISMATCHES).all(|_| !breakers.record_sender_mismatch(&app())) && breakers.record_sender_mismatch(&app()));
+        assert!((1..MANY_MISMATCHES).all(|_| !breakers.record_mismatch(&app())) && breakers.record_mismatch(&app()));
         breakers.resume();
-        assert!((1..MANY_SENDER_MISMATCHES).all(|_| !breakers.record_sender_mismatch(&app())) && breakers.record_sender_mismatch(&app()));
+        assert!((1..MANY_MISMATCHES).all(|_| !breakers.record_mismatch(&app())) && breakers.record_mismatch(&app()));
     }
 
     #[test]

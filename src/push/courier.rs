@@ -222,12 +222,12 @@ impl Courier {
                     );
                 }
             }
-            Verdict::Refused { reason, cause: RefusalCause::Sender, .. } => {
-                if breakers.record_sender_mismatch(&app) {
+            Verdict::Refused { reason, cause: RefusalCause::Mismatch, .. } => {
+                if breakers.record_mismatch(&app) {
                     let AppKey { pool, provider, app } = app;
                     error!(
                         pool, %provider, app, reason,
-                        "push credential of another sender: many tokens in a row belong to another project than the service account"
+                        "push credential refused for many tokens in a row: they belong to another project, topic or key than the configuration has; correct it, then send SIGHUP"
                     );
                 }
             }

@@ -8,7 +8,7 @@ use driftless_protocol::{PushTarget, RefusalCode, Registration};
 use super::breakers::{AppKey, CircuitBreakers};
 use super::failure_log::FailureLog;
 use super::wakes::Hold;
-use super::{AlertText, FaultScope, PushConfig, PushConfigError, PushGateways, Verdict, Wake, WakeSettings};
+use super::{AlertText, FaultScope, PushConfig, PushConfigError, PushGateways, RefusalCause, Verdict, Wake, WakeSettings};
 use crate::auth::OutboundProxy;
 use crate::clock::Clock;
 
@@ -42,8 +42,13 @@ impl PoolPush {
             Verdict::Later { failure, reason, after_ms, scope: _ } => {
                 (Verdict::Later { failure, reason, after_ms, scope: FaultScope::Device }, None)
             }
-            // A refusal by the other environment says nothing about the registered one.
-            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } | Verdict::Refused { .. } => (verdict, None),
+            // The other environment did not look at the token, for example because the key is for one environment only: the token may be good there.
+            Verdict::Refused { failure, reason: other_reason, cause } => {
+                let reason = verdict.failure().map_or(String::new(), |(_, reason)| format!("{reason}, other environment: {other_reason}"));
+                let cause = if cause == RefusalCause::App { RefusalCause::Mismatch } else { cause };
+                (Verdict::Refused { failure, reason, cause }, None)
+            }
+            Verdict::Dead { .. } | Verdict::OtherEnvironment { .. } => (verdict, None),
         }
     }
 }

@@ -248,8 +248,10 @@ pub fn wake_result(target: &WakeTarget, due: &DueWake, verdict: &Verdict, settin
             let until_ms = now_ms + retry_wait_ms(*after_ms, budget.failures, chance);
             (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Deferred(reason.clone(), until_ms))
         }
-        Verdict::Refused { reason, cause: RefusalCause::Sender, .. } => {
-            (Vec::new(), budget, mark_dead(None, reason), DeliveryStatus::TokenDead(reason.clone()))
+        // Soon at first: the operator may correct the credential.
+        Verdict::Refused { reason, cause: RefusalCause::Mismatch, .. } => {
+            let until_ms = now_ms + back_off_ms(budget.failures, chance);
+            (Vec::new(), failed(until_ms), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))
         }
         Verdict::Refused { reason, cause: RefusalCause::Payload, .. } => {
             (Vec::new(), failed(now_ms + PAYLOAD_REFUSED_MS), TokenDisposition::Keep, DeliveryStatus::Refused(reason.clone()))

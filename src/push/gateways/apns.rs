@@ -140,7 +140,9 @@ pub(super) fn interpret(response: &GatewayResponse) -> ApnsOutcome {
         }
         ("ExpiredProviderToken", _) => return ApnsOutcome::TokenExpired,
         ("PayloadTooLarge", _) | (_, 413) => return ApnsOutcome::PayloadTooLarge,
-        ("DeviceTokenNotForTopic" | "BadTopic" | "TopicDisallowed" | "MissingTopic", _) => Verdict::refused(reason, RefusalCause::App),
+        // The topic is the app's, the token its device's: a device that registered a token of another app must not stop the others.
+        ("DeviceTokenNotForTopic", _) => Verdict::refused(reason, RefusalCause::Mismatch),
+        ("BadTopic" | "TopicDisallowed" | "MissingTopic", _) => Verdict::refused(reason, RefusalCause::App),
         ("InvalidProviderToken" | "MissingProviderToken" | "BadEnvironmentKeyInToken", _) => Verdict::refused(reason, RefusalCause::App),
         ("BadCertificate" | "BadCertificateEnvironment" | "Forbidden", _) => Verdict::refused(reason, RefusalCause::App),
         ("TooManyProviderTokenUpdates", _) => Verdict::later(reason, FaultScope::App).because(FailureCause::Throttled),
@@ -232,7 +234,6 @@ mod tests {
             assert_eq!(interpret(&error(status, reason)), refused(reason, RefusalCause::Payload));
         }
         let app = [
-            (400, "DeviceTokenNotForTopic"),
             (400, "BadTopic"),
             (400, "TopicDisallowed"),
             (400, "MissingTopic"),
@@ -247,6 +248,7 @@ mod tests {
         for (status, reason) in app {
             assert_eq!(interpret(&error(status, reason)), refused(reason, RefusalCause::App));
         }
+        assert_eq!(interpret(&error(400, "DeviceTokenNotForTopic")), refused("DeviceTokenNotForTopic", RefusalCause::Mismatch));
         for (status, reason) in [(500, "InternalServerError"), (503, "ServiceUnavailable"), (503, "Shutdown"), (400, "IdleTimeout")] {
             assert_eq!(interpret(&error(status, reason)), later(reason, FaultScope::App));
         }

@@ -187,8 +187,7 @@ pub(super) fn interpret(response: &GatewayResponse, now_ms: u64) -> FcmOutcome {
         // Any field of the message may be the invalid one, which may be our mistake. Only the text tells the token from the others.
         (Some("INVALID_ARGUMENT"), _) if body.error.is_about_token() => Verdict::dead(reason),
         (Some("INVALID_ARGUMENT"), _) => Verdict::refused(reason, RefusalCause::Payload),
-        (Some("SENDER_ID_MISMATCH"), _) => Verdict::refused(reason, RefusalCause::Sender),
-        (Some("THIRD_PARTY_AUTH_ERROR"), _) => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::CredentialRefused),
+        (Some("SENDER_ID_MISMATCH" | "THIRD_PARTY_AUTH_ERROR"), _) => Verdict::refused(reason, RefusalCause::Mismatch),
         (Some("QUOTA_EXCEEDED"), _) | (_, 429) => {
             let after_ms = Some(too_many_requests_ms(&response.headers, now_ms));
             Verdict::later_after(reason, after_ms, body.error.quota_scope()).because(FailureCause::Throttled)
@@ -285,7 +284,7 @@ mod tests {
         };
         let key = on(401, "THIRD_PARTY_AUTH_ERROR", "InvalidProviderToken");
         assert_eq!(key.failure(), Some((FailureCause::CredentialRefused, "THIRD_PARTY_AUTH_ERROR InvalidProviderToken")));
-        assert!(matches!(key, Verdict::Refused { cause: RefusalCause::Payload, .. }), "{key:?}");
+        assert!(matches!(key, Verdict::Refused { cause: RefusalCause::Mismatch, .. }), "{key:?}");
         assert_eq!(on(400, "INVALID_ARGUMENT", "BadDeviceToken"), Verdict::dead("INVALID_ARGUMENT BadDeviceToken"));
         assert_eq!(on(404, "UNREGISTERED", "BadDeviceToken"), Verdict::dead("UNREGISTERED BadDeviceToken"));
         let priority = on(400, "INVALID_ARGUMENT", "BadPriority");
@@ -303,13 +302,9 @@ mod tests {
             (400, vec![code("INVALID_ARGUMENT"), bad_request()], Verdict::refused("INVALID_ARGUMENT", RefusalCause::Payload)),
             (400, vec![bad_request()], Verdict::refused("STATUS", RefusalCause::Payload)),
             (400, vec![], Verdict::refused("STATUS", RefusalCause::Payload)),
-            (403, vec![code("SENDER_ID_MISMATCH")], Verdict::refused("SENDER_ID_MISMATCH", RefusalCause::Sender)),
+            (403, vec![code("SENDER_ID_MISMATCH")], Verdict::refused("SENDER_ID_MISMATCH", RefusalCause::Mismatch)),
             (403, vec![], Verdict::refused("STATUS", RefusalCause::App)),
-            (
-                401,
-                vec![code("THIRD_PARTY_AUTH_ERROR")],
-                Verdict::refused("THIRD_PARTY_AUTH_ERROR", RefusalCause::Payload).because(FailureCause::CredentialRefused),
-            ),
+            (401, vec![code("THIRD_PARTY_AUTH_ERROR")], Verdict::refused("THIRD_PARTY_AUTH_ERROR", RefusalCause::Mismatch)),
             (404, vec![], Verdict::refused("STATUS", RefusalCause::App)),
             (413, vec![], Verdict::refused("STATUS", RefusalCause::Payload).because(FailureCause::PayloadTooLarge)),
             (429, vec![code("QUOTA_EXCEEDED")], throttled("QUOTA_EXCEEDED")),

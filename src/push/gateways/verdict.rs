@@ -53,8 +53,10 @@ pub enum RefusalCause {
     Payload,
     /// The app's credential or configuration: its wakes stop and the operator is alerted. No token is dropped.
     App,
-    /// The token belongs to another sender (FCM's `SENDER_ID_MISMATCH`): it is marked dead, and the operator is alerted when many tokens do.
-    Sender,
+    /// The credential does not fit this token or subscription: it is another sender's, topic's or key's (FCM's `SENDER_ID_MISMATCH`, APNs'
+    /// `DeviceTokenNotForTopic`). Either can be the wrong one, and any device can register a token of another app: the token is kept, wakes to
+    /// other devices go on, and the operator is alerted when many tokens in a row do not fit.
+    Mismatch,
 }
 
 impl Verdict {
@@ -75,7 +77,7 @@ impl Verdict {
     pub(in crate::push) fn refused(reason: impl Into<String>, cause: RefusalCause) -> Verdict {
         let failure = match cause {
             RefusalCause::Payload => FailureCause::MessageRefused,
-            RefusalCause::App | RefusalCause::Sender => FailureCause::CredentialRefused,
+            RefusalCause::App | RefusalCause::Mismatch => FailureCause::CredentialRefused,
         };
         Verdict::Refused { failure, reason: reason.into(), cause }
     }

@@ -45,7 +45,8 @@ pub(super) fn verdict(response: &GatewayResponse, now_ms: u64) -> Verdict {
         200 | 201 | 202 | 204 => Verdict::Accepted { id: None },
         301 | 308 | 404 | 410 => Verdict::dead(reason),
         // This push service rejects our key, but the device named the service: it must not stop the wakes of other subscriptions.
-        401 | 403 => Verdict::refused(reason, RefusalCause::Payload).because(FailureCause::CredentialRefused),
+        401 | 403 => Verdict::refused(reason, RefusalCause::Mismatch),
+        400 if OTHER_KEY.contains(&reason.as_str()) => Verdict::refused(reason, RefusalCause::Mismatch),
         429 => {
             let after_ms = Some(too_many_requests_ms(&response.headers, now_ms));
             Verdict::later_after(reason, after_ms, FaultScope::Device).because(FailureCause::Throttled)
@@ -56,6 +57,9 @@ pub(super) fn verdict(response: &GatewayResponse, now_ms: u64) -> Verdict {
         _ => Verdict::later_after(reason, retry_after_ms(&response.headers, now_ms), FaultScope::Device),
     }
 }
+
+/// Apple's codes for a subscription that was made with another VAPID key than that of the request.
+const OTHER_KEY: [&str; 1] = ["VapidPkHashMismatch"];
 
 /// The service's own code: Apple's `reason` (as APNs has it), Mozilla's `errno`. RFC 8030 has none.
 fn service_reason(body: &[u8]) -> Option<String> {
@@ -120,8 +124,10 @@ mod tests {
             assert_eq!(of(status), Verdict::dead(reason(status)));
         }
         for status in [401, 403] {
-            assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Payload).because(FailureCause::CredentialRefused));
+            assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Mismatch));
         }
+        let of_another_key = verdict(&response(400, r#"{"reason":"VapidPkHashMismatch"}"#), NOW_MS);
+        assert_eq!(of_another_key, Verdict::refused("VapidPkHashMismatch", RefusalCause::Mismatch));
         assert_eq!(of(413).failure(), Some((FailureCause::PayloadTooLarge, "status_413")));
         for status in [400, 402, 405, 406, 411, 415, 422, 431] {
             assert_eq!(of(status), Verdict::refused(reason(status), RefusalCause::Payload));

@@ -338,7 +338,7 @@ fn every_verdict_has_a_meaning_for_the_debt_and_the_token() {
         (later(FaultScope::App), false, false, false),
         (refused(RefusalCause::Payload), false, false, false),
         (refused(RefusalCause::App), false, false, false),
-        (refused(RefusalCause::Sender), false, true, false),
+        (refused(RefusalCause::Mismatch), false, false, false),
     ];
     for (verdict, is_paid, is_dead, is_spent) in table {
         let mut world = WakeWorld::of(Provider::Apns, &["phone"]);
