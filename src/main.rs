@@ -205,7 +205,7 @@ fn print_json(document: &serde_json::Value) -> Result<ExitCode, FatalError> {
 /// Prints why a command failed. A closed stderr is not an error.
 fn print_error(error: &dyn std::fmt::Display) {
     logging::last_line(&format!("driftless: {error}"));
-    logging::flush();
+    logging::flush(logging::LAST_FLUSH);
 }
 
 fn operator_exit_code(result: Result<(), operator::OperatorError>) -> ExitCode {

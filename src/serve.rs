@@ -48,15 +48,14 @@ pub fn serve(prepare: impl FnOnce(&Runtime) -> Result<ServerPlan, FatalError>) -
     let plan = prepare(&runtime)?;
     logging::start(&plan.config.logging())?;
     let times = plan.config.stop_times();
-    // What is left of the last share is for the log's last lines.
-    signals.set_limit(times.whole() - times.end / 2);
+    signals.set_times(times);
     raise_open_file_limit();
     let served = runtime.block_on(run(plan, signals.hangup, signals.stopped));
     // Dropping the runtime would wait for its blocking threads without a limit: a name lookup can take minutes.
-    runtime.shutdown_timeout(times.end / 2);
+    runtime.shutdown_timeout(times.threads());
     served?;
     logging::report();
-    logging::flush();
+    logging::flush(times.last_lines());
     Ok(ExitCode::SUCCESS)
 }
 

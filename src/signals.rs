@@ -4,13 +4,12 @@
 //! that waits for a disk or a reader, nor a lock.
 
 use std::process;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::Duration;
 
 use driftless::logging;
+use driftless::stop_times::StopTimes;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use tokio::sync::{Notify, watch};
@@ -22,8 +21,8 @@ const ENDED_BY_SIGNAL: i32 = 128;
 /// The exit code if the server did not stop in time.
 const ENDED_BY_DEADLINE: i32 = 1;
 
-/// How long a server whose configuration is not read yet may take to end: it has nothing to drain.
-const LIMIT_BEFORE_START: Duration = Duration::from_secs(1);
+/// The times of a server whose configuration is not read yet: it has nothing to drain.
+const TIMES_BEFORE_START: StopTimes = StopTimes::before_start();
 
 /// What the signals tell a server.
 pub(crate) struct ServerSignals {
@@ -31,7 +30,7 @@ pub(crate) struct ServerSignals {
     pub(crate) stopped: watch::Receiver<bool>,
     /// Notified by each SIGHUP.
     pub(crate) hangup: Arc<Notify>,
-    limit_ms: Arc<AtomicU64>,
+    times: Arc<OnceLock<StopTimes>>,
 }
 
 impl ServerSignals {
@@ -40,17 +39,18 @@ impl ServerSignals {
         let signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let (stop, stopped) = watch::channel(false);
         let hangup = Arc::new(Notify::new());
-        let limit_ms = Arc::new(AtomicU64::new(LIMIT_BEFORE_START.as_millis() as u64));
+        let times = Arc::new(OnceLock::new());
         let (stops, next_stop) = channel();
-        let (notify, limit) = (Arc::clone(&hangup), Arc::clone(&limit_ms));
+        let (notify, shares) = (Arc::clone(&hangup), Arc::clone(&times));
         thread::Builder::new().name("signals".to_owned()).spawn(move || receive(signals, &notify, &stops))?;
-        thread::Builder::new().name("stop".to_owned()).spawn(move || stop_in_time(&next_stop, &stop, &limit))?;
-        Ok(ServerSignals { stopped, hangup, limit_ms })
+        thread::Builder::new().name("stop".to_owned()).spawn(move || stop_in_time(&next_stop, &stop, &shares))?;
+        Ok(ServerSignals { stopped, hangup, times })
     }
 
     /// Sets how long the process may take to end after a signal.
-    pub(crate) fn set_limit(&self, limit: Duration) {
-        self.limit_ms.store(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(crate) fn set_times(&self, times: StopTimes) {
+        // A process reads its configuration once before it serves.
+        let _ = self.times.set(times);
     }
 }
 
@@ -65,27 +65,25 @@ fn receive(mut signals: Signals, hangup: &Notify, stops: &Sender<i32>) {
 }
 
 /// The first signal stops the server and sets the process a deadline; the second one ends it at once.
-fn stop_in_time(signals: &Receiver<i32>, stop: &watch::Sender<bool>, limit_ms: &AtomicU64) {
+fn stop_in_time(signals: &Receiver<i32>, stop: &watch::Sender<bool>, times: &OnceLock<StopTimes>) {
     let Ok(_) = signals.recv() else { return };
     stop.send_replace(true);
-    let limit = Duration::from_millis(limit_ms.load(Ordering::Relaxed));
-    match signals.recv_timeout(limit) {
+    let times = times.get().unwrap_or(&TIMES_BEFORE_START);
+    match signals.recv_timeout(times.whole() - times.last_lines()) {
         Ok(second) => {
             warn!(signal = second, "second signal: the server ends without draining");
-            end(ENDED_BY_SIGNAL + second)
+            end(ENDED_BY_SIGNAL + second, times)
         }
         Err(RecvTimeoutError::Timeout) => {
-            error!(
-                limit_ms = limit.as_millis() as u64,
-                "the server did not stop in time and is ended; acknowledged writes are in the journal"
-            );
-            end(ENDED_BY_DEADLINE)
+            let limit_ms = times.whole().as_millis() as u64;
+            error!(limit_ms, "the server did not stop in time and is ended; acknowledged writes are in the journal");
+            end(ENDED_BY_DEADLINE, times)
         }
-        Err(mpsc::RecvTimeoutError::Disconnected) => {}
+        Err(RecvTimeoutError::Disconnected) => {}
     }
 }
 
-fn end(code: i32) -> ! {
-    logging::flush();
+fn end(code: i32, times: &StopTimes) -> ! {
+    logging::flush(times.last_lines());
     process::exit(code)
 }

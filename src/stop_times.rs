@@ -31,6 +31,21 @@ impl StopTimes {
         StopTimes { wait, sessions: rest - close - end, close, end }
     }
 
+    /// The times of a process that has nothing to drain or to close.
+    pub const fn before_start() -> StopTimes {
+        StopTimes { wait: Duration::ZERO, sessions: Duration::ZERO, close: Duration::ZERO, end: MAX_END }
+    }
+
+    /// Of [`StopTimes::end`], the time of the threads that still wait.
+    pub fn threads(&self) -> Duration {
+        self.end / 2
+    }
+
+    /// Of [`StopTimes::end`], the time that the log's last lines wait for their reader.
+    pub fn last_lines(&self) -> Duration {
+        self.end - self.threads()
+    }
+
     /// All shares together.
     pub fn whole(&self) -> Duration {
         self.wait + self.sessions + self.close + self.end
@@ -47,6 +62,7 @@ mod tests {
             for drain_wait_s in [0, 1, 5, 30, 3600] {
                 let times = StopTimes::new(drain_wait_s, drain_s);
                 assert_eq!(times.whole(), Duration::from_secs(drain_s));
+                assert_eq!(times.threads() + times.last_lines(), times.end);
                 assert!(times.wait <= times.whole() / 2 && times.wait <= Duration::from_secs(drain_wait_s));
                 assert!([times.sessions, times.close, times.end].iter().all(|share| *share >= Duration::from_millis(50)), "{times:?}");
             }

@@ -1,9 +1,11 @@
 //! A dataset's history: its versions, its records at a version, differences, conflicts, and restoring a version.
 
 use driftless_protocol::{DatasetName, Record};
+use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::committer::SessionNotice;
+use crate::logging::AUDIT;
 use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
 impl Admin {
@@ -38,6 +40,7 @@ impl Admin {
         if let Err(missing) = exists {
             return Ok(Err(missing));
         }
+        let (of, name) = (identity.clone(), dataset.clone());
         let rewound = self.committer.transact(move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &retention, now_ms)?;
             let notices = match rewound {
@@ -47,7 +50,10 @@ impl Admin {
             Ok((rewound, notices))
         });
         Ok(match rewound.await? {
-            RewindOutcome::Written { version, records } => Ok(Some((version, records))),
+            RewindOutcome::Written { version, records } => {
+                info!(target: AUDIT, identity = %of, dataset = %name, to, version, records, "dataset restored to a version");
+                Ok(Some((version, records)))
+            }
             RewindOutcome::Same => Ok(None),
             RewindOutcome::VersionNotKept(not_kept) => Err(NotFound::Version(not_kept)),
             RewindOutcome::NoIdentity => Err(NotFound::Identity),

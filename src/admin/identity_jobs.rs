@@ -56,8 +56,9 @@ impl Admin {
         match begun.await? {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
+                // Before the job, which may take longer than this process runs.
+                info!(target: AUDIT, %identity, "identity erased");
                 let finished = self.run_job(&identity, retention).await;
-                info!(target: AUDIT, %identity, finished, "identity erased");
                 Ok(Ok(EraseResult { finished }))
             }
         }
@@ -97,8 +98,8 @@ impl Admin {
         };
         Ok(Ok(match begun {
             MergeStart::Begun => {
+                info!(target: AUDIT, %from, %into, datasets, "identity merged");
                 let finished = self.run_job(&from, retention).await;
-                info!(target: AUDIT, %from, %into, datasets, finished, "identity merged");
                 IdentityMergeOutcome::Merged { datasets, finished }
             }
             MergeStart::NoIdentity(which) => IdentityMergeOutcome::NoIdentity(which),

@@ -13,6 +13,7 @@ use super::page_guard::{self, ServedPages};
 use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
 use crate::origin::{AllowedOrigins, OriginMatch};
+use crate::session::DrainWatch;
 
 /// Which web pages may use the server.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
     let (parts, body) = request.into_parts();
     let page = PageRequest::read(&parts);
     let (body, unread) = UnreadBody::lend(&parts.headers, body);
+    let drain = parts.extensions.get::<DrainWatch>().cloned();
     let mut response = answer(&rules, page.as_ref(), Request::from_parts(parts, body), next).await;
     if error::is_upgrade(&response) {
         return response;
@@ -33,7 +35,7 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
     let end = match unread {
         None => BodyEnd::Reached,
         Some(_) if response.extensions().get::<LeaveBodyUnread>().is_some() => BodyEnd::NotReached,
-        Some(unread) => unread.drop_rest().await,
+        Some(unread) => unread.drop_rest(drain).await,
     };
     if end == BodyEnd::NotReached {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -44,7 +44,7 @@ impl PageRefusal {
                  that page's origin in the setting origins"
             }
             PageRefusal::MetricsUnderForeignName => {
-                "without TLS metrics are served under an address, localhost, a name without a dot, or one that ends with .local, .internal or \
+                "without TLS metrics are served under an address, localhost, a name without a dot, or one that ends with .internal or \
                  .svc; under another name, which could be a web page's own, send the operator key: Authorization: Bearer <key>"
             }
         }
@@ -87,7 +87,7 @@ pub(super) fn has_foreign_name(request: &Request) -> bool {
     let host = request.uri().authority().map(Authority::as_str).or_else(|| text_of(request.headers(), &header::HOST));
     let host = host_without_port(host.unwrap_or_default());
     let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let is_private = !name.contains('.') || [".local", ".internal", ".svc"].iter().any(|ending| name.ends_with(ending));
+    let is_private = !name.contains('.') || [".internal", ".svc"].iter().any(|ending| name.ends_with(ending));
     !is_private && !is_own_name(host) && request.extensions().get::<EncryptedPort>().is_none()
 }
 
@@ -166,20 +166,12 @@ mod tests {
     fn a_name_that_a_page_can_own_is_foreign_to_operators() {
         let is_foreign =
             |host: &str| has_foreign_name(&Request::builder().uri("/").header("host", host).body(Body::empty()).expect("a request"));
-        for host in [
-            "127.0.0.1:7401",
-            "localhost",
-            "[::1]:7401",
-            "10.1.2.3:7401",
-            "driftless:7401",
-            "sync.internal:7401",
-            "db.local",
-            "a.b.svc",
-            "",
-        ] {
+        for host in ["127.0.0.1:7401", "localhost", "[::1]:7401", "10.1.2.3:7401", "driftless:7401", "sync.internal:7401", "a.b.svc", ""] {
             assert!(!is_foreign(host), "{host}");
         }
-        for host in ["evil.example:7401", "127.0.0.1.evil.example", "localhost.evil.example.", "internal.example", "EVIL.EXAMPLE"] {
+        for host in
+            ["evil.example:7401", "127.0.0.1.evil.example", "localhost.evil.example.", "internal.example", "EVIL.EXAMPLE", "db.local"]
+        {
             assert!(is_foreign(host), "{host}");
         }
         let mut over_tls = Request::builder().uri("/").header("host", "sync.example.com").body(Body::empty()).expect("a request");

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
 
 use super::body::BODY_MS;
+use crate::session::DrainWatch;
 
 /// How long the rest of a body is read and dropped: no longer than a stalled one is waited for.
 const DROP_TIMEOUT: Duration = Duration::from_millis(BODY_MS);
@@ -82,15 +83,26 @@ impl UnreadBody {
         (Body::new(lent), Some(UnreadBody { back, awaits_reader: headers.contains_key(header::EXPECT) }))
     }
 
-    /// Reads and drops the rest, once nobody holds the body any more.
-    pub(super) async fn drop_rest(self) -> BodyEnd {
+    /// Reads and drops the rest, once nobody holds the body any more. A drain does not wait for it.
+    pub(super) async fn drop_rest(self, drain: Option<DrainWatch>) -> BodyEnd {
         let returned = self.back.lock().unwrap_or_else(PoisonError::into_inner).take();
         match returned {
             None => BodyEnd::Reached,
             Some(ReturnedBody::Failed) => BodyEnd::NotReached,
             Some(ReturnedBody::Unread { is_begun: false, .. }) if self.awaits_reader => BodyEnd::NotReached,
             Some(ReturnedBody::Unread { rest, .. }) => {
-                tokio::time::timeout(DROP_TIMEOUT, read_and_drop(rest)).await.unwrap_or(BodyEnd::NotReached)
+                let draining = async {
+                    match drain {
+                        Some(mut drain) => drain.begun().await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    // What has arrived is read first.
+                    biased;
+                    end = tokio::time::timeout(DROP_TIMEOUT, read_and_drop(rest)) => end.unwrap_or(BodyEnd::NotReached),
+                    () = draining => BodyEnd::NotReached,
+                }
             }
         }
     }
@@ -146,6 +158,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::session::DrainControl;
 
     /// A body of parts of 1 KiB that counts those that were taken.
     fn counted(parts: usize, taken: &Arc<AtomicUsize>) -> Body {
@@ -161,7 +174,7 @@ mod tests {
         let taken = Arc::default();
         let (body, unread) = UnreadBody::lend(headers, counted(parts, &taken));
         handler(body).await;
-        let end = unread.expect("has a body").drop_rest().await;
+        let end = unread.expect("has a body").drop_rest(None).await;
         (taken.load(Ordering::Relaxed), end)
     }
 
@@ -185,10 +198,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_drain_does_not_wait_for_a_body_that_nobody_reads() {
+        let drain = DrainControl::default();
+        let (body, unread) = UnreadBody::lend(&HeaderMap::new(), Body::from_stream(stream::pending::<Result<Bytes, Infallible>>()));
+        drop(body);
+        drain.begin();
+        assert_eq!(unread.expect("has a body").drop_rest(Some(drain.watch())).await, BodyEnd::NotReached);
+    }
+
+    #[tokio::test]
     async fn after_a_body_that_failed_no_request_can_follow() {
         let parts = stream::iter([Ok(Bytes::from_static(b"x")), Err(std::io::Error::other("too slow"))]);
         let (body, unread) = UnreadBody::lend(&HeaderMap::new(), Body::from_stream(parts));
         assert!(body.collect().await.is_err());
-        assert_eq!(unread.expect("has a body").drop_rest().await, BodyEnd::NotReached);
+        assert_eq!(unread.expect("has a body").drop_rest(None).await, BodyEnd::NotReached);
     }
 }

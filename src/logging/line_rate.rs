@@ -12,7 +12,7 @@ const BURST_S: u64 = 10;
 /// are met by every request while the store is damaged.
 const ERROR_FACTOR: u64 = 10;
 
-/// An audit line says what was done to an account, and stands for a change that is on disk, so clients cannot write many for nothing. None must
+/// An audit line says what was done to an account, and stands for a change that is on disk or for data that an operator took out, so clients cannot write many for nothing. None must
 /// be lost in a flood; the bound only keeps a fault of the server itself from filling the disk.
 const AUDIT_FACTOR: u64 = 100;
 

@@ -27,8 +27,8 @@ use rate_limit::RateLimit;
 /// less than 100 MB of one kind.
 pub const LINES_PER_S: u32 = 5;
 
-/// How long the end of the process waits for the reader of stderr.
-const LAST_FLUSH: Duration = Duration::from_secs(1);
+/// How long the end of a command waits for the reader of stderr.
+pub const LAST_FLUSH: Duration = Duration::from_secs(1);
 
 /// How the log is written.
 #[derive(Clone, Debug)]
@@ -110,10 +110,10 @@ pub fn last_line(text: &str) {
     }
 }
 
-/// Waits until all lines are written, for a second at most.
-pub fn flush() {
+/// Waits until all lines are written, up to a limit.
+pub fn flush(limit: Duration) {
     if let Some(log) = LOG.get() {
-        log.queue.flush(LAST_FLUSH);
+        log.queue.flush(limit);
     }
 }
 

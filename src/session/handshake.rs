@@ -61,7 +61,15 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
         }
     };
     let Hello { token, device, client } = hello.map_err(HandshakeError::Rejected)?;
-    let authenticated = services.authenticator.authenticate(&token, device.clone(), from).await.map_err(|error| {
+    let mut drain = from.drain.clone();
+    let authenticated = tokio::select! {
+        // What is at hand is answered, also if the drain has begun.
+        biased;
+        authenticated = services.authenticator.authenticate(&token, device.clone(), from) => authenticated,
+        // The issuer's keys may take as long as the whole drain, and the device has been told nothing yet.
+        () = drain.begun() => return Err(HandshakeError::Rejected(CloseCode::Restarting.into())),
+    };
+    let authenticated = authenticated.map_err(|error| {
         match error {
             // The verifier has logged the reason.
             AuthError::Token(_) => {}

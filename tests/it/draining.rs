@@ -1,12 +1,14 @@
 //! What a server that stops does with its connections: a request in progress is answered, everything else ends at once.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use driftless_protocol::{CloseCode, Codec};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::support::raw::{BINARY, LAST, frame_header};
-use crate::support::{DeviceHttp, RawSocket, ServingChild, serve_token, wait_for};
+use crate::support::{DeviceHttp, RawSocket, ServingChild, serve_command, serve_token, wait_for};
 
 const KEY: &str = "an-operator-key-of-more-than-32-characters";
 
@@ -116,7 +118,7 @@ async fn a_tls_handshake_that_is_not_done_ends_when_the_drain_begins() {
 async fn a_backup_and_a_request_in_progress_are_finished_and_sessions_told_to_come_back() {
     let folder = TempDir::new().unwrap();
     let mut server = ServingChild::start(folder.path(), &[&NEVER[..], &["--admin-key", KEY]].concat()).await;
-    let http = write_much(&server).await;
+    write_much(&server).await;
     let mut session = RawSocket::upgrade(server.address, Codec::Json).await;
     session.send(crate::support::raw::hello_with(Codec::Json, &serve_token("alice"), "tablet"));
     session.receive().await;
@@ -126,13 +128,16 @@ async fn a_backup_and_a_request_in_progress_are_finished_and_sessions_told_to_co
     let mut writing = TcpStream::connect(server.address).await.unwrap();
     let body = r#"{"id":5,"changes":[{"key":"k5","op":"put","value":1}]}"#;
     let head = format!(
-        "POST /v1/datasets/d/write HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nDriftless-Device: phone\r\nContent-Length: {}\r\n\r\n",
+        "POST /v1/datasets/d/write HTTP/1.1\r\nHost: test\r\nAuthorization: Bearer {}\r\nDriftless-Device: phone\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
         serve_token("alice"),
         body.len()
     );
-    writing.write_all(format!("{head}{}", &body[..10]).as_bytes()).await.unwrap();
-    // Its head was read: the server serves requests in the order of their bytes, and this one comes later.
-    assert_eq!(http.get("/v1/datasets").await.status, 200);
+    writing.write_all(head.as_bytes()).await.unwrap();
+    // Its head was read: the server asks for the body.
+    let mut go_on = [0; 25];
+    wait_for("100 Continue", writing.read_exact(&mut go_on)).await.unwrap();
+    assert_eq!(&go_on, b"HTTP/1.1 100 Continue\r\n\r\n");
+    writing.write_all(&body.as_bytes()[..10]).await.unwrap();
     server.signal("-TERM").await;
     server.wait_for_log("draining sessions").await;
     session.expect_close(CloseCode::Restarting).await;
@@ -144,6 +149,29 @@ async fn a_backup_and_a_request_in_progress_are_finished_and_sessions_told_to_co
     wait_for("the backup", backup.read_to_end(&mut answer)).await.unwrap();
     assert!(answer.starts_with(b"HTTP/1.1 200") && answer.len() > 3_600_000, "{} bytes", answer.len());
     assert!(answer.ends_with(b"0\r\n\r\n"), "the body has its end");
+    let (status, log) = server.end().await;
+    assert!(status.success() && !log.contains("drain timed out"), "{status} {log}");
+}
+
+#[tokio::test]
+async fn a_device_whose_issuer_does_not_answer_is_told_to_come_back_when_the_drain_begins() {
+    let folder = TempDir::new().unwrap();
+    // An issuer that accepts connections and says nothing.
+    let issuer = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let command = serve_command(folder.path(), &NEVER);
+    let keys = format!("jwks_url = \"http://{}/keys\"", issuer.local_addr().unwrap());
+    let entry = format!("[[pools.demo.issuers]]\nissuer = \"slow\"\naudience = [\"app\"]\n{keys}\n");
+    std::fs::write(folder.path().join("driftless.toml"), entry).unwrap();
+    let server = ServingChild::of_command(command).await;
+    let part = |text: &str| BASE64_URL_SAFE_NO_PAD.encode(text);
+    let claims = r#"{"iss":"slow","aud":"app","sub":"alice","exp":4102444800}"#;
+    let token = format!("{}.{}.{}", part(r#"{"alg":"ES256","kid":"k"}"#), part(claims), part(&"s".repeat(64)));
+    let mut socket = RawSocket::upgrade(server.address, Codec::Json).await;
+    socket.send(crate::support::raw::hello_with(Codec::Json, &token, "phone"));
+    // A later connection is answered: the hello has very likely been read. If not, the socket ends in the same way.
+    assert_eq!(DeviceHttp::new(server.address, "", "monitor").get("/health/live").await.status, 200);
+    server.signal("-TERM").await;
+    socket.expect_close(CloseCode::Restarting).await;
     let (status, log) = server.end().await;
     assert!(status.success() && !log.contains("drain timed out"), "{status} {log}");
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["app", "config", "dev", "operator", "client", "admin", "push", "invocation", "logging"]),
     ("serve", &["app", "config", "dev", "push", "logging", "signals"]),
-    ("signals", &["logging"]),
+    ("signals", &["logging", "stop_times"]),
     ("version", &["store"]),
     ("shell", &[]),
     (

@@ -66,7 +66,8 @@ impl ServingChild {
         ServingChild::of_command(limited).await
     }
 
-    async fn of_command(mut command: Command) -> ServingChild {
+    /// Runs a command of [`serve_command`] and waits until it serves.
+    pub async fn of_command(mut command: Command) -> ServingChild {
         let mut child = command.spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
         let started = async {
