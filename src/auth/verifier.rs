@@ -127,6 +127,13 @@ impl Verifier {
         result
     }
 
+    /// The pool that a token names, which nobody has verified.
+    pub fn named_pool(&self, token: &str) -> Option<&Arc<str>> {
+        let token = CompactToken::split(token).ok()?;
+        let claims = token.claims().ok()?;
+        self.issuers.choose(&claims).ok().map(|trusted| &trusted.pool)
+    }
+
     async fn verify_parts(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let token = CompactToken::split(token)?;
         let header = token.header()?;

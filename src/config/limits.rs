@@ -63,12 +63,13 @@ impl ProxiesSection {
 pub(super) struct RatesSection {
     pub(super) sessions: u32,
     pub(super) handshakes_per_s: u32,
+    pub(super) refused_tokens_per_min: u32,
     pub(super) bytes_per_s: u64,
 }
 
 impl RatesSection {
     pub(super) fn of_pool(self) -> PoolRates {
-        let RatesSection { sessions, handshakes_per_s, bytes_per_s } = self;
-        PoolRates { sessions, handshakes_per_s, bytes_per_s }
+        let RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s } = self;
+        PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s }
     }
 }

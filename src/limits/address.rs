@@ -2,11 +2,17 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU32, AtomicUsize, Ordering};
 
 use super::config::AddressLimits;
 use super::rate::{Allowance, Postponed, TakenRate};
 use super::{LimitExceeded, LimitedUse};
+
+/// How long a client that had a token refused waits for another one while its pool has had too many, in seconds.
+const FAILURE_S: u64 = 60;
+
+/// How many seconds have numbers of their own, from 1 on.
+const SECONDS: u64 = u16::MAX as u64;
 
 /// What all addresses of a table share.
 #[derive(Debug)]
@@ -22,7 +28,7 @@ impl SharedLimits {
     }
 
     /// How many addresses of a part of the table have an open connection.
-    pub(super) fn connected(&self, shard: u16) -> usize {
+    pub(super) fn connected(&self, shard: u8) -> usize {
         self.connected[usize::from(shard)].load(Ordering::Relaxed)
     }
 }
@@ -32,9 +38,12 @@ impl SharedLimits {
 pub(super) struct AddressUse {
     shared: Arc<SharedLimits>,
     /// How many addresses' worth it may take.
-    share: u16,
+    share: u8,
     /// The part of the table that has it.
-    shard: u16,
+    shard: u8,
+    /// The number of the second in which the client's last token was refused; 0: none was. After 18 hours it looks new for a minute, which matters only
+    /// while a pool has had too many.
+    failed_s: AtomicU16,
     connections: AtomicU32,
     handshakes: TakenRate,
     refused_tokens: TakenRate,
@@ -44,9 +53,9 @@ pub(super) struct AddressUse {
 }
 
 impl AddressUse {
-    pub(super) fn new(shared: Arc<SharedLimits>, share: u16, shard: u16, site: Option<Arc<AddressUse>>) -> AddressUse {
-        let (handshakes, refused_tokens, bytes) = Default::default();
-        AddressUse { shared, share, shard, connections: AtomicU32::new(0), handshakes, refused_tokens, bytes, site }
+    pub(super) fn new(shared: Arc<SharedLimits>, share: u8, shard: u8, site: Option<Arc<AddressUse>>) -> AddressUse {
+        let (failed_s, connections, handshakes, refused_tokens, bytes) = Default::default();
+        AddressUse { shared, share, shard, failed_s, connections, handshakes, refused_tokens, bytes, site }
     }
 
     /// How long it takes until all that it took is paid for, in nanoseconds; 0: it is as good as a new one.
@@ -170,6 +179,16 @@ impl ClientAddress {
     /// Counts a token that was refused.
     pub fn token_refused(&self, now_ms: u64) {
         self.charge(|one| one.refused_tokens.charge(one.refused_tokens_allowance(), now_ms, 1));
+        if let Some(used) = &self.used {
+            used.failed_s.store(second(now_ms), Ordering::Relaxed);
+        }
+    }
+
+    /// How long it takes until the last token of this address that was refused is a minute ago; `None`: it is.
+    pub(super) fn failed_lately(&self, now_ms: u64) -> Option<Postponed> {
+        let failed_s = self.used.as_ref()?.failed_s.load(Ordering::Relaxed);
+        let ago_s = (u64::from(second(now_ms)) + SECONDS - u64::from(failed_s)) % SECONDS;
+        (failed_s > 0 && ago_s < FAILURE_S).then(|| Postponed { wait_ms: (FAILURE_S - ago_s) * 1000 })
     }
 
     /// Whether more bytes are read now.
@@ -192,6 +211,11 @@ impl ClientAddress {
             used.both().for_each(charge);
         }
     }
+}
+
+/// The number of a time's second, which comes again after [`SECONDS`].
+fn second(now_ms: u64) -> u16 {
+    (now_ms / 1000 % SECONDS + 1) as u16
 }
 
 fn mapped(address: IpAddr) -> Ipv6Addr {

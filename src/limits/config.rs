@@ -24,6 +24,8 @@ pub struct PoolRates {
     pub sessions: u32,
     /// Handshakes of sessions, and HTTP requests, in a second on average.
     pub handshakes_per_s: u32,
+    /// Tokens that were refused in a minute, before clients that had one refused wait.
+    pub refused_tokens_per_min: u32,
     /// Bytes that are received, in a second on average.
     pub bytes_per_s: u64,
 }

@@ -33,6 +33,7 @@ pub enum LimitedUse {
     AddressBytes,
     PoolSessions,
     PoolHandshakes,
+    PoolRefusedTokens,
     PoolBytes,
 }
 
@@ -46,6 +47,7 @@ impl LimitedUse {
             LimitedUse::AddressBytes => "address_bytes",
             LimitedUse::PoolSessions => "pool_sessions",
             LimitedUse::PoolHandshakes => "pool_handshakes",
+            LimitedUse::PoolRefusedTokens => "pool_refused_tokens",
             LimitedUse::PoolBytes => "pool_bytes",
         }
     }
@@ -59,6 +61,7 @@ impl LimitedUse {
             LimitedUse::AddressBytes => "too many bytes from this address",
             LimitedUse::PoolSessions => "too many sessions of this pool are open",
             LimitedUse::PoolHandshakes => "too many handshakes and requests of this pool",
+            LimitedUse::PoolRefusedTokens => "too many refused tokens of this pool, and one of them of this address",
             LimitedUse::PoolBytes => "too many bytes for this pool",
         }
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 /// How many addresses' worth a /48 of IPv6 may use together. Providers give a site a /56 or /48, so with one /64 after the other a single machine
 /// gets no more than this; a mobile network has a /64 for each phone.
-pub const NETWORK_SHARE: u16 = 16;
+pub const NETWORK_SHARE: u8 = 16;
 
 /// The addresses of IPv6 in which a translator puts addresses of IPv4, in their last 32 bits (RFC 6052 section 2.1): 64:ff9b::/96.
 const TRANSLATED: u128 = 0x0064_ff9b << 96;

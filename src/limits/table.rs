@@ -13,7 +13,7 @@ use super::network::{NETWORK_SHARE, NetworkKey};
 pub const TABLE_ADDRESSES: usize = 64 * 1024;
 
 /// How many parts the table has, each with a lock of its own.
-const SHARDS: u16 = 16;
+const SHARDS: u8 = 16;
 
 /// How many addresses that nothing uses are looked at to make place for a new one.
 const LOOKED_AT: usize = 8;
@@ -65,8 +65,8 @@ impl ClientAddresses {
         ClientAddress::limited(address, self.find(client, 1, site, now_ms))
     }
 
-    fn find(&self, key: NetworkKey, share: u16, site: Option<Arc<AddressUse>>, now_ms: u64) -> Arc<AddressUse> {
-        let number = (self.hasher.hash_one(key) % u64::from(SHARDS)) as u16;
+    fn find(&self, key: NetworkKey, share: u8, site: Option<Arc<AddressUse>>, now_ms: u64) -> Arc<AddressUse> {
+        let number = (self.hasher.hash_one(key) % u64::from(SHARDS)) as u8;
         let mut shard = self.shards[usize::from(number)].lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = shard.addresses.get(&key) {
             return Arc::clone(found);

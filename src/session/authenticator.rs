@@ -145,6 +145,8 @@ pub struct Authenticator {
     verifier: Verifier,
     identities: Identities,
     pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
+    /// Whether any pool does.
+    limits_refused_tokens: bool,
     /// Limits are counted in the time of the connections, so that a pause of the process keeps nobody out.
     clock: RunningClock,
     metrics: Metrics,
@@ -158,8 +160,9 @@ impl Authenticator {
         clock: RunningClock,
         metrics: Metrics,
     ) -> Authenticator {
-        let pools = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
-        Authenticator { verifier, identities, pools: Arc::new(pools), clock, metrics }
+        let pools: HashMap<_, _> = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
+        let limits_refused_tokens = pools.values().any(|pool| pool.used.limits_refused_tokens());
+        Authenticator { verifier, identities, pools: Arc::new(pools), limits_refused_tokens, clock, metrics }
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
@@ -243,7 +246,11 @@ impl Authenticator {
     }
 
     async fn verify_token(&self, token: &str, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
-        self.within_limits(client, client.check_tokens(self.clock.running_ms()))?;
+        let now_ms = self.clock.running_ms();
+        self.within_limits(client, client.check_tokens(now_ms))?;
+        if let Some(pool) = self.pool_that_limits_refused_tokens(token) {
+            self.within_limits(client, pool.used.check_tokens(client, now_ms))?;
+        }
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
         verified.map_err(|refusal| {
             self.metrics.token_rejected(refusal.code());
@@ -251,9 +258,21 @@ impl Authenticator {
             // out the others behind its address.
             if !refusal.is_temporary() && !refusal.is_of_genuine_token() {
                 client.token_refused(self.clock.running_ms());
+                if let Some(pool) = self.pool_that_limits_refused_tokens(token) {
+                    pool.used.token_refused(self.clock.running_ms());
+                }
             }
             AuthError::Token(refusal)
         })
+    }
+
+    /// The pool that a token names, if it limits refused tokens. Only then the token is read once more.
+    fn pool_that_limits_refused_tokens(&self, token: &str) -> Option<&Pool> {
+        if !self.limits_refused_tokens {
+            return None;
+        }
+        let pool = self.pools.get(self.verifier.named_pool(token)?)?;
+        pool.used.limits_refused_tokens().then_some(pool)
     }
 
     /// Counts and logs what a limit does not permit.

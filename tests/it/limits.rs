@@ -201,6 +201,29 @@ async fn a_pool_has_limits_of_its_own() {
 }
 
 #[tokio::test]
+async fn after_many_refused_tokens_of_a_pool_only_addresses_that_had_one_wait() {
+    let server = TestServer::with_pool(TestPool {
+        pool: "rates.refused_tokens_per_min = 6",
+        server: "[limits]\nexempt = [\"127.0.0.1\"]\naddress_refused_tokens_per_min = 0\n",
+    })
+    .await;
+    let of_pool = token("ann");
+    let forged = format!("{}x", &of_pool[..of_pool.len() - 1]);
+    let ask_with = async |host, token: &str| request_over(connect(&server, host).await, "/v1/session", token, "").await;
+    // A minute has six, so after the first one there is no place for another.
+    assert_eq!(ask_with(2, &forged).await.status, 401);
+    for token in [&forged, &of_pool] {
+        let refused = ask_with(2, token).await;
+        assert!(refused.status == 429 && refused.body.contains("refused tokens of this pool"), "{refused:?}");
+        assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    }
+    assert_eq!(ask_with(3, &of_pool).await.status, 200, "whose tokens were good");
+    assert_eq!((ask_with(4, &forged).await.status, ask_with(4, &forged).await.status), (401, 429));
+    assert_eq!(ask_with(5, "a.b.c").await.status, 401, "a token that names no pool");
+    assert_eq!(server.metric("driftless_limit_exceeded_total{outcome=\"pool_refused_tokens\"}").await, 3.0);
+}
+
+#[tokio::test]
 async fn a_request_without_a_token_is_not_read_over_the_limit_of_bytes() {
     let server = start("[limits]\nexempt = [\"127.0.0.1\"]\naddress_bytes_per_s = 1000\n").await;
     let post = async |host| {

@@ -61,6 +61,12 @@ pub(super) const RATES: &[ConfigSetting] = &[
     )
     .between(0, u32::MAX as u64),
     setting(
+        "pools.*.rates.refused_tokens_per_min",
+        || value(RatesSection::default().refused_tokens_per_min),
+        "Tokens for the pool that are refused in a minute, on average. Beyond it an address that had one refused waits a minute for another; no other address waits. 0: no limit.",
+    )
+    .between(0, u32::MAX as u64),
+    setting(
         "pools.*.rates.bytes_per_s",
         || value(RatesSection::default().bytes_per_s),
         "Bytes that the pool's devices may send in a second, on average; those of ten seconds may come at once. 0: no limit.",
