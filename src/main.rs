@@ -248,7 +248,7 @@ fn check_config(file: &Path, json: bool) -> Result<ExitCode, FatalError> {
     new_runtime()?.block_on(async { config.check_files() })?;
     let pools: Vec<String> = config.pools().into_iter().map(|pool| pool.name.to_string()).collect();
     if json {
-        return print_json(&json!({ "file": file, "pools": pools }));
+        return print_json(&json!({ "file": file.display().to_string(), "pools": pools }));
     }
     print_result(&format!("{} can be used; pools: {}\n", file.display(), pools.join(", ")))
 }

@@ -91,6 +91,9 @@ fn looks_like_json(text: &str) -> bool {
 pub(super) fn read_values(pairs: &[KeyValue], syntax: ValueSyntax) -> Result<Vec<Change>, ClientError> {
     let mut changes = Vec::with_capacity(pairs.len());
     for KeyValue { key, value } in pairs {
+        if changes.iter().any(|change: &Change| change.key == *key) {
+            return Err(ClientError::Input(format!("{key} is named twice")));
+        }
         let (value, unsure) = read_value(key, value, syntax).map_err(ClientError::Input)?;
         unsure.iter().for_each(|line| note(line));
         changes.push(Change::new(key.clone(), Op::Put, value));

@@ -16,7 +16,7 @@ use super::{nested, render};
 #[derive(Serialize)]
 struct ExportResult<'a> {
     dataset: &'a DatasetName,
-    file: &'a Path,
+    file: String,
     records: usize,
 }
 
@@ -43,7 +43,7 @@ pub(super) async fn run(
         Some(path) => {
             let cannot = |why| ClientError::File(format!("cannot write {}: {why}", path.display()));
             fs::write(path, text + "\n").map_err(cannot)?;
-            output.result(&ExportResult { dataset, file: path, records: count }, |_| {
+            output.result(&ExportResult { dataset, file: path.display().to_string(), records: count }, |_| {
                 note(&format!("{} of {dataset} exported to {}", render::count(count, "record"), path.display()));
                 Ok(())
             })?;

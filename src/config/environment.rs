@@ -55,7 +55,11 @@ impl Environment {
 
     pub(super) fn unknown(&self) -> Vec<ConfigProblem> {
         let unknown = self.0.iter().filter(|(name, value)| !is_known(name) && !is_of_kubernetes(name, value));
-        unknown.map(|(name, _)| ConfigProblem::at(None, format!("unknown variable {name}; {}", hint(name)))).collect()
+        let unknown = unknown.map(|(name, _)| ConfigProblem::at(None, format!("unknown variable {name}; {}", hint(name))));
+        // Bytes that are not UTF-8 were replaced: the value would name another file.
+        let changed = self.0.iter().filter(|(name, value)| is_known(name) && value.contains(char::REPLACEMENT_CHARACTER));
+        let changed = changed.map(|(name, _)| ConfigProblem::at(None, format!("the variable {name} must be UTF-8 text")));
+        unknown.chain(changed).collect()
     }
 }
 
@@ -65,6 +69,9 @@ pub fn is_known(name: &str) -> bool {
 }
 
 fn hint(name: &str) -> String {
+    if name == "DRIFTLESS_PORT" {
+        return "did you mean DRIFTLESS_LISTEN?".to_owned();
+    }
     let variables: Vec<String> = global_settings().map(ConfigSetting::variable).collect();
     let known = variables.iter().map(String::as_str).chain(COMMAND_VARIABLES.iter().copied());
     match nearest(name, known) {
@@ -82,8 +89,9 @@ fn global_settings() -> impl Iterator<Item = &'static ConfigSetting> {
 /// its documentation of Services): `_SERVICE_HOST`, `_SERVICE_PORT`, `_SERVICE_PORT_NAME`, `_PORT`, `_PORT_7400_TCP`, `_PORT_7400_TCP_ADDR`.
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let Some(rest) = name.strip_prefix("DRIFTLESS_") else { return false };
-    let of_the_service = rest == "PORT" || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
     let is_url = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    // Somebody who wants another port may guess this name.
+    let of_the_service = (rest == "PORT" && is_url) || rest.starts_with("PORT_") || rest.starts_with("SERVICE_");
     let is_port = rest.rsplit_once("_PORT_").is_some_and(|(_, port)| {
         let mut parts = port.split('_');
         let is_number = parts.next().is_some_and(|number| number.parse::<u16>().is_ok());
@@ -115,10 +123,12 @@ mod tests {
             ("DRIFTLESS_ADMIN_KEY_FIL", "DRIFTLESS_ADMIN_KEY_FILE"),
             ("DRIFTLESS_TOKN", "DRIFTLESS_TOKEN"),
             ("DRIFTLESS_POOLS_APP_REGION", "the file only"),
+            ("DRIFTLESS_PORT", "DRIFTLESS_LISTEN"),
         ] {
             let error = unknown(name, "hunter2").expect(name);
             assert!(error.contains(&format!("unknown variable {name};")) && error.contains(near) && !error.contains("hunter2"), "{error}");
         }
+        assert!(unknown("DRIFTLESS_DATA", "d\u{fffd}").is_some_and(|error| error.contains("DRIFTLESS_DATA must be UTF-8")));
         assert!(unknown("DRIFTLESS_LISTN", "").is_some(), "an empty one is misspelt all the same");
         for setting in global_settings() {
             assert_eq!(unknown(&setting.variable(), "x"), None);

@@ -32,7 +32,8 @@ pub(super) async fn run(server: &AdminClient, path: &Path, force: bool) -> Resul
     fs::rename(&partial, path).and_then(|()| File::open(parent_folder(path))?.sync_all()).map_err(|why| OperatorError::file(path, why))?;
     let BackupSummary { epoch, made_ms, rows, bytes, .. } = summary;
     if server.format == ResultFormat::Json {
-        let made = json!({ "file": path, "rows": rows, "bytes": bytes, "begun_ms": made_ms, "epoch": epoch.to_string() });
+        let made =
+            json!({ "file": path.display().to_string(), "rows": rows, "bytes": bytes, "begun_ms": made_ms, "epoch": epoch.to_string() });
         return line(&made.to_string());
     }
     line(&format!(

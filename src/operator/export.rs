@@ -21,7 +21,7 @@ pub(super) async fn run(server: &AdminClient, identity: &str, out: Option<&Path>
     match copy(stream, |part| file.write_all(part).map_err(failed)).await.and_then(|bytes| file.sync_all().map(|()| bytes).map_err(failed))
     {
         Ok(bytes) => match server.format {
-            ResultFormat::Json => line(&json!({ "identity": identity, "file": path, "bytes": bytes }).to_string())?,
+            ResultFormat::Json => line(&json!({ "identity": identity, "file": path.display().to_string(), "bytes": bytes }).to_string())?,
             ResultFormat::Text => note(&format!("{identity} exported to {}, {}", path.display(), size(bytes))),
         },
         Err(failure) => {

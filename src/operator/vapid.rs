@@ -38,7 +38,7 @@ pub(super) fn print_public(path: &Path, format: ResultFormat) -> Result<(), Oper
 
 fn print(path: &Path, public_key: &str, format: ResultFormat) -> Result<(), OperatorError> {
     match format {
-        ResultFormat::Json => line(&json!({ "file": path, "public_key": public_key }).to_string()),
+        ResultFormat::Json => line(&json!({ "file": path.display().to_string(), "public_key": public_key }).to_string()),
         ResultFormat::Text => line(public_key),
     }
 }

@@ -147,3 +147,24 @@ async fn the_program_describes_itself() {
         assert_eq!(std::fs::metadata(page).unwrap().permissions().mode() & 0o777, 0o644, "{name}: everybody reads it");
     }
 }
+
+#[tokio::test]
+async fn a_path_that_is_no_text_stands_in_json_as_it_is_shown() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = folder.path().join(std::ffi::OsStr::from_bytes(b"k\xff.pem"));
+    let output =
+        crate::support::wait_for("the end", crate::support::driftless().args(["vapid", "--json"]).arg(&file).output()).await.unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && file.exists() && json["file"].as_str().unwrap().ends_with("k\u{fffd}.pem"), "{json}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_put_twice_is_an_error_and_not_a_guess() {
+    let output =
+        crate::support::wait_for("the end", crate::support::driftless().args(["client", "put", "settings", "a=1", "a=2"]).output())
+            .await
+            .unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && error.contains("a is named twice"), "{error}");
+}
