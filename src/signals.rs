@@ -21,9 +21,6 @@ const ENDED_BY_SIGNAL: i32 = 128;
 /// The exit code if the server did not stop in time.
 const ENDED_BY_DEADLINE: i32 = 1;
 
-/// The times of a server whose configuration is not read yet: it has nothing to drain.
-const TIMES_BEFORE_START: StopTimes = StopTimes::before_start();
-
 /// What the signals tell a server.
 pub(crate) struct ServerSignals {
     /// Whether SIGTERM or SIGINT came.
@@ -68,7 +65,7 @@ fn receive(mut signals: Signals, hangup: &Notify, stops: &Sender<i32>) {
 fn stop_in_time(signals: &Receiver<i32>, stop: &watch::Sender<bool>, times: &OnceLock<StopTimes>) {
     let Ok(_) = signals.recv() else { return };
     stop.send_replace(true);
-    let times = times.get().unwrap_or(&TIMES_BEFORE_START);
+    let times = times.get().unwrap_or(&StopTimes::BEFORE_START);
     match signals.recv_timeout(times.whole() - times.last_lines()) {
         Ok(second) => {
             warn!(signal = second, "second signal: the server ends without draining");

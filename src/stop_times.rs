@@ -31,10 +31,8 @@ impl StopTimes {
         StopTimes { wait, sessions: rest - close - end, close, end }
     }
 
-    /// The times of a process that has nothing to drain or to close.
-    pub const fn before_start() -> StopTimes {
-        StopTimes { wait: Duration::ZERO, sessions: Duration::ZERO, close: Duration::ZERO, end: MAX_END }
-    }
+    /// Those of a process that has not read its configuration yet: it has nothing to drain or to close.
+    pub const BEFORE_START: StopTimes = StopTimes { wait: Duration::ZERO, sessions: Duration::ZERO, close: Duration::ZERO, end: MAX_END };
 
     /// Of [`StopTimes::end`], the time of the threads that still wait.
     pub fn threads(&self) -> Duration {

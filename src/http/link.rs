@@ -51,9 +51,7 @@ pub(super) async fn link(
     let (authenticator, pool) = (state.authenticator, Arc::clone(&principal.pool.name));
     let (first, second) = (login_token(&first), login_token(&second));
     let request = DeviceLinkRequest { pool, identity: principal.identity, device: principal.device, first, second };
-    // A task of its own: a client that hangs up must not keep the line with both logins out of the log.
-    let linking = async move { state.admin.link_or_merge(request).await };
-    let signed = tokio::spawn(linking).await.map_err(|_| Unavailable::Now)??;
+    let signed = state.admin.link_or_merge(request).await?;
     // The identity was erased or merged after it was authenticated. A retry meets the new state.
     match signed.map_err(|_| Unavailable::Now)? {
         SecondSignIn::SignedIn { identity, merged } => Ok(ok_json(&serde_json::json!({ "identity": identity.as_str(), "merged": merged }))),

@@ -12,6 +12,7 @@ use super::error::HttpError;
 use super::page_guard::{self, ServedPages};
 use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
+use crate::committer::Unavailable;
 use crate::origin::{AllowedOrigins, OriginMatch};
 use crate::session::DrainWatch;
 
@@ -67,4 +68,52 @@ async fn answer(rules: &PageRules, page: Option<&PageRequest>, request: Request,
 fn complete(headers: &mut HeaderMap) {
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+}
+
+/// Runs a request that changes something to its end, also if its client hangs up: what is changed has its line in the log.
+pub(super) async fn run_to_its_end(request: Request, next: Next) -> Result<Response, HttpError> {
+    if request.method().is_safe() {
+        return Ok(next.run(request).await);
+    }
+    tokio::spawn(next.run(request)).await.map_err(|_| Unavailable::Now.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use axum::Router;
+    use axum::body::Body;
+    use axum::http::Method;
+    use axum::middleware::from_fn;
+    use axum::routing::post;
+    use tokio::sync::Notify;
+    use tower_service::Service;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_changes_something_is_run_to_its_end_also_if_its_client_hangs_up() {
+        let [begun, go_on, ended] = [(); 3].map(|()| Arc::new(Notify::new()));
+        let events = (Arc::clone(&begun), Arc::clone(&go_on), Arc::clone(&ended));
+        let act = move || {
+            let (begun, go_on, ended) = events.clone();
+            async move {
+                begun.notify_one();
+                go_on.notified().await;
+                ended.notify_one();
+            }
+        };
+        let mut router = Router::<()>::new().route("/", post(act.clone()).delete(act)).layer(from_fn(run_to_its_end));
+        for method in [Method::POST, Method::DELETE] {
+            let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
+            tokio::select! {
+                _ = router.call(request) => panic!("it was not told to go on"),
+                () = begun.notified() => {}
+            }
+            // The client is gone, and its request with it.
+            go_on.notify_one();
+            ended.notified().await;
+        }
+    }
 }

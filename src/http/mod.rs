@@ -41,7 +41,7 @@ mod unread_body;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 
 pub use page_guard::ServedPages;
@@ -100,6 +100,6 @@ fn device_routes(state: HttpState) -> Router<HttpState> {
         .route("/v1/datasets/{dataset}/ack", post(datasets::ack))
         .route("/v1/push", get(push::registration).put(push::register).delete(push::unregister))
         .route("/v1/push/keys", get(push::keys))
-        .route(request::LINK_PATH, post(link::link))
+        .route(request::LINK_PATH, post(link::link).route_layer(from_fn(middleware::run_to_its_end)))
         .route_layer(from_fn_with_state(state, request::authenticated))
 }

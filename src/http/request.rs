@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
@@ -19,8 +19,7 @@ use super::error::{HttpError, LinkToken};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
-use crate::limits::ClientAddress;
-use crate::session::{AuthenticatedDevice, RequestSource, TransferParty};
+use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
 const ADMITTED_FOR: Duration = Duration::from_secs(5);
@@ -38,17 +37,16 @@ pub(super) const IDENTITY_HEADER: HeaderName = HeaderName::from_static("driftles
 /// merge the device's identity is another one, and its positions are void.
 pub(super) async fn authenticated(State(state): State<HttpState>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let connection = ConnectionPermit::of_request(&parts.extensions);
-    let device = match authenticate(&state, connection.as_ref(), &parts).await {
+    let device = match authenticate(&state, &parts).await {
         Ok(device) => device,
         Err(error) => return error.into_response(),
     };
-    if let Some((permit, _)) = &connection {
+    if let Some((permit, _)) = ConnectionPermit::of_request(&parts.extensions) {
         permit.authenticated();
     }
     RequestParty::authenticated(&parts.extensions, TransferParty::Device);
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
-    let mut response = match read_admitted(&state, connection.as_ref(), device, &parts, body).await {
+    let mut response = match read_admitted(&state, device, &parts, body).await {
         Ok((device, body)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
             let pool = Arc::clone(&device.principal.pool);
@@ -68,14 +66,13 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
 /// Reads the body. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
 async fn read_admitted(
     state: &HttpState,
-    connection: Option<&(ConnectionPermit, ClientAddress)>,
     device: AuthenticatedDevice,
     parts: &Parts,
     body: Body,
 ) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
     let began = Instant::now();
     let body = decoded_body(&parts.headers, body).await?;
-    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, connection, parts).await? } else { device };
+    let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, parts).await? } else { device };
     Ok((device, body))
 }
 
@@ -83,18 +80,9 @@ async fn read_admitted(
 ///
 /// # Errors
 /// A request that names another identity than the token's is refused: the device's positions and pending writes belong to that identity.
-async fn authenticate(
-    state: &HttpState,
-    connection: Option<&(ConnectionPermit, ClientAddress)>,
-    parts: &Parts,
-) -> Result<AuthenticatedDevice, HttpError> {
+async fn authenticate(state: &HttpState, parts: &Parts) -> Result<AuthenticatedDevice, HttpError> {
     let (headers, now_ms) = (&parts.headers, state.transfers.clock.running_ms());
-    let source = connection.map_or_else(RequestSource::of_this_process, |(permit, client)| RequestSource {
-        origin: request_origin(headers),
-        client: client.clone(),
-        capacity: permit.capacity().clone(),
-        ..RequestSource::of_this_process()
-    });
+    let source = request_source(headers, &parts.extensions).unwrap_or_else(RequestSource::of_this_process);
     // Before everything else: the body of a request that is refused for another reason is read and dropped.
     state.authenticator.within_limits(&source.client, source.client.check_bytes(now_ms))?;
     let token = bearer_token(headers).ok_or(HttpError::MissingToken)?;
@@ -115,6 +103,13 @@ async fn authenticate(
             Err(HttpError::Refused { id: None, dataset: None, code: RefusalCode::OtherIdentity, message })
         }
     }
+}
+
+/// Where a request comes from; `None`: it came over no connection of the server.
+pub(super) fn request_source(headers: &HeaderMap, extensions: &Extensions) -> Option<RequestSource> {
+    let (permit, client) = ConnectionPermit::of_request(extensions)?;
+    let drain = extensions.get::<DrainWatch>()?.clone();
+    Some(RequestSource { origin: request_origin(headers), client, capacity: permit.capacity().clone(), drain })
 }
 
 /// The token or key of an `Authorization: Bearer` header. The scheme is read in any case, with any number of spaces after it (RFC 9110 section 11).

@@ -14,9 +14,10 @@ use super::cors::request_origin;
 use super::error::{self, HttpError};
 use super::meter::MeteredStream;
 use super::permit::{ConnectionCount, ConnectionPermit};
+use super::request::request_source;
 use super::server::TlsSocket;
 use super::state::HttpState;
-use crate::session::{AuthError, DrainWatch, OpenSession, RequestSource, Sessions};
+use crate::session::{AuthError, OpenSession, RequestSource, Sessions};
 
 /// `GET /v1/sync`.
 pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request) -> Result<Response, HttpError> {
@@ -29,23 +30,19 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     let headers = request.headers();
     let accept = accept_key(headers)?;
     // The pool, which may allow fewer origins, is known once the hello has arrived.
-    let origin = request_origin(headers);
-    if !state.origins.allow(&origin) {
+    if !state.origins.allow(&request_origin(headers)) {
         return Err(HttpError::OriginNotAllowed);
     }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());
     let codec = offered.flat_map(Codec::choose).next().ok_or(HttpError::BadHandshake(
         "no supported subprotocol; send Sec-WebSocket-Protocol: driftless.v1.msgpack or driftless.v1.json",
     ))?;
-    let connection = ConnectionPermit::of_request(request.extensions());
-    let (permit, client) = connection.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
-    permit.upgraded(&client).map_err(|exceeded| {
-        permit.rules().refused(&client, exceeded);
+    let connection = ConnectionPermit::of_request(request.extensions()).zip(request_source(headers, request.extensions()));
+    let ((permit, _), from) = connection.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
+    permit.upgraded(&from.client).map_err(|exceeded| {
+        permit.rules().refused(&from.client, exceeded);
         HttpError::Auth(AuthError::LimitExceeded(exceeded))
     })?;
-    let drain = request.extensions().get::<DrainWatch>().cloned();
-    let drain = drain.ok_or(HttpError::BadHandshake("the request came over no connection of the server"))?;
-    let from = RequestSource { origin, client, capacity: permit.capacity().clone(), drain };
     // Boxed: the state of the handshake is freed before the session runs, which for most of its life is idle.
     let (sessions, handshake) = (state.sessions, Box::new((hyper::upgrade::on(&mut request), from, permit)));
     tokio::spawn(async move {

@@ -80,15 +80,15 @@ impl AddressUse {
     }
 
     fn handshakes_allowance(&self) -> Allowance {
-        Allowance::per_s(u64::from(self.shared.limits.handshakes_per_s)).times(self.share.into())
+        Allowance::per_s(u64::from(self.shared.limits.handshakes_per_s)).times(self.share)
     }
 
     fn refused_tokens_allowance(&self) -> Allowance {
-        Allowance::per_min(u64::from(self.shared.limits.refused_tokens_per_min)).times(self.share.into())
+        Allowance::per_min(u64::from(self.shared.limits.refused_tokens_per_min)).times(self.share)
     }
 
     fn bytes_allowance(&self) -> Allowance {
-        Allowance::per_s(self.shared.limits.bytes_per_s).times(self.share.into())
+        Allowance::per_s(self.shared.limits.bytes_per_s).times(self.share)
     }
 
     /// The client and its site.

@@ -30,7 +30,7 @@ impl Allowance {
     }
 
     /// The same for a network that has the share of so many addresses.
-    pub(super) fn times(self, share: u32) -> Allowance {
+    pub(super) fn times(self, share: u8) -> Allowance {
         Allowance { amount: self.amount.saturating_mul(u64::from(share)), ..self }
     }
 

@@ -145,7 +145,7 @@ pub struct Authenticator {
     verifier: Verifier,
     identities: Identities,
     pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
-    /// Whether any pool does.
+    /// Whether any pool does: only then a token is read once more, to find its pool.
     limits_refused_tokens: bool,
     /// Limits are counted in the time of the connections, so that a pause of the process keeps nobody out.
     clock: RunningClock,
@@ -248,7 +248,8 @@ impl Authenticator {
     async fn verify_token(&self, token: &str, client: &ClientAddress) -> Result<VerifiedLogin, AuthError> {
         let now_ms = self.clock.running_ms();
         self.within_limits(client, client.check_tokens(now_ms))?;
-        if let Some(pool) = self.pool_that_limits_refused_tokens(token) {
+        let limiting_pool = self.pool_that_limits_refused_tokens(token);
+        if let Some(pool) = limiting_pool {
             self.within_limits(client, pool.used.check_tokens(client, now_ms))?;
         }
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
@@ -258,7 +259,7 @@ impl Authenticator {
             // out the others behind its address.
             if !refusal.is_temporary() && !refusal.is_of_genuine_token() {
                 client.token_refused(self.clock.running_ms());
-                if let Some(pool) = self.pool_that_limits_refused_tokens(token) {
+                if let Some(pool) = limiting_pool {
                     pool.used.token_refused(self.clock.running_ms());
                 }
             }
@@ -266,7 +267,7 @@ impl Authenticator {
         })
     }
 
-    /// The pool that a token names, if it limits refused tokens. Only then the token is read once more.
+    /// The pool that a token names, if it limits refused tokens.
     fn pool_that_limits_refused_tokens(&self, token: &str) -> Option<&Pool> {
         if !self.limits_refused_tokens {
             return None;

@@ -16,12 +16,12 @@ use tracing::info;
 
 use super::error::HttpError;
 use super::fallback;
+use super::middleware::run_to_its_end;
 use super::page_guard::{self, PageRefusal};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::request::bearer_token;
 use super::state::HttpState;
-use crate::committer::Unavailable;
 use crate::session::TransferParty;
 
 pub(super) fn routes(state: HttpState) -> Router<HttpState> {
@@ -60,14 +60,6 @@ pub(super) async fn own_name_or_key(state: State<HttpState>, request: Request, n
     }
 }
 
-/// Runs a request that changes something to its end, also if its client hangs up: what is changed has its line in the log.
-async fn run_to_its_end(request: Request, next: Next) -> Result<Response, HttpError> {
-    if request.method().is_safe() {
-        return Ok(next.run(request).await);
-    }
-    tokio::spawn(next.run(request)).await.map_err(|_| Unavailable::Now.into())
-}
-
 async fn require_operator_key(State(state): State<HttpState>, request: Request, next: Next) -> Result<Response, HttpError> {
     let key = state.operator_key.as_ref().ok_or(HttpError::AdminDisabled)?;
     let (connection, now_ms) = (ConnectionPermit::of_request(request.extensions()), state.transfers.clock.running_ms());
@@ -89,42 +81,5 @@ async fn require_operator_key(State(state): State<HttpState>, request: Request, 
             Err(HttpError::WrongOperatorKey)
         }
         (false, None) => Err(HttpError::WrongOperatorKey),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use axum::body::Body;
-    use axum::http::Method;
-    use tokio::sync::Notify;
-    use tower_service::Service;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn what_changes_something_is_run_to_its_end_also_if_its_client_hangs_up() {
-        let [begun, go_on, ended] = [(); 3].map(|()| Arc::new(Notify::new()));
-        let events = (Arc::clone(&begun), Arc::clone(&go_on), Arc::clone(&ended));
-        let act = move || {
-            let (begun, go_on, ended) = events.clone();
-            async move {
-                begun.notify_one();
-                go_on.notified().await;
-                ended.notify_one();
-            }
-        };
-        let mut router = Router::<()>::new().route("/", post(act.clone()).delete(act)).layer(middleware::from_fn(run_to_its_end));
-        for method in [Method::POST, Method::DELETE] {
-            let request = Request::builder().method(method).uri("/").body(Body::empty()).expect("a request");
-            tokio::select! {
-                _ = router.call(request) => panic!("it was not told to go on"),
-                () = begun.notified() => {}
-            }
-            // The client is gone, and its request with it.
-            go_on.notify_one();
-            ended.notified().await;
-        }
     }
 }

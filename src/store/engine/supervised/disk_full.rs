@@ -97,19 +97,18 @@ fn commit_until_it_fails(engine: &SupervisedEngine) -> (u32, EngineError) {
 
 /// All acknowledged commits are there, and the next one whole or not at all.
 fn check(engine: &SupervisedEngine, commits: u32) {
-    check_readable(engine, commits, |error| panic!("{error}"));
+    check_readable(engine, commits).unwrap_or_else(|error| panic!("{error}"));
 }
 
-fn check_readable(engine: &SupervisedEngine, commits: u32, failed: impl Fn(EngineError)) {
+/// The same, or why the rows cannot be read.
+fn check_readable(engine: &SupervisedEngine, commits: u32) -> Result<(), EngineError> {
     for n in 0..=commits {
         let keys: Vec<Bytes> = (0..ROWS).map(|row| key(n, row)).collect();
-        let rows = match keys.iter().map(|key| engine.get(key)).collect::<Result<Vec<_>, _>>() {
-            Ok(rows) => rows,
-            Err(error) => return failed(error),
-        };
+        let rows = keys.iter().map(|key| engine.get(key)).collect::<Result<Vec<_>, _>>()?;
         let whole = rows.iter().all(|row| row.as_ref().is_some_and(|row| row.len() == 32 * 1024 && row[0] == n as u8));
         assert!(whole || (n == commits && rows.iter().all(Option::is_none)), "commit {n} of {commits}");
     }
+    Ok(())
 }
 
 fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(kind: EngineKind) {
@@ -151,10 +150,9 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
     assert!(matches!(error, EngineError::Full(_) | EngineError::Io(_)), "{error}");
     // The store may open on the space that is left, or say that it cannot.
     for _ in 0..2 {
-        match engine.recover() {
-            // A tree that has met a full disk may not be readable any more.
-            Ok(()) => check_readable(&engine, commits, |error| println!("{}: {error}", kind.name())),
-            Err(error) => println!("{}: {error}", kind.name()),
+        // A tree that has met a full disk may not be readable any more.
+        if let Err(error) = engine.recover().and_then(|()| check_readable(&engine, commits)) {
+            println!("{}: {error}", kind.name());
         }
     }
     disk.remove_ballast();
@@ -165,14 +163,11 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
     }
     commits += 1;
     // So may a read: the file system gives the freed blocks back only with its next own commit, and the flusher needs some.
-    let is_readable = std::cell::Cell::new(false);
-    while !is_readable.replace(true) {
-        check_readable(&engine, commits, |error| {
-            println!("{}: {error}", kind.name());
-            assert!(matches!(error, EngineError::Io(_) | EngineError::Failed(_)), "{error}");
-            let _ = engine.recover();
-            is_readable.set(false);
-        });
+    while let Err(error) = check_readable(&engine, commits) {
+        println!("{}: {error}", kind.name());
+        assert!(matches!(error, EngineError::Io(_) | EngineError::Failed(_)), "{error}");
+        // If it fails, the next read says so.
+        let _ = engine.recover();
     }
     drop(engine);
     check(&SupervisedEngine::open(&disk.store(), &config).expect("opens"), commits);
