@@ -52,10 +52,8 @@ const LOG_REPORT_TICKS: u64 = 5;
 /// Why a server did not start, or stopped.
 #[derive(Debug)]
 pub enum AppError {
-    /// A token issuer cannot be used as it is configured.
-    Auth(crate::config::ConfigError),
-    /// A push credential cannot be used as it is configured.
-    Push(crate::config::ConfigError),
+    /// A token issuer, a push credential, a certificate or the folder of the store cannot be used as it is configured.
+    Config(crate::config::ConfigError),
     Store(StoreError),
     Listen(ListenError),
     /// The operating system refused a thread, a file descriptor or random bytes.
@@ -69,8 +67,7 @@ pub enum AppError {
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            AppError::Auth(error) => write!(f, "{error}"),
-            AppError::Push(error) => write!(f, "{error}"),
+            AppError::Config(error) => write!(f, "{error}"),
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "operating system error: {error}"),
@@ -155,7 +152,8 @@ impl App {
     pub async fn start_at(clock: Clock, config: &ServerConfig, extra: Router) -> Result<App, AppError> {
         let (metrics, hub, wheel) = (Metrics::default(), Hub::default(), TimerWheel::default());
         let proxy = OutboundProxy::from_variables(|name| std::env::var(name).ok());
-        let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(|why| AppError::Auth(config.issuer_error(&why)))?;
+        let verifier = Verifier::with_proxy(config.issuers(), proxy).map_err(|why| AppError::Config(config.issuer_error(&why)))?;
+        config.check_own_files().map_err(AppError::Config)?;
         // A port in use is reported now; connections are accepted when the store is open, which can take minutes.
         let certificate = config.certificate().as_ref().map(ServerCertificate::open).transpose().map_err(AppError::Listen)?;
         let port = ReservedPort::reserve(&config.http(), certificate.clone()).map_err(AppError::Listen)?;
@@ -167,7 +165,7 @@ impl App {
         let store = open_store(config.clone()).await?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
         let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
-        let push = PushService::new(config.pool_push().map_err(AppError::Push)?);
+        let push = PushService::new(config.pool_push().map_err(AppError::Config)?);
         let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);
         let retention = config.pools().into_iter().map(|pool| (pool.name, pool.retention)).collect();

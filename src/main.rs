@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use driftless::app::AppError;
@@ -60,10 +61,10 @@ enum CliCommand {
         #[arg(long)]
         pool: Option<String>,
         /// The user that the token is for: its `sub` claim.
-        #[arg(long)]
+        #[arg(long, value_parser = NonEmptyStringValueParser::new())]
         subject: String,
         /// The token's lifetime, in seconds.
-        #[arg(long, default_value_t = 3600)]
+        #[arg(long, default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
         expires_in_s: u64,
         /// The configuration file that the pool is in; without it the token is for the pool of `driftless dev` [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
@@ -120,7 +121,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     rustix::process::umask(PRIVATE);
-    match run(Cli::parse().command) {
+    match Cli::try_parse().map_or_else(print_usage, |cli| run(cli.command)) {
         Ok(code) => code,
         Err(error) => {
             print_error(&error);
@@ -131,7 +132,7 @@ fn main() -> ExitCode {
 
 /// Why a command without an exit code of its own failed.
 fn exit(error: &(dyn std::error::Error + 'static)) -> CommandExit {
-    let of_app = matches!(error.downcast_ref(), Some(AppError::Auth(_) | AppError::Push(_)));
+    let of_app = matches!(error.downcast_ref(), Some(AppError::Config(_)));
     if of_app || error.is::<ConfigError>() || error.is::<UsageError>() { CommandExit::Usage } else { CommandExit::Failed }
 }
 
@@ -189,10 +190,21 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
     }
 }
 
+/// Prints the help or the version that was asked for, or what is wrong with the arguments.
+fn print_usage(usage: clap::Error) -> Result<ExitCode, FatalError> {
+    let printed = usage.print().and_then(|()| std::io::stdout().flush());
+    let code = ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(CommandExit::Usage.code()));
+    if usage.use_stderr() { Ok(code) } else { written(printed) }
+}
+
 /// Prints what a command was asked for.
 fn print_result(text: &str) -> Result<ExitCode, FatalError> {
     let mut stdout = std::io::stdout();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+}
+
+fn written(printed: std::io::Result<()>) -> Result<ExitCode, FatalError> {
+    match printed {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(format!("cannot write to stdout: {error}").into()),
         _ => Ok(ExitCode::SUCCESS),
     }

@@ -42,15 +42,26 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
     }
     for (name, pool) in &config.pools {
         let path = KeyPath::of_setting("pools").name(name);
-        check_pool(name, pool).into_iter().for_each(|(key, text)| report(key.map_or(path.clone(), |key| path.name(key)), text));
+        check_pool(name, pool, &path).into_iter().for_each(|(key, text)| report(key.map_or(path.clone(), |key| path.name(key)), text));
     }
     found
 }
 
 /// Whether the system would refuse to listen on both, though they are not the same: a port of every address is also one of this machine.
 fn overlap(first: SocketAddr, second: SocketAddr) -> bool {
-    let of_every = first.ip().is_unspecified() || second.ip().is_unspecified();
-    first.port() == second.port() && first.port() != 0 && first != second && of_every
+    let is_shared = is_covered(first, second) || is_covered(second, first);
+    first.port() == second.port() && first.port() != 0 && first != second && is_shared
+}
+
+/// Whether a socket of the first address gets what is sent to the second. Every address of IPv6 includes those of IPv4, and an address of
+/// IPv4 may be written as one of IPv6.
+fn is_covered(by: SocketAddr, address: SocketAddr) -> bool {
+    let canonical = |of: SocketAddr| match of.ip().to_canonical() {
+        ip if ip == of.ip() => of,
+        ip => SocketAddr::new(ip, of.port()),
+    };
+    let (by, address) = (canonical(by), canonical(address));
+    by == address || by.ip().is_unspecified() && (by.is_ipv6() || address.is_ipv4())
 }
 
 fn overlap_text(config: &ServerConfig) -> String {
@@ -61,7 +72,7 @@ fn overlap_text(config: &ServerConfig) -> String {
 }
 
 /// What is wrong with a pool, each with the key below it that is.
-fn check_pool(name: &str, pool: &PoolSection) -> Vec<(Option<&'static str>, String)> {
+fn check_pool(name: &str, pool: &PoolSection, path: &KeyPath) -> Vec<(Option<&'static str>, String)> {
     let mut found = Vec::new();
     if !(1..=MAX_POOL_NAME_BYTES).contains(&name.len()) || name.chars().any(char::is_control) {
         found.push((None, format!("the name of a pool must have 1 to {MAX_POOL_NAME_BYTES} bytes and no control characters")));
@@ -69,11 +80,11 @@ fn check_pool(name: &str, pool: &PoolSection) -> Vec<(Option<&'static str>, Stri
     let region = pool.region.as_bytes();
     if region.is_empty() || region.len() > MAX_REGION_BYTES || !region.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
         let text =
-            format!("pools.{name}.region must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {:?}", pool.region);
+            format!("{path}.region must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {:?}", pool.region);
         found.push((Some("region"), text));
     }
     if pool.issuers.is_empty() {
-        found.push((None, format!("pools.{name} has no issuer, so no device can sign in: add [[pools.{name}.issuers]]")));
+        found.push((None, format!("{path} has no issuer, so no device can sign in: add [[{path}.issuers]]")));
     }
     found
 }

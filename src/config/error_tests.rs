@@ -45,6 +45,7 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("listen = \"127.0.0.1\"", "not the text \"127.0.0.1\""),
         ("\n\ndrain_s = \"10\"", "line 3: drain_s must be a whole number from 1 to 3600, not the text \"10\"; write it without quotes"),
         ("drain_s = 1.5", "drain_s must be a whole number from 1 to 3600, not 1.5"),
+        ("drain_s = 1.0", "drain_s must be a whole number from 1 to 3600, not 1.0"),
         ("drain_s = -1", "drain_s must be a whole number from 1 to 3600, not -1"),
         ("drain_s = 99999", "drain_s must be a whole number from 1 to 3600, not 99999"),
         ("drain_s = 100000000000000000000", "drain_s must be a whole number from 1 to 3600, not 100000000000000000000"),
@@ -56,7 +57,7 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
             "origins = \"https://a\"",
             "origins must be a list of origins, as in [\"https://app.example.com\"], not the text \"https://a\"; write it in brackets",
         ),
-        ("origins = [1]", "origins must be a list of origins, as in [\"https://app.example.com\"], not a list"),
+        ("origins = [1]", "origins must be a list of origins, as in [\"https://app.example.com\"], not a list with a number"),
         ("log = \"warning\"", "d.toml, line 1: log: \"warning\" is no level; the levels are error, warn, info, debug, trace, off"),
         ("log = \"driftless=loud\"", "d.toml, line 1: log: \"driftless=loud\" is no filter such as driftless=debug"),
         ("region = \"eu\"", "it belongs into [pools.NAME]"),
@@ -85,7 +86,11 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
             "[pools.app.issuers]\nissuer = \"i\"",
             "d.toml, line 1: pools.app.issuers is a list: write [[pools.app.issuers]] with two brackets",
         ),
-        ("[pools.app]\nissuers = [1]", "pools.app.issuers must be a list of tables, [[pools.app.issuers]], not a list"),
+        ("[pools.app]\nissuers = [1]", "pools.app.issuers must be a list of tables, [[pools.app.issuers]], not a list with a number"),
+        ("[pools.app]\nissuers = [\"hunter2\"]", "not a list with a text"),
+        ("key = \"x\"", "d.toml, line 1: unknown key key; it belongs into [admin], or into [tls]"),
+        ("[pools.\"a b\"]\n", "pools.\"a b\" has no issuer, so no device can sign in: add [[pools.\"a b\".issuers]]"),
+        ("[pools.\"a b\"]\nregion = \"ü\"", "pools.\"a b\".region must have"),
         ("[[pools.app.issuers]]\nissuer = \"i\"", "d.toml, line 1: pools.app.issuers has no audience, which every entry needs"),
         ("[[pools.app.push.fcm]]\napp = \"a\"", "pools.app.push.fcm has no service_account_file, which every entry needs"),
         ("[pools.app.limits]\ndevices = 0", "pools.app.limits.devices must be a whole number, 1 or more, not 0"),
@@ -352,7 +357,7 @@ fn a_port_of_its_own_is_asked_for_if_the_default_one_is_in_use() {
             .and_then(|config| config.check_production())
             .map_err(|why| why.to_string())
     };
-    for listen in ["7401", ":7401", "0.0.0.0:7401", "127.0.0.1:7401"] {
+    for listen in ["7401", ":7401", "0.0.0.0:7401", "127.0.0.1:7401", "[::]:7401", "[::ffff:127.0.0.1]:7401"] {
         let error = check(listen, "").expect_err(listen);
         assert!(
             error.contains("d.toml, line 1: admin.listen is 127.0.0.1:7401, and listen, ") && error.contains("the same port"),
@@ -363,6 +368,8 @@ fn a_port_of_its_own_is_asked_for_if_the_default_one_is_in_use() {
         ("7400", ""),
         ("192.0.2.1:7401", ""),
         ("127.0.0.1:0", ""),
+        ("[::1]:7401", ""),
+        ("0.0.0.0:7402", "[admin]\nlisten = \"[::1]:7402\""),
         ("7401", "[admin]\nlisten = \"7401\""),
         ("0.0.0.0:7401", "[admin]\nlisten = \"0.0.0.0:7401\""),
         ("0.0.0.0:7401", "[admin]\nlisten = \"7402\""),

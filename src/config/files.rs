@@ -11,14 +11,7 @@ use crate::http::TlsConfig;
 impl ServerConfig {
     /// Reads every file that the configuration names, as a start does, and returns all that is wrong. Blocks; opens no port and no store.
     pub fn check_files(&self) -> Result<(), ConfigError> {
-        let mut problems = Vec::new();
-        for (setting, why) in self.certificate().iter().flat_map(TlsConfig::faults) {
-            let path = KeyPath::of_setting("tls").name(setting);
-            problems.push(self.problem(&path, format!("{path}: {why}")));
-        }
-        if self.data.exists() && !self.data.is_dir() {
-            problems.push(self.problem(&KeyPath::of_setting("data"), format!("data: {} is no folder", self.data.display())));
-        }
+        let mut problems = self.own_file_problems();
         let issuers = self.issuers();
         // Each by itself, so that all are reported; then all together, as two of them can be ambiguous.
         for (pool, issuers) in &issuers {
@@ -31,6 +24,23 @@ impl ServerConfig {
         }
         problems.extend(self.pools.iter().filter_map(|(name, pool)| self.push_of(name, pool).err()));
         ConfigError::check(problems)
+    }
+
+    /// Reads the files that are neither an issuer's nor a push credential: the certificate, its key, and the folder of the store. Blocks.
+    pub fn check_own_files(&self) -> Result<(), ConfigError> {
+        ConfigError::check(self.own_file_problems())
+    }
+
+    fn own_file_problems(&self) -> Vec<ConfigProblem> {
+        let mut problems = Vec::new();
+        for (setting, why) in self.certificate().iter().flat_map(TlsConfig::faults) {
+            let path = KeyPath::of_setting("tls").name(setting);
+            problems.push(self.problem(&path, format!("{path}: {why}")));
+        }
+        if self.data.exists() && !self.data.is_dir() {
+            problems.push(self.problem(&KeyPath::of_setting("data"), format!("data: {} is no folder", self.data.display())));
+        }
+        problems
     }
 
     /// The error of an issuer, with its place.

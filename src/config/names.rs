@@ -79,18 +79,25 @@ fn names_in(table: &KeyPath) -> BTreeSet<&'static str> {
 /// Where else a name is known: a key below the header of another table is a common mistake.
 fn elsewhere(name: &str) -> Option<String> {
     let name = &name.replace('-', "_");
-    let setting = SETTINGS.iter().find(|setting| setting.name.split('.').any(|part| part == name))?;
-    let (table, _) = setting.name.split_once(name.as_str())?;
-    let table = table.trim_end_matches('.');
+    let tables = SETTINGS.iter().filter_map(|setting| {
+        let parts: Vec<&str> = setting.name.split('.').collect();
+        let at = parts.iter().position(|part| part == name)?;
+        Some(parts[..at].join("."))
+    });
+    let places: BTreeSet<String> = tables.map(|table| place_in(&table)).collect();
+    (!places.is_empty()).then(|| places.into_iter().collect::<Vec<_>>().join(", or "))
+}
+
+/// How a file gives a key to a table.
+fn place_in(table: &str) -> String {
     // `pools.*` is a table with a name, `pools.*.issuers.*` an entry of a list.
-    let (table, list) = match table.strip_suffix(".*") {
+    let (table, is_list) = match table.strip_suffix(".*") {
         Some(entries) if table != "pools.*" => (entries, true),
         _ => (table, false),
     };
-    let table = table.replace('*', "NAME");
-    Some(match (table.as_str(), list) {
+    match (table.replace('*', "NAME").as_str(), is_list) {
         ("", _) => "at the top, above the first [table]".to_owned(),
         (table, true) => format!("into [[{table}]]"),
         (table, false) => format!("into [{table}]"),
-    })
+    }
 }

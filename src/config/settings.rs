@@ -14,8 +14,8 @@ use std::sync::LazyLock;
 
 #[cfg(test)]
 pub(super) use form::ValueForm;
-pub(super) use form::found;
 pub(super) use form::from_document;
+pub(super) use form::{found, found_list};
 pub use setting::ConfigSetting;
 
 /// All settings, in the order in which `driftless config` prints them. Those of one table stand together.

@@ -7,7 +7,7 @@ use super::error::ConfigProblem;
 use super::key_path::KeyPath;
 use super::names::{self, ConfigPlace};
 use super::origins::ValueOrigins;
-use super::settings::{ConfigSetting, found};
+use super::settings::{ConfigSetting, found, found_list};
 
 /// Checks the tables of a file from the top.
 pub(super) fn check(table: &mut Table, origins: &ValueOrigins) -> Vec<ConfigProblem> {
@@ -23,7 +23,7 @@ pub(super) fn normalize(setting: &ConfigSetting, path: &KeyPath, value: Value) -
         if let Some(why) = form.fault_of_entry(&value) {
             return format!("{path}: {why}");
         }
-        let (expected, found, hint) = (form.expected(), found(&value, setting.is_secret), form.hint(&value));
+        let (expected, found, hint) = (form.expected(), form.found(&value, setting.is_secret), form.hint(&value));
         format!("{path} must be {expected}, not {found}{hint}")
     })
 }
@@ -59,6 +59,10 @@ impl ShapeChecker<'_> {
                         self.problem(&entry, format!("{path} has no {name}, which every entry needs"));
                     }
                 }
+            }
+            Value::Array(entries) => {
+                let found = found_list(entries, Value::is_table);
+                self.problem(path, format!("{path} must be a list of tables, [[{path}]], not {found}"));
             }
             Value::Table(_) => self.problem(path, format!("{path} is a list: write [[{path}]] with two brackets")),
             other => self.problem(path, format!("{path} must be a list of tables, [[{path}]], not {}", found(other, false))),

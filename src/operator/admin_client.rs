@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::error::OperatorError;
 use super::output::{ResultFormat, line};
-use crate::client::trust_file;
+use crate::client::{printable, trust_file};
 use crate::secret_file;
 
 /// Where `driftless serve` answers operators by default, and where `driftless dev` does.
@@ -61,6 +61,7 @@ pub struct ServerArgs {
 
 impl ServerArgs {
     pub(super) fn client(self, development_key: &str) -> Result<AdminClient, OperatorError> {
+        let url_argument = self.url.as_ref().map_or(String::new(), |url| format!(" --url {url}"));
         let url = self.url.or_else(|| variable("DRIFTLESS_ADMIN_URL")).or_else(|| variable("DRIFTLESS_URL"));
         let url = url.unwrap_or_else(default_url);
         let format = ResultFormat::of(self.json);
@@ -83,11 +84,16 @@ impl ServerArgs {
         // A file that cannot be used is an error over plain HTTP, too.
         let trusted = trusted.map(|file| trust_file(&file).map_err(OperatorError::File)).transpose()?;
         let scheme = url.parse::<Uri>().ok().filter(|uri| uri.host().is_some() && !url.contains(['@', '?', '#']));
-        match scheme.as_ref().and_then(Uri::scheme_str) {
-            Some("https") => Ok(AdminClient { http: http_client(trusted.map_or_else(native_roots, Ok)?), url, key, format }),
-            Some("http") => Ok(AdminClient { http: http_client(no_roots()?), url, key, format }),
-            _ => Err(OperatorError::Input(format!("--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"))),
-        }
+        let tls = match scheme.as_ref().and_then(Uri::scheme_str) {
+            Some("https") => trusted.map_or_else(native_roots, Ok)?,
+            Some("http") => no_roots()?,
+            _ => {
+                return Err(OperatorError::Input(format!(
+                    "--url {url}: it must be like http://127.0.0.1:7400 or https://www.example.com/sync"
+                )));
+            }
+        };
+        Ok(AdminClient { http: http_client(tls), url, url_argument, key, format })
     }
 }
 
@@ -120,6 +126,8 @@ fn variable(name: &str) -> Option<String> {
 pub(super) struct AdminClient {
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     url: String,
+    /// What a further command for the same server needs in its line.
+    url_argument: String,
     key: String,
     pub(super) format: ResultFormat,
 }
@@ -218,14 +226,25 @@ impl AdminClient {
         let body = self.read_body(response).await?;
         Err(match Codec::Json.decode_server(&body) {
             Ok(ServerMessage::Refused { code: RefusalCode::DoesNotExist, message, .. }) => OperatorError::Failed(message),
+            Ok(ServerMessage::Refused { code: RefusalCode::BadRequest | RefusalCode::BadName, message, .. }) => {
+                OperatorError::Input(printable(&message))
+            }
             Ok(ServerMessage::Refused { message, .. }) => OperatorError::Refused { status: status.as_u16(), why: message },
             // Every refusal of a server is such a message, so this comes from elsewhere: from a proxy that does not reach the server, or
             // from another server.
             Ok(_) | Err(_) if matches!(status.as_u16(), 502..=504) => {
                 self.no_server(&format!("a proxy answered with the HTTP status {status}"))
             }
+            Ok(_) | Err(_) if matches!(status.as_u16(), 401 | 403 | 407 | 413 | 429) => {
+                OperatorError::RefusedByProxy { url: self.url.clone(), status: status.to_string() }
+            }
             Ok(_) | Err(_) => self.not_driftless(&format!("it answered with the HTTP status {status}")),
         })
+    }
+
+    /// The argument, with a space before it, that leads another command to this server; empty if this one was given none.
+    pub(super) fn url_argument(&self) -> &str {
+        &self.url_argument
     }
 
     async fn read<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T, OperatorError> {

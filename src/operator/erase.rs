@@ -45,7 +45,8 @@ async fn print_what_would_be_erased(server: &AdminClient, identity: &str) -> Res
     server.show(&format!("identities/{}", percent_encoded(identity)), print).await?;
     Err(OperatorError::Input(format!(
         "nothing was erased; with --yes the server erases these datasets with their history, and all devices and logins of the identity, for good:\n  \
-         {} erase-identity {identity} --yes",
-        invocation::name()
+         {} erase-identity {identity} --yes{}",
+        invocation::name(),
+        server.url_argument()
     )))
 }

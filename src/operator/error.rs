@@ -17,6 +17,8 @@ pub enum OperatorError {
     NoServer { url: String, why: String },
     /// What answers at the address is no Driftless server, or not one of this version.
     NotDriftless { url: String, what: String },
+    /// A proxy before the server, or another server, demands something or forbids the request.
+    RefusedByProxy { url: String, status: String },
     /// The server answered with an HTTP error status; `why` is its text.
     Refused { status: u16, why: String },
     /// The reader of stdout has closed the pipe.
@@ -35,7 +37,9 @@ impl OperatorError {
             OperatorError::File(_) | OperatorError::Failed(_) => CommandExit::Failed,
             OperatorError::Input(_) => CommandExit::Usage,
             OperatorError::Refused { .. } => CommandExit::Refused,
-            OperatorError::NoServer { .. } | OperatorError::NotDriftless { .. } => CommandExit::NoServer,
+            OperatorError::NoServer { .. } | OperatorError::NotDriftless { .. } | OperatorError::RefusedByProxy { .. } => {
+                CommandExit::NoServer
+            }
         };
         exit.code()
     }
@@ -57,6 +61,12 @@ impl fmt::Display for OperatorError {
                     f,
                     "{url} is no Driftless server: {}\ngive the address of its admin.listen with --url or DRIFTLESS_ADMIN_URL",
                     printable(what)
+                )
+            }
+            OperatorError::RefusedByProxy { url, status } => {
+                write!(
+                    f,
+                    "{url}: a proxy answered with the HTTP status {status}, and not the Driftless server\nlet the proxy pass /admin/api to the server's admin.listen, or give that address with --url or DRIFTLESS_ADMIN_URL"
                 )
             }
             OperatorError::Refused { status, why } => {

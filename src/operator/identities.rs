@@ -85,8 +85,8 @@ pub struct ListArgs {
     #[arg(long, value_name = "PREFIX", default_value = "")]
     login: String,
     /// How many, at most 1000
-    #[arg(long, default_value_t = 100)]
-    limit: usize,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    limit: u64,
     /// Go on where an earlier list ended
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,

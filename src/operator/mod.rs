@@ -27,6 +27,7 @@ pub use output::ResultFormat;
 pub use restore::restore;
 
 use admin_client::ServerArgs;
+use clap::builder::NonEmptyStringValueParser;
 use identities::ListArgs;
 use identity_args::IdentityArgs;
 
@@ -50,7 +51,7 @@ pub enum OperatorCommand {
         #[command(flatten)]
         identity: IdentityArgs,
         /// How many versions, at most 1000
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
         limit: u64,
         /// Only versions below this one
         #[arg(long, value_name = "VERSION")]
@@ -102,7 +103,7 @@ pub enum OperatorCommand {
         #[command(subcommand)]
         list: Option<IdentitiesCommand>,
         /// The person's login: the `sub` of their tokens
-        #[arg(long, required = true)]
+        #[arg(long, required = true, value_parser = NonEmptyStringValueParser::new())]
         subject: Option<String>,
         /// The pool of that login [default: the server's only pool]
         #[arg(long)]

@@ -92,6 +92,27 @@ demoTest('a conflict resolved with "take theirs" has the other value on both pho
   await a.waitForText('unsent', '0');
 });
 
+demoTest('a narrow page shows the choice of a conflict whose key and values are long', { viewport: NARROW }, async ({ a, b }) => {
+  const key = 'the-name-of-a-record-that-says-in-full-what-it-is-about';
+  await a.goOffline();
+  await a.addRecord(key, 'one '.repeat(60));
+  await b.addRecord(key, 'two '.repeat(60));
+  await b.waitForText('unsent', '0');
+  await a.goOnline();
+  await a.conflict(key).waitFor();
+  for (const choice of ['keep-mine', 'take-theirs']) {
+    const isHit = await a.part(choice).evaluate((button) => {
+      const { left, right, top, bottom } = button.getBoundingClientRect();
+      const notice = button.closest('.notice').getBoundingClientRect();
+      const hit = document.elementFromPoint((left + right) / 2, (top + bottom) / 2);
+      return notice.top <= top && bottom <= notice.bottom && hit === button;
+    });
+    assert.ok(isHit, `${choice} is in sight`);
+  }
+  await a.part('keep-mine').click();
+  await eventually(() => a.part('conflict').count(), 0);
+});
+
 demoTest('of two offline edits the one that is sent later conflicts', {}, async ({ a, b }) => {
   await a.addRecord('lamp', '"off"');
   await b.waitForRecord('lamp', '"off"');

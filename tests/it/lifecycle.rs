@@ -148,11 +148,13 @@ async fn a_command_whose_output_is_closed_ends_quietly() {
         let mut command = driftless().args(arguments).stdout(Stdio::null()).stderr(writer).spawn().unwrap();
         assert_eq!(wait_for("the end", command.wait()).await.unwrap().code(), Some(code), "{arguments:?}");
     }
-    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
-    let command = driftless().arg("config").stdout(full).stderr(Stdio::piped()).spawn().unwrap();
-    let output = wait_for("the end", command.wait_with_output()).await.unwrap();
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.code() == Some(1) && said.contains("cannot write to stdout"), "{said}");
+    for arguments in [&["config"][..], &["--version"], &["--help"], &["client", "put", "--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let command = driftless().args(arguments).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let output = wait_for("the end", command.wait_with_output()).await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && said.contains("cannot write to stdout"), "{arguments:?}: {said}");
+    }
 }
 
 /// Every file and folder below a folder that another account could use.

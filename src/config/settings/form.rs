@@ -12,6 +12,9 @@ use crate::origin::{Origin, OriginError};
 /// The longest text that an error quotes, in characters.
 const QUOTED_CHARACTERS: usize = 80;
 
+/// Whole floats below it are quoted with a fraction.
+const FRACTION_BELOW: f64 = 1e15;
+
 /// What a value must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ValueForm {
@@ -101,6 +104,14 @@ impl ValueForm {
         }
     }
 
+    /// What was found instead of a value of this form.
+    pub fn found(self, value: &Value, is_secret: bool) -> String {
+        match (self, value) {
+            (ValueForm::Texts | ValueForm::Origins | ValueForm::Networks, Value::Array(entries)) => found_list(entries, Value::is_str),
+            _ => found(value, is_secret),
+        }
+    }
+
     /// What is wrong with an entry of a list whose entries have a form of their own.
     pub fn fault_of_entry(self, value: &Value) -> Option<String> {
         match (self, value) {
@@ -176,6 +187,12 @@ pub(in crate::config) fn from_document(value: &DeValue<'_>) -> Value {
     }
 }
 
+/// A list that was found, with the kind of its first wrong entry.
+pub fn found_list(entries: &[Value], is_right: impl Fn(&Value) -> bool) -> String {
+    let wrong = entries.iter().find(|entry| !is_right(entry));
+    wrong.map_or("a list".to_owned(), |entry| format!("a list with {}", found(entry, true)))
+}
+
 /// A value that was found where another was expected. A secret's kind only.
 pub fn found(value: &Value, is_secret: bool) -> String {
     let kind = match value {
@@ -191,6 +208,8 @@ pub fn found(value: &Value, is_secret: bool) -> String {
         Value::String(text) if text.chars().count() <= QUOTED_CHARACTERS => format!("the text {text:?}"),
         Value::String(text) => format!("a text of {} characters", text.chars().count()),
         Value::Integer(number) => number.to_string(),
+        // With its fraction, which is what is wrong with 1.0. A larger one may be a whole number that has more than 64 bits.
+        Value::Float(number) if number.fract() == 0.0 && number.abs() < FRACTION_BELOW => format!("{number:.1}"),
         Value::Float(number) => number.to_string(),
         Value::Boolean(is) => is.to_string(),
         Value::Datetime(_) | Value::Array(_) | Value::Table(_) => kind.to_owned(),

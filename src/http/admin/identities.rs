@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::request;
+use super::{logins, request};
 use crate::admin::{ExportStream, IdentityMergeOutcome, LinkOutcome, LoginName};
 use crate::http::error::{HttpError, ok_json};
 use crate::http::link::too_many_logins;
@@ -26,7 +26,8 @@ pub(super) async fn find(State(state): State<HttpState>, UrlQuery(query): UrlQue
     let FindQuery { pool, subject } = query;
     request::check_names(&[&pool, &subject])?;
     let login = |login: LoginInfo| json!({ "pool": login.pool, "issuer": login.issuer, "subject": login.subject, "identity": login.identity.as_str() });
-    let logins: Vec<Value> = state.admin.find_logins(pool, subject).await?.into_iter().map(login).collect();
+    let logins: Vec<Value> = state.admin.find_logins(pool.clone(), subject).await?.into_iter().map(login).collect();
+    logins::check_pool(&state, &pool, logins.is_empty())?;
     Ok(ok_json(&json!({ "logins": logins })))
 }
 

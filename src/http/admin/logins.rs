@@ -39,9 +39,20 @@ pub(super) async fn list(State(state): State<HttpState>, UrlQuery(query): UrlQue
     let after = after.as_ref().map(position).transpose();
     let after = after.map_err(|_| HttpError::BadAdminRequest("after must be the next of an earlier answer".to_owned()))?;
     let limit = limit.unwrap_or(DEFAULT_LOGINS).clamp(1, MAX_LOGINS);
-    let page = state.admin.list_logins(LoginSearch { pool, issuer, prefix: prefix.unwrap_or_default(), after, limit }).await?;
+    let page =
+        state.admin.list_logins(LoginSearch { pool: pool.clone(), issuer, prefix: prefix.unwrap_or_default(), after, limit }).await?;
+    check_pool(&state, &pool, page.logins.is_empty())?;
     let logins: Vec<Value> = page.logins.iter().map(login_json).collect();
     Ok(ok_json(&json!({ "logins": logins, "next": page.next.map(|next| URL_SAFE_NO_PAD.encode(next.0)) })))
+}
+
+/// Refuses a name that no configured pool has. Logins of a pool that is not configured any more are still shown.
+pub(super) fn check_pool(state: &HttpState, pool: &str, is_empty: bool) -> Result<(), HttpError> {
+    let pools = state.admin.pools();
+    match is_empty && !pools.contains(&pool) {
+        true => Err(HttpError::NotFoundBecause(format!("no such pool: {pool}; the server's pools: {}", pools.join(", ")))),
+        false => Ok(()),
+    }
 }
 
 fn login_json(ListedLogin { login, created_ms }: &ListedLogin) -> Value {

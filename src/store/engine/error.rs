@@ -44,6 +44,11 @@ pub(super) fn open_error(path: &Path, error: &std::io::Error) -> EngineError {
     }
 }
 
+/// Whether an engine's read failed because of what the file holds: it ends too early, or holds something else. The disk itself is fine.
+pub(super) fn is_damage(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData)
+}
+
 /// Wraps an error of the file system or of an engine.
 pub(super) fn io_error(error: impl fmt::Display) -> EngineError {
     EngineError::Io(error.to_string())

@@ -8,7 +8,7 @@ use std::path::Path;
 use redb::{Database, Durability, ReadableDatabase, TableDefinition};
 
 use super::batch::Bytes;
-use super::error::{EngineError, io_error, open_error};
+use super::error::{EngineError, io_error, is_damage, open_error};
 use super::tree::{RowChange, Tree};
 use super::{frame, layout};
 
@@ -78,12 +78,7 @@ fn open_failure(file: &Path, error: redb::DatabaseError) -> EngineError {
         redb::DatabaseError::DatabaseAlreadyOpen => {
             EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", file.display()))
         }
-        // redb reports these two as I/O errors of the disk; they mean that the file is damaged or cut short.
-        redb::DatabaseError::Storage(redb::StorageError::Io(ref error))
-            if !matches!(error.kind(), std::io::ErrorKind::InvalidData | std::io::ErrorKind::UnexpectedEof) =>
-        {
-            open_error(file, error)
-        }
+        redb::DatabaseError::Storage(redb::StorageError::Io(ref error)) if !is_damage(error) => open_error(file, error),
         _ => EngineError::Damaged(what),
     }
 }
@@ -92,6 +87,7 @@ fn open_failure(file: &Path, error: redb::DatabaseError) -> EngineError {
 fn storage_error(error: impl Into<redb::Error>) -> EngineError {
     match error.into() {
         redb::Error::Corrupted(what) => EngineError::Damaged(what),
+        redb::Error::Io(error) if is_damage(&error) => EngineError::Damaged(error.to_string()),
         error => io_error(error),
     }
 }

@@ -16,7 +16,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::batch::Bytes;
-use super::error::{EngineError, io_error, open_error};
+use super::error::{EngineError, io_error, is_damage, open_error};
 use super::tree::{RowChange, Tree};
 use super::{frame, layout, sled_log};
 
@@ -135,7 +135,7 @@ fn open_failure(folder: &Path, error: &sled::Error) -> EngineError {
         _ if is_locked(error) => {
             EngineError::Open(format!("another process has {} open; stop it, or choose another folder with --data", folder.display()))
         }
-        sled::Error::Io(error) => open_error(folder, error),
+        sled::Error::Io(error) if !is_damage(error) => open_error(folder, error),
         _ => EngineError::Damaged(format!("{}: {error}", folder.display())),
     }
 }
@@ -143,6 +143,7 @@ fn open_failure(folder: &Path, error: &sled::Error) -> EngineError {
 fn storage_error(error: sled::Error) -> EngineError {
     match error {
         sled::Error::Corruption { .. } => EngineError::Damaged(error.to_string()),
+        sled::Error::Io(error) if is_damage(&error) => EngineError::Damaged(error.to_string()),
         _ => io_error(error),
     }
 }
@@ -152,6 +153,9 @@ mod tests {
     use super::*;
     use crate::store::engine::batch::ROW_BYTES;
 
+    /// Segments of which a small log has several.
+    const SMALL_SEGMENT_BYTES: usize = 64 * 1024;
+
     #[test]
     fn the_largest_row_leaves_no_file_in_blobs() {
         let folder = tempfile::tempdir().expect("folder");
@@ -160,5 +164,24 @@ mod tests {
         let rows: Vec<RowChange<'_>> = rows.iter().map(|(key, row)| (key.as_slice(), Some(row.as_slice()))).collect();
         tree.write(&rows).expect("writes");
         tree.check_blobs().expect("no blobs");
+    }
+
+    #[test]
+    fn rows_behind_the_end_of_a_log_that_was_cut_are_damaged() {
+        let folder = tempfile::tempdir().expect("folder");
+        let keys: Vec<Bytes> = (0..200u8).map(|n| vec![n; 8]).collect();
+        let rows: Vec<RowChange<'_>> = keys.iter().map(|key| (key.as_slice(), Some([7; 1_000].as_slice()))).collect();
+        let open = || SledTree::open(folder.path(), 1, SMALL_SEGMENT_BYTES).expect("opens");
+        open().write(&rows).expect("writes");
+        // Opened again, it has the rows on disk only.
+        let tree = open();
+        std::fs::OpenOptions::new()
+            .write(true)
+            .open(folder.path().join(layout::SLED_LOG))
+            .and_then(|log| log.set_len(100_000))
+            .expect("cuts");
+        let reads: Vec<_> = keys.iter().map(|key| tree.get(key)).collect();
+        let errors: Vec<_> = reads.iter().filter_map(|read| read.as_ref().err()).collect();
+        assert!(!errors.is_empty() && errors.iter().all(|error| matches!(error, EngineError::Damaged(_))), "{errors:?}");
     }
 }
