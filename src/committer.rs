@@ -11,11 +11,13 @@
 
 mod blocking;
 mod gate;
+mod held_acks;
 mod job;
 mod primitives;
 mod reader;
 mod reader_pool;
 mod recovery;
+mod sign_in;
 mod thread;
 mod unavailable;
 mod writer;
@@ -27,7 +29,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use gate::{DurabilityGate, GateTicket};
 pub use job::{AckKey, PendingReply, SessionNotice, SignInRequest};
-use job::{CommitterJob, DecidedTransaction, Transaction, send_reply};
+use job::{Job, Submission, WriteJob};
 pub use reader::Reader;
 pub use unavailable::Unavailable;
 
@@ -46,7 +48,7 @@ const QUEUE_KIB: usize = 64 * 1024;
 /// Submits jobs to the writer thread. Clones share it.
 #[derive(Clone)]
 pub struct Committer {
-    jobs: mpsc::Sender<CommitterJob>,
+    jobs: mpsc::Sender<Submission>,
     queue_kib: Arc<Semaphore>,
     gate: DurabilityGate,
 }
@@ -68,34 +70,32 @@ impl Committer {
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
         let (reply, pending) = oneshot::channel();
-        self.submit(CommitterJob::Write { patch, rules, writer, reply, _permit }).await?;
+        let (identity, dataset) = (patch.identity.clone(), patch.dataset.clone());
+        let job = WriteJob { identity, dataset, patch: Some(patch), rules, writer, decision: None, reply, _permit };
+        self.submit(Submission::Job(Job::Write(job))).await?;
         Ok(pending)
     }
 
     /// Submits an acknowledgement without waiting until it is durable. A crash may lose it.
     pub async fn submit_ack(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
-        self.submit(CommitterJob::Ack { key, version, reply: None }).await
+        self.submit(Submission::Ack(key, version)).await
     }
 
     /// Records an acknowledgement and returns when it is durable.
     pub async fn acknowledge(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
-        let (reply, pending) = oneshot::channel();
-        self.submit(CommitterJob::Ack { key, version, reply: Some(reply) }).await?;
-        pending.await.map_err(|_| Unavailable::Now)?
+        self.transact(move |group, _| Ok((group.acknowledge(&key.identity, &key.device, &key.dataset, version)?, Vec::new()))).await
     }
 
     /// Writes the acknowledgements that are held back, and returns when they are durable.
     pub async fn flush_acks(&self) -> Result<(), Unavailable> {
         let (reply, pending) = oneshot::channel();
-        self.submit(CommitterJob::FlushAcks { reply }).await?;
+        self.submit(Submission::FlushAcks(Job::transaction(|_, _| Ok(((), Vec::new())), reply))).await?;
         pending.await.map_err(|_| Unavailable::Now)?
     }
 
     /// Stores a login and its device, and returns the identity when that is durable.
     pub async fn sign_in(&self, request: SignInRequest) -> Result<(Identity, Admission), Unavailable> {
-        let (reply, pending) = oneshot::channel();
-        self.submit(CommitterJob::SignIn { request, reply }).await?;
-        pending.await.map_err(|_| Unavailable::Now)?
+        self.transact(move |group, now_ms| Ok((sign_in::decide(group, &request, now_ms)?, Vec::new()))).await
     }
 
     /// Runs `decide` within a group, at the group's time in Unix milliseconds, and returns its value when the group is durable. All other
@@ -106,17 +106,7 @@ impl Committer {
         F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
         let (reply, pending) = oneshot::channel();
-        let transaction: Transaction = Box::new(move |group, now_ms| match decide(group, now_ms) {
-            Ok((value, notices)) => {
-                Some(DecidedTransaction { notices, reply: Box::new(move |durable| send_reply(reply, durable.map(|()| value))) })
-            }
-            Err(error) => {
-                tracing::warn!(%error, "transaction failed: it could not be decided");
-                send_reply(reply, Err(Unavailable::Now));
-                None
-            }
-        });
-        self.submit(CommitterJob::Transaction(transaction)).await?;
+        self.submit(Submission::Job(Job::transaction(decide, reply))).await?;
         pending.await.map_err(|_| Unavailable::Now)?
     }
 
@@ -141,10 +131,10 @@ impl Committer {
     /// Lets the writer end once all jobs that were submitted before are done.
     pub async fn stop(&self) {
         // The writer may have ended already; the error is ignored.
-        let _ = self.submit(CommitterJob::Stop).await;
+        let _ = self.submit(Submission::Stop).await;
     }
 
-    async fn submit(&self, job: CommitterJob) -> Result<(), Unavailable> {
+    async fn submit(&self, job: Submission) -> Result<(), Unavailable> {
         self.jobs.send(job).await.map_err(|_| Unavailable::Now)
     }
 }

@@ -19,7 +19,7 @@ use std::collections::hash_map::Entry;
 use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, RefusalCode, Value};
 
-use bounds::{PatchRefusal, check_change, check_dataset, check_value, quoted};
+use bounds::{PatchRefusal, check_base, check_change, check_dataset, check_value, quoted};
 pub use conflict::{ConflictPolicy, ConflictingRecords, StoredRecord, reaped_record};
 use conflict::{REPLY_BYTES, conflicts, is_behind_horizon};
 pub use head::DatasetHead;
@@ -72,6 +72,7 @@ pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: Vec<
     let count = changes.len();
     let mut draft = PatchDraft {
         terms,
+        version: head.version,
         tombstone_horizon: head.tombstone_horizon,
         touched: Vec::with_capacity(count),
         by_key: HashMap::with_capacity(count),
@@ -141,6 +142,8 @@ impl<'a> TouchedRecord<'a> {
 /// A patch that is being decided, change by change.
 struct PatchDraft<'a> {
     terms: MergeTerms<'a>,
+    /// The dataset's version before the patch.
+    version: u64,
     tombstone_horizon: u64,
     touched: Vec<TouchedRecord<'a>>,
     by_key: HashMap<Key, usize>,
@@ -151,6 +154,7 @@ struct PatchDraft<'a> {
 impl<'a> PatchDraft<'a> {
     fn apply(&mut self, change: Change, stored: Option<&'a StoredRecord>) -> Result<(), PatchRefusal> {
         check_change(&change, self.terms.limits)?;
+        check_base(&change, self.version)?;
         let at = match self.by_key.entry(change.key.clone()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {

@@ -51,6 +51,7 @@ struct RegisteredMetrics {
     reaped: Family<OutcomeLabel, Counter>,
     reaper_steps: Counter,
     reaper_lag: Gauge,
+    job_failures: Family<OutcomeLabel, Counter>,
     store_failures: Family<OutcomeLabel, Counter>,
     wakes: Family<WakeLabels, Counter>,
     wake_time: Histogram,
@@ -94,6 +95,7 @@ impl Default for RegisteredMetrics {
         registry.register("reaper_steps", "steps of the reaper", reaper_steps.clone());
         let reaper_lag = Gauge::default();
         registry.register_with_unit("reaper_lag", "time since the oldest due dataset became due", Unit::Seconds, reaper_lag.clone());
+        let job_failures = family(&mut registry, "committer_jobs_failed", "jobs that could not be decided, by reason; the others went on");
         let store_failures = family(&mut registry, "store_failures", "groups whose commit failed, by reason");
         let wakes = Family::<WakeLabels, Counter>::default();
         let help = "wakes, and devices that were due but not woken, by provider, outcome and reason";
@@ -133,6 +135,7 @@ impl Default for RegisteredMetrics {
             reaped,
             reaper_steps,
             reaper_lag,
+            job_failures,
             store_failures,
             wakes,
             wake_time,
@@ -222,6 +225,10 @@ impl Metrics {
     /// Sets how far the reaper is behind.
     pub fn reaper_lag(&self, seconds: u64) {
         self.registered.reaper_lag.set(seconds as i64);
+    }
+
+    pub fn job_failed(&self, reason: &'static str) {
+        count(&self.registered.job_failures, reason);
     }
 
     pub fn commit_failed(&self, reason: &'static str) {

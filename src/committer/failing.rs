@@ -14,6 +14,7 @@ struct FailingNode {
     committer: Committer,
     reader: Reader,
     hub: Hub,
+    metrics: Metrics,
 }
 
 fn identity() -> Identity {
@@ -29,10 +30,10 @@ fn node_over(memory: &Memory) -> FailingNode {
     let mut group = store.group();
     group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
     group.commit().expect("commits");
-    let hub = Hub::default();
-    let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
+    let (hub, metrics) = (Hub::default(), Metrics::default());
+    let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), Clock::start()).expect("starts");
     let reader = Reader::start(store, committer.gate().clone()).expect("starts");
-    FailingNode { committer, reader, hub }
+    FailingNode { committer, reader, hub, metrics }
 }
 
 fn add(id: u64) -> Patch {
@@ -157,10 +158,71 @@ async fn a_full_disk_rejects_writes_only() {
     let full = EngineConfig { reserve_mib: 1 << 40, ..EngineConfig::cached(16) };
     let store = Store::open(folder.path(), &full, &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), Hub::default(), Metrics::default(), Clock::start()).expect("starts");
-    let node = FailingNode { reader: Reader::start(store, committer.gate().clone()).expect("starts"), committer, hub: Hub::default() };
+    let node = FailingNode {
+        reader: Reader::start(store, committer.gate().clone()).expect("starts"),
+        committer,
+        hub: Hub::default(),
+        metrics: Metrics::default(),
+    };
     for _ in 0..3 {
         assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
         assert_eq!(node.version().await, Ok(1), "reads go on");
         assert!(node.committer.gate().is_healthy());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_that_panics_costs_only_itself() {
+    let memory = Memory::default();
+    let node = node_over(&memory);
+    let panics = node.committer.transact(|group, now_ms| {
+        group.link(LoginKey { pool: "p", issuer: "i", subject: "another" }, &identity(), now_ms)?;
+        let nothing: Option<((), Vec<SessionNotice>)> = None;
+        Ok(nothing.expect("a fault of the program"))
+    });
+    let (first, panicked, second) = tokio::join!(node.write(1), panics, node.write(2));
+    assert!(matches!((first, second), (Ok(Decision::Written { version: 1, .. }), Ok(Decision::Written { version: 2, .. }))));
+    assert_eq!(panicked, Err(Unavailable::Now));
+    let linked = node.reader.read(|store| store.identity(LoginKey { pool: "p", issuer: "i", subject: "another" })).await;
+    assert_eq!(linked, Ok(None), "it has left nothing");
+    assert!(node.metrics.text().contains("driftless_committer_jobs_failed_total{outcome=\"panic\"} 1"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn held_acknowledgements_stay_until_a_group_that_has_them_is_durable() {
+    for fault in [FaultPoint::Commit, FaultPoint::Flush, FaultPoint::Space] {
+        let memory = Memory::default();
+        let node = node_over(&memory);
+        assert!(matches!(node.write(1).await, Ok(Decision::Written { .. })));
+        let laptop = DeviceId::new("laptop").expect("a device");
+        let key = AckKey { identity: identity(), device: laptop.clone(), dataset: dataset() };
+        node.committer.submit_ack(key, 1).await.expect("is taken");
+        memory.fail_nth(fault, 1);
+        assert_eq!(node.committer.flush_acks().await, Err(Unavailable::ReadOnly), "{fault:?}");
+        while node.committer.flush_acks().await.is_err() {
+            tokio::task::yield_now().await;
+        }
+        let acknowledged = node.reader.read(move |store| store.acknowledged_version(&identity(), &laptop, &dataset())).await;
+        assert_eq!(acknowledged, Ok(1), "{fault:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_write_of_a_device_is_accepted_after_its_revocation() {
+    let memory = Memory::default();
+    let node = node_over(&memory);
+    let admit = |group: &mut Group<'_>, now_ms| group.admit(&identity(), &add(1).device, 9, now_ms);
+    node.committer.transact(move |group, now_ms| Ok((admit(group, now_ms)?, Vec::new()))).await.expect("commits");
+    let access = |revoked: bool| {
+        node.committer
+            .transact(move |group, now_ms| Ok((group.set_revoked(&identity(), &add(1).device, revoked.then_some(now_ms))?, Vec::new())))
+    };
+    // All of them wait in one queue, in this order.
+    let (before, revoked, after) = tokio::join!(node.write(1), access(true), node.write(2));
+    assert_eq!(revoked, Ok(true));
+    assert!(matches!(before, Ok(Decision::Written { version: 1, .. })));
+    assert_eq!(after, Ok(Decision::DeviceRevoked));
+    assert_eq!(node.write(1).await, Ok(Decision::DeviceRevoked), "not even the answer to a retry");
+    assert_eq!(access(false).await, Ok(true));
+    assert!(matches!(node.write(2).await, Ok(Decision::Written { version: 2, .. })), "the number is still free");
 }

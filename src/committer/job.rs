@@ -1,4 +1,5 @@
-//! What callers submit to the writer thread, and how it replies.
+//! What callers submit to the writer thread: jobs, which are decided within a group and answered when the group is durable, and
+//! acknowledgements, which wait for a group.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::unavailable::Unavailable;
 use crate::hub::Signal;
-use crate::store::{Admission, DatasetRules, Decision, Group, Identity, Patch};
+use crate::store::{DatasetRules, Decision, Group, Identity, Patch, StoreError};
 
 /// The result of a submitted job, once the job is durable.
 pub type PendingReply<T> = oneshot::Receiver<Result<T, Unavailable>>;
@@ -52,34 +53,128 @@ pub enum SessionNotice {
     LoginsChanged(Identity),
 }
 
-pub(super) enum CommitterJob {
-    Write { patch: Patch, rules: DatasetRules, writer: u64, reply: ReplySender<Decision>, _permit: OwnedSemaphorePermit },
-    Ack { key: AckKey, version: u64, reply: Option<ReplySender<()>> },
-    SignIn { request: SignInRequest, reply: ReplySender<(Identity, Admission)> },
-    FlushAcks { reply: ReplySender<()> },
-    Transaction(Transaction),
+pub(super) enum Submission {
+    Job(Job),
+    /// An acknowledgement that nobody waits for.
+    Ack(AckKey, u64),
+    /// Writes the acknowledgements that are held back together with this job.
+    FlushAcks(Job),
     Stop,
 }
 
-/// Decides within a group, at a time in Unix milliseconds. Returns `None` on failure, after it has sent the error to the caller.
-pub(super) type Transaction = Box<dyn FnOnce(&mut Group<'_>, u64) -> Option<DecidedTransaction> + Send>;
-
-/// The notices and the reply of a decided transaction. They are sent once it is durable. If its commit fails the
-/// reply is an error, and recovery signals again what may have become durable.
-pub(super) struct DecidedTransaction {
-    pub(super) notices: Vec<SessionNotice>,
-    pub(super) reply: Box<dyn FnOnce(Result<(), Unavailable>) + Send>,
+/// A job. Once it is decided it holds what it decided.
+pub(super) enum Job {
+    Write(WriteJob),
+    Transaction(Box<dyn Transaction>),
 }
 
-impl CommitterJob {
-    /// Replies to a job that the writer does not take.
+pub(super) struct WriteJob {
+    pub identity: Identity,
+    pub dataset: DatasetName,
+    /// The patch, until it is decided.
+    pub patch: Option<Patch>,
+    pub rules: DatasetRules,
+    /// The session that writes.
+    pub writer: u64,
+    pub decision: Option<Decision>,
+    pub reply: ReplySender<Decision>,
+    pub _permit: OwnedSemaphorePermit,
+}
+
+/// Any other job: a function of the group.
+pub(super) trait Transaction: Send {
+    fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError>;
+
+    /// What sessions are told of it.
+    fn notices(&self) -> &[SessionNotice];
+
+    /// Answers the caller: with the value that was decided if that is durable.
+    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>);
+}
+
+pub(super) struct DecideWith<F, T> {
+    /// The function, until it has run.
+    decide: Option<F>,
+    decided: Option<(T, Vec<SessionNotice>)>,
+    reply: ReplySender<T>,
+}
+
+impl Job {
+    pub(super) fn transaction<T, F>(decide: F, reply: ReplySender<T>) -> Job
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
+    {
+        Job::Transaction(Box::new(DecideWith { decide: Some(decide), decided: None, reply }))
+    }
+
+    pub(super) fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError> {
+        match self {
+            Job::Write(job) => {
+                let Some(patch) = job.patch.take() else { return Ok(()) };
+                job.decision = Some(group.write(patch, &job.rules, now_ms)?);
+                Ok(())
+            }
+            Job::Transaction(job) => job.decide(group, now_ms),
+        }
+    }
+
+    /// The datasets that a decided job has written to.
+    pub(super) fn written_datasets(&self) -> Vec<(Identity, DatasetName)> {
+        let moved = |notice: &SessionNotice| match notice {
+            SessionNotice::Advanced(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
+            SessionNotice::Ended(..) | SessionNotice::Revoked(..) | SessionNotice::LoginsChanged(_) => None,
+        };
+        match self {
+            Job::Write(job) => vec![(job.identity.clone(), job.dataset.clone())],
+            Job::Transaction(job) => job.notices().iter().filter_map(moved).collect(),
+        }
+    }
+
+    /// What a decided job tells sessions, beside the change of a write.
+    pub(super) fn notices(&self) -> &[SessionNotice] {
+        match self {
+            Job::Write(_) => &[],
+            Job::Transaction(job) => job.notices(),
+        }
+    }
+
+    /// Answers the caller of a job that is not durable.
     pub(super) fn reject(self, why: Unavailable) {
         match self {
-            CommitterJob::Write { reply, .. } => send_reply(reply, Err(why)),
-            CommitterJob::Ack { reply: Some(reply), .. } | CommitterJob::FlushAcks { reply } => send_reply(reply, Err(why)),
-            CommitterJob::SignIn { reply, .. } => send_reply(reply, Err(why)),
-            // The caller of a transaction learns of it when the closure, and with it the sender, is dropped.
-            CommitterJob::Ack { reply: None, .. } | CommitterJob::Transaction(_) | CommitterJob::Stop => {}
+            Job::Write(job) => send_reply(job.reply, Err(why)),
+            Job::Transaction(job) => job.answer(Err(why)),
+        }
+    }
+}
+
+impl<F, T> Transaction for DecideWith<F, T>
+where
+    T: Send,
+    F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send,
+{
+    fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError> {
+        let Some(decide) = self.decide.take() else { return Ok(()) };
+        self.decided = Some(decide(group, now_ms)?);
+        Ok(())
+    }
+
+    fn notices(&self) -> &[SessionNotice] {
+        self.decided.as_ref().map_or(&[], |(_, notices)| notices)
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), Unavailable>) {
+        let value = self.decided.map(|(value, _)| value).ok_or(Unavailable::Now);
+        send_reply(self.reply, outcome.and(value));
+    }
+}
+
+impl Submission {
+    /// Answers the caller of something that the writer does not take.
+    pub(super) fn reject(self, why: Unavailable) {
+        match self {
+            Submission::Job(job) | Submission::FlushAcks(job) => job.reject(why),
+            Submission::Ack(..) | Submission::Stop => {}
         }
     }
 }

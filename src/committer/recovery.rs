@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 use super::blocking::block_until;
-use super::job::{CommitterJob, SessionNotice};
+use super::job::{SessionNotice, Submission};
 use super::unavailable::Unavailable;
 use super::writer::{FailedGroup, GroupWriter};
 use crate::store::{Admission, StoreError};
@@ -25,7 +25,7 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl GroupWriter {
     /// Returns when the store may accept writes again, or when the server stops.
-    pub(super) fn recover_from(&mut self, failed: FailedGroup, jobs: &mut VecDeque<CommitterJob>) -> ControlFlow<()> {
+    pub(super) fn recover_from(&mut self, failed: FailedGroup, jobs: &mut VecDeque<Submission>) -> ControlFlow<()> {
         let FailedGroup { error, written, notices, mut flow } = failed;
         if let StoreError::Full(_) = error {
             self.metrics.commit_failed("full");
@@ -98,11 +98,11 @@ impl GroupWriter {
     }
 
     /// Rejects all jobs that are received within `time`.
-    fn reject_for(&mut self, time: Duration, jobs: &mut VecDeque<CommitterJob>) -> ControlFlow<()> {
+    fn reject_for(&mut self, time: Duration, jobs: &mut VecDeque<Submission>) -> ControlFlow<()> {
         let deadline = Instant::now() + time;
         loop {
             for job in jobs.drain(..) {
-                if matches!(job, CommitterJob::Stop) {
+                if matches!(job, Submission::Stop) {
                     return ControlFlow::Break(());
                 }
                 job.reject(Unavailable::ReadOnly);

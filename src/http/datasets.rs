@@ -11,6 +11,7 @@ use super::error::{HttpError, conflict_json, ok_json};
 use super::request::{PathDataset, UrlQuery, bad_request, read_body};
 use super::state::HttpState;
 use crate::committer::Unavailable;
+use crate::session::AuthError;
 use crate::store::{Decision, ReadPosition, VersionsPage, VersionsRead, WholeVersions};
 use crate::sync::{AckError, Principal, WriteRequest};
 
@@ -82,6 +83,7 @@ pub(super) async fn write(
         }
         Decision::Conflict(records) => Ok(conflict_json(&ServerMessage::Conflict { id, dataset, records })),
         Decision::NoIdentity => Err(Unavailable::Now.into()),
+        Decision::DeviceRevoked => Err(AuthError::Revoked.into()),
         Decision::Refused(code, message) => Err(HttpError::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }
 }

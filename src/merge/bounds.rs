@@ -35,6 +35,17 @@ pub(super) fn check_change(change: &Change, limits: &Limits) -> Result<(), Patch
     }
 }
 
+/// Checks that a change's base is a version that the dataset has had: with any other the change would win over what its device has never seen.
+pub(super) fn check_base(change: &Change, version: u64) -> Result<(), PatchRefusal> {
+    match change.base {
+        Some(base) if base > version => {
+            let message = format!("the base of {} is {base}, and the dataset has version {version}: open it again", quoted(&change.key));
+            Err(PatchRefusal(RefusalCode::AheadOfServer, message))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Checks a value's size, packed and as JSON.
 pub(super) fn check_value(key: &Key, value: &Value, limits: &Limits) -> Result<(), PatchRefusal> {
     let bytes = value.packed_bytes();

@@ -121,6 +121,19 @@ fn a_base_conflicts_only_with_a_later_write_of_another_device() {
 }
 
 #[test]
+fn a_base_that_the_dataset_has_not_reached_is_refused() {
+    let mut data = MemoryDataset::default();
+    assert_eq!(data.refused("phone", &[put("a", "1").with_base(1)]), RefusalCode::AheadOfServer);
+    data.applied("phone", &[put("a", "1").with_base(0)]);
+    data.applied("phone", &[put("a", "2").with_base(1)]);
+    for change in [put("a", "3").with_base(3), remove("a").with_base(u64::MAX), put("never", "1").with_base(3)] {
+        assert_eq!(data.refused("laptop", &[put("b", "1"), change]), RefusalCode::AheadOfServer);
+    }
+    data.policy = ConflictPolicy::LastWriterWins;
+    assert_eq!(data.refused("laptop", &[put("a", "3").with_base(3)]), RefusalCode::AheadOfServer);
+}
+
+#[test]
 fn an_own_write_on_top_does_not_hide_another_devices_write() {
     let mut data = MemoryDataset::default();
     data.applied("phone", &[put("a", "{}")]);

@@ -11,7 +11,7 @@ mod rules;
 mod write;
 
 pub(super) use conflict_log::conflict_row;
-pub use group::Group;
+pub use group::{Group, JobFailure};
 pub use patch::{Decision, Patch};
 pub use rules::DatasetRules;
 

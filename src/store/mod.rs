@@ -47,7 +47,7 @@ mod whole_versions;
 pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore,
 };
-pub use commit::{DatasetRules, Decision, Group, Patch};
+pub use commit::{DatasetRules, Decision, Group, JobFailure, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceInfo};
 pub use engine::{EngineConfig, EngineError as StoreError, EngineKind};

@@ -120,7 +120,7 @@ pub(super) fn decode_record(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PatchRow {
     pub id: u64,
-    /// A checksum of the dataset and the changes. It distinguishes a retry from another patch with the same number.
+    /// [`Patch::digest`](super::Patch::digest). It distinguishes a retry from another patch with the same number.
     pub digest: u32,
     pub version: u64,
     /// The results, each an encoded [`RecordRow`]; `None` if they were too large to keep.

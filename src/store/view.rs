@@ -1,27 +1,44 @@
 //! The store as a group of writes sees it: the rows on disk, overlaid with the rows that the group has decided so far.
+//!
+//! The rows of the job that is being decided are a layer of their own. They join the group's when the job is done, or are dropped as if the
+//! job had never been (I10).
 
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
+use super::engine::{Batch, Bytes, EngineError, ROW_BYTES, SupervisedEngine};
 use super::keys;
 use super::pieces::{self, RowContent};
 
-/// Reads the group's own rows first, then the engine's; collects the rows that the group writes.
+/// Reads the job's own rows first, then the group's, then the engine's; collects the rows that they write.
 pub(super) struct View<'a> {
     engine: &'a SupervisedEngine,
+    /// What the group's jobs have decided.
     decided: BTreeMap<Bytes, Option<Bytes>>,
+    /// What the job that is being decided has written so far.
+    job: BTreeMap<Bytes, Option<Bytes>>,
     /// Rows that a decision depends on, as they are on disk.
     preconditions: BTreeMap<Bytes, Option<Bytes>>,
+    /// Those that the job that is being decided has added.
+    job_preconditions: Vec<(Bytes, Option<Bytes>)>,
     bytes: usize,
+    job_bytes: usize,
 }
 
 impl<'a> View<'a> {
     pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), preconditions: BTreeMap::new(), bytes: 0 }
+        View {
+            engine,
+            decided: BTreeMap::new(),
+            job: BTreeMap::new(),
+            preconditions: BTreeMap::new(),
+            job_preconditions: Vec::new(),
+            bytes: 0,
+            job_bytes: 0,
+        }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        match self.decided.get(key) {
+        match self.job.get(key).or_else(|| self.decided.get(key)) {
             Some(row) => Ok(row.clone()),
             None => self.engine.get(key),
         }
@@ -30,29 +47,32 @@ impl<'a> View<'a> {
     /// All rows under a prefix. Only for rows of one owner whose number is small and bounded.
     pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
         let end = keys::prefix_end(prefix);
-        let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
-        for (key, row) in self.decided.range(prefix.to_vec()..end) {
-            match row {
-                Some(row) => rows.insert(key.clone(), row.clone()),
-                None => rows.remove(key),
-            };
-        }
-        Ok(rows)
+        let rows = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
+        Ok(self.overlaid(rows, prefix, &end))
     }
 
     /// The first rows of a range, up to a limit.
     pub(super) fn scan_some(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        let decided: Vec<_> = self.decided.range(start.to_vec()..end.to_vec()).collect();
         // Rows that the group has deleted are still on disk, within the engine's first ones.
-        let deleted = decided.iter().filter(|(_, row)| row.is_none()).count();
-        let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
-        for (key, row) in decided {
+        let deleted = self.overlay(start, end).filter(|(_, row)| row.is_none()).count();
+        let rows = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
+        Ok(self.overlaid(rows, start, end).into_iter().take(limit).collect())
+    }
+
+    /// The written rows of a range: those of the job come last, as they replace the group's.
+    fn overlay(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+        let range = || start.to_vec()..end.to_vec();
+        self.decided.range(range()).chain(self.job.range(range()))
+    }
+
+    fn overlaid(&self, mut rows: BTreeMap<Bytes, Bytes>, start: &[u8], end: &[u8]) -> BTreeMap<Bytes, Bytes> {
+        for (key, row) in self.overlay(start, end) {
             match row {
                 Some(row) => rows.insert(key.clone(), row.clone()),
                 None => rows.remove(key),
             };
         }
-        Ok(rows.into_iter().take(limit).collect())
+        rows
     }
 
     /// A content that may be cut into pieces.
@@ -66,17 +86,39 @@ impl<'a> View<'a> {
     pub(super) fn decide(&mut self, batch: Batch) {
         for (key, row) in batch.preconditions {
             // A row that the group itself has written needs no precondition: nobody else sees it yet.
-            if !self.decided.contains_key(&key) {
-                self.preconditions.entry(key).or_insert(row);
+            if !self.job.contains_key(&key) && !self.decided.contains_key(&key) {
+                self.job_preconditions.push((key, row));
             }
         }
         for (key, row) in batch.rows {
-            self.bytes += key.len() + row.as_ref().map_or(0, Vec::len);
-            self.decided.insert(key, row);
+            self.job_bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            self.job.insert(key, row);
         }
     }
 
-    /// Bytes of the keys and rows that were decided.
+    /// Adds the job's rows to the group's. Adds none of them if one is larger than the engine takes: it would refuse the whole group.
+    pub(super) fn keep_job(&mut self) -> Result<(), EngineError> {
+        if let Some((key, _)) = self.job.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
+            let error = EngineError::Io(format!("row {} has more than {ROW_BYTES} bytes", key.escape_ascii()));
+            self.drop_job();
+            return Err(error);
+        }
+        for (key, row) in self.job_preconditions.drain(..) {
+            self.preconditions.entry(key).or_insert(row);
+        }
+        self.decided.extend(std::mem::take(&mut self.job));
+        self.bytes += std::mem::take(&mut self.job_bytes);
+        Ok(())
+    }
+
+    /// Drops what the job has written: later reads of this view see the group as it was before.
+    pub(super) fn drop_job(&mut self) {
+        self.job.clear();
+        self.job_preconditions.clear();
+        self.job_bytes = 0;
+    }
+
+    /// Bytes of the keys and rows of the group's jobs.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -3,11 +3,13 @@
 //! Every kind of write adds its own `impl Group` beside its rows. Only the committer makes groups, and one at a time.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::super::engine::{Batch, Committed};
-use super::super::rows::{self, AckRow};
+use super::super::rows::{self, AckRow, HeadRow};
 use super::super::view::View;
 use super::super::{Identity, Store, StoreError, keys};
 
@@ -18,6 +20,35 @@ pub struct Group<'a> {
     pub(in crate::store) identities: HashMap<Identity, Option<u32>>,
 }
 
+/// Why a job was not decided. It has left nothing in the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobFailure {
+    /// A row that it needs cannot be read, or one that it makes cannot be stored.
+    Store(StoreError),
+    /// Its decision panicked: a fault of the program, which the log has with its place.
+    Panicked,
+}
+
+impl JobFailure {
+    /// The name in metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            JobFailure::Store(StoreError::Damaged(_)) => "damaged",
+            JobFailure::Store(_) => "store",
+            JobFailure::Panicked => "panic",
+        }
+    }
+}
+
+impl fmt::Display for JobFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JobFailure::Store(error) => error.fmt(f),
+            JobFailure::Panicked => f.write_str("its decision panicked"),
+        }
+    }
+}
+
 impl Store {
     pub fn group(&self) -> Group<'_> {
         Group { view: View::new(&self.engine), store: self, identities: HashMap::new() }
@@ -25,18 +56,40 @@ impl Store {
 }
 
 impl Group<'_> {
-    /// Records that a device has everything up to a version. An older acknowledgement changes nothing.
+    /// Decides one job. If it fails or panics, the group is as it was before (I10).
+    pub fn run<T>(&mut self, decide: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, JobFailure> {
+        let decided = catch_unwind(AssertUnwindSafe(|| decide(self)));
+        let kept = match decided {
+            Ok(Ok(value)) => self.view.keep_job().map(|()| value).map_err(JobFailure::Store),
+            Ok(Err(error)) => Err(JobFailure::Store(error)),
+            Err(_) => Err(JobFailure::Panicked),
+        };
+        if kept.is_err() {
+            self.view.drop_job();
+            // What it has noted of identities may stand in rows that are dropped.
+            self.identities.clear();
+        }
+        kept
+    }
+
+    /// Records that a device has everything up to a version. An older acknowledgement changes nothing, nor does one of a version that the
+    /// dataset does not have.
     pub fn acknowledge(&mut self, identity: &Identity, device: &DeviceId, dataset: &DatasetName, version: u64) -> Result<(), StoreError> {
         if !self.has_identity(identity)? {
             return Ok(());
         }
         let key = keys::ack(identity, device, dataset);
         let before = self.view.get(&key)?.map(|row| rows::decode::<AckRow>(&row)).transpose()?;
-        if before.is_none_or(|before| before.version < version) {
+        if before.is_none_or(|before| before.version < version) && self.has_version(identity, dataset, version)? {
             let row = rows::encode(&AckRow { version })?;
             self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
         }
         Ok(())
+    }
+
+    fn has_version(&self, identity: &Identity, dataset: &DatasetName, version: u64) -> Result<bool, StoreError> {
+        let head = self.view.get(&keys::head(identity, dataset))?.map(|row| rows::decode::<HeadRow>(&row)).transpose()?;
+        Ok(head.is_some_and(|head| version <= head.version))
     }
 
     /// Bytes of the rows that were decided so far.
@@ -46,7 +99,8 @@ impl Group<'_> {
 
     /// Makes the whole group durable. After an error other than a full disk its outcome is unknown: all of it or nothing may be found on disk
     /// later.
-    pub fn commit(self) -> Result<(), StoreError> {
+    pub fn commit(mut self) -> Result<(), StoreError> {
+        self.view.keep_job()?;
         let batch = self.view.into_batch();
         if batch.rows.is_empty() {
             return Ok(());

@@ -24,10 +24,10 @@ pub(super) struct PatchSlot {
 }
 
 impl PatchSlot {
-    pub(super) fn of(patch: &Patch) -> PatchSlot {
-        let digest = patch.digest();
+    pub(super) fn of(patch: &Patch) -> Result<PatchSlot, StoreError> {
+        let digest = patch.digest()?;
         let key = keys::patch(&patch.identity, &patch.device, (patch.id % limits::PATCH_WINDOW) as u16);
-        PatchSlot { key, id: patch.id, digest }
+        Ok(PatchSlot { key, id: patch.id, digest })
     }
 
     /// The row of a patch that was applied.

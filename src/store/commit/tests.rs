@@ -161,6 +161,9 @@ fn an_older_acknowledgement_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let Patch { identity, device, dataset, .. } = patch(1, "phone", &[]);
+    for id in 1..=3 {
+        write(&store, &patch(id, "laptop", &[("n", Op::Add, "1")]));
+    }
     for version in [3, 1, 2] {
         let mut group = store.group();
         group.acknowledge(&identity, &device, &dataset, version).expect("decides");

@@ -33,7 +33,10 @@ impl Group<'_> {
         if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
-        let slot = PatchSlot::of(&patch);
+        if self.is_revoked(&patch.identity, &patch.device)? {
+            return Ok(Decision::DeviceRevoked);
+        }
+        let slot = PatchSlot::of(&patch)?;
         if let Some(decision) = self.answer_retry(&slot, &patch)? {
             return Ok(decision);
         }
@@ -56,7 +59,9 @@ impl Group<'_> {
         let merged = MergedPatch { identity: &identity, dataset: &dataset, device: &device, slot, head_key, head, now_ms, batch };
         match outcome {
             // Like a patch that cannot be decoded, one that breaks the rules of a change decides nothing: its number stays free.
-            MergeOutcome::Refused(code @ (RefusalCode::BadRequest | RefusalCode::BadName), message) => Ok(Decision::Refused(code, message)),
+            MergeOutcome::Refused(code @ (RefusalCode::BadRequest | RefusalCode::BadName | RefusalCode::AheadOfServer), message) => {
+                Ok(Decision::Refused(code, message))
+            }
             MergeOutcome::Refused(code, message) => self.refuse(merged.slot, code, message),
             MergeOutcome::Conflict(conflicting) => self.reject(merged, conflicting),
             MergeOutcome::Applied(applied) => self.apply(merged, applied, &current, &rules.retention),

@@ -9,7 +9,7 @@ use crate::store::{
     DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
 };
 
-fn guest() -> Identity {
+pub(super) fn guest() -> Identity {
     Identity::from("local:guest")
 }
 
@@ -18,7 +18,7 @@ fn as_guest(patch: Patch) -> Patch {
 }
 
 /// The user has the records theme, shared and u; the guest theme, shared, g, a removed r, and a dataset of its own.
-fn write_both(store: &Store) {
+pub(super) fn write_both(store: &Store) {
     sign_in(store, "guest", &guest());
     let rules = DatasetRules::default();
     write_at(store, &patch(1, "laptop", &[("theme", Op::Put, "\"user\""), ("shared", Op::Put, "1"), ("u", Op::Put, "1")]), &rules, 100);

@@ -2,6 +2,7 @@
 
 mod backup;
 mod erasing;
+mod failed_jobs;
 mod failing;
 mod format;
 mod growth;

@@ -14,7 +14,7 @@ fn other() -> Identity {
     Identity::from("local:2")
 }
 
-fn registration(token: &str) -> Registration {
+pub(super) fn registration(token: &str) -> Registration {
     Registration { target: PushTarget::Fcm(token.to_owned()), app: "app".to_owned(), datasets: None, shown: false }
 }
 
@@ -41,7 +41,7 @@ fn logged(store: &Store, identity: &Identity, name: &str) -> Vec<DeliveryStatus>
     store.delivery_log(identity, &device(name)).expect("reads").into_iter().map(|entry| entry.status).collect()
 }
 
-fn dead_token(token: &str, since_ms: Option<u64>) -> WakeResult {
+pub(super) fn dead_token(token: &str, since_ms: Option<u64>) -> WakeResult {
     let failed = PushTarget::Fcm(token.to_owned());
     WakeResult {
         device: device("phone"),
