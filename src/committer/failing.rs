@@ -226,3 +226,50 @@ async fn no_write_of_a_device_is_accepted_after_its_revocation() {
     assert_eq!(access(false).await, Ok(true));
     assert!(matches!(node.write(2).await, Ok(Decision::Written { version: 2, .. })), "the number is still free");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_full_disk_what_frees_space_goes_through_beside_writes_that_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (epoch, erased) = (Epoch::new("e").expect("an epoch"), Identity::from("local:2"));
+    {
+        let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
+        let mut group = store.group();
+        for (subject, identity) in [("s", identity()), ("erased", erased.clone())] {
+            group.identity(LoginKey { pool: "p", issuer: "i", subject }, &identity, 1).expect("decides");
+            for id in 1..=50 {
+                group.write(Patch { identity: identity.clone(), ..add(id) }, &DatasetRules::default(), 1).expect("decides");
+            }
+        }
+        group.commit().expect("commits");
+    }
+    // Less than the reserve is free, and more than half of it, which deleting may use.
+    let space = rustix::fs::statvfs(folder.path()).expect("is known");
+    let free_mib = space.f_bavail * space.f_frsize >> 20;
+    let full = EngineConfig { reserve_mib: free_mib / 3 * 4, ..EngineConfig::cached(16) };
+    let store = Store::open(folder.path(), &full, &epoch).expect("opens");
+    let (hub, metrics) = (Hub::default(), Metrics::default());
+    let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), Clock::start()).expect("starts");
+    let node = FailingNode { reader: Reader::start(store, committer.gate().clone()).expect("starts"), committer, hub, metrics };
+    let mut begun = false;
+    loop {
+        let next = |_| async {
+            match begun {
+                false => {
+                    let erased = erased.clone();
+                    node.committer.transact(move |group, _| Ok((group.erase(&erased)?, Vec::new()))).await.map(|_| JobProgress::Unfinished)
+                }
+                true => node.committer.advance_job(erased.clone(), RetentionPolicy::default()).await,
+            }
+        };
+        // They wait in one queue: a group can take all three.
+        let (before, progress, after) = tokio::join!(node.write(51), next(()), node.write(52));
+        assert_eq!((before, after), (Err(Unavailable::ReadOnly), Err(Unavailable::ReadOnly)));
+        match progress {
+            Ok(JobProgress::Done) => break,
+            Ok(_) => begun = true,
+            Err(_) => {}
+        }
+    }
+    let gone = node.reader.read(move |store| store.merged(&erased)).await;
+    assert_eq!(gone, Ok(None));
+}

@@ -34,6 +34,9 @@ pub(super) struct GroupWriter {
     pub(super) gate: GateControl,
     pub(super) queue: mpsc::Receiver<Submission>,
     held_acks: HeldAcks,
+    /// The disk was full at the last commit of a write. Then each job has a group of its own: one that frees space is not refused together with
+    /// others that need some.
+    is_full: bool,
     /// When the log last said that writes are rejected.
     pub(super) last_logged: Option<Instant>,
 }
@@ -64,7 +67,7 @@ impl GroupWriter {
         gate: GateControl,
         queue: mpsc::Receiver<Submission>,
     ) -> GroupWriter {
-        GroupWriter { store, hub, metrics, clock, gate, queue, held_acks: HeldAcks::default(), last_logged: None }
+        GroupWriter { store, hub, metrics, clock, gate, queue, held_acks: HeldAcks::default(), is_full: false, last_logged: None }
     }
 
     /// Waits for jobs, or until held acknowledgements are due.
@@ -82,6 +85,7 @@ impl GroupWriter {
         let mut group = store.group();
         let mut batch = DecidedBatch { jobs: Vec::with_capacity(jobs.len()), flush_acks: false, flow: ControlFlow::Continue(()) };
         while group.bytes() < GROUP_BYTES
+            && (batch.jobs.is_empty() || !self.is_full)
             && let Some(submission) = jobs.pop_front()
         {
             match submission {
@@ -100,6 +104,7 @@ impl GroupWriter {
         }
         self.gate.begin_group();
         if let Err(error) = group.commit() {
+            self.is_full = matches!(error, StoreError::Full(_));
             // Acknowledgements are kept for a later group.
             self.held_acks.postpone();
             let written = batch.jobs.iter().flat_map(Job::written_datasets).collect();
@@ -111,6 +116,7 @@ impl GroupWriter {
         if has_acks {
             self.held_acks.clear();
         }
+        self.is_full &= !batch.jobs.iter().any(|job| matches!(job, Job::Write(_)));
         if !batch.jobs.is_empty() {
             self.metrics.group_committed(batch.jobs.len(), started.elapsed().as_secs_f64());
         }
