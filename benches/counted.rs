@@ -173,7 +173,7 @@ fn key(number: u64) -> Key {
 }
 
 fn value() -> Value {
-    Value::Text("x".repeat(200))
+    Value::from("x".repeat(200))
 }
 
 fn phone() -> DeviceId {

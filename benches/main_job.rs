@@ -87,7 +87,7 @@ fn dataset() -> DatasetName {
 }
 
 fn write(id: u64, key: &str) -> ClientMessage {
-    let change = Change::new(Key::new(key).unwrap(), Op::Put, Value::Text("x".repeat(VALUE_BYTES)));
+    let change = Change::new(Key::new(key).unwrap(), Op::Put, Value::from("x".repeat(VALUE_BYTES)));
     ClientMessage::Write { id, dataset: dataset(), changes: vec![change], offer: false }
 }
 

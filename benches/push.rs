@@ -236,7 +236,7 @@ fn dataset() -> DatasetName {
 }
 
 fn write(id: u64) -> ClientMessage {
-    let change = Change::new(Key::new("n").unwrap(), Op::Put, Value::Text(format!("{id}")));
+    let change = Change::new(Key::new("n").unwrap(), Op::Put, Value::from(format!("{id}")));
     ClientMessage::Write { id, dataset: dataset(), changes: vec![change], offer: false }
 }
 

@@ -42,7 +42,7 @@ use writer::GroupWriter;
 /// Jobs that may be queued.
 const QUEUE_JOBS: usize = 4096;
 
-/// KiB of patches that may be queued, as they are in memory: a value can be 32 times as large there as on the wire.
+/// KiB of patches that may be queued.
 const QUEUE_KIB: usize = 64 * 1024;
 
 /// Submits jobs to the writer thread. Clones share it.
@@ -140,7 +140,7 @@ impl Committer {
 }
 
 fn memory_bytes(change: &driftless_protocol::Change) -> usize {
-    size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::memory_bytes)
+    size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::packed_bytes)
 }
 
 #[cfg(test)]

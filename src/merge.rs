@@ -127,7 +127,7 @@ impl<'a> TouchedRecord<'a> {
         }
     }
 
-    fn operate(&mut self, op: Op, operand: Value, limits: &Limits) -> Result<(), PatchRefusal> {
+    fn operate(&mut self, op: Op, operand: &Value, limits: &Limits) -> Result<(), PatchRefusal> {
         let wrong_type = |why| PatchRefusal(RefusalCode::WrongType, format!("{}: {why}", quoted(&self.key)));
         let Some(value) = compute(op, self.value(), operand).map_err(wrong_type)? else { return Ok(()) };
         if self.value().is_none_or(|before| value.packed_bytes() >= before.packed_bytes()) {
@@ -175,7 +175,7 @@ impl<'a> PatchDraft<'a> {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
                     return Err(PatchRefusal(RefusalCode::TooLarge, message));
                 }
-                touched.operate(op, operand, self.terms.limits)?;
+                touched.operate(op, &operand, self.terms.limits)?;
             }
             (_, None) => {
                 return Err(PatchRefusal(RefusalCode::BadRequest, format!("the change of {} needs a value", quoted(&change.key))));

@@ -35,7 +35,7 @@ pub fn open(folder: &Path) -> Store {
 
 /// A patch that puts a value to each of these keys.
 pub fn patch(identity: &Identity, id: u64, keys: impl Iterator<Item = u64>) -> Patch {
-    let value = Value::Text("x".repeat(VALUE_BYTES));
+    let value = Value::from("x".repeat(VALUE_BYTES));
     let changes = keys.map(|key| Change::new(Key::new(&format!("key-{key}")).unwrap(), Op::Put, value.clone())).collect();
     Patch { identity: identity.clone(), device: DeviceId::new("phone").unwrap(), dataset: dataset(), id, changes }
 }

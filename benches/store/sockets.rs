@@ -71,7 +71,7 @@ async fn write((mut device, mut id): SocketWriter, end: Instant) -> (SocketWrite
     while Instant::now() < end {
         id += 1;
         let key = Key::new(&format!("key-{}", id % RECORDS)).unwrap();
-        let change = Change::new(key, Op::Put, Value::Text("x".repeat(VALUE_BYTES)));
+        let change = Change::new(key, Op::Put, Value::from("x".repeat(VALUE_BYTES)));
         let start = Instant::now();
         device.send(&ClientMessage::Write { id, dataset: dataset(), changes: vec![change], offer: false }).await.unwrap();
         assert!(matches!(device.recv().await.unwrap(), ServerMessage::Written { .. }));

@@ -174,5 +174,5 @@ pub fn value(rng: &mut Rng, bytes: usize) -> Value {
     let mut text = format!("{:016x}", rng.u64(..));
     text.truncate(bytes);
     text.extend(std::iter::repeat_n('x', bytes - text.len()));
-    Value::Text(text)
+    Value::from(text)
 }

@@ -85,20 +85,6 @@ impl Number {
         }
     }
 
-    /// The size of the number in MessagePack, in bytes.
-    pub(crate) fn packed_bytes(self) -> usize {
-        match self.0 {
-            CanonicalForm::Double(_) | CanonicalForm::Big(_) => 9,
-            CanonicalForm::Int(n) => match n {
-                -32..=127 => 1,
-                -128..=255 => 2,
-                -32_768..=65_535 => 3,
-                -2_147_483_648..=4_294_967_295 => 5,
-                _ => 9,
-            },
-        }
-    }
-
     fn whole(self) -> Option<i128> {
         match self.0 {
             CanonicalForm::Int(n) => Some(n.into()),

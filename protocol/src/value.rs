@@ -1,40 +1,46 @@
 //! The value of a record: any JSON value within bounds that are checked while it is decoded.
 //!
+//! A value is its canonical MessagePack (`packed`), so it takes as much memory as it has bytes there, and values are equal exactly when these bytes are.
+//! No tree is made of it: what is in it is read in place ([`ValueRef`]).
+//!
 //! In either codec decoding fails on lists and maps nested deeper than [`limits::VALUE_DEPTH`], on a map that has a member
 //! twice, on numbers that are not finite, and on MessagePack's binary and extension types. A map keeps its members in the order
-//! of their names, and a number is in its canonical form, so values are equal exactly when their encodings are.
+//! of their names, and a number is in its canonical form.
 //!
 //! serde_json rounds whole numbers of more than 64 bits while it decodes. [`Value::from_json`] and [`crate::Codec::decode_client`] refuse
 //! them: JSON from outside is decoded by these.
 
+mod decoding;
+mod reading;
+mod writing;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
+use bytes::Bytes;
+use serde::de::DeserializeSeed;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::text::StrictText;
+use crate::packed::{self, ContainerHead};
 use crate::{Number, limits, whole_numbers};
+use decoding::ValueSeed;
+pub use reading::{ListItems, MapMembers, PackedValue, ValueRef};
+pub use writing::{ContainerStart, ValueWriter};
 
-/// A JSON value. [`limits::VALUE_BYTES`] bounds its size, [`limits::VALUE_DEPTH`] its nesting.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Value {
-    /// The JSON value `null`. A record with this value is not removed.
-    Null,
-    /// `true` or `false`.
-    Bool(bool),
-    /// A finite number.
-    Number(Number),
-    /// A string of UTF-8 text.
-    Text(String),
-    /// A list of values.
-    List(Vec<Value>),
-    /// A map from names to values.
-    Map(BTreeMap<String, Value>),
-}
+/// The encoding of `null`.
+const NULL: &[u8] = &[0xc0];
+
+/// A JSON value. [`limits::VALUE_BYTES`] bounds its size, [`limits::VALUE_DEPTH`] its nesting. A clone shares its bytes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Value(Bytes);
 
 impl Value {
+    /// The JSON value `null`. A record with this value is not removed.
+    pub fn null() -> Value {
+        Value(Bytes::from_static(NULL))
+    }
+
     /// Decodes a JSON text. The error is for people and may quote the text.
     pub fn from_json(json: &[u8]) -> Result<Value, String> {
         Value::read(json, limits::VALUE_DEPTH)
@@ -44,13 +50,31 @@ impl Value {
     /// object. The error is for people and may quote the text.
     pub fn members_from_json(json: &[u8]) -> Result<Option<BTreeMap<String, Value>>, String> {
         let read = Value::read(json, limits::VALUE_DEPTH + 1)?;
-        Ok(if let Value::Map(members) = read { Some(members) } else { None })
+        Ok(read.members().map(|members| members.map(|(name, value)| (name.to_owned(), value.to_value())).collect()))
+    }
+
+    /// A value from the bytes of [`Value::packed`], which were kept somewhere. They are not checked: other bytes make a value that reads as `null` or
+    /// ends early.
+    pub fn from_packed(packed: Bytes) -> Value {
+        Value(packed)
+    }
+
+    fn owned(packed: Vec<u8>) -> Value {
+        // Without the space that the buffer has left.
+        Value(Bytes::from(packed.into_boxed_slice()))
+    }
+
+    /// The value in canonical MessagePack.
+    pub fn packed(&self) -> &[u8] {
+        &self.0
     }
 
     fn read(json: &[u8], levels: usize) -> Result<Value, String> {
         let mut reader = serde_json::Deserializer::from_slice(json);
-        let value = ValueSeed(levels).deserialize(&mut reader);
-        let value = value.and_then(|value| reader.end().map(|()| value)).map_err(|why| why.to_string())?;
+        let mut packed = Vec::new();
+        let value = ValueSeed::new(levels, &mut packed).deserialize(&mut reader);
+        value.and_then(|()| reader.end()).map_err(|why| why.to_string())?;
+        let value = Value::owned(packed);
         let text = if value.may_be_rounded() { std::str::from_utf8(json).unwrap_or_default() } else { "" };
         match whole_numbers::first_outside(text) {
             None => Ok(value),
@@ -60,39 +84,42 @@ impl Value {
 
     /// Whether a number in this value may stand for one that a JSON decoder has rounded.
     pub(crate) fn may_be_rounded(&self) -> bool {
-        match self {
-            Value::Null | Value::Bool(_) | Value::Text(_) => false,
-            Value::Number(number) => number.may_be_rounded(),
-            Value::List(items) => items.iter().any(Value::may_be_rounded),
-            Value::Map(members) => members.values().any(Value::may_be_rounded),
-        }
+        self.whole().heads().any(|head| matches!(head, packed::PackedHead::Number(number) if number.may_be_rounded()))
     }
 
     /// The size of this value in MessagePack, in bytes. Limits of values and datasets are in these bytes, whichever codec is used.
     pub fn packed_bytes(&self) -> usize {
-        match self {
-            Value::Null | Value::Bool(_) => 1,
-            Value::Number(number) => number.packed_bytes(),
-            Value::Text(text) => packed_text_bytes(text),
-            Value::List(items) => container_head(items.len()) + items.iter().map(Value::packed_bytes).sum::<usize>(),
-            Value::Map(members) => {
-                let inside: usize = members.iter().map(|(name, value)| packed_text_bytes(name) + value.packed_bytes()).sum();
-                container_head(members.len()) + inside
-            }
-        }
+        self.0.len()
     }
-}
 
-impl Value {
-    /// About how much memory this value takes, in bytes: up to 32 times its size in MessagePack.
-    pub fn memory_bytes(&self) -> usize {
-        let inside = match self {
-            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
-            Value::Text(text) => text.len(),
-            Value::List(items) => items.iter().map(Value::memory_bytes).sum(),
-            Value::Map(members) => members.iter().map(|(name, value)| size_of::<String>() + name.len() + value.memory_bytes()).sum(),
-        };
-        size_of::<Value>() + inside
+    /// What the value is, and what is in it.
+    pub fn view(&self) -> ValueRef<'_> {
+        self.whole().view()
+    }
+
+    /// The number, if it is one.
+    pub fn number(&self) -> Option<Number> {
+        if let ValueRef::Number(number) = self.view() { Some(number) } else { None }
+    }
+
+    /// The text, if it is one.
+    pub fn text(&self) -> Option<&str> {
+        if let ValueRef::Text(text) = self.view() { Some(text) } else { None }
+    }
+
+    /// The items, if it is a list.
+    pub fn items(&self) -> Option<ListItems<'_>> {
+        if let ValueRef::List(items) = self.view() { Some(items) } else { None }
+    }
+
+    /// The members in the order of their names, if it is a map.
+    pub fn members(&self) -> Option<MapMembers<'_>> {
+        if let ValueRef::Map(members) = self.view() { Some(members) } else { None }
+    }
+
+    /// All of it, as a part of a value is seen.
+    pub fn whole(&self) -> PackedValue<'_> {
+        PackedValue(&self.0)
     }
 
     /// Whether the value's JSON text is within [`limits::VALUE_JSON_BYTES`].
@@ -116,39 +143,58 @@ impl std::io::Write for ByteBudget {
     }
 }
 
-fn packed_text_bytes(text: &str) -> usize {
-    let head = match text.len() {
-        0..=31 => 1,
-        32..=255 => 2,
-        256..=65_535 => 3,
-        _ => 5,
-    };
-    head + text.len()
-}
-
-fn container_head(members: usize) -> usize {
-    match members {
-        0..=15 => 1,
-        16..=65_535 => 3,
-        _ => 5,
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        let mut packed = Vec::with_capacity(text.len() + 5);
+        packed::write_text(text, &mut packed);
+        Value::owned(packed)
     }
 }
 
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(text.to_owned())
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::from(text.as_str())
+    }
+}
+
+impl From<Number> for Value {
+    fn from(number: Number) -> Value {
+        let mut packed = Vec::with_capacity(9);
+        packed::write_number(number, &mut packed);
+        Value::owned(packed)
     }
 }
 
 impl From<i64> for Value {
     fn from(number: i64) -> Value {
-        Value::Number(number.into())
+        Value::from(Number::from(number))
     }
 }
 
 impl From<bool> for Value {
     fn from(truth: bool) -> Value {
-        Value::Bool(truth)
+        Value(Bytes::from_static(if truth { &[0xc3] } else { &[0xc2] }))
+    }
+}
+
+/// A list. Lists are not checked for their depth here: the server refuses those that nest too deep.
+impl From<Vec<Value>> for Value {
+    fn from(items: Vec<Value>) -> Value {
+        let mut packed = ContainerHead::list(items.len()).as_bytes().to_vec();
+        items.iter().for_each(|item| packed.extend_from_slice(&item.0));
+        Value::owned(packed)
+    }
+}
+
+/// A map. Maps are not checked for their depth here: the server refuses those that nest too deep.
+impl From<BTreeMap<String, Value>> for Value {
+    fn from(members: BTreeMap<String, Value>) -> Value {
+        let mut packed = ContainerHead::map(members.len()).as_bytes().to_vec();
+        for (name, value) in &members {
+            packed::write_text(name, &mut packed);
+            packed.extend_from_slice(&value.0);
+        }
+        Value::owned(packed)
     }
 }
 
@@ -159,24 +205,36 @@ impl fmt::Display for Value {
     }
 }
 
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Value::Null => serializer.serialize_unit(),
-            Value::Bool(truth) => serializer.serialize_bool(*truth),
-            Value::Number(number) => number.serialize(serializer),
-            Value::Text(text) => serializer.serialize_str(text),
-            Value::List(items) => {
+        self.whole().serialize(serializer)
+    }
+}
+
+impl Serialize for PackedValue<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.view() {
+            ValueRef::Null => serializer.serialize_unit(),
+            ValueRef::Bool(truth) => serializer.serialize_bool(truth),
+            ValueRef::Number(number) => number.serialize(serializer),
+            ValueRef::Text(text) => serializer.serialize_str(text),
+            ValueRef::List(items) => {
                 let mut list = serializer.serialize_seq(Some(items.len()))?;
                 for item in items {
-                    list.serialize_element(item)?;
+                    list.serialize_element(&item)?;
                 }
                 list.end()
             }
-            Value::Map(members) => {
+            ValueRef::Map(members) => {
                 let mut map = serializer.serialize_map(Some(members.len()))?;
                 for (name, value) in members {
-                    map.serialize_entry(name, value)?;
+                    map.serialize_entry(name, &value)?;
                 }
                 map.end()
             }
@@ -186,89 +244,9 @@ impl Serialize for Value {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
-        ValueSeed(limits::VALUE_DEPTH).deserialize(deserializer)
-    }
-}
-
-/// Decodes a value that may nest this many levels more.
-#[derive(Clone, Copy)]
-struct ValueSeed(usize);
-
-impl ValueSeed {
-    fn inside<E: Error>(self) -> Result<ValueSeed, E> {
-        match self.0.checked_sub(1) {
-            Some(left) => Ok(ValueSeed(left)),
-            None => Err(E::custom(format_args!("a value nests more than {} levels", limits::VALUE_DEPTH))),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for ValueSeed {
-    type Value = Value;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ValueSeed {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_none<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-
-    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
-        Ok(Value::Bool(truth))
-    }
-
-    fn visit_i64<E>(self, n: i64) -> Result<Value, E> {
-        Ok(Value::Number(n.into()))
-    }
-
-    fn visit_u64<E>(self, n: u64) -> Result<Value, E> {
-        Ok(Value::Number(n.into()))
-    }
-
-    fn visit_f64<E: Error>(self, n: f64) -> Result<Value, E> {
-        Number::from_f64(n).map(Value::Number).ok_or_else(|| E::custom("a number must be finite"))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
-        Ok(Value::Text(text.to_owned()))
-    }
-
-    fn visit_string<E>(self, text: String) -> Result<Value, E> {
-        Ok(Value::Text(text))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element_seed(inside)? {
-            items.push(item);
-        }
-        Ok(Value::List(items))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
-        let inside = self.inside()?;
-        let mut members = BTreeMap::new();
-        while let Some(StrictText(name)) = map.next_key()? {
-            let value = map.next_value_seed(inside)?;
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a map names a member twice"));
-            }
-        }
-        Ok(Value::Map(members))
+        let mut packed = Vec::new();
+        ValueSeed::new(limits::VALUE_DEPTH, &mut packed).deserialize(deserializer)?;
+        Ok(Value::owned(packed))
     }
 }
 
@@ -281,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_bytes_is_the_size_of_the_encoding() {
+    fn the_bytes_of_a_value_are_its_encoding() {
         let long = format!("[{}]", vec!["1"; 70_000].join(","));
         let wide = format!("{{{}}}", (0..300).map(|n| format!("\"{n}\":{n}")).collect::<Vec<_>>().join(","));
         let texts = [0, 31, 32, 255, 256, 65_535, 65_536].map(|n| format!("\"{}\"", "x".repeat(n)));
@@ -289,7 +267,7 @@ mod tests {
             -2147483649,9223372036854775807,18446744073709551615,1.5,1e300]";
         for text in texts.iter().map(String::as_str).chain([long.as_str(), &wide, numbers, "null", "true", "{}", "[]"]) {
             let value = read(text).expect(text);
-            assert_eq!(value.packed_bytes(), rmp_serde::to_vec(&value).expect("encodes").len(), "{:.60}", text);
+            assert_eq!(value.packed(), rmp_serde::to_vec(&value).expect("encodes"), "{text:.60}");
         }
     }
 
@@ -298,17 +276,17 @@ mod tests {
         let fits = |value: Value| (value.fits_json(), serde_json::to_vec(&value).expect("encodes").len() <= limits::VALUE_JSON_BYTES);
         for length in [0, 262_142, 262_144, 314_572, 314_573] {
             for value in [
-                Value::Bool(false),
-                Value::Null,
+                Value::from(false),
+                Value::null(),
                 Value::from(-32),
                 Value::from(""),
-                Number::from_f64(-1e-300 / 3.0).map_or(Value::Null, Value::Number),
+                Number::from_f64(-1e-300 / 3.0).map_or(Value::null(), Value::from),
             ] {
-                let (fits_json, is_within) = fits(Value::List(vec![value.clone(); length]));
+                let (fits_json, is_within) = fits(Value::from(vec![value.clone(); length]));
                 assert_eq!(fits_json, is_within, "{length} times {value}");
             }
             for text in ["\u{1}", "\"", "ü"] {
-                let (fits_json, is_within) = fits(Value::Text(text.repeat(length)));
+                let (fits_json, is_within) = fits(Value::from(text.repeat(length)));
                 assert_eq!(fits_json, is_within, "{length} times {text:?}");
             }
         }
@@ -346,7 +324,7 @@ mod tests {
             "2.4703282292062328e-324",
             "123456789.123456789e-5",
         ] {
-            let nearest = text.parse().ok().and_then(Number::from_f64).map(Value::Number);
+            let nearest = text.parse().ok().and_then(Number::from_f64).map(Value::from);
             assert_eq!(read(text).ok(), nearest, "{text}");
         }
     }

@@ -66,12 +66,12 @@ fn a_number_has_one_value_however_messagepack_spells_it() {
         let mut random = ValueRandom::new(seed);
         for _ in 0..VALUES {
             let double = random.double();
-            let expected = canonical(&Value::Number(Number::from_f64(double).unwrap()));
+            let expected = canonical(&Value::from(Number::from_f64(double).unwrap()));
             let packed = [&[0xcb][..], &double.to_be_bytes()].concat();
             assert_eq!(canonical(&Codec::MsgPack.decode(&packed).unwrap()), expected, "seed {seed}: {double:e}");
             let single = double as f32;
             if single.is_finite() {
-                let expected = canonical(&Value::Number(Number::from_f64(single.into()).unwrap()));
+                let expected = canonical(&Value::from(Number::from_f64(single.into()).unwrap()));
                 let packed = [&[0xca][..], &single.to_be_bytes()].concat();
                 assert_eq!(canonical(&Codec::MsgPack.decode(&packed).unwrap()), expected, "seed {seed}: {single:e}");
             }
@@ -79,14 +79,14 @@ fn a_number_has_one_value_however_messagepack_spells_it() {
             let packed = [&[0xcf][..], &whole.to_be_bytes()].concat();
             assert_eq!(
                 canonical(&Codec::MsgPack.decode(&packed).unwrap()),
-                canonical(&Value::Number(whole.into())),
+                canonical(&Value::from(Number::from(whole))),
                 "seed {seed}: {whole}"
             );
             let whole = whole as i64;
             let packed = [&[0xd3][..], &whole.to_be_bytes()].concat();
             assert_eq!(
                 canonical(&Codec::MsgPack.decode(&packed).unwrap()),
-                canonical(&Value::Number(whole.into())),
+                canonical(&Value::from(Number::from(whole))),
                 "seed {seed}: {whole}"
             );
         }
@@ -100,7 +100,7 @@ fn numbers_are_equal_exactly_when_their_canonical_bytes_are() {
         let numbers: Vec<Number> = (0..VALUES).map(|_| random.number().0).collect();
         for a in &numbers {
             for b in &numbers {
-                let same = canonical(&Value::Number(*a)) == canonical(&Value::Number(*b));
+                let same = canonical(&Value::from(*a)) == canonical(&Value::from(*b));
                 assert_eq!(a == b, same, "seed {seed}: {a:?} and {b:?}");
             }
         }

@@ -46,7 +46,7 @@ pub(super) fn parse_pair(text: &str) -> Result<KeyValue, String> {
 pub(super) fn parse_number(text: &str) -> Result<Change, String> {
     let KeyValue { key, value } = parse_pair(text)?;
     match Value::from_json(value.as_bytes()) {
-        Ok(number @ Value::Number(_)) => Ok(Change::new(key, Op::Add, number)),
+        Ok(number) if number.number().is_some() => Ok(Change::new(key, Op::Add, number)),
         Err(why) if is_json(&value) => Err(why),
         _ => Err(format!("{value:?} is not a number")),
     }

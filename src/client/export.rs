@@ -59,5 +59,5 @@ pub(super) async fn run(
 }
 
 fn is_object(value: &Value) -> bool {
-    matches!(value, Value::Map(members) if !members.is_empty())
+    value.members().is_some_and(|members| !members.is_empty())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use driftless_protocol::{Change, ClientMessage, Codec, Content, DatasetInfo, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record};
-use driftless_protocol::{RefusalCode, ServerMessage, Value};
+use driftless_protocol::{RefusalCode, ServerMessage};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -158,8 +158,9 @@ impl FakeServer {
         for Change { key, op, value, .. } in changes {
             let content = match (op, value, records.get(&key).and_then(|record| record.content.value())) {
                 (Op::Remove, ..) => Content::Removed,
-                (Op::Add, Some(Value::Number(n)), Some(Value::Number(current))) => {
-                    Content::Value(Value::Number(current.sum(n).expect("finite")))
+                (Op::Add, Some(value), Some(current)) => {
+                    let (current, added) = (current.number().expect("a number"), value.number().expect("a number"));
+                    Content::Value(current.sum(added).expect("finite").into())
                 }
                 (_, value, _) => Content::Value(value.expect("an operand")),
             };

@@ -11,7 +11,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use driftless_protocol::{Value, limits};
+use driftless_protocol::{PackedValue, Value, ValueRef, limits};
 
 use super::render::printable;
 
@@ -46,17 +46,17 @@ impl fmt::Display for UnflattenError {
 /// Converts a nested object to records: the value of each key.
 pub(super) fn flatten(object: BTreeMap<String, Value>) -> BTreeMap<String, Value> {
     let mut records = BTreeMap::new();
-    object.into_iter().for_each(|(name, value)| flatten_into(escape(&name), value, &mut records));
+    object.into_iter().for_each(|(name, value)| flatten_into(escape(&name), value.whole(), &mut records));
     records
 }
 
-fn flatten_into(key: String, value: Value, records: &mut BTreeMap<String, Value>) {
-    match value {
-        Value::Map(members) if !members.is_empty() => {
-            members.into_iter().for_each(|(name, value)| flatten_into(format!("{key}.{}", escape(&name)), value, records));
+fn flatten_into(key: String, value: PackedValue<'_>, records: &mut BTreeMap<String, Value>) {
+    match value.view() {
+        ValueRef::Map(members) if !members.is_empty() => {
+            members.for_each(|(name, value)| flatten_into(format!("{key}.{}", escape(name)), value, records));
         }
-        leaf => {
-            records.insert(key, leaf);
+        _ => {
+            records.insert(key, value.to_value());
         }
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn unflatten(records: BTreeMap<String, Value>) -> Result<BTreeMap<Str
     let mut root = BTreeMap::new();
     for (key, value) in records {
         let path = split_segments(&key).ok_or_else(|| UnflattenError::InvalidPath(key.clone()))?;
-        if path.len() + depth(&value) > MAX_LEVELS {
+        if path.len() + depth(value.whole()) > MAX_LEVELS {
             return Err(UnflattenError::TooDeep(key));
         }
         insert(&mut root, path, key, value)?;
@@ -91,9 +91,9 @@ pub(super) fn outer_paths(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Converts the value of the record at a path to records.
-pub(super) fn flatten_at(path: &str, value: Value) -> BTreeMap<String, Value> {
+pub(super) fn flatten_at(path: &str, value: &Value) -> BTreeMap<String, Value> {
     let mut records = BTreeMap::new();
-    flatten_into(path.to_owned(), value, &mut records);
+    flatten_into(path.to_owned(), value.whole(), &mut records);
     records
 }
 
@@ -109,7 +109,9 @@ impl JsonNode {
     fn into_value(self) -> Value {
         match self {
             JsonNode::Leaf(_, value) => value,
-            JsonNode::Branch(members) => Value::Map(members.into_iter().map(|(name, node)| (name, node.into_value())).collect()),
+            JsonNode::Branch(members) => {
+                Value::from(members.into_iter().map(|(name, node)| (name, node.into_value())).collect::<BTreeMap<_, _>>())
+            }
         }
     }
 
@@ -178,11 +180,11 @@ fn split_segments(key: &str) -> Option<Vec<String>> {
 }
 
 /// The levels of lists and maps in a value.
-fn depth(value: &Value) -> usize {
-    match value {
-        Value::List(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
-        Value::Map(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => 0,
+fn depth(value: PackedValue<'_>) -> usize {
+    match value.view() {
+        ValueRef::List(items) => 1 + items.map(depth).max().unwrap_or_default(),
+        ValueRef::Map(members) => 1 + members.map(|(_, value)| depth(value)).max().unwrap_or_default(),
+        ValueRef::Null | ValueRef::Bool(_) | ValueRef::Number(_) | ValueRef::Text(_) => 0,
     }
 }
 
@@ -201,7 +203,7 @@ mod tests {
     }
 
     fn nested(text: &str) -> Result<String, UnflattenError> {
-        unflatten(object(text)).map(|members| Value::Map(members).to_string())
+        unflatten(object(text)).map(|members| Value::from(members).to_string())
     }
 
     #[test]
@@ -232,7 +234,7 @@ mod tests {
     #[test]
     fn an_invalid_key_is_named_in_the_error() {
         for key in ["", "a..b", ".a", "a.", "a\\", "\\x", "a\\e", "\\ea", "\\e\\e"] {
-            let records = BTreeMap::from([(key.to_owned(), Value::Null)]);
+            let records = BTreeMap::from([(key.to_owned(), Value::null())]);
             assert_eq!(unflatten(records), Err(UnflattenError::InvalidPath(key.to_owned())));
         }
         let deep = vec!["a"; MAX_LEVELS + 1].join(".");
@@ -257,11 +259,11 @@ mod tests {
 
         fn value(&mut self, levels: usize) -> Value {
             match self.below(if levels == 0 { 3 } else { 6 }) {
-                0 => Value::Null,
+                0 => Value::null(),
                 1 => Value::from(self.below(9) as i64),
-                2 => Value::Text(self.text()),
-                3 => Value::List((0..self.below(3)).map(|_| self.value(levels - 1)).collect()),
-                _ => Value::Map(self.members(levels - 1)),
+                2 => Value::from(self.text()),
+                3 => Value::from((0..self.below(3)).map(|_| self.value(levels - 1)).collect::<Vec<_>>()),
+                _ => Value::from(self.members(levels - 1)),
             }
         }
 
@@ -284,7 +286,7 @@ mod tests {
         let mut random = XorShift(11);
         let mut nested = 0;
         for _ in 0..20_000 {
-            let records: BTreeMap<String, Value> = (0..random.below(4)).map(|_| (random.text(), Value::Null)).collect();
+            let records: BTreeMap<String, Value> = (0..random.below(4)).map(|_| (random.text(), Value::null())).collect();
             if let Ok(object) = unflatten(records.clone()) {
                 assert_eq!(flatten(object), records);
                 nested += 1;

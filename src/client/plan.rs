@@ -82,9 +82,9 @@ fn replaced<'a>(wanted: &BTreeMap<Key, Value>, current: &'a BTreeMap<Key, Record
     let is_replaced = |key: &&Key| !wanted.contains(key.as_str()) && nested::is_path(key.as_str()) && overlaps(&wanted, key.as_str());
     let removed: Vec<&Key> = current.keys().filter(is_replaced).collect();
     let left: BTreeSet<&str> = current.keys().filter(|key| !is_replaced(key)).map(Key::as_str).collect();
-    let members = removed.iter().filter_map(|key| match current.get(*key)?.content.value()? {
-        value @ Value::Map(members) if !members.is_empty() => Some(nested::flatten_at(key.as_str(), value.clone())),
-        _ => None,
+    let members = removed.iter().filter_map(|key| {
+        let value = current.get(*key)?.content.value()?;
+        value.members().filter(|members| !members.is_empty()).map(|_| nested::flatten_at(key.as_str(), value))
     });
     let kept = members.flatten().filter(|(key, _)| !overlaps(&wanted, key) && !overlaps(&left, key)).collect();
     (removed, kept)
@@ -175,10 +175,7 @@ mod tests {
 
     /// The records of a dataset after an import of a nested file.
     fn imported(before: &str, file: &str) -> String {
-        let object = |json: &str| match Value::from_json(json.as_bytes()) {
-            Ok(Value::Map(members)) => members,
-            other => panic!("{json}: {other:?}"),
-        };
+        let object = |json: &str| Value::members_from_json(json.as_bytes()).expect(json).expect("an object");
         let mut after = object(before);
         let device = DeviceId::new("d").expect("a device");
         let record = |(key, value): (&String, &Value)| {
@@ -193,7 +190,7 @@ mod tests {
                 None => after.remove(change.key.as_str()),
             };
         }
-        Value::Map(after).to_string()
+        Value::from(after).to_string()
     }
 
     #[test]
@@ -226,7 +223,7 @@ mod tests {
                     let file =
                         imported_path.rsplit('.').fold(objects[(n + m) % 4].to_owned(), |inner, name| format!("{{\"{name}\":{inner}}}"));
                     let after = imported(&before, &file);
-                    let Ok(Value::Map(records)) = Value::from_json(after.as_bytes()) else { panic!("{after}") };
+                    let records = Value::members_from_json(after.as_bytes()).expect(&after).expect("an object");
                     assert!(nested::unflatten(records).is_ok(), "{before} and {file} give {after}");
                 }
             }
@@ -258,7 +255,7 @@ mod tests {
             .expect_err("over a bound")
         };
         assert_eq!(
-            error(&"k".repeat(1_025), Value::Null),
+            error(&"k".repeat(1_025), Value::null()),
             format!("the key {}... has 1025 bytes, and this server allows 1024", "k".repeat(80))
         );
         let large = error("big", "x".repeat(1 << 20).as_str().into());

@@ -10,7 +10,7 @@ fn dataset() -> DatasetName {
 fn change(version: u64, writer: u64, bytes: usize) -> PublishedChange {
     let record = Record {
         key: Key::new("k").expect("a key"),
-        content: Content::Value(Value::Text("x".repeat(bytes))),
+        content: Content::Value(Value::from("x".repeat(bytes))),
         version,
         modified_ms: 0,
         device: DeviceId::new("phone").expect("a device"),

@@ -1,69 +1,107 @@
-//! Computes a record's new value from its current value and the operand of a change.
+//! Computes a record's new value from its current value and the operand of a change. The values are read and written as they are packed: the cost
+//! is that of their bytes together, whatever is in them.
 //!
 //! Errors are texts for the device's developer; the caller names the key.
 
+use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use driftless_protocol::{Number, Op, Value};
+use driftless_protocol::{MapMembers, Number, Op, PackedValue, Value, ValueRef, ValueWriter};
 
 /// The record's new value; `None` if the operation leaves the record alone. `put` and `remove` compute nothing.
-pub(super) fn compute(op: Op, current: Option<&Value>, operand: Value) -> Result<Option<Value>, &'static str> {
+pub(super) fn compute(op: Op, current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
     match op {
         Op::Add => add(current, operand).map(Some),
-        Op::Merge => Ok(Some(merge_patch(current.cloned().unwrap_or(Value::Null), operand))),
+        Op::Merge => Ok(Some(merge(current, operand))),
         Op::Insert => insert(current, operand).map(Some),
         Op::Discard => discard(current, operand),
         Op::Put | Op::Remove => Ok(None),
     }
 }
 
-fn add(current: Option<&Value>, operand: Value) -> Result<Value, &'static str> {
-    let Value::Number(operand) = operand else { return Err("add takes a number") };
+fn add(current: Option<&Value>, operand: &Value) -> Result<Value, &'static str> {
+    let operand = operand.number().ok_or("add takes a number")?;
     let current = match current {
         None => Number::from(0_i64),
-        Some(Value::Number(number)) => *number,
-        Some(_) => return Err("add needs a record that is a number"),
+        Some(current) => current.number().ok_or("add needs a record that is a number")?,
     };
-    current.sum(operand).map(Value::Number).ok_or("the sum is out of the range of numbers")
+    current.sum(operand).map(Value::from).ok_or("the sum is out of the range of numbers")
 }
 
 /// JSON merge patch, RFC 7396 §2.
-fn merge_patch(target: Value, patch: Value) -> Value {
-    let Value::Map(patch) = patch else { return patch };
-    let mut members = if let Value::Map(members) = target { members } else { Default::default() };
-    for (name, value) in patch {
-        if value == Value::Null {
-            members.remove(&name);
-        } else {
-            let old = members.remove(&name).unwrap_or(Value::Null);
-            members.insert(name, merge_patch(old, value));
-        }
-    }
-    Value::Map(members)
+fn merge(current: Option<&Value>, patch: &Value) -> Value {
+    let mut out = ValueWriter::with_capacity(current.map_or(0, Value::packed_bytes) + patch.packed_bytes());
+    merge_patch(current.map(Value::whole), patch.whole(), &mut out);
+    out.finish()
 }
 
-fn insert(current: Option<&Value>, operand: Value) -> Result<Value, &'static str> {
-    let Value::List(elements) = operand else { return Err("insert takes a list of elements") };
-    let mut set = match current {
-        None => Vec::new(),
-        Some(Value::List(set)) => set.clone(),
-        Some(_) => return Err("insert needs a record that is a list"),
+/// Goes through the members of both maps at once, which stand in the order of their names.
+fn merge_patch(target: Option<PackedValue<'_>>, patch: PackedValue<'_>, out: &mut ValueWriter) {
+    let ValueRef::Map(mut patch) = patch.view() else { return out.value(patch) };
+    let mut target = match target.map(PackedValue::view) {
+        Some(ValueRef::Map(members)) => members,
+        _ => MapMembers::default(),
     };
-    let present: HashSet<&Value> = set.iter().collect();
-    let mut added = HashSet::new();
-    let is_new: Vec<bool> = elements.iter().map(|element| !present.contains(element) && added.insert(element)).collect();
-    set.extend(elements.into_iter().zip(is_new).filter_map(|(element, is_new)| is_new.then_some(element)));
-    Ok(Value::List(set))
+    let (start, mut members) = (out.begin(), 0);
+    let (mut old, mut new) = (target.next(), patch.next());
+    loop {
+        let order = match (&old, &new) {
+            (None, None) => break,
+            (Some(_), None) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (Some((old, _)), Some((new, _))) => old.cmp(new),
+        };
+        let (replaced, by) = match order {
+            Ordering::Less => (old.take(), None),
+            Ordering::Greater => (None, new.take()),
+            Ordering::Equal => (old.take(), new.take()),
+        };
+        match (replaced, by) {
+            (Some((name, value)), None) => {
+                out.name(name);
+                out.value(value);
+                members += 1;
+            }
+            (replaced, Some((name, value))) if !matches!(value.view(), ValueRef::Null) => {
+                out.name(name);
+                merge_patch(replaced.map(|(_, value)| value), value, out);
+                members += 1;
+            }
+            // A member that is null removes the one of its name.
+            _ => {}
+        }
+        old = if order.is_le() { target.next() } else { old };
+        new = if order.is_ge() { patch.next() } else { new };
+    }
+    out.end_map(start, members);
 }
 
-fn discard(current: Option<&Value>, operand: Value) -> Result<Option<Value>, &'static str> {
-    let Value::List(elements) = operand else { return Err("discard takes a list of elements") };
-    match current {
-        None => Ok(None),
-        Some(Value::List(set)) => {
-            let unwanted: HashSet<&Value> = elements.iter().collect();
-            Ok(Some(Value::List(set.iter().filter(|element| !unwanted.contains(element)).cloned().collect())))
-        }
-        Some(_) => Err("discard needs a record that is a list"),
+fn insert(current: Option<&Value>, operand: &Value) -> Result<Value, &'static str> {
+    let elements = operand.items().ok_or("insert takes a list of elements")?;
+    let set = match current {
+        None => Vec::new(),
+        Some(current) => current.items().ok_or("insert needs a record that is a list")?.collect(),
+    };
+    let mut present: HashSet<PackedValue<'_>> = set.iter().copied().collect();
+    let added: Vec<PackedValue<'_>> = elements.filter(|element| present.insert(*element)).collect();
+    Ok(list_of(set.into_iter().chain(added)))
+}
+
+fn discard(current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
+    let elements = operand.items().ok_or("discard takes a list of elements")?;
+    let Some(current) = current else { return Ok(None) };
+    let set = current.items().ok_or("discard needs a record that is a list")?;
+    let unwanted: HashSet<PackedValue<'_>> = elements.collect();
+    Ok(Some(list_of(set.filter(|element| !unwanted.contains(element)))))
+}
+
+fn list_of<'a>(items: impl Iterator<Item = PackedValue<'a>>) -> Value {
+    let mut out = ValueWriter::default();
+    let (start, mut count) = (out.begin(), 0);
+    for item in items {
+        out.value(item);
+        count += 1;
     }
+    out.end_list(start, count);
+    out.finish()
 }

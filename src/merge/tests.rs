@@ -276,7 +276,7 @@ fn operands_of_the_wrong_type_and_malformed_changes_are_refused() {
         assert_eq!(data.refused("phone", &[put("ok", "1"), wrong.clone()]), RefusalCode::WrongType, "{wrong:?}");
     }
     for bad in
-        [Change::new(key("k"), Op::Put, None), Change { value: Some(Value::Null), ..remove("k") }, change(Op::Add, "k", "1").with_base(0)]
+        [Change::new(key("k"), Op::Put, None), Change { value: Some(Value::null()), ..remove("k") }, change(Op::Add, "k", "1").with_base(0)]
     {
         assert_eq!(data.refused("phone", std::slice::from_ref(&bad)), RefusalCode::BadRequest, "{bad:?}");
     }
@@ -319,10 +319,46 @@ fn a_set_of_many_elements_is_not_slow() {
     assert_eq!(data.get("set").as_deref(), Some("[0,1,2,3,4,5,6,7,8,9]"));
 }
 
+/// The examples of RFC 7396, appendix A, and some of maps with many members.
+#[test]
+fn a_merge_patch_is_applied_as_the_rfc_has_it() {
+    let many = |from: u32, to: u32| format!("{{{}}}", (from..to).map(|n| format!("\"k{n:03}\":{n}")).collect::<Vec<_>>().join(","));
+    let (few, all) = (many(10, 12), many(0, 300));
+    for (target, patch, result) in [
+        (r#"{"a":"b"}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+        (r#"{"a":"b"}"#, r#"{"b":"c"}"#, r#"{"a":"b","b":"c"}"#),
+        (r#"{"a":"b"}"#, r#"{"a":null}"#, "{}"),
+        (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
+        (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
+        (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
+        (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+        (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
+        (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
+        (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),
+        (r#"{"a":"foo"}"#, "null", "null"),
+        (r#"{"a":"foo"}"#, "\"bar\"", "\"bar\""),
+        (r#"{"e":null}"#, r#"{"a":1}"#, r#"{"a":1,"e":null}"#),
+        ("[1,2]", r#"{"a":"b","c":null}"#, r#"{"a":"b"}"#),
+        ("{}", r#"{"a":{"bb":{"ccc":null}}}"#, r#"{"a":{"bb":{}}}"#),
+        (&all, &few, &all),
+        (&few, &all, &all),
+        (
+            &many(0, 14),
+            r#"{"k000":null,"k001":{"a":null},"x":0,"y":0,"z":0}"#,
+            &format!("{{\"k001\":{{}},{},\"x\":0,\"y\":0,\"z\":0}}", many(2, 14).trim_matches(['{', '}'])),
+        ),
+    ] {
+        let mut data = MemoryDataset::default();
+        data.applied("phone", &[put("a", target)]);
+        data.applied("phone", &[change(Op::Merge, "a", patch)]);
+        assert_eq!(data.get("a").as_deref(), Some(result), "{target:.60} and {patch:.60}");
+    }
+}
+
 #[test]
 fn a_value_that_is_put_is_moved_not_copied() {
-    let (device, text) = (device("phone"), Value::Text("x".repeat(1000)));
-    let place = |value: &Value| if let Value::Text(text) = value { text.as_ptr() } else { panic!("no text") };
+    let (device, text) = (device("phone"), Value::from("x".repeat(1000)));
+    let place = |value: &Value| value.packed().as_ptr();
     let before = place(&text);
     let terms = MergeTerms { device: &device, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
     let MergeOutcome::Applied(applied) = merge(DatasetHead::default(), &[None], vec![Change::new(key("a"), Op::Put, text)], terms) else {

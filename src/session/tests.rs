@@ -144,7 +144,7 @@ impl SessionFixture {
     }
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {
-        let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(bytes)));
+        let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::from("x".repeat(bytes)));
         let answer = self.sync.write(who, dataset(), WriteRequest { id, changes: vec![change], offer: false }, 0).await.expect("is queued");
         answer.await.expect("is answered").expect("is written");
     }
@@ -310,7 +310,7 @@ async fn a_large_message_may_arrive_as_slowly_as_a_bad_line_carries_it() {
     let fixture = fixture();
     let (mut session, device) = fixture.connect_paused("phone").await;
     session.settle().await;
-    let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text("x".repeat(900_000)));
+    let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::from("x".repeat(900_000)));
     let patch = ClientMessage::Write { id: 1, dataset: dataset(), changes: vec![change], offer: false };
     let payload = Codec::Json.encode(&patch);
     let mut pipe = device.into_inner();

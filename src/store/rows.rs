@@ -54,26 +54,20 @@ pub(super) struct PointerRow {
     pub pieces: u16,
 }
 
-/// A record. A large one is cut into pieces.
-#[derive(Serialize)]
+/// A record: what is known of it, and behind that the value as it is packed. A large one is cut into pieces.
 pub(super) struct RecordRow<'a> {
-    key: &'a Key,
-    lives: bool,
+    head: RecordHead<&'a Key, &'a DeviceId>,
     value: Option<&'a Value>,
-    version: u64,
-    modified_ms: u64,
-    device: &'a DeviceId,
-    others_version: u64,
 }
 
-#[derive(Deserialize)]
-struct OwnedRecordRow {
-    key: Key,
+#[derive(Serialize, Deserialize)]
+struct RecordHead<K, D> {
+    key: K,
+    /// Whether a value follows: the record is no tombstone.
     lives: bool,
-    value: Value,
     version: u64,
     modified_ms: u64,
-    device: DeviceId,
+    device: D,
     others_version: u64,
 }
 
@@ -81,39 +75,61 @@ impl<'a> RecordRow<'a> {
     pub(super) fn of(stored: &'a StoredRecord) -> Self {
         let record = &stored.record;
         let value = record.content.value();
-        RecordRow {
+        let head = RecordHead {
             key: &record.key,
             lives: value.is_some(),
-            value,
             version: record.version,
             modified_ms: record.modified_ms,
             device: &record.device,
             others_version: stored.others_version,
-        }
+        };
+        RecordRow { head, value }
+    }
+
+    /// The encoded row.
+    pub(super) fn encode(&self) -> Result<Bytes, EngineError> {
+        let mut bytes = Vec::with_capacity(self.capacity());
+        self.encode_onto(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// The encoded row, which `pieces` cuts.
     pub(super) fn content(&self) -> Result<RowContent, EngineError> {
-        let names = self.key.as_str().len() + self.device.as_str().len();
-        let mut content = RowContent::with_capacity(self.value.map_or(1, Value::packed_bytes) + names + NUMBERS_BYTES);
-        encode_onto(content.buffer(), self)?;
+        let mut content = RowContent::with_capacity(self.capacity());
+        self.encode_onto(content.buffer())?;
         Ok(content)
+    }
+
+    fn encode_onto(&self, bytes: &mut Bytes) -> Result<(), EngineError> {
+        encode_onto(bytes, &self.head)?;
+        bytes.extend_from_slice(self.value.map_or(&[], Value::packed));
+        Ok(())
+    }
+
+    fn capacity(&self) -> usize {
+        let names = self.head.key.as_str().len() + self.head.device.as_str().len();
+        self.value.map_or(0, Value::packed_bytes) + names + NUMBERS_BYTES
     }
 }
 
 /// The bytes of a record's row beside its value and its names, at most: three numbers, a flag, and the marks of all fields.
 const NUMBERS_BYTES: usize = 40;
 
+/// The record in an encoded [`RecordRow`]. Its value is copied and not looked at: the checksum of the row says that it is as it was written.
 pub(super) fn decode_record(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
-    let row: OwnedRecordRow = decode(bytes)?;
+    let mut value = bytes;
+    let head: RecordHead<Key, DeviceId> = rmp_serde::from_read(&mut value).map_err(|why| undecodable(&why))?;
+    if value.is_empty() == head.lives {
+        return Err(undecodable(&"a record without its value, or a tombstone with one"));
+    }
     let record = Record {
-        key: row.key,
-        content: if row.lives { Content::Value(row.value) } else { Content::Removed },
-        version: row.version,
-        modified_ms: row.modified_ms,
-        device: row.device,
+        key: head.key,
+        content: if head.lives { Content::Value(Value::from_packed(value.to_vec().into())) } else { Content::Removed },
+        version: head.version,
+        modified_ms: head.modified_ms,
+        device: head.device,
     };
-    Ok(StoredRecord { record, others_version: row.others_version })
+    Ok(StoredRecord { record, others_version: head.others_version })
 }
 
 /// How a patch was decided, in the slot of its number.
@@ -241,5 +257,9 @@ pub(super) fn encode_onto<T: Serialize>(bytes: &mut Bytes, row: &T) -> Result<()
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {
-    rmp_serde::from_slice(bytes).map_err(|e| EngineError::Damaged(format!("a row cannot be decoded: {e}")))
+    rmp_serde::from_slice(bytes).map_err(|why| undecodable(&why))
+}
+
+fn undecodable(why: &dyn std::fmt::Display) -> EngineError {
+    EngineError::Damaged(format!("a row cannot be decoded: {why}"))
 }

@@ -52,7 +52,7 @@ async fn change(random: &mut SeededRandom, device: &Device, dataset: &DatasetNam
         }
         45..62 => {
             let key = shared(random);
-            let based = device.put_if_unchanged(dataset, key.clone(), Value::Text(unique.to_owned())).await;
+            let based = device.put_if_unchanged(dataset, key.clone(), Value::from(unique.to_owned())).await;
             based.unwrap().expect("the dataset is open")
         }
         62..68 => Change::new(shared(random), Op::Remove, None),
@@ -66,7 +66,7 @@ async fn change(random: &mut SeededRandom, device: &Device, dataset: &DatasetNam
 }
 
 fn put(key: String, value: &str) -> Change {
-    Change::new(name(key), Op::Put, Value::Text(value.to_owned()))
+    Change::new(name(key), Op::Put, Value::from(value.to_owned()))
 }
 
 fn name(key: String) -> Key {

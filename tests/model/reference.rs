@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, limits};
+use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, PackedValue, Position, Record, RefusalCode, Value, ValueRef, limits};
 
 use crate::script::{DATASETS, MONTH, PERSONS};
 
@@ -310,13 +310,13 @@ fn apply(
         if own.is_none() && (is_reaped || conflicts(before, change, &patch.device)) {
             conflicting.push(change.key.clone());
         }
-        let (value, computed) = match (change.op, &change.value, &current) {
-            (Op::Put, value, _) => (value.clone(), false),
+        let (value, computed) = match (change.op, change.value.as_ref().map(Value::view), &current) {
+            (Op::Put, ..) => (change.value.clone(), false),
             // A base says that the device had the record: its removal writes a tombstone even where no record is.
             (Op::Remove, _, None) if change.base.is_some() && before.is_empty() && own.is_none() => (None, false),
-            (Op::Remove, _, None) | (Op::Discard, Some(Value::List(_)), None) => continue,
+            (Op::Remove, _, None) | (Op::Discard, Some(ValueRef::List(_)), None) => continue,
             (Op::Remove, _, Some(_)) => (None, false),
-            (op, operand, current) => (Some(compute(op, current.as_ref(), operand.as_ref())?), true),
+            (op, _, current) => (Some(compute(op, current.as_ref(), change.value.as_ref())?), true),
         };
         // The newest base of all the patch's changes to this record counts, also of those that changed nothing.
         let base = patch.changes.iter().filter(|other| other.key == change.key).filter_map(|other| other.base).max();
@@ -336,42 +336,47 @@ fn conflicts(before: &[RecordWrite], change: &Change, device: &DeviceId) -> bool
 }
 
 fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<Value, RefusalCode> {
-    match (op, current, operand) {
-        (Op::Add, None, Some(Value::Number(_))) => Ok(operand.cloned().unwrap_or(Value::Null)),
-        (Op::Add, Some(Value::Number(a)), Some(Value::Number(b))) => match (a.as_i64(), b.as_i64()) {
+    match (op, current.map(Value::view), operand.map(Value::view)) {
+        (Op::Add, None, Some(ValueRef::Number(_))) => Ok(operand.cloned().unwrap_or(Value::null())),
+        (Op::Add, Some(ValueRef::Number(a)), Some(ValueRef::Number(b))) => match (a.as_i64(), b.as_i64()) {
             (Some(a), Some(b)) => Ok(Value::from(a + b)),
-            _ => Number::from_f64(a.as_f64() + b.as_f64()).map(Value::Number).ok_or(RefusalCode::WrongType),
+            _ => Number::from_f64(a.as_f64() + b.as_f64()).map(Value::from).ok_or(RefusalCode::WrongType),
         },
-        (Op::Merge, current, Some(patch)) => Ok(merged(current, patch)),
-        (Op::Insert, current @ (None | Some(Value::List(_))), Some(Value::List(new))) => {
+        (Op::Merge, ..) => operand.map(|patch| merged(current, patch)).ok_or(RefusalCode::WrongType),
+        (Op::Insert, None | Some(ValueRef::List(_)), Some(ValueRef::List(_))) => {
             let mut list = elements(current);
-            new.iter().for_each(|one| {
-                if !list.contains(one) {
-                    list.push(one.clone())
+            elements(operand).into_iter().for_each(|one| {
+                if !list.contains(&one) {
+                    list.push(one)
                 }
             });
-            Ok(Value::List(list))
+            Ok(Value::from(list))
         }
-        (Op::Discard, Some(Value::List(_)), Some(Value::List(discarded))) => {
-            Ok(Value::List(elements(current).into_iter().filter(|one| !discarded.contains(one)).collect()))
+        (Op::Discard, Some(ValueRef::List(_)), Some(ValueRef::List(_))) => {
+            let discarded = elements(operand);
+            Ok(Value::from(elements(current).into_iter().filter(|one| !discarded.contains(one)).collect::<Vec<_>>()))
         }
         _ => Err(RefusalCode::WrongType),
     }
 }
 
 fn elements(value: Option<&Value>) -> Vec<Value> {
-    if let Some(Value::List(elements)) = value { elements.clone() } else { Vec::new() }
+    value.and_then(Value::items).into_iter().flatten().map(PackedValue::to_value).collect()
+}
+
+fn members(value: &Value) -> Option<BTreeMap<String, Value>> {
+    Some(value.members()?.map(|(name, value)| (name.to_owned(), value.to_value())).collect())
 }
 
 /// RFC 7396: maps are merged member by member, null removes a member, any other value replaces the current one.
 fn merged(current: Option<&Value>, patch: &Value) -> Value {
-    let Value::Map(patch) = patch else { return patch.clone() };
-    let mut members = if let Some(Value::Map(members)) = current { members.clone() } else { BTreeMap::new() };
-    for (name, value) in patch {
-        match (members.remove(name), value) {
-            (_, Value::Null) => {}
-            (old, value) => drop(members.insert(name.clone(), merged(old.as_ref(), value))),
+    let Some(changes) = members(patch) else { return patch.clone() };
+    let mut result = current.and_then(members).unwrap_or_default();
+    for (name, value) in changes {
+        match (result.remove(&name), value) {
+            (_, null) if null == Value::null() => {}
+            (old, value) => drop(result.insert(name, merged(old.as_ref(), &value))),
         }
     }
-    Value::Map(members)
+    Value::from(result)
 }

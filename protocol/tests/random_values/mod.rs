@@ -158,20 +158,20 @@ impl ValueRandom {
     /// A value that nests at most so deep, and a JSON text of it.
     pub fn value(&mut self, depth: u64) -> (Value, String) {
         match self.below(if depth == 0 { 8 } else { 10 }) {
-            0 => (Value::Null, "null".to_owned()),
+            0 => (Value::null(), "null".to_owned()),
             1 => (Value::from(true), "true".to_owned()),
             2..6 => {
                 let (number, json) = self.number();
-                (Value::Number(number), json)
+                (Value::from(number), json)
             }
             6 | 7 => {
                 let text = self.text(12);
                 let json = self.written(&text);
-                (Value::Text(text), json)
+                (Value::from(text), json)
             }
             8 => {
                 let (items, texts): (Vec<_>, Vec<_>) = (0..self.below(5)).map(|_| self.value(depth - 1)).unzip();
-                (Value::List(items), format!("[{}]", texts.join(", ")))
+                (Value::from(items), format!("[{}]", texts.join(", ")))
             }
             _ => {
                 let (mut members, mut texts) = (std::collections::BTreeMap::new(), Vec::new());
@@ -181,7 +181,7 @@ impl ValueRandom {
                     texts.push(format!("{} : {json}", self.written(&name)));
                     members.insert(name, value);
                 }
-                (Value::Map(members), format!("{{{}}}", texts.join(",\n")))
+                (Value::from(members), format!("{{{}}}", texts.join(",\n")))
             }
         }
     }

@@ -159,7 +159,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
         ),
         ("linked", ServerMessage::Linked { logins: vec![linked_login()] }),
         ("changes, live", changes(false, false, vec![dark(), record("old", Content::Removed, 42)])),
-        ("changes, first page of a reset", changes(true, true, vec![record("nothing", Content::Value(Value::Null), 42)])),
+        ("changes, first page of a reset", changes(true, true, vec![record("nothing", Content::Value(Value::null()), 42)])),
         ("changes, empty", changes(false, false, Vec::new())),
         (
             "changes, first page after a restored backup",

@@ -98,7 +98,7 @@ impl RandomRun {
         let (writer, dataset_name) = (DEVICES[self.random_below(DEVICES.len())], DATASETS[self.random_below(DATASETS.len())]);
         let id = self.patches.entry(writer).or_insert(0);
         *id += 1;
-        let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::Text(format!("{writer} {id}")));
+        let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::from(format!("{writer} {id}")));
         let patch = Patch { identity: identity(), device: device(writer), dataset: dataset(dataset_name), id: *id, changes: vec![change] };
         let mut group = self.store.group();
         let decision = group.write(patch, &DatasetRules::default(), self.now_ms).expect("decides");

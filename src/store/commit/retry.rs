@@ -59,7 +59,7 @@ impl PatchSlot {
 
 /// The results as they are kept; `None` if they are too large.
 fn encode_results(results: &[&StoredRecord]) -> Result<Option<Vec<ByteRow>>, StoreError> {
-    let rows = results.iter().map(|stored| rows::encode(&RecordRow::of(stored)).map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
+    let rows = results.iter().map(|stored| RecordRow::of(stored).encode().map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
     let bytes: usize = rows.iter().map(|row| row.0.len()).sum();
     Ok((bytes <= RESULT_BYTES).then_some(rows))
 }

@@ -1,6 +1,6 @@
 //! Converts messages to WebSocket frames and back.
 
-use driftless_protocol::{ClientMessage, Codec, ServerMessage, Value, limits};
+use driftless_protocol::{ClientMessage, Codec, ServerMessage, Value, ValueRef, limits};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::DisconnectReason;
@@ -76,10 +76,9 @@ pub(super) fn decode(codec: Codec, frame: Message) -> Result<Option<ServerMessag
 }
 
 fn is_newer(codec: Codec, bytes: &[u8]) -> bool {
-    match codec.decode::<Value>(bytes) {
-        Ok(Value::Map(fields)) => matches!(fields.get("type"), Some(Value::Text(kind)) if !KNOWN_TYPES.contains(&kind.as_str())),
-        _ => false,
-    }
+    let Ok(message) = codec.decode::<Value>(bytes) else { return false };
+    let mut fields = message.members().into_iter().flatten();
+    fields.any(|(name, value)| name == "type" && matches!(value.view(), ValueRef::Text(kind) if !KNOWN_TYPES.contains(&kind)))
 }
 
 #[cfg(test)]

@@ -146,7 +146,9 @@ mod tests {
     /// The changes to write again, as `key=value@base`.
     fn reoffers(candidates: ReofferCandidates, now: &Replica) -> Vec<String> {
         let text = |change: Change| match change {
-            Change { key, value: Some(Value::Text(value)), base: Some(base), op: Op::Put } => format!("{}={value}@{base}", key.as_str()),
+            Change { key, value: Some(value), base: Some(base), op: Op::Put } => {
+                format!("{}={}@{base}", key.as_str(), value.text().expect("a text"))
+            }
             Change { key, value: None, base: Some(base), op: Op::Remove } => format!("{}=@{base}", key.as_str()),
             other => panic!("not a reoffer: {other:?}"),
         };
