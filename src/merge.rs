@@ -93,6 +93,18 @@ pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: Vec<
     }
 }
 
+/// At most how many bytes the operations of a patch look at, those of the operands and of the records together.
+pub fn operand_bytes(current: &[Option<&StoredRecord>], changes: &[Change]) -> usize {
+    let bytes = |(change, stored): (&Change, &Option<&StoredRecord>)| match change.op {
+        Op::Put | Op::Remove => 0,
+        Op::Add | Op::Merge | Op::Insert | Op::Discard => {
+            let value = stored.and_then(|stored| stored.record.content.value());
+            change.value.as_ref().map_or(0, Value::packed_bytes) + value.map_or(0, Value::packed_bytes)
+        }
+    };
+    changes.iter().zip(current).map(bytes).sum::<usize>().min(OPERAND_BYTES)
+}
+
 /// One record that the patch names.
 struct TouchedRecord<'a> {
     key: Key,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 
+use super::writer::GROUP_WORK_BYTES;
 use super::*;
 use crate::hub::{NextChange, SessionSignals, Signal, Topic};
 use crate::store::memory::{FaultPoint, Memory};
@@ -205,6 +206,40 @@ async fn held_acknowledgements_stay_until_a_group_that_has_them_is_durable() {
         let acknowledged = node.reader.read(move |store| store.acknowledged_version(&identity(), &laptop, &dataset())).await;
         assert_eq!(acknowledged, Ok(1), "{fault:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_that_look_at_much_and_change_nothing_do_not_share_one_group() {
+    const PATCHES: u64 = 64;
+    let memory = Memory::default();
+    let node = node_over(&memory);
+    let text = "x".repeat(driftless_protocol::limits::VALUE_BYTES - 8);
+    let large = |id, base| {
+        let change = Change::new(Key::new("large").expect("a key"), Op::Put, Value::from(if base { "" } else { &text }));
+        Patch { changes: vec![if base { change.with_base(0) } else { change }], ..add(id) }
+    };
+    let put = node.committer.write(large(1, false), DatasetRules::default(), 0).await.expect("is taken");
+    assert!(matches!(put.await.expect("is answered"), Ok(Decision::Written { .. })));
+    memory.hold_flushes();
+    let first = node.committer.write(add(2), DatasetRules::default(), 0).await.expect("is taken");
+    let late = |id| Patch { device: DeviceId::new("laptop").expect("a device"), ..large(id, true) };
+    let mut pending = Vec::new();
+    for id in 1..=PATCHES {
+        pending.push(node.committer.write(late(id), DatasetRules::default(), 0).await.expect("is taken"));
+    }
+    let groups = || -> u64 {
+        let text = node.metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("driftless_committer_groups_total ")).expect("a count");
+        line.parse().expect("a number")
+    };
+    let before = groups();
+    memory.release_flushes();
+    assert!(matches!(first.await.expect("is answered"), Ok(Decision::Written { .. })));
+    for conflict in pending {
+        assert!(matches!(conflict.await.expect("is answered"), Ok(Decision::Conflict(_))));
+    }
+    let bytes = PATCHES as usize * text.len();
+    assert!(groups() - before > (bytes / GROUP_WORK_BYTES) as u64, "{} groups", groups() - before);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,8 +23,8 @@ use crate::store::{Decision, Group, Identity, JobFailure, Store, StoreError};
 /// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
 pub(super) const GROUP_JOBS: usize = 1024;
 
-/// Bytes of rows after which a group takes no further job: a small patch can have a large result.
-const GROUP_BYTES: usize = 16 * 1024 * 1024;
+/// Work after which a group takes no further job ([`Group::work_bytes`]): a small patch can have a large result, or look at much for nothing.
+pub(super) const GROUP_WORK_BYTES: usize = 8 * 1024 * 1024;
 
 pub(super) struct GroupWriter {
     pub(super) store: Store,
@@ -84,7 +84,7 @@ impl GroupWriter {
         let store = self.store.clone();
         let mut group = store.group();
         let mut batch = DecidedBatch { jobs: Vec::with_capacity(jobs.len()), flush_acks: false, flow: ControlFlow::Continue(()) };
-        while group.bytes() < GROUP_BYTES
+        while group.work_bytes() < GROUP_WORK_BYTES
             && (batch.jobs.is_empty() || !self.is_full)
             && let Some(submission) = jobs.pop_front()
         {

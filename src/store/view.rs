@@ -3,11 +3,15 @@
 //! The rows of the job that is being decided are a layer of their own. They join the group's when the job is done, or are dropped as if the
 //! job had never been (I10).
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 
 use super::engine::{Batch, Bytes, EngineError, ROW_BYTES, SupervisedEngine};
 use super::keys;
 use super::pieces::{self, RowContent};
+
+/// The work of finding a row, as bytes.
+const ROW_WORK_BYTES: usize = 256;
 
 /// Reads the job's own rows first, then the group's, then the engine's; collects the rows that they write.
 pub(super) struct View<'a> {
@@ -20,8 +24,8 @@ pub(super) struct View<'a> {
     preconditions: BTreeMap<Bytes, Option<Bytes>>,
     /// Those that the job that is being decided has added.
     job_preconditions: Vec<(Bytes, Option<Bytes>)>,
-    bytes: usize,
-    job_bytes: usize,
+    /// Bytes that all jobs have read, written and computed on, also those that failed or changed nothing.
+    work_bytes: Cell<usize>,
 }
 
 impl<'a> View<'a> {
@@ -32,16 +36,17 @@ impl<'a> View<'a> {
             job: BTreeMap::new(),
             preconditions: BTreeMap::new(),
             job_preconditions: Vec::new(),
-            bytes: 0,
-            job_bytes: 0,
+            work_bytes: Cell::new(0),
         }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        match self.job.get(key).or_else(|| self.decided.get(key)) {
-            Some(row) => Ok(row.clone()),
-            None => self.engine.get(key),
-        }
+        let row = match self.job.get(key).or_else(|| self.decided.get(key)) {
+            Some(row) => row.clone(),
+            None => self.engine.get(key)?,
+        };
+        self.count_work(ROW_WORK_BYTES + row.as_ref().map_or(0, Vec::len));
+        Ok(row)
     }
 
     /// All rows under a prefix. Only for rows of one owner whose number is small and bounded.
@@ -72,6 +77,7 @@ impl<'a> View<'a> {
                 None => rows.remove(key),
             };
         }
+        self.count_work(rows.iter().map(|(key, row)| ROW_WORK_BYTES + key.len() + row.len()).sum());
         rows
     }
 
@@ -91,7 +97,7 @@ impl<'a> View<'a> {
             }
         }
         for (key, row) in batch.rows {
-            self.job_bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            self.count_work(ROW_WORK_BYTES + key.len() + row.as_ref().map_or(0, Vec::len));
             self.job.insert(key, row);
         }
     }
@@ -107,7 +113,6 @@ impl<'a> View<'a> {
             self.preconditions.entry(key).or_insert(row);
         }
         self.decided.extend(std::mem::take(&mut self.job));
-        self.bytes += std::mem::take(&mut self.job_bytes);
         Ok(())
     }
 
@@ -115,12 +120,16 @@ impl<'a> View<'a> {
     pub(super) fn drop_job(&mut self) {
         self.job.clear();
         self.job_preconditions.clear();
-        self.job_bytes = 0;
     }
 
-    /// Bytes of the keys and rows of the group's jobs.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    /// Bytes that the group's jobs have read, written and computed on, with [`ROW_WORK_BYTES`] for each row.
+    pub(super) fn work_bytes(&self) -> usize {
+        self.work_bytes.get()
+    }
+
+    /// Counts bytes that a decision looks at.
+    pub(super) fn count_work(&self, bytes: usize) {
+        self.work_bytes.set(self.work_bytes.get().saturating_add(bytes));
     }
 
     /// Everything that was decided, as one batch: a row that the group wrote several times stands in it once.

@@ -92,9 +92,10 @@ impl Group<'_> {
         Ok(head.is_some_and(|head| version <= head.version))
     }
 
-    /// Bytes of the rows that were decided so far.
-    pub fn bytes(&self) -> usize {
-        self.view.bytes()
+    /// The work that the group's jobs have been so far: the bytes that they read, wrote and computed on, whether or not anything came of it, and
+    /// some for each row.
+    pub fn work_bytes(&self) -> usize {
+        self.view.work_bytes()
     }
 
     /// Makes the whole group durable. After an error other than a full disk its outcome is unknown: all of it or nothing may be found on disk

@@ -53,6 +53,7 @@ impl Group<'_> {
         let current = self.current_records(&patch)?;
         let Patch { identity, device, dataset, id: _, changes } = patch;
         let stored: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| &record.stored)).collect();
+        self.view.count_work(merge::operand_bytes(&stored, &changes));
         let terms = MergeTerms { device: &device, now_ms, policy: rules.policy, limits: &rules.limits };
         let outcome = merge::merge(head.head(), &stored, changes, terms);
         let batch = Batch { preconditions: vec![(head_key.clone(), head_row)], rows: Vec::new() };
