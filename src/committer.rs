@@ -13,6 +13,7 @@ mod blocking;
 mod gate;
 mod held_acks;
 mod job;
+mod job_queue;
 mod primitives;
 mod reader;
 mod reader_pool;
@@ -30,6 +31,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 pub use gate::{DurabilityGate, GateTicket};
 pub use job::{AckKey, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
+pub use job_queue::JobOwner;
 pub use reader::Reader;
 pub use unavailable::Unavailable;
 
@@ -70,9 +72,9 @@ impl Committer {
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
         let (reply, pending) = oneshot::channel();
-        let (identity, dataset) = (patch.identity.clone(), patch.dataset.clone());
+        let (identity, dataset, owner) = (patch.identity.clone(), patch.dataset.clone(), patch.identity.clone());
         let job = WriteJob { identity, dataset, patch: Some(patch), rules, writer, decision: None, reply, _permit };
-        self.submit(Submission::Job(Job::Write(job))).await?;
+        self.submit(Submission::Job(JobOwner::Identity(owner), Job::Write(job))).await?;
         Ok(pending)
     }
 
@@ -83,35 +85,38 @@ impl Committer {
 
     /// Records an acknowledgement and returns when it is durable.
     pub async fn acknowledge(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
-        self.transact(move |group, _| Ok((group.acknowledge(&key.identity, &key.device, &key.dataset, version)?, Vec::new()))).await
+        let owner = JobOwner::Identity(key.identity.clone());
+        self.transact(owner, move |group, _| Ok((group.acknowledge(&key.identity, &key.device, &key.dataset, version)?, Vec::new()))).await
     }
 
     /// Writes the acknowledgements that are held back, and returns when they are durable.
     pub async fn flush_acks(&self) -> Result<(), Unavailable> {
         let (reply, pending) = oneshot::channel();
-        self.submit(Submission::FlushAcks(Job::transaction(|_, _| Ok(((), Vec::new())), reply))).await?;
+        self.submit(Submission::FlushAcks(reply)).await?;
         pending.await.map_err(|_| Unavailable::Now)?
     }
 
     /// Stores a login and its device, and returns the identity when that is durable.
     pub async fn sign_in(&self, request: SignInRequest) -> Result<(Identity, Admission), Unavailable> {
-        self.transact(move |group, now_ms| Ok((sign_in::decide(group, &request, now_ms)?, Vec::new()))).await
+        let owner = JobOwner::Identity(request.new_identity.clone());
+        self.transact(owner, move |group, now_ms| Ok((sign_in::decide(group, &request, now_ms)?, Vec::new()))).await
     }
 
     /// Runs `decide` within a group, at the group's time in Unix milliseconds, and returns its value when the group is durable. All other
-    /// writes wait while it runs, so it must be short and bounded.
-    pub async fn transact<T, F>(&self, decide: F) -> Result<T, Unavailable>
+    /// writes wait while it runs, so it must be short and bounded. It takes a turn of `owner`.
+    pub async fn transact<T, F>(&self, owner: JobOwner, decide: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
         let (reply, pending) = oneshot::channel();
-        self.submit(Submission::Job(Job::transaction(decide, reply))).await?;
+        self.submit(Submission::Job(owner, Job::transaction(decide, reply))).await?;
         pending.await.map_err(|_| Unavailable::Now)?
     }
 
     /// Advances the background job of an identity by one bounded step. Live sessions are notified of a dataset that the step moved.
     pub async fn advance_job(&self, identity: Identity, retention: RetentionPolicy) -> Result<JobProgress, Unavailable> {
+        let owner = JobOwner::Identity(identity.clone());
         let step = move |group: &mut Group<'_>, now_ms| {
             let progress = group.run_job_step(&identity, &retention, now_ms)?;
             let notices = match &progress {
@@ -120,7 +125,7 @@ impl Committer {
             };
             Ok((progress, notices))
         };
-        self.transact(step).await
+        self.transact(owner, step).await
     }
 
     /// The gate that every read passes before its result is used.

@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tracing::{debug, info};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, Reader, Unavailable};
+use crate::committer::{Committer, JobOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy};
 
@@ -81,7 +81,12 @@ impl Reaper {
                 }
                 // Postponed, because a dataset that always fails would keep its place at the front of the queue.
                 Err(_) => {
-                    let postponed = self.committer.transact(move |group, now_ms| Ok((group.postpone(&due, now_ms)?, Vec::new()))).await;
+                    let postponed = self
+                        .committer
+                        .transact(JobOwner::Identity(due.identity.clone()), move |group, now_ms| {
+                            Ok((group.postpone(&due, now_ms)?, Vec::new()))
+                        })
+                        .await;
                     succeeded &= postponed.is_ok();
                 }
             }
@@ -93,7 +98,11 @@ impl Reaper {
         let reaped = match self.retention_of(&due.identity).await {
             Ok(retention) => {
                 let due = due.clone();
-                self.committer.transact(move |group, now_ms| Ok((group.reap(&due, &retention, now_ms)?, Vec::new()))).await
+                self.committer
+                    .transact(JobOwner::Identity(due.identity.clone()), move |group, now_ms| {
+                        Ok((group.reap(&due, &retention, now_ms)?, Vec::new()))
+                    })
+                    .await
             }
             Err(why) => Err(why),
         };

@@ -11,7 +11,7 @@ use driftless_protocol::{
 };
 
 use crate::clock::Clock;
-use crate::committer::{AckKey, Committer, PendingReply, Reader, Unavailable};
+use crate::committer::{AckKey, Committer, JobOwner, PendingReply, Reader, Unavailable};
 use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::AllowedOrigins;
@@ -215,7 +215,11 @@ impl SyncService {
 
     async fn write_last_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.transact(move |group, now_ms| Ok((group.mark_seen(&identity, &device, now_ms)?, Vec::new()))).await
+        self.committer
+            .transact(JobOwner::Identity(who.identity.clone()), move |group, now_ms| {
+                Ok((group.mark_seen(&identity, &device, now_ms)?, Vec::new()))
+            })
+            .await
     }
 
     /// Registers a device for pushes; returns when the registration is durable.
@@ -223,7 +227,7 @@ impl SyncService {
         self.push.check_registration(&who.pool.name, &registration).map_err(RegisterError::Rejected)?;
         let (identity, device) = (who.identity.clone(), who.device.clone());
         let transaction = move |group: &mut Group<'_>, now_ms| Ok((group.register(&identity, &device, &registration, now_ms)?, Vec::new()));
-        match self.committer.transact(transaction).await {
+        match self.committer.transact(JobOwner::Identity(who.identity.clone()), transaction).await {
             Ok(RegisterOutcome::Done) => Ok(()),
             // The identity was erased or merged; the session is about to be closed for that reason.
             Ok(RegisterOutcome::NoIdentity) => Err(RegisterError::Unavailable(Unavailable::Now)),
@@ -234,7 +238,9 @@ impl SyncService {
     /// Removes a device's registration for pushes; returns when that is durable.
     pub async fn unregister(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.committer.transact(move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new()))).await
+        self.committer
+            .transact(JobOwner::Identity(who.identity.clone()), move |group, _| Ok((group.unregister(&identity, &device)?, Vec::new())))
+            .await
     }
 
     /// The public key of each Web Push app of the principal's pool, as browsers take it, by the apps' names.

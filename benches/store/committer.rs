@@ -74,7 +74,7 @@ pub fn patch_bytes(folder: &Path) -> usize {
         for n in 0..PATCHES {
             group.write(patch(&identity(n), 1 + round, 0..1), &DatasetRules::default(), 0).unwrap();
         }
-        bytes = group.bytes();
+        bytes = group.row_bytes();
         group.commit().unwrap();
     }
     bytes / PATCHES as usize

@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::Admin;
-use crate::committer::{Committer, Unavailable};
+use crate::committer::{Committer, JobOwner, Unavailable};
 use crate::logging::AUDIT;
 use crate::store::{BackupPart, BackupRefused, BackupTicket};
 
@@ -18,7 +18,7 @@ pub struct BackupStream {
 impl Admin {
     /// Begins a backup. Only one runs at a time.
     pub async fn backup(&self) -> Result<Result<BackupStream, BackupRefused>, Unavailable> {
-        let begun = self.committer.transact(|group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
+        let begun = self.committer.transact(JobOwner::Store, |group, now_ms| Ok((group.begin_backup(now_ms)?, Vec::new()))).await?;
         if begun.is_ok() {
             info!(target: AUDIT, "backup begun");
         }
@@ -36,7 +36,7 @@ impl BackupStream {
             return Ok(Ok(None));
         }
         let ticket = self.ticket.clone();
-        let part = self.committer.transact(move |group, _| Ok((group.continue_backup(&ticket)?, Vec::new()))).await?;
+        let part = self.committer.transact(JobOwner::Store, move |group, _| Ok((group.continue_backup(&ticket)?, Vec::new()))).await?;
         self.is_over = part.as_ref().map_or(true, |part| part.last);
         Ok(part.map(Some))
     }

@@ -4,7 +4,7 @@ use driftless_protocol::{DatasetName, Record};
 use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
-use crate::committer::SessionNotice;
+use crate::committer::{JobOwner, SessionNotice};
 use crate::logging::AUDIT;
 use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
@@ -41,7 +41,7 @@ impl Admin {
             return Ok(Err(missing));
         }
         let (of, name) = (identity.clone(), dataset.clone());
-        let rewound = self.committer.transact(move |group, now_ms| {
+        let rewound = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &retention, now_ms)?;
             let notices = match rewound {
                 RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],

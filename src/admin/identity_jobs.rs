@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Admin, AdminResult, NotFound};
-use crate::committer::{SessionNotice, Unavailable};
+use crate::committer::{JobOwner, SessionNotice, Unavailable};
 use crate::hub::Signal;
 use crate::logging::AUDIT;
 use crate::store::{EraseStart, Group, Identity, JobProgress, MergeStart, RetentionPolicy, StoreError};
@@ -48,7 +48,7 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let of = identity.clone();
-        let begun = self.committer.transact(move |group, _| {
+        let begun = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, _| {
             let erasing = group.erase(&of)?;
             let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Signal::Erased)] } else { Vec::new() };
             Ok((erasing, notices))
@@ -81,7 +81,7 @@ impl Admin {
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
         let datasets = summary.datasets.len();
         let (of, to) = (from.clone(), into.clone());
-        let begun = self.committer.transact(move |group, now_ms| {
+        let begun = self.committer.transact(JobOwner::Identity(from.clone()), move |group, now_ms| {
             if let Some(obstacle) = obstacle(group)? {
                 return Ok((Err(obstacle), Vec::new()));
             }

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::identity_jobs::IdentityMergeOutcome;
 use super::{Admin, AdminResult, NotFound};
-use crate::committer::{SessionNotice, Unavailable};
+use crate::committer::{JobOwner, SessionNotice, Unavailable};
 use crate::logging::AUDIT;
 use crate::store::{DeviceLink, Group, Identity, LinkObstacle, LinkResult, LinkedToken, LoginKey, StoreError};
 use crate::sync::LoginToken;
@@ -135,7 +135,7 @@ impl Admin {
             Ok(summary) => summary,
             Err(missing) => return Ok(Err(missing)),
         };
-        let linked = self.committer.transact(move |group, now_ms| {
+        let linked = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
             if let Some(obstacle) = obstacle(group)? {
                 return Ok((Err(obstacle), Vec::new()));
             }

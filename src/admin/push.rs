@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::auth::LEEWAY_S;
-use crate::committer::SessionNotice;
+use crate::committer::{JobOwner, SessionNotice};
 use crate::logging::AUDIT;
 use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, FailureCause, StoppedApp, Verdict, Wake};
@@ -145,7 +145,7 @@ impl Admin {
         info!(%identity, %device, %provider, app = target.app, outcome, cause = cause.map(FailureCause::label), reason = detail, "test wake sent");
         let status = DeliveryStatus::Note(format!("test wake by an operator: {outcome} {detail}"));
         self.committer
-            .transact(move |group, now_ms| {
+            .transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
                 if group.has_identity(&identity)? {
                     group.append_delivery_log(&identity, &device, DeliveryLogEntry::new(now_ms, None, status))?;
                 }
@@ -173,7 +173,9 @@ impl Admin {
             }
             Ok((known.then_some(refused_until_s), notices))
         };
-        let Some(refused_until_s) = self.committer.transact(transaction).await? else { return Ok(Err(NotFound::Device)) };
+        let Some(refused_until_s) = self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await? else {
+            return Ok(Err(NotFound::Device));
+        };
         match access {
             DeviceAccess::Revoked => info!(target: AUDIT, %identity, %device, "device revoked"),
             DeviceAccess::RevokedWithTokens => {

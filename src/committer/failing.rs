@@ -114,7 +114,7 @@ async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be
         let phone = DeviceId::new("phone").expect("a device");
         let admit = phone.clone();
         node.committer
-            .transact(move |group, now_ms| Ok((group.admit(&identity(), &admit, 9, now_ms)?, Vec::new())))
+            .transact(JobOwner::Identity(identity()), move |group, now_ms| Ok((group.admit(&identity(), &admit, 9, now_ms)?, Vec::new())))
             .await
             .expect("commits");
         let signals = Arc::new(SessionSignals::new(7));
@@ -122,7 +122,7 @@ async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be
         memory.fail_nth(FaultPoint::Flush, nth);
         let revoke = || {
             let phone = phone.clone();
-            node.committer.transact(move |group, now_ms| {
+            node.committer.transact(JobOwner::Identity(identity()), move |group, now_ms| {
                 group.set_revoked(&identity(), &phone, Some(now_ms))?;
                 group.refuse_tokens(&identity(), now_ms / 1000)?;
                 Ok(((), vec![SessionNotice::Revoked(identity(), phone), SessionNotice::LoginsChanged(identity())]))
@@ -176,7 +176,7 @@ async fn a_full_disk_rejects_writes_only() {
 async fn a_job_that_panics_costs_only_itself() {
     let memory = Memory::default();
     let node = node_over(&memory);
-    let panics = node.committer.transact(|group, now_ms| {
+    let panics = node.committer.transact(JobOwner::Identity(identity()), |group, now_ms| {
         group.link(LoginKey { pool: "p", issuer: "i", subject: "another" }, &identity(), now_ms)?;
         let nothing: Option<((), Vec<SessionNotice>)> = None;
         Ok(nothing.expect("a fault of the program"))
@@ -247,10 +247,14 @@ async fn no_write_of_a_device_is_accepted_after_its_revocation() {
     let memory = Memory::default();
     let node = node_over(&memory);
     let admit = |group: &mut Group<'_>, now_ms| group.admit(&identity(), &add(1).device, 9, now_ms);
-    node.committer.transact(move |group, now_ms| Ok((admit(group, now_ms)?, Vec::new()))).await.expect("commits");
+    node.committer
+        .transact(JobOwner::Identity(identity()), move |group, now_ms| Ok((admit(group, now_ms)?, Vec::new())))
+        .await
+        .expect("commits");
     let access = |revoked: bool| {
-        node.committer
-            .transact(move |group, now_ms| Ok((group.set_revoked(&identity(), &add(1).device, revoked.then_some(now_ms))?, Vec::new())))
+        node.committer.transact(JobOwner::Identity(identity()), move |group, now_ms| {
+            Ok((group.set_revoked(&identity(), &add(1).device, revoked.then_some(now_ms))?, Vec::new()))
+        })
     };
     // All of them wait in one queue, in this order.
     let (before, revoked, after) = tokio::join!(node.write(1), access(true), node.write(2));
@@ -291,7 +295,10 @@ async fn on_a_full_disk_what_frees_space_goes_through_beside_writes_that_do_not(
             match begun {
                 false => {
                     let erased = erased.clone();
-                    node.committer.transact(move |group, _| Ok((group.erase(&erased)?, Vec::new()))).await.map(|_| JobProgress::Unfinished)
+                    node.committer
+                        .transact(JobOwner::Identity(identity()), move |group, _| Ok((group.erase(&erased)?, Vec::new())))
+                        .await
+                        .map(|_| JobProgress::Unfinished)
                 }
                 true => node.committer.advance_job(erased.clone(), RetentionPolicy::default()).await,
             }

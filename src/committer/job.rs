@@ -6,6 +6,7 @@ use std::sync::Arc;
 use driftless_protocol::{DatasetName, DeviceId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
+use super::job_queue::JobOwner;
 use super::unavailable::Unavailable;
 use crate::hub::Signal;
 use crate::store::{DatasetRules, Decision, Group, Identity, Patch, StoreError};
@@ -54,11 +55,12 @@ pub enum SessionNotice {
 }
 
 pub(super) enum Submission {
-    Job(Job),
+    Job(JobOwner, Job),
     /// An acknowledgement that nobody waits for.
     Ack(AckKey, u64),
-    /// Writes the acknowledgements that are held back together with this job.
-    FlushAcks(Job),
+    /// The acknowledgements that are held back are written in the next group, and this is answered with it.
+    FlushAcks(ReplySender<()>),
+    /// The writer ends when it has done all jobs that were submitted before.
     Stop,
 }
 
@@ -173,7 +175,8 @@ impl Submission {
     /// Answers the caller of something that the writer does not take.
     pub(super) fn reject(self, why: Unavailable) {
         match self {
-            Submission::Job(job) | Submission::FlushAcks(job) => job.reject(why),
+            Submission::Job(_, job) => job.reject(why),
+            Submission::FlushAcks(reply) => send_reply(reply, Err(why)),
             Submission::Ack(..) | Submission::Stop => {}
         }
     }

@@ -5,14 +5,13 @@
 //!   the gate rejects reads and the writer rejects jobs until the store is reopened. The reopened store is authoritative: sessions reread every
 //!   dataset that the failed group wrote to.
 
-use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use tracing::{error, info, warn};
 
 use super::blocking::block_until;
-use super::job::{SessionNotice, Submission};
+use super::job::{SessionNotice, Submission, send_reply};
 use super::unavailable::Unavailable;
 use super::writer::{FailedGroup, GroupWriter};
 use crate::store::{Admission, StoreError};
@@ -25,15 +24,14 @@ const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 impl GroupWriter {
     /// Returns when the store may accept writes again, or when the server stops.
-    pub(super) fn recover_from(&mut self, failed: FailedGroup, jobs: &mut VecDeque<Submission>) -> ControlFlow<()> {
-        let FailedGroup { error, written, notices, mut flow } = failed;
+    pub(super) fn recover_from(&mut self, failed: FailedGroup) {
+        let FailedGroup { error, written, notices } = failed;
         if let StoreError::Full(_) = error {
             self.metrics.commit_failed("full");
             if self.may_log() {
                 warn!(%error, "commit failed: disk full, the store is read-only");
             }
-            self.gate.set_durable();
-            return flow;
+            return self.gate.set_durable();
         }
         if !self.store.is_failed() {
             // A row that the group depends on is damaged. Nothing was written, and the engine works.
@@ -41,8 +39,7 @@ impl GroupWriter {
             if self.may_log() {
                 error!(%error, "commit failed: damaged row, the group is rejected");
             }
-            self.gate.set_durable();
-            return flow;
+            return self.gate.set_durable();
         }
         error!(%error, "commit failed: the store is reopened as soon as possible, no acknowledged write is lost");
         self.metrics.commit_failed("failed");
@@ -52,23 +49,27 @@ impl GroupWriter {
             if self.may_log() {
                 error!(%error, "store cannot be reopened, retrying every second: repair the disk, or stop the server and restore a backup");
             }
-            if flow.is_break() || self.reject_for(REOPEN_INTERVAL, jobs).is_break() {
-                flow = ControlFlow::Break(());
-                break;
+            self.reject_waiting();
+            if self.is_stopping || self.reject_for(REOPEN_INTERVAL).is_break() {
+                self.is_stopping = true;
+                return;
             }
         }
-        if flow.is_continue() {
-            self.gate.set_durable();
-            notices.into_iter().for_each(|notice| self.notify_recovered(notice));
-            for (identity, dataset) in written {
-                match self.store.version(&identity, &dataset) {
-                    Ok(version) => self.hub.advance(identity.as_str(), &dataset, version),
-                    Err(error) => warn!(%error, %identity, %dataset, "read failed after recovery"),
-                }
+        self.gate.set_durable();
+        notices.into_iter().for_each(|notice| self.notify_recovered(notice));
+        for (identity, dataset) in written {
+            match self.store.version(&identity, &dataset) {
+                Ok(version) => self.hub.advance(identity.as_str(), &dataset, version),
+                Err(error) => warn!(%error, %identity, %dataset, "read failed after recovery"),
             }
-            info!("store recovered");
         }
-        flow
+        info!("store recovered");
+    }
+
+    /// Rejects all jobs that were received before.
+    fn reject_waiting(&mut self) {
+        self.jobs.drain().for_each(|job| job.reject(Unavailable::ReadOnly));
+        self.flushes.drain(..).for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
     }
 
     /// Sends a notice of a transaction whose outcome was unknown, if the reopened store has what the transaction did, or if it cannot say.
@@ -98,18 +99,12 @@ impl GroupWriter {
     }
 
     /// Rejects all jobs that are received within `time`.
-    fn reject_for(&mut self, time: Duration, jobs: &mut VecDeque<Submission>) -> ControlFlow<()> {
+    fn reject_for(&mut self, time: Duration) -> ControlFlow<()> {
         let deadline = Instant::now() + time;
         loop {
-            for job in jobs.drain(..) {
-                if matches!(job, Submission::Stop) {
-                    return ControlFlow::Break(());
-                }
-                job.reject(Unavailable::ReadOnly);
-            }
             match block_until(Some(deadline), self.queue.recv()) {
-                Some(Some(job)) => jobs.push_back(job),
-                Some(None) => return ControlFlow::Break(()),
+                Some(Some(Submission::Stop) | None) => return ControlFlow::Break(()),
+                Some(Some(submission)) => submission.reject(Unavailable::ReadOnly),
                 None => return ControlFlow::Continue(()),
             }
         }

@@ -1,26 +1,17 @@
-//! The writer thread's loop: receive a batch, commit it, recover if that failed.
-
-use std::collections::VecDeque;
+//! The writer thread's loop: receive jobs, commit a group of them, recover if that failed.
 
 use tracing::debug;
 
-use super::writer::{GROUP_JOBS, GroupWriter};
+use super::writer::GroupWriter;
 
-/// Runs until a stop job, or until every [`Committer`](super::Committer) is dropped.
+/// Runs until it was told to stop and all jobs that were submitted before are done, or until every [`Committer`](super::Committer) is dropped.
 pub(super) fn run(mut writer: GroupWriter) {
-    // Jobs that did not fit into a group stay in front for the next one.
-    let mut jobs = VecDeque::with_capacity(GROUP_JOBS);
-    let mut received = Vec::with_capacity(GROUP_JOBS);
     loop {
-        if jobs.is_empty() {
-            writer.receive_batch(&mut received);
-            jobs.extend(received.drain(..));
+        writer.receive();
+        if let Err(failed) = writer.commit_group() {
+            writer.recover_from(failed);
         }
-        let flow = match writer.commit_group(&mut jobs) {
-            Ok(flow) => flow,
-            Err(failed) => writer.recover_from(failed, &mut jobs),
-        };
-        if flow.is_break() {
+        if writer.is_done() {
             return debug!("committer stopped");
         }
     }

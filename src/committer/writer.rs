@@ -2,8 +2,7 @@
 //!
 //! Invariant: nothing is published or answered with success before the flush that covers it (I2).
 
-use std::collections::{HashSet, VecDeque};
-use std::ops::ControlFlow;
+use std::collections::HashSet;
 use std::time::Instant;
 
 use driftless_protocol::{DatasetName, Record, ServerMessage};
@@ -13,7 +12,8 @@ use tracing::warn;
 use super::blocking::block_until;
 use super::gate::GateControl;
 use super::held_acks::HeldAcks;
-use super::job::{Job, SessionNotice, Submission, WriteJob, send_reply};
+use super::job::{Job, ReplySender, SessionNotice, Submission, WriteJob, send_reply};
+use super::job_queue::JobQueue;
 use super::unavailable::Unavailable;
 use crate::clock::Clock;
 use crate::hub::{Hub, PublishedChange, Signal};
@@ -22,6 +22,9 @@ use crate::store::{Decision, Group, Identity, JobFailure, Store, StoreError};
 
 /// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
 pub(super) const GROUP_JOBS: usize = 1024;
+
+/// Jobs that wait in the writer's own queues, beyond which it takes no others from the one that all callers share: the callers wait then.
+const MAX_WAITING_JOBS: usize = 16 * GROUP_JOBS;
 
 /// Work after which a group takes no further job ([`Group::work_bytes`]): a small patch can have a large result, or look at much for nothing.
 pub(super) const GROUP_WORK_BYTES: usize = 8 * 1024 * 1024;
@@ -33,19 +36,18 @@ pub(super) struct GroupWriter {
     pub(super) clock: Clock,
     pub(super) gate: GateControl,
     pub(super) queue: mpsc::Receiver<Submission>,
+    /// What was received, on its way into the other queues.
+    received: Vec<Submission>,
+    pub(super) jobs: JobQueue,
     held_acks: HeldAcks,
+    /// Who waits until the acknowledgements that are held back are durable.
+    pub(super) flushes: Vec<ReplySender<()>>,
+    pub(super) is_stopping: bool,
     /// The disk was full at the last commit of a write. Then each job has a group of its own: one that frees space is not refused together with
     /// others that need some.
     is_full: bool,
     /// When the log last said that writes are rejected.
     pub(super) last_logged: Option<Instant>,
-}
-
-/// The jobs of one group.
-struct DecidedBatch {
-    jobs: Vec<Job>,
-    flush_acks: bool,
-    flow: ControlFlow<()>,
 }
 
 /// A group that could not be made durable. After a reopening the store may contain it or not.
@@ -55,7 +57,6 @@ pub(super) struct FailedGroup {
     pub(super) written: HashSet<(Identity, DatasetName)>,
     /// What its transactions were to tell sessions.
     pub(super) notices: Vec<SessionNotice>,
-    pub(super) flow: ControlFlow<()>,
 }
 
 impl GroupWriter {
@@ -67,38 +68,70 @@ impl GroupWriter {
         gate: GateControl,
         queue: mpsc::Receiver<Submission>,
     ) -> GroupWriter {
-        GroupWriter { store, hub, metrics, clock, gate, queue, held_acks: HeldAcks::default(), is_full: false, last_logged: None }
-    }
-
-    /// Waits for jobs, or until held acknowledgements are due.
-    pub(super) fn receive_batch(&mut self, jobs: &mut Vec<Submission>) {
-        if block_until(self.held_acks.due(), self.queue.recv_many(jobs, GROUP_JOBS)) == Some(0) {
-            jobs.push(Submission::Stop);
+        GroupWriter {
+            store,
+            hub,
+            metrics,
+            clock,
+            gate,
+            queue,
+            received: Vec::with_capacity(GROUP_JOBS),
+            jobs: JobQueue::default(),
+            held_acks: HeldAcks::default(),
+            flushes: Vec::new(),
+            is_stopping: false,
+            is_full: false,
+            last_logged: None,
         }
     }
 
-    /// Takes jobs into one group until the group is large enough, commits it, publishes and replies.
-    pub(super) fn commit_group(&mut self, jobs: &mut VecDeque<Submission>) -> Result<ControlFlow<()>, FailedGroup> {
+    /// Waits for something to do, or until held acknowledgements are due. While jobs wait already it only takes what else was submitted.
+    pub(super) fn receive(&mut self) {
+        let mut received = std::mem::take(&mut self.received);
+        let wait_until = if self.has_work() { Some(Instant::now()) } else { self.held_acks.due() };
+        if self.jobs.len() < MAX_WAITING_JOBS && block_until(wait_until, self.queue.recv_many(&mut received, GROUP_JOBS)) == Some(0) {
+            self.is_stopping = true;
+        }
+        let now = Instant::now();
+        for submission in received.drain(..) {
+            match submission {
+                Submission::Job(owner, job) => self.jobs.push(owner, job),
+                Submission::Ack(key, version) => self.held_acks.hold(key, version, now),
+                Submission::FlushAcks(reply) => self.flushes.push(reply),
+                Submission::Stop => self.is_stopping = true,
+            }
+        }
+        self.received = received;
+    }
+
+    fn has_work(&self) -> bool {
+        !self.jobs.is_empty() || !self.flushes.is_empty() || self.is_stopping
+    }
+
+    /// Whether the writer was told to stop, and has done all that was submitted before.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_stopping && self.jobs.is_empty() && self.flushes.is_empty()
+    }
+
+    /// Decides jobs in one group until the group is large enough, commits it, publishes and replies.
+    pub(super) fn commit_group(&mut self) -> Result<(), FailedGroup> {
         let started = Instant::now();
         let now_ms = self.clock.unix_ms();
         let store = self.store.clone();
         let mut group = store.group();
-        let mut batch = DecidedBatch { jobs: Vec::with_capacity(jobs.len()), flush_acks: false, flow: ControlFlow::Continue(()) };
+        let mut decided = Vec::with_capacity(self.jobs.len().min(GROUP_JOBS));
         while group.work_bytes() < GROUP_WORK_BYTES
-            && (batch.jobs.is_empty() || !self.is_full)
-            && let Some(submission) = jobs.pop_front()
+            && decided.len() < GROUP_JOBS
+            && (decided.is_empty() || !self.is_full)
+            && let Some(job) = self.jobs.next()
         {
-            match submission {
-                Submission::Job(job) => self.decide(job, &mut group, &mut batch, now_ms),
-                Submission::Ack(key, version) => self.held_acks.hold(key, version, started),
-                Submission::FlushAcks(job) => {
-                    batch.flush_acks = true;
-                    self.decide(job, &mut group, &mut batch, now_ms);
-                }
-                Submission::Stop => batch.flow = ControlFlow::Break(()),
-            }
+            let before = group.work_bytes();
+            decided.extend(self.decide(job, &mut group, now_ms));
+            self.jobs.charge(group.work_bytes() - before);
         }
-        let has_acks = self.held_acks.are_due() || batch.flush_acks || batch.flow.is_break();
+        self.jobs.end_group();
+        let flushes = std::mem::take(&mut self.flushes);
+        let has_acks = self.held_acks.are_due() || !flushes.is_empty() || self.is_done();
         if has_acks {
             self.decide_held_acks(&mut group);
         }
@@ -107,34 +140,36 @@ impl GroupWriter {
             self.is_full = matches!(error, StoreError::Full(_));
             // Acknowledgements are kept for a later group.
             self.held_acks.postpone();
-            let written = batch.jobs.iter().flat_map(Job::written_datasets).collect();
-            let notices = batch.jobs.iter().flat_map(Job::notices).cloned().collect();
-            batch.jobs.into_iter().for_each(|job| job.reject(Unavailable::ReadOnly));
-            return Err(FailedGroup { error, written, notices, flow: batch.flow });
+            let written = decided.iter().flat_map(Job::written_datasets).collect();
+            let notices = decided.iter().flat_map(Job::notices).cloned().collect();
+            decided.into_iter().for_each(|job| job.reject(Unavailable::ReadOnly));
+            flushes.into_iter().for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
+            return Err(FailedGroup { error, written, notices });
         }
         self.gate.set_durable();
         if has_acks {
             self.held_acks.clear();
         }
-        self.is_full &= !batch.jobs.iter().any(|job| matches!(job, Job::Write(_)));
-        if !batch.jobs.is_empty() {
-            self.metrics.group_committed(batch.jobs.len(), started.elapsed().as_secs_f64());
+        self.is_full &= !decided.iter().any(|job| matches!(job, Job::Write(_)));
+        let answers = decided.len() + flushes.len();
+        if answers > 0 {
+            self.metrics.group_committed(answers, started.elapsed().as_secs_f64());
         }
-        for job in batch.jobs {
-            self.complete(job);
-        }
-        Ok(batch.flow)
+        decided.into_iter().for_each(|job| self.complete(job));
+        flushes.into_iter().for_each(|reply| send_reply(reply, Ok(())));
+        Ok(())
     }
 
     /// Decides a job on top of the group. One that fails, because of a row that cannot be read or by a panic, is answered at once and leaves
     /// nothing in the group, which goes on (I10).
-    fn decide(&self, mut job: Job, group: &mut Group<'_>, batch: &mut DecidedBatch, now_ms: u64) {
+    fn decide(&self, mut job: Job, group: &mut Group<'_>, now_ms: u64) -> Option<Job> {
         match group.run(|group| job.decide(group, now_ms)) {
-            Ok(()) => batch.jobs.push(job),
+            Ok(()) => Some(job),
             Err(failure) => {
                 let identity = if let Job::Write(job) = &job { job.identity.as_str() } else { "" };
                 self.job_failed(&failure, identity);
                 job.reject(Unavailable::Now);
+                None
             }
         }
     }

@@ -20,7 +20,7 @@ use super::service::{PoolPush, PushService};
 use super::wakes::{self, DueWake, Hold, WakeDecision};
 use super::{FailureCause, FaultScope, RefusalCause, Verdict, Wake};
 use crate::clock::Clock;
-use crate::committer::{Committer, Reader, Unavailable};
+use crate::committer::{Committer, JobOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueIdentity, Group, Identity, LastSeen, WakeRound, WakeTarget};
 
@@ -240,7 +240,7 @@ impl Courier {
 
     /// Stores the outcomes of a round and reschedules what is still owed.
     async fn store_outcomes(&self, round: WakeRound, pool: Option<Arc<PoolPush>>, outcomes: Vec<DeviceOutcome>) -> Result<(), Unavailable> {
-        let service = self.service.clone();
+        let (service, owner) = (self.service.clone(), JobOwner::Identity(round.identity.clone()));
         let transaction = move |group: &mut Group<'_>, now_ms| {
             let hold = |target: &WakeTarget| {
                 pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&round.pool, target), pool, now_ms))
@@ -248,7 +248,7 @@ impl Courier {
             let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
             Ok((round::conclude(group, &round, outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
-        self.committer.transact(transaction).await
+        self.committer.transact(owner, transaction).await
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.
@@ -273,7 +273,7 @@ impl Courier {
 
     async fn drop_unseen(&self, seen: LastSeen) {
         let LastSeen { identity, device, at_ms } = seen;
-        let of = identity.clone();
+        let (of, owner) = (identity.clone(), JobOwner::Identity(identity.clone()));
         let Ok(Some(pool)) = self.reader.read(move |store| store.pool(&of)).await else { return };
         let drop_s = self.service.pool(&pool).map_or_else(|| wakes::WakeSettings::default().drop_s, |pool| pool.wakes.drop_s);
         let since_ms = self.clock.unix_ms().saturating_sub(drop_s.saturating_mul(1000));
@@ -283,7 +283,7 @@ impl Courier {
         let transaction =
             move |group: &mut Group<'_>, now_ms| Ok((group.drop_stale_registration(&identity, &device, since_ms, now_ms)?, Vec::new()));
         // On failure the next sweep finds the registration again.
-        let _ = self.committer.transact(transaction).await;
+        let _ = self.committer.transact(owner, transaction).await;
     }
 }
 

@@ -122,6 +122,12 @@ impl<'a> View<'a> {
         self.job_preconditions.clear();
     }
 
+    /// Bytes of the keys and rows that were decided.
+    pub(super) fn row_bytes(&self) -> usize {
+        let bytes = |(key, row): (&Bytes, &Option<Bytes>)| key.len() + row.as_ref().map_or(0, Vec::len);
+        self.decided.iter().chain(&self.job).map(bytes).sum()
+    }
+
     /// Bytes that the group's jobs have read, written and computed on, with [`ROW_WORK_BYTES`] for each row.
     pub(super) fn work_bytes(&self) -> usize {
         self.work_bytes.get()

@@ -92,6 +92,11 @@ impl Group<'_> {
         Ok(head.is_some_and(|head| version <= head.version))
     }
 
+    /// Bytes of the keys and rows that the group writes.
+    pub fn row_bytes(&self) -> usize {
+        self.view.row_bytes()
+    }
+
     /// The work that the group's jobs have been so far: the bytes that they read, wrote and computed on, whether or not anything came of it, and
     /// some for each row.
     pub fn work_bytes(&self) -> usize {

@@ -115,7 +115,7 @@ fn an_erasure_takes_bounded_steps_and_continues_after_a_restart() {
     group.commit().expect("commits");
     let mut group = opened.group();
     assert_eq!(group.run_job_step(&me(), &Default::default(), 9).expect("decides"), JobProgress::Unfinished);
-    assert!(group.work_bytes() < 1_000_000, "one step of many");
+    assert!(group.row_bytes() < 200_000, "one step of many");
     group.commit().expect("commits");
     drop(opened);
     let opened = Store::open(folder.path(), &crate::store::support::CONFIG, &crate::store::support::epoch("x")).expect("opens");
