@@ -258,7 +258,9 @@ fn commit(patches: u64) -> CountedStep {
     people.commit().unwrap();
     let all = move |patches: Vec<Patch>| {
         let mut group = store.group();
-        patches.into_iter().for_each(|patch| drop(group.write(patch, &DatasetRules::default(), 1_790_000_000_000).unwrap()));
+        patches
+            .into_iter()
+            .for_each(|patch| drop(group.run(|group| group.write(patch, &DatasetRules::default(), 1_790_000_000_000)).unwrap()));
         group.commit().unwrap();
     };
     all(write(1));

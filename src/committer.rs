@@ -73,7 +73,7 @@ impl Committer {
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
         let (reply, pending) = oneshot::channel();
         let (identity, dataset, owner) = (patch.identity.clone(), patch.dataset.clone(), patch.identity.clone());
-        let job = WriteJob { identity, dataset, patch: Some(patch), rules, writer, decision: None, reply, _permit };
+        let job = Box::new(WriteJob { identity, dataset, patch: Some(patch), rules, writer, decision: None, reply, _permit });
         self.submit(Submission::Job(JobOwner::Identity(owner), Job::Write(job))).await?;
         Ok(pending)
     }

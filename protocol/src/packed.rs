@@ -90,6 +90,10 @@ fn skip_head(bytes: &[u8]) -> Option<(usize, &[u8])> {
 }
 
 pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
+    if out.is_empty() {
+        // A value that is a text has no space left over.
+        out.reserve_exact(text_head_bytes(text.len()) + text.len());
+    }
     match text.len() {
         length @ 0..=31 => out.push(0xa0 | length as u8),
         length @ 32..=255 => out.extend([0xd9, length as u8]),
@@ -103,6 +107,15 @@ pub(crate) fn write_text(text: &str, out: &mut Vec<u8>) {
         }
     }
     out.extend_from_slice(text.as_bytes());
+}
+
+fn text_head_bytes(length: usize) -> usize {
+    match length {
+        0..=31 => 1,
+        32..=255 => 2,
+        256..=65_535 => 3,
+        _ => 5,
+    }
 }
 
 pub(crate) fn write_number(number: Number, out: &mut Vec<u8>) {

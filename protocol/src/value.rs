@@ -145,7 +145,7 @@ impl std::io::Write for ByteBudget {
 
 impl From<&str> for Value {
     fn from(text: &str) -> Value {
-        let mut packed = Vec::with_capacity(text.len() + 5);
+        let mut packed = Vec::new();
         packed::write_text(text, &mut packed);
         Value::owned(packed)
     }

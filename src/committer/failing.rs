@@ -178,8 +178,9 @@ async fn a_job_that_panics_costs_only_itself() {
     let node = node_over(&memory);
     let panics = node.committer.transact(JobOwner::Identity(identity()), |group, now_ms| {
         group.link(LoginKey { pool: "p", issuer: "i", subject: "another" }, &identity(), now_ms)?;
-        let nothing: Option<((), Vec<SessionNotice>)> = None;
-        Ok(nothing.expect("a fault of the program"))
+        let nobody = group.leads_to(LoginKey { pool: "p", issuer: "i", subject: "nobody" })?;
+        assert_eq!(nobody, Some(identity()), "a fault of the program");
+        Ok(((), Vec::new()))
     });
     let (first, panicked, second) = tokio::join!(node.write(1), panics, node.write(2));
     assert!(matches!((first, second), (Ok(Decision::Written { version: 1, .. }), Ok(Decision::Written { version: 2, .. }))));
@@ -283,7 +284,7 @@ async fn on_a_full_disk_what_frees_space_goes_through_beside_writes_that_do_not(
     }
     // Less than the reserve is free, and more than half of it, which deleting may use.
     let space = rustix::fs::statvfs(folder.path()).expect("is known");
-    let free_mib = space.f_bavail * space.f_frsize >> 20;
+    let free_mib = (space.f_bavail * space.f_frsize) >> 20;
     let full = EngineConfig { reserve_mib: free_mib / 3 * 4, ..EngineConfig::cached(16) };
     let store = Store::open(folder.path(), &full, &epoch).expect("opens");
     let (hub, metrics) = (Hub::default(), Metrics::default());

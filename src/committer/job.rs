@@ -66,7 +66,7 @@ pub(super) enum Submission {
 
 /// A job. Once it is decided it holds what it decided.
 pub(super) enum Job {
-    Write(WriteJob),
+    Write(Box<WriteJob>),
     Transaction(Box<dyn Transaction>),
 }
 

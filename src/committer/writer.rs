@@ -194,7 +194,8 @@ impl GroupWriter {
                 job.notices().iter().cloned().for_each(|notice| self.notify(notice));
                 job.answer(Ok(()));
             }
-            Job::Write(WriteJob { identity, dataset, writer, decision, reply, _permit, .. }) => {
+            Job::Write(job) => {
+                let WriteJob { identity, dataset, writer, decision, reply, _permit, .. } = *job;
                 let Some(mut decision) = decision else { return };
                 self.metrics.patch_decided(outcome_label(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {

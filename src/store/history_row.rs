@@ -105,14 +105,14 @@ mod tests {
     fn encoded_rows_have_exactly_the_bytes_that_are_on_disk_today() {
         let record = Record { key: key("a"), content: Content::Value(Value::from(1)), version: 2, modified_ms: 7, device: device("phone") };
         let before = RecordRow::of(&StoredRecord { record, others_version: 3 }).content().expect("is encoded");
-        assert_eq!(hex(&before), "96a161c30207a570686f6e650301");
+        assert_eq!(hex(&before), "000d96a161c30207a570686f6e650301");
         let (phone, origin) = (device("phone"), VersionOrigin::Patch);
         let (a, b) = (key("a"), key("b"));
         let entries =
             vec![HistoryEntry { key: &a, is_live: true, before: Some(&before) }, HistoryEntry { key: &b, is_live: false, before: None }];
         let not_taken = [ByteRow(vec![9, 200])];
         let row = HistoryRow { device: &phone, origin: &origin, entries, not_taken: &not_taken };
-        let expected = "000000000000000794a570686f6e65a550617463689293a161c3c40e96a161c30207a570686f6e65030193a162c2c091c40209c8";
+        let expected = "000000000000000794a570686f6e65a550617463689293a161c3c410000d96a161c30207a570686f6e65030193a162c2c091c40209c8";
         assert_eq!(hex(&row.content(7).expect("is encoded")), expected);
     }
 }

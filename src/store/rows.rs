@@ -54,7 +54,7 @@ pub(super) struct PointerRow {
     pub pieces: u16,
 }
 
-/// A record: what is known of it, and behind that the value as it is packed. A large one is cut into pieces.
+/// A record: the number of bytes of its head (16 bits, big-endian), the head, and the value as it is packed. A large one is cut into pieces.
 pub(super) struct RecordRow<'a> {
     head: RecordHead<&'a Key, &'a DeviceId>,
     value: Option<&'a Value>,
@@ -101,7 +101,12 @@ impl<'a> RecordRow<'a> {
     }
 
     fn encode_onto(&self, bytes: &mut Bytes) -> Result<(), EngineError> {
+        let at = bytes.len();
+        bytes.extend_from_slice(&[0; HEAD_LENGTH_BYTES]);
         encode_onto(bytes, &self.head)?;
+        let length =
+            u16::try_from(bytes.len() - at - HEAD_LENGTH_BYTES).map_err(|_| EngineError::Io("a record's key is too long".to_owned()))?;
+        bytes[at..at + HEAD_LENGTH_BYTES].copy_from_slice(&length.to_be_bytes());
         bytes.extend_from_slice(self.value.map_or(&[], Value::packed));
         Ok(())
     }
@@ -112,13 +117,17 @@ impl<'a> RecordRow<'a> {
     }
 }
 
-/// The bytes of a record's row beside its value and its names, at most: three numbers, a flag, and the marks of all fields.
-const NUMBERS_BYTES: usize = 40;
+/// The bytes of a record's row beside its value and its names, at most: four numbers, a flag, and the marks of all fields.
+const NUMBERS_BYTES: usize = 44;
+
+/// The bytes of the number in front of a record's head.
+const HEAD_LENGTH_BYTES: usize = 2;
 
 /// The record in an encoded [`RecordRow`]. Its value is copied and not looked at: the checksum of the row says that it is as it was written.
 pub(super) fn decode_record(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
-    let mut value = bytes;
-    let head: RecordHead<Key, DeviceId> = rmp_serde::from_read(&mut value).map_err(|why| undecodable(&why))?;
+    let parts = bytes.split_first_chunk().and_then(|(length, rest)| rest.split_at_checked(u16::from_be_bytes(*length).into()));
+    let (head, value) = parts.ok_or_else(|| undecodable(&"a record that is cut short"))?;
+    let head: RecordHead<Key, DeviceId> = decode(head)?;
     if value.is_empty() == head.lives {
         return Err(undecodable(&"a record without its value, or a tombstone with one"));
     }

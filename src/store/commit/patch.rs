@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use driftless_protocol::{Change, DatasetName, DeviceId, Op, Record, RefusalCode, Value};
+use driftless_protocol::{Change, DatasetName, DeviceId, Record, RefusalCode};
+use serde::ser::SerializeSeq;
+use serde::{Serialize, Serializer};
 
 use super::super::{Identity, StoreError};
 
@@ -29,16 +31,22 @@ impl Patch {
     /// Writes the patch's meaning as MessagePack: a list of the dataset's name and the changes, each of which is a list of the operation, the key,
     /// the value and the base, or nil. Equal values have equal bytes (`protocol` §6).
     fn write_canonical(&self, out: &mut impl Write) -> Result<(), StoreError> {
-        let changes: Vec<CanonicalChange<'_>> = self.changes.iter().map(canonical).collect();
-        rmp_serde::encode::write(out, &(self.dataset.as_str(), changes))
+        rmp_serde::encode::write(out, &(self.dataset.as_str(), CanonicalChanges(&self.changes)))
             .map_err(|error| StoreError::Io(format!("a patch cannot be encoded: {error}")))
     }
 }
 
-type CanonicalChange<'a> = (Op, &'a str, Option<&'a Value>, Option<u64>);
+/// The changes of a patch as its digest has them.
+struct CanonicalChanges<'a>(&'a [Change]);
 
-fn canonical(change: &Change) -> CanonicalChange<'_> {
-    (change.op, change.key.as_str(), change.value.as_ref(), change.base)
+impl Serialize for CanonicalChanges<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.0.len()))?;
+        for Change { key, op, value, base } in self.0 {
+            list.serialize_element(&(op, key.as_str(), value, base))?;
+        }
+        list.end()
+    }
 }
 
 /// Takes bytes into a checksum.
@@ -87,7 +95,7 @@ pub enum Decision {
 
 #[cfg(test)]
 mod tests {
-    use driftless_protocol::Key;
+    use driftless_protocol::{Key, Op};
 
     use super::*;
 
