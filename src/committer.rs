@@ -29,9 +29,8 @@ use std::thread::JoinHandle;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 pub use gate::{DurabilityGate, GateTicket};
-pub use job::{AckKey, PendingReply, SessionNotice, SignInRequest};
+pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
-pub use job_queue::JobOwner;
 pub use reader::Reader;
 pub use unavailable::Unavailable;
 

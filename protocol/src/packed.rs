@@ -7,6 +7,9 @@
 
 use crate::Number;
 
+/// The encoding of `null`.
+pub(crate) const NULL: &[u8] = &[0xc0];
+
 /// The first item of an encoding. The members of a list or a map follow it, as many as it says.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PackedHead<'a> {

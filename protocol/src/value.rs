@@ -10,10 +10,6 @@
 //! serde_json rounds whole numbers of more than 64 bits while it decodes. [`Value::from_json`] and [`crate::Codec::decode_client`] refuse
 //! them: JSON from outside is decoded by these.
 
-mod decoding;
-mod reading;
-mod writing;
-
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -23,13 +19,9 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::packed::{self, ContainerHead};
+use crate::packed_value::{ListItems, MapMembers, PackedValue, ValueRef};
+use crate::value_decoder::ValueSeed;
 use crate::{Number, limits, whole_numbers};
-use decoding::ValueSeed;
-pub use reading::{ListItems, MapMembers, PackedValue, ValueRef};
-pub use writing::{ContainerStart, ValueWriter};
-
-/// The encoding of `null`.
-const NULL: &[u8] = &[0xc0];
 
 /// A JSON value. [`limits::VALUE_BYTES`] bounds its size, [`limits::VALUE_DEPTH`] its nesting. A clone shares its bytes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -38,7 +30,7 @@ pub struct Value(Bytes);
 impl Value {
     /// The JSON value `null`. A record with this value is not removed.
     pub fn null() -> Value {
-        Value(Bytes::from_static(NULL))
+        Value(Bytes::from_static(packed::NULL))
     }
 
     /// Decodes a JSON text. The error is for people and may quote the text.
@@ -50,7 +42,7 @@ impl Value {
     /// object. The error is for people and may quote the text.
     pub fn members_from_json(json: &[u8]) -> Result<Option<BTreeMap<String, Value>>, String> {
         let read = Value::read(json, limits::VALUE_DEPTH + 1)?;
-        Ok(read.members().map(|members| members.map(|(name, value)| (name.to_owned(), value.to_value())).collect()))
+        Ok(read.members().map(|members| members.map(|(name, value)| (name.to_owned(), Value::from(value))).collect()))
     }
 
     /// A value from the bytes of [`Value::packed`], which were kept somewhere. They are not checked: other bytes make a value that reads as `null` or
@@ -59,7 +51,7 @@ impl Value {
         Value(packed)
     }
 
-    fn owned(packed: Vec<u8>) -> Value {
+    pub(crate) fn owned(packed: Vec<u8>) -> Value {
         // Without the space that the buffer has left.
         Value(Bytes::from(packed.into_boxed_slice()))
     }
@@ -140,6 +132,13 @@ impl std::io::Write for ByteBudget {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+/// A copy of its own.
+impl From<PackedValue<'_>> for Value {
+    fn from(part: PackedValue<'_>) -> Value {
+        Value(Bytes::copy_from_slice(part.0))
     }
 }
 

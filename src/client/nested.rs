@@ -56,7 +56,7 @@ fn flatten_into(key: String, value: PackedValue<'_>, records: &mut BTreeMap<Stri
             members.for_each(|(name, value)| flatten_into(format!("{key}.{}", escape(name)), value, records));
         }
         _ => {
-            records.insert(key, value.to_value());
+            records.insert(key, value.into());
         }
     }
 }

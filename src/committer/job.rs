@@ -6,7 +6,6 @@ use std::sync::Arc;
 use driftless_protocol::{DatasetName, DeviceId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::job_queue::JobOwner;
 use super::unavailable::Unavailable;
 use crate::hub::Signal;
 use crate::store::{DatasetRules, Decision, Group, Identity, Patch, StoreError};
@@ -52,6 +51,14 @@ pub enum SessionNotice {
     Revoked(Identity, DeviceId),
     /// The sessions of the identity look at its logins again: one was linked, or tokens of some are refused.
     LoginsChanged(Identity),
+}
+
+/// Whose turn a job takes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum JobOwner {
+    Identity(Identity),
+    /// Nobody's in particular, such as a backup's.
+    Store,
 }
 
 pub(super) enum Submission {

@@ -5,19 +5,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::job::Job;
-use crate::store::Identity;
+use super::job::{Job, JobOwner};
 
 /// Work that one identity may have in a group ([`Group::work_bytes`](crate::store::Group::work_bytes)) before its other jobs wait for the next one.
 pub(super) const TURN_WORK_BYTES: usize = 1024 * 1024;
-
-/// Whose turn a job takes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum JobOwner {
-    Identity(Identity),
-    /// Nobody's in particular, such as a backup's.
-    Store,
-}
 
 /// Jobs by their owners. `J` is [`Job`], and something simpler in tests.
 pub(super) struct JobQueue<J = Job> {
@@ -111,6 +102,7 @@ impl<J> JobQueue<J> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Identity;
 
     fn owner(name: &str) -> JobOwner {
         JobOwner::Identity(Identity::from(name))

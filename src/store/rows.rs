@@ -261,8 +261,8 @@ pub(super) fn encode<T: Serialize>(row: &T) -> Result<Bytes, EngineError> {
 }
 
 /// Appends an encoded row.
-pub(super) fn encode_onto<T: Serialize>(bytes: &mut Bytes, row: &T) -> Result<(), EngineError> {
-    rmp_serde::encode::write(bytes, row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
+pub(super) fn encode_onto<T: Serialize>(out: &mut impl std::io::Write, row: &T) -> Result<(), EngineError> {
+    rmp_serde::encode::write(out, row).map_err(|e| EngineError::Io(format!("a row cannot be encoded: {e}")))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EngineError> {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, PackedValue, Position, Record, RefusalCode, Value, ValueRef, limits};
+use driftless_protocol::{Change, DeviceId, Epoch, Key, Number, Op, Position, Record, RefusalCode, Value, ValueRef, limits};
 
 use crate::script::{DATASETS, MONTH, PERSONS};
 
@@ -361,11 +361,11 @@ fn compute(op: Op, current: Option<&Value>, operand: Option<&Value>) -> Result<V
 }
 
 fn elements(value: Option<&Value>) -> Vec<Value> {
-    value.and_then(Value::items).into_iter().flatten().map(PackedValue::to_value).collect()
+    value.and_then(Value::items).into_iter().flatten().map(Value::from).collect()
 }
 
 fn members(value: &Value) -> Option<BTreeMap<String, Value>> {
-    Some(value.members()?.map(|(name, value)| (name.to_owned(), value.to_value())).collect())
+    Some(value.members()?.map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
 }
 
 /// RFC 7396: maps are merged member by member, null removes a member, any other value replaces the current one.

@@ -6,7 +6,7 @@ use driftless_protocol::{Change, DatasetName, DeviceId, Record, RefusalCode};
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use super::super::{Identity, StoreError};
+use super::super::{Identity, StoreError, rows};
 
 /// A write: several changes to one dataset, applied all or none.
 #[derive(Clone, Debug)]
@@ -31,8 +31,7 @@ impl Patch {
     /// Writes the patch's meaning as MessagePack: a list of the dataset's name and the changes, each of which is a list of the operation, the key,
     /// the value and the base, or nil. Equal values have equal bytes (`protocol` §6).
     fn write_canonical(&self, out: &mut impl Write) -> Result<(), StoreError> {
-        rmp_serde::encode::write(out, &(self.dataset.as_str(), CanonicalChanges(&self.changes)))
-            .map_err(|error| StoreError::Io(format!("a patch cannot be encoded: {error}")))
+        rows::encode_onto(out, &(self.dataset.as_str(), CanonicalChanges(&self.changes)))
     }
 }
 

@@ -1,8 +1,5 @@
 //! What is in a value, read in place.
 
-use bytes::Bytes;
-
-use super::Value;
 use crate::Number;
 use crate::packed::{self, PackedHead};
 
@@ -25,7 +22,7 @@ pub enum ValueRef<'a> {
 
 /// A value within another one: its canonical MessagePack. Equal values have equal bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct PackedValue<'a>(pub(super) &'a [u8]);
+pub struct PackedValue<'a>(pub(crate) &'a [u8]);
 
 /// The items of a list.
 #[derive(Clone, Debug)]
@@ -59,13 +56,8 @@ impl<'a> PackedValue<'a> {
         }
     }
 
-    /// A copy of its own.
-    pub fn to_value(self) -> Value {
-        Value(Bytes::copy_from_slice(self.0))
-    }
-
     /// The items of the value and of all values in it, in the order in which they stand.
-    pub(super) fn heads(self) -> impl Iterator<Item = PackedHead<'a>> {
+    pub(crate) fn heads(self) -> impl Iterator<Item = PackedHead<'a>> {
         let mut rest = self.0;
         std::iter::from_fn(move || {
             let (head, after) = packed::read_head(rest)?;

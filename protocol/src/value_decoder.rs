@@ -10,13 +10,13 @@ use crate::packed::{self, ContainerHead};
 use crate::{Number, limits};
 
 /// Decodes a value that may nest this many levels more, and appends it to the bytes.
-pub(super) struct ValueSeed<'a> {
+pub(crate) struct ValueSeed<'a> {
     levels: usize,
     out: &'a mut Vec<u8>,
 }
 
 impl<'a> ValueSeed<'a> {
-    pub(super) fn new(levels: usize, out: &'a mut Vec<u8>) -> ValueSeed<'a> {
+    pub(crate) fn new(levels: usize, out: &'a mut Vec<u8>) -> ValueSeed<'a> {
         ValueSeed { levels, out }
     }
 
@@ -42,7 +42,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.out.extend_from_slice(super::NULL);
+        self.out.extend_from_slice(packed::NULL);
         Ok(())
     }
 
@@ -93,7 +93,7 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
         self.out.push(0);
         let (mut members, mut is_sorted) = (0, true);
         let mut previous = 0..0;
-        while let Some(name) = map.next_key_seed(NameSeed(self.out))? {
+        while let Some(name) = map.next_key_seed(MemberNameSeed(self.out))? {
             is_sorted &= members == 0 || self.out[previous] < self.out[name.clone()];
             map.next_value_seed(ValueSeed { levels, out: self.out })?;
             previous = name;
@@ -108,9 +108,9 @@ impl<'de> Visitor<'de> for ValueSeed<'_> {
 }
 
 /// Appends the name of a member to the bytes; returns where its text is.
-struct NameSeed<'a>(&'a mut Vec<u8>);
+struct MemberNameSeed<'a>(&'a mut Vec<u8>);
 
-impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
+impl<'de> DeserializeSeed<'de> for MemberNameSeed<'_> {
     type Value = Range<usize>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Range<usize>, D::Error> {
@@ -119,7 +119,7 @@ impl<'de> DeserializeSeed<'de> for NameSeed<'_> {
 }
 
 /// Takes text only: code derived by serde would also accept MessagePack's binary type.
-impl<'de> Visitor<'de> for NameSeed<'_> {
+impl<'de> Visitor<'de> for MemberNameSeed<'_> {
     type Value = Range<usize>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

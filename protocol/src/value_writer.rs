@@ -1,7 +1,8 @@
 //! Makes a value of parts of others, without a tree in between.
 
-use super::{PackedValue, Value};
 use crate::packed::{self, ContainerHead};
+use crate::packed_value::PackedValue;
+use crate::value::Value;
 
 /// Writes one value. Lists and maps are begun, filled and ended.
 #[derive(Debug, Default)]
