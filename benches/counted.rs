@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use driftless::hub::{self, Hub, NextChange, SessionSignals};
 use driftless::merge::{ConflictPolicy, DatasetHead, MergeTerms, merge};
-use driftless::store::{DatasetRules, EngineConfig, Identity, LoginKey, Patch, Store};
+use driftless::store::{DatasetRules, DeviceBound, EngineConfig, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
 };
@@ -254,6 +254,7 @@ fn commit(patches: u64) -> CountedStep {
     for number in 0..patches {
         let identity = identity(number);
         people.identity(LoginKey { pool: "p", issuer: "https://accounts.example.com", subject: identity.as_str() }, &identity, 0).unwrap();
+        people.admit(&identity, &phone(), &DeviceBound::without_sessions(1), 0).unwrap();
     }
     people.commit().unwrap();
     let all = move |patches: Vec<Patch>| {

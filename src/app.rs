@@ -171,7 +171,7 @@ impl App {
         let retention = config.pools().into_iter().map(|pool| (pool.name, pool.retention)).collect();
         let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
-        let identities = Identities::new(reader, committer.clone());
+        let identities = Identities::new(reader, committer.clone(), clock);
         let running = RunningClock::new(clock);
         let authenticator = Authenticator::new(verifier.clone(), identities, config.pools(), running.clone(), metrics.clone());
         let timing = config.session();

@@ -26,7 +26,9 @@ mod writer;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use driftless_protocol::DeviceId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::info;
 
 pub use gate::{DurabilityGate, GateTicket};
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
@@ -38,6 +40,7 @@ use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::store::{Admission, DatasetRules, Decision, Group, Identity, JobProgress, Patch, RetentionPolicy, Store, StoreError};
+use sign_in::DecidedSignIn;
 use writer::GroupWriter;
 
 /// Jobs that may be queued.
@@ -52,6 +55,7 @@ pub struct Committer {
     jobs: mpsc::Sender<Submission>,
     queue_kib: Arc<Semaphore>,
     gate: DurabilityGate,
+    hub: Hub,
 }
 
 impl Committer {
@@ -59,9 +63,9 @@ impl Committer {
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let (control, gate) = gate::gate();
-        let writer = GroupWriter::new(store, hub, metrics, clock, control, queue);
+        let writer = GroupWriter::new(store, hub.clone(), metrics, clock, control, queue);
         let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
-        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), gate }, thread))
+        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), gate, hub }, thread))
     }
 
     /// Submits a patch. Waits while the queue is full.
@@ -95,10 +99,21 @@ impl Committer {
         pending.await.map_err(|_| Unavailable::Now)?
     }
 
-    /// Stores a login and its device, and returns the identity when that is durable.
+    /// Stores a login and its device, and returns the identity when that is durable. A new device can make the store forget another one.
     pub async fn sign_in(&self, request: SignInRequest) -> Result<(Identity, Admission), Unavailable> {
         let owner = JobOwner::Identity(request.new_identity.clone());
-        self.transact(owner, move |group, now_ms| Ok((sign_in::decide(group, &request, now_ms)?, Vec::new()))).await
+        let hub = self.hub.clone();
+        let decide = move |group: &mut Group<'_>, now_ms| {
+            let decided = sign_in::decide(group, &request, &hub, now_ms)?;
+            let told = |device: &DeviceId| SessionNotice::Forgotten(decided.identity.clone(), device.clone());
+            let notices = decided.forgotten.iter().map(told).collect();
+            Ok((decided, notices))
+        };
+        let DecidedSignIn { identity, admission, forgotten } = self.transact(owner, decide).await?;
+        for device in forgotten {
+            info!(%identity, %device, "device forgotten: a new one needed its place");
+        }
+        Ok((identity, admission))
     }
 
     /// Runs `decide` within a group, at the group's time in Unix milliseconds, and returns its value when the group is durable. All other

@@ -128,6 +128,11 @@ impl Hub {
         }
     }
 
+    /// Whether a device has a session.
+    pub fn has_session(&self, identity: &str, device: &DeviceId) -> bool {
+        self.shard(identity).get(identity).is_some_and(|entry| entry.sessions.iter().any(|(known, _)| known == device))
+    }
+
     /// Signals every session of the node.
     pub fn signal_all(&self, signal: Signal) {
         for shard in self.shards.iter() {

@@ -6,11 +6,21 @@ use std::sync::Arc;
 use driftless_protocol::DeviceId;
 use uuid::Uuid;
 
-use crate::committer::{Committer, Reader, SignInRequest, Unavailable};
+use crate::clock::Clock;
+use crate::committer::{Committer, JobOwner, Reader, SignInRequest, Unavailable};
 use crate::store::{Admission, Identity, LoginKey, Store};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c2);
+
+/// What a device signs in for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignInPurpose {
+    /// For a session, or a request that can write: the store knows the device from then on.
+    Use,
+    /// For a request over HTTP that only reads: it makes no device.
+    Read,
+}
 
 /// A verified login on a device.
 #[derive(Clone, Debug)]
@@ -23,6 +33,7 @@ pub struct LoginRequest {
     /// When the token was issued, in seconds since 1970 (UTC), if it says so.
     pub issued_s: Option<u64>,
     pub device: DeviceId,
+    pub purpose: SignInPurpose,
     /// How many devices the pool allows an identity.
     pub max_devices: usize,
 }
@@ -31,7 +42,7 @@ pub struct LoginRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignInResult {
     SignedIn(Identity),
-    /// The device is new, and the identity has as many devices as its pool allows.
+    /// The device is new, and as many devices of the identity as its pool allows have a session now.
     TooManyDevices,
     /// The device was revoked.
     Revoked,
@@ -57,11 +68,12 @@ pub enum FoundLogin {
 pub struct Identities {
     reader: Reader,
     committer: Committer,
+    clock: Clock,
 }
 
 impl Identities {
-    pub fn new(reader: Reader, committer: Committer) -> Identities {
-        Identities { reader, committer }
+    pub fn new(reader: Reader, committer: Committer, clock: Clock) -> Identities {
+        Identities { reader, committer, clock }
     }
 
     /// The identity that a login leads to, without making one.
@@ -76,18 +88,45 @@ impl Identities {
 
     /// The identity that a login leads to. A login or a device that is new is durable before this returns.
     pub async fn sign_in(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
-        let known = request.clone();
+        let (known, now_ms) = (request.clone(), self.clock.unix_ms());
         let known = self.reader.read(move |store| {
             let Some(identity) = store.identity(login_key(&known))? else { return Ok(None) };
             if let Some(until_s) = store.refused_until(login_key(&known), &identity, known.issued_s)? {
-                return Ok(Some(SignInResult::TokenRefused { until_s }));
+                return Ok(Some((SignInResult::TokenRefused { until_s }, false)));
             }
-            Ok(store.device_admission(&identity, &known.device)?.map(|admission| sign_in_result(identity, admission)))
+            Ok(match (store.device_admission(&identity, &known.device)?, known.purpose) {
+                (Some(admission), _) => {
+                    let is_mark_due = store.should_mark_device_seen(&identity, &known.device, now_ms)?;
+                    Some((sign_in_result(identity, admission), is_mark_due))
+                }
+                (None, SignInPurpose::Read) => Some((SignInResult::SignedIn(identity), false)),
+                (None, SignInPurpose::Use) => None,
+            })
         });
         match known.await? {
-            Some(result) => Ok(result),
+            Some((SignInResult::SignedIn(identity), true)) => {
+                self.write_seen(&identity, &request.device).await;
+                Ok(SignInResult::SignedIn(identity))
+            }
+            Some((result, _)) => Ok(result),
             None => self.store_login(request).await,
         }
+    }
+
+    /// Marks a known device as seen, if its last mark is old.
+    pub async fn mark_seen(&self, identity: &Identity, device: &DeviceId) {
+        let (of, known, now_ms) = (identity.clone(), device.clone(), self.clock.unix_ms());
+        let is_due = self.reader.read(move |store| store.should_mark_device_seen(&of, &known, now_ms)).await;
+        if is_due == Ok(true) {
+            self.write_seen(identity, device).await;
+        }
+    }
+
+    /// If this fails, the device looks as if it was away for longer, until it is marked the next time.
+    async fn write_seen(&self, identity: &Identity, device: &DeviceId) {
+        let (of, known) = (identity.clone(), device.clone());
+        let owner = JobOwner::Identity(identity.clone());
+        let _ = self.committer.transact(owner, move |group, now_ms| Ok((group.mark_device_seen(&of, &known, now_ms)?, Vec::new()))).await;
     }
 
     /// The identity of a new login is derived from the login, so a store that was restored from an older backup gives the login the same
@@ -95,7 +134,8 @@ impl Identities {
     /// erasure a login gets a new identity.
     async fn store_login(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let erasures = self.reader.read(Store::erasures).await?;
-        let LoginRequest { pool, region, issuer, subject, issued_s, device, max_devices } = request;
+        let LoginRequest { pool, region, issuer, subject, issued_s, device, purpose, max_devices } = request;
+        let device = (purpose == SignInPurpose::Use).then_some(device);
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");
         let identity_of = |uuid: Uuid| Identity::from(format!("{region}:{uuid}").as_str());
         let new_identity = identity_of(Uuid::new_v5(&NAMESPACE, name.as_bytes()));

@@ -105,6 +105,8 @@ pub struct SessionStart {
     pub linked: Vec<LinkedLogin>,
     /// The device is registered for pushes, but has no token any more.
     pub push_lost: Option<PushLost>,
+    /// Since when the server has what the device did, in milliseconds since 1970 (UTC); `None`: the server does not know the device.
+    pub known_since_ms: Option<u64>,
 }
 
 /// Why an acknowledgement failed.
@@ -122,7 +124,7 @@ pub enum RegisterError {
     Unavailable(Unavailable),
 }
 
-/// How long "last seen" of a device may be out of date, in milliseconds. It is used to find devices that were away for weeks, so a day is
+/// How long "last seen" of a registration may be out of date, in milliseconds. It is used to find devices that were away for weeks, so a day is
 /// precise enough, and a device that reconnects often causes few writes.
 const LAST_SEEN_PRECISION_MS: u64 = 24 * 3600 * 1000;
 
@@ -183,7 +185,8 @@ impl SyncService {
             }
             let linked = store.linked_logins(&identity)?;
             let push_lost = store.lost_token(&identity, &device)?.map(push_lost);
-            let start = SessionStart { newest_patch: store.newest_patch_id(&identity, &device)?, merged, linked, push_lost };
+            let (newest_patch, known_since_ms) = (store.newest_patch_id(&identity, &device)?, store.known_since_ms(&identity, &device)?);
+            let start = SessionStart { newest_patch, merged, linked, push_lost, known_since_ms };
             Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
         let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };

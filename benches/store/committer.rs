@@ -10,7 +10,7 @@ use driftless::clock::Clock;
 use driftless::committer::Committer;
 use driftless::hub::Hub;
 use driftless::metrics::Metrics;
-use driftless::store::{DatasetRules, Decision, EngineConfig, EngineKind, Group, Identity, LoginKey, Patch, Store};
+use driftless::store::{DatasetRules, Decision, DeviceBound, EngineConfig, EngineKind, Group, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
 use tokio::runtime::Runtime;
 
@@ -49,10 +49,11 @@ pub fn identity(n: u64) -> Identity {
     Identity::from(format!("local:{:08x}-2f5c-4d7a-9b1e-3c8d5f6a7b90", (n as u32).wrapping_mul(2_654_435_761)).as_str())
 }
 
-/// An identity must have a login before patches to it are accepted.
+/// An identity must have a login, and the patches' device, before patches to it are accepted.
 pub fn sign_in(group: &mut Group<'_>, identity: &Identity) {
     let login = LoginKey { pool: "bench", issuer: "https://accounts.example.com", subject: identity.as_str() };
     group.identity(login, identity, 0).unwrap();
+    group.admit(identity, &DeviceId::new("phone").unwrap(), &DeviceBound::without_sessions(1), 0).unwrap();
 }
 
 /// A store with one identity for each writer.

@@ -91,6 +91,7 @@ fn welcome() -> ServerMessage {
         merged: Vec::new(),
         linked: Vec::new(),
         push_lost: None,
+        known_since_ms: None,
     }
 }
 

@@ -129,6 +129,10 @@ pub enum ServerMessage {
         /// The device registered for pushes, and no push wakes it any more; sent in each `welcome` until it registers again or unregisters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         push_lost: Option<PushLost>,
+        /// Since when the server has what this device did, in milliseconds since 1970 (UTC). If it is another moment than in the device's last
+        /// `welcome`, or absent, the server had forgotten the device; absent only over HTTP, where a read makes no device.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        known_since_ms: Option<u64>,
     },
     /// A page of records that changed after a position.
     Changes {

@@ -44,7 +44,22 @@ fn server_fields(message: &ServerMessage) -> (&'static str, &'static [&'static s
             merged: _,
             linked: _,
             push_lost: _,
-        } => ("welcome", &["identity", "session", "patch", "heartbeat_s", "token_expires_in_s", "limits", "merged", "linked", "push_lost"]),
+            known_since_ms: _,
+        } => (
+            "welcome",
+            &[
+                "identity",
+                "session",
+                "patch",
+                "heartbeat_s",
+                "token_expires_in_s",
+                "limits",
+                "merged",
+                "linked",
+                "push_lost",
+                "known_since_ms",
+            ],
+        ),
         ServerMessage::Changes { dataset: _, epoch: _, from: _, to: _, reset: _, shared: _, more: _, fresh_until: _, records: _ } => {
             ("changes", &["dataset", "epoch", "from", "to", "reset", "shared", "more", "fresh_until", "records"])
         }

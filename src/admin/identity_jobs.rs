@@ -87,7 +87,7 @@ impl Admin {
             }
             let merging = group.merge(&of, &to, &policies, now_ms)?;
             let notices = match merging {
-                MergeStart::Begun => vec![SessionNotice::Ended(of, Signal::Merged), SessionNotice::LoginsChanged(to)],
+                MergeStart::Begun => vec![SessionNotice::Ended(of, Signal::Moved), SessionNotice::LoginsChanged(to)],
                 _ => Vec::new(),
             };
             Ok((Ok(merging), notices))

@@ -48,7 +48,7 @@ impl LinkingNode {
             issued_s: Some(issued_s),
             new_identity: identity(subject),
             fallback_identity: identity("unused"),
-            device: named(device),
+            device: Some(named(device)),
             max_devices: 9,
         };
         let (signed_in, admission) = self.committer.sign_in(request).await.expect("decides");

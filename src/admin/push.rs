@@ -160,7 +160,7 @@ impl Admin {
     pub async fn set_device_access(&self, identity: Identity, device: DeviceId, access: DeviceAccess) -> AdminResult<Option<u64>> {
         let (of, name) = (identity.clone(), device.clone());
         let transaction = move |group: &mut Group<'_>, now_ms| {
-            let known = group.set_revoked(&of, &name, (access != DeviceAccess::Allowed).then_some(now_ms))?;
+            let known = group.set_revoked(&of, &name, (access != DeviceAccess::Allowed).then_some(now_ms), now_ms)?;
             let refused_until_s = (known && access == DeviceAccess::RevokedWithTokens).then_some(now_ms / 1000 + LEEWAY_S);
             let mut notices = Vec::new();
             // Before the other notice: the device is told that it was revoked, not only that its token is refused.
@@ -184,6 +184,20 @@ impl Admin {
             DeviceAccess::Allowed => info!(target: AUDIT, %identity, %device, "device allowed"),
         }
         Ok(Ok(refused_until_s))
+    }
+
+    /// Forgets a device in one batch: all that is its own is deleted, and its session ends. It can come back at once, as a new device.
+    pub async fn forget_device(&self, identity: Identity, device: DeviceId) -> AdminResult<()> {
+        let (of, name) = (identity.clone(), device.clone());
+        let transaction = move |group: &mut Group<'_>, _| {
+            let known = group.forget_device(&of, &name)?;
+            Ok((known, if known { vec![SessionNotice::Forgotten(of, name)] } else { Vec::new() }))
+        };
+        if !self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await? {
+            return Ok(Err(NotFound::Device));
+        }
+        info!(target: AUDIT, %identity, %device, "device forgotten");
+        Ok(Ok(()))
     }
 
     /// Apps to which the server sends no pushes, because their push gateway refused them.

@@ -116,7 +116,7 @@ fn hint(why: &DisconnectReason) -> String {
                 );
             }
             Some(CloseCode::Replaced) => "\nanother client uses the same device id: give each its own with --device",
-            Some(CloseCode::TooManyDevices) => "\nuse the id of a known device with --device, or raise the pool's limits.devices",
+            Some(CloseCode::TooManyDevices) => "\ndisconnect another device of this person, or raise the pool's limits.devices",
             Some(CloseCode::Overloaded | CloseCode::Restarting | CloseCode::ServerError) => "\ntry again in a moment",
             _ => "",
         },

@@ -91,6 +91,7 @@ impl FakeServer {
                     merged: Vec::new(),
                     linked: Vec::new(),
                     push_lost: None,
+                    known_since_ms: Some(1_790_000_000_000),
                 }]
             }
             ClientMessage::Open { dataset, .. } => {

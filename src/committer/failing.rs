@@ -9,7 +9,7 @@ use super::writer::GROUP_WORK_BYTES;
 use super::*;
 use crate::hub::{NextChange, SessionSignals, Signal, Topic};
 use crate::store::memory::{FaultPoint, Memory};
-use crate::store::{EngineConfig, LoginKey};
+use crate::store::{DeviceBound, EngineConfig, LoginKey};
 
 struct FailingNode {
     committer: Committer,
@@ -30,6 +30,10 @@ fn node_over(memory: &Memory) -> FailingNode {
     let store = Store::in_memory(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
     let mut group = store.group();
     group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
+    for name in ["phone", "laptop"] {
+        let device = DeviceId::new(name).expect("a device");
+        group.admit(&identity(), &device, &DeviceBound::without_sessions(9), 1).expect("decides");
+    }
     group.commit().expect("commits");
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), Clock::start()).expect("starts");
@@ -114,7 +118,9 @@ async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be
         let phone = DeviceId::new("phone").expect("a device");
         let admit = phone.clone();
         node.committer
-            .transact(JobOwner::Identity(identity()), move |group, now_ms| Ok((group.admit(&identity(), &admit, 9, now_ms)?, Vec::new())))
+            .transact(JobOwner::Identity(identity()), move |group, now_ms| {
+                Ok((group.admit(&identity(), &admit, &DeviceBound::without_sessions(9), now_ms)?, Vec::new()))
+            })
             .await
             .expect("commits");
         let signals = Arc::new(SessionSignals::new(7));
@@ -123,7 +129,7 @@ async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be
         let revoke = || {
             let phone = phone.clone();
             node.committer.transact(JobOwner::Identity(identity()), move |group, now_ms| {
-                group.set_revoked(&identity(), &phone, Some(now_ms))?;
+                group.set_revoked(&identity(), &phone, Some(now_ms), now_ms)?;
                 group.refuse_tokens(&identity(), now_ms / 1000)?;
                 Ok(((), vec![SessionNotice::Revoked(identity(), phone), SessionNotice::LoginsChanged(identity())]))
             })
@@ -153,6 +159,7 @@ async fn a_full_disk_rejects_writes_only() {
         let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
         let mut group = store.group();
         group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
+        group.admit(&identity(), &add(1).device, &DeviceBound::without_sessions(9), 1).expect("decides");
         group.write(add(1), &DatasetRules::default(), 1).expect("decides");
         group.commit().expect("commits");
     }
@@ -247,14 +254,14 @@ async fn patches_that_look_at_much_and_change_nothing_do_not_share_one_group() {
 async fn no_write_of_a_device_is_accepted_after_its_revocation() {
     let memory = Memory::default();
     let node = node_over(&memory);
-    let admit = |group: &mut Group<'_>, now_ms| group.admit(&identity(), &add(1).device, 9, now_ms);
+    let admit = |group: &mut Group<'_>, now_ms| group.admit(&identity(), &add(1).device, &DeviceBound::without_sessions(9), now_ms);
     node.committer
         .transact(JobOwner::Identity(identity()), move |group, now_ms| Ok((admit(group, now_ms)?, Vec::new())))
         .await
         .expect("commits");
     let access = |revoked: bool| {
         node.committer.transact(JobOwner::Identity(identity()), move |group, now_ms| {
-            Ok((group.set_revoked(&identity(), &add(1).device, revoked.then_some(now_ms))?, Vec::new()))
+            Ok((group.set_revoked(&identity(), &add(1).device, revoked.then_some(now_ms), now_ms)?, Vec::new()))
         })
     };
     // All of them wait in one queue, in this order.
@@ -276,6 +283,7 @@ async fn on_a_full_disk_what_frees_space_goes_through_beside_writes_that_do_not(
         let mut group = store.group();
         for (subject, identity) in [("s", identity()), ("erased", erased.clone())] {
             group.identity(LoginKey { pool: "p", issuer: "i", subject }, &identity, 1).expect("decides");
+            group.admit(&identity, &add(1).device, &DeviceBound::without_sessions(9), 1).expect("decides");
             for id in 1..=50 {
                 group.write(Patch { identity: identity.clone(), ..add(id) }, &DatasetRules::default(), 1).expect("decides");
             }

@@ -14,7 +14,7 @@ use crate::store::{DatasetRules, Decision, Group, Identity, Patch, StoreError};
 pub type PendingReply<T> = oneshot::Receiver<Result<T, Unavailable>>;
 pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Unavailable>>;
 
-/// A login on a device that is not known yet, and the identity that the login gets.
+/// A login or a device that is not known yet, and the identity that the login gets.
 #[derive(Clone, Debug)]
 pub struct SignInRequest {
     pub pool: Arc<str>,
@@ -26,7 +26,8 @@ pub struct SignInRequest {
     pub new_identity: Identity,
     /// The identity that a new login gets if `new_identity` is taken.
     pub fallback_identity: Identity,
-    pub device: DeviceId,
+    /// The device that is let in; `None`: the device only reads, and the store does not get to know it.
+    pub device: Option<DeviceId>,
     /// How many devices an identity may have.
     pub max_devices: usize,
 }
@@ -49,6 +50,8 @@ pub enum SessionNotice {
     Ended(Identity, Signal),
     /// The session of the device ends: the device was revoked.
     Revoked(Identity, DeviceId),
+    /// The session of the device ends: the device was forgotten, and signs in again as a new one.
+    Forgotten(Identity, DeviceId),
     /// The sessions of the identity look at its logins again: one was linked, or tokens of some are refused.
     LoginsChanged(Identity),
 }
@@ -132,7 +135,7 @@ impl Job {
     pub(super) fn written_datasets(&self) -> Vec<(Identity, DatasetName)> {
         let moved = |notice: &SessionNotice| match notice {
             SessionNotice::Advanced(identity, dataset, _) => Some((identity.clone(), dataset.clone())),
-            SessionNotice::Ended(..) | SessionNotice::Revoked(..) | SessionNotice::LoginsChanged(_) => None,
+            SessionNotice::Ended(..) | SessionNotice::Revoked(..) | SessionNotice::Forgotten(..) | SessionNotice::LoginsChanged(_) => None,
         };
         match self {
             Job::Write(job) => vec![(job.identity.clone(), job.dataset.clone())],

@@ -81,6 +81,7 @@ impl GroupWriter {
             SessionNotice::Revoked(identity, device) => {
                 !matches!(self.store.device_admission(identity, device), Ok(Some(Admission::Admitted)))
             }
+            SessionNotice::Forgotten(identity, device) => !matches!(self.store.device_admission(identity, device), Ok(Some(_))),
             // The sessions look at the store themselves.
             SessionNotice::LoginsChanged(_) => true,
         };

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::*;
 use crate::hub::{NextChange, SessionSignals, Topic};
 use crate::store::memory::Memory;
-use crate::store::{EngineConfig, LoginKey, ReadResult, ReadStart};
+use crate::store::{DeviceBound, EngineConfig, LoginKey, ReadResult, ReadStart};
 
 /// Devices that write, each in its own task.
 const WRITERS: u64 = 16;
@@ -107,18 +107,21 @@ impl CommitterNode {
         let (committer, thread) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
         let reader = Reader::start(store, committer.gate().clone()).expect("starts");
         for identity in DATASETS.iter().map(|(identity, _)| *identity).collect::<BTreeSet<_>>() {
-            let (subject, new_identity) = (identity.to_owned(), Identity::from(identity));
+            let new_identity = Identity::from(identity);
             let request = SignInRequest {
                 pool: "demo".into(),
                 issuer: "i".into(),
-                subject,
+                subject: identity.to_owned(),
                 issued_s: None,
                 fallback_identity: new_identity.clone(),
                 new_identity,
-                device: device(0),
+                device: None,
                 max_devices: 100,
             };
-            committer.sign_in(request).await.expect("signs in");
+            for writer in 0..=WRITERS {
+                let request = SignInRequest { device: Some(device(writer)), ..request.clone() };
+                committer.sign_in(request).await.expect("signs in");
+            }
         }
         Arc::new(CommitterNode { folder, committer, reader, hub, thread, clock: AtomicU64::new(0) })
     }
@@ -359,6 +362,9 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
         let store = Store::in_memory(&memory, &Epoch::new("e").expect("an epoch")).expect("opens");
         let (identity, name) = address(0);
         sign_in(&store, "alice", &identity);
+        let mut group = store.group();
+        group.admit(&identity, &device(1), &DeviceBound::without_sessions(9), 1).expect("decides");
+        group.commit().expect("commits");
         let hub = Hub::default();
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
         let reader = Reader::with_threads(store.clone(), committer.gate().clone(), 1).expect("starts");

@@ -211,6 +211,7 @@ impl GroupWriter {
             SessionNotice::Advanced(identity, dataset, version) => self.hub.advance(identity.as_str(), &dataset, version),
             SessionNotice::Ended(identity, signal) => self.hub.signal_identity(identity.as_str(), signal),
             SessionNotice::Revoked(identity, device) => self.hub.signal_device(identity.as_str(), &device, Signal::Revoked),
+            SessionNotice::Forgotten(identity, device) => self.hub.signal_device(identity.as_str(), &device, Signal::Moved),
             SessionNotice::LoginsChanged(identity) => self.hub.signal_identity(identity.as_str(), Signal::LoginsChanged),
         }
     }
@@ -239,5 +240,6 @@ fn outcome_label(decision: &Decision) -> &'static str {
         Decision::Refused(code, _) => code.as_str(),
         Decision::NoIdentity => "no_identity",
         Decision::DeviceRevoked => "revoked",
+        Decision::DeviceForgotten => "forgotten",
     }
 }

@@ -82,7 +82,8 @@ pub(super) async fn write(
             Ok(ok_json(&ServerMessage::Written { id, version, records: results }))
         }
         Decision::Conflict(records) => Ok(conflict_json(&ServerMessage::Conflict { id, dataset, records })),
-        Decision::NoIdentity => Err(Unavailable::Now.into()),
+        // A retry signs in again.
+        Decision::NoIdentity | Decision::DeviceForgotten => Err(Unavailable::Now.into()),
         Decision::DeviceRevoked => Err(AuthError::Revoked.into()),
         Decision::Refused(code, message) => Err(HttpError::Refused { id: Some(id), dataset: Some(dataset.to_string()), code, message }),
     }

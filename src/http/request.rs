@@ -19,7 +19,7 @@ use super::error::{HttpError, LinkToken};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
-use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, TransferParty};
+use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, SignInPurpose, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
 const ADMITTED_FOR: Duration = Duration::from_secs(5);
@@ -76,7 +76,7 @@ async fn read_admitted(
     Ok((device, body))
 }
 
-/// Verifies the token and signs the device in, as a session's hello does.
+/// Verifies the token and signs the device in, as a session's hello does; a request that only reads makes no device.
 ///
 /// # Errors
 /// A request that names another identity than the token's is refused: the device's positions and pending writes belong to that identity.
@@ -90,10 +90,12 @@ async fn authenticate(state: &HttpState, parts: &Parts) -> Result<AuthenticatedD
     // Reserved ids belong to the server's own writers.
     let device = device.filter(|device| !device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX));
     let device = device.ok_or(HttpError::MissingDevice)?;
-    let authenticated = state.authenticator.authenticate(token, device, &source).await.map_err(|error| match parts.uri.path() {
-        LINK_PATH => LinkToken::First.refused(error),
-        _ => error.into(),
-    })?;
+    let purpose = if parts.method.is_safe() { SignInPurpose::Read } else { SignInPurpose::Use };
+    let authenticated =
+        state.authenticator.authenticate(token, device, purpose, &source).await.map_err(|error| match parts.uri.path() {
+            LINK_PATH => LinkToken::First.refused(error),
+            _ => error.into(),
+        })?;
     state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_bytes(now_ms))?;
     let identity = &authenticated.principal.identity;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {

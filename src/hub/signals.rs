@@ -21,8 +21,8 @@ pub enum Signal {
     Drain = 8,
     /// The identity was erased.
     Erased = 16,
-    /// The identity was merged into another one.
-    Merged = 32,
+    /// The identity was merged into another one, or the device was forgotten: the device signs in again.
+    Moved = 32,
     /// The device was revoked.
     Revoked = 64,
     /// A login was linked to the identity, or tokens of its logins are refused.

@@ -19,6 +19,7 @@ struct DevicesResponse {
 struct DeviceEntry {
     device: String,
     first_seen_ms: u64,
+    seen_ms: u64,
     revoked_ms: Option<u64>,
     push: Option<RegistrationInfo>,
     wake: WakeInfo,
@@ -86,6 +87,12 @@ struct AccessResponse {
 }
 
 #[derive(Deserialize)]
+struct ForgottenResponse {
+    #[serde(rename = "forgotten")]
+    _forgotten: bool,
+}
+
+#[derive(Deserialize)]
 struct StoppedAppsResponse {
     #[serde(alias = "resumed")]
     stopped: Vec<StoppedAppEntry>,
@@ -102,7 +109,8 @@ struct StoppedAppEntry {
 
 pub(super) async fn list(server: &AdminClient, identity: &str) -> Result<(), OperatorError> {
     let device = |device: &DeviceEntry| {
-        line(&format!("{}   since {}{}", printable(&device.device), when(device.first_seen_ms), device_state(device)))
+        let DeviceEntry { device: id, first_seen_ms, seen_ms, .. } = device;
+        line(&format!("{}   since {}, seen {}{}", printable(id), when(*first_seen_ms), when(*seen_ms), device_state(device)))
     };
     let print = |response: DevicesResponse| response.devices.iter().try_for_each(device);
     server.show(&format!("identities/{}/devices", percent_encoded(identity)), print).await
@@ -222,4 +230,13 @@ pub(super) async fn allow(server: &AdminClient, identity: &str, device: &str) ->
     let path = format!("identities/{}/devices/{}/allow", percent_encoded(identity), percent_encoded(device));
     let print = |_: AccessResponse| line("allowed: the server accepts the device again");
     server.act(Method::POST, &path, &json!({}), print).await
+}
+
+/// Forgets a device.
+pub(super) async fn forget(server: &AdminClient, identity: &str, device: &str) -> Result<(), OperatorError> {
+    let path = format!("identities/{}/devices/{}", percent_encoded(identity), percent_encoded(device));
+    let print = |_: ForgottenResponse| {
+        line("forgotten: its session is closed, and all that the server kept of it is deleted; it can come back as a new device")
+    };
+    server.act(Method::DELETE, &path, &json!({}), print).await
 }

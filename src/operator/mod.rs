@@ -174,6 +174,16 @@ pub enum OperatorCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Forgets a device: all that the server keeps of it is deleted, and its session ends. It can come back at once, as a new device.
+    ForgetDevice {
+        /// The device's id
+        #[arg(long, value_parser = DeviceId::new)]
+        device: DeviceId,
+        #[command(flatten)]
+        identity: IdentityArgs,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Finds out why a device was not woken: its delivery log, a test wake, stopped apps.
     #[command(subcommand)]
     Push(PushCommand),
@@ -307,6 +317,10 @@ async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), 
         OperatorCommand::AllowDevice { device, identity, server } => {
             let client = client(server)?;
             devices::allow(&client, &identity.resolve(&client).await?, device.as_str()).await
+        }
+        OperatorCommand::ForgetDevice { device, identity, server } => {
+            let client = client(server)?;
+            devices::forget(&client, &identity.resolve(&client).await?, device.as_str()).await
         }
         OperatorCommand::Push(PushCommand::Log { device, identity, server }) => {
             let client = client(server)?;

@@ -9,7 +9,7 @@ use tracing::info;
 use super::source::RequestSource;
 use crate::auth::{IssuerWithoutKeys, LEEWAY_S, TokenRefusal, VerifiedLogin, Verifier};
 use crate::clock::RunningClock;
-use crate::identity::{FoundLogin, Identities, LoginRequest, SignInResult};
+use crate::identity::{FoundLogin, Identities, LoginRequest, SignInPurpose, SignInResult};
 use crate::limits::{ClientAddress, LimitExceeded};
 use crate::metrics::Metrics;
 use crate::sync::{LoginToken, Pool, Principal};
@@ -27,7 +27,7 @@ pub struct AuthenticatedDevice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthError {
     Token(TokenRefusal),
-    /// The device is new, and the identity has as many devices as its pool allows.
+    /// The device is new, and as many devices of the identity as its pool allows have a session now.
     TooManyDevices,
     /// The device was revoked.
     Revoked,
@@ -118,7 +118,9 @@ impl std::fmt::Display for AuthError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             AuthError::Token(refusal) => write!(f, "{refusal}"),
-            AuthError::TooManyDevices => f.write_str("this identity has as many devices as its pool allows"),
+            AuthError::TooManyDevices => {
+                f.write_str("as many devices of this identity as its pool allows have a session now; one of them has to disconnect first")
+            }
             AuthError::Revoked => f.write_str("this device was revoked; an operator can readmit it"),
             AuthError::OriginNotAllowed => f.write_str(
                 "web pages of this origin may not use this pool; the setting origins of the server or the pool names those that may",
@@ -166,12 +168,18 @@ impl Authenticator {
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
-    pub async fn authenticate(&self, token: &str, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
+    pub async fn authenticate(
+        &self,
+        token: &str,
+        device: DeviceId,
+        purpose: SignInPurpose,
+        from: &RequestSource,
+    ) -> Result<AuthenticatedDevice, AuthError> {
         // Before the token: its signature costs more than everything else that a client can ask for without one.
         self.within_limits(&from.client, from.client.take_handshake(self.clock.running_ms()))?;
         let login = self.verify_token(token, &from.client).await?;
         let (issuer, pool) = (Arc::clone(&login.issuer), Arc::clone(&login.pool));
-        let admitted = self.admit(login, device, from).await;
+        let admitted = self.admit(login, device, purpose, from).await;
         if let Err(refusal) = &admitted
             && !matches!(refusal, AuthError::Unavailable)
         {
@@ -181,14 +189,20 @@ impl Authenticator {
     }
 
     /// Signs in a device whose token is valid.
-    async fn admit(&self, login: VerifiedLogin, device: DeviceId, from: &RequestSource) -> Result<AuthenticatedDevice, AuthError> {
+    async fn admit(
+        &self,
+        login: VerifiedLogin,
+        device: DeviceId,
+        purpose: SignInPurpose,
+        from: &RequestSource,
+    ) -> Result<AuthenticatedDevice, AuthError> {
         let pool = self.pools.get(&login.pool).ok_or(AuthError::Token(TokenRefusal::UnknownIssuer))?;
         self.within_limits(&from.client, pool.used.take_handshake(self.clock.running_ms()))?;
         if !pool.origins.allow(&from.origin) {
             return Err(AuthError::OriginNotAllowed);
         }
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
-        match self.identities.sign_in(login_request(pool, &login, device.clone())).await {
+        match self.identities.sign_in(login_request(pool, &login, device.clone(), purpose)).await {
             Ok(SignInResult::SignedIn(identity)) => {
                 Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, login, expires_s })
             }
@@ -207,8 +221,12 @@ impl Authenticator {
         if login.pool != who.pool.name {
             return Ok(RenewalOutcome::OtherIdentity);
         }
-        match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
-            Ok(FoundLogin::Leads(identity)) if identity == who.identity => Ok(RenewalOutcome::Until { expires_s, token }),
+        match self.identities.find(login_request(&who.pool, &login, who.device.clone(), SignInPurpose::Read)).await {
+            Ok(FoundLogin::Leads(identity)) if identity == who.identity => {
+                // A session can live for months.
+                self.identities.mark_seen(&identity, &who.device).await;
+                Ok(RenewalOutcome::Until { expires_s, token })
+            }
             Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(RenewalOutcome::OtherIdentity),
             Ok(FoundLogin::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Err(_) => Err(AuthError::Unavailable),
@@ -226,7 +244,7 @@ impl Authenticator {
         if login.pool != who.pool.name {
             return Ok(login);
         }
-        match self.identities.find(login_request(&who.pool, &login, who.device.clone())).await {
+        match self.identities.find(login_request(&who.pool, &login, who.device.clone(), SignInPurpose::Read)).await {
             Ok(FoundLogin::Leads(_) | FoundLogin::LeadsNowhere) => Ok(login),
             Ok(FoundLogin::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Err(_) => Err(AuthError::Unavailable),
@@ -298,7 +316,7 @@ pub fn login_token(login: &VerifiedLogin) -> LoginToken {
     LoginToken { issuer: Arc::clone(&login.issuer), subject: login.subject.clone(), issued_s: login.issued_s }
 }
 
-fn login_request(pool: &Pool, login: &VerifiedLogin, device: DeviceId) -> LoginRequest {
+fn login_request(pool: &Pool, login: &VerifiedLogin, device: DeviceId, purpose: SignInPurpose) -> LoginRequest {
     LoginRequest {
         pool: Arc::clone(&pool.name),
         region: Arc::clone(&pool.region),
@@ -306,6 +324,7 @@ fn login_request(pool: &Pool, login: &VerifiedLogin, device: DeviceId) -> LoginR
         subject: login.subject.clone(),
         issued_s: login.issued_s,
         device,
+        purpose,
         max_devices: pool.limits.devices,
     }
 }

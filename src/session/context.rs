@@ -215,7 +215,7 @@ impl<'a> SessionContext<'a> {
         if signals.contains(Signal::Erased) {
             return Err(CloseCode::Erased.into());
         }
-        if signals.contains(Signal::Merged) {
+        if signals.contains(Signal::Moved) {
             return Err(CloseCode::Moved.into());
         }
         if signals.contains(Signal::Revoked) {

@@ -12,6 +12,7 @@ use super::progress::TransferDeadline;
 use super::services::{SessionServices, session_name};
 use super::socket::{Incoming, SessionSocket};
 use super::source::RequestSource;
+use crate::identity::SignInPurpose;
 use crate::sync::{Principal, SessionStart};
 
 /// How long a socket may stay open without a hello, in milliseconds. A phone on a bad network needs seconds; an unauthenticated peer gets no
@@ -65,7 +66,7 @@ pub(super) async fn receive_hello<S: AsyncRead + AsyncWrite + Unpin>(
     let authenticated = tokio::select! {
         // What is at hand is answered, also if the drain has begun.
         biased;
-        authenticated = services.authenticator.authenticate(&token, device.clone(), from) => authenticated,
+        authenticated = services.authenticator.authenticate(&token, device.clone(), SignInPurpose::Use, from) => authenticated,
         // The issuer's keys may take as long as the whole drain, and the device has been told nothing yet.
         () = drain.begun() => return Err(HandshakeError::Rejected(CloseCode::Restarting.into())),
     };
@@ -161,6 +162,7 @@ pub(super) fn welcome_message(
         merged: start.merged,
         linked: start.linked,
         push_lost: start.push_lost,
+        known_since_ms: start.known_since_ms,
     }
 }
 

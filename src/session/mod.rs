@@ -52,6 +52,7 @@ pub use token_timer::RENEWAL_MS;
 use crate::clock::RunningClock;
 use crate::committer::Unavailable;
 use crate::hub::Hub;
+pub use crate::identity::SignInPurpose;
 use crate::metrics::Metrics;
 use crate::sync::SyncService;
 

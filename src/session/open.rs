@@ -89,12 +89,12 @@ async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<(), SessionEnd> {
     let SessionContext { services, who, signals, .. } = &session.context;
     match services.sync.start_session(who, token).await {
-        Ok(Some(start)) => {
+        Ok(Some(start)) if start.known_since_ms.is_some() => {
             let welcome = handshake::welcome_message(services, who, signals.session(), start, expires_in_s);
             session.send(&welcome).await
         }
-        // The identity was erased, merged or the device revoked since it was authenticated. The device has to sign in again.
-        Ok(None) => Err(CloseCode::Moved.into()),
+        // The identity was erased, merged or the device revoked or forgotten since it was authenticated. The device has to sign in again.
+        Ok(Some(_) | None) => Err(CloseCode::Moved.into()),
         Err(_) => Err(CloseCode::ServerError.into()),
     }
 }

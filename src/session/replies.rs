@@ -34,7 +34,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             Ok(Decision::Conflict(records)) => self.send(&ServerMessage::Conflict { id, dataset, records }).await,
             Ok(Decision::Refused(code, message)) => self.refuse(Some(id), Some(dataset.to_string()), code, message).await,
             // The identity was erased or merged, or the device revoked; a signal is about to close this session for that reason.
-            Ok(Decision::NoIdentity | Decision::DeviceRevoked) => self.refuse_unavailable(Some(id), Some(dataset), Unavailable::Now).await,
+            Ok(Decision::NoIdentity | Decision::DeviceRevoked | Decision::DeviceForgotten) => {
+                self.refuse_unavailable(Some(id), Some(dataset), Unavailable::Now).await
+            }
             Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
         }
     }

@@ -17,7 +17,7 @@ use super::*;
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
-use crate::identity::Identities;
+use crate::identity::{Identities, SignInPurpose};
 use crate::limits::{AddressLimits, ClientAddresses};
 use crate::origin::AllowedOrigins;
 use crate::store::{EngineConfig, Store};
@@ -66,7 +66,7 @@ fn fixture() -> SessionFixture {
         used: Default::default(),
     };
     let authenticator =
-        Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone()), [pool], running.clone(), metrics.clone());
+        Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone(), clock), [pool], running.clone(), metrics.clone());
     let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };
@@ -140,7 +140,11 @@ impl SessionFixture {
 
     async fn principal(&self, device: &str) -> Principal {
         let device = DeviceId::new(device).expect("a device");
-        self.authenticator.authenticate(&self.token, device, &RequestSource::of_this_process()).await.expect("is authenticated").principal
+        self.authenticator
+            .authenticate(&self.token, device, SignInPurpose::Use, &RequestSource::of_this_process())
+            .await
+            .expect("is authenticated")
+            .principal
     }
 
     async fn write(&self, who: &Principal, id: u64, bytes: usize) {

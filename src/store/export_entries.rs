@@ -43,8 +43,10 @@ fn login(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 }
 
 fn device(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let DeviceRow { first_seen_ms, revoked_ms } = rows::decode(row)?;
-    Ok(json!({ "device": key.name()?, "first_seen_ms": first_seen_ms, "revoked_ms": revoked_ms }))
+    let DeviceRow { first_seen_ms, known_since_ms, seen_ms, revoked_ms } = rows::decode(row)?;
+    Ok(json!({
+        "device": key.name()?, "first_seen_ms": first_seen_ms, "known_since_ms": known_since_ms, "seen_ms": seen_ms, "revoked_ms": revoked_ms,
+    }))
 }
 
 fn dataset(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {

@@ -149,8 +149,9 @@ pub(super) fn device(identity: &Identity, device: &DeviceId) -> Bytes {
     RowKey::of(RowKind::Device).identity(identity).device(device).done()
 }
 
-pub(super) fn patches(identity: &Identity, device: &DeviceId) -> Bytes {
-    RowKey::of(RowKind::Patch).identity(identity).device(device).done()
+/// The prefix of all rows of a kind that a device owns.
+pub(super) fn of_device(kind: RowKind, identity: &Identity, device: &DeviceId) -> Bytes {
+    RowKey::of(kind).identity(identity).device(device).done()
 }
 
 pub(super) fn patch(identity: &Identity, device: &DeviceId, slot: u16) -> Bytes {

@@ -14,6 +14,7 @@ mod datasets;
 mod devices;
 mod engine;
 mod erase;
+mod eviction;
 mod export;
 mod export_entries;
 mod format;
@@ -49,7 +50,7 @@ pub use backup::{
 };
 pub use commit::{DatasetRules, Decision, Group, JobFailure, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
-pub use devices::{Admission, DeviceInfo};
+pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{EngineConfig, EngineError as StoreError, EngineKind};
 pub use erase::EraseStart;
 pub use export::ExportCursor;

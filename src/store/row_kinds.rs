@@ -15,7 +15,7 @@ pub(super) enum RowKind {
     Identity,
     /// Pool, issuer, subject: a login of the identity.
     IdentityLogin,
-    /// Device: when it was first seen, and whether it is revoked.
+    /// Device: when it was first and last seen, and whether it is revoked.
     Device,
     /// Dataset: its version, counts and bounds.
     Head,
@@ -116,6 +116,10 @@ const TABLE: [RowKindSpec; 21] = [
 ];
 
 impl RowKind {
+    /// The kinds that a device owns: their keys name it after the identity. Forgetting a device deletes them; a test fails when one is missing.
+    pub(super) const OWNED_BY_DEVICE: [RowKind; 6] =
+        [RowKind::Device, RowKind::Ack, RowKind::Patch, RowKind::Registration, RowKind::DeliveryLog, RowKind::PushBudget];
+
     fn spec(self) -> &'static RowKindSpec {
         &TABLE[self as usize]
     }

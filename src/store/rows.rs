@@ -148,7 +148,7 @@ pub(super) struct PatchRow {
     /// [`Patch::digest`](super::Patch::digest). It distinguishes a retry from another patch with the same number.
     pub digest: u32,
     pub version: u64,
-    /// The results, each an encoded [`RecordRow`]; `None` if they were too large to keep.
+    /// The results, each an encoded [`RecordRow`]; `None` if they were too large to keep, or if its device keeps too many.
     pub results: Option<Vec<ByteRow>>,
     /// Why it was not applied; `None` if it was.
     #[serde(default)]
@@ -228,8 +228,11 @@ impl LoginRow {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct DeviceRow {
     pub first_seen_ms: u64,
+    /// Since when the store has what the device did: since it signed in first, or since it was allowed again after it was revoked.
+    pub known_since_ms: u64,
+    /// When it was last marked as seen.
+    pub seen_ms: u64,
     /// When it was revoked: it may not sign in.
-    #[serde(default)]
     pub revoked_ms: Option<u64>,
 }
 

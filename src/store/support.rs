@@ -4,7 +4,9 @@ use std::path::Path;
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Record, Value};
 
-use super::{Cursor, DatasetRules, Decision, EngineConfig, Identity, LoginKey, Patch, ReadResult, ReadStart, RecordPage, Store};
+use super::{
+    Cursor, DatasetRules, Decision, DeviceBound, EngineConfig, Group, Identity, LoginKey, Patch, ReadResult, ReadStart, RecordPage, Store,
+};
 
 pub const CONFIG: EngineConfig = EngineConfig::cached(16);
 
@@ -59,9 +61,17 @@ pub fn write(store: &Store, patch: &Patch) -> Decision {
 
 pub fn write_at(store: &Store, patch: &Patch, rules: &DatasetRules, now_ms: u64) -> Decision {
     let mut group = store.group();
+    sign_in_device(&mut group, patch);
     let decision = group.write(patch.clone(), rules, now_ms).expect("decides");
     group.commit().expect("commits");
     decision
+}
+
+/// Admits the device of a patch, if its identity exists.
+pub fn sign_in_device(group: &mut Group<'_>, patch: &Patch) {
+    if group.has_identity(&patch.identity).expect("reads") {
+        group.admit(&patch.identity, &patch.device, &DeviceBound::without_sessions(100), 1).expect("decides");
+    }
 }
 
 pub fn page(store: &Store, identity: &Identity, cursor: Cursor) -> RecordPage {

@@ -281,3 +281,19 @@ test('a reused patch number is replaced by one above that of the welcome', () =>
   const { send } = phone.receive({ type: 'refused', id: 1, dataset: 'settings', code: 'patch_reused', message: '' });
   assert.deepEqual(written(send), [[41, { key: 'theme', op: 'put', value: 'dark', base: 5 }]]);
 });
+
+test('a device that the server had forgotten sends its edits again, but no addition that may have been counted', () => {
+  const phone = device();
+  phone.connected({ ...WELCOME, known_since_ms: 100 });
+  phone.receive(changes(5, 5, []));
+  phone.edit('theme', 'put', 'dark');
+  phone.edit('visits', 'add', 1);
+  phone.flush();
+  const again = phone.connected({ ...WELCOME, patch: 2, known_since_ms: 100 });
+  assert.deepEqual([again.events, phone.sent.size], [[], 2]);
+  const { events } = phone.connected({ ...WELCOME, known_since_ms: 200 });
+  assert.deepEqual(events.map(({ kind, key, code }) => [kind, key, code]), [['refused', 'visits', 'patch_expired']]);
+  phone.edit('visits', 'add', 5);
+  const { send } = phone.receive(changes(0, 7, [record('theme', 'light', 5)], { reset: true }));
+  assert.deepEqual(written(send).map(([id, { key, op }]) => [id, key, op]), [[1, 'theme', 'put'], [3, 'visits', 'add']]);
+});

@@ -378,8 +378,8 @@ async fn the_limits_of_a_pool_are_enforced_and_announced() {
     phone.put("e", "k", "1").await;
     phone.send_patch("f", &[change("put k 1")]).await;
     assert_eq!(phone.receive_refusal().await, RefusalCode::TooManyDatasets);
-    server.device("alice", "laptop").await;
+    let _laptop = server.device("alice", "laptop").await;
     let third = TestDevice::connect_refused(&server.url(), &token("alice"), "tablet").await;
     assert_eq!(third.code(), Some(driftless_protocol::CloseCode::TooManyDevices));
-    assert_eq!(server.http("alice", "watch").get("/v1/datasets").await.status, 403);
+    assert_eq!(server.http("alice", "watch").post("/v1/datasets/d/ack", "{\"version\":1}").await.status, 403);
 }

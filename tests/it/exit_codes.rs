@@ -69,6 +69,7 @@ async fn each_exit_code_has_one_meaning_for_every_command() {
         (1, &["vapid", "--public", garbage], "garbage"),
         (1, &["merge-identities", "local:none", "local:other", "--url", &url], "no such identity"),
         (1, &["revoke-device", "--device", "none", "--subject", "alice", "--url", &url], "no such device"),
+        (1, &["forget-device", "--device", "none", "--subject", "alice", "--url", &url], "no such device"),
         // 2: an argument, a variable or the configuration.
         (2, &["client", "get"], "Usage"),
         (2, &["nothing"], "unrecognized subcommand"),
@@ -165,6 +166,7 @@ async fn what_another_server_answers_is_neither_a_result_nor_a_missing_record() 
         &["push", "resume"],
         &[&["revoke-device"][..], &device].concat(),
         &[&["allow-device"][..], &device].concat(),
+        &[&["forget-device"][..], &device].concat(),
         &["link-login", "local:a", "--issuer", "i", "--login", "l"],
         &["merge-identities", "local:a", "local:b"],
         &["erase-identity", "local:a", "--yes"],

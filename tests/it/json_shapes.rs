@@ -285,6 +285,7 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     pages.run(at, of("revoke-device", &[&phone[..], &["--refuse-tokens"]].concat())).await;
     pages.run(at, of("devices", &alice)).await;
     pages.run(at, of("allow-device", &phone)).await;
+    pages.run(at, of("forget-device", &phone)).await;
     pages.run(at, of("link-login", &[&identity, "--issuer", "i", "--login", "l"])).await;
     pages.run(at, of("backup", &[&backup])).await;
     pages.run(at, of("merge-identities", &[&guest, &identity])).await;

@@ -8,6 +8,7 @@ mod admin;
 mod certificates;
 mod command_line;
 mod datasets;
+mod devices;
 mod documents;
 mod draining;
 mod exit_codes;

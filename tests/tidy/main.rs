@@ -64,7 +64,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
     ("admin", &["sync", "auth", "push", "committer", "store", "clock", "hub", "logging"]),
     ("sync", &["push", "committer", "store", "clock", "limits", "merge", "origin"]),
-    ("identity", &["committer", "store"]),
+    ("identity", &["clock", "committer", "store"]),
     ("reaper", &["committer", "store", "clock", "metrics"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("committer", &["store", "clock", "hub", "metrics"]),

@@ -186,6 +186,11 @@ impl<T> Outbox<T> {
         });
     }
 
+    /// The changes of a patch that was sent and not answered.
+    pub fn changes(&self, id: u64) -> Option<&[Change]> {
+        self.numbered.get(&id).map(|numbered| numbered.patch.changes.as_slice())
+    }
+
     /// The context of a patch that was sent and not answered.
     pub fn context(&self, id: u64) -> Option<&T> {
         self.numbered.get(&id).map(|numbered| &numbered.patch.context)

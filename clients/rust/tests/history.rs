@@ -293,3 +293,46 @@ async fn a_patch_whose_number_belongs_to_another_patch_is_refused() {
         "the patch was never sent with another base: {outcome:?}"
     );
 }
+
+/// The device has the records of `offline_device`, and a session that began with this welcome and ends after both patches were sent.
+async fn send_two_patches(server: &ScriptedServer, device: &Device, known_since_ms: u64) {
+    let mut session = server.accept().await;
+    session.recv().await;
+    session.send(welcome_known_since(known_since_ms)).await;
+    session.expect_open(at("old", 9)).await;
+    session.send(changes("old", 9, 9, Vec::new())).await;
+    session.expect_ack(9).await;
+    assert_eq!(session.expect_write().await, (1, vec![put("lost", 2).with_base(8)]));
+    assert_eq!(session.expect_write().await.0, 2);
+    device.go_offline().await.expect("alive");
+    assert_eq!(session.next().await, None);
+    device.go_online().await.expect("alive");
+}
+
+#[tokio::test]
+async fn a_device_that_was_forgotten_sends_its_puts_again_and_no_add() {
+    let server = ScriptedServer::start(Codec::MsgPack).await;
+    let (device, _events) = offline_device(&server).await;
+    let kept = submit(&device, put("lost", 2).with_base(8)).await;
+    let ambiguous = submit(&device, Change::new(key("n"), Op::Add, Value::from(1))).await;
+    device.go_online().await.expect("alive");
+    send_two_patches(&server, &device, 100).await;
+    // The server still knows the device: it sends both again, because the server has their outcomes.
+    send_two_patches(&server, &device, 100).await;
+
+    let unsent = submit(&device, Change::new(key("n"), Op::Add, Value::from(5))).await;
+    let mut session = server.accept().await;
+    session.recv().await;
+    session.send(welcome_known_since(200)).await;
+    let outcome = ambiguous.await.expect("alive");
+    assert!(matches!(outcome, WriteOutcome::Refused { code: RefusalCode::PatchExpired, .. }), "{outcome:?}");
+    session.expect_open(at("old", 9)).await;
+    session.send(reset(changes("old", 0, 12, vec![record("old", 1, 3)]), None, false)).await;
+    session.expect_ack(12).await;
+    assert_eq!(session.expect_write().await, (1, vec![put("lost", 2).with_base(8)]), "with its number");
+    assert_eq!(session.expect_write().await, (3, vec![Change::new(key("n"), Op::Add, Value::from(5))]), "it was never sent");
+    session.send(written(1, 13)).await;
+    session.send(written(3, 14)).await;
+    assert_eq!(kept.await, Ok(WriteOutcome::Written { version: 13, records: Vec::new() }));
+    assert_eq!(unsent.await, Ok(WriteOutcome::Written { version: 14, records: Vec::new() }));
+}

@@ -19,7 +19,7 @@ use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
 use driftless::push::PushService;
-use driftless::session::{Authenticator, RequestSource, Sessions, TimerWheel};
+use driftless::session::{Authenticator, RequestSource, Sessions, SignInPurpose, TimerWheel};
 use driftless::store::Store;
 use driftless::sync::SyncService;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DeviceId, Epoch};
@@ -111,7 +111,7 @@ impl SocketlessServer {
         let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
         let authenticator = Authenticator::new(
             verifier,
-            Identities::new(reader.clone(), committer.clone()),
+            Identities::new(reader.clone(), committer.clone(), clock),
             config.pools(),
             running.clone(),
             metrics.clone(),
@@ -146,7 +146,9 @@ impl SocketlessServer {
                             return;
                         }
                         let token = signer.sign(&format!("crowd-{number}"));
-                        let entered = Box::pin(authenticator.authenticate(&token, device(), &RequestSource::of_this_process())).await;
+                        let entered =
+                            Box::pin(authenticator.authenticate(&token, device(), SignInPurpose::Use, &RequestSource::of_this_process()))
+                                .await;
                         failed.fetch_or(entered.is_err(), Ordering::Relaxed);
                     }
                 })

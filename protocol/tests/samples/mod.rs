@@ -127,6 +127,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 merged: Vec::new(),
                 linked: Vec::new(),
                 push_lost: None,
+                known_since_ms: None,
             },
         ),
         (
@@ -141,6 +142,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 merged: vec!["local:8c1f1a52-6d0e-4a34-9b6e-2f0f5d1c7e90".to_owned()],
                 linked: Vec::new(),
                 push_lost: None,
+                known_since_ms: None,
             },
         ),
         (
@@ -155,6 +157,7 @@ pub fn server_samples() -> Vec<(&'static str, ServerMessage)> {
                 merged: Vec::new(),
                 linked: vec![linked_login()],
                 push_lost: Some(PushLost { reason: PushLossReason::Moved, at_ms: 1_790_000_000_000 }),
+                known_since_ms: Some(1_790_000_000_000),
             },
         ),
         ("linked", ServerMessage::Linked { logins: vec![linked_login()] }),

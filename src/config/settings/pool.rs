@@ -50,7 +50,7 @@ pub(super) const POOL: &[ConfigSetting] = &[
         || value(Limits::default().datasets),
         "Maximum number of datasets of an identity, and of datasets that a session has open.",
     ).between(1, i64::MAX as u64),
-    setting("pools.*.limits.devices", || value(Limits::default().devices), "Maximum number of devices of an identity.").between(1, i64::MAX as u64),
+    setting("pools.*.limits.devices", || value(Limits::default().devices), "Maximum number of devices of an identity; for a new one the longest unseen device is forgotten.").between(1, i64::MAX as u64),
     setting(
         "pools.*.retention.tombstone_s",
         || value(RetentionSection::default().tombstone_s),

@@ -34,6 +34,7 @@ export class Device {
     this.records = new Map(saved.replica?.records);
     this.identity = saved.outbox?.identity;
     this.previous = new PreviousReplica(saved.outbox?.previous);
+    this.knownSince_ms = saved.outbox?.knownSince_ms;
     this.next = saved.outbox?.next ?? 1;
     this.sent = new Map(saved.outbox?.sent);
     this.waiting = new Map(saved.outbox?.waiting);
@@ -47,8 +48,8 @@ export class Device {
 
   /** State that exists nowhere else: saved after each edit, and before anything is sent. */
   outbox() {
-    const { identity, next, sent, waiting, conflicts } = this;
-    return { identity, previous: this.previous.saved(), next, sent: [...sent], waiting: [...waiting], conflicts: [...conflicts] };
+    const { identity, knownSince_ms, next, sent, waiting, conflicts } = this;
+    return { identity, knownSince_ms, previous: this.previous.saved(), next, sent: [...sent], waiting: [...waiting], conflicts: [...conflicts] };
   }
 
   get version() {
@@ -93,10 +94,12 @@ export class Device {
   }
 
   /** Handles `welcome`. Returns the same as `receive`. */
-  connected({ patch, identity, merged = [] }) {
+  connected({ patch, identity, merged = [], known_since_ms }) {
     const events = [];
     if (this.identity && identity !== this.identity) this.#changeIdentity(merged.includes(this.identity), events);
+    else if (this.knownSince_ms && known_since_ms !== this.knownSince_ms) this.#forgotten(events);
     this.identity = identity;
+    this.knownSince_ms = known_since_ms;
     this.next = Math.max(this.next, patch + 1);
     this.#epochIsConfirmed = this.position === null;
     for (const patch of this.sent.values()) patch.basesTried = 0;
@@ -206,6 +209,14 @@ export class Device {
   #withNewer(change) {
     const newer = this.waiting.get(change.key);
     return newer ? coalesce(change, newer, change.base) : change;
+  }
+
+  /** The server has no outcome of this device's patches any more. It gets them again, but an `add` could count twice (PROTOCOL.md §8). */
+  #forgotten(events) {
+    for (const { id, change } of [...this.sent.values()].filter(({ change }) => change.op === 'add')) {
+      this.#takeAnswered(id);
+      events.push({ kind: 'refused', key: change.key, code: 'patch_expired', message: 'the server had forgotten this device' });
+    }
   }
 
   /** The session has another identity. Unless the old one was merged into it, no data of the old one may reach it. */

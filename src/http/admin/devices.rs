@@ -44,7 +44,8 @@ fn device_json(status: &DeviceWakeState) -> Value {
     });
     let device = &status.device;
     json!({
-        "device": device.device, "first_seen_ms": device.first_seen_ms, "revoked_ms": device.revoked_ms, "push": push, "wake": wake,
+        "device": device.device, "first_seen_ms": device.first_seen_ms, "seen_ms": device.seen_ms, "revoked_ms": device.revoked_ms,
+        "push": push, "wake": wake,
     })
 }
 
@@ -109,6 +110,14 @@ pub(super) async fn allow(
 ) -> Result<Response, HttpError> {
     state.admin.set_device_access(request::identity(&identity)?, request::device(&device)?, DeviceAccess::Allowed).await??;
     Ok(ok_json(&json!({ "device": device, "revoked": false })))
+}
+
+pub(super) async fn forget(
+    State(state): State<HttpState>,
+    PathNames((identity, device)): PathNames<(String, String)>,
+) -> Result<Response, HttpError> {
+    state.admin.forget_device(request::identity(&identity)?, request::device(&device)?).await??;
+    Ok(ok_json(&json!({ "device": device, "forgotten": true })))
 }
 
 pub(super) async fn stopped_apps(State(state): State<HttpState>) -> Result<Response, HttpError> {

@@ -11,7 +11,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use tracing::info;
 
 use super::error::HttpError;
@@ -43,6 +43,7 @@ pub(super) fn routes(state: HttpState) -> Router<HttpState> {
         .route("/identities/{identity}/devices/{device}/push/test", post(devices::push_test))
         .route("/identities/{identity}/devices/{device}/revoke", post(devices::revoke))
         .route("/identities/{identity}/devices/{device}/allow", post(devices::allow))
+        .route("/identities/{identity}/devices/{device}", delete(devices::forget))
         .route("/push", get(devices::stopped_apps))
         .route("/push/resume", post(devices::resume_apps))
         .route("/backup", get(backup::backup))

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::push::FaultScope;
 use crate::push::wakes::{MAX_DATE_AHEAD_MS, WakeDecision, decide};
-use crate::store::{DatasetRules, Decision, EngineConfig, Identity, LoginKey, Patch, Store};
+use crate::store::{DatasetRules, Decision, DeviceBound, EngineConfig, Identity, LoginKey, Patch, Store};
 
 const DEVICES: [&str; 4] = ["phone", "tablet", "laptop", "watch"];
 const DATASETS: [&str; 2] = ["settings", "notes"];
@@ -70,7 +70,10 @@ impl RandomRun {
         };
         let login = LoginKey { pool: "demo", issuer: "issuer", subject: "alice" };
         run.transact(|group, now_ms| group.identity(login, &identity(), now_ms).map(|_| ()));
-        DEVICES.iter().for_each(|name| run.register(name));
+        for name in DEVICES {
+            run.transact(|group, now_ms| group.admit(&identity(), &device(name), &DeviceBound::without_sessions(100), now_ms).map(drop));
+            run.register(name);
+        }
         run
     }
 

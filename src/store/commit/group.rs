@@ -73,9 +73,9 @@ impl Group<'_> {
     }
 
     /// Records that a device has everything up to a version. An older acknowledgement changes nothing, nor does one of a version that the
-    /// dataset does not have.
+    /// dataset does not have, nor one of a device that was forgotten or revoked since it sent it.
     pub fn acknowledge(&mut self, identity: &Identity, device: &DeviceId, dataset: &DatasetName, version: u64) -> Result<(), StoreError> {
-        if !self.has_identity(identity)? {
+        if !self.has_identity(identity)? || !self.is_admitted(identity, device)? {
             return Ok(());
         }
         let key = keys::ack(identity, device, dataset);

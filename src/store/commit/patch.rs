@@ -90,6 +90,8 @@ pub enum Decision {
     NoIdentity,
     /// The patch is not applied: the device was revoked.
     DeviceRevoked,
+    /// The patch is not applied: the device is unknown. It was forgotten since it signed in, and signs in again.
+    DeviceForgotten,
 }
 
 #[cfg(test)]

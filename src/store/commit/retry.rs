@@ -16,8 +16,17 @@ use crate::merge::{self, ConflictingRecords, StoredRecord};
 /// conflict as many bytes of keys are kept.
 const RESULT_BYTES: usize = 16 * 1024;
 
+/// Bytes that each slot of a device may keep, whatever the others keep: the results of a few counters. All slots together are 32 KiB.
+const SMALL_BYTES: usize = 512;
+
+/// Bytes that the slots of a device with more than [`SMALL_BYTES`] keep together. So a device keeps at most 64 KiB, and an identity as much
+/// for each device that it may have, instead of 16 times that. A retry is of the newest patches, and two of them may be of the largest.
+const LARGE_BYTES_PER_DEVICE: usize = 32 * 1024;
+
 /// The slot of a patch's number.
 pub(super) struct PatchSlot {
+    /// The prefix of its device's slots.
+    device_slots: Bytes,
     key: Bytes,
     id: u64,
     digest: u32,
@@ -27,18 +36,8 @@ impl PatchSlot {
     pub(super) fn of(patch: &Patch) -> Result<PatchSlot, StoreError> {
         let digest = patch.digest()?;
         let key = keys::patch(&patch.identity, &patch.device, (patch.id % limits::PATCH_WINDOW) as u16);
-        Ok(PatchSlot { key, id: patch.id, digest })
-    }
-
-    /// The row of a patch that was applied.
-    pub(super) fn written(self, version: u64, results: &[&StoredRecord]) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        let results = encode_results(results)?;
-        self.row(version, results, None)
-    }
-
-    /// The row of a patch that conflicted.
-    pub(super) fn conflict(self, conflicting: &[Record]) -> Result<(Bytes, Option<Bytes>), StoreError> {
-        self.row(0, None, Some(PatchRejection::Conflict(kept_keys(conflicting))))
+        let device_slots = keys::of_device(keys::RowKind::Patch, &patch.identity, &patch.device);
+        Ok(PatchSlot { device_slots, key, id: patch.id, digest })
     }
 
     /// The row of a patch that was refused.
@@ -57,25 +56,67 @@ impl PatchSlot {
     }
 }
 
-/// The results as they are kept; `None` if they are too large.
-fn encode_results(results: &[&StoredRecord]) -> Result<Option<Vec<ByteRow>>, StoreError> {
-    let rows = results.iter().map(|stored| RecordRow::of(stored).encode().map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
-    let bytes: usize = rows.iter().map(|row| row.0.len()).sum();
-    Ok((bytes <= RESULT_BYTES).then_some(rows))
+fn results_bytes(results: &[ByteRow]) -> usize {
+    results.iter().map(|row| row.0.len()).sum()
 }
 
-/// The keys of a conflict, as far as they are kept: a device that resolves these and writes again learns of the rest then.
-fn kept_keys(conflicting: &[Record]) -> Vec<Key> {
+fn keys_bytes<'a>(keys: impl Iterator<Item = &'a Key>) -> usize {
+    keys.map(|key| key.as_str().len()).sum()
+}
+
+/// Bytes of results or keys that a slot keeps.
+fn kept_bytes(row: &PatchRow) -> usize {
+    match &row.rejection {
+        Some(PatchRejection::Conflict(keys)) => keys_bytes(keys.iter()),
+        Some(PatchRejection::Refused(..)) | None => row.results.as_deref().map_or(0, results_bytes),
+    }
+}
+
+/// The first keys of a conflict, up to `most` bytes: a device that resolves these and writes again learns of the rest then.
+fn kept_keys(conflicting: &[Record], most: usize) -> Vec<Key> {
     let mut bytes = 0;
     let keys = conflicting.iter().map(|record| record.key.clone());
     keys.take_while(|key| {
         bytes += key.as_str().len();
-        bytes <= RESULT_BYTES
+        bytes <= most
     })
     .collect()
 }
 
 impl Group<'_> {
+    /// The row of a patch that was applied.
+    pub(super) fn written_slot(
+        &self,
+        slot: PatchSlot,
+        version: u64,
+        results: &[&StoredRecord],
+    ) -> Result<(Bytes, Option<Bytes>), StoreError> {
+        let rows = results.iter().map(|stored| RecordRow::of(stored).encode().map(ByteRow)).collect::<Result<Vec<_>, _>>()?;
+        let bytes = results_bytes(&rows);
+        let is_kept = bytes <= self.most_kept(&slot, bytes)?;
+        slot.row(version, is_kept.then_some(rows), None)
+    }
+
+    /// The row of a patch that conflicted.
+    pub(super) fn conflict_slot(&self, slot: PatchSlot, conflicting: &[Record]) -> Result<(Bytes, Option<Bytes>), StoreError> {
+        let most = self.most_kept(&slot, keys_bytes(conflicting.iter().map(|record| &record.key)))?;
+        slot.row(0, None, Some(PatchRejection::Conflict(kept_keys(conflicting, most))))
+    }
+
+    /// How many bytes a slot may keep of those it would. What the device's other slots keep is counted when it matters: most results are small,
+    /// and a count that is stored would have to be right in every batch.
+    fn most_kept(&self, slot: &PatchSlot, wanted: usize) -> Result<usize, StoreError> {
+        if wanted <= SMALL_BYTES {
+            return Ok(SMALL_BYTES);
+        }
+        let mut large = 0;
+        for (_, row) in self.view.scan(&slot.device_slots)?.into_iter().filter(|(key, _)| *key != slot.key) {
+            let bytes = kept_bytes(&rows::decode(&row)?);
+            large += if bytes > SMALL_BYTES { bytes } else { 0 };
+        }
+        Ok(LARGE_BYTES_PER_DEVICE.saturating_sub(large).clamp(SMALL_BYTES, RESULT_BYTES))
+    }
+
     /// The answer to a patch whose number was decided before, or is too old to be known; `None` if the patch is new.
     pub(super) fn answer_retry(&self, slot: &PatchSlot, patch: &Patch) -> Result<Option<Decision>, StoreError> {
         let Some(row) = self.view.get(&slot.key)? else { return Ok(None) };

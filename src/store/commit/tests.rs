@@ -10,6 +10,7 @@ fn a_group_sees_what_it_decided_and_commits_it_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     let mut group = store.group();
+    support::sign_in_device(&mut group, &patch(1, "phone", &[]));
     for id in 1..=100 {
         let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &DatasetRules::default(), 7).expect("decides");
         assert!(matches!(decision, Decision::Written { version, .. } if version == id));
@@ -112,7 +113,7 @@ fn a_device_has_a_bounded_number_of_patch_slots() {
         write(&store, &patch(id, "phone", &[(&format!("k{}", id % 7), Op::Insert, operand)]));
     }
     let (identity, device) = (Identity::from("local:1"), DeviceId::new("phone").expect("a device"));
-    let prefix = keys::patches(&identity, &device);
+    let prefix = keys::of_device(keys::RowKind::Patch, &identity, &device);
     let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
     assert_eq!(rows.len() as u64, limits::PATCH_WINDOW);
     assert_eq!(store.newest_patch_id(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
@@ -166,6 +167,7 @@ fn an_older_acknowledgement_changes_nothing() {
     }
     for version in [3, 1, 2] {
         let mut group = store.group();
+        support::sign_in_device(&mut group, &patch(1, "phone", &[]));
         group.acknowledge(&identity, &device, &dataset, version).expect("decides");
         group.commit().expect("commits");
         assert_eq!(store.acknowledged_version(&identity, &device, &dataset).expect("reads"), 3);

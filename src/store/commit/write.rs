@@ -33,8 +33,10 @@ impl Group<'_> {
         if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
-        if self.is_revoked(&patch.identity, &patch.device)? {
-            return Ok(Decision::DeviceRevoked);
+        if !self.is_admitted(&patch.identity, &patch.device)? {
+            let is_revoked = self.is_revoked(&patch.identity, &patch.device)?;
+            // The slots of a device that is unknown would stay behind: it signs in again first.
+            return Ok(if is_revoked { Decision::DeviceRevoked } else { Decision::DeviceForgotten });
         }
         let slot = PatchSlot::of(&patch)?;
         if let Some(decision) = self.answer_retry(&slot, &patch)? {
@@ -93,7 +95,7 @@ impl Group<'_> {
         let conflicts = head.conflicts + 1;
         batch.rows.push(conflict_row((identity, dataset, device), conflicts, &conflicting, false, now_ms)?);
         batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-        batch.rows.push(slot.conflict(&conflicting)?);
+        batch.rows.push(self.conflict_slot(slot, &conflicting)?);
         self.view.decide(batch);
         Ok(Decision::Conflict(conflicting))
     }
@@ -116,7 +118,7 @@ impl Group<'_> {
         new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
         let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
-        batch.rows.push(slot.written(after.version, &results)?);
+        batch.rows.push(self.written_slot(slot, after.version, &results)?);
         let results = results.into_iter().map(|stored| stored.record.clone()).collect();
         let records = records.into_iter().map(|stored| stored.record).collect();
         self.view.decide(batch);

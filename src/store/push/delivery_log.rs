@@ -87,8 +87,11 @@ impl Store {
 }
 
 impl Group<'_> {
-    /// Adds an event to a device's log.
+    /// Adds an event to the log of a device, unless the device is unknown.
     pub fn append_delivery_log(&mut self, identity: &Identity, device: &DeviceId, entry: DeliveryLogEntry) -> Result<(), StoreError> {
+        if !self.is_known(identity, device)? {
+            return Ok(());
+        }
         let mut budget = self.budget_row(identity, device)?;
         let last = match budget.log_entries {
             0 => None,

@@ -14,7 +14,7 @@ use super::rows::{DeadToken, RegistrationRow, TokenLoss};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegisterOutcome {
     Done,
-    /// The identity does not exist, or the device is revoked.
+    /// The identity does not exist, or the device is revoked or was forgotten.
     NoIdentity,
 }
 
@@ -96,8 +96,8 @@ impl Group<'_> {
         let Some(pool) = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
             return Ok(RegisterOutcome::NoIdentity);
         };
-        // The device may have been revoked after its request was authenticated. Its session is about to be closed.
-        if self.is_revoked(identity, device)? {
+        // The device may have been revoked or forgotten after its request was authenticated. Its session is about to be closed.
+        if !self.is_admitted(identity, device)? {
             return Ok(RegisterOutcome::NoIdentity);
         }
         let Registration { target, app, datasets, shown } = registration.clone();
@@ -216,6 +216,11 @@ impl Group<'_> {
         let reason = format!("{whose} registered the token");
         self.mark_dead(owner, device, token, None, DeadToken { at_ms: now_ms, reason: reason.clone(), loss: TokenLoss::Moved })?;
         self.log_registration(owner, device, now_ms, reason)
+    }
+
+    /// Whether a push can wake a device.
+    pub(in crate::store) fn has_live_token(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+        Ok(self.registration(identity, device)?.is_some_and(|row| row.target.is_some()))
     }
 
     fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<RegistrationRow>, StoreError> {

@@ -208,9 +208,12 @@ impl Group<'_> {
         wake_round(&self.view, identity)
     }
 
-    /// Records the result of a wake.
+    /// Records the result of a wake, unless the device was forgotten since it was sent.
     pub fn record_wake_result(&mut self, identity: &Identity, result: WakeResult, now_ms: u64) -> Result<(), StoreError> {
         let WakeResult { device, woken, budget, disposition, log_entry } = result;
+        if !self.is_known(identity, &device)? {
+            return Ok(());
+        }
         match disposition {
             TokenDisposition::Keep => {}
             TokenDisposition::SwitchEnvironment(target) => self.switch_environment(identity, &device, &target)?,

@@ -3,7 +3,7 @@
 use driftless_protocol::{Op, PushTarget, Registration};
 
 use crate::store::support::{all, dataset, device, me, patch, sign_in, store, write};
-use crate::store::{Decision, EraseStart, ExportCursor, Identity, JobProgress, LoginKey, Store, keys};
+use crate::store::{Decision, DeviceBound, EraseStart, ExportCursor, Identity, JobProgress, LoginKey, Store, keys};
 
 /// Writes rows of every kind that an identity can own.
 pub(super) fn fill(store: &Store) {
@@ -11,6 +11,9 @@ pub(super) fn fill(store: &Store) {
     let mut group = store.group();
     let target = PushTarget::Fcm("secret-token".to_owned());
     let registration = Registration { target, app: "app".to_owned(), datasets: None, shown: false };
+    for name in ["phone", "laptop"] {
+        group.admit(&me(), &device(name), &DeviceBound::without_sessions(10), 7).expect("decides");
+    }
     group.register(&me(), &device("phone"), &registration, 7).expect("decides");
     group.commit().expect("commits");
     write(store, &patch(1, "phone", &[("a", Op::Put, &large), ("b", Op::Put, "\"secret\""), ("n", Op::Add, "1")]));
@@ -20,7 +23,6 @@ pub(super) fn fill(store: &Store) {
     assert!(matches!(write(store, &late), Decision::Conflict(_)));
     let mut group = store.group();
     for name in ["phone", "laptop"] {
-        group.admit(&me(), &device(name), 10, 7).expect("decides");
         group.acknowledge(&me(), &device(name), &dataset(), 2).expect("decides");
     }
     group.commit().expect("commits");

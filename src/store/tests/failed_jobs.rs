@@ -8,7 +8,7 @@ use crate::merge::ConflictPolicy;
 use crate::store::engine::{Batch, Bytes, ROW_BYTES};
 use crate::store::memory::{FaultPoint, Memory};
 use crate::store::support::{dataset, device, epoch, me, patch, sign_in};
-use crate::store::{DatasetRules, DueDataset, Group, Identity, JobFailure, LoginKey, MergePolicies, Store, StoreError, keys};
+use crate::store::{DatasetRules, DeviceBound, DueDataset, Group, Identity, JobFailure, LoginKey, MergePolicies, Store, StoreError, keys};
 
 type DecideJob = fn(&mut Group<'_>) -> Result<(), StoreError>;
 
@@ -39,11 +39,11 @@ fn jobs() -> Vec<(&'static str, DecideJob)> {
         ("acknowledgement", |group| group.acknowledge(&me(), &device("laptop"), &dataset(), 1)),
         ("sign-in", |group| {
             let identity = group.identity(login("new"), &Identity::from("local:new"), 9)?;
-            group.admit(&identity, &device("phone"), 9, 9).map(drop)
+            group.admit(&identity, &device("tablet"), &DeviceBound::without_sessions(9), 9).map(drop)
         }),
         ("link", |group| group.link(login("other"), &me(), 9).map(drop)),
         ("revocation", |group| {
-            group.set_revoked(&me(), &device("laptop"), Some(9))?;
+            group.set_revoked(&me(), &device("laptop"), Some(9), 9)?;
             group.unregister(&me(), &device("laptop"))?;
             group.refuse_tokens(&me(), 9)
         }),
@@ -81,7 +81,9 @@ fn open(memory: &Memory) -> Store {
     sign_in(&store, "alice", &me());
     write_both(&store);
     let mut group = store.group();
-    group.admit(&me(), &device("laptop"), 10, 1).expect("decides");
+    for (identity, name) in [(me(), "laptop"), (me(), "phone"), (guest(), "phone")] {
+        group.admit(&identity, &device(name), &DeviceBound::without_sessions(10), 1).expect("decides");
+    }
     group.register(&guest(), &device("phone"), &registration("the guest's"), 2).expect("decides");
     group.register(&me(), &device("laptop"), &registration("the user's"), 2).expect("decides");
     group.commit().expect("commits");

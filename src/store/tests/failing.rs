@@ -3,7 +3,7 @@
 use driftless_protocol::Op;
 
 use crate::store::memory::{FaultPoint, Memory};
-use crate::store::support::{all, epoch, me, patch, sign_in};
+use crate::store::support::{all, epoch, me, patch, sign_in, sign_in_device};
 use crate::store::{DatasetRules, Store, StoreError};
 
 #[test]
@@ -13,6 +13,7 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     sign_in(&store, "alice", &me());
     memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
+    sign_in_device(&mut group, &patch(1, "phone", &[]));
     group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));
     assert!(store.is_failed());
@@ -31,6 +32,7 @@ fn a_backup_ends_with_a_write_of_unknown_outcome() {
         let (ticket, _) = store.group().begin_backup(7).expect("begins").expect("is alone");
         memory.fail_nth(call, 1);
         let mut group = store.group();
+        sign_in_device(&mut group, &patch(id, "phone", &[]));
         group.write(patch(id, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
         assert!(group.commit().is_err());
         if store.is_failed() {

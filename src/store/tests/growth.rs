@@ -3,7 +3,7 @@
 use driftless_protocol::Op;
 
 use super::reaping::reap;
-use crate::store::support::{all, dataset, device, me, patch, store};
+use crate::store::support::{all, dataset, device, me, patch, sign_in_device, store};
 use crate::store::{DatasetRules, Decision, RetentionPolicy, Store};
 
 /// Bytes on disk of a store that holds next to nothing: a few of the engine's segments of 8 MiB, which it reuses in turn.
@@ -22,6 +22,9 @@ fn rounds_of_creating_and_removing_leave_a_small_constant_number_of_rows() {
     let rules = DatasetRules { retention, ..DatasetRules::default() };
     let mut now_ms = 1_790_000_000_000;
     let mut id = 0;
+    let mut group = store.group();
+    sign_in_device(&mut group, &patch(1, "phone", &[]));
+    group.commit().expect("commits");
     let mut rounds = |count: u64| {
         for first in (0..count).step_by(50) {
             let mut group = store.group();
@@ -39,7 +42,6 @@ fn rounds_of_creating_and_removing_leave_a_small_constant_number_of_rows() {
             reap(&store, &retention, now_ms);
         }
         let mut group = store.group();
-        group.admit(&me(), &device("phone"), 10, now_ms).expect("decides");
         group.acknowledge(&me(), &device("phone"), &dataset(), id).expect("decides");
         group.commit().expect("commits");
         now_ms += 31 * 24 * 3600 * 1000;

@@ -6,7 +6,7 @@ use super::erasing::finish_job;
 use crate::merge::ConflictPolicy;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
 use crate::store::{
-    DatasetRules, Decision, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
+    DatasetRules, Decision, DeviceBound, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
 };
 
 pub(super) fn guest() -> Identity {
@@ -29,7 +29,7 @@ pub(super) fn write_both(store: &Store) {
     own.dataset = DatasetName::new("own").expect("a name");
     write_at(store, &own, &rules, 200);
     let mut group = store.group();
-    group.admit(&guest(), &device("phone"), 10, 1).expect("decides");
+    group.admit(&guest(), &device("phone"), &DeviceBound::without_sessions(10), 1).expect("decides");
     group.acknowledge(&guest(), &device("phone"), &own.dataset, 1).expect("decides");
     group.commit().expect("commits");
 }

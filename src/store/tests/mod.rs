@@ -4,6 +4,7 @@ mod backup;
 mod erasing;
 mod failed_jobs;
 mod failing;
+mod forgetting;
 mod format;
 mod growth;
 mod history;

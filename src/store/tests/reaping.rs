@@ -3,7 +3,7 @@
 use driftless_protocol::{Content, Op, Position};
 
 use crate::store::support::{CONFIG, all, dataset, device, epoch, key, me, patch, store, write_at};
-use crate::store::{Cursor, DatasetRules, Decision, ReadResult, ReadStart, ReapResult, RetentionPolicy, Store};
+use crate::store::{Cursor, DatasetRules, Decision, DeviceBound, ReadResult, ReadStart, ReapResult, RetentionPolicy, Store};
 
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
@@ -25,7 +25,7 @@ fn put_and_remove(store: &Store, names: &[&str], at_ms: u64) -> u64 {
 
 fn acknowledge(store: &Store, name: &str, version: u64) {
     let mut group = store.group();
-    group.admit(&me(), &device(name), 10, BEGIN_MS).expect("decides");
+    group.admit(&me(), &device(name), &DeviceBound::without_sessions(10), BEGIN_MS).expect("decides");
     group.acknowledge(&me(), &device(name), &dataset(), version).expect("decides");
     group.commit().expect("commits");
 }

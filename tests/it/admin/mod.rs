@@ -10,7 +10,7 @@ mod merging;
 use crate::support::{DeviceHttp, OperatorClient, TestServer, token};
 
 /// Every request of the admin API: method, path and body. `ID` stands for an identity.
-const REQUESTS: [(&str, &str, &str); 20] = [
+const REQUESTS: [(&str, &str, &str); 21] = [
     ("GET", "/pools", ""),
     ("GET", "/logins?pool=demo", ""),
     ("GET", "/identities?pool=demo&subject=alice", ""),
@@ -28,6 +28,7 @@ const REQUESTS: [(&str, &str, &str); 20] = [
     ("POST", "/identities/ID/devices/phone/push/test", "{}"),
     ("POST", "/identities/ID/devices/phone/revoke", "{}"),
     ("POST", "/identities/ID/devices/phone/allow", "{}"),
+    ("DELETE", "/identities/ID/devices/phone", ""),
     ("GET", "/push", ""),
     ("POST", "/push/resume", "{}"),
     ("DELETE", "/identities/ID", ""),

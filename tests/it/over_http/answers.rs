@@ -29,6 +29,8 @@ async fn every_refusal_is_json_of_one_form() {
     let server = TestServer::with_pool(TestPool { pool: "limits = { devices = 1 }", ..TestPool::default() }).await;
     let token = token("alice");
     let phone = format!("Authorization: Bearer {token}\r\nDriftless-Device: phone\r\n");
+    // Its session keeps the only place.
+    let _session = server.device("alice", "phone").await;
     assert_eq!(request(&server, "GET /v1/datasets", &phone, "").await.status, 200);
     let of = |scheme: &str, token: &str, device: &str| format!("Authorization: {scheme} {token}\r\nDriftless-Device: {device}\r\n");
     let encoded = format!("{phone}Content-Encoding: gzip\r\n");
@@ -50,7 +52,7 @@ async fn every_refusal_is_json_of_one_form() {
         ("no device", "GET /v1/datasets", &format!("Authorization: Bearer {token}\r\n"), "", 400, "bad_name"),
         ("a device with a space", "GET /v1/datasets", &of("Bearer", &token, "a b"), "", 400, "bad_name"),
         ("a device of the server", "GET /v1/datasets", &of("Bearer", &token, "~operator"), "", 400, "bad_name"),
-        ("one device too many", "GET /v1/datasets", &of("Bearer", &token, "laptop"), "", 403, "too_many_devices"),
+        ("one device too many", write, &of("Bearer", &token, "laptop"), "{}", 403, "too_many_devices"),
         ("a path that is no UTF-8", "GET /v1/datasets/%ff/changes", &phone, "", 400, "bad_request"),
         ("a dataset without a valid name", "GET /v1/datasets/a%20b/changes", &phone, "", 400, "bad_name"),
         ("half a position", "GET /v1/datasets/d/changes?version=1", &phone, "", 400, "bad_request"),
@@ -132,7 +134,8 @@ async fn an_app_without_a_socket_learns_what_a_welcome_says() {
     http.post("/v1/datasets/d/write", "{\"id\":41,\"changes\":[{\"key\":\"k\",\"op\":\"put\",\"value\":1}]}").await;
     assert_eq!(http.get("/v1/session").await.json()["patch"].as_u64(), Some(41), "a fresh installation begins after it");
 
-    // The members are those of a socket's welcome, without two of them.
+    // The members are those of a socket's welcome, without two of them, once the server knows the device.
+    let session = http.get("/v1/session").await.json();
     let mut socket = RawSocket::upgrade(server.address(), Codec::Json).await;
     socket.send(hello(Codec::Json, "alice", "phone"));
     let mut of_socket = serde_json::to_value(socket.receive().await).unwrap();

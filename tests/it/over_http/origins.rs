@@ -120,7 +120,11 @@ async fn a_pool_allows_its_own_origins_only() {
             assert_eq!(answer.json()["code"], "origin_not_allowed");
         }
     }
-    // A refused page has not signed a device in.
+    // A refused page has not signed a device in, whatever it asks for; one that is allowed has once it does more than read.
+    assert_eq!(send(&server, "DELETE /v1/push", &of(&demo, EVIL)).await.status, 403);
+    let devices = server.operator().get(&format!("/identities/{}/devices", server.operator().identity("alice").await)).await.json();
+    assert_eq!(devices["devices"].as_array().map(Vec::len), Some(0), "{devices}");
+    assert_eq!(send(&server, "DELETE /v1/push", &of(&demo, APP)).await.status, 200);
     let devices = server.operator().get(&format!("/identities/{}/devices", server.operator().identity("alice").await)).await.json();
     assert_eq!(devices["devices"].as_array().map(Vec::len), Some(1), "{devices}");
     let answer = server.http("alice", "phone").get("/v1/datasets").await;

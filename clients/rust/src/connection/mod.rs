@@ -190,8 +190,19 @@ impl Connection {
 
     async fn recv_welcome(&mut self) -> Result<Welcome, DisconnectReason> {
         match self.recv().await? {
-            ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost } => {
-                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost })
+            ServerMessage::Welcome {
+                identity,
+                session,
+                patch,
+                heartbeat_s,
+                token_expires_in_s,
+                limits,
+                merged,
+                linked,
+                push_lost,
+                known_since_ms,
+            } => {
+                Ok(Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost, known_since_ms })
             }
             ServerMessage::Bye { code, reason, message, reconnect_after_ms } => {
                 Err(DisconnectReason::Closed { code, reason, message, reconnect_after_ms })

@@ -24,4 +24,7 @@ pub struct Welcome {
     pub linked: Vec<LinkedLogin>,
     /// This device registered for pushes, and no push wakes it any more.
     pub push_lost: Option<PushLost>,
+    /// Since when the server has what this device did, in milliseconds since 1970 (UTC). If it is another moment than before, the server had
+    /// forgotten the device in between. `None`: the server does not say.
+    pub known_since_ms: Option<u64>,
 }

@@ -26,6 +26,8 @@ pub(crate) struct DeviceState {
     device: DeviceId,
     online: bool,
     identity: Option<String>,
+    /// Since when the server has what this device did, as the last session said it.
+    known_since_ms: Option<u64>,
     limits: Limits,
     history_changes: HistoryChanges,
     open: BTreeMap<DatasetName, OpenDataset>,
@@ -54,6 +56,7 @@ impl DeviceState {
             device,
             online: false,
             identity: None,
+            known_since_ms: None,
             limits: Limits::default(),
             history_changes: HistoryChanges::new(generation),
             open: BTreeMap::new(),
@@ -70,12 +73,15 @@ impl DeviceState {
     /// A session began: queues all requests again. Fails if the session has another identity than the one before, unless that was merged into it.
     pub(crate) fn connected(&mut self, welcome: Welcome) -> Result<(), DisconnectReason> {
         let former = self.check_identity(&welcome)?;
+        let is_forgotten = self.note_known_since(&welcome);
         self.online = true;
         self.limits = welcome.limits;
         let (identity, known, push_lost) = (welcome.identity.clone(), welcome.patch, welcome.push_lost);
         self.events.push(Event::Connected(welcome));
         if let Some(former) = former {
             self.identity_merged(former, identity);
+        } else if is_forgotten {
+            self.device_forgotten();
         }
         if let Some(PushLost { reason, at_ms }) = push_lost {
             self.events.push(Event::PushLost { reason, at_ms });

@@ -177,11 +177,34 @@ pub(crate) fn welcome_push_lost(identity: &str, push_lost: PushLost) -> ServerMe
     welcome_message(identity, &[], 0, Some(push_lost))
 }
 
+/// A welcome that says since when the server knows the device.
+pub(crate) fn welcome_known_since(known_since_ms: u64) -> ServerMessage {
+    match welcome_message("local:alice", &[], 0, None) {
+        ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost, .. } => {
+            let known_since_ms = Some(known_since_ms);
+            ServerMessage::Welcome {
+                identity,
+                session,
+                patch,
+                heartbeat_s,
+                token_expires_in_s,
+                limits,
+                merged,
+                linked,
+                push_lost,
+                known_since_ms,
+            }
+        }
+        other => other,
+    }
+}
+
 fn welcome_message(identity: &str, merged: &[&str], patch: u64, push_lost: Option<PushLost>) -> ServerMessage {
     let (identity, session, limits) = (identity.to_owned(), "s1".to_owned(), Limits::default());
     let merged = merged.iter().map(|identity| (*identity).to_owned()).collect();
     let (heartbeat_s, token_expires_in_s) = (60, 3_600);
-    ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked: Vec::new(), push_lost }
+    let (linked, known_since_ms) = (Vec::new(), None);
+    ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost, known_since_ms }
 }
 
 fn as_write(message: ClientMessage) -> (u64, Vec<Change>) {

@@ -1,10 +1,11 @@
-//! What a device does when the history changes (`PROTOCOL.md` §8): it lowers bases, and writes again what the new history does not have.
+//! What a device does when the history changes, or when the server has forgotten the device (`PROTOCOL.md` §8): it lowers bases, and writes again
+//! what the new history does not have.
 //!
 //! - A patch that has a number when the identity is merged may have been applied before the merge, at a version of the former identity's
 //!   history. Such a patch is ambiguous: its answer moves no position, the device opens the dataset again instead.
 //! - A key that an unanswered patch names, or that the app writes before the new history is complete, is not offered again: the app's write is newer.
 
-use driftless_protocol::{Change, DatasetName, Record};
+use driftless_protocol::{Change, DatasetName, Op, Record, RefusalCode};
 
 use super::DeviceState;
 use crate::device::command::PatchOrigin;
@@ -23,6 +24,25 @@ impl DeviceState {
             Some(_) | None => {}
         }
         Ok(self.identity.replace(welcome.identity.clone()))
+    }
+
+    /// Whether the server had forgotten this device since the session before.
+    pub(super) fn note_known_since(&mut self, welcome: &Welcome) -> bool {
+        let Some(now_ms) = welcome.known_since_ms else { return false };
+        self.known_since_ms.replace(now_ms).is_some_and(|before_ms| before_ms != now_ms)
+    }
+
+    /// The server has no outcome of this device's patches any more. All unanswered ones are sent again, for what they put or remove is the same
+    /// if it is applied twice; but an `add` would count twice: a patch with one is answered as one whose outcome is no longer known.
+    pub(super) fn device_forgotten(&mut self) {
+        let is_computed = |changes: &[Change]| changes.iter().any(|change| change.op == Op::Add);
+        let numbers: Vec<u64> = self.outbox.unanswered_numbers().collect();
+        for id in numbers {
+            if self.outbox.changes(id).is_some_and(is_computed) {
+                let message = "the server had forgotten this device: the patch may have been applied before".to_owned();
+                self.answer(id, WriteOutcome::Refused { code: RefusalCode::PatchExpired, message });
+            }
+        }
     }
 
     /// The identity `from` was merged into `to`, whose history has nothing that this device has received.
