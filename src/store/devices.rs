@@ -54,7 +54,7 @@ pub struct DeviceInfo {
     pub device: DeviceId,
     /// When it signed in for the first time, in milliseconds since 1970 (UTC).
     pub first_seen_ms: u64,
-    /// When it was last seen, up to [`SEEN_PRECISION_MS`] out of date, in milliseconds since 1970 (UTC).
+    /// When it was last seen, up to 6 hours out of date, in milliseconds since 1970 (UTC).
     pub seen_ms: u64,
     /// When it was revoked, in milliseconds since 1970 (UTC).
     pub revoked_ms: Option<u64>,
@@ -71,7 +71,7 @@ impl Store {
         Ok(self.device_row(identity, device)?.filter(|row| row.revoked_ms.is_none()).map(|row| row.known_since_ms))
     }
 
-    /// Whether a device that is here now has to be marked as seen: it is admitted, and the last mark is older than [`SEEN_PRECISION_MS`].
+    /// Whether a device that is here now has to be marked as seen: it is admitted, and the last mark is older than 6 hours.
     pub fn should_mark_device_seen(&self, identity: &Identity, device: &DeviceId, now_ms: u64) -> Result<bool, StoreError> {
         Ok(self.device_row(identity, device)?.is_some_and(|row| is_mark_due(&row, now_ms)))
     }
