@@ -25,7 +25,7 @@ pub enum ValueRef<'a> {
 pub struct PackedValue<'a>(pub(crate) &'a [u8]);
 
 /// The items of a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ListItems<'a> {
     left: usize,
     rest: &'a [u8],

@@ -6,7 +6,7 @@
 use std::cmp::Ordering;
 use std::collections::HashSet;
 
-use driftless_protocol::{MapMembers, Number, Op, PackedValue, Value, ValueRef, ValueWriter};
+use driftless_protocol::{ListItems, MapMembers, Number, Op, PackedValue, Value, ValueRef, ValueWriter};
 
 /// The record's new value; `None` if the operation leaves the record alone. `put` and `remove` compute nothing.
 pub(super) fn compute(op: Op, current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
@@ -79,12 +79,25 @@ fn merge_patch(target: Option<PackedValue<'_>>, patch: PackedValue<'_>, out: &mu
 fn insert(current: Option<&Value>, operand: &Value) -> Result<Value, &'static str> {
     let elements = operand.items().ok_or("insert takes a list of elements")?;
     let set = match current {
-        None => Vec::new(),
-        Some(current) => current.items().ok_or("insert needs a record that is a list")?.collect(),
+        None => ListItems::default(),
+        Some(current) => current.items().ok_or("insert needs a record that is a list")?,
     };
-    let mut present: HashSet<PackedValue<'_>> = set.iter().copied().collect();
-    let added: Vec<PackedValue<'_>> = elements.filter(|element| present.insert(*element)).collect();
-    Ok(list_of(set.into_iter().chain(added)))
+    // Of the operand, which is mostly the smaller one: the set is gone through once, and not kept.
+    let mut missing = HashSet::new();
+    let mut added: Vec<PackedValue<'_>> = elements.filter(|element| missing.insert(*element)).collect();
+    for element in set.clone() {
+        if missing.is_empty() {
+            break;
+        }
+        missing.remove(&element);
+    }
+    added.retain(|element| missing.contains(element));
+    let mut out = ValueWriter::with_capacity(current.map_or(0, Value::packed_bytes) + operand.packed_bytes());
+    let (start, items) = (out.begin(), set.len() + added.len());
+    out.items(&set);
+    added.into_iter().for_each(|element| out.value(element));
+    out.end_list(start, items);
+    Ok(out.finish())
 }
 
 fn discard(current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'static str> {
