@@ -18,7 +18,7 @@ use serde::de::DeserializeSeed;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::packed::{self, ContainerHead};
+use crate::packed::{self, ContainerHead, PackedHead};
 use crate::packed_value::{ListItems, MapMembers, PackedValue, ValueRef};
 use crate::value_decoder::ValueSeed;
 use crate::{Number, limits, whole_numbers};
@@ -76,7 +76,7 @@ impl Value {
 
     /// Whether a number in this value may stand for one that a JSON decoder has rounded.
     pub(crate) fn may_be_rounded(&self) -> bool {
-        self.whole().heads().any(|head| matches!(head, packed::PackedHead::Number(number) if number.may_be_rounded()))
+        self.whole().heads().any(|head| matches!(head, PackedHead::Number(number) if number.may_be_rounded()))
     }
 
     /// The size of this value in MessagePack, in bytes. Limits of values and datasets are in these bytes, whichever codec is used.
@@ -117,8 +117,34 @@ impl Value {
     /// Whether the value's JSON text is within [`limits::VALUE_JSON_BYTES`].
     pub fn fits_json(&self) -> bool {
         // One byte of MessagePack is at most six bytes of JSON (a control character, `false`), so most values need not be encoded to decide.
-        self.packed_bytes() <= limits::VALUE_JSON_BYTES / 6 || serde_json::to_writer(ByteBudget(limits::VALUE_JSON_BYTES), self).is_ok()
+        let most = limits::VALUE_JSON_BYTES;
+        self.packed_bytes() <= most / 6
+            || self.whole().heads().map(most_json_bytes).sum::<usize>() <= most
+            || serde_json::to_writer(ByteBudget(most), self).is_ok()
     }
+}
+
+/// At most how many bytes an item takes in JSON, with the comma or colon behind it.
+fn most_json_bytes(head: PackedHead<'_>) -> usize {
+    /// The longest text of a double, such as -2.2250738585072014e-308.
+    const DOUBLE_BYTES: usize = 25;
+    let bytes = match head {
+        PackedHead::Null | PackedHead::Bool(_) => 5,
+        PackedHead::Number(number) => match number.as_i64() {
+            Some(whole) => 2 + whole.unsigned_abs().checked_ilog10().unwrap_or(0) as usize,
+            None => DOUBLE_BYTES,
+        },
+        PackedHead::Text(text) => {
+            let escape = |byte: u8| match byte {
+                b'"' | b'\\' => 1,
+                0..=0x1f => 5,
+                _ => 0,
+            };
+            2 + text.len() + text.bytes().map(escape).sum::<usize>()
+        }
+        PackedHead::List(_) | PackedHead::Map(_) => 2,
+    };
+    bytes + 1
 }
 
 /// A writer that discards what it is given, and fails after this many bytes.
@@ -289,6 +315,30 @@ mod tests {
                 assert_eq!(fits_json, is_within, "{length} times {text:?}");
             }
         }
+    }
+
+    #[test]
+    fn no_item_is_longer_in_json_than_its_bound() {
+        for text in [
+            "null",
+            "true",
+            "false",
+            "0",
+            "-1",
+            "9",
+            "10",
+            "-9223372036854775808",
+            "18446744073709551615",
+            "-2.2250738585072014e-308",
+            "\"\\u0001\\n\\\"\\\\ü/\"",
+            "\"\"",
+        ] {
+            let value = read(text).expect(text);
+            let most: usize = value.whole().heads().map(most_json_bytes).sum();
+            assert!(value.to_string().len() < most, "{text}: {most}");
+        }
+        let nested = read(r#"{"a":[1,{"b":[]},"c"],"d":{}}"#).expect("JSON");
+        assert!(nested.to_string().len() < nested.whole().heads().map(most_json_bytes).sum());
     }
 
     #[test]
