@@ -211,7 +211,8 @@ pub(crate) fn sort_members(out: &mut Vec<u8>, at: usize) -> bool {
     }
     members.sort_unstable_by_key(|(name, _)| *name);
     let is_unique = members.windows(2).all(|pair| pair[0].0 != pair[1].0);
-    let sorted: Vec<u8> = members.into_iter().flat_map(|(_, member)| member).copied().collect();
+    let mut sorted = Vec::with_capacity(out.len() - at);
+    members.into_iter().for_each(|(_, member)| sorted.extend_from_slice(member));
     out.truncate(at);
     out.extend_from_slice(&sorted);
     is_unique

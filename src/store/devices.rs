@@ -186,13 +186,18 @@ impl Group<'_> {
         Ok(self.device_row(identity, device)?.is_some())
     }
 
+    /// Whether a known device is let in; `None`: the device is unknown.
+    pub(super) fn device_admission(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
+        Ok(self.device_row(identity, device)?.map(|row| admission(&row)))
+    }
+
     /// Whether a device is known and not revoked.
     pub(super) fn is_admitted(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
-        Ok(self.device_row(identity, device)?.is_some_and(|row| row.revoked_ms.is_none()))
+        Ok(self.device_admission(identity, device)? == Some(Admission::Admitted))
     }
 
     pub(super) fn is_revoked(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
-        Ok(self.device_row(identity, device)?.is_some_and(|row| row.revoked_ms.is_some()))
+        Ok(self.device_admission(identity, device)? == Some(Admission::Revoked))
     }
 
     fn device_row(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {

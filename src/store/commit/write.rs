@@ -8,7 +8,7 @@ use super::super::engine::{Batch, Bytes};
 use super::super::history_row::VersionOrigin;
 use super::super::rows::{self, HeadRow};
 use super::super::version::{CurrentRecords, NewVersion};
-use super::super::{Identity, RetentionPolicy, StoreError, keys};
+use super::super::{Admission, Identity, RetentionPolicy, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
@@ -33,10 +33,11 @@ impl Group<'_> {
         if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
-        if !self.is_admitted(&patch.identity, &patch.device)? {
-            let is_revoked = self.is_revoked(&patch.identity, &patch.device)?;
+        match self.device_admission(&patch.identity, &patch.device)? {
+            Some(Admission::Revoked) => return Ok(Decision::DeviceRevoked),
             // The slots of a device that is unknown would stay behind: it signs in again first.
-            return Ok(if is_revoked { Decision::DeviceRevoked } else { Decision::DeviceForgotten });
+            None => return Ok(Decision::DeviceForgotten),
+            Some(_) => {}
         }
         let slot = PatchSlot::of(&patch)?;
         if let Some(decision) = self.answer_retry(&slot, &patch)? {

@@ -178,25 +178,12 @@ pub(crate) fn welcome_push_lost(identity: &str, push_lost: PushLost) -> ServerMe
 }
 
 /// A welcome that says since when the server knows the device.
-pub(crate) fn welcome_known_since(known_since_ms: u64) -> ServerMessage {
-    match welcome_message("local:alice", &[], 0, None) {
-        ServerMessage::Welcome { identity, session, patch, heartbeat_s, token_expires_in_s, limits, merged, linked, push_lost, .. } => {
-            let known_since_ms = Some(known_since_ms);
-            ServerMessage::Welcome {
-                identity,
-                session,
-                patch,
-                heartbeat_s,
-                token_expires_in_s,
-                limits,
-                merged,
-                linked,
-                push_lost,
-                known_since_ms,
-            }
-        }
-        other => other,
+pub(crate) fn welcome_known_since(since_ms: u64) -> ServerMessage {
+    let mut message = welcome_message("local:alice", &[], 0, None);
+    if let ServerMessage::Welcome { known_since_ms, .. } = &mut message {
+        *known_since_ms = Some(since_ms);
     }
+    message
 }
 
 fn welcome_message(identity: &str, merged: &[&str], patch: u64, push_lost: Option<PushLost>) -> ServerMessage {
