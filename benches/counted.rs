@@ -195,7 +195,7 @@ fn merge_one(rounds: u64) -> CountedStep {
     Box::new(move || {
         for changes in patches {
             let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, limits: &limits };
-            drop(black_box(merge(DatasetHead::default(), &[None], changes, terms)));
+            drop(black_box(merge(DatasetHead::default(), &[None], &changes, terms)));
         }
     })
 }
@@ -261,7 +261,7 @@ fn commit(patches: u64) -> CountedStep {
         let mut group = store.group();
         patches
             .into_iter()
-            .for_each(|patch| drop(group.run(|group| group.write(patch, &DatasetRules::default(), 1_790_000_000_000)).unwrap()));
+            .for_each(|patch| drop(group.run(|group| group.write(&patch, &DatasetRules::default(), 1_790_000_000_000)).unwrap()));
         group.commit().unwrap();
     };
     all(write(1));

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::admin::Admin;
 use crate::auth::{OutboundProxy, Verifier};
 use crate::clock::{Clock, RunningClock};
-use crate::committer::{Committer, DurabilityGate, Reader};
+use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
     self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPages, ServedPort, ServerCertificate,
@@ -164,7 +164,7 @@ impl App {
         let admin_port = admin_port.transpose().map_err(AppError::Listen)?;
         let store = open_store(config.clone()).await?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
-        let reader = Reader::start(store.clone(), committer.gate().clone()).map_err(AppError::System)?;
+        let reader = Reader::start(store.clone()).map_err(AppError::System)?;
         let push = PushService::new(config.pool_push().map_err(AppError::Config)?);
         let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);
@@ -179,7 +179,6 @@ impl App {
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
         let transfers = Transfers { clock: running.clone(), slow: sessions.slow_transfers().clone() };
         let (phase, current_phase) = watch::channel(ServerPhase::Serving);
-        let gate = committer.gate().clone();
         let origins = Arc::new(AllowedOrigins::union(config.pools().iter().map(|pool| &pool.origins)));
         let state = HttpState {
             authenticator,
@@ -187,7 +186,7 @@ impl App {
             sessions,
             admin,
             operator_key: config.operator_key(),
-            gate: gate.clone(),
+            committer: committer.clone(),
             metrics: metrics.clone(),
             origins,
             pages: config.pages,
@@ -216,7 +215,7 @@ impl App {
         }
         let watch_certificate = certificate.clone().map(|certificate| tokio::spawn(certificate.watch(metrics.clone())));
         let serving = listener.serve(http::router(state, port_use, extra), transfers, rules);
-        let ticker = tokio::spawn(tick(running, wheel, gate, metrics, store));
+        let ticker = tokio::spawn(tick(running, wheel, committer.clone(), metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
         let mut background = vec![tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
         background.extend(watch_certificate);
@@ -337,7 +336,7 @@ fn measure_disk(running: Option<JoinHandle<()>>, store: &Store, metrics: &Metric
 }
 
 /// The server's one timer. Ends when the committer has stopped.
-async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, metrics: Metrics, store: Store) {
+async fn tick(running: RunningClock, wheel: TimerWheel, committer: Committer, metrics: Metrics, store: Store) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tick = 0;
@@ -349,7 +348,7 @@ async fn tick(running: RunningClock, wheel: TimerWheel, gate: DurabilityGate, me
             warn!(paused_ms, "process was paused: sessions are not charged with that time");
         }
         wheel.advance(running.running_ms());
-        if !gate.is_open() {
+        if !committer.is_running() {
             return error!("committer stopped");
         }
         if tick % LOG_REPORT_TICKS == 0 {

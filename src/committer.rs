@@ -6,11 +6,11 @@
 //!   further from its socket.
 //! - Acknowledgements from sockets are held back for up to a second and written together with other jobs. If a crash loses one, the server
 //!   sends the device changes that it already has, and nothing worse happens.
+//! - A part of a group whose rows another writer has changed meanwhile is decided again, in a later group.
 //! - When the disk is full, writes are rejected and reads go on. When the store fails, the outcome of a group is unknown: reads and writes are
 //!   rejected until the store was reopened, which is retried until it succeeds (`recovery`).
 
 mod blocking;
-mod gate;
 mod held_acks;
 mod job;
 mod job_queue;
@@ -30,7 +30,6 @@ use driftless_protocol::DeviceId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::info;
 
-pub use gate::{DurabilityGate, GateTicket};
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
 pub use reader::Reader;
@@ -54,7 +53,7 @@ const QUEUE_KIB: usize = 64 * 1024;
 pub struct Committer {
     jobs: mpsc::Sender<Submission>,
     queue_kib: Arc<Semaphore>,
-    gate: DurabilityGate,
+    store: Store,
     hub: Hub,
 }
 
@@ -62,10 +61,9 @@ impl Committer {
     /// Starts the writer thread. It ends after [`Committer::stop`], when every clone is dropped, or by a panic.
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
-        let (control, gate) = gate::gate();
-        let writer = GroupWriter::new(store, hub.clone(), metrics, clock, control, queue);
+        let writer = GroupWriter::new(store.clone(), hub.clone(), metrics, clock, queue);
         let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
-        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), gate, hub }, thread))
+        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), store, hub }, thread))
     }
 
     /// Submits a patch. Waits while the queue is full.
@@ -75,8 +73,8 @@ impl Committer {
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
         let (reply, pending) = oneshot::channel();
-        let (identity, dataset, owner) = (patch.identity.clone(), patch.dataset.clone(), patch.identity.clone());
-        let job = Box::new(WriteJob { identity, dataset, patch: Some(patch), rules, writer, decision: None, reply, _permit });
+        let owner = patch.identity.clone();
+        let job = Box::new(WriteJob { patch, rules, writer, decision: None, reply, _permit });
         self.submit(Submission::Job(JobOwner::Identity(owner), Job::Write(job))).await?;
         Ok(pending)
     }
@@ -117,11 +115,12 @@ impl Committer {
     }
 
     /// Runs `decide` within a group, at the group's time in Unix milliseconds, and returns its value when the group is durable. All other
-    /// writes wait while it runs, so it must be short and bounded. It takes a turn of `owner`.
+    /// writes wait while it runs, so it must be short and bounded. It takes a turn of `owner`. It may run more than once, if rows that it read have
+    /// changed since, so it has no effects outside the group.
     pub async fn transact<T, F>(&self, owner: JobOwner, decide: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
-        F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
+        F: Fn(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
         let (reply, pending) = oneshot::channel();
         self.submit(Submission::Job(owner, Job::transaction(decide, reply))).await?;
@@ -142,9 +141,14 @@ impl Committer {
         self.transact(owner, step).await
     }
 
-    /// The gate that every read passes before its result is used.
-    pub fn gate(&self) -> &DurabilityGate {
-        &self.gate
+    /// Whether the writer still runs.
+    pub fn is_running(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
+    /// Whether the writer runs and the store works: it did not fail, or was reopened since.
+    pub fn is_healthy(&self) -> bool {
+        self.is_running() && !self.store.is_failed()
     }
 
     /// Lets the writer end once all jobs that were submitted before are done.

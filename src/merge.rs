@@ -63,8 +63,8 @@ pub struct AppliedPatch {
 }
 
 /// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes; of a key that occurs several times
-/// only the first occurrence needs it. Values that are put are moved into the records, not copied: they can be large.
-pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: Vec<Change>, terms: MergeTerms<'_>) -> MergeOutcome {
+/// only the first occurrence needs it. Values that are put are shared with the records, not copied: they can be large.
+pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: &[Change], terms: MergeTerms<'_>) -> MergeOutcome {
     if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
         return MergeOutcome::Refused(RefusalCode::TooManyChanges, message);
@@ -79,7 +79,7 @@ pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: Vec<
         conflicting: ConflictingRecords::default(),
         operand_bytes: 0,
     };
-    for (change, &current) in changes.into_iter().zip(current) {
+    for (change, &current) in changes.iter().zip(current) {
         if let Err(PatchRefusal(code, message)) = draft.apply(change, current) {
             return MergeOutcome::Refused(code, message);
         }
@@ -164,9 +164,9 @@ struct PatchDraft<'a> {
 }
 
 impl<'a> PatchDraft<'a> {
-    fn apply(&mut self, change: Change, stored: Option<&'a StoredRecord>) -> Result<(), PatchRefusal> {
-        check_change(&change, self.terms.limits)?;
-        check_base(&change, self.version)?;
+    fn apply(&mut self, change: &Change, stored: Option<&'a StoredRecord>) -> Result<(), PatchRefusal> {
+        check_change(change, self.terms.limits)?;
+        check_base(change, self.version)?;
         let at = match self.by_key.entry(change.key.clone()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
@@ -174,12 +174,12 @@ impl<'a> PatchDraft<'a> {
                 *entry.insert(self.touched.len() - 1)
             }
         };
-        self.note_conflict(at, &change)?;
+        self.note_conflict(at, change)?;
         let touched = &mut self.touched[at];
         let others_version = touched.stored.map_or(0, |stored| stored.version_by_others(self.terms.device));
         touched.has_seen_others |= change.base.is_some_and(|base| base >= others_version);
-        match (change.op, change.value) {
-            (Op::Put, Some(value)) => touched.put(value),
+        match (change.op, &change.value) {
+            (Op::Put, Some(value)) => touched.put(value.clone()),
             (Op::Remove, _) => touched.remove(change.base.is_some()),
             (op, Some(operand)) => {
                 self.operand_bytes += touched.value().map_or(0, Value::packed_bytes);
@@ -187,7 +187,7 @@ impl<'a> PatchDraft<'a> {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
                     return Err(PatchRefusal(RefusalCode::TooLarge, message));
                 }
-                touched.operate(op, &operand, self.terms.limits)?;
+                touched.operate(op, operand, self.terms.limits)?;
             }
             (_, None) => {
                 return Err(PatchRefusal(RefusalCode::BadRequest, format!("the change of {} needs a value", quoted(&change.key))));

@@ -52,6 +52,7 @@ struct RegisteredMetrics {
     reaper_steps: Counter,
     reaper_lag: Gauge,
     job_failures: Family<OutcomeLabel, Counter>,
+    stale_jobs: Counter,
     store_failures: Family<OutcomeLabel, Counter>,
     wakes: Family<WakeLabels, Counter>,
     wake_time: Histogram,
@@ -96,6 +97,8 @@ impl Default for RegisteredMetrics {
         let reaper_lag = Gauge::default();
         registry.register_with_unit("reaper_lag", "time since the oldest due dataset became due", Unit::Seconds, reaper_lag.clone());
         let job_failures = family(&mut registry, "committer_jobs_failed", "jobs that could not be decided, by reason; the others went on");
+        let stale_jobs = Counter::default();
+        registry.register("committer_jobs_stale", "jobs that are decided again because another writer changed their rows", stale_jobs.clone());
         let store_failures = family(&mut registry, "store_failures", "groups whose commit failed, by reason");
         let wakes = Family::<WakeLabels, Counter>::default();
         let help = "wakes, and devices that were due but not woken, by provider, outcome and reason";
@@ -136,6 +139,7 @@ impl Default for RegisteredMetrics {
             reaper_steps,
             reaper_lag,
             job_failures,
+            stale_jobs,
             store_failures,
             wakes,
             wake_time,
@@ -229,6 +233,10 @@ impl Metrics {
 
     pub fn job_failed(&self, reason: &'static str) {
         count(&self.registered.job_failures, reason);
+    }
+
+    pub fn job_stale(&self) {
+        self.registered.stale_jobs.inc();
     }
 
     pub fn commit_failed(&self, reason: &'static str) {

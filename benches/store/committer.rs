@@ -73,7 +73,7 @@ pub fn patch_bytes(folder: &Path) -> usize {
     for round in 0..2 {
         let mut group = store.group();
         for n in 0..PATCHES {
-            group.write(patch(&identity(n), 1 + round, 0..1), &DatasetRules::default(), 0).unwrap();
+            group.write(&patch(&identity(n), 1 + round, 0..1), &DatasetRules::default(), 0).unwrap();
         }
         bytes = group.row_bytes();
         group.commit().unwrap();

@@ -71,7 +71,7 @@ fn fill(folder: &Path, records: u64) {
         let mut group = store.group();
         for person in first..people.min(first + FILL_GROUP) {
             sign_in(&mut group, &identity(person));
-            group.write(patch(&identity(person), 1, 0..RECORDS_PER_PERSON), &DatasetRules::default(), 0).unwrap();
+            group.write(&patch(&identity(person), 1, 0..RECORDS_PER_PERSON), &DatasetRules::default(), 0).unwrap();
         }
         group.commit().unwrap();
         if first > 0 && first % (100 * FILL_GROUP) == 0 {

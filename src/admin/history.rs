@@ -44,7 +44,7 @@ impl Admin {
         let rewound = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
             let rewound = group.rewind(&identity, &dataset, to, &retention, now_ms)?;
             let notices = match rewound {
-                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity, dataset, version)],
+                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity.clone(), dataset.clone(), version)],
                 RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
             };
             Ok((rewound, notices))

@@ -50,7 +50,7 @@ impl Admin {
         let of = identity.clone();
         let begun = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, _| {
             let erasing = group.erase(&of)?;
-            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of, Signal::Erased)] } else { Vec::new() };
+            let notices = if erasing == EraseStart::Begun { vec![SessionNotice::Ended(of.clone(), Signal::Erased)] } else { Vec::new() };
             Ok((erasing, notices))
         });
         match begun.await? {
@@ -75,7 +75,7 @@ impl Admin {
         &self,
         from: Identity,
         into: Identity,
-        obstacle: impl FnOnce(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
+        obstacle: impl Fn(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
     ) -> Result<Result<IdentityMergeOutcome, O>, Unavailable> {
         let Ok((retention, policies)) = self.pool_policies(&from).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
@@ -87,7 +87,7 @@ impl Admin {
             }
             let merging = group.merge(&of, &to, &policies, now_ms)?;
             let notices = match merging {
-                MergeStart::Begun => vec![SessionNotice::Ended(of, Signal::Moved), SessionNotice::LoginsChanged(to)],
+                MergeStart::Begun => vec![SessionNotice::Ended(of.clone(), Signal::Moved), SessionNotice::LoginsChanged(to.clone())],
                 _ => Vec::new(),
             };
             Ok((Ok(merging), notices))

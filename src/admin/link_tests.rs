@@ -30,7 +30,7 @@ impl LinkingNode {
         let store = Store::open(folder.path(), &EngineConfig::cached(16), &Epoch::new("e").expect("an epoch")).expect("opens");
         let (clock, hub) = (Clock::start(), Hub::default());
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), clock).expect("starts");
-        let reader = Reader::start(store, committer.gate().clone()).expect("starts");
+        let reader = Reader::start(store).expect("starts");
         let admin = Admin::new(reader, committer.clone(), [], PushService::default(), clock);
         let node = LinkingNode { _folder: folder, admin, committer, hub, now_s: clock.unix_ms() / 1000 };
         for subject in ["alice", "bob"] {

@@ -129,7 +129,7 @@ impl Admin {
         &self,
         identity: Identity,
         login: LoginName,
-        obstacle: impl FnOnce(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
+        obstacle: impl Fn(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
     ) -> AdminResult<Result<LinkOutcome, O>> {
         let summary = match self.summary(identity.clone()).await? {
             Ok(summary) => summary,
@@ -141,7 +141,7 @@ impl Admin {
             }
             let login = LoginKey { pool: &summary.pool, issuer: &login.issuer, subject: &login.subject };
             let linked = group.link(login, &identity, now_ms)?;
-            let notices = if linked == LinkResult::Linked { vec![SessionNotice::LoginsChanged(identity)] } else { Vec::new() };
+            let notices = if linked == LinkResult::Linked { vec![SessionNotice::LoginsChanged(identity.clone())] } else { Vec::new() };
             Ok((Ok(linked), notices))
         });
         let linked = match linked.await? {

@@ -1,7 +1,7 @@
 //! The operations of an administrator on a running server: find and inspect identities, restore versions, export, erase, link, merge, back up.
 //!
 //! - The caller has authenticated the operator; nothing here checks again, and every identity can be named.
-//! - Changes go through the committer, which notifies live sessions. Reads pass the durability gate like any other reader.
+//! - Changes go through the committer, which notifies live sessions. Reads are made by the reader's threads like any other.
 //! - A missing identity, dataset or device is a result ([`NotFound`]), not an error.
 //!
 //! There is no HTTP here: the HTTP routes call these functions.

@@ -147,7 +147,7 @@ impl Admin {
         self.committer
             .transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
                 if group.has_identity(&identity)? {
-                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::new(now_ms, None, status))?;
+                    group.append_delivery_log(&identity, &device, DeliveryLogEntry::new(now_ms, None, status.clone()))?;
                 }
                 Ok(((), Vec::new()))
             })
@@ -165,11 +165,11 @@ impl Admin {
             let mut notices = Vec::new();
             // Before the other notice: the device is told that it was revoked, not only that its token is refused.
             if known && access != DeviceAccess::Allowed {
-                notices.push(SessionNotice::Revoked(of.clone(), name));
+                notices.push(SessionNotice::Revoked(of.clone(), name.clone()));
             }
             if let Some(until_s) = refused_until_s {
                 group.refuse_tokens(&of, until_s)?;
-                notices.push(SessionNotice::LoginsChanged(of));
+                notices.push(SessionNotice::LoginsChanged(of.clone()));
             }
             Ok((known.then_some(refused_until_s), notices))
         };
@@ -191,7 +191,7 @@ impl Admin {
         let (of, name) = (identity.clone(), device.clone());
         let transaction = move |group: &mut Group<'_>, _| {
             let known = group.forget_device(&of, &name)?;
-            Ok((known, if known { vec![SessionNotice::Forgotten(of, name)] } else { Vec::new() }))
+            Ok((known, if known { vec![SessionNotice::Forgotten(of.clone(), name.clone())] } else { Vec::new() }))
         };
         if !self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await? {
             return Ok(Err(NotFound::Device));

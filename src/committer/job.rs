@@ -74,17 +74,14 @@ pub(super) enum Submission {
     Stop,
 }
 
-/// A job. Once it is decided it holds what it decided.
+/// A job. Once it is decided it holds what it decided; it can be decided again, on other rows.
 pub(super) enum Job {
     Write(Box<WriteJob>),
     Transaction(Box<dyn Transaction>),
 }
 
 pub(super) struct WriteJob {
-    pub identity: Identity,
-    pub dataset: DatasetName,
-    /// The patch, until it is decided.
-    pub patch: Option<Patch>,
+    pub patch: Patch,
     pub rules: DatasetRules,
     /// The session that writes.
     pub writer: u64,
@@ -93,7 +90,7 @@ pub(super) struct WriteJob {
     pub _permit: OwnedSemaphorePermit,
 }
 
-/// Any other job: a function of the group.
+/// Any other job: a function of the group, without effects outside it.
 pub(super) trait Transaction: Send {
     fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError>;
 
@@ -105,8 +102,7 @@ pub(super) trait Transaction: Send {
 }
 
 pub(super) struct DecideWith<F, T> {
-    /// The function, until it has run.
-    decide: Option<F>,
+    decide: F,
     decided: Option<(T, Vec<SessionNotice>)>,
     reply: ReplySender<T>,
 }
@@ -115,16 +111,15 @@ impl Job {
     pub(super) fn transaction<T, F>(decide: F, reply: ReplySender<T>) -> Job
     where
         T: Send + 'static,
-        F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
+        F: Fn(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send + 'static,
     {
-        Job::Transaction(Box::new(DecideWith { decide: Some(decide), decided: None, reply }))
+        Job::Transaction(Box::new(DecideWith { decide, decided: None, reply }))
     }
 
     pub(super) fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError> {
         match self {
             Job::Write(job) => {
-                let Some(patch) = job.patch.take() else { return Ok(()) };
-                job.decision = Some(group.write(patch, &job.rules, now_ms)?);
+                job.decision = Some(group.write(&job.patch, &job.rules, now_ms)?);
                 Ok(())
             }
             Job::Transaction(job) => job.decide(group, now_ms),
@@ -138,7 +133,7 @@ impl Job {
             SessionNotice::Ended(..) | SessionNotice::Revoked(..) | SessionNotice::Forgotten(..) | SessionNotice::LoginsChanged(_) => None,
         };
         match self {
-            Job::Write(job) => vec![(job.identity.clone(), job.dataset.clone())],
+            Job::Write(job) => vec![(job.patch.identity.clone(), job.patch.dataset.clone())],
             Job::Transaction(job) => job.notices().iter().filter_map(moved).collect(),
         }
     }
@@ -163,11 +158,11 @@ impl Job {
 impl<F, T> Transaction for DecideWith<F, T>
 where
     T: Send,
-    F: FnOnce(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send,
+    F: Fn(&mut Group<'_>, u64) -> Result<(T, Vec<SessionNotice>), StoreError> + Send,
 {
     fn decide(&mut self, group: &mut Group<'_>, now_ms: u64) -> Result<(), StoreError> {
-        let Some(decide) = self.decide.take() else { return Ok(()) };
-        self.decided = Some(decide(group, now_ms)?);
+        self.decided = None;
+        self.decided = Some((self.decide)(group, now_ms)?);
         Ok(())
     }
 

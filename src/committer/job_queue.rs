@@ -5,13 +5,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::job::{Job, JobOwner};
+use super::job::JobOwner;
 
 /// Work that one identity may have in a group ([`Group::work_bytes`](crate::store::Group::work_bytes)) before its other jobs wait for the next one.
 pub(super) const TURN_WORK_BYTES: usize = 1024 * 1024;
 
-/// Jobs by their owners. `J` is [`Job`], and something simpler in tests.
-pub(super) struct JobQueue<J = Job> {
+/// Jobs by their owners.
+pub(super) struct JobQueue<J> {
     queues: HashMap<JobOwner, OwnerQueue<J>>,
     /// The owners that have jobs and may have them in this group, in the order of their turns.
     turns: VecDeque<JobOwner>,
@@ -54,6 +54,17 @@ impl<J> JobQueue<J> {
             return;
         }
         self.turns.push_back(owner.clone());
+        self.queues.insert(owner, OwnerQueue { jobs: VecDeque::from([job]), work_bytes: 0 });
+    }
+
+    /// Puts a job before the others of its owner, once the group that it was taken for has ended.
+    pub(super) fn put_back(&mut self, owner: JobOwner, job: J) {
+        self.jobs += 1;
+        if let Some(queue) = self.queues.get_mut(&owner) {
+            queue.jobs.push_front(job);
+            return;
+        }
+        self.turns.push_front(owner.clone());
         self.queues.insert(owner, OwnerQueue { jobs: VecDeque::from([job]), work_bytes: 0 });
     }
 

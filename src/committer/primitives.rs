@@ -1,9 +1,8 @@
-//! The locks, atomics and threads of the gate and the reader pool.
+//! The locks, atomics and threads of the reader pool.
 //!
 //! `tests/interleavings` compiles those two files with its own version of this one, which hands control to another thread at every step, and
 //! so tries the orders in which threads can meet.
 
-pub(super) use std::sync::atomic::{AtomicU64, Ordering};
 pub(super) use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use std::thread::JoinHandle;

@@ -1,11 +1,10 @@
-//! Reads beside the committer: on a thread that may block. A result is returned only when the rows that were read are durable.
+//! Reads beside the committer: on a thread that may block. What they find is durable.
 
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::gate::DurabilityGate;
 use super::reader_pool::ReaderPool;
 use super::unavailable::Unavailable;
 use crate::store::{Store, StoreError};
@@ -17,32 +16,30 @@ const READER_THREADS: usize = 8;
 #[derive(Clone)]
 pub struct Reader {
     store: Store,
-    gate: DurabilityGate,
     pool: Arc<ReaderPool>,
 }
 
 impl Reader {
-    /// Starts the reading threads. `gate` is the gate of the store's committer.
-    pub fn start(store: Store, gate: DurabilityGate) -> std::io::Result<Reader> {
-        Reader::with_threads(store, gate, READER_THREADS)
+    /// Starts the reading threads.
+    pub fn start(store: Store) -> std::io::Result<Reader> {
+        Reader::with_threads(store, READER_THREADS)
     }
 
-    pub(super) fn with_threads(store: Store, gate: DurabilityGate, threads: usize) -> std::io::Result<Reader> {
-        Ok(Reader { store, gate, pool: Arc::new(ReaderPool::start(threads)?) })
+    pub(super) fn with_threads(store: Store, threads: usize) -> std::io::Result<Reader> {
+        Ok(Reader { store, pool: Arc::new(ReaderPool::start(threads)?) })
     }
 
-    /// The store itself, for constants of the store (its epoch) that need neither thread nor gate.
+    /// The store itself, for constants of the store (its epoch) that need no thread.
     pub fn store(&self) -> &Store {
         &self.store
     }
 
-    /// Runs `read` on a reading thread, and returns its result once the rows it read are durable.
+    /// Runs `read` on a reading thread.
     pub async fn read<T, F>(&self, read: F) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
-        let ticket = self.gate.ticket();
         let (store, (reply, result)) = (self.store.clone(), oneshot::channel());
         self.pool.submit(Box::new(move || {
             // The caller may have gone while the read was queued.
@@ -51,9 +48,11 @@ impl Reader {
             }
         }));
         let found = result.await.map_err(|_| Unavailable::Now)?;
-        self.gate.pass(ticket).await?;
         found.map_err(|error| {
-            warn!(%error, "read failed");
+            // That the store failed was logged once.
+            if !matches!(error, StoreError::Failed(_)) {
+                warn!(%error, "read failed");
+            }
             Unavailable::Now
         })
     }

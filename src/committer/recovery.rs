@@ -1,8 +1,8 @@
 //! What the writer does after a failed commit.
 //!
 //! - Disk full: nothing of the group was applied. The writer rejects the group, and every later one until there is space; reads go on.
-//! - Any other failure of the engine: the group may turn out to be durable or not, and reads may see rows that never become durable. So
-//!   the gate rejects reads and the writer rejects jobs until the store is reopened. The reopened store is authoritative: sessions reread every
+//! - Any other failure of the engine: the group may turn out to be durable or not. The engine rejects reads and the writer rejects jobs until
+//!   the store is reopened. The reopened store is authoritative: sessions reread every
 //!   dataset that the failed group wrote to.
 
 use std::ops::ControlFlow;
@@ -31,7 +31,7 @@ impl GroupWriter {
             if self.may_log() {
                 warn!(%error, "commit failed: disk full, the store is read-only");
             }
-            return self.gate.set_durable();
+            return;
         }
         if !self.store.is_failed() {
             // A row that the group depends on is damaged. Nothing was written, and the engine works.
@@ -39,11 +39,10 @@ impl GroupWriter {
             if self.may_log() {
                 error!(%error, "commit failed: damaged row, the group is rejected");
             }
-            return self.gate.set_durable();
+            return;
         }
         error!(%error, "commit failed: the store is reopened as soon as possible, no acknowledged write is lost");
         self.metrics.commit_failed("failed");
-        self.gate.set_failed();
         self.last_logged = None;
         while let Err(error) = self.store.recover() {
             if self.may_log() {
@@ -55,7 +54,6 @@ impl GroupWriter {
                 return;
             }
         }
-        self.gate.set_durable();
         notices.into_iter().for_each(|notice| self.notify_recovered(notice));
         for (identity, dataset) in written {
             match self.store.version(&identity, &dataset) {
@@ -68,7 +66,7 @@ impl GroupWriter {
 
     /// Rejects all jobs that were received before.
     fn reject_waiting(&mut self) {
-        self.jobs.drain().for_each(|job| job.reject(Unavailable::ReadOnly));
+        self.jobs.drain().for_each(|waiting| waiting.job.reject(Unavailable::ReadOnly));
         self.flushes.drain(..).for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
     }
 

@@ -105,7 +105,7 @@ impl CommitterNode {
         let folder = TempDir::new().expect("a folder");
         let (store, hub) = (open(&folder), Hub::default());
         let (committer, thread) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
-        let reader = Reader::start(store, committer.gate().clone()).expect("starts");
+        let reader = Reader::start(store).expect("starts");
         for identity in DATASETS.iter().map(|(identity, _)| *identity).collect::<BTreeSet<_>>() {
             let new_identity = Identity::from(identity);
             let request = SignInRequest {
@@ -352,10 +352,9 @@ async fn a_stopped_committer_leaves_exactly_the_patches_that_it_answered() {
     assert_eq!(store.version(&identity, &name).expect("reads"), order.len() as u64);
 }
 
-/// While a group is visible but not durable, no reply, no change and no read discloses it.
+/// While a group is not durable, no reply, no change and no read discloses it.
 #[test]
 fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
-    // With a single reading thread: when it takes the next job, the previous read has sent its result.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let memory = Memory::default();
@@ -367,27 +366,21 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
         group.commit().expect("commits");
         let hub = Hub::default();
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), Clock::start()).expect("starts");
-        let reader = Reader::with_threads(store.clone(), committer.gate().clone(), 1).expect("starts");
+        let reader = Reader::with_threads(store.clone(), 1).expect("starts");
         let topic = hub.subscribe(identity.text(), &name, &Arc::new(SessionSignals::new(1)));
         memory.hold_flushes();
+        let held = memory.clone();
         let mut pending = committer.write(patch(0, 1, 1), DatasetRules::default(), 0).await.expect("is queued");
-        while store.version(&identity, &name).expect("reads") == 0 {
-            tokio::task::yield_now().await;
-        }
-        let mut reading = Box::pin(reader.read(move |store| store.version(&identity, &name)));
-        assert_eq!((&mut reading).now_or_never(), None, "the read is queued");
-        let (done, is_done) = tokio::sync::oneshot::channel();
-        let behind = tokio::spawn({
-            let reader = reader.clone();
-            async move { reader.read(move |_| Ok(done.send(()))).await }
-        });
-        is_done.await.expect("the one thread has finished the read before");
-        assert_eq!((&mut reading).now_or_never(), None, "the row is not durable yet");
+        tokio::task::spawn_blocking(move || memory.wait_for_held_flush()).await.expect("waits");
+        let read = || {
+            let (identity, name) = (identity.clone(), name.clone());
+            reader.read(move |store| store.version(&identity, &name))
+        };
+        assert_eq!(read().await, Ok(0), "a read neither waits for the flush nor sees what it covers");
         assert!((&mut pending).now_or_never().is_none() && topic.newest_version() == 0, "no reply, and nothing published");
-        memory.release_flushes();
-        assert_eq!(reading.await, Ok(1));
-        assert!(behind.await.is_ok_and(|read| read.is_ok()));
+        held.release_flushes();
         assert!(matches!(pending.await, Ok(Ok(Decision::Written { version: 1, .. }))));
+        assert_eq!(read().await, Ok(1));
     });
 }
 

@@ -10,15 +10,14 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::blocking::block_until;
-use super::gate::GateControl;
 use super::held_acks::HeldAcks;
-use super::job::{Job, ReplySender, SessionNotice, Submission, WriteJob, send_reply};
+use super::job::{Job, JobOwner, ReplySender, SessionNotice, Submission, WriteJob, send_reply};
 use super::job_queue::JobQueue;
 use super::unavailable::Unavailable;
 use crate::clock::Clock;
 use crate::hub::{Hub, PublishedChange, Signal};
 use crate::metrics::Metrics;
-use crate::store::{Decision, Group, Identity, JobFailure, Store, StoreError};
+use crate::store::{Decision, Fate, Group, GroupFates, Identity, JobFailure, JobPart, Patch, Store, StoreError};
 
 /// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
 pub(super) const GROUP_JOBS: usize = 1024;
@@ -29,16 +28,31 @@ const MAX_WAITING_JOBS: usize = 16 * GROUP_JOBS;
 /// Work after which a group takes no further job ([`Group::work_bytes`]): a small patch can have a large result, or look at much for nothing.
 pub(super) const GROUP_WORK_BYTES: usize = 8 * 1024 * 1024;
 
+/// How often a job is decided before it is rejected as stale.
+const MOST_TRIES: u32 = 16;
+
+/// A job in the writer's queue.
+pub(super) struct WaitingJob {
+    owner: JobOwner,
+    pub(super) job: Job,
+    /// How often it was decided and stale.
+    tries: u32,
+}
+
+struct DecidedJob {
+    waiting: WaitingJob,
+    part: JobPart,
+}
+
 pub(super) struct GroupWriter {
     pub(super) store: Store,
     pub(super) hub: Hub,
     pub(super) metrics: Metrics,
     pub(super) clock: Clock,
-    pub(super) gate: GateControl,
     pub(super) queue: mpsc::Receiver<Submission>,
     /// What was received, on its way into the other queues.
     received: Vec<Submission>,
-    pub(super) jobs: JobQueue,
+    pub(super) jobs: JobQueue<WaitingJob>,
     held_acks: HeldAcks,
     /// Who waits until the acknowledgements that are held back are durable.
     pub(super) flushes: Vec<ReplySender<()>>,
@@ -65,7 +79,6 @@ impl GroupWriter {
         hub: Hub,
         metrics: Metrics,
         clock: Clock,
-        gate: GateControl,
         queue: mpsc::Receiver<Submission>,
     ) -> GroupWriter {
         GroupWriter {
@@ -73,7 +86,6 @@ impl GroupWriter {
             hub,
             metrics,
             clock,
-            gate,
             queue,
             received: Vec::with_capacity(GROUP_JOBS),
             jobs: JobQueue::default(),
@@ -95,7 +107,7 @@ impl GroupWriter {
         let now = Instant::now();
         for submission in received.drain(..) {
             match submission {
-                Submission::Job(owner, job) => self.jobs.push(owner, job),
+                Submission::Job(owner, job) => self.jobs.push(owner.clone(), WaitingJob { owner, job, tries: 0 }),
                 Submission::Ack(key, version) => self.held_acks.hold(key, version, now),
                 Submission::FlushAcks(reply) => self.flushes.push(reply),
                 Submission::Stop => self.is_stopping = true,
@@ -130,24 +142,27 @@ impl GroupWriter {
             self.jobs.charge(group.work_bytes() - before);
         }
         self.jobs.end_group();
-        let flushes = std::mem::take(&mut self.flushes);
+        let mut flushes = std::mem::take(&mut self.flushes);
         let has_acks = self.held_acks.are_due() || !flushes.is_empty() || self.is_done();
-        if has_acks {
-            self.decide_held_acks(&mut group);
-        }
-        self.gate.begin_group();
-        if let Err(error) = group.commit() {
-            self.is_full = matches!(error, StoreError::Full(_));
-            // Acknowledgements are kept for a later group.
-            self.held_acks.postpone();
-            let written = decided.iter().flat_map(Job::written_datasets).collect();
-            let notices = decided.iter().flat_map(Job::notices).cloned().collect();
-            decided.into_iter().for_each(|job| job.reject(Unavailable::ReadOnly));
-            flushes.into_iter().for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
-            return Err(FailedGroup { error, written, notices });
-        }
-        self.gate.set_durable();
-        if has_acks {
+        let acks = if has_acks { self.decide_held_acks(&mut group) } else { Vec::new() };
+        let fates = match group.commit() {
+            Ok(fates) => fates,
+            Err(error) => {
+                self.is_full = matches!(error, StoreError::Full(_));
+                // Acknowledgements are kept for a later group.
+                self.held_acks.postpone();
+                let jobs = || decided.iter().map(|decided| &decided.waiting.job);
+                let (written, notices) = (jobs().flat_map(Job::written_datasets).collect(), jobs().flat_map(Job::notices).cloned().collect());
+                decided.into_iter().for_each(|decided| decided.waiting.job.reject(Unavailable::ReadOnly));
+                flushes.into_iter().for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
+                return Err(FailedGroup { error, written, notices });
+            }
+        };
+        let decided = self.put_back_stale(decided, &fates);
+        if acks.into_iter().any(|part| fates.of(part) == Fate::Stale) {
+            // All of them are written again: what is written already changes nothing.
+            self.flushes = std::mem::take(&mut flushes);
+        } else if has_acks {
             self.held_acks.clear();
         }
         self.is_full &= !decided.iter().any(|job| matches!(job, Job::Write(_)));
@@ -162,24 +177,51 @@ impl GroupWriter {
 
     /// Decides a job on top of the group. One that fails, because of a row that cannot be read or by a panic, is answered at once and leaves
     /// nothing in the group, which goes on (I10).
-    fn decide(&self, mut job: Job, group: &mut Group<'_>, now_ms: u64) -> Option<Job> {
-        match group.run(|group| job.decide(group, now_ms)) {
-            Ok(()) => Some(job),
+    fn decide(&self, mut waiting: WaitingJob, group: &mut Group<'_>, now_ms: u64) -> Option<DecidedJob> {
+        match group.run(|group| waiting.job.decide(group, now_ms)) {
+            Ok(((), part)) => Some(DecidedJob { waiting, part }),
             Err(failure) => {
-                let identity = if let Job::Write(job) = &job { job.identity.as_str() } else { "" };
+                let identity = if let Job::Write(job) = &waiting.job { job.patch.identity.as_str() } else { "" };
                 self.job_failed(&failure, identity);
-                job.reject(Unavailable::Now);
+                waiting.job.reject(Unavailable::Now);
                 None
             }
         }
     }
 
-    fn decide_held_acks(&self, group: &mut Group<'_>) {
+    fn decide_held_acks(&self, group: &mut Group<'_>) -> Vec<JobPart> {
+        let mut parts = Vec::new();
         for (key, version) in self.held_acks.iter() {
-            if let Err(failure) = group.run(|group| group.acknowledge(&key.identity, &key.device, &key.dataset, version)) {
-                self.job_failed(&failure, key.identity.as_str());
+            match group.run(|group| group.acknowledge(&key.identity, &key.device, &key.dataset, version)) {
+                Ok(((), part)) => parts.push(part),
+                Err(failure) => self.job_failed(&failure, key.identity.as_str()),
             }
         }
+        parts
+    }
+
+    /// Lets the jobs wait again whose owners another writer has written to since they were decided, in their order, and returns the others. One that
+    /// was stale too often is rejected: it must not be decided for ever.
+    fn put_back_stale(&mut self, decided: Vec<DecidedJob>, fates: &GroupFates) -> Vec<Job> {
+        let mut applied = Vec::with_capacity(decided.len());
+        let mut stale = Vec::new();
+        for DecidedJob { mut waiting, part } in decided {
+            match fates.of(part) {
+                Fate::Applied => applied.push(waiting.job),
+                Fate::Stale => {
+                    self.metrics.job_stale();
+                    waiting.tries += 1;
+                    stale.push(waiting);
+                }
+            }
+        }
+        for waiting in stale.into_iter().rev() {
+            match waiting.tries < MOST_TRIES {
+                true => self.jobs.put_back(waiting.owner.clone(), waiting),
+                false => waiting.job.reject(Unavailable::Now),
+            }
+        }
+        applied
     }
 
     fn job_failed(&self, failure: &JobFailure, identity: &str) {
@@ -195,7 +237,7 @@ impl GroupWriter {
                 job.answer(Ok(()));
             }
             Job::Write(job) => {
-                let WriteJob { identity, dataset, writer, decision, reply, _permit, .. } = *job;
+                let WriteJob { patch: Patch { identity, dataset, .. }, writer, decision, reply, _permit, .. } = *job;
                 let Some(mut decision) = decision else { return };
                 self.metrics.patch_decided(outcome_label(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {

@@ -19,7 +19,7 @@ pub(super) async fn live() -> Response {
 
 /// `GET /health/ready` of the port for devices: whether the server accepts sessions and writes, and nothing else about it.
 pub(super) async fn ready(State(state): State<HttpState>) -> Response {
-    match *state.phase.borrow() == ServerPhase::Serving && state.gate.is_healthy() {
+    match *state.phase.borrow() == ServerPhase::Serving && state.committer.is_healthy() {
         true => error::ok_json(&json!({ "status": "ready" })),
         false => error::unhealthy("the server is not ready"),
     }
@@ -37,7 +37,7 @@ pub(super) async fn ready_details(State(state): State<HttpState>, request: Reque
     if *state.phase.borrow() > ServerPhase::Serving {
         return error::unhealthy("the server is shutting down");
     }
-    match state.gate.is_healthy() {
+    match state.committer.is_healthy() {
         true => error::ok_json(&readiness(&state.authenticator)),
         false => error::unhealthy("the store failed; the server reopens it as soon as possible, see the log"),
     }

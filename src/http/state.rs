@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::page_guard::ServedPages;
 use super::transfers::Transfers;
 use crate::admin::{Admin, OperatorKey};
-use crate::committer::DurabilityGate;
+use crate::committer::Committer;
 use crate::metrics::Metrics;
 use crate::origin::AllowedOrigins;
 use crate::session::{Authenticator, Sessions};
@@ -37,7 +37,7 @@ pub struct HttpState {
     /// The operator key; `None` disables the admin API.
     pub operator_key: Option<OperatorKey>,
     /// Whether the committer and the store work.
-    pub gate: DurabilityGate,
+    pub committer: Committer,
     /// The counters that `/metrics` shows.
     pub metrics: Metrics,
     /// The origins of web pages that at least one pool allows.

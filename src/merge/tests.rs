@@ -41,7 +41,7 @@ impl MemoryDataset {
         let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key)).collect();
         let writer = device(writer);
         let terms = MergeTerms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
-        let outcome = merge(self.head, &current, changes.to_vec(), terms);
+        let outcome = merge(self.head, &current, changes, terms);
         if let MergeOutcome::Applied(applied) = &outcome {
             self.head = applied.head;
             self.records.extend(applied.records.iter().map(|stored| (stored.record.key.clone(), stored.clone())));
@@ -361,7 +361,7 @@ fn a_value_that_is_put_is_moved_not_copied() {
     let place = |value: &Value| value.packed().as_ptr();
     let before = place(&text);
     let terms = MergeTerms { device: &device, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
-    let MergeOutcome::Applied(applied) = merge(DatasetHead::default(), &[None], vec![Change::new(key("a"), Op::Put, text)], terms) else {
+    let MergeOutcome::Applied(applied) = merge(DatasetHead::default(), &[None], &[Change::new(key("a"), Op::Put, text)], terms) else {
         panic!("not applied")
     };
     assert_eq!(applied.records[0].record.content.value().map(place), Some(before));

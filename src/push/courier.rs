@@ -246,7 +246,7 @@ impl Courier {
                 pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&round.pool, target), pool, now_ms))
             };
             let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
-            Ok((round::conclude(group, &round, outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
+            Ok((round::conclude(group, &round, &outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
         };
         self.committer.transact(owner, transaction).await
     }

@@ -30,7 +30,7 @@ pub(super) struct SentWake {
 pub(super) fn conclude(
     group: &mut Group<'_>,
     round: &WakeRound,
-    outcomes: Vec<DeviceOutcome>,
+    outcomes: &[DeviceOutcome],
     settings: &WakeSettings,
     hold: impl Fn(&WakeTarget) -> Option<Hold>,
     shift_ms: u64,
@@ -44,15 +44,15 @@ pub(super) fn conclude(
     for outcome in outcomes {
         match outcome {
             DeviceOutcome::Sent(sent) => {
-                let SentWake { target, due, verdict, other_environment, chance } = *sent;
-                let result = wakes::wake_result(&target, &due, &verdict, settings, now_ms, chance);
-                let disposition = other_environment.map_or(result.disposition, TokenDisposition::SwitchEnvironment);
+                let SentWake { target, due, verdict, other_environment, chance } = &**sent;
+                let result = wakes::wake_result(target, due, verdict, settings, now_ms, *chance);
+                let disposition = other_environment.clone().map_or(result.disposition, TokenDisposition::SwitchEnvironment);
                 group.record_wake_result(identity, WakeResult { disposition, ..result }, now_ms)?;
             }
             // Most rounds for a connected device end here: an entry for each would flood its delivery log.
             DeviceOutcome::NotSent(_, NoWakeReason::Grace) => {}
             DeviceOutcome::NotSent(device, reason) => {
-                group.append_delivery_log(identity, &device, not_sent_entry(round, &reason, now_ms))?
+                group.append_delivery_log(identity, device, not_sent_entry(round, reason, now_ms))?
             }
         }
     }

@@ -46,7 +46,7 @@ fn fixture() -> SessionFixture {
     let epoch = Epoch::new("e").expect("an epoch");
     let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
-    let reader = Reader::start(store, committer.gate().clone()).expect("starts");
+    let reader = Reader::start(store).expect("starts");
     let issuer = IssuerConfig {
         issuer: "i".to_owned(),
         audience: vec!["a".to_owned()],

@@ -7,9 +7,10 @@
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::commit::Group;
-use super::engine::{Batch, Bytes};
+use super::engine::{Bytes, RowBatch};
 use super::eviction::{self, CountedDevice, PlaceDecision};
 use super::keys::RowKind;
+use super::row_source::RowSource;
 use super::rows::{self, AckRow, DeviceRow, PatchRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -130,14 +131,14 @@ impl Group<'_> {
         }
         let key = keys::device(identity, device);
         let row = rows::encode(&DeviceRow { first_seen_ms: now_ms, known_since_ms: now_ms, seen_ms: now_ms, revoked_ms: None })?;
-        self.view.decide(Batch { preconditions: vec![(key.clone(), None)], rows: vec![(key, Some(row))] });
+        self.view.decide(vec![(key, Some(row))]);
         Ok((Admission::Admitted, forgotten))
     }
 
     fn counted_devices(&self, identity: &Identity, bound: &DeviceBound<'_>) -> Result<Vec<CountedDevice>, StoreError> {
         let prefix = keys::devices(identity);
         let mut counted = Vec::new();
-        for (key, row) in self.view.scan(&prefix)? {
+        for (key, row) in self.view.all_of(&prefix)? {
             let DeviceRow { seen_ms, revoked_ms: None, .. } = rows::decode(&row)? else { continue };
             let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             counted.push(CountedDevice { device, seen_ms, is_registered: false, is_live: false });
@@ -165,9 +166,9 @@ impl Group<'_> {
 
     /// Deletes a device's rows of some kinds: a slot or a dataset each, so a few hundred.
     fn delete_of_device(&mut self, identity: &Identity, device: &DeviceId, kinds: &[RowKind]) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         for kind in kinds {
-            batch.rows.extend(self.view.scan(&keys::of_device(*kind, identity, device))?.into_keys().map(|key| (key, None)));
+            batch.extend(self.view.all_of(&keys::of_device(*kind, identity, device))?.into_iter().map(|(key, _)| (key, None)));
         }
         self.view.decide(batch);
         Ok(())
@@ -206,7 +207,7 @@ impl Group<'_> {
 
     fn put_device(&mut self, identity: &Identity, device: &DeviceId, row: &DeviceRow) -> Result<(), StoreError> {
         let row = rows::encode(row)?;
-        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(keys::device(identity, device), Some(row))] });
+        self.view.decide(vec![(keys::device(identity, device), Some(row))]);
         Ok(())
     }
 
@@ -235,7 +236,7 @@ impl Group<'_> {
     fn bound_revoked(&mut self, identity: &Identity) -> Result<(), StoreError> {
         let prefix = keys::devices(identity);
         let mut revoked = Vec::new();
-        for (key, row) in self.view.scan(&prefix)? {
+        for (key, row) in self.view.all_of(&prefix)? {
             if let Some(at_ms) = rows::decode::<DeviceRow>(&row)?.revoked_ms {
                 revoked.push((at_ms, keys::KeyParts::after(&key, &prefix)?.device()?));
             }

@@ -1,9 +1,10 @@
 //! Erases an identity: its logins at once, everything else in steps.
 
 use super::commit::Group;
-use super::engine::Batch;
+use super::engine::RowBatch;
 use super::jobs::JobProgress;
 use super::keys::RowKind;
+use super::row_source::RowSource;
 use super::rows::{self, JobRow};
 use super::{Identity, StoreError, index_rows, keys};
 
@@ -24,13 +25,13 @@ impl Group<'_> {
         if !self.has_identity(identity)? {
             return Ok(EraseStart::NoIdentity);
         }
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         for (login, own) in self.login_rows(identity)? {
-            batch.rows.extend([(login, None), (own, None)]);
+            batch.extend([(login, None), (own, None)]);
         }
         self.count_erasure(&mut batch)?;
-        batch.rows.push((keys::identity(identity), None));
-        batch.rows.push((keys::job(identity), Some(rows::encode(&JobRow::Erase)?)));
+        batch.push((keys::identity(identity), None));
+        batch.push((keys::job(identity), Some(rows::encode(&JobRow::Erase)?)));
         self.view.decide(batch);
         self.identities.insert(identity.clone(), None);
         Ok(EraseStart::Begun)
@@ -38,20 +39,20 @@ impl Group<'_> {
 
     /// Deletes some of the rows that an identity owns; when none is left, also the row of its job.
     pub(super) fn delete_some(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         for kind in RowKind::owned_by_identity().filter(|kind| *kind != RowKind::Job) {
             let prefix = keys::of_identity(kind, identity);
-            let limit = STEP_ROWS.saturating_sub(batch.rows.len());
-            for (key, row) in self.view.scan_some(&prefix, &keys::prefix_end(&prefix), limit)? {
-                batch.rows.extend(index_rows::index_key(kind, identity, &key, &row)?.map(|row| (row, None)));
-                batch.rows.push((key, None));
+            let limit = STEP_ROWS.saturating_sub(batch.len());
+            for (key, row) in self.view.some_of(&prefix, limit)? {
+                batch.extend(index_rows::index_key(kind, identity, &key, &row)?.map(|row| (row, None)));
+                batch.push((key, None));
             }
-            if batch.rows.len() >= STEP_ROWS {
+            if batch.len() >= STEP_ROWS {
                 self.view.decide(batch);
                 return Ok(JobProgress::Unfinished);
             }
         }
-        batch.rows.push((keys::job(identity), None));
+        batch.push((keys::job(identity), None));
         self.view.decide(batch);
         Ok(JobProgress::Done)
     }

@@ -11,7 +11,7 @@
 //!    that this row names;
 //! 4. deletes `m unfinished`.
 
-use super::engine::{Bytes, SupervisedEngine};
+use super::engine::{Bytes, Engine};
 use super::rows;
 use super::{StoreError, keys};
 
@@ -24,7 +24,7 @@ const UNFINISHED: &str = "unfinished";
 
 /// The format of an open store; `None`: the store is new. A store in the middle of a migration has the format that it comes from, unless a
 /// newer version began the migration.
-pub(super) fn read_format(engine: &SupervisedEngine) -> Result<Option<u32>, StoreError> {
+pub(super) fn read_format(engine: &dyn Engine) -> Result<Option<u32>, StoreError> {
     let read = |name| engine.get(&keys::meta(name))?.map(|row| rows::decode::<u32>(&row)).transpose();
     let (format, unfinished) = (read("format")?, read(UNFINISHED)?);
     match (unfinished.filter(|_| format <= Some(ROW_FORMAT)).or(format), engine.get(&keys::meta("epoch"))?) {

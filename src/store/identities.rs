@@ -5,7 +5,8 @@
 use driftless_protocol::limits;
 
 use super::commit::Group;
-use super::engine::{Batch, Bytes};
+use super::engine::{Bytes, RowBatch};
+use super::row_source::RowSource;
 use super::rows::{self, IdentityRow, LoginRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -62,12 +63,15 @@ impl Store {
         self.engine.get(&login.row())?.map(|row| decode_identity(&row)).transpose()
     }
 
-    /// The identities that were merged into an identity, the newest last. `None` if the identity does not exist: it never did, was erased,
+    /// The newest [`limits::MERGED_IDENTITIES`] identities that were merged into an identity, the newest last. `None` if the identity does not exist: it never did, was erased,
     /// or was merged into another one.
     pub fn merged(&self, identity: &Identity) -> Result<Option<Vec<String>>, StoreError> {
-        let row = self.engine.get(&keys::identity(identity))?;
-        let row = row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
-        Ok(row.filter(|row| row.moved_to.is_none()).map(|row| row.merged))
+        let row = self.engine.row::<IdentityRow>(&keys::identity(identity))?;
+        Ok(row.filter(|row| row.moved_to.is_none()).map(|IdentityRow { mut merged, .. }| {
+            // The row keeps older ones, too, while they are not finished.
+            merged.drain(..merged.len().saturating_sub(limits::MERGED_IDENTITIES));
+            merged
+        }))
     }
 
     /// How many identities were erased.
@@ -109,13 +113,12 @@ impl Group<'_> {
             return decode_identity(&row);
         }
         let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new(), push_targets: 0 };
-        let preconditions = vec![(key.clone(), None), (keys::identity(fresh), None)];
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),
             (login.identity_row(fresh), Some(Bytes::new())),
             (keys::identity(fresh), Some(rows::encode(&identity)?)),
         ];
-        self.view.decide(Batch { preconditions, rows });
+        self.view.decide(rows);
         self.identities.insert(fresh.clone(), Some(0));
         Ok(fresh.clone())
     }
@@ -130,10 +133,10 @@ impl Group<'_> {
         Ok(self.view.get(&keys::identity(identity))?.is_none() && self.view.get(&keys::job(identity))?.is_none())
     }
 
-    pub(super) fn count_erasure(&self, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn count_erasure(&self, batch: &mut RowBatch) -> Result<(), StoreError> {
         let key = keys::meta(ERASURES);
         let before: u64 = self.view.get(&key)?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
-        batch.rows.push((key, Some(rows::encode(&(before + 1))?)));
+        batch.push((key, Some(rows::encode(&(before + 1))?)));
         Ok(())
     }
 
@@ -151,7 +154,7 @@ impl Group<'_> {
                 let linked = LoginRow { linked_ms: Some(now_ms), ..LoginRow::default() };
                 let rows =
                     vec![(key.clone(), Some(rows::encode(&identity.as_str())?)), (login.identity_row(identity), Some(linked.encode()?))];
-                self.view.decide(Batch { preconditions: vec![(key, None)], rows });
+                self.view.decide(rows);
                 Ok(LinkResult::Linked)
             }
         }
@@ -170,6 +173,7 @@ impl Group<'_> {
     /// The number of push targets of an identity, `None` if it does not exist. The group reads an identity's row once.
     fn live_push_targets(&mut self, identity: &Identity) -> Result<Option<u32>, StoreError> {
         if let Some(known) = self.identities.get(identity) {
+            self.view.note_identity(identity);
             return Ok(*known);
         }
         let found = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.push_targets);
@@ -184,7 +188,7 @@ impl Group<'_> {
         if row.moved_to.is_none() {
             self.identities.insert(identity.clone(), Some(row.push_targets));
         }
-        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(keys::identity(identity), Some(rows::encode(&row)?))] });
+        self.view.decide(vec![(keys::identity(identity), Some(rows::encode(&row)?))]);
         Ok(())
     }
 
@@ -194,14 +198,14 @@ impl Group<'_> {
 
     /// How many logins lead to an identity.
     pub(super) fn login_count(&self, identity: &Identity) -> Result<usize, StoreError> {
-        Ok(self.view.scan(&keys::identity_logins(identity))?.len())
+        Ok(self.view.all_of(&keys::identity_logins(identity))?.len())
     }
 
     /// The keys of the logins that lead to an identity: of the login's row, and of the identity's row for it.
     pub(super) fn login_rows(&self, identity: &Identity) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
         let prefix = keys::identity_logins(identity);
         let mut found = Vec::new();
-        for (own, _) in self.view.scan(&prefix)? {
+        for (own, _) in self.view.all_of(&prefix)? {
             let mut parts = keys::KeyParts::after(&own, &prefix)?;
             let login = keys::login(parts.name()?, parts.name()?, parts.name()?);
             found.push((login, own));
@@ -210,38 +214,30 @@ impl Group<'_> {
     }
 
     /// Notes that the login which an identity was made for is linked to what another identity brings: its people are told of it too.
-    pub(super) fn mark_logins_linked(&self, identity: &Identity, now_ms: u64, batch: &mut Batch) -> Result<(), StoreError> {
-        for (key, row) in self.view.scan(&keys::identity_logins(identity))? {
+    pub(super) fn mark_logins_linked(&self, identity: &Identity, now_ms: u64, batch: &mut RowBatch) -> Result<(), StoreError> {
+        for (key, row) in self.view.all_of(&keys::identity_logins(identity))? {
             let row = LoginRow::decode(&row)?;
             if row.linked_ms.is_none() {
-                batch.rows.push((key, Some(LoginRow { linked_ms: Some(now_ms), ..row }.encode()?)));
+                batch.push((key, Some(LoginRow { linked_ms: Some(now_ms), ..row }.encode()?)));
             }
         }
         Ok(())
     }
 
     /// Lets the logins of an identity lead to another one, to which they are linked from now on. Tokens that are refused stay refused.
-    pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, now_ms: u64, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(super) fn repoint_logins(&self, from: &Identity, into: &Identity, now_ms: u64, batch: &mut RowBatch) -> Result<(), StoreError> {
         let prefix = keys::identity_logins(from);
-        for (own, row) in self.view.scan(&prefix)? {
+        for (own, row) in self.view.all_of(&prefix)? {
             let row = LoginRow { linked_ms: Some(now_ms), ..LoginRow::decode(&row)? };
             let mut parts = keys::KeyParts::after(&own, &prefix)?;
             let login = keys::login(parts.name()?, parts.name()?, parts.name()?);
             let moved = [keys::identity_logins(into).as_slice(), &own[prefix.len()..]].concat();
-            batch.rows.push((login, Some(rows::encode(&into.as_str())?)));
-            batch.rows.push((moved, Some(row.encode()?)));
-            batch.rows.push((own, None));
+            batch.push((login, Some(rows::encode(&into.as_str())?)));
+            batch.push((moved, Some(row.encode()?)));
+            batch.push((own, None));
         }
         Ok(())
     }
-}
-
-/// The row of an identity after another one was merged into it. It keeps the newest [`limits::MERGED_IDENTITIES`] merges.
-pub(super) fn with_merged(mut into: IdentityRow, from: &Identity, row: IdentityRow) -> IdentityRow {
-    into.merged.extend(row.merged);
-    into.merged.push(from.as_str().to_owned());
-    into.merged.drain(..into.merged.len().saturating_sub(limits::MERGED_IDENTITIES));
-    into
 }
 
 fn decode_identity(row: &[u8]) -> Result<Identity, StoreError> {

@@ -9,6 +9,7 @@ use driftless_protocol::DatasetName;
 use super::commit::Group;
 use super::keys::RowKind;
 use super::merge_identity::MergePolicies;
+use super::row_source::RowSource;
 use super::rows::{self, JobRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, keys};
 

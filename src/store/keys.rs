@@ -82,6 +82,26 @@ impl RowKey {
     }
 }
 
+/// Whose row it is: the id for the owner's fence. It takes the key of a row, or a prefix of one that names the owner.
+///
+/// Identities own their rows and the index rows of these. A login and the binding of a push token are owners of their own, because what they
+/// lead to changes. The rows of the store itself have one owner.
+pub(super) fn owner(key: &[u8]) -> &[u8] {
+    let Some((&first, rest)) = key.split_first() else { return key };
+    let behind = match first {
+        IDENTITY_MARK => rest,
+        letter if letter == RowKind::Registration.letter() || letter == RowKind::Job.letter() => rest,
+        // A date stands before the identity.
+        letter if letter == RowKind::ReapDue.letter() || letter == RowKind::WakeDue.letter() => rest.get(size_of::<u64>()..).unwrap_or(rest),
+        letter if letter == RowKind::Meta.letter() => return &key[..1],
+        _ => return key,
+    };
+    match behind.split_first_chunk() {
+        Some((length, _)) => behind.get(..length.len() + usize::from(u16::from_be_bytes(*length))).unwrap_or(key),
+        None => key,
+    }
+}
+
 /// The prefix of all rows of a kind that stands by kind.
 pub(super) fn of_kind(kind: RowKind) -> Bytes {
     debug_assert!(!kind.is_with_identity(), "rows of {kind:?} do not stand together");

@@ -3,8 +3,9 @@
 use driftless_protocol::{LinkedLogin, limits};
 
 use super::commit::Group;
-use super::engine::{Batch, Bytes};
+use super::engine::{Bytes, RowBatch};
 use super::keys::KeyParts;
+use super::row_source::RowSource;
 use super::rows::LoginRow;
 use super::{Identity, LoginKey, Store, StoreError, keys};
 
@@ -55,10 +56,10 @@ impl Group<'_> {
     /// The newest refusal counts. Its date is before that of an earlier one only if the clock was set back since: that date was ahead of the
     /// time at which it was written, and would keep the person out until then.
     pub fn refuse_tokens(&mut self, identity: &Identity, until_s: u64) -> Result<(), StoreError> {
-        let mut batch = Batch::default();
-        for (key, row) in self.view.scan(&keys::identity_logins(identity))? {
+        let mut batch = RowBatch::new();
+        for (key, row) in self.view.all_of(&keys::identity_logins(identity))? {
             let row = LoginRow { refused_until_s: Some(until_s), ..LoginRow::decode(&row)? };
-            batch.rows.push((key, Some(row.encode()?)));
+            batch.push((key, Some(row.encode()?)));
         }
         self.view.decide(batch);
         Ok(())

@@ -6,9 +6,10 @@
 use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 
 use super::commit::{Group, conflict_row};
-use super::engine::Batch;
+use super::engine::RowBatch;
 use super::history_row::VersionOrigin;
 use super::keys::RowKind;
+use super::row_source::RowSource;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, CurrentRecord, CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
@@ -59,34 +60,34 @@ impl Group<'_> {
 
     fn move_whole_dataset(&mut self, merge: &DatasetMerge<'_>, source: HeadRow, target: Option<HeadRow>) -> Result<u64, StoreError> {
         let DatasetMerge { from, into, dataset, .. } = *merge;
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         for kind in DATASET_KINDS {
             let (old, new) = (keys::of_dataset(kind, from, dataset), keys::of_dataset(kind, into, dataset));
-            for (key, row) in self.view.scan(&old)? {
-                batch.rows.push(([new.as_slice(), &key[old.len()..]].concat(), Some(row)));
-                batch.rows.push((key, None));
+            for (key, row) in self.view.all_of(&old)? {
+                batch.push(([new.as_slice(), &key[old.len()..]].concat(), Some(row)));
+                batch.push((key, None));
             }
         }
         self.move_acks(merge, &mut batch)?;
         let mut moved = HeadRow { reap_at_ms: target.map_or(0, |target| target.reap_at_ms), ..source.clone() };
-        version::move_due(into, dataset, &mut moved, source.reap_at_ms, &mut batch.rows);
+        version::move_due(into, dataset, &mut moved, source.reap_at_ms, &mut batch);
         let version = moved.version;
-        batch.rows.push((keys::head(into, dataset), Some(rows::encode(&moved)?)));
+        batch.push((keys::head(into, dataset), Some(rows::encode(&moved)?)));
         delete_head(from, dataset, source, &mut batch);
         self.view.decide(batch);
         Ok(version)
     }
 
-    fn move_acks(&self, merge: &DatasetMerge<'_>, batch: &mut Batch) -> Result<(), StoreError> {
+    fn move_acks(&self, merge: &DatasetMerge<'_>, batch: &mut RowBatch) -> Result<(), StoreError> {
         let DatasetMerge { from, into, dataset, .. } = *merge;
         // The source's devices are the target's since the merge began.
         let prefix = keys::devices(into);
-        for (key, _) in self.view.scan(&prefix)? {
+        for (key, _) in self.view.all_of(&prefix)? {
             let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             let old = keys::ack(from, &device, dataset);
             if let Some(row) = self.view.get(&old)? {
-                batch.rows.push((keys::ack(into, &device, dataset), Some(row)));
-                batch.rows.push((old, None));
+                batch.push((keys::ack(into, &device, dataset), Some(row)));
+                batch.push((old, None));
             }
         }
         Ok(())
@@ -96,15 +97,15 @@ impl Group<'_> {
     fn merge_dataset(&mut self, merge: &DatasetMerge<'_>, source: HeadRow, mut target: HeadRow) -> Result<u64, StoreError> {
         let DatasetMerge { from, into, dataset, policy, retention, now_ms } = *merge;
         let merged = self.merge_records(merge, &target)?;
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         let device = DeviceId::new(MERGE_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
         if !merged.conflicting.is_empty() {
             target.conflicts += 1;
             let applied = policy == ConflictPolicy::LastWriterWins;
-            batch.rows.push(conflict_row((into, dataset, &device), target.conflicts, &merged.conflicting, applied, now_ms)?);
+            batch.push(conflict_row((into, dataset, &device), target.conflicts, &merged.conflicting, applied, now_ms)?);
         }
         let version = if merged.taken.is_empty() && merged.not_taken.is_empty() {
-            batch.rows.push((keys::head(into, dataset), Some(rows::encode(&target)?)));
+            batch.push((keys::head(into, dataset), Some(rows::encode(&target)?)));
             target.version
         } else {
             let origin = VersionOrigin::Merged(from.as_str().to_owned());
@@ -113,7 +114,7 @@ impl Group<'_> {
         };
         for kind in DATASET_KINDS {
             let prefix = keys::of_dataset(kind, from, dataset);
-            batch.rows.extend(self.view.scan(&prefix)?.into_keys().map(|key| (key, None)));
+            batch.extend(self.view.all_of(&prefix)?.into_iter().map(|(key, _)| (key, None)));
         }
         delete_head(from, dataset, source, &mut batch);
         self.view.decide(batch);
@@ -126,7 +127,7 @@ impl Group<'_> {
         let head = DatasetHead { version: target.version + 1, ..target.head() };
         let mut merged = MergedRecords { head, ..MergedRecords::default() };
         let prefix = keys::of_dataset(RowKind::Pointer, from, dataset);
-        for (key, _) in self.view.scan(&prefix)? {
+        for (key, _) in self.view.all_of(&prefix)? {
             let key = keys::KeyParts::after(&key, &prefix)?.name()?;
             let key = Key::new(key).map_err(|_| StoreError::Damaged("a record's key".to_owned()))?;
             let Some(source) = self.view.current_record(from, dataset, &key)? else { continue };
@@ -167,7 +168,7 @@ impl MergedRecords {
     }
 }
 
-fn delete_head(identity: &Identity, dataset: &DatasetName, mut head: HeadRow, batch: &mut Batch) {
-    version::move_due(identity, dataset, &mut head, 0, &mut batch.rows);
-    batch.rows.push((keys::head(identity, dataset), None));
+fn delete_head(identity: &Identity, dataset: &DatasetName, mut head: HeadRow, batch: &mut RowBatch) {
+    version::move_due(identity, dataset, &mut head, 0, batch);
+    batch.push((keys::head(identity, dataset), None));
 }

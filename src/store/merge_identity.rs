@@ -3,10 +3,10 @@
 use driftless_protocol::{DatasetName, DeviceId, limits};
 
 use super::commit::Group;
-use super::engine::Batch;
-use super::identities::with_merged;
+use super::engine::RowBatch;
 use super::keys::RowKind;
 use super::merge_dataset::{DatasetMerge, MERGE_DEVICE};
+use super::row_source::RowSource;
 use super::rows::{self, IdentityRow, JobRow, PatchRow};
 use super::{Identity, RetentionPolicy, StoreError, keys, push};
 use crate::merge::ConflictPolicy;
@@ -57,43 +57,59 @@ impl Group<'_> {
         let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
             return Ok(MergeStart::NoIdentity(from.clone()));
         };
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         self.clear_debts(from, &mut batch)?;
         self.mark_logins_linked(into, now_ms, &mut batch)?;
         self.repoint_logins(from, into, now_ms, &mut batch)?;
-        self.repoint_jobs(from, into, &mut batch)?;
+        self.repoint_jobs(&from_row.merged, from, into, &mut batch)?;
         self.move_devices(from, into, &mut batch)?;
-        let merged = with_merged(into_row, from, from_row.clone());
+        let merged = self.with_merged(into_row, from, &from_row)?;
         from_row.moved_to = Some(into.as_str().to_owned());
         let MergePolicies { policy, datasets } = policies.clone();
         let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
-        batch.rows.push((keys::identity(into), Some(rows::encode(&merged)?)));
-        batch.rows.push((keys::identity(from), Some(rows::encode(&from_row)?)));
-        batch.rows.push((keys::job(from), Some(rows::encode(&job)?)));
+        batch.push((keys::identity(into), Some(rows::encode(&merged)?)));
+        batch.push((keys::identity(from), Some(rows::encode(&from_row)?)));
+        batch.push((keys::job(from), Some(rows::encode(&job)?)));
         self.view.decide(batch);
         self.identities.insert(from.clone(), None);
         Ok(MergeStart::Begun)
     }
 
-    /// Points unfinished merges into an identity that is merged itself at its new identity.
-    fn repoint_jobs(&self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
-        for (key, row) in self.view.scan(&keys::of_kind(RowKind::Job))? {
-            if let JobRow::Merge { into: old, policy, datasets } = rows::decode(&row)?
+    /// Points the unfinished merges into an identity that is merged itself at its new identity.
+    fn repoint_jobs(&self, merged: &[String], from: &Identity, into: &Identity, batch: &mut RowBatch) -> Result<(), StoreError> {
+        for earlier in merged {
+            let key = keys::job(&Identity::from(earlier.as_str()));
+            if let Some(JobRow::Merge { into: old, policy, datasets }) = self.view.row(&key)?
                 && old == from.as_str()
             {
                 let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
-                batch.rows.push((key, Some(rows::encode(&job)?)));
+                batch.push((key, Some(rows::encode(&job)?)));
             }
         }
         Ok(())
     }
 
+    /// The row of an identity after another one was merged into it. It keeps the newest [`limits::MERGED_IDENTITIES`] merges, and those that are not
+    /// finished: they are looked up there when the identity is merged itself.
+    fn with_merged(&self, mut into: IdentityRow, from: &Identity, row: &IdentityRow) -> Result<IdentityRow, StoreError> {
+        into.merged.extend(row.merged.iter().cloned());
+        let mut kept = Vec::new();
+        for earlier in into.merged.drain(..(into.merged.len() + 1).saturating_sub(limits::MERGED_IDENTITIES)) {
+            if self.view.get(&keys::job(&Identity::from(earlier.as_str())))?.is_some() {
+                kept.push(earlier);
+            }
+        }
+        kept.append(&mut into.merged);
+        kept.push(from.as_str().to_owned());
+        Ok(IdentityRow { merged: kept, ..into })
+    }
+
     /// Moves devices, patch slots, push budgets and delivery logs. Where both identities have a row, the target's stays; of two patch slots the
     /// one with the newer patch.
-    fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+    fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut RowBatch) -> Result<(), StoreError> {
         for kind in [RowKind::Device, RowKind::Patch, RowKind::PushBudget, RowKind::DeliveryLog] {
             let (old, new) = (keys::of_identity(kind, from), keys::of_identity(kind, into));
-            for (key, row) in self.view.scan(&old)? {
+            for (key, row) in self.view.all_of(&old)? {
                 let moved = [new.as_slice(), &key[old.len()..]].concat();
                 let stays = match self.view.get(&moved)? {
                     Some(there) if kind == RowKind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
@@ -102,9 +118,9 @@ impl Group<'_> {
                 if !stays {
                     // The versions for which the device was woken count the source's datasets; the target's have other versions.
                     let row = if kind == RowKind::PushBudget { push::without_woken(&row)? } else { row };
-                    batch.rows.push((moved, Some(row)));
+                    batch.push((moved, Some(row)));
                 }
-                batch.rows.push((key, None));
+                batch.push((key, None));
             }
         }
         Ok(())
@@ -120,12 +136,12 @@ impl Group<'_> {
         now_ms: u64,
     ) -> Result<Option<(DatasetName, u64)>, StoreError> {
         let prefix = keys::heads(from);
-        let Some((key, _)) = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), 1)?.pop() else { return Ok(None) };
+        let Some((key, _)) = self.view.some_of(&prefix, 1)?.pop() else { return Ok(None) };
         let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
         let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
         let version = self.move_dataset(&DatasetMerge { from, into, dataset: &dataset, policy, retention, now_ms })?;
         // Even if no record was taken: devices of the source have another state of this dataset.
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         let device = DeviceId::new(MERGE_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
         self.record_debt(into, &dataset, version, &device, now_ms, &mut batch)?;
         self.view.decide(batch);

@@ -31,6 +31,7 @@ mod logins;
 mod merge_dataset;
 mod merge_identity;
 mod open;
+mod owners;
 mod page;
 mod pieces;
 mod push;
@@ -38,6 +39,7 @@ mod reap;
 mod retention;
 mod rewind;
 mod row_kinds;
+mod row_source;
 mod rows;
 #[cfg(test)]
 mod support;
@@ -51,7 +53,7 @@ pub use backup::{
 pub use commit::{DatasetRules, Decision, Group, JobFailure, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceBound, DeviceInfo};
-pub use engine::{EngineConfig, EngineError as StoreError, EngineKind};
+pub use engine::{EngineConfig, EngineError as StoreError, EngineKind, Fate};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;
@@ -64,6 +66,7 @@ pub use link_check::{DeviceLink, LinkObstacle, LinkedToken};
 pub use login_pages::{ListedLogin, LoginPosition, LoginSearch, LoginsPage};
 pub use merge_identity::{MergePolicies, MergeStart};
 pub use open::Store;
+pub use owners::{GroupFates, JobPart};
 pub use page::{ReadResult, RecordPage};
 pub use push::{
     DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,

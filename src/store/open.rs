@@ -8,14 +8,14 @@ use std::sync::Arc;
 use driftless_protocol::Epoch;
 
 use super::backup::BackupCapture;
-use super::engine::{Batch, EngineConfig, SupervisedEngine};
+use super::engine::{Batch, EmbeddedEngine, Engine, EngineConfig};
 use super::rows::{self, LineageRow};
 use super::{StoreError, format, keys};
 
 /// An open store. A clone is another reference to the same store.
 #[derive(Clone)]
 pub struct Store {
-    pub(super) engine: Arc<SupervisedEngine>,
+    pub(super) engine: Arc<dyn Engine>,
     pub(super) epoch: Epoch,
     pub(super) lineage: Arc<LineageRow>,
     pub(super) capture: BackupCapture,
@@ -24,28 +24,28 @@ pub struct Store {
 impl Store {
     /// Opens the store in a folder, or makes one with `fresh_epoch` as its epoch.
     pub fn open(folder: &Path, config: &EngineConfig, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::from_engine(SupervisedEngine::open(folder, config)?, fresh_epoch)
+        Store::from_engine(Arc::new(EmbeddedEngine::open(folder, config)?), fresh_epoch)
     }
 
     /// Opens a store over an engine in memory, which fails on request.
     #[cfg(test)]
     pub(crate) fn in_memory(memory: &super::engine::memory::Memory, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::from_engine(SupervisedEngine::in_memory(memory)?, fresh_epoch)
+        Store::from_engine(Arc::new(EmbeddedEngine::in_memory(memory)?), fresh_epoch)
     }
 
-    pub(super) fn from_engine(engine: SupervisedEngine, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        match format::read_format(&engine)? {
+    pub(super) fn from_engine(engine: Arc<dyn Engine>, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
+        match format::read_format(&*engine)? {
             Some(found) => format::check_format(found)?,
             None => {
                 let epoch = keys::meta("epoch");
-                let rows = vec![(epoch.clone(), Some(rows::encode(fresh_epoch)?)), format::format_row(format::ROW_FORMAT)?];
-                engine.commit(vec![Batch { preconditions: vec![(epoch, None)], rows }])?;
+                let rows = vec![(epoch, Some(rows::encode(fresh_epoch)?)), format::format_row(format::ROW_FORMAT)?];
+                engine.commit(vec![Batch::unfenced(rows)])?;
             }
         }
         let (epoch, lineage) = (engine.get(&keys::meta("epoch"))?, engine.get(&keys::meta("lineage"))?);
         let epoch = rows::decode(&epoch.ok_or_else(|| StoreError::Damaged("the store has no epoch".to_owned()))?)?;
         let lineage = lineage.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
-        Ok(Store { engine: Arc::new(engine), epoch, lineage: Arc::new(lineage), capture: BackupCapture::default() })
+        Ok(Store { engine, epoch, lineage: Arc::new(lineage), capture: BackupCapture::default() })
     }
 
     /// Whether the outcome of a write is unknown. Until [`Store::recover`] succeeds, every read and write fails.

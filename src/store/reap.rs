@@ -9,8 +9,9 @@
 use driftless_protocol::DatasetName;
 
 use super::commit::Group;
-use super::engine::{Batch, Bytes};
+use super::engine::{Bytes, RowBatch};
 use super::retention::REVISIT_MS;
+use super::row_source::RowSource;
 use super::rows::{self, AckRow, HeadRow, PointerRow, TombstoneRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, history_row, keys, pieces, version};
 
@@ -84,7 +85,7 @@ struct ReapStep<'a> {
     retention: &'a RetentionPolicy,
     now_ms: u64,
     head: HeadRow,
-    batch: Batch,
+    batch: RowBatch,
 }
 
 impl Group<'_> {
@@ -92,12 +93,11 @@ impl Group<'_> {
     pub fn reap(&mut self, due: &DueDataset, retention: &RetentionPolicy, now_ms: u64) -> Result<ReapResult, StoreError> {
         let DueDataset { at_ms, identity, dataset } = due;
         let head_key = keys::head(identity, dataset);
-        let head_row = self.view.get(&head_key)?;
-        let mut batch = Batch { preconditions: vec![(head_key.clone(), head_row.clone())], rows: Vec::new() };
-        let head: Option<HeadRow> = head_row.as_deref().map(rows::decode).transpose()?;
+        let mut batch = RowBatch::new();
+        let head: Option<HeadRow> = self.view.row(&head_key)?;
         // The dataset may be gone, or its date was moved after it was read.
         let Some(head) = head.filter(|head| head.reap_at_ms == *at_ms) else {
-            batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
+            batch.push((keys::reap_due(*at_ms, identity, dataset), None));
             self.view.decide(batch);
             return Ok(ReapResult::default());
         };
@@ -108,8 +108,8 @@ impl Group<'_> {
         let ReapStep { mut head, mut batch, .. } = step;
         let has_more = tombstones.has_more || versions.has_more;
         let next_ms = if has_more { Some(*at_ms) } else { next_visit_ms(&tombstones, &versions, retention, now_ms) };
-        version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch.rows);
-        batch.rows.push((head_key, Some(rows::encode(&head)?)));
+        version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch);
+        batch.push((head_key, Some(rows::encode(&head)?)));
         self.view.decide(batch);
         let has_moved_horizon = head.tombstone_horizon > horizon;
         Ok(ReapResult { tombstones: tombstones.deleted, versions: versions.deleted, has_moved_horizon, has_more })
@@ -123,7 +123,7 @@ impl Group<'_> {
         let prefix = keys::of_dataset(keys::RowKind::Tombstone, identity, dataset);
         let excess = step.head.tombstones.saturating_sub(step.retention.tombstones);
         let limit = if excess > STEP as u64 { FLOOD_STEP } else { STEP };
-        let rows = self.view.scan_some(&prefix, &keys::prefix_end(&prefix), limit + 1)?;
+        let rows = self.view.some_of(&prefix, limit + 1)?;
         let acknowledged = self.oldest_acknowledged(identity, dataset)?;
         let mut tombstones = Vec::with_capacity(rows.len());
         for (key, row) in &rows {
@@ -149,9 +149,9 @@ impl Group<'_> {
             let key_row = keys::pointer(identity, dataset, &row.key);
             let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
             let pointer: PointerRow = rows::decode(&pointer)?;
-            version::delete_record(identity, dataset, pointer, &mut step.batch.rows);
-            step.batch.rows.push((key_row, None));
-            step.batch.rows.push(((*key).clone(), None));
+            version::delete_record(identity, dataset, pointer, &mut step.batch);
+            step.batch.push((key_row, None));
+            step.batch.push(((*key).clone(), None));
             step.head.tombstone_horizon = step.head.tombstone_horizon.max(*version);
         }
         step.head.tombstones = step.head.tombstones.saturating_sub(tombstones.len() as u64);
@@ -163,7 +163,7 @@ impl Group<'_> {
     fn oldest_acknowledged(&self, identity: &Identity, dataset: &DatasetName) -> Result<Option<u64>, StoreError> {
         let prefix = keys::devices(identity);
         let mut oldest = None;
-        for (key, _) in self.view.scan(&prefix)? {
+        for (key, _) in self.view.all_of(&prefix)? {
             let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             if let Some(row) = self.view.get(&keys::ack(identity, &device, dataset))? {
                 let AckRow { version } = rows::decode(&row)?;
@@ -183,7 +183,7 @@ impl Group<'_> {
         let limit = if retention.oldest_kept(head.version).saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
         let (mut remaining, mut start, mut bytes) = (Remaining::default(), prefix.clone(), 0);
         loop {
-            let rows = self.view.scan_some(&start, &end, CHUNK)?;
+            let rows = self.view.scan(&start, &end, CHUNK)?;
             for (key, row) in &rows {
                 let version = keys::KeyParts::after(key, &prefix)?.version()?;
                 let (_, part) = pieces::part(row)?;
@@ -203,7 +203,7 @@ impl Group<'_> {
                 bytes += part.len();
                 head.history_bytes = head.history_bytes.saturating_sub(part.len() as u64);
                 head.oldest_version = head.oldest_version.max(version);
-                batch.rows.push((key.clone(), None));
+                batch.push((key.clone(), None));
             }
             match rows.last() {
                 Some((key, _)) if rows.len() == CHUNK => start = [key.as_slice(), &[0]].concat(),
@@ -219,17 +219,17 @@ impl Group<'_> {
     pub fn postpone(&mut self, due: &DueDataset, now_ms: u64) -> Result<(), StoreError> {
         let DueDataset { at_ms, identity, dataset } = due;
         let (head_key, again_ms) = (keys::head(identity, dataset), now_ms.saturating_add(REVISIT_MS));
-        let mut batch = Batch::default();
+        let mut batch = RowBatch::new();
         match self.view.get(&head_key).and_then(|row| row.as_deref().map(rows::decode::<HeadRow>).transpose()) {
             Ok(Some(mut head)) if head.reap_at_ms == *at_ms => {
-                version::move_due(identity, dataset, &mut head, again_ms, &mut batch.rows);
-                batch.rows.push((head_key, Some(rows::encode(&head)?)));
+                version::move_due(identity, dataset, &mut head, again_ms, &mut batch);
+                batch.push((head_key, Some(rows::encode(&head)?)));
             }
             // The dataset is gone, or its date was moved.
-            Ok(_) => batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None)),
+            Ok(_) => batch.push((keys::reap_due(*at_ms, identity, dataset), None)),
             Err(_) => {
-                batch.rows.push((keys::reap_due(*at_ms, identity, dataset), None));
-                batch.rows.push((keys::reap_due(again_ms, identity, dataset), Some(Vec::new())));
+                batch.push((keys::reap_due(*at_ms, identity, dataset), None));
+                batch.push((keys::reap_due(again_ms, identity, dataset), Some(Vec::new())));
             }
         }
         self.view.decide(batch);
@@ -243,7 +243,7 @@ impl ReapStep<'_> {
         let now_ms = self.now_ms;
         for tombstone in tombstones.iter().take_while(|tombstone| tombstone.row.at_ms > now_ms) {
             let row = TombstoneRow { key: tombstone.row.key.clone(), at_ms: now_ms };
-            self.batch.rows.push((tombstone.key.clone(), Some(rows::encode(&row)?)));
+            self.batch.push((tombstone.key.clone(), Some(rows::encode(&row)?)));
         }
         Ok(())
     }

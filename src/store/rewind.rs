@@ -3,9 +3,10 @@
 use driftless_protocol::{Content, DatasetName, DeviceId, Record};
 
 use super::commit::Group;
-use super::engine::Batch;
+use super::engine::RowBatch;
 use super::history::{self, Undo, VersionNotKept};
 use super::history_row::VersionOrigin;
+use super::row_source::RowSource;
 use super::rows::{self, HeadRow};
 use super::version::{CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
@@ -48,10 +49,8 @@ impl Group<'_> {
         if !self.has_identity(identity)? {
             return Ok(RewindOutcome::NoIdentity);
         }
-        let head_key = keys::head(identity, dataset);
-        let head_row = self.view.get(&head_key)?;
-        let head: HeadRow = head_row.as_deref().map(rows::decode).transpose()?.unwrap_or_default();
-        let row = |version| self.view.get_pieces(&keys::history(identity, dataset, version));
+        let head: HeadRow = self.view.row(&keys::head(identity, dataset))?.unwrap_or_default();
+        let row = |version| self.view.content(&keys::history(identity, dataset, version));
         let undo = match history::undo(&head, to, row)? {
             Ok(undo) => undo,
             Err(not_kept) => return Ok(RewindOutcome::VersionNotKept(not_kept)),
@@ -61,7 +60,7 @@ impl Group<'_> {
         if records.is_empty() {
             return Ok(RewindOutcome::Same);
         }
-        let mut batch = Batch { preconditions: vec![(head_key, head_row)], rows: Vec::new() };
+        let mut batch = RowBatch::new();
         let new_version = NewVersion { identity, dataset, device: &device, origin: VersionOrigin::Restored(to), retention, now_ms };
         let version = new_version.write(&mut batch, head, after, &records, &current, Vec::new())?.version;
         self.record_debt(identity, dataset, version, &device, now_ms, &mut batch)?;

@@ -6,17 +6,15 @@ use std::collections::HashMap;
 
 use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 
-use super::engine::{Batch, Bytes};
+use super::engine::RowBatch;
 use super::history_row::{HistoryEntry, HistoryRow, VersionOrigin};
 use super::pieces::{self, RowContent};
 use super::retention::REVISIT_MS;
+use super::row_source::RowSource;
 use super::rows::{self, ByteRow, HeadRow, PointerRow, RecordRow, TombstoneRow};
 use super::view::View;
 use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::{DatasetHead, StoredRecord};
-
-/// Rows to set and to delete.
-pub(super) type RowWrites = Vec<(Bytes, Option<Bytes>)>;
 
 /// How many times its bound a dataset may keep before a write makes it due for the reaper at once: the reaper works in steps, a write does not.
 const EXCESS: u64 = 2;
@@ -53,10 +51,9 @@ impl View<'_> {
         dataset: &DatasetName,
         key: &Key,
     ) -> Result<Option<CurrentRecord>, StoreError> {
-        let Some(row) = self.get(&keys::pointer(identity, dataset, key))? else { return Ok(None) };
-        let pointer: PointerRow = rows::decode(&row)?;
+        let Some(pointer) = self.row::<PointerRow>(&keys::pointer(identity, dataset, key))? else { return Ok(None) };
         let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
-        let content = self.get_pieces(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
+        let content = self.content(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
         Ok(Some(CurrentRecord { stored: rows::decode_record(&content)?, pointer, content }))
     }
 }
@@ -68,7 +65,7 @@ impl NewVersion<'_> {
     /// More records than a version can number become several versions, in the same batch: only a restore or a merge of a huge dataset has so many.
     pub(super) fn write(
         self,
-        batch: &mut Batch,
+        batch: &mut RowBatch,
         before: HeadRow,
         head: DatasetHead,
         records: &[StoredRecord],
@@ -90,7 +87,7 @@ impl NewVersion<'_> {
 
     fn write_one(
         &self,
-        batch: &mut Batch,
+        batch: &mut RowBatch,
         before: HeadRow,
         head: DatasetHead,
         records: &[StoredRecord],
@@ -98,7 +95,7 @@ impl NewVersion<'_> {
         not_taken: Vec<ByteRow>,
     ) -> Result<HeadRow, StoreError> {
         for (ordinal, stored) in records.iter().enumerate() {
-            self.move_record(stored, ordinal as u16, current.get(&stored.record.key), &mut batch.rows)?;
+            self.move_record(stored, ordinal as u16, current.get(&stored.record.key), batch)?;
         }
         let reap_at_ms = before.reap_at_ms;
         let mut row = before.after(head, self.now_ms);
@@ -110,10 +107,10 @@ impl NewVersion<'_> {
             let content = history.content(self.now_ms)?;
             row.history_bytes += content.len() as u64;
             let at = keys::history(self.identity, self.dataset, row.version);
-            pieces::cut(&at, content, &mut batch.rows);
+            pieces::cut(&at, content, batch);
         }
-        self.set_due(&mut row, reap_at_ms, &mut batch.rows);
-        batch.rows.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
+        self.set_due(&mut row, reap_at_ms, batch);
+        batch.push((keys::head(self.identity, self.dataset), Some(rows::encode(&row)?)));
         Ok(row)
     }
 
@@ -123,7 +120,7 @@ impl NewVersion<'_> {
         stored: &StoredRecord,
         ordinal: u16,
         before: Option<&CurrentRecord>,
-        batch: &mut RowWrites,
+        batch: &mut RowBatch,
     ) -> Result<(), StoreError> {
         if let Some(before) = before {
             delete_record(self.identity, self.dataset, before.pointer, batch);
@@ -145,7 +142,7 @@ impl NewVersion<'_> {
     }
 
     /// Sets the date when the reaper visits the dataset, if there is something to reap.
-    fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut RowWrites) {
+    fn set_due(&self, row: &mut HeadRow, before_ms: u64, batch: &mut RowBatch) {
         let reap_at_ms = match before_ms {
             0 if is_far_over(row, self.retention) => self.now_ms,
             0 if has_garbage(row) => self.now_ms + self.retention.first_visit_ms(),
@@ -158,7 +155,7 @@ impl NewVersion<'_> {
 }
 
 /// Moves a dataset to another date in the reaper's index; 0: to none.
-pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, reap_at_ms: u64, batch: &mut RowWrites) {
+pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut HeadRow, reap_at_ms: u64, batch: &mut RowBatch) {
     if row.reap_at_ms == reap_at_ms {
         return;
     }
@@ -172,7 +169,7 @@ pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut Hea
 }
 
 /// Deletes the pieces of a record.
-pub(super) fn delete_record(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut RowWrites) {
+pub(super) fn delete_record(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut RowBatch) {
     let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
     batch.extend((0..pointer.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
 }

@@ -1,67 +1,47 @@
 //! The store as a group of writes sees it: the rows on disk, overlaid with the rows that the group has decided so far.
 //!
-//! The rows of the job that is being decided are a layer of their own. They join the group's when the job is done, or are dropped as if the
-//! job had never been (I10).
+//! - The rows of the job that is being decided are a layer of their own. They join the group's when the job is done, or are dropped as if the
+//!   job had never been (I10).
+//! - It notes the owner of every row that is read or written, and its fence before the first read: a group that decided on rows which have
+//!   changed since is stale, and nothing else guards it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use super::engine::{Batch, Bytes, EngineError, ROW_BYTES, SupervisedEngine};
+use super::engine::{Batch, Bytes, Engine, EngineError, ROW_BYTES, RowBatch};
 use super::keys;
-use super::pieces::{self, RowContent};
+use super::owners::{GroupOwners, JobPart};
+use super::row_source::RowSource;
+use super::Identity;
 
 /// The work of finding a row, as bytes.
 const ROW_WORK_BYTES: usize = 256;
 
 /// Reads the job's own rows first, then the group's, then the engine's; collects the rows that they write.
 pub(super) struct View<'a> {
-    engine: &'a SupervisedEngine,
+    engine: &'a dyn Engine,
     /// What the group's jobs have decided.
     decided: BTreeMap<Bytes, Option<Bytes>>,
     /// What the job that is being decided has written so far.
     job: BTreeMap<Bytes, Option<Bytes>>,
-    /// Rows that a decision depends on, as they are on disk.
-    preconditions: BTreeMap<Bytes, Option<Bytes>>,
-    /// Those that the job that is being decided has added.
-    job_preconditions: Vec<(Bytes, Option<Bytes>)>,
+    owners: RefCell<GroupOwners>,
     /// Bytes that all jobs have read, written and computed on, also those that failed or changed nothing.
     work_bytes: Cell<usize>,
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a SupervisedEngine) -> View<'a> {
-        View {
-            engine,
-            decided: BTreeMap::new(),
-            job: BTreeMap::new(),
-            preconditions: BTreeMap::new(),
-            job_preconditions: Vec::new(),
-            work_bytes: Cell::new(0),
-        }
+    pub(super) fn new(engine: &'a dyn Engine) -> View<'a> {
+        View { engine, decided: BTreeMap::new(), job: BTreeMap::new(), owners: RefCell::default(), work_bytes: Cell::new(0) }
     }
 
-    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let row = match self.job.get(key).or_else(|| self.decided.get(key)) {
-            Some(row) => row.clone(),
-            None => self.engine.get(key)?,
-        };
-        self.count_work(ROW_WORK_BYTES + row.as_ref().map_or(0, Vec::len));
-        Ok(row)
+    /// Notes that the job depends on rows of the owner of this one.
+    fn note(&self, key: &[u8]) {
+        self.owners.borrow_mut().note(keys::owner(key), |owner| self.engine.fence(owner));
     }
 
-    /// All rows under a prefix. Only for rows of one owner whose number is small and bounded.
-    pub(super) fn scan(&self, prefix: &[u8]) -> Result<BTreeMap<Bytes, Bytes>, EngineError> {
-        let end = keys::prefix_end(prefix);
-        let rows = self.engine.scan(prefix, &end, usize::MAX)?.into_iter().collect();
-        Ok(self.overlaid(rows, prefix, &end))
-    }
-
-    /// The first rows of a range, up to a limit.
-    pub(super) fn scan_some(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        // Rows that the group has deleted are still on disk, within the engine's first ones.
-        let deleted = self.overlay(start, end).filter(|(_, row)| row.is_none()).count();
-        let rows = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
-        Ok(self.overlaid(rows, start, end).into_iter().take(limit).collect())
+    /// Notes that the job depends on what the group has read of an identity before.
+    pub(super) fn note_identity(&self, identity: &Identity) {
+        self.note(&keys::identity(identity));
     }
 
     /// The written rows of a range: those of the job come last, as they replace the group's.
@@ -70,56 +50,30 @@ impl<'a> View<'a> {
         self.decided.range(range()).chain(self.job.range(range()))
     }
 
-    fn overlaid(&self, mut rows: BTreeMap<Bytes, Bytes>, start: &[u8], end: &[u8]) -> BTreeMap<Bytes, Bytes> {
-        for (key, row) in self.overlay(start, end) {
-            match row {
-                Some(row) => rows.insert(key.clone(), row.clone()),
-                None => rows.remove(key),
-            };
-        }
-        self.count_work(rows.iter().map(|(key, row)| ROW_WORK_BYTES + key.len() + row.len()).sum());
-        rows
-    }
-
-    /// A content that may be cut into pieces.
-    pub(super) fn get_pieces(&self, key: &[u8]) -> Result<Option<RowContent>, EngineError> {
-        let Some(first) = self.get(&pieces::piece_key(key, 0))? else { return Ok(None) };
-        let more = |piece| self.get(&pieces::piece_key(key, piece))?.ok_or_else(|| EngineError::Damaged("a missing piece".to_owned()));
-        RowContent::join(first, more).map(Some)
-    }
-
     /// Adds the rows of a decision: later reads of this view see them.
-    pub(super) fn decide(&mut self, batch: Batch) {
-        for (key, row) in batch.preconditions {
-            // A row that the group itself has written needs no precondition: nobody else sees it yet.
-            if !self.job.contains_key(&key) && !self.decided.contains_key(&key) {
-                self.job_preconditions.push((key, row));
-            }
-        }
-        for (key, row) in batch.rows {
+    pub(super) fn decide(&mut self, batch: RowBatch) {
+        for (key, row) in batch {
+            self.note(&key);
             self.count_work(ROW_WORK_BYTES + key.len() + row.as_ref().map_or(0, Vec::len));
             self.job.insert(key, row);
         }
     }
 
     /// Adds the job's rows to the group's. Adds none of them if one is larger than the engine takes: it would refuse the whole group.
-    pub(super) fn keep_job(&mut self) -> Result<(), EngineError> {
+    pub(super) fn keep_job(&mut self) -> Result<JobPart, EngineError> {
         if let Some((key, _)) = self.job.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
             let error = EngineError::Io(format!("row {} has more than {ROW_BYTES} bytes", key.escape_ascii()));
             self.drop_job();
             return Err(error);
         }
-        for (key, row) in self.job_preconditions.drain(..) {
-            self.preconditions.entry(key).or_insert(row);
-        }
         self.decided.extend(std::mem::take(&mut self.job));
-        Ok(())
+        Ok(self.owners.get_mut().keep_job())
     }
 
     /// Drops what the job has written: later reads of this view see the group as it was before.
     pub(super) fn drop_job(&mut self) {
         self.job.clear();
-        self.job_preconditions.clear();
+        self.owners.get_mut().drop_job();
     }
 
     /// Bytes of the keys and rows that were decided.
@@ -138,8 +92,42 @@ impl<'a> View<'a> {
         self.work_bytes.set(self.work_bytes.get().saturating_add(bytes));
     }
 
-    /// Everything that was decided, as one batch: a row that the group wrote several times stands in it once.
-    pub(super) fn into_batch(self) -> Batch {
-        Batch { preconditions: self.preconditions.into_iter().collect(), rows: self.decided.into_iter().collect() }
+    /// Everything that was decided, as batches of owners that belong together, and the batch of each owner. A row that the group wrote several times
+    /// stands in them once.
+    pub(super) fn into_batches(self) -> (Vec<Batch>, Vec<usize>) {
+        self.owners.into_inner().into_batches(self.decided)
+    }
+}
+
+impl RowSource for View<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
+        self.note(key);
+        let row = match self.job.get(key).or_else(|| self.decided.get(key)) {
+            Some(row) => row.clone(),
+            None => self.engine.get(key)?,
+        };
+        self.count_work(ROW_WORK_BYTES + row.as_ref().map_or(0, Vec::len));
+        Ok(row)
+    }
+
+    /// A range of rows of one owner.
+    fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        self.note(start);
+        if self.overlay(start, end).next().is_none() {
+            let rows = self.engine.scan(start, end, limit)?;
+            self.count_work(rows.iter().map(|(key, row)| ROW_WORK_BYTES + key.len() + row.len()).sum());
+            return Ok(rows);
+        }
+        // Rows that the group has deleted are still on disk, within the engine's first ones.
+        let deleted = self.overlay(start, end).filter(|(_, row)| row.is_none()).count();
+        let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
+        for (key, row) in self.overlay(start, end) {
+            match row {
+                Some(row) => rows.insert(key.clone(), row.clone()),
+                None => rows.remove(key),
+            };
+        }
+        self.count_work(rows.iter().map(|(key, row)| ROW_WORK_BYTES + key.len() + row.len()).sum());
+        Ok(rows.into_iter().take(limit).collect())
     }
 }

@@ -2,7 +2,6 @@
 
 pub(super) use std::sync::PoisonError;
 
-pub(super) use shuttle::sync::atomic::{AtomicU64, Ordering};
 pub(super) use shuttle::sync::{Arc, Condvar, Mutex, MutexGuard};
 use shuttle::thread::JoinHandle;
 

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use driftless_interleavings::committer::{TestReaderPool, Unavailable, gate};
+use driftless_interleavings::committer::TestReaderPool;
 use driftless_interleavings::hub::{NextChange, PublishedChange, SessionSignals, Signal, TestTopic};
 use driftless_protocol::{DatasetName, Epoch, ServerMessage};
 use futures_util::FutureExt;
@@ -24,80 +24,6 @@ fn try_many(story: impl Fn() + Send + Sync + Clone + 'static) {
     shuttle::Runner::new(seeded, shuttle::Config::default()).run(story.clone());
     let few_changes = shuttle::scheduler::PctScheduler::new_from_seed(1, 3, ORDERS);
     shuttle::Runner::new(few_changes, shuttle::Config::default()).run(story);
-}
-
-/// A committer makes groups durable while readers read: a reader passes the gate only with durable rows.
-fn committing_and_reading(groups: u64, readers: usize) {
-    let (control, gate) = gate();
-    let (rows, disk) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
-    let reading: Vec<_> = (0..readers)
-        .map(|_| {
-            let (gate, rows, disk) = (gate.clone(), Arc::clone(&rows), Arc::clone(&disk));
-            thread::spawn(move || {
-                let ticket = gate.ticket();
-                let read = rows.load(Ordering::SeqCst);
-                assert_eq!(block_on(gate.pass(ticket)), Ok(()));
-                assert!(disk.load(Ordering::SeqCst) >= read, "returned before it was durable");
-            })
-        })
-        .collect();
-    for group in 1..=groups {
-        control.begin_group();
-        rows.store(group, Ordering::SeqCst);
-        disk.store(group, Ordering::SeqCst);
-        control.set_durable();
-    }
-    reading.into_iter().for_each(|reader| reader.join().unwrap());
-}
-
-#[test]
-fn a_read_passes_the_gate_only_with_durable_rows_and_does_not_wait_for_ever() {
-    try_all(|| committing_and_reading(2, 1));
-    try_many(|| committing_and_reading(3, 3));
-}
-
-#[test]
-fn when_the_committer_stops_no_reader_waits_for_it() {
-    try_all(|| {
-        let (control, gate) = gate();
-        let rows = Arc::new(AtomicU64::new(0));
-        let reader = {
-            let rows = Arc::clone(&rows);
-            thread::spawn(move || {
-                let ticket = gate.ticket();
-                let read = rows.load(Ordering::SeqCst);
-                let passed = block_on(gate.pass(ticket));
-                assert!(read == 0 || passed == Err(Unavailable::Now), "rows of a failed group were returned");
-            })
-        };
-        control.begin_group();
-        rows.store(1, Ordering::SeqCst);
-        drop(control);
-        reader.join().unwrap();
-    });
-}
-
-#[test]
-fn rows_of_a_failed_group_are_never_returned_even_after_the_store_was_reopened() {
-    try_all(|| {
-        let (control, gate) = gate();
-        let rows = Arc::new(AtomicU64::new(0));
-        let reader = {
-            let rows = Arc::clone(&rows);
-            thread::spawn(move || {
-                let ticket = gate.ticket();
-                let read = rows.load(Ordering::SeqCst);
-                let passed = block_on(gate.pass(ticket));
-                assert!(read == 0 || passed == Err(Unavailable::Now), "a lost row was returned");
-            })
-        };
-        control.begin_group();
-        rows.store(1, Ordering::SeqCst);
-        control.set_failed();
-        rows.store(0, Ordering::SeqCst);
-        control.set_durable();
-        reader.join().unwrap();
-    });
 }
 
 #[test]

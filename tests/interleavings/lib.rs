@@ -1,8 +1,8 @@
-//! The gate, the reader pool and parts of the hub, compiled a second time over atomics and locks that hand control to another thread at every
+//! The reader pool and parts of the hub, compiled a second time over atomics and locks that hand control to another thread at every
 //! step.
 //!
-//! The files are the server's own, included unchanged; only the `primitives` that they import differ here. Tokio's `watch` and the waker of a
-//! session's signals are the real ones: each of their calls is a single step.
+//! The files are the server's own, included unchanged; only the `primitives` that they import differ here. The waker of a session's signals is the real
+//! one: each of its calls is a single step.
 
 pub mod committer;
 pub mod hub;

@@ -104,7 +104,7 @@ impl RandomRun {
         let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::from(format!("{writer} {id}")));
         let patch = Patch { identity: identity(), device: device(writer), dataset: dataset(dataset_name), id: *id, changes: vec![change] };
         let mut group = self.store.group();
-        let decision = group.write(patch, &DatasetRules::default(), self.now_ms).expect("decides");
+        let decision = group.write(&patch, &DatasetRules::default(), self.now_ms).expect("decides");
         group.commit().expect("commits");
         let Decision::Written { version, .. } = decision else { panic!("{decision:?}") };
         self.versions.insert(dataset_name, version);
@@ -154,7 +154,7 @@ impl RandomRun {
         }
         meanwhile(self);
         let settings = self.settings;
-        self.transact(|group, now_ms| conclude(group, &round, outcomes, &settings, |_| None, 0, now_ms));
+        self.transact(|group, now_ms| conclude(group, &round, &outcomes, &settings, |_| None, 0, now_ms));
     }
 
     /// No device is woken that is owed nothing.

@@ -61,22 +61,25 @@ impl BackupCapture {
         *self.lock() = None;
     }
 
-    /// The rows of a batch behind the point that the backup has reached.
-    pub(in crate::store) fn behind(&self, batch: &Batch) -> Vec<BackupRow> {
+    /// The rows of each batch behind the point that the backup has reached; nothing if there is no backup.
+    pub(in crate::store) fn behind(&self, batches: &[Batch]) -> Vec<Vec<BackupRow>> {
         let running = self.lock();
         let Some(backup) = running.as_ref() else { return Vec::new() };
-        batch.rows.iter().filter(|(key, _)| *key < backup.cursor).cloned().collect()
+        let behind = |batch: &Batch| batch.rows.iter().filter(|(key, _)| *key < backup.cursor).cloned().collect();
+        batches.iter().map(behind).collect()
     }
 
-    /// Captures these rows for the next step. The group calls it once its batch is durable.
-    pub(in crate::store) fn capture(&self, rows: Vec<BackupRow>) {
+    /// Captures these rows for the next step. The group calls it once their batches are durable.
+    pub(in crate::store) fn capture(&self, rows: impl Iterator<Item = BackupRow>) {
         let mut running = self.lock();
         let Some(backup) = running.as_mut() else { return };
         if !backup.has_requester() || backup.captured_bytes > CAPTURED_BYTES {
             *running = None;
             return;
         }
-        backup.captured_bytes += rows.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len)).sum::<usize>();
-        backup.captured.extend(rows);
+        for (key, row) in rows {
+            backup.captured_bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            backup.captured.push((key, row));
+        }
     }
 }

@@ -8,11 +8,12 @@ use std::fmt;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use driftless_protocol::Epoch;
 
 use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
-use crate::store::engine::{Batch, SupervisedEngine, tighten};
+use crate::store::engine::{Batch, EmbeddedEngine, Engine, tighten};
 use crate::store::keys::{self, RowKind};
 use crate::store::rows::{self, HeadRow, LineageRow};
 use crate::store::{EngineConfig, Store, StoreError, format};
@@ -96,15 +97,15 @@ pub fn restore(
         // An earlier attempt has left it.
         std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
     }
-    let engine = SupervisedEngine::open(&beside, config)?;
+    let engine = EmbeddedEngine::open(&beside, config)?;
     let mut done = 0;
     BackupChecker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;
-        engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
+        engine.commit(vec![Batch::unfenced(rows)])?;
         progress(done, summary.rows);
         Ok::<(), RestoreError>(())
     })?;
-    begin_epoch(Store::from_engine(engine, fresh_epoch)?, fresh_epoch)?;
+    begin_epoch(Store::from_engine(Arc::new(engine), fresh_epoch)?, fresh_epoch)?;
     // The files move one by one, because the target folder may be the root of a disk. The file `engine` moves last: without it the folder
     // is not a store.
     let mut names = Vec::new();
@@ -140,7 +141,7 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
             heads.push((key.clone(), Some(rows::encode(&head)?)));
         }
         if !heads.is_empty() {
-            engine.commit(vec![Batch { preconditions: Vec::new(), rows: heads }])?;
+            engine.commit(vec![Batch::unfenced(heads)])?;
         }
         match chunk.last() {
             Some((key, _)) if chunk.len() == CHUNK_ROWS => start = [key.as_slice(), &[0]].concat(),
@@ -149,7 +150,7 @@ fn begin_epoch(store: Store, fresh: &Epoch) -> Result<(), StoreError> {
     }
     let lineage = LineageRow { number: number + 1, before };
     let rows = vec![(keys::meta("epoch"), Some(rows::encode(fresh)?)), (keys::meta("lineage"), Some(rows::encode(&lineage)?))];
-    engine.commit(vec![Batch { preconditions: Vec::new(), rows }])?;
+    engine.commit(vec![Batch::unfenced(rows)])?;
     Ok(())
 }
 

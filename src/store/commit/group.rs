@@ -8,7 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driftless_protocol::{DatasetName, DeviceId};
 
-use super::super::engine::{Batch, Committed};
+use super::super::engine::Fate;
+use super::super::owners::{GroupFates, JobPart};
+use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, HeadRow};
 use super::super::view::View;
 use super::super::{Identity, Store, StoreError, keys};
@@ -51,16 +53,16 @@ impl fmt::Display for JobFailure {
 
 impl Store {
     pub fn group(&self) -> Group<'_> {
-        Group { view: View::new(&self.engine), store: self, identities: HashMap::new() }
+        Group { view: View::new(&*self.engine), store: self, identities: HashMap::new() }
     }
 }
 
 impl Group<'_> {
-    /// Decides one job. If it fails or panics, the group is as it was before (I10).
-    pub fn run<T>(&mut self, decide: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<T, JobFailure> {
+    /// Decides one job, and says to which part of the group it belongs. If it fails or panics, the group is as it was before (I10).
+    pub fn run<T>(&mut self, decide: impl FnOnce(&mut Self) -> Result<T, StoreError>) -> Result<(T, JobPart), JobFailure> {
         let decided = catch_unwind(AssertUnwindSafe(|| decide(self)));
         let kept = match decided {
-            Ok(Ok(value)) => self.view.keep_job().map(|()| value).map_err(JobFailure::Store),
+            Ok(Ok(value)) => self.view.keep_job().map(|part| (value, part)).map_err(JobFailure::Store),
             Ok(Err(error)) => Err(JobFailure::Store(error)),
             Err(_) => Err(JobFailure::Panicked),
         };
@@ -79,16 +81,16 @@ impl Group<'_> {
             return Ok(());
         }
         let key = keys::ack(identity, device, dataset);
-        let before = self.view.get(&key)?.map(|row| rows::decode::<AckRow>(&row)).transpose()?;
+        let before = self.view.row::<AckRow>(&key)?;
         if before.is_none_or(|before| before.version < version) && self.has_version(identity, dataset, version)? {
             let row = rows::encode(&AckRow { version })?;
-            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
+            self.view.decide(vec![(key, Some(row))]);
         }
         Ok(())
     }
 
     fn has_version(&self, identity: &Identity, dataset: &DatasetName, version: u64) -> Result<bool, StoreError> {
-        let head = self.view.get(&keys::head(identity, dataset))?.map(|row| rows::decode::<HeadRow>(&row)).transpose()?;
+        let head = self.view.row::<HeadRow>(&keys::head(identity, dataset))?;
         Ok(head.is_some_and(|head| version <= head.version))
     }
 
@@ -103,26 +105,24 @@ impl Group<'_> {
         self.view.work_bytes()
     }
 
-    /// Makes the whole group durable. After an error other than a full disk its outcome is unknown: all of it or nothing may be found on disk
-    /// later.
-    pub fn commit(mut self) -> Result<(), StoreError> {
+    /// Makes the group durable: each part whose owners nobody else has written to since. After an error other than a full disk the outcome is
+    /// unknown: all of it or nothing may be found on disk later.
+    pub fn commit(mut self) -> Result<GroupFates, StoreError> {
         self.view.keep_job()?;
-        let batch = self.view.into_batch();
-        if batch.rows.is_empty() {
-            return Ok(());
+        let (batches, of_owners) = self.view.into_batches();
+        if batches.is_empty() {
+            return Ok(GroupFates::new(Vec::new(), of_owners));
         }
-        let behind = self.store.capture.behind(&batch);
-        let committed = self.store.engine.commit(vec![batch]).inspect_err(|error| {
+        let behind = self.store.capture.behind(&batches);
+        let fates = self.store.engine.commit(batches).inspect_err(|error| {
             // On a full disk nothing was applied, and a backup under way continues. After any other error the rows may turn up later, and the
             // backup would miss them.
             if !matches!(error, StoreError::Full(_)) {
                 self.store.capture.end();
             }
         })?;
-        if committed.contains(&Committed::Stale) {
-            return Err(StoreError::Io("another writer changed the store under the committer".to_owned()));
-        }
-        self.store.capture.capture(behind);
-        Ok(())
+        let applied = behind.into_iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Applied);
+        self.store.capture.capture(applied.flat_map(|(rows, _)| rows));
+        Ok(GroupFates::new(fates, of_owners))
     }
 }

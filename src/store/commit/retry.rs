@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use driftless_protocol::{Content, Key, Op, Record, RefusalCode, limits};
 
 use super::super::engine::Bytes;
+use super::super::row_source::RowSource;
 use super::super::rows::{self, ByteRow, HeadRow, PatchRejection, PatchRow, RecordRow};
 use super::super::{StoreError, keys};
 use super::{Decision, Group, Patch};
@@ -110,7 +111,7 @@ impl Group<'_> {
             return Ok(SMALL_BYTES);
         }
         let mut large = 0;
-        for (_, row) in self.view.scan(&slot.device_slots)?.into_iter().filter(|(key, _)| *key != slot.key) {
+        for (_, row) in self.view.all_of(&slot.device_slots)?.into_iter().filter(|(key, _)| *key != slot.key) {
             let bytes = kept_bytes(&rows::decode(&row)?);
             large += if bytes > SMALL_BYTES { bytes } else { 0 };
         }

@@ -12,7 +12,7 @@ fn a_group_sees_what_it_decided_and_commits_it_whole() {
     let mut group = store.group();
     support::sign_in_device(&mut group, &patch(1, "phone", &[]));
     for id in 1..=100 {
-        let decision = group.write(patch(id, "phone", &[("n", Op::Add, "1")]), &DatasetRules::default(), 7).expect("decides");
+        let decision = group.write(&patch(id, "phone", &[("n", Op::Add, "1")]), &DatasetRules::default(), 7).expect("decides");
         assert!(matches!(decision, Decision::Written { version, .. } if version == id));
     }
     assert!(all(&store).is_empty(), "no reader sees a write before the commit");

@@ -4,8 +4,9 @@ use std::collections::HashSet;
 
 use driftless_protocol::{DatasetName, DeviceId, Record, RefusalCode};
 
-use super::super::engine::{Batch, Bytes};
+use super::super::engine::{Bytes, RowBatch};
 use super::super::history_row::VersionOrigin;
+use super::super::row_source::RowSource;
 use super::super::rows::{self, HeadRow};
 use super::super::version::{CurrentRecords, NewVersion};
 use super::super::{Admission, Identity, RetentionPolicy, StoreError, keys};
@@ -24,12 +25,12 @@ struct MergedPatch<'a> {
     /// The dataset's head before the patch.
     head: HeadRow,
     now_ms: u64,
-    batch: Batch,
+    batch: RowBatch,
 }
 
 impl Group<'_> {
     /// Decides a patch on top of the group's earlier decisions. An error concerns this patch only.
-    pub fn write(&mut self, patch: Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
+    pub fn write(&mut self, patch: &Patch, rules: &DatasetRules, now_ms: u64) -> Result<Decision, StoreError> {
         if !self.has_identity(&patch.identity)? {
             return Ok(Decision::NoIdentity);
         }
@@ -39,28 +40,27 @@ impl Group<'_> {
             None => return Ok(Decision::DeviceForgotten),
             Some(_) => {}
         }
-        let slot = PatchSlot::of(&patch)?;
-        if let Some(decision) = self.answer_retry(&slot, &patch)? {
+        let slot = PatchSlot::of(patch)?;
+        if let Some(decision) = self.answer_retry(&slot, patch)? {
             return Ok(decision);
         }
         let head_key = keys::head(&patch.identity, &patch.dataset);
-        let head_row = self.view.get(&head_key)?;
-        let head: HeadRow = match &head_row {
-            Some(row) => rows::decode(row)?,
-            None if self.view.scan(&keys::heads(&patch.identity))?.len() >= rules.limits.datasets => {
+        let head = match self.view.row::<HeadRow>(&head_key)? {
+            Some(head) => head,
+            None if self.view.all_of(&keys::heads(&patch.identity))?.len() >= rules.limits.datasets => {
                 let message = format!("the identity has {} datasets, its pool allows no more", rules.limits.datasets);
                 return self.refuse(slot, RefusalCode::TooManyDatasets, message);
             }
             None => HeadRow::default(),
         };
-        let current = self.current_records(&patch)?;
+        let current = self.current_records(patch)?;
         let Patch { identity, device, dataset, id: _, changes } = patch;
         let stored: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| &record.stored)).collect();
-        self.view.count_work(merge::operand_bytes(&stored, &changes));
-        let terms = MergeTerms { device: &device, now_ms, policy: rules.policy, limits: &rules.limits };
+        self.view.count_work(merge::operand_bytes(&stored, changes));
+        let terms = MergeTerms { device, now_ms, policy: rules.policy, limits: &rules.limits };
         let outcome = merge::merge(head.head(), &stored, changes, terms);
-        let batch = Batch { preconditions: vec![(head_key.clone(), head_row)], rows: Vec::new() };
-        let merged = MergedPatch { identity: &identity, dataset: &dataset, device: &device, slot, head_key, head, now_ms, batch };
+        let batch = RowBatch::new();
+        let merged = MergedPatch { identity, dataset, device, slot, head_key, head, now_ms, batch };
         match outcome {
             // Like a patch that cannot be decoded, one that breaks the rules of a change decides nothing: its number stays free.
             MergeOutcome::Refused(code @ (RefusalCode::BadRequest | RefusalCode::BadName | RefusalCode::AheadOfServer), message) => {
@@ -86,7 +86,7 @@ impl Group<'_> {
     /// Refuses a patch, and remembers the refusal for a retry.
     fn refuse(&mut self, slot: PatchSlot, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
         let row = slot.refused(code, message.clone())?;
-        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![row] });
+        self.view.decide(vec![row]);
         Ok(Decision::Refused(code, message))
     }
 
@@ -94,9 +94,9 @@ impl Group<'_> {
     fn reject(&mut self, merged: MergedPatch<'_>, conflicting: Vec<Record>) -> Result<Decision, StoreError> {
         let MergedPatch { identity, dataset, device, slot, head_key, head, now_ms, mut batch } = merged;
         let conflicts = head.conflicts + 1;
-        batch.rows.push(conflict_row((identity, dataset, device), conflicts, &conflicting, false, now_ms)?);
-        batch.rows.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-        batch.rows.push(self.conflict_slot(slot, &conflicting)?);
+        batch.push(conflict_row((identity, dataset, device), conflicts, &conflicting, false, now_ms)?);
+        batch.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
+        batch.push(self.conflict_slot(slot, &conflicting)?);
         self.view.decide(batch);
         Ok(Decision::Conflict(conflicting))
     }
@@ -113,13 +113,13 @@ impl Group<'_> {
         let AppliedPatch { head: after, records, computed, overruled } = applied;
         if !overruled.is_empty() {
             head.conflicts += 1;
-            batch.rows.push(conflict_row((identity, dataset, device), head.conflicts, &overruled, true, now_ms)?);
+            batch.push(conflict_row((identity, dataset, device), head.conflicts, &overruled, true, now_ms)?);
         }
         let new_version = NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
         new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
         let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
-        batch.rows.push(self.written_slot(slot, after.version, &results)?);
+        batch.push(self.written_slot(slot, after.version, &results)?);
         let results = results.into_iter().map(|stored| stored.record.clone()).collect();
         let records = records.into_iter().map(|stored| stored.record).collect();
         self.view.decide(batch);

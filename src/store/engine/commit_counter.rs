@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use tracing::warn;
 
-use super::batch::{Batch, Bytes};
+use super::batch::Bytes;
 use super::error::{EngineError, open_error};
 use super::memtables::Memtable;
 use super::{layout, private_files};
@@ -76,9 +76,9 @@ impl CommitCounter {
         Ok(())
     }
 
-    /// The batch with the commit count, which goes last in the next commit.
-    pub(super) fn next_batch(&self) -> Batch {
-        Batch { preconditions: Vec::new(), rows: vec![(COUNT_KEY.to_vec(), Some((self.count + 1).to_be_bytes().to_vec()))] }
+    /// The row with the commit count, which goes last in the next commit.
+    pub(super) fn next_row(&self) -> (Bytes, Option<Bytes>) {
+        (COUNT_KEY.to_vec(), Some((self.count + 1).to_be_bytes().to_vec()))
     }
 
     /// Counts a commit that is durable now.

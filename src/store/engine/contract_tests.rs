@@ -1,17 +1,14 @@
 //! The contract as tests, run against every engine.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Batch, Bytes, Committed, ROW_BYTES};
+use super::batch::{Batch, Bytes, Fate, Fence, Owner, ROW_BYTES, RowBatch};
+use super::config::{EngineConfig, EngineKind};
 use super::contract::Engine;
+use super::embedded::EmbeddedEngine;
 use super::error::EngineError;
-use super::journaled::{FlushThresholds, JournalOptions, JournaledEngine};
 use super::memory::Memory;
-use super::redb_tree::RedbTree;
-use super::sled_tree::{SEGMENT_BYTES, SledTree};
-use super::tree::Tree;
 
 /// Pairs of rows that are committed while another thread reads them.
 const PAIRS: u8 = 150;
@@ -33,7 +30,7 @@ impl TestStorage for SledStorage {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), sled(self.0.path()), FlushThresholds::from_mib(8))
+        Box::new(EmbeddedEngine::open(self.0.path(), &EngineConfig::cached(16)).expect("opens"))
     }
 }
 
@@ -43,17 +40,8 @@ impl TestStorage for FlushingSledStorage {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), sled(self.0.path()), FlushThresholds { memtable_bytes: 1, journal_bytes: 1 })
+        Box::new(EmbeddedEngine::open_flushing(self.0.path(), &EngineConfig::cached(16)).expect("opens"))
     }
-}
-
-fn sled(folder: &Path) -> Box<dyn Tree> {
-    Box::new(SledTree::open(folder, 16, SEGMENT_BYTES).expect("opens"))
-}
-
-fn journaled(folder: &Path, tree: Box<dyn Tree>, thresholds: FlushThresholds) -> Box<dyn Engine> {
-    let options = JournalOptions { thresholds, check_space: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
-    Box::new(JournaledEngine::open(folder, tree, options, |_| Ok(())).expect("opens"))
 }
 
 impl TestStorage for RedbStorage {
@@ -62,7 +50,8 @@ impl TestStorage for RedbStorage {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        journaled(self.0.path(), Box::new(RedbTree::open(self.0.path(), 16).expect("opens")), FlushThresholds::from_mib(8))
+        let config = EngineConfig { engine: EngineKind::Redb, ..EngineConfig::cached(16) };
+        Box::new(EmbeddedEngine::open(self.0.path(), &config).expect("opens"))
     }
 }
 
@@ -72,24 +61,29 @@ impl TestStorage for Memory {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        Memory::open(self).expect("opens")
+        Box::new(EmbeddedEngine::in_memory(self).expect("opens"))
     }
 }
 
-/// A batch of rows; `-` before a key deletes the row.
+/// Rows; `-` before a key deletes the row.
 fn rows(rows: &[(&[u8], &[u8])]) -> Batch {
     let row = |(key, value): &(&[u8], &[u8])| match key.strip_prefix(b"-") {
         Some(key) => (key.to_vec(), None),
         None => (key.to_vec(), Some(value.to_vec())),
     };
-    Batch { preconditions: Vec::new(), rows: rows.iter().map(row).collect() }
+    Batch::unfenced(rows.iter().map(row).collect())
 }
 
-fn conditional(key: &[u8], expected: Option<&[u8]>, batch: Batch) -> Batch {
-    Batch { preconditions: vec![(key.to_vec(), expected.map(<[u8]>::to_vec))], ..batch }
+fn owner(name: &str) -> Owner {
+    Owner::from(name.as_bytes())
 }
 
-fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Committed> {
+/// The fences of owners as they are now.
+fn fences(engine: &dyn Engine, names: &[&str]) -> Vec<(Owner, Fence)> {
+    names.iter().map(|name| (owner(name), engine.fence(&owner(name)))).collect()
+}
+
+fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Fate> {
     engine.commit(batches.to_vec()).expect("commits")
 }
 
@@ -104,7 +98,7 @@ fn keys(engine: &dyn Engine, start: &[u8], end: &[u8], limit: usize) -> Vec<Byte
 fn committed_rows_are_there_after_reopening<S: TestStorage>(storage: &S) {
     let engine = storage.open();
     let done = commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")]), rows(&[(b"-a", b""), (b"c", b"")])]);
-    assert_eq!(done, [Committed::Applied, Committed::Applied]);
+    assert_eq!(done, [Fate::Applied; 2]);
     drop(engine);
     for _ in 0..2 {
         let engine = storage.open();
@@ -118,43 +112,42 @@ fn committed_rows_are_there_after_reopening<S: TestStorage>(storage: &S) {
 
 fn a_stale_batch_changes_nothing<S: TestStorage>(storage: &S) {
     let engine = storage.open();
-    commit(&*engine, &[rows(&[(b"head", b"1"), (b"kept", b"1")])]);
-    let stale = [
-        conditional(b"head", None, rows(&[(b"head", b"x"), (b"other", b"x")])),
-        conditional(b"head", Some(b"2"), rows(&[(b"-kept", b"")])),
-        conditional(b"none", Some(b""), rows(&[(b"other", b"x")])),
-    ];
-    assert_eq!(commit(&*engine, &stale), [Committed::Stale; 3]);
-    let mut two = conditional(b"head", Some(b"1"), rows(&[(b"other", b"x")]));
-    two.preconditions.push((b"kept".to_vec(), Some(b"2".to_vec())));
-    assert_eq!(commit(&*engine, &[two]), [Committed::Stale], "one broken precondition is enough");
-    assert_eq!(["head", "kept", "other"].map(|key| get(&*engine, key.as_bytes())), [Some(b"1".to_vec()), Some(b"1".to_vec()), None]);
+    let both = fences(&*engine, &["a", "b"]);
+    let [of_a, of_b] = [&both[..1], &both[1..]].map(<[(Owner, Fence)]>::to_vec);
+    let write = |fences: &[(Owner, Fence)], key: &[u8]| Batch { fences: fences.to_vec(), ..rows(&[(key, b"1"), (b"-kept", b"")]) };
+    assert_eq!(commit(&*engine, &[Batch { fences: of_a.clone(), ..rows(&[(b"first", b"1"), (b"kept", b"1")]) }]), [Fate::Applied]);
+    let stale = [write(&of_a, b"x"), write(&both, b"y")];
+    assert_eq!(commit(&*engine, &stale[..1]), [Fate::Stale]);
+    assert_eq!(commit(&*engine, &stale[1..]), [Fate::Stale], "one raised fence is enough");
+    assert_eq!(commit(&*engine, &[Batch { fences: of_a, rows: RowBatch::new() }]), [Fate::Stale], "also for one without rows");
+    assert_eq!(["x", "y", "kept"].map(|key| get(&*engine, key.as_bytes())), [None, None, Some(b"1".to_vec())]);
+    let again = [write(&of_b, b"z"), write(&fences(&*engine, &["a"]), b"x")];
+    assert_eq!(commit(&*engine, &again), [Fate::Applied; 2], "a batch without rows raises nothing");
+    assert_eq!(["x", "z", "kept"].map(|key| get(&*engine, key.as_bytes())), [Some(b"1".to_vec()), Some(b"1".to_vec()), None]);
 }
 
-fn preconditions_see_the_earlier_batches_of_their_call<S: TestStorage>(storage: &S) {
+fn each_batch_of_a_call_has_its_own_fate<S: TestStorage>(storage: &S) {
     let engine = storage.open();
-    let batches = [
-        conditional(b"head", None, rows(&[(b"head", b"1")])),
-        conditional(b"head", None, rows(&[(b"head", b"x"), (b"lost", b"x")])),
-        conditional(b"head", Some(b"1"), rows(&[(b"-head", b"")])),
-        conditional(b"head", None, rows(&[(b"head", b"2")])),
-        conditional(b"lost", None, rows(&[(b"last", b"2")])),
-    ];
-    let done = commit(&*engine, &batches);
-    assert_eq!(done, [Committed::Applied, Committed::Stale, Committed::Applied, Committed::Applied, Committed::Applied]);
-    assert_eq!(["head", "lost", "last"].map(|key| get(&*engine, key.as_bytes())), [Some(b"2".to_vec()), None, Some(b"2".to_vec())]);
+    let names: Vec<String> = (0..9).map(|n| format!("owner {n}")).collect();
+    let taken: Vec<_> = names.iter().map(|name| fences(&*engine, &[name])).collect();
+    commit(&*engine, &[Batch { fences: fences(&*engine, &["owner 4"]), ..rows(&[(b"x", b"")]) }]);
+    let batch = |(name, fences): (&String, &Vec<(Owner, Fence)>)| Batch { fences: fences.clone(), ..rows(&[(name.as_bytes(), b"1")]) };
+    let fates = commit(&*engine, &names.iter().zip(&taken).map(batch).collect::<Vec<_>>());
+    for (n, (name, fate)) in names.iter().zip(fates).enumerate() {
+        assert_eq!((fate, get(&*engine, name.as_bytes()).is_some()), if n == 4 { (Fate::Stale, false) } else { (Fate::Applied, true) });
+    }
 }
 
 fn many_batches_are_one_commit<S: TestStorage>(storage: &S) {
-    let number = |n: u32| n.to_be_bytes().to_vec();
-    let batch = |n: u32| Batch {
-        preconditions: vec![(b"count".to_vec(), n.checked_sub(1).map(number))],
-        rows: vec![(b"count".to_vec(), Some(number(n))), (number(n), Some(number(n)))],
-    };
+    let number = |n: u32| (n | 1 << 24).to_be_bytes().to_vec();
     let engine = storage.open();
+    let batch = |n: u32| Batch {
+        fences: fences(&*engine, &[&n.to_string()]),
+        rows: vec![(b"last".to_vec(), Some(number(n))), (number(n), Some(number(n)))],
+    };
     let done = commit(&*engine, &(0..1024).map(batch).collect::<Vec<_>>());
-    assert_eq!(done, vec![Committed::Applied; 1024]);
-    assert_eq!(get(&*engine, b"count"), Some(number(1023)));
+    assert_eq!(done, vec![Fate::Applied; 1024]);
+    assert_eq!(get(&*engine, b"last"), Some(number(1023)), "of several changes of a row the last one counts");
     assert_eq!(keys(&*engine, &number(0), &number(1024), usize::MAX), (0..1024).map(number).collect::<Vec<_>>());
     assert!(commit(&*engine, &[]).is_empty());
 }
@@ -173,13 +166,13 @@ fn a_scan_is_in_order_and_within_its_bounds<S: TestStorage>(storage: &S) {
 }
 
 fn keys_of_any_bytes_keep_their_order<S: TestStorage>(storage: &S) {
-    let mut all: Vec<Bytes> = vec![vec![0], vec![0, 0], vec![0, 255], vec![1, 0], vec![255, 0], vec![255, 255, 255], vec![7; 1_500]];
+    let mut all: Vec<Bytes> = vec![vec![1], vec![1, 0], vec![1, 255], vec![2, 0], vec![255, 0], vec![255, 255, 255], vec![7; 1_500]];
     let engine = storage.open();
-    let batch = Batch { preconditions: Vec::new(), rows: all.iter().rev().map(|key| (key.clone(), Some(key.clone()))).collect() };
+    let batch = Batch::unfenced(all.iter().rev().map(|key| (key.clone(), Some(key.clone()))).collect());
     commit(&*engine, &[batch]);
     all.sort();
     assert_eq!(keys(&*engine, b"", &[255; 9], usize::MAX), all);
-    assert_eq!(keys(&*engine, &[0, 0], &[1], usize::MAX), [vec![0, 0], vec![0, 255]]);
+    assert_eq!(keys(&*engine, &[1, 0], &[2], usize::MAX), [vec![1, 0], vec![1, 255]]);
     for key in &all {
         assert_eq!(get(&*engine, key).as_ref(), Some(key));
     }
@@ -212,13 +205,13 @@ fn a_scan_sees_all_of_a_batch_or_nothing<S: TestStorage>(storage: &S) {
     let pair = |n: u8| {
         let filling = (0..64u8).map(|m| (vec![b'm', m], Some(vec![n; 64])));
         let ends = [(b"a".to_vec(), Some(vec![n])), (b"z".to_vec(), Some(vec![n]))];
-        Batch { preconditions: Vec::new(), rows: ends.into_iter().chain(filling).collect() }
+        Batch::unfenced(ends.into_iter().chain(filling).collect())
     };
     commit(&*engine, &[pair(0)]);
     let (done, engine) = (AtomicBool::new(false), &*engine);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            (1..=PAIRS).for_each(|n| assert_eq!(commit(engine, &[pair(n)]), [Committed::Applied]));
+            (1..=PAIRS).for_each(|n| assert_eq!(commit(engine, &[pair(n)]), [Fate::Applied]));
             done.store(true, Ordering::SeqCst);
         });
         let mut seen = 0;
@@ -237,7 +230,7 @@ fn a_scan_sees_all_of_a_batch_or_nothing<S: TestStorage>(storage: &S) {
 fn untouched_rows_are_always_found<S: TestStorage>(storage: &S) {
     let untouched = |n: u32| format!("k{n:03}").into_bytes();
     let engine = storage.open();
-    commit(&*engine, &[Batch { preconditions: Vec::new(), rows: (0..100).map(|n| (untouched(n), Some(untouched(n)))).collect() }]);
+    commit(&*engine, &[Batch::unfenced((0..100).map(|n| (untouched(n), Some(untouched(n)))).collect())]);
     // Closing the engine flushes the memtables.
     drop(engine);
     let (done, engine) = (AtomicBool::new(false), storage.open());
@@ -247,7 +240,7 @@ fn untouched_rows_are_always_found<S: TestStorage>(storage: &S) {
             for round in 0..40u32 {
                 let neighbour =
                     |n: u32| (format!("k{:03}.{}", n % 100, n / 100).into_bytes(), round.is_multiple_of(2).then(|| vec![7; 60]));
-                commit(engine, &[Batch { preconditions: Vec::new(), rows: (0..600).map(neighbour).collect() }]);
+                commit(engine, &[Batch::unfenced((0..600).map(neighbour).collect())]);
             }
             done.store(true, Ordering::SeqCst);
         });
@@ -263,10 +256,9 @@ fn commits_of_several_threads_are_serialized<S: TestStorage>(storage: &S) {
     let engine = storage.open();
     let add = |engine: &dyn Engine| {
         loop {
-            let count = get(engine, b"count");
-            let next = vec![count.as_ref().map_or(0, |count| count[0]) + 1];
-            let batch = Batch { preconditions: vec![(b"count".to_vec(), count)], rows: vec![(b"count".to_vec(), Some(next))] };
-            if commit(engine, &[batch]) == [Committed::Applied] {
+            let fences = fences(engine, &["counter"]);
+            let count = get(engine, b"count").map_or(0, |count| count[0]);
+            if commit(engine, &[Batch { fences, ..rows(&[(b"count", &[count + 1])]) }]) == [Fate::Applied] {
                 return;
             }
         }
@@ -277,7 +269,7 @@ fn commits_of_several_threads_are_serialized<S: TestStorage>(storage: &S) {
             threads.spawn(|| (0..20).for_each(|_| add(engine)));
         }
     });
-    assert_eq!(get(engine, b"count"), Some(vec![60]), "no precondition held twice");
+    assert_eq!(get(engine, b"count"), Some(vec![60]), "nobody's was lost");
 }
 
 fn the_bytes_on_disk_are_known<S: TestStorage>(storage: &S) {
@@ -298,7 +290,7 @@ macro_rules! every_engine {
 every_engine! {
     committed_rows_are_there_after_reopening
     a_stale_batch_changes_nothing
-    preconditions_see_the_earlier_batches_of_their_call
+    each_batch_of_a_call_has_its_own_fate
     many_batches_are_one_commit
     a_scan_is_in_order_and_within_its_bounds
     keys_of_any_bytes_keep_their_order
@@ -311,18 +303,6 @@ every_engine! {
 }
 
 #[test]
-fn a_damaged_row_fails_only_calls_that_read_it() {
-    let memory = Memory::default();
-    let engine = memory.open().expect("opens");
-    commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")])]);
-    assert!(memory.damage(b"a"));
-    assert!(matches!(engine.get(b"a"), Err(EngineError::Damaged(_))));
-    assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()));
-    assert!(matches!(engine.commit(vec![conditional(b"a", None, rows(&[(b"b", b"3")]))]), Err(EngineError::Damaged(_))));
-    assert_eq!(get(&*engine, b"b"), Some(b"2".to_vec()), "nothing was applied");
-}
-
-#[test]
 fn an_engine_creates_only_its_own_files() {
     let files = |folder: &Path| {
         let names = std::fs::read_dir(folder).expect("reads").map(|file| file.expect("a file").file_name().into_string().expect("a name"));
@@ -330,6 +310,6 @@ fn an_engine_creates_only_its_own_files() {
     };
     let (sled, redb) = (SledStorage::new(), RedbStorage::new());
     drop((sled.open(), redb.open()));
-    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "conf", "db", "journal.0", "journal.1"]);
-    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["journal.0", "journal.1", "rows.redb"]);
+    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "commits", "conf", "db", "driftless.lock", "engine", "journal.0", "journal.1"]);
+    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["commits", "driftless.lock", "engine", "journal.0", "journal.1", "rows.redb"]);
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::batch::Batch;
+use super::batch::Bytes;
 use super::error::EngineError;
 
 /// How long a measurement is used. Bytes written since are subtracted from it.
@@ -36,12 +36,12 @@ impl FreeSpace {
         FreeSpace { folder: folder.to_owned(), reserve_bytes: reserve_mib.saturating_mul(1 << 20), free: Mutex::new(None) }
     }
 
-    /// Fails if these batches would use the reserve. If the free space cannot be measured, nothing is refused.
-    pub(super) fn check(&self, batches: &[Batch]) -> Result<(), EngineError> {
+    /// Fails if these rows would use the reserve. If the free space cannot be measured, nothing is refused.
+    pub(super) fn check(&self, rows: &[(Bytes, Option<Bytes>)]) -> Result<(), EngineError> {
         if self.reserve_bytes == 0 {
             return Ok(());
         }
-        let demand = demand(batches);
+        let demand = demand(rows);
         let mut known = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         let mut free = known.and_then(|(at, free)| (at.elapsed() < MEASURED_FOR).then_some(free));
         if !free.is_some_and(|free| fits(free, self.reserve_bytes, demand)) {
@@ -81,9 +81,9 @@ fn measure(folder: &Path) -> Option<u64> {
     Some(answer.f_bavail.saturating_mul(answer.f_frsize))
 }
 
-fn demand(batches: &[Batch]) -> SpaceDemand {
+fn demand(rows: &[(Bytes, Option<Bytes>)]) -> SpaceDemand {
     let (mut bytes, mut sets, mut deletes) = (0, 0u64, 0u64);
-    for (key, row) in batches.iter().flat_map(|batch| &batch.rows) {
+    for (key, row) in rows {
         bytes += (key.len() + row.as_ref().map_or(0, Vec::len)) as u64;
         *(if row.is_some() { &mut sets } else { &mut deletes }) += 1;
     }
@@ -98,15 +98,16 @@ fn fits(free: u64, reserve_bytes: u64, demand: SpaceDemand) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::engine::batch::RowBatch;
 
-    fn rows(sets: usize, deletes: usize, bytes: usize) -> Batch {
+    fn rows(sets: usize, deletes: usize, bytes: usize) -> RowBatch {
         let set = (0..sets).map(|n| (vec![n as u8], Some(vec![0; bytes])));
-        Batch { preconditions: Vec::new(), rows: set.chain((0..deletes).map(|n| (vec![n as u8], None))).collect() }
+        set.chain((0..deletes).map(|n| (vec![n as u8], None))).collect()
     }
 
     #[test]
     fn a_write_must_leave_the_reserve() {
-        let write = demand(&[rows(2, 0, 99)]);
+        let write = demand(&rows(2, 0, 99));
         assert_eq!(write, SpaceDemand { bytes: 200, frees_rows: false });
         assert!(fits(1200, 1000, write));
         assert!(!fits(1199, 1000, write));
@@ -115,21 +116,21 @@ mod tests {
 
     #[test]
     fn small_commits_that_free_rows_may_use_half_of_the_reserve() {
-        let deleting = demand(&[rows(1, 2, 9)]);
+        let deleting = demand(&rows(1, 2, 9));
         assert_eq!(deleting, SpaceDemand { bytes: 12, frees_rows: true });
         assert!(fits(512, 1000, deleting));
         assert!(!fits(511, 1000, deleting));
-        assert!(!demand(&[rows(1, 1, 9)]).frees_rows, "as many set as deleted");
-        assert!(!demand(&[rows(1, 9, FREEING_BYTES as usize)]).frees_rows, "large");
+        assert!(!demand(&rows(1, 1, 9)).frees_rows, "as many set as deleted");
+        assert!(!demand(&rows(1, 9, FREEING_BYTES as usize)).frees_rows, "large");
     }
 
     #[test]
     fn a_disk_without_the_reserve_refuses_writes_and_says_what_to_do() {
         let folder = tempfile::tempdir().expect("folder");
-        FreeSpace::new(folder.path(), 0).check(&[rows(1, 0, 9)]).expect("without a reserve nothing is refused");
-        FreeSpace::new(folder.path(), 1).check(&[rows(1, 0, 9)]).expect("a byte is free");
-        let refused = FreeSpace::new(folder.path(), u64::MAX).check(&[rows(1, 0, 9)]).expect_err("no disk has as much").to_string();
+        FreeSpace::new(folder.path(), 0).check(&rows(1, 0, 9)).expect("without a reserve nothing is refused");
+        FreeSpace::new(folder.path(), 1).check(&rows(1, 0, 9)).expect("a byte is free");
+        let refused = FreeSpace::new(folder.path(), u64::MAX).check(&rows(1, 0, 9)).expect_err("no disk has as much").to_string();
         assert!(refused.contains("store.reserve_mib") && refused.contains("free some space"), "{refused}");
-        FreeSpace::new(Path::new("/nowhere/at/all"), 1).check(&[rows(1, 0, 9)]).expect("space that cannot be measured refuses nothing");
+        FreeSpace::new(Path::new("/nowhere/at/all"), 1).check(&rows(1, 0, 9)).expect("space that cannot be measured refuses nothing");
     }
 }

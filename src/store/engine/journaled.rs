@@ -19,14 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::batch::{Batch, Bytes, Committed, ROW_BYTES};
+use super::batch::{Bytes, RowBatch};
 use super::commit_counter;
-use super::contract::Engine;
 use super::error::{EngineError, io_error};
 use super::flusher::{Flusher, SpaceCheck};
 use super::journal::{self, Journal, JournalContents};
 use super::memtables::Memtables;
-use super::resolve::{ResolvedCommit, resolve};
+use super::row_store::RowStore;
 use super::shared_memtables::{FlushJob, FlushState, SharedMemtables};
 use super::tree::Tree;
 
@@ -162,7 +161,7 @@ impl JournaledEngine {
     }
 }
 
-impl Engine for JournaledEngine {
+impl RowStore for JournaledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.shared.memtables().get(&*self.tree, key)
     }
@@ -171,21 +170,14 @@ impl Engine for JournaledEngine {
         self.shared.memtables().scan(&*self.tree, start, end, limit)
     }
 
-    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
+    fn write(&self, rows: RowBatch) -> Result<(), EngineError> {
         let mut journal = self.journal.lock().unwrap_or_else(PoisonError::into_inner);
         let journal = journal.as_mut().ok_or_else(|| io_error("the journal is closed"))?;
         self.rotate_if_full(journal)?;
-        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| self.get(key))?;
-        if let Some((_, Some(row))) = rows.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
-            return Err(io_error(format!("a row of {} bytes is over the engine's {ROW_BYTES}", row.len())));
-        }
-        if rows.is_empty() {
-            return Ok(outcomes);
-        }
         journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
         let mut memtables = self.shared.memtables.write().unwrap_or_else(PoisonError::into_inner);
         rows.into_iter().for_each(|(key, row)| memtables.active.set(key, row));
-        Ok(outcomes)
+        Ok(())
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {

@@ -1,15 +1,14 @@
 //! An engine in memory with fault injection, for tests of the code above it.
 //!
-//! A [`Memory`] is the storage: it can be shared, crashed, and opened again. The rows of a commit are visible at once; they survive a crash
-//! only if the commit's flush succeeded.
+//! A [`Memory`] is the storage: it can be shared and opened again. The rows of a commit become visible and durable at once, when its flush
+//! succeeds.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::batch::{Batch, Bytes, Committed};
-use super::contract::Engine;
+use super::batch::{Bytes, RowBatch};
 use super::error::EngineError;
-use super::resolve::{ResolvedCommit, resolve};
+use super::row_store::RowStore;
 use super::{commit_counter, frame};
 
 /// Where a fault can be injected.
@@ -23,7 +22,7 @@ pub(crate) enum FaultPoint {
     Scan,
     /// A commit, before anything of it is applied.
     Commit,
-    /// A commit, after its rows are visible and before they are durable.
+    /// A commit, before its rows are durable.
     Flush,
     /// A commit, after it is durable: only its answer is lost.
     Answer,
@@ -48,12 +47,12 @@ pub(crate) struct Memory(Arc<Mutex<MemoryState>>, Arc<Condvar>);
 
 #[derive(Default)]
 struct MemoryState {
-    /// The visible rows, in their frames.
+    /// In their frames.
     rows: BTreeMap<Bytes, Bytes>,
-    durable: BTreeMap<Bytes, Bytes>,
-    unflushed: Vec<(Bytes, Option<Bytes>)>,
     faults: BTreeMap<FaultPoint, FaultTrigger>,
     holds_flushes: bool,
+    /// Commits that wait for their flush.
+    held: usize,
 }
 
 impl Memory {
@@ -76,9 +75,14 @@ impl Memory {
         self.state().faults.clear();
     }
 
-    /// From now on the rows of a commit become visible, and its flush waits until [`Memory::release_flushes`].
+    /// From now on the flush of a commit waits until [`Memory::release_flushes`].
     pub(crate) fn hold_flushes(&self) {
         self.state().holds_flushes = true;
+    }
+
+    /// Waits until a commit waits for its flush.
+    pub(crate) fn wait_for_held_flush(&self) {
+        drop(self.1.wait_while(self.state(), |state| state.held == 0).unwrap_or_else(PoisonError::into_inner));
     }
 
     pub(crate) fn release_flushes(&self) {
@@ -86,32 +90,15 @@ impl Memory {
         self.1.notify_all();
     }
 
-    /// Drops all rows that were not flushed, as a loss of power does.
-    pub(crate) fn crash(&self) {
-        let mut state = self.state();
-        state.unflushed.clear();
-        state.rows = state.durable.clone();
-    }
-
     /// Flips a bit of a stored row. Returns whether the row exists.
     pub(crate) fn damage(&self, key: &[u8]) -> bool {
         let mut state = self.state();
-        let MemoryState { rows, durable, .. } = &mut *state;
-        let flip = |row: &mut Bytes| row.last_mut().map(|byte| *byte ^= 1).is_some();
-        let is_found = rows.get_mut(key).is_some_and(flip);
-        durable.get_mut(key).is_some_and(flip) || is_found
+        state.rows.get_mut(key).is_some_and(|row| row.last_mut().map(|byte| *byte ^= 1).is_some())
     }
 
-    /// All visible rows except the engine's own.
-    pub(crate) fn rows(&self) -> BTreeMap<Bytes, Bytes> {
-        let payload = |(key, row): (&Bytes, &Bytes)| Some((key.clone(), frame::decode(key, row).ok()?));
-        self.state().rows.range(commit_counter::FIRST_STORE_KEY.to_vec()..).filter_map(payload).collect()
-    }
-
-    /// Opens the storage as an engine, with the rows that are durable.
-    pub(crate) fn open(&self) -> Result<Box<dyn Engine>, EngineError> {
+    /// Opens the storage.
+    pub(super) fn open(&self) -> Result<Box<dyn RowStore>, EngineError> {
         self.state().hit(FaultPoint::Open)?;
-        self.crash();
         Ok(Box::new(self.clone()))
     }
 
@@ -149,22 +136,9 @@ impl MemoryState {
     fn get_row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.rows.get(key).map(|row| frame::decode(key, row)).transpose()
     }
-
-    fn set(rows: &mut BTreeMap<Bytes, Bytes>, key: Bytes, row: Option<Bytes>) {
-        match row {
-            Some(row) => rows.insert(key, row),
-            None => rows.remove(&key),
-        };
-    }
-
-    fn flush(&mut self) {
-        for (key, row) in std::mem::take(&mut self.unflushed) {
-            MemoryState::set(&mut self.durable, key, row);
-        }
-    }
 }
 
-impl Engine for Memory {
+impl RowStore for Memory {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         let mut state = self.state();
         state.hit(FaultPoint::Get)?;
@@ -181,25 +155,27 @@ impl Engine for Memory {
         range.map(|(key, row)| Ok((key.clone(), frame::decode(key, row)?))).collect()
     }
 
-    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Committed>, EngineError> {
+    fn write(&self, rows: RowBatch) -> Result<(), EngineError> {
         let mut state = self.state();
         state.hit(FaultPoint::Space)?;
         state.hit(FaultPoint::Commit)?;
-        let ResolvedCommit { outcomes, rows } = resolve(batches, |key| state.get_row(key))?;
-        let encode = |(key, row): &(Bytes, Option<Bytes>)| row.as_ref().map(|row| frame::encode(key, row)).transpose();
-        let encoded: Vec<Option<Bytes>> = rows.iter().map(encode).collect::<Result<_, _>>()?;
-        for ((key, _), row) in rows.into_iter().zip(encoded) {
-            MemoryState::set(&mut state.rows, key.clone(), row.clone());
-            state.unflushed.push((key, row));
-        }
+        let encode = |(key, row): (Bytes, Option<Bytes>)| Ok((row.map(|row| frame::encode(&key, &row)).transpose()?, key));
+        let encoded: Vec<(Option<Bytes>, Bytes)> = rows.into_iter().map(encode).collect::<Result<_, EngineError>>()?;
+        state.held += 1;
+        self.1.notify_all();
         state = self.1.wait_while(state, |state| state.holds_flushes).unwrap_or_else(PoisonError::into_inner);
+        state.held -= 1;
         state.hit(FaultPoint::Flush)?;
-        state.flush();
-        state.hit(FaultPoint::Answer)?;
-        Ok(outcomes)
+        for (row, key) in encoded {
+            match row {
+                Some(row) => state.rows.insert(key, row),
+                None => state.rows.remove(&key),
+            };
+        }
+        state.hit(FaultPoint::Answer)
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
-        Ok(self.state().durable.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
+        Ok(self.state().rows.iter().map(|(key, row)| (key.len() + row.len()) as u64).sum())
     }
 }

@@ -1,12 +1,11 @@
-//! The embedded storage engine: one ordered key space on disk, with `get`, `scan` and `commit`.
+//! The storage engine: one ordered key space on disk, with `get`, `scan`, and a `commit` of batches that their owners' fences guard.
 //!
-//! - `contract` states what an engine promises; `contract_tests` holds every engine to it.
-//! - The store uses a [`SupervisedEngine`]: it owns the data folder, checks free space, turns an engine's panics into errors, blocks access
-//!   after a failed commit until recovery, and detects missing commits.
+//! - `contract` states what an engine promises; `contract_tests` holds every engine to it. The store holds an [`Engine`].
+//! - The [`EmbeddedEngine`] owns the data folder, compares fences, checks free space, turns panics into errors, blocks access after a failed
+//!   commit until recovery, and detects missing commits.
 //! - A commit is durable once it is in the journal, a write-ahead log (`journaled`). The flusher thread writes its rows to the engine's
 //!   tree later, many commits at once.
-//! - The contract allows rows to be visible a little before they are durable. Before such rows leave the process, the reader waits for the
-//!   covering commit (see `committer::DurabilityGate`).
+//! - Rows become visible when they are durable.
 //! - Every row in a tree is framed by a format byte and a CRC that covers its key too (`frame`).
 //!
 //! Only this folder knows which engine runs: sled, or redb by configuration.
@@ -16,7 +15,9 @@ mod commit_counter;
 mod config;
 mod contract;
 mod data_folder;
+mod embedded;
 mod error;
+mod fences;
 mod flusher;
 mod frame;
 mod free_space;
@@ -28,12 +29,11 @@ mod page_cache;
 mod panics;
 mod private_files;
 mod redb_tree;
-mod resolve;
+mod row_store;
 mod shared_memtables;
 mod sled_log;
 mod sled_tree;
 mod storage;
-mod supervised;
 mod tree;
 
 #[cfg(test)]
@@ -41,8 +41,9 @@ mod contract_tests;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use batch::{Batch, Bytes, Committed, ROW_BYTES};
+pub use batch::{Batch, Bytes, Fate, Fence, Owner, ROW_BYTES, RowBatch};
 pub use config::{EngineConfig, EngineKind};
+pub use contract::Engine;
+pub use embedded::EmbeddedEngine;
 pub use error::EngineError;
 pub(in crate::store) use private_files::tighten;
-pub use supervised::SupervisedEngine;

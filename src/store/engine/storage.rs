@@ -7,15 +7,15 @@ use std::sync::atomic::AtomicBool;
 
 use tracing::{info, warn};
 
-use super::batch::Batch;
+use super::batch::RowBatch;
 use super::commit_counter::CommitCounter;
 use super::config::{EngineConfig, EngineKind};
-use super::contract::Engine;
 use super::data_folder::DataFolder;
 use super::error::EngineError;
 use super::free_space::FreeSpace;
 use super::journaled::{FlushThresholds, JournalOptions, JournaledEngine};
 use super::redb_tree::RedbTree;
+use super::row_store::RowStore;
 use super::sled_tree::{SEGMENT_BYTES, SledTree};
 use super::tree::Tree;
 use super::{panics, sled_log};
@@ -58,12 +58,12 @@ impl EngineSizes {
 }
 
 impl EngineStorage {
-    /// Opens the engine. Fails if commits are missing.
-    pub(super) fn open(&self, counter: &mut CommitCounter) -> Result<Box<dyn Engine>, EngineError> {
+    /// Opens the rows. Fails if commits are missing.
+    pub(super) fn open(&self, counter: &mut CommitCounter) -> Result<Box<dyn RowStore>, EngineError> {
         panics::catch(|| self.open_engine(counter)).unwrap_or_else(|panic| Err(EngineError::Damaged(self.panic_text(&panic))))
     }
 
-    fn open_engine(&self, counter: &mut CommitCounter) -> Result<Box<dyn Engine>, EngineError> {
+    fn open_engine(&self, counter: &mut CommitCounter) -> Result<Box<dyn RowStore>, EngineError> {
         match self {
             EngineStorage::Disk { folder, space, config, sizes, panicked } => {
                 let has_commits = counter.lower_bound() > 0;
@@ -117,9 +117,9 @@ impl EngineStorage {
         }
     }
 
-    pub(super) fn check_space(&self, batches: &[Batch]) -> Result<(), EngineError> {
+    pub(super) fn check_space(&self, rows: &RowBatch) -> Result<(), EngineError> {
         match self {
-            EngineStorage::Disk { space, .. } => space.check(batches),
+            EngineStorage::Disk { space, .. } => space.check(rows),
             #[cfg(test)]
             EngineStorage::Memory(_) => Ok(()),
         }

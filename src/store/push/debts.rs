@@ -3,8 +3,9 @@
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::super::commit::Group;
-use super::super::engine::Batch;
+use super::super::engine::RowBatch;
 use super::super::keys::RowKind;
+use super::super::row_source::RowSource;
 use super::super::{Identity, StoreError, keys, rows};
 use super::rows::DebtRow;
 
@@ -45,7 +46,7 @@ impl Group<'_> {
         version: u64,
         writer: &DeviceId,
         now_ms: u64,
-        batch: &mut Batch,
+        batch: &mut RowBatch,
     ) -> Result<(), StoreError> {
         if self.push_target_count(identity)? == 0 {
             return Ok(());
@@ -66,10 +67,10 @@ impl Group<'_> {
         };
         let before_ms = before.map(|row| row.at_ms);
         if before_ms != Some(row.at_ms) {
-            batch.rows.extend(before_ms.map(|at_ms| (keys::wake_due(at_ms, identity, dataset), None)));
-            batch.rows.push((keys::wake_due(row.at_ms, identity, dataset), Some(Vec::new())));
+            batch.extend(before_ms.map(|at_ms| (keys::wake_due(at_ms, identity, dataset), None)));
+            batch.push((keys::wake_due(row.at_ms, identity, dataset), Some(Vec::new())));
         }
-        batch.rows.push((key, Some(rows::encode(&row)?)));
+        batch.push((key, Some(rows::encode(&row)?)));
         Ok(())
     }
 
@@ -82,7 +83,7 @@ impl Group<'_> {
             let first_ms = if row.version == debt.version { 0 } else { row.changed_ms };
             if first_ms != row.first_ms {
                 let row = rows::encode(&DebtRow { first_ms, ..row })?;
-                self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
+                self.view.decide(vec![(key, Some(row))]);
             }
         }
         Ok(())
@@ -93,13 +94,13 @@ impl Group<'_> {
         let key = keys::debt(identity, dataset);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row: DebtRow = rows::decode(&row)?;
-        let mut batch = Batch::default();
-        batch.rows.push((keys::wake_due(row.at_ms, identity, dataset), None));
+        let mut batch = RowBatch::new();
+        batch.push((keys::wake_due(row.at_ms, identity, dataset), None));
         match at_ms {
-            None => batch.rows.push((key, None)),
+            None => batch.push((key, None)),
             Some(at_ms) => {
-                batch.rows.push((keys::wake_due(at_ms, identity, dataset), Some(Vec::new())));
-                batch.rows.push((key, Some(rows::encode(&DebtRow { at_ms, ..row })?)));
+                batch.push((keys::wake_due(at_ms, identity, dataset), Some(Vec::new())));
+                batch.push((key, Some(rows::encode(&DebtRow { at_ms, ..row })?)));
             }
         }
         self.view.decide(batch);
@@ -107,13 +108,13 @@ impl Group<'_> {
     }
 
     /// Ends all debts to the devices of an identity that is merged: the merge itself is a debt of the other identity.
-    pub(in crate::store) fn clear_debts(&self, identity: &Identity, batch: &mut Batch) -> Result<(), StoreError> {
+    pub(in crate::store) fn clear_debts(&self, identity: &Identity, batch: &mut RowBatch) -> Result<(), StoreError> {
         let prefix = keys::of_identity(RowKind::Debt, identity);
-        for (key, row) in self.view.scan(&prefix)? {
+        for (key, row) in self.view.all_of(&prefix)? {
             let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
             let row: DebtRow = rows::decode(&row)?;
-            batch.rows.push((keys::wake_due(row.at_ms, identity, &dataset), None));
-            batch.rows.push((key, None));
+            batch.push((keys::wake_due(row.at_ms, identity, &dataset), None));
+            batch.push((key, None));
         }
         Ok(())
     }

@@ -4,8 +4,9 @@ use aws_lc_rs::digest;
 use driftless_protocol::{DeviceId, Provider, PushTarget, Registration};
 
 use super::super::commit::Group;
-use super::super::engine::{Batch, Bytes};
+use super::super::engine::Bytes;
 use super::super::keys::RowKind;
+use super::super::row_source::RowSource;
 use super::super::{Identity, Store, StoreError, keys, rows};
 use super::delivery_log::{DeliveryLogEntry, DeliveryStatus};
 use super::rows::{DeadToken, RegistrationRow, TokenLoss};
@@ -125,7 +126,7 @@ impl Group<'_> {
             (binding, Some(rows::encode(&(identity.as_str(), device))?)),
             (keys::push_budget(identity, device), Some(rows::encode(&budget)?)),
         ];
-        self.view.decide(Batch { preconditions: Vec::new(), rows });
+        self.view.decide(rows);
         self.add_push_targets(identity, 1)?;
         self.log_registration(identity, device, now_ms, format!("registered with {provider}"))?;
         Ok(RegisterOutcome::Done)
@@ -136,9 +137,9 @@ impl Group<'_> {
         let key = keys::registration(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row: RegistrationRow = rows::decode(&row)?;
-        let mut batch = Batch { preconditions: Vec::new(), rows: vec![(key, None)] };
+        let mut batch = vec![(key, None)];
         let is_live = row.target.is_some();
-        batch.rows.extend(row.target.map(|target| (token_binding(&row.pool, &target), None)));
+        batch.extend(row.target.map(|target| (token_binding(&row.pool, &target), None)));
         self.view.decide(batch);
         if is_live { self.add_push_targets(identity, -1) } else { Ok(()) }
     }
@@ -148,7 +149,7 @@ impl Group<'_> {
         let key = keys::registration(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row = rows::encode(&RegistrationRow { seen_ms: now_ms, ..rows::decode(&row)? })?;
-        self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(key, Some(row))] });
+        self.view.decide(vec![(key, Some(row))]);
         Ok(())
     }
 
@@ -188,7 +189,7 @@ impl Group<'_> {
         let binding = token_binding(&row.pool, failed);
         let row = RegistrationRow { target: None, dead: Some(dead), ..row };
         let rows = vec![(keys::registration(identity, device), Some(rows::encode(&row)?)), (binding, None)];
-        self.view.decide(Batch { preconditions: Vec::new(), rows });
+        self.view.decide(rows);
         self.add_push_targets(identity, -1)
     }
 
@@ -197,7 +198,7 @@ impl Group<'_> {
         let Some(row) = self.registration(identity, device)? else { return Ok(()) };
         if row.target.as_ref().is_some_and(|old| old.address() == target.address()) {
             let row = rows::encode(&RegistrationRow { provider: target.provider(), target: Some(target.clone()), ..row })?;
-            self.view.decide(Batch { preconditions: Vec::new(), rows: vec![(keys::registration(identity, device), Some(row))] });
+            self.view.decide(vec![(keys::registration(identity, device), Some(row))]);
         }
         Ok(())
     }
@@ -236,7 +237,7 @@ impl Group<'_> {
     /// stays, or the later one.
     pub(in crate::store) fn move_registrations(&mut self, from: &Identity, into: &Identity) -> Result<(), StoreError> {
         let prefix = keys::of_identity(RowKind::Registration, from);
-        for (key, row) in self.view.scan(&prefix)? {
+        for (key, row) in self.view.all_of(&prefix)? {
             let device = keys::KeyParts::after(&key, &prefix)?.device()?;
             self.unregister(from, &device)?;
             let moved: RegistrationRow = rows::decode(&row)?;
@@ -247,9 +248,9 @@ impl Group<'_> {
                 continue;
             }
             self.unregister(into, &device)?;
-            let mut batch = Batch { preconditions: Vec::new(), rows: vec![(keys::registration(into, &device), Some(row))] };
+            let mut batch = vec![(keys::registration(into, &device), Some(row))];
             if let Some(target) = &moved.target {
-                batch.rows.push((token_binding(&moved.pool, target), Some(rows::encode(&(into.as_str(), &device))?)));
+                batch.push((token_binding(&moved.pool, target), Some(rows::encode(&(into.as_str(), &device))?)));
             }
             self.view.decide(batch);
             if moved.target.is_some() {

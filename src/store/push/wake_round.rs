@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
 use super::super::commit::Group;
-use super::super::engine::{Batch, Bytes, EngineError, SupervisedEngine};
+use super::super::engine::{Bytes, RowBatch};
 use super::super::keys::{self, RowKind};
 use super::super::rows::{self, AckRow, IdentityRow};
-use super::super::view::View;
+use super::super::row_source::RowSource;
 use super::super::{Identity, Store, StoreError};
 use super::debts::Debt;
 use super::delivery_log::DeliveryLogEntry;
@@ -94,56 +94,28 @@ pub enum TokenDisposition {
     },
 }
 
-/// Rows as a group sees them, or as they are on disk.
-trait RowSource {
-    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
-}
-
-impl RowSource for View<'_> {
-    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.get(key)
-    }
-
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        Ok(self.scan(prefix)?.into_iter().collect())
-    }
-}
-
-impl RowSource for SupervisedEngine {
-    fn row(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.get(key)
-    }
-
-    fn rows(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        self.scan(prefix, &keys::prefix_end(prefix), usize::MAX)
-    }
-}
-
 /// `None`: the identity has no debts.
-fn wake_round(source: &impl RowSource, identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
+fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
     let prefix = keys::of_identity(RowKind::Debt, identity);
     let mut debts = Vec::new();
-    for (key, row) in source.rows(&prefix)? {
+    for (key, row) in source.all_of(&prefix)? {
         debts.push(Debt::of(keys::KeyParts::after(&key, &prefix)?.dataset()?, rows::decode::<DebtRow>(&row)?));
     }
     if debts.is_empty() {
         return Ok(None);
     }
-    let row = source.row(&keys::identity(identity))?.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
-    let pool = row.map_or_else(String::new, |row| row.pool);
+    let pool = source.row::<IdentityRow>(&keys::identity(identity))?.map_or_else(String::new, |row| row.pool);
     let targets = wake_targets(source, identity, &debts)?;
     Ok(Some(WakeRound { identity: identity.clone(), pool, debts, targets }))
 }
 
-fn wake_targets(source: &impl RowSource, identity: &Identity, debts: &[Debt]) -> Result<Vec<WakeTarget>, StoreError> {
+fn wake_targets(source: &(impl RowSource + ?Sized), identity: &Identity, debts: &[Debt]) -> Result<Vec<WakeTarget>, StoreError> {
     let prefix = keys::of_identity(RowKind::Registration, identity);
     let mut targets = Vec::new();
-    for (key, row) in source.rows(&prefix)? {
+    for (key, row) in source.all_of(&prefix)? {
         let device = keys::KeyParts::after(&key, &prefix)?.device()?;
         let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(&row)?;
-        let row = source.row(&keys::push_budget(identity, &device))?;
-        let row: PushBudgetRow = row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let row: PushBudgetRow = source.row(&keys::push_budget(identity, &device))?.unwrap_or_default();
         let debts = debts.iter().map(|debt| target_debt(source, identity, &device, &row.woken, debt)).collect::<Result<_, StoreError>>()?;
         let budget = row.budget;
         targets.push(WakeTarget { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, debts, budget });
@@ -152,14 +124,13 @@ fn wake_targets(source: &impl RowSource, identity: &Identity, debts: &[Debt]) ->
 }
 
 fn target_debt(
-    source: &impl RowSource,
+    source: &(impl RowSource + ?Sized),
     identity: &Identity,
     device: &DeviceId,
     woken: &[(DatasetName, u64)],
     debt: &Debt,
 ) -> Result<TargetDebt, StoreError> {
-    let ack = source.row(&keys::ack(identity, device, &debt.dataset))?;
-    let acknowledged = ack.map(|ack| rows::decode::<AckRow>(&ack)).transpose()?.map_or(0, |ack| ack.version);
+    let acknowledged = source.row::<AckRow>(&keys::ack(identity, device, &debt.dataset))?.map_or(0, |ack| ack.version);
     let woken = woken.iter().find(|(dataset, _)| *dataset == debt.dataset).map_or(0, |(_, version)| *version);
     Ok(TargetDebt { debt: debt.clone(), acknowledged, woken })
 }
@@ -230,7 +201,7 @@ impl Group<'_> {
             }
         }
         let rows = vec![(keys::push_budget(identity, &device), Some(rows::encode(&row)?))];
-        self.view.decide(Batch { preconditions: Vec::new(), rows });
+        self.view.decide(rows);
         self.append_delivery_log(identity, &device, log_entry)
     }
 
@@ -246,13 +217,13 @@ impl Group<'_> {
     /// Forgets the versions that devices were woken for, of datasets without a debt.
     fn clear_woken(&mut self, identity: &Identity, ended: &HashSet<&DatasetName>) -> Result<(), StoreError> {
         let prefix = keys::of_identity(RowKind::PushBudget, identity);
-        let mut batch = Batch::default();
-        for (key, row) in self.view.scan(&prefix)? {
+        let mut batch = RowBatch::new();
+        for (key, row) in self.view.all_of(&prefix)? {
             let mut row: PushBudgetRow = rows::decode(&row)?;
             let before = row.woken.len();
             row.woken.retain(|(known, _)| !ended.contains(known));
             if row.woken.len() < before {
-                batch.rows.push((key, Some(rows::encode(&row)?)));
+                batch.push((key, Some(rows::encode(&row)?)));
             }
         }
         self.view.decide(batch);

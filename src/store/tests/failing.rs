@@ -14,7 +14,7 @@ fn a_store_whose_write_failed_is_closed_until_it_recovers() {
     memory.fail_nth(FaultPoint::Flush, 1);
     let mut group = store.group();
     sign_in_device(&mut group, &patch(1, "phone", &[]));
-    group.write(patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
+    group.write(&patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
     assert!(matches!(group.commit(), Err(StoreError::Io(_))));
     assert!(store.is_failed());
     store.recover().expect("recovers");
@@ -33,7 +33,7 @@ fn a_backup_ends_with_a_write_of_unknown_outcome() {
         memory.fail_nth(call, 1);
         let mut group = store.group();
         sign_in_device(&mut group, &patch(id, "phone", &[]));
-        group.write(patch(id, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
+        group.write(&patch(id, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7).expect("is decided");
         assert!(group.commit().is_err());
         if store.is_failed() {
             store.recover().expect("recovers");

@@ -92,7 +92,7 @@ fn nothing_is_written_of_a_device_that_was_forgotten_meanwhile() {
     let late = patch(9, "phone", &[("a", Op::Put, "1")]);
     let note = DeliveryLogEntry::new(9, None, DeliveryStatus::Note("late".to_owned()));
     commit(&store, |group| {
-        assert_eq!(group.write(late, &DatasetRules::default(), 9), Ok(Decision::DeviceForgotten));
+        assert_eq!(group.write(&late, &DatasetRules::default(), 9), Ok(Decision::DeviceForgotten));
         assert_eq!(group.acknowledge(&me(), &device("phone"), &dataset(), 2), Ok(()));
         assert_eq!(group.register(&me(), &device("phone"), &registration("late"), 9), Ok(RegisterOutcome::NoIdentity));
         assert_eq!(group.record_wake_result(&me(), dead_token("secret-token", None), 9), Ok(()));
@@ -118,7 +118,7 @@ fn ten_thousand_devices_sign_in_one_after_the_other_and_the_rows_do_not_grow() {
         assert_eq!((admission, forgotten.len()), (Admission::Admitted, usize::from(n >= MOST as u64)), "{name}");
         // Each keeps something.
         assert!(matches!(
-            group.write(patch(1, &name, &[("n", Op::Add, "1")]), &DatasetRules::default(), 1000 + n),
+            group.write(&patch(1, &name, &[("n", Op::Add, "1")]), &DatasetRules::default(), 1000 + n),
             Ok(Decision::Written { .. })
         ));
         group.acknowledge(&me(), &device(&name), &dataset(), n + 1).expect("decides");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::store::engine::{Batch, SupervisedEngine};
+use crate::store::engine::{Batch, EmbeddedEngine, Engine};
 use crate::store::support::{CONFIG, epoch};
 use crate::store::{Store, format, keys, rows};
 
@@ -15,8 +15,8 @@ fn refusal(rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let epoch_row = (keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
     let rows = [&[epoch_row], rows].concat();
-    let engine = SupervisedEngine::open(folder.path(), &CONFIG).expect("opens");
-    engine.commit(vec![Batch { preconditions: Vec::new(), rows }]).expect("commits");
+    let engine = EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens");
+    engine.commit(vec![Batch::unfenced(rows)]).expect("commits");
     drop(engine);
     let before = all_rows(folder.path());
     let refused = Store::open(folder.path(), &CONFIG, &epoch("unused")).err().expect("is refused").to_string();
@@ -25,7 +25,7 @@ fn refusal(rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
 }
 
 fn all_rows(folder: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
-    SupervisedEngine::open(folder, &CONFIG).expect("opens").scan(&[0], &[u8::MAX], usize::MAX).expect("scans")
+    EmbeddedEngine::open(folder, &CONFIG).expect("opens").scan(&[0], &[u8::MAX], usize::MAX).expect("scans")
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_new_store_has_todays_format_and_opens_again() {
     drop(Store::open(folder.path(), &CONFIG, &epoch("first")).expect("opens"));
     let store = Store::open(folder.path(), &CONFIG, &epoch("unused")).expect("opens again");
     assert_eq!(*store.epoch(), epoch("first"));
-    assert_eq!(format::read_format(&store.engine), Ok(Some(4)));
+    assert_eq!(format::read_format(&*store.engine), Ok(Some(4)));
 }
 
 #[test]

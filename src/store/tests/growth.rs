@@ -33,7 +33,7 @@ fn rounds_of_creating_and_removing_leave_a_small_constant_number_of_rows() {
                 for (op, value) in [(Op::Put, "\"a value of some length, as apps have them\""), (Op::Remove, "")] {
                     id += 1;
                     now_ms += 1000;
-                    let decision = group.write(patch(id, "phone", &[(&name, op, value)]), &rules, now_ms).expect("decides");
+                    let decision = group.write(&patch(id, "phone", &[(&name, op, value)]), &rules, now_ms).expect("decides");
                     assert!(matches!(decision, Decision::Written { version, .. } if version == id));
                 }
             }

@@ -91,7 +91,7 @@ fn a_write_to_the_guest_after_the_merge_began_is_rejected_and_its_retry_is_appli
     let mut group = store.group();
     group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides");
     // In the same group, after the merge began.
-    assert_eq!(group.write(count(guest(), 5), &DatasetRules::default(), 300).expect("decides"), Decision::NoIdentity);
+    assert_eq!(group.write(&count(guest(), 5), &DatasetRules::default(), 300).expect("decides"), Decision::NoIdentity);
     group.commit().expect("commits");
     assert!(matches!(write(&store, &count(me(), 4)), Decision::Repeated { .. }), "even before its dataset has moved");
     finish_job(&store, &guest());

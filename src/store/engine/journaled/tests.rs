@@ -126,20 +126,19 @@ impl JournaledFixture {
 }
 
 /// The nth commit: a row of its own, a row that every commit sets, a row that odd commits set and even ones delete, and the commit count.
-fn batch(n: u32) -> Batch {
+fn batch(n: u32) -> RowBatch {
     let value = |n: u32| Some(n.to_be_bytes().to_vec());
-    let rows = vec![
+    vec![
         (format!("k{n:04}").into_bytes(), value(n)),
         (b"head".to_vec(), value(n)),
         (b"odd".to_vec(), value(n).filter(|_| n % 2 == 1)),
         (commit_counter::COUNT_KEY.to_vec(), Some(u64::from(n + 1).to_be_bytes().to_vec())),
-    ];
-    Batch { preconditions: Vec::new(), rows }
+    ]
 }
 
 fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
     let mut rows = BTreeMap::new();
-    for (key, row) in commits.flat_map(|n| batch(n).rows) {
+    for (key, row) in commits.flat_map(|n| batch(n)) {
         match row {
             Some(row) => drop(rows.insert(key, row)),
             None => drop(rows.remove(&key)),
@@ -172,7 +171,7 @@ fn commit_until_half_flushed_from(fixture: &JournaledFixture, engine: &Journaled
     fixture.tree.hold(true);
     let mut next = first;
     while engine.shared.memtables().immutable.is_none() {
-        engine.commit(vec![batch(next)]).expect("commits");
+        engine.write(batch(next)).expect("commits");
         next += 1;
     }
     fixture.tree.wait_until_half_flushed();
@@ -186,7 +185,7 @@ fn a_half_flushed_memtable_is_not_visible() {
     let next = commit_until_half_flushed(&fixture, &engine);
     assert!(!fixture.tree.state().rows.is_empty());
     check(&engine, 0..next);
-    engine.commit(vec![batch(next)]).expect("commits");
+    engine.write(batch(next)).expect("commits");
     check(&engine, 0..next + 1);
     fixture.tree.hold(false);
     drop(engine);
@@ -199,12 +198,12 @@ fn a_crash_during_a_flush_loses_nothing() {
     let fixture = JournaledFixture::new();
     let engine = fixture.open();
     let next = commit_until_half_flushed(&fixture, &engine);
-    engine.commit(vec![batch(next)]).expect("commits");
+    engine.write(batch(next)).expect("commits");
     let (folder, tree) = fixture.copy_as_crashed();
     fixture.tree.hold(false);
     let again = fixture.open_at(folder.path(), tree.clone());
     check(&again, 0..next + 1);
-    again.commit(vec![batch(next + 1)]).expect("goes on");
+    again.write(batch(next + 1)).expect("goes on");
     check(&again, 0..next + 2);
     drop(again);
     assert_eq!(tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..next + 2));
@@ -214,7 +213,7 @@ fn a_crash_during_a_flush_loses_nothing() {
 fn the_engines_own_rows_are_flushed_last() {
     let fixture = JournaledFixture::new();
     let engine = fixture.open();
-    (0..9).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
+    (0..9).for_each(|n| engine.write(batch(n)).expect("commits"));
     drop(engine);
     let written = fixture.tree.state().written.clone();
     assert_eq!(written.last(), Some(&commit_counter::COUNT_KEY.to_vec()));
@@ -227,15 +226,15 @@ fn the_next_commit_reports_a_failed_flush_and_nothing_is_lost() {
         let fixture = JournaledFixture::new();
         (fixture.tree.state().error, fixture.tree.state().panics) = (error.clone(), panics);
         let engine = fixture.open();
-        let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
-        let reported = engine.commit(vec![batch(done)]).expect_err("the flusher has failed");
+        let done = (0..1000).map_while(|n| engine.write(batch(n)).ok()).count() as u32;
+        let reported = engine.write(batch(done)).expect_err("the flusher has failed");
         assert!(matches!(reported, EngineError::Io(_)), "opening it again may help: {reported}");
         check(&engine, 0..done);
         drop(engine);
         (fixture.tree.state().error, fixture.tree.state().panics) = (None, false);
         let engine = fixture.open();
         check(&engine, 0..done);
-        engine.commit(vec![batch(done)]).expect("commits again");
+        engine.write(batch(done)).expect("commits again");
         drop(engine);
         assert_eq!(fixture.tree.state().rows.clone().into_iter().collect::<Vec<_>>(), rows(0..done + 1));
     }
@@ -250,7 +249,7 @@ fn a_tree_that_panics_twice_is_damaged() {
         let engine = fixture.open();
         check(&engine, 0..done);
         let reported = loop {
-            match engine.commit(vec![batch(done)]) {
+            match engine.write(batch(done)) {
                 Ok(_) => done += 1,
                 Err(error) => break error,
             }
@@ -265,11 +264,11 @@ fn a_tree_that_panics_twice_is_damaged() {
 fn a_gap_between_the_files_and_the_tree_is_refused() {
     let fixture = JournaledFixture::new();
     let engine = fixture.open();
-    (0..3).for_each(|n| drop(engine.commit(vec![batch(n)]).expect("commits")));
+    (0..3).for_each(|n| engine.write(batch(n)).expect("commits"));
     drop(engine);
     let engine = fixture.open();
     let next = commit_until_half_flushed_from(&fixture, &engine, 3);
-    engine.commit(vec![batch(next)]).expect("commits");
+    engine.write(batch(next)).expect("commits");
     type Removal = fn(&Path, &FakeTree);
     let older = |folder: &Path| {
         let generation = |path: &PathBuf| Journal::open(path.clone()).expect("opens").0.generation();
@@ -291,7 +290,7 @@ fn a_gap_between_the_files_and_the_tree_is_refused() {
         after.0.retain(|(name, bytes)| !bytes.is_empty() || before.0.iter().any(|(known, _)| known == name));
         assert_eq!(after, before, "nothing was flushed");
         let accepted = fixture.try_open(folder.path(), tree, false).expect("the loss is accepted");
-        accepted.commit(vec![batch(next + 1)]).expect("commits");
+        accepted.write(batch(next + 1)).expect("commits");
         let newest = Some((next + 1).to_be_bytes().to_vec());
         assert_eq!(accepted.get(b"head").expect("reads"), newest);
     }
@@ -317,12 +316,12 @@ fn the_order_of_the_journal_files_survives_many_crashes() {
         let engine = fixture.open();
         check(&engine, 0..done);
         for _ in 0..round {
-            engine.commit(vec![batch(done)]).expect("commits");
+            engine.write(batch(done)).expect("commits");
             done += 1;
         }
         fixture.tree.hold(round % 2 == 1);
         if round % 3 == 0 {
-            engine.commit(vec![batch(done)]).expect("commits");
+            engine.write(batch(done)).expect("commits");
             done += 1;
         }
         // The flusher must not run while the files are copied: it is done, or waits.
@@ -342,8 +341,8 @@ fn without_disk_space_commits_go_on_until_the_journal_is_full() {
     let fixture = JournaledFixture::new();
     let engine = fixture.open();
     fixture.has_space.store(false, Ordering::SeqCst);
-    let done = (0..1000).map_while(|n| engine.commit(vec![batch(n)]).ok()).count() as u32;
-    assert!(matches!(engine.commit(vec![batch(done)]), Err(EngineError::Full(_))));
+    let done = (0..1000).map_while(|n| engine.write(batch(n)).ok()).count() as u32;
+    assert!(matches!(engine.write(batch(done)), Err(EngineError::Full(_))));
     assert!(fixture.tree.state().rows.is_empty());
     check(&engine, 0..done);
     drop(engine);
@@ -352,7 +351,7 @@ fn without_disk_space_commits_go_on_until_the_journal_is_full() {
     fixture.has_space.store(true, Ordering::SeqCst);
     // The flusher checks the space again by itself.
     let begun = std::time::Instant::now();
-    while engine.commit(vec![batch(done)]).is_err() {
+    while engine.write(batch(done)).is_err() {
         assert!(begun.elapsed() < Duration::from_secs(30), "commits go on");
         std::thread::yield_now();
     }

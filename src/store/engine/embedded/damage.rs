@@ -76,14 +76,14 @@ fn config(kind: EngineKind) -> EngineConfig {
     EngineConfig { engine: kind, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }
 }
 
-fn open(folder: &Path, kind: EngineKind) -> Result<SupervisedEngine, EngineError> {
-    SupervisedEngine::open_with(folder, &config(kind), SIZES)
+fn open(folder: &Path, kind: EngineKind) -> Result<EmbeddedEngine, EngineError> {
+    EmbeddedEngine::open_with(folder, &config(kind), SIZES)
 }
 
 /// Opens the store so that nothing is flushed while it is open.
-fn open_without_flushing(folder: &Path, kind: EngineKind) -> SupervisedEngine {
+fn open_without_flushing(folder: &Path, kind: EngineKind) -> EmbeddedEngine {
     let sizes = EngineSizes { thresholds: FlushThresholds { memtable_bytes: 1 << 30, journal_bytes: 1 << 30 }, ..SIZES };
-    SupervisedEngine::open_with(folder, &config(kind), sizes).expect("opens")
+    EmbeddedEngine::open_with(folder, &config(kind), sizes).expect("opens")
 }
 
 fn row(key: &str, value: String) -> (Bytes, Option<Bytes>) {
@@ -109,11 +109,11 @@ fn make_crashed(folder: &Path, kind: EngineKind) -> BTreeMap<Bytes, Bytes> {
     rows
 }
 
-fn fill(engine: &SupervisedEngine, commits: u32, rows: &mut BTreeMap<Bytes, Bytes>) {
+fn fill(engine: &EmbeddedEngine, commits: u32, rows: &mut BTreeMap<Bytes, Bytes>) {
     for n in 0..commits {
         let text = format!("{commits}.{n} ").repeat(4);
         let set = vec![row(&format!("k{}", n % KEYS), text.clone()), row("head", n.to_string())];
-        let mut batch = Batch { preconditions: Vec::new(), rows: set };
+        let mut batch = Batch::unfenced(set);
         batch.rows.push((format!("k{}", n / 2 % KEYS).into(), (n % 3 != 0).then(|| text.into_bytes())));
         for (key, value) in &batch.rows {
             match value {
@@ -161,8 +161,8 @@ fn check_reading(folder: &Path, kind: EngineKind, rows: &BTreeMap<Bytes, Bytes>)
 
 /// Opens a damaged store and writes to it: the written row is there, or an error says what to do and the store can be used further.
 fn check_writing(folder: &Path, kind: EngineKind) -> Result<String, String> {
-    let outcome = |engine: &SupervisedEngine| match engine
-        .commit(vec![Batch { preconditions: Vec::new(), rows: vec![row("k1", "new".to_owned())] }])
+    let outcome = |engine: &EmbeddedEngine| match engine
+        .commit(vec![Batch::unfenced(vec![row("k1", "new".to_owned())])])
     {
         Ok(_) if engine.get(b"k1") == Ok(Some(b"new".to_vec())) => "written",
         Ok(_) => "written and not there",
@@ -240,7 +240,7 @@ fn run(kind: EngineKind, store: &Path, file: &str, damages: &[FileDamage]) -> Ve
     let mut outcomes = Vec::new();
     while outcomes.len() < damages.len() {
         let mut child = Command::new(std::env::current_exe().expect("a path"))
-            .args(["store::engine::supervised::damage::worker", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .args(["store::engine::embedded::damage::worker", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
             .envs([("DAMAGE_ENGINE", kind.name()), ("DAMAGE_FILE", file)])
             .env("DAMAGE_STORE", store)
             .stdin(Stdio::piped())
@@ -336,9 +336,9 @@ fn damage_in_one_page_refuses_writes_and_fails_nothing() {
         let is_damaged = |key: &&Bytes| matches!(engine.get(key), Err(EngineError::Damaged(_)));
         let (Some(lost), Some(kept)) = (rows.keys().find(is_damaged), rows.keys().find(|key| !is_damaged(key))) else { continue };
         let write =
-            |n: u32| engine.commit(vec![Batch { preconditions: Vec::new(), rows: vec![(lost.clone(), Some(n.to_string().into_bytes()))] }]);
+            |n: u32| engine.commit(vec![Batch::unfenced(vec![(lost.clone(), Some(n.to_string().into_bytes()))])]);
         let mut written = (0..1_000).map_while(|n| write(n).ok().map(|_| n)).last().expect("the journal takes the row");
-        let check = |engine: &SupervisedEngine, written: u32| {
+        let check = |engine: &EmbeddedEngine, written: u32| {
             assert_eq!(engine.get(lost), Ok(Some(written.to_string().into_bytes())), "byte {at}");
             assert_eq!(engine.get(kept), Ok(Some(rows[kept].clone())), "byte {at}");
         };

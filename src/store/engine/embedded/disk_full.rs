@@ -82,11 +82,11 @@ fn key(n: u32, row: u32) -> Bytes {
 }
 
 fn batch(n: u32) -> Batch {
-    Batch { preconditions: Vec::new(), rows: (0..ROWS).map(|row| (key(n, row), Some(vec![n as u8; 32 * 1024]))).collect() }
+    Batch::unfenced((0..ROWS).map(|row| (key(n, row), Some(vec![n as u8; 32 * 1024]))).collect())
 }
 
 /// Commits until one fails. Returns the number of commits before it and its error.
-fn commit_until_it_fails(engine: &SupervisedEngine) -> (u32, EngineError) {
+fn commit_until_it_fails(engine: &EmbeddedEngine) -> (u32, EngineError) {
     for n in 0.. {
         if let Err(error) = engine.commit(vec![batch(n)]) {
             return (n, error);
@@ -96,12 +96,12 @@ fn commit_until_it_fails(engine: &SupervisedEngine) -> (u32, EngineError) {
 }
 
 /// All acknowledged commits are there, and the next one whole or not at all.
-fn check(engine: &SupervisedEngine, commits: u32) {
+fn check(engine: &EmbeddedEngine, commits: u32) {
     check_readable(engine, commits).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The same, or why the rows cannot be read.
-fn check_readable(engine: &SupervisedEngine, commits: u32) -> Result<(), EngineError> {
+fn check_readable(engine: &EmbeddedEngine, commits: u32) -> Result<(), EngineError> {
     for n in 0..=commits {
         let keys: Vec<Bytes> = (0..ROWS).map(|row| key(n, row)).collect();
         let rows = keys.iter().map(|key| engine.get(key)).collect::<Result<Vec<_>, _>>()?;
@@ -115,12 +115,12 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(kind: EngineKind) {
     let Some(disk) = SmallDisk::new() else { return };
     disk.fill(FREE_MIB);
     let config = config(kind, RESERVE_MIB);
-    let engine = SupervisedEngine::open(&disk.store(), &config).expect("opens");
+    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("opens");
     let (commits, error) = commit_until_it_fails(&engine);
     assert!(matches!(error, EngineError::Full(_)), "{error}");
     assert!(commits > 10, "{commits}");
     check(&engine, commits);
-    let neutral = Batch { preconditions: Vec::new(), rows: vec![(b"gone".to_vec(), None), (b"note".to_vec(), Some(b"erased".to_vec()))] };
+    let neutral = Batch::unfenced(vec![(b"gone".to_vec(), None), (b"note".to_vec(), Some(b"erased".to_vec()))]);
     // A flush that still runs frees a file of the journal when it is done.
     let refused = (0..100).find_map(|_| {
         disk.fill(RESERVE_MIB - 1);
@@ -130,14 +130,14 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(kind: EngineKind) {
     let deleting = Batch { rows: vec![(b"none".to_vec(), None)], ..neutral };
     engine.commit(vec![deleting]).expect("a commit that deletes more than it sets may use half of the reserve");
     drop(engine);
-    let engine = SupervisedEngine::open(&disk.store(), &config).expect("the reserve is enough to reopen it");
+    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("the reserve is enough to reopen it");
     check(&engine, commits);
     disk.fill(RESERVE_MIB - 1);
     assert!(matches!(engine.commit(vec![batch(commits)]), Err(EngineError::Full(_))));
     disk.remove_ballast();
     engine.commit(vec![batch(commits)]).expect("there is space again");
     drop(engine);
-    check(&SupervisedEngine::open(&disk.store(), &config).expect("opens"), commits + 1);
+    check(&EmbeddedEngine::open(&disk.store(), &config).expect("opens"), commits + 1);
 }
 
 /// Without a reserve the engine itself meets the full disk.
@@ -145,7 +145,7 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
     let Some(disk) = SmallDisk::new() else { return };
     disk.fill(FREE_MIB / 2);
     let config = config(kind, 0);
-    let engine = SupervisedEngine::open(&disk.store(), &config).expect("opens");
+    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("opens");
     let (mut commits, error) = commit_until_it_fails(&engine);
     assert!(matches!(error, EngineError::Full(_) | EngineError::Io(_)), "{error}");
     // The store may open on the space that is left, or say that it cannot.
@@ -170,7 +170,7 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
         let _ = engine.recover();
     }
     drop(engine);
-    check(&SupervisedEngine::open(&disk.store(), &config).expect("opens"), commits);
+    check(&EmbeddedEngine::open(&disk.store(), &config).expect("opens"), commits);
 }
 
 #[test]

@@ -25,8 +25,8 @@ const ROUNDS: usize = 25;
 /// Keys that commits set again and again.
 const KEYS: u64 = 150;
 
-fn open(folder: &Path, kind: EngineKind) -> Result<SupervisedEngine, EngineError> {
-    SupervisedEngine::open_with(folder, &EngineConfig { engine: kind, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }, SIZES)
+fn open(folder: &Path, kind: EngineKind) -> Result<EmbeddedEngine, EngineError> {
+    EmbeddedEngine::open_with(folder, &EngineConfig { engine: kind, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }, SIZES)
 }
 
 /// A pseudorandom number of `n`, the same in every process.
@@ -39,7 +39,7 @@ fn mixed(n: u64) -> u64 {
 /// The nth commit: one batch of some rows, now and then more than fit in a segment.
 fn batch(n: u64) -> Batch {
     let rows = if n.is_multiple_of(17) { KEYS } else { 1 + mixed(n) % 5 };
-    let mut batch = Batch { preconditions: Vec::new(), rows: vec![(b"head".to_vec(), Some(n.to_be_bytes().to_vec()))] };
+    let mut batch = Batch::unfenced(vec![(b"head".to_vec(), Some(n.to_be_bytes().to_vec()))]);
     for row in 0..rows {
         let chance = mixed(n * 256 + row);
         let value = (!chance.is_multiple_of(7)).then(|| vec![n as u8; (chance >> 8) as usize % 300]);
@@ -87,7 +87,7 @@ fn kill_again_and_again(kind: EngineKind) {
     let mut acknowledged = 0;
     for round in 0..rounds as u64 {
         let mut child = Command::new(std::env::current_exe().expect("a path"))
-            .args(["store::engine::supervised::kills::writer", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
+            .args(["store::engine::embedded::kills::writer", "--exact", "--ignored", "--nocapture", "--test-threads=1"])
             .env("KILLED_ENGINE", kind.name())
             .env("KILLED_STORE", folder.path())
             .env("KILLED_ACKNOWLEDGED", acknowledged.to_string())

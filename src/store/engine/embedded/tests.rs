@@ -8,19 +8,19 @@ use crate::store::engine::memory::{FaultPoint, Memory};
 const CONFIG: EngineConfig = EngineConfig::cached(16);
 
 fn put(key: &str, value: &str) -> Batch {
-    Batch { preconditions: Vec::new(), rows: vec![(key.into(), Some(value.into()))] }
+    Batch::unfenced(vec![(key.into(), Some(value.into()))])
 }
 
-fn get(engine: &SupervisedEngine, key: &str) -> Result<Option<String>, EngineError> {
+fn get(engine: &EmbeddedEngine, key: &str) -> Result<Option<String>, EngineError> {
     Ok(engine.get(key.as_bytes())?.map(|value| String::from_utf8(value).expect("text")))
 }
 
-fn value(engine: &SupervisedEngine, key: &str) -> Option<String> {
+fn value(engine: &EmbeddedEngine, key: &str) -> Option<String> {
     get(engine, key).expect("reads")
 }
 
-fn open_in(memory: &Memory) -> SupervisedEngine {
-    SupervisedEngine::in_memory(memory).expect("opens")
+fn open_in(memory: &Memory) -> EmbeddedEngine {
+    EmbeddedEngine::in_memory(memory).expect("opens")
 }
 
 #[test]
@@ -102,8 +102,6 @@ fn a_damaged_row_fails_only_calls_that_need_it() {
     engine.commit(vec![put("a", "1"), put("b", "1")]).expect("commits");
     assert!(memory.damage(b"a"));
     assert!(get(&engine, "a").expect_err("is damaged").to_string().contains("restore"));
-    let guarded = Batch { preconditions: vec![(b"a".to_vec(), None)], ..put("b", "2") };
-    assert!(matches!(engine.commit(vec![guarded]), Err(EngineError::Damaged(_))));
     assert!(!engine.is_failed());
     assert_eq!(value(&engine, "b").as_deref(), Some("1"));
     engine.commit(vec![put("b", "3")]).expect("commits");
@@ -127,15 +125,37 @@ fn a_panic_of_the_engine_is_an_error() {
 }
 
 #[test]
-fn unflushed_rows_are_gone_after_a_crash() {
+fn rows_are_visible_only_once_they_are_durable() {
     let memory = Memory::default();
     let engine = open_in(&memory);
     engine.commit(vec![put("a", "1")]).expect("commits");
+    memory.hold_flushes();
+    std::thread::scope(|threads| {
+        let committing = threads.spawn(|| engine.commit(vec![put("a", "2")]));
+        memory.wait_for_held_flush();
+        assert_eq!(value(&engine, "a").as_deref(), Some("1"), "a read neither waits for the disk nor sees what is not on it");
+        memory.release_flushes();
+        committing.join().expect("ends").expect("commits");
+    });
+    assert_eq!(value(&engine, "a").as_deref(), Some("2"));
     memory.fail_nth(FaultPoint::Flush, 1);
-    engine.commit(vec![put("a", "2")]).expect_err("fails");
-    assert_eq!(memory.rows().get(b"a".as_slice()), Some(&b"2".to_vec()), "it is visible in the engine");
-    memory.crash();
-    assert_eq!(value(&open_in(&memory), "a").as_deref(), Some("1"));
+    engine.commit(vec![put("a", "3")]).expect_err("fails");
+    assert_eq!(value(&open_in(&memory), "a").as_deref(), Some("2"));
+}
+
+#[test]
+fn after_an_unknown_outcome_every_decision_is_made_again() {
+    let owner = Owner::from(b"o".as_slice());
+    for point in [FaultPoint::Flush, FaultPoint::Answer] {
+        let memory = Memory::default();
+        let engine = open_in(&memory);
+        let before = engine.fence(&owner);
+        let fenced = |value: &str| Batch { fences: vec![(owner.clone(), before)], ..put("a", value) };
+        memory.fail_nth(point, 1);
+        engine.commit(vec![fenced("1")]).expect_err("fails");
+        engine.recover().expect("recovers");
+        assert_eq!(engine.commit(vec![fenced("2")]), Ok(vec![Fate::Stale]), "{point:?}: the commit may be there");
+    }
 }
 
 #[test]
@@ -149,7 +169,7 @@ fn scans_do_not_return_the_engines_own_rows() {
 #[test]
 fn a_row_over_the_bound_is_refused_without_failing_the_store() {
     let engine = open_in(&Memory::default());
-    let over = Batch { preconditions: Vec::new(), rows: vec![(b"a".to_vec(), Some(vec![0; ROW_BYTES + 1]))] };
+    let over = Batch::unfenced(vec![(b"a".to_vec(), Some(vec![0; ROW_BYTES + 1]))]);
     assert!(matches!(engine.commit(vec![put("b", "1"), over]), Err(EngineError::Io(why)) if why.contains("over the engine's")));
     assert!(!engine.is_failed());
     assert_eq!(value(&engine, "b"), None);
@@ -160,15 +180,15 @@ fn each_engine_locks_its_folder_and_reopens_it() {
     for kind in [EngineKind::Sled, EngineKind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        let engine = SupervisedEngine::open(folder.path(), &config).expect("opens");
+        let engine = EmbeddedEngine::open(folder.path(), &config).expect("opens");
         engine.commit(vec![put("a", "1")]).expect("commits");
-        let second = SupervisedEngine::open(folder.path(), &config).err().expect("is held").to_string();
+        let second = EmbeddedEngine::open(folder.path(), &config).err().expect("is held").to_string();
         assert!(second.contains(&format!("process {}", std::process::id())), "{second}");
         drop(engine);
-        assert_eq!(value(&SupervisedEngine::open(folder.path(), &config).expect("opens again"), "a").as_deref(), Some("1"));
+        assert_eq!(value(&EmbeddedEngine::open(folder.path(), &config).expect("opens again"), "a").as_deref(), Some("1"));
         let other = if kind == EngineKind::Sled { EngineKind::Redb } else { EngineKind::Sled };
         let refused =
-            SupervisedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
+            EmbeddedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
         assert!(refused.contains(&format!("set store.engine to \"{}\"", kind.name())), "{refused}");
     }
 }
@@ -179,7 +199,7 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
         let folder = tempfile::tempdir().expect("folder");
         let older = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        let open = || SupervisedEngine::open(folder.path(), &config);
+        let open = || EmbeddedEngine::open(folder.path(), &config);
         let fill = |rows: std::ops::Range<u8>| {
             let engine = open().expect("opens");
             rows.for_each(|n| drop(engine.commit(vec![put(&n.to_string(), "1")]).expect("commits")));
@@ -203,9 +223,9 @@ fn a_folder_without_its_data_is_not_taken_for_a_new_one() {
     for kind in [EngineKind::Sled, EngineKind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        SupervisedEngine::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
+        EmbeddedEngine::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         std::fs::remove_file(folder.path().join(layout::tree_file(kind))).expect("is removed");
-        let refused = SupervisedEngine::open(folder.path(), &config).err().expect("is refused").to_string();
+        let refused = EmbeddedEngine::open(folder.path(), &config).err().expect("is refused").to_string();
         assert!(refused.contains("has no data") && refused.contains("restore"), "{refused}");
     }
 }
@@ -213,9 +233,9 @@ fn a_folder_without_its_data_is_not_taken_for_a_new_one() {
 #[test]
 fn an_unfinished_page_table_does_not_prevent_opening() {
     let folder = tempfile::tempdir().expect("folder");
-    SupervisedEngine::open(folder.path(), &CONFIG).expect("opens").commit(vec![put("a", "1")]).expect("commits");
+    EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens").commit(vec![put("a", "1")]).expect("commits");
     std::fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half a table").expect("writes");
-    assert_eq!(value(&SupervisedEngine::open(folder.path(), &CONFIG).expect("opens again"), "a").as_deref(), Some("1"));
+    assert_eq!(value(&EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens again"), "a").as_deref(), Some("1"));
 }
 
 /// The contents of the file with the commit count, as the engine writes it.

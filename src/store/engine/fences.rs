@@ -1,0 +1,80 @@
+//! The fences of an engine that only this process writes to: counters in memory.
+//!
+//! Owners share counters. A batch can be stale because of another owner's commit, and is decided again; none is taken for current that is not.
+//! After a restart nobody holds a fence of before.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::batch::{Batch, Fate, Fence, Owner};
+
+/// 8 KiB. Two of a thousand owners share a counter by chance, which matters only where several writers decide at once.
+const COUNTERS: usize = 1024;
+
+pub(super) struct Fences {
+    counters: Box<[AtomicU64]>,
+    /// A control of the tests: whether fences are compared.
+    #[cfg(test)]
+    pub is_ignored: std::sync::atomic::AtomicBool,
+}
+
+impl Fences {
+    pub(super) fn new() -> Fences {
+        Fences {
+            counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
+            #[cfg(test)]
+            is_ignored: Default::default(),
+        }
+    }
+
+    fn counter(&self, owner: &Owner) -> &AtomicU64 {
+        &self.counters[crc32fast::hash(owner.as_ref()) as usize % COUNTERS]
+    }
+
+    pub(super) fn of(&self, owner: &Owner) -> Fence {
+        self.counter(owner).load(Ordering::SeqCst)
+    }
+
+    /// To be asked while no other commit goes on, of all batches of a call before any of their fences is raised.
+    pub(super) fn fate(&self, batch: &Batch) -> Fate {
+        let stands = batch.fences.iter().all(|(owner, fence)| self.of(owner) == *fence);
+        #[cfg(test)]
+        let stands = stands || self.is_ignored.load(Ordering::SeqCst);
+        if stands { Fate::Applied } else { Fate::Stale }
+    }
+
+    /// The rows of these owners have changed, and the changes are visible: a reader that took the fence after this has read them.
+    pub(super) fn raise<'a>(&self, owners: impl Iterator<Item = &'a Owner>) {
+        for owner in owners {
+            self.counter(owner).fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Any rows may have changed.
+    pub(super) fn raise_all(&self) {
+        for counter in &self.counters {
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_stale_once_the_fence_of_one_of_its_owners_was_raised() {
+        let (fences, owner) = (Fences::new(), |name: &str| Owner::from(name.as_bytes()));
+        let batch = |names: &[&str]| Batch {
+            fences: names.iter().map(|name| (owner(name), fences.of(&owner(name)))).collect(),
+            rows: Vec::new(),
+        };
+        let (both, one, other) = (batch(&["a", "b"]), batch(&["a"]), batch(&["b"]));
+        assert_eq!([&both, &one, &other].map(|batch| fences.fate(batch)), [Fate::Applied; 3]);
+        fences.raise([owner("b")].iter());
+        assert_eq!([&both, &one, &other].map(|batch| fences.fate(batch)), [Fate::Stale, Fate::Applied, Fate::Stale]);
+        assert_eq!(fences.fate(&batch(&["a", "b"])), Fate::Applied, "decided again");
+        fences.raise_all();
+        assert_eq!(fences.fate(&one), Fate::Stale);
+        assert_eq!(fences.fate(&Batch::default()), Fate::Applied, "it depends on nothing");
+    }
+}

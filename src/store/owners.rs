@@ -1,0 +1,170 @@
+//! The owners whose rows a group's jobs have read or written: each with its fence, and which of them have to be committed together.
+//!
+//! Pure but for the fences, which it asks the caller for. Invariant: the fence of an owner is taken before the first read of its rows.
+
+use std::collections::HashMap;
+
+use super::engine::{Batch, Bytes, Fate, Fence, Owner};
+use super::keys;
+
+/// The owners of a group.
+#[derive(Default)]
+pub(super) struct GroupOwners {
+    places: HashMap<Owner, usize>,
+    noted: Vec<NotedOwner>,
+    /// The owner that was noted last, and its place: most reads of a job are of one owner.
+    last: (Bytes, usize),
+    /// The owners of the job that is being decided.
+    job: Vec<usize>,
+}
+
+struct NotedOwner {
+    fence: Fence,
+    /// The place of an owner with which a job has joined it; its own if none has.
+    joined_to: usize,
+}
+
+/// The part of a group that a job belongs to: its fate is that of one of the group's batches.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct JobPart(Option<usize>);
+
+/// What became of the parts of a group.
+#[derive(Debug)]
+pub struct GroupFates {
+    fates: Vec<Fate>,
+    /// The batch of each owner.
+    batches: Vec<usize>,
+}
+
+impl GroupOwners {
+    /// Notes that the job reads or writes rows of an owner.
+    pub(super) fn note(&mut self, id: &[u8], fence: impl FnOnce(&Owner) -> Fence) {
+        let place = match self.last.0 == id {
+            true => self.last.1,
+            false => self.place(id, fence),
+        };
+        if !self.job.contains(&place) {
+            self.job.push(place);
+        }
+    }
+
+    fn place(&mut self, id: &[u8], fence: impl FnOnce(&Owner) -> Fence) -> usize {
+        let place = match self.places.get(id) {
+            Some(place) => *place,
+            None => {
+                let (owner, place) = (Owner::from(id), self.noted.len());
+                self.noted.push(NotedOwner { fence: fence(&owner), joined_to: place });
+                self.places.insert(owner, place);
+                place
+            }
+        };
+        self.last.0.clear();
+        self.last.0.extend_from_slice(id);
+        self.last.1 = place;
+        place
+    }
+
+    /// Joins the owners of the job: they are committed together or not at all.
+    pub(super) fn keep_job(&mut self) -> JobPart {
+        let mut joined = None;
+        while let Some(place) = self.job.pop() {
+            let root = self.root(place);
+            self.noted[root].joined_to = *joined.get_or_insert(root);
+        }
+        JobPart(joined)
+    }
+
+    /// Forgets the job. What it has noted stays: other jobs may have read it in between.
+    pub(super) fn drop_job(&mut self) {
+        self.job.clear();
+    }
+
+    fn root(&mut self, mut place: usize) -> usize {
+        while self.noted[place].joined_to != place {
+            let above = self.noted[self.noted[place].joined_to].joined_to;
+            self.noted[place].joined_to = above;
+            place = above;
+        }
+        place
+    }
+
+    /// The rows of the group as batches, one for all owners that jobs have joined, and the batch of each owner.
+    pub(super) fn into_batches(mut self, rows: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) -> (Vec<Batch>, Vec<usize>) {
+        let mut batches: Vec<Batch> = Vec::new();
+        let mut of_root = vec![None; self.noted.len()];
+        let mut of_owner = Vec::with_capacity(self.noted.len());
+        for place in 0..self.noted.len() {
+            let root = self.root(place);
+            let batch = *of_root[root].get_or_insert_with(|| {
+                batches.push(Batch::default());
+                batches.len() - 1
+            });
+            of_owner.push(batch);
+        }
+        for (key, row) in rows {
+            let place = self.place(keys::owner(&key), |_| unreachable!("the owner of a written row was noted"));
+            batches[of_owner[place]].rows.push((key, row));
+        }
+        for (owner, place) in self.places {
+            batches[of_owner[place]].fences.push((owner, self.noted[place].fence));
+        }
+        (batches, of_owner)
+    }
+}
+
+impl GroupFates {
+    pub(super) fn new(fates: Vec<Fate>, batches: Vec<usize>) -> GroupFates {
+        GroupFates { fates, batches }
+    }
+
+    /// The fate of a job. One that depends on nothing is never stale.
+    pub fn of(&self, part: JobPart) -> Fate {
+        part.0.map_or(Fate::Applied, |place| self.fates[self.batches[place]])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Identity;
+
+    fn row(name: &str) -> (Bytes, Option<Bytes>) {
+        (keys::identity(&Identity::from(name)), None)
+    }
+
+    fn noted(owners: &mut GroupOwners, names: &[&str]) -> JobPart {
+        names.iter().for_each(|name| owners.note(keys::owner(&row(name).0), |_| 7));
+        owners.keep_job()
+    }
+
+    #[test]
+    fn owners_that_one_job_joined_share_a_batch_and_others_have_their_own() {
+        let mut owners = GroupOwners::default();
+        let parts = [&["a"][..], &["b", "c"], &["d"], &["c", "e"], &["a"]].map(|names| noted(&mut owners, names));
+        noted(&mut owners, &["f", "d"]);
+        owners.note(keys::owner(&row("a").0), |_| 7);
+        owners.note(keys::owner(&row("b").0), |_| 7);
+        owners.drop_job();
+        let (batches, places) = owners.into_batches(["a", "b", "c", "d", "e"].map(row));
+        let mut found: Vec<(usize, usize)> = batches.iter().map(|batch| (batch.fences.len(), batch.rows.len())).collect();
+        found.sort_unstable();
+        assert_eq!(found, [(1, 1), (2, 1), (3, 3)], "a; d and f; b, c and e");
+        let stale = batches.iter().map(|batch| if batch.fences.len() == 3 { Fate::Stale } else { Fate::Applied }).collect();
+        let fates = GroupFates::new(stale, places);
+        assert_eq!(parts.map(|part| fates.of(part) == Fate::Stale), [false, true, false, true, false]);
+        assert_eq!(fates.of(JobPart::default()), Fate::Applied);
+    }
+
+    #[test]
+    fn the_fence_of_an_owner_is_the_one_before_the_first_read() {
+        let mut owners = GroupOwners::default();
+        for (name, fence) in [("a", 1), ("b", 2), ("a", 3)] {
+            owners.note(keys::owner(&row(name).0), |_| fence);
+        }
+        owners.keep_job();
+        let (batches, _) = owners.into_batches([]);
+        let mut fences: Vec<Fence> = batches[0].fences.iter().map(|(_, fence)| *fence).collect();
+        fences.sort_unstable();
+        assert_eq!(fences, [1, 2]);
+    }
+}
