@@ -169,4 +169,6 @@ fn memory_bytes(change: &driftless_protocol::Change) -> usize {
 #[cfg(test)]
 mod failing;
 #[cfg(test)]
+mod stale;
+#[cfg(test)]
 mod tests;

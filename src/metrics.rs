@@ -98,7 +98,11 @@ impl Default for RegisteredMetrics {
         registry.register_with_unit("reaper_lag", "time since the oldest due dataset became due", Unit::Seconds, reaper_lag.clone());
         let job_failures = family(&mut registry, "committer_jobs_failed", "jobs that could not be decided, by reason; the others went on");
         let stale_jobs = Counter::default();
-        registry.register("committer_jobs_stale", "jobs that are decided again because another writer changed their rows", stale_jobs.clone());
+        registry.register(
+            "committer_jobs_stale",
+            "jobs that are decided again because another writer changed their rows",
+            stale_jobs.clone(),
+        );
         let store_failures = family(&mut registry, "store_failures", "groups whose commit failed, by reason");
         let wakes = Family::<WakeLabels, Counter>::default();
         let help = "wakes, and devices that were due but not woken, by provider, outcome and reason";

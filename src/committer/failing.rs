@@ -165,12 +165,7 @@ async fn a_full_disk_rejects_writes_only() {
     let full = EngineConfig { reserve_mib: 1 << 40, ..EngineConfig::cached(16) };
     let store = Store::open(folder.path(), &full, &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), Hub::default(), Metrics::default(), Clock::start()).expect("starts");
-    let node = FailingNode {
-        reader: Reader::start(store).expect("starts"),
-        committer,
-        hub: Hub::default(),
-        metrics: Metrics::default(),
-    };
+    let node = FailingNode { reader: Reader::start(store).expect("starts"), committer, hub: Hub::default(), metrics: Metrics::default() };
     for _ in 0..3 {
         assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
         assert_eq!(node.version().await, Ok(1), "reads go on");

@@ -29,7 +29,7 @@ const MAX_WAITING_JOBS: usize = 16 * GROUP_JOBS;
 pub(super) const GROUP_WORK_BYTES: usize = 8 * 1024 * 1024;
 
 /// How often a job is decided before it is rejected as stale.
-const MOST_TRIES: u32 = 16;
+pub(super) const MOST_TRIES: u32 = 16;
 
 /// A job in the writer's queue.
 pub(super) struct WaitingJob {
@@ -74,13 +74,7 @@ pub(super) struct FailedGroup {
 }
 
 impl GroupWriter {
-    pub(super) fn new(
-        store: Store,
-        hub: Hub,
-        metrics: Metrics,
-        clock: Clock,
-        queue: mpsc::Receiver<Submission>,
-    ) -> GroupWriter {
+    pub(super) fn new(store: Store, hub: Hub, metrics: Metrics, clock: Clock, queue: mpsc::Receiver<Submission>) -> GroupWriter {
         GroupWriter {
             store,
             hub,
@@ -152,7 +146,8 @@ impl GroupWriter {
                 // Acknowledgements are kept for a later group.
                 self.held_acks.postpone();
                 let jobs = || decided.iter().map(|decided| &decided.waiting.job);
-                let (written, notices) = (jobs().flat_map(Job::written_datasets).collect(), jobs().flat_map(Job::notices).cloned().collect());
+                let (written, notices) =
+                    (jobs().flat_map(Job::written_datasets).collect(), jobs().flat_map(Job::notices).cloned().collect());
                 decided.into_iter().for_each(|decided| decided.waiting.job.reject(Unavailable::ReadOnly));
                 flushes.into_iter().for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
                 return Err(FailedGroup { error, written, notices });

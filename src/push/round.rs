@@ -51,9 +51,7 @@ pub(super) fn conclude(
             }
             // Most rounds for a connected device end here: an entry for each would flood its delivery log.
             DeviceOutcome::NotSent(_, NoWakeReason::Grace) => {}
-            DeviceOutcome::NotSent(device, reason) => {
-                group.append_delivery_log(identity, device, not_sent_entry(round, reason, now_ms))?
-            }
+            DeviceOutcome::NotSent(device, reason) => group.append_delivery_log(identity, device, not_sent_entry(round, reason, now_ms))?,
         }
     }
     // Versions that were written during the round, or just before it, keep the grace that they still have.

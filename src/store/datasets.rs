@@ -3,6 +3,7 @@
 use driftless_protocol::{DatasetInfo, DatasetName};
 
 use super::cursor::{ReadPosition, ReadStart, read_start};
+use super::row_source::RowSource;
 use super::rows::{self, ConflictRow, HeadRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -14,15 +15,14 @@ impl Store {
 
     /// The dataset's head row; the default if it was never written.
     pub(super) fn head(&self, identity: &Identity, dataset: &DatasetName) -> Result<HeadRow, StoreError> {
-        let row = self.engine.get(&keys::head(identity, dataset))?;
-        Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
+        Ok(self.engine.row(&keys::head(identity, dataset))?.unwrap_or_default())
     }
 
     /// All datasets of an identity that were ever written, sorted by name.
     pub fn datasets(&self, identity: &Identity) -> Result<Vec<DatasetInfo>, StoreError> {
         let prefix = keys::heads(identity);
         let mut datasets = Vec::new();
-        for (key, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)? {
+        for (key, row) in self.engine.all_of(&prefix)? {
             let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
             let head: HeadRow = rows::decode(&row)?;
             let HeadRow { version, records, bytes, .. } = head;
@@ -43,7 +43,7 @@ impl Store {
     /// The conflicts that a dataset remembers, oldest first.
     pub fn conflicts(&self, identity: &Identity, dataset: &DatasetName) -> Result<Vec<ConflictRow>, StoreError> {
         let prefix = keys::conflicts(identity, dataset);
-        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)?;
+        let rows = self.engine.all_of(&prefix)?;
         let mut conflicts = rows.iter().map(|(_, row)| rows::decode(row)).collect::<Result<Vec<ConflictRow>, _>>()?;
         conflicts.sort_by_key(|conflict| conflict.number);
         Ok(conflicts)

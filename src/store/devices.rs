@@ -78,13 +78,13 @@ impl Store {
     }
 
     fn device_row(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
-        self.engine.get(&keys::device(identity, device))?.map(|row| rows::decode(&row)).transpose()
+        self.engine.row(&keys::device(identity, device))
     }
 
     /// The devices of an identity, in the order of their ids' lengths, then of their ids.
     pub fn devices(&self, identity: &Identity) -> Result<Vec<DeviceInfo>, StoreError> {
         let prefix = keys::devices(identity);
-        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)?;
+        let rows = self.engine.all_of(&prefix)?;
         let one = |(key, row): &(Bytes, Bytes)| {
             let DeviceRow { first_seen_ms, known_since_ms: _, seen_ms, revoked_ms } = rows::decode(row)?;
             Ok(DeviceInfo { device: keys::KeyParts::after(key, &prefix)?.device()?, first_seen_ms, seen_ms, revoked_ms })
@@ -96,7 +96,7 @@ impl Store {
     pub fn newest_patch_id(&self, identity: &Identity, device: &DeviceId) -> Result<u64, StoreError> {
         let prefix = keys::of_device(RowKind::Patch, identity, device);
         let mut newest = 0;
-        for (_, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)? {
+        for (_, row) in self.engine.all_of(&prefix)? {
             newest = newest.max(rows::decode::<PatchRow>(&row)?.id);
         }
         Ok(newest)
@@ -104,8 +104,7 @@ impl Store {
 
     /// The version of a dataset that a device has acknowledged; 0 if none.
     pub fn acknowledged_version(&self, identity: &Identity, device: &DeviceId, dataset: &DatasetName) -> Result<u64, StoreError> {
-        let row = self.engine.get(&keys::ack(identity, device, dataset))?;
-        Ok(row.map(|row| rows::decode::<AckRow>(&row)).transpose()?.map_or(0, |row| row.version))
+        Ok(self.engine.row::<AckRow>(&keys::ack(identity, device, dataset))?.map_or(0, |row| row.version))
     }
 }
 
@@ -202,7 +201,7 @@ impl Group<'_> {
     }
 
     fn device_row(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
-        self.view.get(&keys::device(identity, device))?.map(|row| rows::decode(&row)).transpose()
+        self.view.row(&keys::device(identity, device))
     }
 
     fn put_device(&mut self, identity: &Identity, device: &DeviceId, row: &DeviceRow) -> Result<(), StoreError> {

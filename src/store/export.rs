@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::engine::Bytes;
 use super::export_entries::entry;
 use super::row_kinds::{ExportList, RowKind};
+use super::row_source::RowSource;
 use super::{Identity, Store, StoreError, keys, pieces};
 
 /// The size at which a part of the document ends.
@@ -69,7 +70,7 @@ impl Store {
             return Ok(Some((key, row)));
         }
         key.truncate(key.len() - pieces::NUMBER_BYTES);
-        match self.joined(&key)? {
+        match self.engine.content(&key)? {
             Some(content) => Ok(Some((key, content.to_vec()))),
             // A write has moved the record meanwhile.
             None => self.next_content(&keys::prefix_end(&key), end, is_cut),

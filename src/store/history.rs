@@ -13,6 +13,7 @@ use super::engine::Bytes;
 use super::history_row::{OwnedHistoryRow, VersionOrigin};
 use super::page::ReadResult;
 use super::pieces::RowContent;
+use super::row_source::RowSource;
 use super::rows::{self, HeadRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -77,7 +78,7 @@ impl Store {
         let mut versions = Vec::new();
         for version in (head.oldest_version + 1..=newest).rev().take(usize::try_from(limit).unwrap_or(usize::MAX)) {
             // The reaper may have taken the row since the head was read.
-            let Some(content) = self.joined(&keys::history(identity, dataset, version))? else { break };
+            let Some(content) = self.engine.content(&keys::history(identity, dataset, version))? else { break };
             versions.push(version_entry(version, &content)?);
         }
         Ok(DatasetHistory { version: head.version, oldest: head.oldest_version, versions })
@@ -146,17 +147,7 @@ impl Store {
         head: &HeadRow,
         to: u64,
     ) -> Result<Result<Undo, VersionNotKept>, StoreError> {
-        undo(head, to, |version| self.joined(&keys::history(identity, dataset, version)))
-    }
-
-    /// A content that may be cut into pieces.
-    pub(super) fn joined(&self, at: &[u8]) -> Result<Option<RowContent>, StoreError> {
-        let mut rows = self.engine.scan(at, &keys::prefix_end(at), usize::MAX)?.into_iter().map(|(_, row)| row);
-        let missing = || StoreError::Damaged("a missing piece of history".to_owned());
-        let Some(first) = rows.next() else { return Ok(None) };
-        let content = RowContent::join(first, |_| rows.next().ok_or_else(missing))?;
-        // A row too many is a piece of another content.
-        if rows.next().is_some() { Err(missing()) } else { Ok(Some(content)) }
+        undo(head, to, |version| self.engine.content(&keys::history(identity, dataset, version)))
     }
 }
 

@@ -76,14 +76,12 @@ impl Store {
 
     /// How many identities were erased.
     pub fn erasures(&self) -> Result<u64, StoreError> {
-        let row = self.engine.get(&keys::meta(ERASURES))?;
-        Ok(row.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
+        Ok(self.engine.row(&keys::meta(ERASURES))?.unwrap_or_default())
     }
 
     /// The pool of an identity. One that was merged still has its pool, one that was erased has none.
     pub fn pool(&self, identity: &Identity) -> Result<Option<String>, StoreError> {
-        let row = self.engine.get(&keys::identity(identity))?;
-        Ok(row.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?.map(|row| row.pool))
+        Ok(self.engine.row::<IdentityRow>(&keys::identity(identity))?.map(|row| row.pool))
     }
 
     /// Up to `limit` logins of a pool with this subject, of any issuer.
@@ -135,7 +133,7 @@ impl Group<'_> {
 
     pub(super) fn count_erasure(&self, batch: &mut RowBatch) -> Result<(), StoreError> {
         let key = keys::meta(ERASURES);
-        let before: u64 = self.view.get(&key)?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let before: u64 = self.view.row(&key)?.unwrap_or_default();
         batch.push((key, Some(rows::encode(&(before + 1))?)));
         Ok(())
     }
@@ -193,7 +191,7 @@ impl Group<'_> {
     }
 
     pub(super) fn identity_row(&self, identity: &Identity) -> Result<Option<IdentityRow>, StoreError> {
-        self.view.get(&keys::identity(identity))?.map(|row| rows::decode(&row)).transpose()
+        self.view.row(&keys::identity(identity))
     }
 
     /// How many logins lead to an identity.

@@ -27,7 +27,7 @@ impl Store {
     /// Up to `limit` identities with an unfinished job.
     pub fn background_jobs(&self, limit: usize) -> Result<Vec<Identity>, StoreError> {
         let prefix = keys::of_kind(RowKind::Job);
-        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), limit)?;
+        let rows = self.engine.some_of(&prefix, limit)?;
         rows.iter().map(|(key, _)| Ok(Identity::from(keys::KeyParts::after(key, &prefix)?.name()?))).collect()
     }
 }

@@ -92,7 +92,9 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
         IDENTITY_MARK => rest,
         letter if letter == RowKind::Registration.letter() || letter == RowKind::Job.letter() => rest,
         // A date stands before the identity.
-        letter if letter == RowKind::ReapDue.letter() || letter == RowKind::WakeDue.letter() => rest.get(size_of::<u64>()..).unwrap_or(rest),
+        letter if letter == RowKind::ReapDue.letter() || letter == RowKind::WakeDue.letter() => {
+            rest.get(size_of::<u64>()..).unwrap_or(rest)
+        }
         letter if letter == RowKind::Meta.letter() => return &key[..1],
         _ => return key,
     };

@@ -5,6 +5,7 @@
 
 use super::engine::Bytes;
 use super::identities::LoginInfo;
+use super::row_source::RowSource;
 use super::rows::{self, IdentityRow};
 use super::{Identity, Store, StoreError, keys};
 
@@ -72,7 +73,7 @@ impl Store {
 
     fn listed(&self, pool: &str, issuer: &str, subject: &str, row: &Bytes) -> Result<ListedLogin, StoreError> {
         let identity = Identity::from(rows::decode::<String>(row)?.as_str());
-        let made = self.engine.get(&keys::identity(&identity))?.map(|row| rows::decode::<IdentityRow>(&row)).transpose()?;
+        let made = self.engine.row::<IdentityRow>(&keys::identity(&identity))?;
         let login = LoginInfo { pool: pool.to_owned(), issuer: issuer.to_owned(), subject: subject.to_owned(), identity };
         Ok(ListedLogin { login, created_ms: made.map_or(0, |row| row.made_ms) })
     }

@@ -14,7 +14,7 @@ impl Store {
     pub fn linked_logins(&self, identity: &Identity) -> Result<Vec<LinkedLogin>, StoreError> {
         let prefix = keys::identity_logins(identity);
         let mut linked = Vec::new();
-        for (key, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), limits::LOGINS_PER_IDENTITY)? {
+        for (key, row) in self.engine.some_of(&prefix, limits::LOGINS_PER_IDENTITY)? {
             if let Some(at_ms) = LoginRow::decode(&row)?.linked_ms {
                 let mut parts = KeyParts::after(&key, &prefix)?;
                 let (_pool, issuer, subject) = (parts.name()?, parts.name()?.to_owned(), parts.name()?.to_owned());
@@ -29,7 +29,7 @@ impl Store {
     /// Up to `limit` logins that lead to an identity, each an issuer and a subject.
     pub fn logins_of(&self, identity: &Identity, limit: usize) -> Result<Vec<(String, String)>, StoreError> {
         let prefix = keys::identity_logins(identity);
-        let rows = self.engine.scan(&prefix, &keys::prefix_end(&prefix), limit)?;
+        let rows = self.engine.some_of(&prefix, limit)?;
         let one = |(key, _): &(Bytes, Bytes)| {
             let mut parts = KeyParts::after(key, &prefix)?;
             let _pool = parts.name()?;

@@ -55,7 +55,7 @@ impl Group<'_> {
     }
 
     fn head_row(&self, identity: &Identity, dataset: &DatasetName) -> Result<Option<HeadRow>, StoreError> {
-        self.view.get(&keys::head(identity, dataset))?.map(|row| rows::decode(&row)).transpose()
+        self.view.row(&keys::head(identity, dataset))
     }
 
     fn move_whole_dataset(&mut self, merge: &DatasetMerge<'_>, source: HeadRow, target: Option<HeadRow>) -> Result<u64, StoreError> {

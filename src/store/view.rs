@@ -8,11 +8,11 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use super::Identity;
 use super::engine::{Batch, Bytes, Engine, EngineError, ROW_BYTES, RowBatch};
 use super::keys;
 use super::owners::{GroupOwners, JobPart};
 use super::row_source::RowSource;
-use super::Identity;
 
 /// The work of finding a row, as bytes.
 const ROW_WORK_BYTES: usize = 256;

@@ -120,8 +120,7 @@ impl Group<'_> {
 
     /// The answer to a patch whose number was decided before, or is too old to be known; `None` if the patch is new.
     pub(super) fn answer_retry(&self, slot: &PatchSlot, patch: &Patch) -> Result<Option<Decision>, StoreError> {
-        let Some(row) = self.view.get(&slot.key)? else { return Ok(None) };
-        let row: PatchRow = rows::decode(&row)?;
+        let Some(row) = self.view.row::<PatchRow>(&slot.key)? else { return Ok(None) };
         let id = slot.id;
         if row.id < id {
             return Ok(None);
@@ -163,8 +162,7 @@ impl Group<'_> {
 
     /// The answer to a patch that conflicted when it was first sent: the records that it conflicted with, in their current state.
     fn repeat_conflict(&self, patch: &Patch, keys: &[Key]) -> Result<Decision, StoreError> {
-        let head = self.view.get(&keys::head(&patch.identity, &patch.dataset))?;
-        let head: HeadRow = head.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
+        let head: HeadRow = self.view.row(&keys::head(&patch.identity, &patch.dataset))?.unwrap_or_default();
         let mut conflicting = ConflictingRecords::default();
         for key in keys {
             let record = match self.view.current_record(&patch.identity, &patch.dataset, key)? {

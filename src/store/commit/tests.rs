@@ -1,5 +1,6 @@
 use driftless_protocol::{Codec, Content, DatasetName, DeviceId, Limits, Op, RefusalCode, ServerMessage, Value, limits};
 
+use super::super::row_source::RowSource;
 use super::conflict_log::CONFLICT_LOG;
 use super::{DatasetRules, Decision, Patch};
 use crate::store::support::{self, CONFIG, all, dataset, device, epoch, me, patch, store, write, write_at};
@@ -114,7 +115,7 @@ fn a_device_has_a_bounded_number_of_patch_slots() {
     }
     let (identity, device) = (Identity::from("local:1"), DeviceId::new("phone").expect("a device"));
     let prefix = keys::of_device(keys::RowKind::Patch, &identity, &device);
-    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
+    let rows = store.engine.all_of(&prefix).expect("scans");
     assert_eq!(rows.len() as u64, limits::PATCH_WINDOW);
     assert_eq!(store.newest_patch_id(&identity, &device).expect("reads"), 3 * limits::PATCH_WINDOW);
     assert!(matches!(write(&store, &patch(1, "phone", &[("k", Op::Put, "1")])), Decision::Refused(RefusalCode::PatchExpired, _)));
@@ -130,7 +131,7 @@ fn each_record_has_one_version_row_however_often_it_is_written() {
         write(&store, &patch(id, "phone", &[("a", Op::Put, value), ("b", Op::Put, "1")]));
     }
     let prefix = keys::records(&Identity::from("local:1"), &DatasetName::new("d").expect("a name"));
-    let rows = store.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX).expect("scans");
+    let rows = store.engine.all_of(&prefix).expect("scans");
     assert_eq!(rows.len(), 3 + 1, "three pieces of the large value, one of the small value");
     assert_eq!(all(&store).len(), 2);
 }

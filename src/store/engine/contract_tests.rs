@@ -310,6 +310,12 @@ fn an_engine_creates_only_its_own_files() {
     };
     let (sled, redb) = (SledStorage::new(), RedbStorage::new());
     drop((sled.open(), redb.open()));
-    assert_eq!(files(sled.0.path()).into_iter().collect::<Vec<_>>(), ["blobs", "commits", "conf", "db", "driftless.lock", "engine", "journal.0", "journal.1"]);
-    assert_eq!(files(redb.0.path()).into_iter().collect::<Vec<_>>(), ["commits", "driftless.lock", "engine", "journal.0", "journal.1", "rows.redb"]);
+    assert_eq!(
+        files(sled.0.path()).into_iter().collect::<Vec<_>>(),
+        ["blobs", "commits", "conf", "db", "driftless.lock", "engine", "journal.0", "journal.1"]
+    );
+    assert_eq!(
+        files(redb.0.path()).into_iter().collect::<Vec<_>>(),
+        ["commits", "driftless.lock", "engine", "journal.0", "journal.1", "rows.redb"]
+    );
 }

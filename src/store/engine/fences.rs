@@ -10,24 +10,15 @@ use super::batch::{Batch, Fate, Fence, Owner};
 /// 8 KiB. Two of a thousand owners share a counter by chance, which matters only where several writers decide at once.
 const COUNTERS: usize = 1024;
 
-pub(super) struct Fences {
-    counters: Box<[AtomicU64]>,
-    /// A control of the tests: whether fences are compared.
-    #[cfg(test)]
-    pub is_ignored: std::sync::atomic::AtomicBool,
-}
+pub(super) struct Fences(Box<[AtomicU64]>);
 
 impl Fences {
     pub(super) fn new() -> Fences {
-        Fences {
-            counters: (0..COUNTERS).map(|_| AtomicU64::new(0)).collect(),
-            #[cfg(test)]
-            is_ignored: Default::default(),
-        }
+        Fences((0..COUNTERS).map(|_| AtomicU64::new(0)).collect())
     }
 
     fn counter(&self, owner: &Owner) -> &AtomicU64 {
-        &self.counters[crc32fast::hash(owner.as_ref()) as usize % COUNTERS]
+        &self.0[crc32fast::hash(owner.as_ref()) as usize % COUNTERS]
     }
 
     pub(super) fn of(&self, owner: &Owner) -> Fence {
@@ -37,8 +28,6 @@ impl Fences {
     /// To be asked while no other commit goes on, of all batches of a call before any of their fences is raised.
     pub(super) fn fate(&self, batch: &Batch) -> Fate {
         let stands = batch.fences.iter().all(|(owner, fence)| self.of(owner) == *fence);
-        #[cfg(test)]
-        let stands = stands || self.is_ignored.load(Ordering::SeqCst);
         if stands { Fate::Applied } else { Fate::Stale }
     }
 
@@ -51,7 +40,7 @@ impl Fences {
 
     /// Any rows may have changed.
     pub(super) fn raise_all(&self) {
-        for counter in &self.counters {
+        for counter in &self.0 {
             counter.fetch_add(1, Ordering::SeqCst);
         }
     }
@@ -64,10 +53,8 @@ mod tests {
     #[test]
     fn a_batch_is_stale_once_the_fence_of_one_of_its_owners_was_raised() {
         let (fences, owner) = (Fences::new(), |name: &str| Owner::from(name.as_bytes()));
-        let batch = |names: &[&str]| Batch {
-            fences: names.iter().map(|name| (owner(name), fences.of(&owner(name)))).collect(),
-            rows: Vec::new(),
-        };
+        let batch =
+            |names: &[&str]| Batch { fences: names.iter().map(|name| (owner(name), fences.of(&owner(name)))).collect(), rows: Vec::new() };
         let (both, one, other) = (batch(&["a", "b"]), batch(&["a"]), batch(&["b"]));
         assert_eq!([&both, &one, &other].map(|batch| fences.fate(batch)), [Fate::Applied; 3]);
         fences.raise([owner("b")].iter());

@@ -8,8 +8,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::batch::{Bytes, RowBatch};
 use super::error::EngineError;
+use super::frame;
 use super::row_store::RowStore;
-use super::{commit_counter, frame};
 
 /// Where a fault can be injected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

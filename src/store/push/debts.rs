@@ -52,7 +52,7 @@ impl Group<'_> {
             return Ok(());
         }
         let key = keys::debt(identity, dataset);
-        let before = self.view.get(&key)?.map(|row| rows::decode::<DebtRow>(&row)).transpose()?;
+        let before = self.view.row::<DebtRow>(&key)?;
         let row = match &before {
             // No version before this one is owed to any device.
             None => DebtRow { version, writer: writer.clone(), others_version: 0, at_ms: now_ms, first_ms: now_ms, changed_ms: now_ms },
@@ -92,8 +92,7 @@ impl Group<'_> {
     /// Gives the debt of a dataset another date, or with `None` ends it.
     pub(super) fn reschedule(&mut self, identity: &Identity, dataset: &DatasetName, at_ms: Option<u64>) -> Result<(), StoreError> {
         let key = keys::debt(identity, dataset);
-        let Some(row) = self.view.get(&key)? else { return Ok(()) };
-        let row: DebtRow = rows::decode(&row)?;
+        let Some(row) = self.view.row::<DebtRow>(&key)? else { return Ok(()) };
         let mut batch = RowBatch::new();
         batch.push((keys::wake_due(row.at_ms, identity, dataset), None));
         match at_ms {

@@ -79,7 +79,7 @@ impl Store {
     pub fn delivery_log(&self, identity: &Identity, device: &DeviceId) -> Result<Vec<DeliveryLogEntry>, StoreError> {
         let prefix = keys::delivery_log(identity, device);
         let mut found = Vec::new();
-        for (_, row) in self.engine.scan(&prefix, &keys::prefix_end(&prefix), usize::MAX)? {
+        for (_, row) in self.engine.all_of(&prefix)? {
             found.push(rows::decode::<DeliveryLogRow>(&row)?);
         }
         found.sort_by_key(|row| std::cmp::Reverse(row.number));
@@ -116,7 +116,7 @@ impl Group<'_> {
     }
 
     pub(super) fn budget_row(&self, identity: &Identity, device: &DeviceId) -> Result<PushBudgetRow, StoreError> {
-        Ok(self.view.get(&keys::push_budget(identity, device))?.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default())
+        Ok(self.view.row(&keys::push_budget(identity, device))?.unwrap_or_default())
     }
 }
 

@@ -47,28 +47,25 @@ pub(in crate::store) fn token_binding_of(row: &[u8]) -> Result<Option<Bytes>, St
 impl Store {
     /// The provider and the app of a device's registration, if it has one with a live token.
     pub fn live_registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<(Provider, String)>, StoreError> {
-        let row = self.engine.get(&keys::registration(identity, device))?;
-        let row = row.map(|row| rows::decode::<RegistrationRow>(&row)).transpose()?;
+        let row = self.engine.row::<RegistrationRow>(&keys::registration(identity, device))?;
         Ok(row.filter(|row| row.target.is_some()).map(|row| (row.provider, row.app)))
     }
 
     /// The token that a registered device has no more, if it has none.
     pub fn lost_token(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeadToken>, StoreError> {
-        let row = self.engine.get(&keys::registration(identity, device))?;
-        let row = row.map(|row| rows::decode::<RegistrationRow>(&row)).transpose()?;
+        let row = self.engine.row::<RegistrationRow>(&keys::registration(identity, device))?;
         Ok(row.filter(|row| row.target.is_none()).and_then(|row| row.dead))
     }
 
     /// Whether a device that connects has to be marked as seen: it is registered, and its identity has a debt, or the last mark is older
     /// than `after_ms`.
     pub fn should_mark_seen(&self, identity: &Identity, device: &DeviceId, after_ms: u64, now_ms: u64) -> Result<bool, StoreError> {
-        let Some(row) = self.engine.get(&keys::registration(identity, device))? else { return Ok(false) };
-        let row: RegistrationRow = rows::decode(&row)?;
+        let Some(row) = self.engine.row::<RegistrationRow>(&keys::registration(identity, device))? else { return Ok(false) };
         if row.seen_ms.saturating_add(after_ms) <= now_ms {
             return Ok(true);
         }
         let prefix = keys::of_identity(RowKind::Debt, identity);
-        Ok(!self.engine.scan(&prefix, &keys::prefix_end(&prefix), 1)?.is_empty())
+        Ok(!self.engine.some_of(&prefix, 1)?.is_empty())
     }
 
     /// Up to `limit` registered devices after one of them, in the order of the store.
@@ -135,8 +132,7 @@ impl Group<'_> {
     /// Deletes a device's registration and the binding of its token. The versions that it was woken for, its budget and its log stay.
     pub fn unregister(&mut self, identity: &Identity, device: &DeviceId) -> Result<(), StoreError> {
         let key = keys::registration(identity, device);
-        let Some(row) = self.view.get(&key)? else { return Ok(()) };
-        let row: RegistrationRow = rows::decode(&row)?;
+        let Some(row) = self.view.row::<RegistrationRow>(&key)? else { return Ok(()) };
         let mut batch = vec![(key, None)];
         let is_live = row.target.is_some();
         batch.extend(row.target.map(|target| (token_binding(&row.pool, &target), None)));
@@ -225,7 +221,7 @@ impl Group<'_> {
     }
 
     fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<RegistrationRow>, StoreError> {
-        self.view.get(&keys::registration(identity, device))?.map(|row| rows::decode(&row)).transpose()
+        self.view.row(&keys::registration(identity, device))
     }
 
     fn log_registration(&mut self, identity: &Identity, device: &DeviceId, now_ms: u64, change: String) -> Result<(), StoreError> {

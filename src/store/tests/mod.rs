@@ -12,3 +12,4 @@ mod login_pages;
 mod merging;
 mod push;
 mod reaping;
+mod two_writers;

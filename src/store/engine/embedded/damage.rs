@@ -161,9 +161,7 @@ fn check_reading(folder: &Path, kind: EngineKind, rows: &BTreeMap<Bytes, Bytes>)
 
 /// Opens a damaged store and writes to it: the written row is there, or an error says what to do and the store can be used further.
 fn check_writing(folder: &Path, kind: EngineKind) -> Result<String, String> {
-    let outcome = |engine: &EmbeddedEngine| match engine
-        .commit(vec![Batch::unfenced(vec![row("k1", "new".to_owned())])])
-    {
+    let outcome = |engine: &EmbeddedEngine| match engine.commit(vec![Batch::unfenced(vec![row("k1", "new".to_owned())])]) {
         Ok(_) if engine.get(b"k1") == Ok(Some(b"new".to_vec())) => "written",
         Ok(_) => "written and not there",
         Err(EngineError::Damaged(_)) => "reported",
@@ -335,8 +333,7 @@ fn damage_in_one_page_refuses_writes_and_fails_nothing() {
         let Ok(engine) = open(&folder, EngineKind::Sled) else { continue };
         let is_damaged = |key: &&Bytes| matches!(engine.get(key), Err(EngineError::Damaged(_)));
         let (Some(lost), Some(kept)) = (rows.keys().find(is_damaged), rows.keys().find(|key| !is_damaged(key))) else { continue };
-        let write =
-            |n: u32| engine.commit(vec![Batch::unfenced(vec![(lost.clone(), Some(n.to_string().into_bytes()))])]);
+        let write = |n: u32| engine.commit(vec![Batch::unfenced(vec![(lost.clone(), Some(n.to_string().into_bytes()))])]);
         let mut written = (0..1_000).map_while(|n| write(n).ok().map(|_| n)).last().expect("the journal takes the row");
         let check = |engine: &EmbeddedEngine, written: u32| {
             assert_eq!(engine.get(lost), Ok(Some(written.to_string().into_bytes())), "byte {at}");

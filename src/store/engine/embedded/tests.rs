@@ -187,8 +187,7 @@ fn each_engine_locks_its_folder_and_reopens_it() {
         drop(engine);
         assert_eq!(value(&EmbeddedEngine::open(folder.path(), &config).expect("opens again"), "a").as_deref(), Some("1"));
         let other = if kind == EngineKind::Sled { EngineKind::Redb } else { EngineKind::Sled };
-        let refused =
-            EmbeddedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
+        let refused = EmbeddedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
         assert!(refused.contains(&format!("set store.engine to \"{}\"", kind.name())), "{refused}");
     }
 }
