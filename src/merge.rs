@@ -1,4 +1,5 @@
-//! Decides a patch: the dataset's head, the current records and the patch give the outcome. Pure.
+//! Decides a patch: the dataset's head, the heads of the current records and the patch give the outcome. Pure. The value of a record is asked for
+//! only where an operation computes on it, or where a conflict depends on whether a value of the same size is the same.
 //!
 //! Never here: a clock, a store, a runtime. The same arguments give the same outcome.
 //!
@@ -20,9 +21,9 @@ use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, RefusalCode, Value};
 
 use bounds::{PatchRefusal, check_base, check_change, check_dataset, check_value, quoted};
-pub use conflict::{ConflictPolicy, ConflictingRecords, StoredRecord, reaped_record};
-use conflict::{REPLY_BYTES, conflicts, is_behind_horizon};
-pub use head::DatasetHead;
+pub use conflict::{ConflictPolicy, ConflictReply, StoredRecord, reaped_record, unknown_device};
+use conflict::{REPLY_BYTES, is_behind_horizon, is_changed_by_others};
+pub use head::{DatasetHead, RecordHead, RecordState};
 use operation::compute;
 
 /// Bytes of stored values that the operations of a patch may compute on. Each operation reads and copies its record's value, and all datasets
@@ -43,8 +44,8 @@ pub struct MergeTerms<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub enum MergeOutcome {
     Applied(AppliedPatch),
-    /// Another device changed some of the same records; these are the current ones.
-    Conflict(Vec<Record>),
+    /// Another device changed some of the same records: those of these changes, of which the reply has room for the current state.
+    Conflict(Vec<usize>),
     /// The patch cannot be applied.
     Refused(RefusalCode, String),
 }
@@ -58,57 +59,84 @@ pub struct AppliedPatch {
     pub records: Vec<StoredRecord>,
     /// Indexes of the `records` that the writer cannot know: results of add, merge, insert and discard.
     pub computed: Vec<usize>,
-    /// Records of another device that the patch overruled: conflicts that the policy resolves in favour of the patch.
-    pub overruled: Vec<Record>,
+    /// The changes that overruled the record of another device: conflicts that the policy resolves in favour of the patch.
+    pub overruled: Vec<usize>,
 }
 
-/// Decides a patch. `current` holds the stored record of each change's key, in the order of the changes; of a key that occurs several times
-/// only the first occurrence needs it. Values that are put are shared with the records, not copied: they can be large.
-pub fn merge(head: DatasetHead, current: &[Option<&StoredRecord>], changes: &[Change], terms: MergeTerms<'_>) -> MergeOutcome {
+/// Decides a patch. `current` holds the head of the stored record of each change's key, in the order of the changes; of a key that occurs several
+/// times only the first occurrence needs it. `value_of` gives the value of the record of a change, by the change's index; it is asked once at most
+/// for each record. Values that are put are shared with the records, not copied: they can be large.
+pub fn merge<E>(
+    head: DatasetHead,
+    current: &[Option<RecordHead<'_>>],
+    changes: &[Change],
+    terms: MergeTerms<'_>,
+    value_of: impl FnMut(usize) -> Result<Value, E>,
+) -> Result<MergeOutcome, E> {
     if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
         let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
-        return MergeOutcome::Refused(RefusalCode::TooManyChanges, message);
+        return Ok(MergeOutcome::Refused(RefusalCode::TooManyChanges, message));
     }
     let count = changes.len();
     let mut draft = PatchDraft {
         terms,
         version: head.version,
         tombstone_horizon: head.tombstone_horizon,
+        value_of,
         touched: Vec::with_capacity(count),
         by_key: HashMap::with_capacity(count),
-        conflicting: ConflictingRecords::default(),
+        conflicting: Vec::new(),
+        reply: ConflictReply::default(),
         operand_bytes: 0,
     };
-    for (change, &current) in changes.iter().zip(current) {
-        if let Err(PatchRefusal(code, message)) = draft.apply(change, current) {
-            return MergeOutcome::Refused(code, message);
+    for (at, (change, &current)) in changes.iter().zip(current).enumerate() {
+        match draft.apply(at, change, current) {
+            Ok(()) => {}
+            Err(NotMerged::Refused(PatchRefusal(code, message))) => return Ok(MergeOutcome::Refused(code, message)),
+            Err(NotMerged::Unread(error)) => return Err(error),
         }
     }
-    if !draft.conflicting.records.is_empty() && terms.policy == ConflictPolicy::Reject {
-        return MergeOutcome::Conflict(draft.conflicting.records);
+    if !draft.conflicting.is_empty() && terms.policy == ConflictPolicy::Reject {
+        return Ok(MergeOutcome::Conflict(draft.conflicting));
     }
-    match draft.finish(head) {
+    Ok(match draft.finish(head) {
         Ok(applied) => MergeOutcome::Applied(applied),
         Err(PatchRefusal(code, message)) => MergeOutcome::Refused(code, message),
-    }
+    })
 }
 
 /// At most how many bytes the operations of a patch look at, those of the operands and of the records together.
-pub fn operand_bytes(current: &[Option<&StoredRecord>], changes: &[Change]) -> usize {
-    let bytes = |(change, stored): (&Change, &Option<&StoredRecord>)| match change.op {
+pub fn operand_bytes(current: &[Option<RecordHead<'_>>], changes: &[Change]) -> usize {
+    let bytes = |(change, stored): (&Change, &Option<RecordHead<'_>>)| match change.op {
         Op::Put | Op::Remove => 0,
         Op::Add | Op::Merge | Op::Insert | Op::Discard => {
-            let value = stored.and_then(|stored| stored.record.content.value());
-            change.value.as_ref().map_or(0, Value::packed_bytes) + value.map_or(0, Value::packed_bytes)
+            change.value.as_ref().map_or(0, Value::packed_bytes) + stored.map_or(0, |stored| stored.state.value_bytes() as usize)
         }
     };
     changes.iter().zip(current).map(bytes).sum::<usize>().min(OPERAND_BYTES)
 }
 
+/// Why a patch is not merged.
+enum NotMerged<E> {
+    Refused(PatchRefusal),
+    /// A value that it depends on cannot be read.
+    Unread(E),
+}
+
+impl<E, R: Into<PatchRefusal>> From<R> for NotMerged<E> {
+    fn from(refusal: R) -> NotMerged<E> {
+        NotMerged::Refused(refusal.into())
+    }
+}
+
 /// One record that the patch names.
 struct TouchedRecord<'a> {
     key: Key,
-    stored: Option<&'a StoredRecord>,
+    /// The first change that names it.
+    at: usize,
+    stored: Option<RecordHead<'a>>,
+    /// The value that is stored, once it was asked for.
+    value: Option<Value>,
     /// The state that the patch gives the record; `None` as long as it leaves it alone.
     next: Option<Content>,
     is_computed: bool,
@@ -117,12 +145,31 @@ struct TouchedRecord<'a> {
 }
 
 impl<'a> TouchedRecord<'a> {
-    fn new(key: Key, stored: Option<&'a StoredRecord>) -> Self {
-        TouchedRecord { key, stored, next: None, is_computed: false, has_seen_others: false }
+    fn new(key: Key, at: usize, stored: Option<RecordHead<'a>>) -> Self {
+        TouchedRecord { key, at, stored, value: None, next: None, is_computed: false, has_seen_others: false }
     }
 
-    fn value(&self) -> Option<&Value> {
-        self.next.as_ref().or(self.stored.map(|stored| &stored.record.content)).and_then(Content::value)
+    /// What the record is after the changes so far.
+    fn state(&self) -> Option<RecordState> {
+        self.next.as_ref().map(RecordState::of).or(self.stored.map(|stored| stored.state))
+    }
+
+    fn is_live(&self) -> bool {
+        self.state().is_some_and(RecordState::is_live)
+    }
+
+    /// Its value after the changes so far.
+    fn value<E>(&mut self, value_of: &mut impl FnMut(usize) -> Result<Value, E>) -> Result<Option<&Value>, E> {
+        match &self.next {
+            Some(next) => Ok(next.value()),
+            None if self.is_live() => {
+                if self.value.is_none() {
+                    self.value = Some(value_of(self.at)?);
+                }
+                Ok(self.value.as_ref())
+            }
+            None => Ok(None),
+        }
     }
 
     fn put(&mut self, value: Value) {
@@ -133,16 +180,25 @@ impl<'a> TouchedRecord<'a> {
     fn remove(&mut self, has_base: bool) {
         // A base shows that the device knew the record: its removal is remembered even where the record never was.
         let is_unknown = self.stored.is_none() && self.next.is_none() && has_base;
-        if self.value().is_some() || is_unknown {
+        if self.is_live() || is_unknown {
             self.next = Some(Content::Removed);
             self.is_computed = false;
         }
     }
 
-    fn operate(&mut self, op: Op, operand: &Value, limits: &Limits) -> Result<(), PatchRefusal> {
+    fn operate<E>(
+        &mut self,
+        op: Op,
+        operand: &Value,
+        limits: &Limits,
+        value_of: &mut impl FnMut(usize) -> Result<Value, E>,
+    ) -> Result<(), NotMerged<E>> {
+        let before = self.value(value_of).map_err(NotMerged::Unread)?;
+        let before_bytes = before.map(Value::packed_bytes);
+        let computed = compute(op, before, operand);
         let wrong_type = |why| PatchRefusal(RefusalCode::WrongType, format!("{}: {why}", quoted(&self.key)));
-        let Some(value) = compute(op, self.value(), operand).map_err(wrong_type)? else { return Ok(()) };
-        if self.value().is_none_or(|before| value.packed_bytes() >= before.packed_bytes()) {
+        let Some(value) = computed.map_err(wrong_type)? else { return Ok(()) };
+        if before_bytes.is_none_or(|before| value.packed_bytes() >= before) {
             check_value(&self.key, &value, limits)?;
         }
         self.next = Some(Content::Value(value));
@@ -152,61 +208,81 @@ impl<'a> TouchedRecord<'a> {
 }
 
 /// A patch that is being decided, change by change.
-struct PatchDraft<'a> {
+struct PatchDraft<'a, V> {
     terms: MergeTerms<'a>,
     /// The dataset's version before the patch.
     version: u64,
     tombstone_horizon: u64,
+    value_of: V,
     touched: Vec<TouchedRecord<'a>>,
     by_key: HashMap<Key, usize>,
-    conflicting: ConflictingRecords,
-    operand_bytes: usize,
+    /// The changes in conflict of which the reply has room for the record.
+    conflicting: Vec<usize>,
+    reply: ConflictReply,
+    operand_bytes: u64,
 }
 
-impl<'a> PatchDraft<'a> {
-    fn apply(&mut self, change: &Change, stored: Option<&'a StoredRecord>) -> Result<(), PatchRefusal> {
+impl<'a, V> PatchDraft<'a, V> {
+    fn apply<E>(&mut self, at: usize, change: &Change, stored: Option<RecordHead<'a>>) -> Result<(), NotMerged<E>>
+    where
+        V: FnMut(usize) -> Result<Value, E>,
+    {
         check_change(change, self.terms.limits)?;
         check_base(change, self.version)?;
-        let at = match self.by_key.entry(change.key.clone()) {
+        let place = match self.by_key.entry(change.key.clone()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
-                self.touched.push(TouchedRecord::new(change.key.clone(), stored));
+                self.touched.push(TouchedRecord::new(change.key.clone(), at, stored));
                 *entry.insert(self.touched.len() - 1)
             }
         };
-        self.note_conflict(at, change)?;
-        let touched = &mut self.touched[at];
+        self.note_conflict(place, change)?;
+        let touched = &mut self.touched[place];
         let others_version = touched.stored.map_or(0, |stored| stored.version_by_others(self.terms.device));
         touched.has_seen_others |= change.base.is_some_and(|base| base >= others_version);
         match (change.op, &change.value) {
             (Op::Put, Some(value)) => touched.put(value.clone()),
             (Op::Remove, _) => touched.remove(change.base.is_some()),
             (op, Some(operand)) => {
-                self.operand_bytes += touched.value().map_or(0, Value::packed_bytes);
-                if self.operand_bytes > OPERAND_BYTES {
+                // Before the value is read.
+                self.operand_bytes += touched.state().map_or(0, RecordState::value_bytes);
+                if self.operand_bytes > OPERAND_BYTES as u64 {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
-                    return Err(PatchRefusal(RefusalCode::TooLarge, message));
+                    return Err(PatchRefusal(RefusalCode::TooLarge, message).into());
                 }
-                touched.operate(op, operand, self.terms.limits)?;
+                touched.operate(op, operand, self.terms.limits, &mut self.value_of)?;
             }
             (_, None) => {
-                return Err(PatchRefusal(RefusalCode::BadRequest, format!("the change of {} needs a value", quoted(&change.key))));
+                return Err(PatchRefusal(RefusalCode::BadRequest, format!("the change of {} needs a value", quoted(&change.key))).into());
             }
         }
         Ok(())
     }
 
-    fn note_conflict(&mut self, at: usize, change: &Change) -> Result<(), PatchRefusal> {
+    fn note_conflict<E>(&mut self, place: usize, change: &Change) -> Result<(), NotMerged<E>>
+    where
+        V: FnMut(usize) -> Result<Value, E>,
+    {
+        let touched = &mut self.touched[place];
         // A record that this patch has changed already is the device's own write: it cannot conflict.
-        if self.touched[at].next.is_some() {
+        if touched.next.is_some() {
             return Ok(());
         }
-        match self.touched[at].stored {
-            Some(stored) if conflicts(change, stored, self.terms.device) => self.conflicting.add(&stored.record),
-            None if is_behind_horizon(change, self.tombstone_horizon) => {
-                self.conflicting.add(&reaped_record(&change.key, self.tombstone_horizon)?)
+        let state = match touched.stored {
+            Some(stored) if is_changed_by_others(change, stored, self.terms.device) => {
+                // A value of another size is another value. One of the same size costs no more to read than the change itself.
+                let is_equal = stored.state == RecordState::of_value(change.value.as_ref())
+                    && touched.value(&mut self.value_of).map_err(NotMerged::Unread)? == change.value.as_ref();
+                if is_equal {
+                    return Ok(());
+                }
+                stored.state
             }
-            _ => {}
+            None if is_behind_horizon(change, self.tombstone_horizon) => RecordState::Removed,
+            _ => return Ok(()),
+        };
+        if self.reply.takes(state) {
+            self.conflicting.push(touched.at);
         }
         Ok(())
     }
@@ -218,7 +294,7 @@ impl<'a> PatchDraft<'a> {
         let mut computed = Vec::new();
         for touched in self.touched {
             let Some(content) = touched.next else { continue };
-            head.replace(&touched.key, touched.stored.map(|stored| &stored.record.content), &content);
+            head.replace(&touched.key, touched.stored.map(|stored| stored.state), RecordState::of(&content));
             if touched.is_computed {
                 computed.push(records.len());
             }
@@ -229,7 +305,7 @@ impl<'a> PatchDraft<'a> {
         }
         check_reply(&records, &computed)?;
         check_dataset(&before, &head, limits)?;
-        Ok(AppliedPatch { head, records, computed, overruled: self.conflicting.records })
+        Ok(AppliedPatch { head, records, computed, overruled: self.conflicting })
     }
 }
 

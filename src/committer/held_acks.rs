@@ -1,4 +1,6 @@
 //! Acknowledgements from sockets that wait for other jobs, so that they share a commit. They stay here until a group that has them is durable.
+//!
+//! Those that are due go into groups in parts, so that no group is long because of them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,19 +10,28 @@ use super::job::AckKey;
 /// How long an acknowledgement may wait.
 const ACK_DELAY: Duration = Duration::from_millis(1000);
 
-/// Acknowledgements after which the next group has them all.
+/// Acknowledgements after which all of them are due.
 const HELD_ACKS: usize = 16 * 1024;
 
 /// Acknowledgements that are held at most: while no group can be committed, those of further datasets are dropped. Their devices get changes again
 /// that they have already.
 const MAX_HELD_ACKS: usize = 2 * HELD_ACKS;
 
+/// Acknowledgements of one group: some milliseconds of the writer.
+pub(super) const GROUP_ACKS: usize = 1024;
+
 #[derive(Default)]
 pub(super) struct HeldAcks {
     /// The highest version of each.
     versions: HashMap<AckKey, u64>,
-    /// When the oldest of them was received, or could last not be committed.
+    /// When the oldest of `versions` was received.
     since: Option<Instant>,
+    /// Those that go into the next groups, from the end on.
+    due: Vec<(AckKey, u64)>,
+    /// A group with some of them failed: when the next one takes them.
+    retry_at: Option<Instant>,
+    /// The number of the round that `due` is the rest of.
+    round: u64,
 }
 
 impl HeldAcks {
@@ -33,26 +44,95 @@ impl HeldAcks {
         self.since.get_or_insert(now);
     }
 
-    /// When they are due; `None`: there are none.
+    /// When the next group is to be made for them; `None`: there are none.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.since.map(|since| since + ACK_DELAY)
+        match self.due.is_empty() {
+            true => self.since.map(|since| since + ACK_DELAY),
+            false => self.retry_at.or_else(|| Some(Instant::now())),
+        }
     }
 
-    pub(super) fn are_due(&self) -> bool {
-        self.versions.len() >= HELD_ACKS || self.due().is_some_and(|due| due <= Instant::now())
+    /// Makes all of them due if they have waited long enough, or if somebody waits for them, and says whether any are due now. While some are due
+    /// already the others wait.
+    pub(super) fn collect(&mut self, is_awaited: bool) -> bool {
+        let now = Instant::now();
+        let is_late = self.since.is_some_and(|since| since + ACK_DELAY <= now);
+        if self.due.is_empty() && (is_awaited || is_late || self.versions.len() >= HELD_ACKS) {
+            self.due = std::mem::take(&mut self.versions).into_iter().collect();
+            self.since = None;
+            self.round += 1;
+        }
+        !self.due.is_empty() && (is_awaited || self.retry_at.is_none_or(|at| at <= now))
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&AckKey, u64)> {
-        self.versions.iter().map(|(key, version)| (key, *version))
+    /// The part of the next group.
+    pub(super) fn part(&self) -> &[(AckKey, u64)] {
+        &self.due[self.due.len().saturating_sub(GROUP_ACKS)..]
     }
 
-    /// They are durable.
+    /// The part is durable.
+    pub(super) fn part_is_durable(&mut self) {
+        self.due.truncate(self.due.len().saturating_sub(GROUP_ACKS));
+        self.retry_at = None;
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.due.is_empty() && self.versions.is_empty()
+    }
+
     pub(super) fn clear(&mut self) {
-        *self = HeldAcks::default();
+        *self = HeldAcks { round: self.round, ..HeldAcks::default() };
     }
 
-    /// They could not be committed, and are tried again after another delay.
+    /// The round with which all that is held now is durable.
+    pub(super) fn round_of_all(&self) -> u64 {
+        self.round + u64::from(!self.versions.is_empty())
+    }
+
+    /// Whether all of a round is durable.
+    pub(super) fn is_durable(&self, round: u64) -> bool {
+        round < self.round || (round == self.round && self.due.is_empty())
+    }
+
+    /// The part could not be committed, and is tried again after another delay.
     pub(super) fn postpone(&mut self) {
-        self.since = self.since.map(|_| Instant::now());
+        self.retry_at = Some(Instant::now() + ACK_DELAY);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use driftless_protocol::{DatasetName, DeviceId};
+
+    use super::*;
+    use crate::store::Identity;
+
+    fn key(n: usize) -> AckKey {
+        let device = DeviceId::new(&n.to_string()).expect("a device");
+        AckKey { identity: Identity::from("local:1"), device, dataset: DatasetName::new("d").expect("a name") }
+    }
+
+    #[test]
+    fn due_acknowledgements_go_into_groups_in_parts_and_stay_until_theirs_is_durable() {
+        let (mut held, now) = (HeldAcks::default(), Instant::now());
+        (0..GROUP_ACKS + 5).for_each(|n| held.hold(key(n), 1, now));
+        assert!(!held.collect(false), "they wait for others");
+        assert!(held.collect(true));
+        held.hold(key(0), 2, now);
+        assert_eq!(held.part().len(), GROUP_ACKS);
+        held.postpone();
+        assert!(!held.collect(false), "not at once");
+        assert_eq!((held.collect(true), held.part().len()), (true, GROUP_ACKS), "unless somebody waits");
+        let round = held.round_of_all();
+        held.part_is_durable();
+        assert!(held.collect(false), "the rest follows at once");
+        assert_eq!(held.part().len(), 5);
+        held.part_is_durable();
+        assert!(!held.is_durable(round), "what came meanwhile is another round");
+        assert!(held.collect(true));
+        assert_eq!(held.part(), [(key(0), 2)]);
+        held.part_is_durable();
+        assert!(held.is_durable(round) && held.is_empty() && held.due().is_none());
+        assert!(held.is_durable(held.round_of_all()));
     }
 }

@@ -67,7 +67,7 @@ impl GroupWriter {
     /// Rejects all jobs that were received before.
     fn reject_waiting(&mut self) {
         self.jobs.drain().for_each(|waiting| waiting.job.reject(Unavailable::ReadOnly));
-        self.flushes.drain(..).for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
+        self.flushes.drain(..).for_each(|(_, reply)| send_reply(reply, Err(Unavailable::ReadOnly)));
     }
 
     /// Sends a notice of a transaction whose outcome was unknown, if the reopened store has what the transaction did, or if it cannot say.

@@ -54,8 +54,8 @@ pub(super) struct GroupWriter {
     received: Vec<Submission>,
     pub(super) jobs: JobQueue<WaitingJob>,
     held_acks: HeldAcks,
-    /// Who waits until the acknowledgements that are held back are durable.
-    pub(super) flushes: Vec<ReplySender<()>>,
+    /// Who waits until the acknowledgements that are held back are durable, and with which of their rounds they are.
+    pub(super) flushes: Vec<(u64, ReplySender<()>)>,
     pub(super) is_stopping: bool,
     /// The disk was full at the last commit of a write. Then each job has a group of its own: one that frees space is not refused together with
     /// others that need some.
@@ -103,7 +103,7 @@ impl GroupWriter {
             match submission {
                 Submission::Job(owner, job) => self.jobs.push(owner.clone(), WaitingJob { owner, job, tries: 0 }),
                 Submission::Ack(key, version) => self.held_acks.hold(key, version, now),
-                Submission::FlushAcks(reply) => self.flushes.push(reply),
+                Submission::FlushAcks(reply) => self.flushes.push((self.held_acks.round_of_all(), reply)),
                 Submission::Stop => self.is_stopping = true,
             }
         }
@@ -116,7 +116,7 @@ impl GroupWriter {
 
     /// Whether the writer was told to stop, and has done all that was submitted before.
     pub(super) fn is_done(&self) -> bool {
-        self.is_stopping && self.jobs.is_empty() && self.flushes.is_empty()
+        self.is_stopping && self.jobs.is_empty() && self.flushes.is_empty() && self.held_acks.is_empty()
     }
 
     /// Decides jobs in one group until the group is large enough, commits it, publishes and replies.
@@ -136,37 +136,41 @@ impl GroupWriter {
             self.jobs.charge(group.work_bytes() - before);
         }
         self.jobs.end_group();
-        let mut flushes = std::mem::take(&mut self.flushes);
-        let has_acks = self.held_acks.are_due() || !flushes.is_empty() || self.is_done();
+        let is_last = self.is_stopping && self.jobs.is_empty();
+        let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
         let acks = if has_acks { self.decide_held_acks(&mut group) } else { Vec::new() };
         let fates = match group.commit() {
             Ok(fates) => fates,
             Err(error) => {
                 self.is_full = matches!(error, StoreError::Full(_));
-                // Acknowledgements are kept for a later group.
-                self.held_acks.postpone();
+                if has_acks {
+                    // They are kept for a later group.
+                    self.held_acks.postpone();
+                }
                 let jobs = || decided.iter().map(|decided| &decided.waiting.job);
                 let (written, notices) =
                     (jobs().flat_map(Job::written_datasets).collect(), jobs().flat_map(Job::notices).cloned().collect());
                 decided.into_iter().for_each(|decided| decided.waiting.job.reject(Unavailable::ReadOnly));
-                flushes.into_iter().for_each(|reply| send_reply(reply, Err(Unavailable::ReadOnly)));
+                self.flushes.drain(..).for_each(|(_, reply)| send_reply(reply, Err(Unavailable::ReadOnly)));
+                if is_last {
+                    self.held_acks.clear();
+                }
                 return Err(FailedGroup { error, written, notices });
             }
         };
         let decided = self.put_back_stale(decided, &fates);
-        if acks.into_iter().any(|part| fates.of(part) == Fate::Stale) {
-            // All of them are written again: what is written already changes nothing.
-            self.flushes = std::mem::take(&mut flushes);
-        } else if has_acks {
-            self.held_acks.clear();
+        // If another writer was faster, all of the part are written again: what is written already changes nothing.
+        if acks.into_iter().all(|part| fates.of(part) == Fate::Applied) && has_acks {
+            self.held_acks.part_is_durable();
         }
+        let flushed: Vec<_> = self.flushes.extract_if(.., |(round, _)| self.held_acks.is_durable(*round)).collect();
         self.is_full &= !decided.iter().any(|job| matches!(job, Job::Write(_)));
-        let answers = decided.len() + flushes.len();
+        let answers = decided.len() + flushed.len();
         if answers > 0 {
             self.metrics.group_committed(answers, started.elapsed().as_secs_f64());
         }
         decided.into_iter().for_each(|job| self.complete(job));
-        flushes.into_iter().for_each(|reply| send_reply(reply, Ok(())));
+        flushed.into_iter().for_each(|(_, reply)| send_reply(reply, Ok(())));
         Ok(())
     }
 
@@ -186,8 +190,8 @@ impl GroupWriter {
 
     fn decide_held_acks(&self, group: &mut Group<'_>) -> Vec<JobPart> {
         let mut parts = Vec::new();
-        for (key, version) in self.held_acks.iter() {
-            match group.run(|group| group.acknowledge(&key.identity, &key.device, &key.dataset, version)) {
+        for (key, version) in self.held_acks.part() {
+            match group.run(|group| group.acknowledge(&key.identity, &key.device, &key.dataset, *version)) {
                 Ok(((), part)) => parts.push(part),
                 Err(failure) => self.job_failed(&failure, key.identity.as_str()),
             }

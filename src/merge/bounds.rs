@@ -1,18 +1,12 @@
 //! The bounds that a patch must keep, and the refusals of patches that do not.
 
 use driftless_protocol::limits as protocol_limits;
-use driftless_protocol::{Change, Key, Limits, NameError, Op, RefusalCode, Value};
+use driftless_protocol::{Change, Key, Limits, Op, RefusalCode, Value};
 
 use super::head::DatasetHead;
 
 /// Why a patch cannot be applied, with a text for the device's developer.
 pub(super) struct PatchRefusal(pub(super) RefusalCode, pub(super) String);
-
-impl From<NameError> for PatchRefusal {
-    fn from(error: NameError) -> PatchRefusal {
-        PatchRefusal(RefusalCode::BadName, error.to_string())
-    }
-}
 
 /// Checks a change by itself: its key's length, and whether its operation takes a base and a value.
 pub(super) fn check_change(change: &Change, limits: &Limits) -> Result<(), PatchRefusal> {

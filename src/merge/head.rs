@@ -1,6 +1,6 @@
 //! A dataset's head: its version, the number and bytes of its live records, and how far back its tombstones reach.
 
-use driftless_protocol::{Content, Key, Value};
+use driftless_protocol::{Content, DeviceId, Key, Value};
 
 /// The counters of a dataset. The default is a dataset that was never written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,28 +17,78 @@ pub struct DatasetHead {
     pub tombstone_horizon: u64,
 }
 
+/// Whether a record is live, and how large.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordState {
+    /// It has a value of so many bytes, as it is packed.
+    Live(u64),
+    /// It is a tombstone.
+    Removed,
+}
+
+/// A record without its value: what most patches are decided from.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHead<'a> {
+    pub version: u64,
+    /// The device that wrote it last.
+    pub device: &'a DeviceId,
+    /// The newest version of this record that another device than its last writer wrote and that the last writer had not seen, as far as its
+    /// bases tell; 0 if there is none.
+    pub others_version: u64,
+    pub state: RecordState,
+}
+
+impl RecordHead<'_> {
+    /// The newest version that another device than this one wrote.
+    pub(super) fn version_by_others(&self, device: &DeviceId) -> u64 {
+        if self.device == device { self.others_version } else { self.version }
+    }
+}
+
+impl RecordState {
+    pub fn of(content: &Content) -> RecordState {
+        RecordState::of_value(content.value())
+    }
+
+    pub fn of_value(value: Option<&Value>) -> RecordState {
+        value.map_or(RecordState::Removed, |value| RecordState::Live(value.packed_bytes() as u64))
+    }
+
+    /// Bytes of the value; 0 if there is none.
+    pub fn value_bytes(self) -> u64 {
+        match self {
+            RecordState::Live(bytes) => bytes,
+            RecordState::Removed => 0,
+        }
+    }
+
+    pub fn is_live(self) -> bool {
+        self != RecordState::Removed
+    }
+}
+
 impl DatasetHead {
     /// Counts a record's new state in the place of its stored one.
-    pub fn replace(&mut self, key: &Key, before: Option<&Content>, after: &Content) {
+    pub fn replace(&mut self, key: &Key, before: Option<RecordState>, after: RecordState) {
         match before {
-            Some(Content::Value(value)) => {
+            Some(RecordState::Live(bytes)) => {
                 self.records = self.records.saturating_sub(1);
-                self.bytes = self.bytes.saturating_sub(record_bytes(key, value));
+                self.bytes = self.bytes.saturating_sub(record_bytes(key, bytes));
             }
-            Some(Content::Removed) => self.tombstones = self.tombstones.saturating_sub(1),
+            Some(RecordState::Removed) => self.tombstones = self.tombstones.saturating_sub(1),
             None => {}
         }
         match after {
-            Content::Value(value) => {
+            RecordState::Live(bytes) => {
                 self.records += 1;
-                self.bytes += record_bytes(key, value);
+                self.bytes += record_bytes(key, bytes);
             }
-            Content::Removed => self.tombstones += 1,
+            RecordState::Removed => self.tombstones += 1,
         }
     }
 }
 
 /// The bytes that a live record counts in its dataset.
-pub(super) fn record_bytes(key: &Key, value: &Value) -> u64 {
-    (key.as_str().len() + value.packed_bytes()) as u64
+pub(super) fn record_bytes(key: &Key, value_bytes: u64) -> u64 {
+    key.as_str().len() as u64 + value_bytes
 }

@@ -2,14 +2,11 @@
 
 use super::commit::Group;
 use super::engine::RowBatch;
-use super::jobs::JobProgress;
+use super::jobs::{JobProgress, STEP_BYTES, STEP_ROWS};
 use super::keys::RowKind;
 use super::row_source::RowSource;
 use super::rows::{self, JobRow};
 use super::{Identity, StoreError, index_rows, keys};
-
-/// Rows that one step deletes.
-const STEP_ROWS: usize = 1024;
 
 /// The outcome of a request to erase an identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,15 +36,15 @@ impl Group<'_> {
 
     /// Deletes some of the rows that an identity owns; when none is left, also the row of its job.
     pub(super) fn delete_some(&mut self, identity: &Identity) -> Result<JobProgress, StoreError> {
-        let mut batch = RowBatch::new();
+        let (mut batch, mut bytes) = (RowBatch::new(), 0);
         for kind in RowKind::owned_by_identity().filter(|kind| *kind != RowKind::Job) {
             let prefix = keys::of_identity(kind, identity);
-            let limit = STEP_ROWS.saturating_sub(batch.len());
-            for (key, row) in self.view.some_of(&prefix, limit)? {
+            for (key, row) in self.view.first_of(&prefix, STEP_ROWS.saturating_sub(batch.len()), STEP_BYTES - bytes)? {
+                bytes += key.len() + row.len();
                 batch.extend(index_rows::index_key(kind, identity, &key, &row)?.map(|row| (row, None)));
                 batch.push((key, None));
             }
-            if batch.len() >= STEP_ROWS {
+            if batch.len() >= STEP_ROWS || bytes >= STEP_BYTES {
                 self.view.decide(batch);
                 return Ok(JobProgress::Unfinished);
             }

@@ -126,7 +126,7 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Moves or merges the next dataset, and returns its name and its version at the target; `None` if no dataset is left.
+    /// Moves the next dataset or a part of it, and returns its name and its version at the target; `None` if no dataset is left.
     pub(super) fn merge_next_dataset(
         &mut self,
         from: &Identity,
@@ -140,6 +140,10 @@ impl Group<'_> {
         let dataset = keys::KeyParts::after(&key, &prefix)?.dataset()?;
         let policy = policies.datasets.iter().find(|(name, _)| *name == dataset).map_or(policies.policy, |(_, policy)| *policy);
         let version = self.move_dataset(&DatasetMerge { from, into, dataset: &dataset, policy, retention, now_ms })?;
+        if version == 0 {
+            // Nothing of it was live.
+            return Ok(Some((dataset, version)));
+        }
         // Even if no record was taken: devices of the source have another state of this dataset.
         let mut batch = RowBatch::new();
         let device = DeviceId::new(MERGE_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;

@@ -147,9 +147,9 @@ impl Group<'_> {
         let DueDataset { identity, dataset, .. } = step.due;
         for Tombstone { key, version, row } in tombstones {
             let key_row = keys::pointer(identity, dataset, &row.key);
-            let pointer = self.view.get(&key_row)?.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
-            let pointer: PointerRow = rows::decode(&pointer)?;
-            version::delete_record(identity, dataset, pointer, &mut step.batch);
+            let pointer: Option<PointerRow> = self.view.row(&key_row)?;
+            let pointer = pointer.ok_or_else(|| StoreError::Damaged("a tombstone without its record".to_owned()))?;
+            version::delete_record(identity, dataset, &pointer, &mut step.batch);
             step.batch.push((key_row, None));
             step.batch.push(((*key).clone(), None));
             step.head.tombstone_horizon = step.head.tombstone_horizon.max(*version);

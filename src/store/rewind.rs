@@ -8,9 +8,9 @@ use super::history::{self, Undo, VersionNotKept};
 use super::history_row::VersionOrigin;
 use super::row_source::RowSource;
 use super::rows::{self, HeadRow};
-use super::version::{CurrentRecords, NewVersion};
+use super::version::{CurrentRecord, CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
-use crate::merge::{DatasetHead, StoredRecord};
+use crate::merge::{DatasetHead, RecordState, StoredRecord};
 
 /// The device that writes the version that a restore makes.
 const OPERATOR_DEVICE: &str = "~operator";
@@ -68,6 +68,11 @@ impl Group<'_> {
         Ok(RewindOutcome::Written { version, records: records.len() })
     }
 
+    fn content_of(&self, identity: &Identity, dataset: &DatasetName, record: Option<&CurrentRecord>) -> Result<Content, StoreError> {
+        let record = record.map(|record| self.view.read_record(identity, dataset, record)).transpose()?;
+        Ok(record.map_or(Content::Removed, |stored| stored.record.content))
+    }
+
     /// The records that differ from their state in `undo`, with that state as their new one.
     fn restore_records(
         &self,
@@ -83,12 +88,16 @@ impl Group<'_> {
         for (key, then) in undo {
             let then = then.as_deref().map(rows::decode_record).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
             let now = self.view.current_record(identity, dataset, &key)?;
-            let content = now.as_ref().map(|now| &now.stored.record.content);
-            if content.unwrap_or(&Content::Removed) == &then {
+            let state = now.as_ref().map(|now| now.pointer.state());
+            if state.unwrap_or(RecordState::Removed) == RecordState::of(&then) && self.content_of(identity, dataset, now.as_ref())? == then
+            {
                 continue;
             }
-            after.replace(&key, content, &then);
-            let others_version = now.as_ref().map_or(0, |now| now.stored.record.version);
+            after.replace(&key, state, RecordState::of(&then));
+            let others_version = now.as_ref().map_or(0, |now| now.pointer.version);
+            if let Some(now) = &now {
+                self.view.read_content(identity, dataset, now)?;
+            }
             let record = Record { key: key.clone(), content: then, version: after.version, modified_ms: now_ms, device: device.clone() };
             records.push(StoredRecord { record, others_version });
             current.extend(now.map(|now| (key, now)));

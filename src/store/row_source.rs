@@ -6,6 +6,9 @@ use super::engine::{Bytes, Engine, EngineError};
 use super::pieces::{self, RowContent};
 use super::{keys, rows};
 
+/// Rows that are read at a time where the number of their bytes is bounded: of the largest ones these are 1.5 MiB.
+const CHUNK_ROWS: usize = 32;
+
 pub(super) trait RowSource {
     /// The value of a row.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
@@ -26,6 +29,24 @@ pub(super) trait RowSource {
     /// The first rows under a prefix.
     fn some_of(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         self.scan(prefix, &keys::prefix_end(prefix), limit)
+    }
+
+    /// The first rows under a prefix: at most so many, and no more once they have so many bytes.
+    fn first_of(&self, prefix: &[u8], rows: usize, bytes: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
+        let end = keys::prefix_end(prefix);
+        let (mut found, mut found_bytes, mut start) = (Vec::new(), 0, prefix.to_vec());
+        while found.len() < rows && found_bytes < bytes {
+            let wanted = CHUNK_ROWS.min(rows - found.len());
+            let chunk = self.scan(&start, &end, wanted)?;
+            let is_last = chunk.len() < wanted;
+            found_bytes += chunk.iter().map(|(key, row)| key.len() + row.len()).sum::<usize>();
+            found.extend(chunk);
+            match found.last() {
+                Some((last, _)) if !is_last => start = [last.as_slice(), &[0]].concat(),
+                _ => break,
+            }
+        }
+        Ok(found)
     }
 
     /// A content that may be cut into pieces.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
 use super::pieces::RowContent;
-use crate::merge::{self, ConflictPolicy, StoredRecord};
+use crate::merge::{self, ConflictPolicy, RecordHead, RecordState, StoredRecord};
 
 /// The state of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,22 +46,38 @@ impl HeadRow {
     }
 }
 
-/// Where the newest version of a record stands.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Where the newest version of a record stands, and what a patch needs to know of it without its value.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct PointerRow {
     pub version: u64,
     pub ordinal: u16,
     pub pieces: u16,
+    /// Bytes of the value; `None`: the record is a tombstone.
+    pub value_bytes: Option<u64>,
+    /// The device that wrote it.
+    pub device: DeviceId,
+    /// As in [`StoredRecord`].
+    pub others_version: u64,
+}
+
+impl PointerRow {
+    pub(super) fn head(&self) -> RecordHead<'_> {
+        RecordHead { version: self.version, device: &self.device, others_version: self.others_version, state: self.state() }
+    }
+
+    pub(super) fn state(&self) -> RecordState {
+        self.value_bytes.map_or(RecordState::Removed, RecordState::Live)
+    }
 }
 
 /// A record: the number of bytes of its head (16 bits, big-endian), the head, and the value as it is packed. A large one is cut into pieces.
 pub(super) struct RecordRow<'a> {
-    head: RecordHead<&'a Key, &'a DeviceId>,
+    head: RecordRowHead<&'a Key, &'a DeviceId>,
     value: Option<&'a Value>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct RecordHead<K, D> {
+struct RecordRowHead<K, D> {
     key: K,
     /// Whether a value follows: the record is no tombstone.
     lives: bool,
@@ -75,7 +91,7 @@ impl<'a> RecordRow<'a> {
     pub(super) fn of(stored: &'a StoredRecord) -> Self {
         let record = &stored.record;
         let value = record.content.value();
-        let head = RecordHead {
+        let head = RecordRowHead {
             key: &record.key,
             lives: value.is_some(),
             version: record.version,
@@ -127,7 +143,7 @@ const HEAD_LENGTH_BYTES: usize = 2;
 pub(super) fn decode_record(bytes: &[u8]) -> Result<StoredRecord, EngineError> {
     let parts = bytes.split_first_chunk().and_then(|(length, rest)| rest.split_at_checked(u16::from_be_bytes(*length).into()));
     let (head, value) = parts.ok_or_else(|| undecodable(&"a record that is cut short"))?;
-    let head: RecordHead<Key, DeviceId> = decode(head)?;
+    let head: RecordRowHead<Key, DeviceId> = decode(head)?;
     if value.is_empty() == head.lives {
         return Err(undecodable(&"a record without its value, or a tombstone with one"));
     }

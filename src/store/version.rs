@@ -2,6 +2,7 @@
 //!
 //! Everything that makes a version goes through [`NewVersion::write`]: a patch, a restore to an earlier version, a merge of two identities.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 
 use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
@@ -22,12 +23,11 @@ const EXCESS: u64 = 2;
 /// Records that one version can number: its ordinals have 16 bits.
 const VERSION_RECORDS: usize = 1 << 15;
 
-/// A record as it is before a version, and where it stands.
+/// A record as it is before a version.
 pub(super) struct CurrentRecord {
     pub pointer: PointerRow,
-    /// The record's row, put together from its pieces.
-    pub content: RowContent,
-    pub stored: StoredRecord,
+    /// The record's row, put together from its pieces, if it was read.
+    pub content: OnceCell<RowContent>,
 }
 
 /// The records that a version may touch, as they are before it.
@@ -44,17 +44,40 @@ pub(super) struct NewVersion<'a> {
 }
 
 impl View<'_> {
-    /// A record as it is, and where it stands; `None` if there is neither a record nor its tombstone.
+    /// A record without its value; `None` if there is neither a record nor its tombstone.
     pub(super) fn current_record(
         &self,
         identity: &Identity,
         dataset: &DatasetName,
         key: &Key,
     ) -> Result<Option<CurrentRecord>, StoreError> {
-        let Some(pointer) = self.row::<PointerRow>(&keys::pointer(identity, dataset, key))? else { return Ok(None) };
-        let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
+        let pointer = self.row(&keys::pointer(identity, dataset, key))?;
+        Ok(pointer.map(|pointer| CurrentRecord { pointer, content: OnceCell::new() }))
+    }
+
+    /// The record's row, which is read once.
+    pub(super) fn read_content<'r>(
+        &self,
+        identity: &Identity,
+        dataset: &DatasetName,
+        record: &'r CurrentRecord,
+    ) -> Result<&'r RowContent, StoreError> {
+        if let Some(content) = record.content.get() {
+            return Ok(content);
+        }
+        let at = keys::record(identity, dataset, record.pointer.version, record.pointer.ordinal);
         let content = self.content(&at)?.ok_or_else(|| StoreError::Damaged("a record that its key points to".to_owned()))?;
-        Ok(Some(CurrentRecord { stored: rows::decode_record(&content)?, pointer, content }))
+        Ok(record.content.get_or_init(|| content))
+    }
+
+    /// The record with its value.
+    pub(super) fn read_record(
+        &self,
+        identity: &Identity,
+        dataset: &DatasetName,
+        record: &CurrentRecord,
+    ) -> Result<StoredRecord, StoreError> {
+        rows::decode_record(self.read_content(identity, dataset, record)?)
     }
 }
 
@@ -85,13 +108,13 @@ impl NewVersion<'_> {
         Ok(row)
     }
 
-    fn write_one(
+    fn write_one<'r>(
         &self,
         batch: &mut RowBatch,
         before: HeadRow,
         head: DatasetHead,
-        records: &[StoredRecord],
-        current: &CurrentRecords,
+        records: &'r [StoredRecord],
+        current: &'r CurrentRecords,
         not_taken: Vec<ByteRow>,
     ) -> Result<HeadRow, StoreError> {
         for (ordinal, stored) in records.iter().enumerate() {
@@ -102,7 +125,8 @@ impl NewVersion<'_> {
         if !self.retention.has_history() && not_taken.is_empty() {
             row.oldest_version = row.version;
         } else {
-            let entries = records.iter().map(|stored| history_entry(&stored.record, current.get(&stored.record.key))).collect();
+            let entry = |stored: &'r StoredRecord| history_entry(&stored.record, current.get(&stored.record.key));
+            let entries = records.iter().map(entry).collect::<Result<_, _>>()?;
             let history = HistoryRow { device: self.device, origin: &self.origin, entries, not_taken: &not_taken };
             let content = history.content(self.now_ms)?;
             row.history_bytes += content.len() as u64;
@@ -123,8 +147,8 @@ impl NewVersion<'_> {
         batch: &mut RowBatch,
     ) -> Result<(), StoreError> {
         if let Some(before) = before {
-            delete_record(self.identity, self.dataset, before.pointer, batch);
-            if before.stored.record.content == Content::Removed {
+            delete_record(self.identity, self.dataset, &before.pointer, batch);
+            if !before.pointer.state().is_live() {
                 batch.push((keys::tombstone(self.identity, self.dataset, before.pointer.version, before.pointer.ordinal), None));
             }
         }
@@ -136,7 +160,14 @@ impl NewVersion<'_> {
         let content = RecordRow::of(stored).content()?;
         let at = keys::record(self.identity, self.dataset, *version, ordinal);
         let pieces = pieces::cut(&at, content, batch);
-        let pointer = PointerRow { version: *version, ordinal, pieces };
+        let pointer = PointerRow {
+            version: *version,
+            ordinal,
+            pieces,
+            value_bytes: stored.record.content.value().map(|value| value.packed_bytes() as u64),
+            device: stored.record.device.clone(),
+            others_version: stored.others_version,
+        };
         batch.push((keys::pointer(self.identity, self.dataset, key), Some(rows::encode(&pointer)?)));
         Ok(())
     }
@@ -169,7 +200,7 @@ pub(super) fn move_due(identity: &Identity, dataset: &DatasetName, row: &mut Hea
 }
 
 /// Deletes the pieces of a record.
-pub(super) fn delete_record(identity: &Identity, dataset: &DatasetName, pointer: PointerRow, batch: &mut RowBatch) {
+pub(super) fn delete_record(identity: &Identity, dataset: &DatasetName, pointer: &PointerRow, batch: &mut RowBatch) {
     let at = keys::record(identity, dataset, pointer.version, pointer.ordinal);
     batch.extend((0..pointer.pieces).map(|piece| (pieces::piece_key(&at, piece), None)));
 }
@@ -187,6 +218,9 @@ fn is_far_over(row: &HeadRow, retention: &RetentionPolicy) -> bool {
         || row.tombstones > EXCESS * retention.tombstones
 }
 
-fn history_entry<'a>(after: &'a Record, before: Option<&'a CurrentRecord>) -> HistoryEntry<'a> {
-    HistoryEntry { key: &after.key, is_live: after.content.value().is_some(), before: before.map(|before| &*before.content) }
+/// Whoever makes a version with history has read the contents of the records that it touches.
+fn history_entry<'a>(after: &'a Record, before: Option<&'a CurrentRecord>) -> Result<HistoryEntry<'a>, StoreError> {
+    let unread = || StoreError::Io("a record that history keeps was not read".to_owned());
+    let before = before.map(|before| before.content.get().map(|content| &**content).ok_or_else(unread)).transpose()?;
+    Ok(HistoryEntry { key: &after.key, is_live: after.content.value().is_some(), before })
 }

@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_backup_of_another_row_format_is_refused_and_makes_no_store() {
-        for (store_format, reader) in [(1, "before the first release"), (3, "before the first release"), (format::ROW_FORMAT + 1, "newer")]
+        for (store_format, reader) in [(1, "before the first release"), (4, "before the first release"), (format::ROW_FORMAT + 1, "newer")]
         {
             let folder = tempfile::tempdir().expect("a folder");
             let mut writer = BackupWriter::default();
@@ -172,7 +172,7 @@ mod tests {
             let (backup, to) = (folder.path().join("backup"), folder.path().join("store"));
             std::fs::write(&backup, file).expect("writes");
             let refused = restore(&backup, &to, &CONFIG, &epoch("second"), |_, _| {}).expect_err("is refused").to_string();
-            let formats = format!("format is {store_format}, this driftless reads format 4");
+            let formats = format!("format is {store_format}, this driftless reads format {}", format::ROW_FORMAT);
             assert!(refused.contains(&formats) && refused.contains(reader), "{refused}");
             assert!(!to.exists());
         }

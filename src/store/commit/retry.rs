@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use driftless_protocol::{Content, Key, Op, Record, RefusalCode, limits};
+use driftless_protocol::{Key, Op, Record, RefusalCode, limits};
 
 use super::super::engine::Bytes;
 use super::super::row_source::RowSource;
 use super::super::rows::{self, ByteRow, HeadRow, PatchRejection, PatchRow, RecordRow};
 use super::super::{StoreError, keys};
 use super::{Decision, Group, Patch};
-use crate::merge::{self, ConflictingRecords, StoredRecord};
+use crate::merge::{self, ConflictReply, RecordState, StoredRecord};
 
 /// Bytes of results that a slot keeps for a retry. If a patch has larger results, its retry gets the records that nobody has written since. Of a
 /// conflict as many bytes of keys are kept.
@@ -154,8 +154,10 @@ impl Group<'_> {
         let last_op: BTreeMap<&Key, Op> = patch.changes.iter().map(|change| (&change.key, change.op)).collect();
         let mut results = Vec::new();
         for (key, _) in last_op.into_iter().filter(|(_, op)| !matches!(op, Op::Put | Op::Remove)) {
-            let record = self.view.current_record(&patch.identity, &patch.dataset, key)?.map(|current| current.stored.record);
-            results.extend(record.filter(|record| record.version == version && record.content != Content::Removed));
+            let record = self.view.current_record(&patch.identity, &patch.dataset, key)?;
+            if let Some(record) = record.filter(|record| record.pointer.version == version && record.pointer.state().is_live()) {
+                results.push(self.view.read_record(&patch.identity, &patch.dataset, &record)?.record);
+            }
         }
         Ok(results)
     }
@@ -163,14 +165,17 @@ impl Group<'_> {
     /// The answer to a patch that conflicted when it was first sent: the records that it conflicted with, in their current state.
     fn repeat_conflict(&self, patch: &Patch, keys: &[Key]) -> Result<Decision, StoreError> {
         let head: HeadRow = self.view.row(&keys::head(&patch.identity, &patch.dataset))?.unwrap_or_default();
-        let mut conflicting = ConflictingRecords::default();
+        let (mut reply, mut records) = (ConflictReply::default(), Vec::new());
         for key in keys {
-            let record = match self.view.current_record(&patch.identity, &patch.dataset, key)? {
-                Some(current) => current.stored.record,
-                None => merge::reaped_record(key, head.tombstone_horizon).map_err(|error| StoreError::Io(error.to_string()))?,
-            };
-            conflicting.add(&record);
+            let current = self.view.current_record(&patch.identity, &patch.dataset, key)?;
+            if !reply.takes(current.as_ref().map_or(RecordState::Removed, |current| current.pointer.state())) {
+                continue;
+            }
+            records.push(match current {
+                Some(current) => self.view.read_record(&patch.identity, &patch.dataset, &current)?.record,
+                None => merge::reaped_record(key, head.tombstone_horizon),
+            });
         }
-        Ok(Decision::Conflict(conflicting.records))
+        Ok(Decision::Conflict(records))
     }
 }

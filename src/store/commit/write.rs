@@ -2,30 +2,41 @@
 
 use std::collections::HashSet;
 
-use driftless_protocol::{DatasetName, DeviceId, Record, RefusalCode};
+use driftless_protocol::{Content, DatasetName, DeviceId, Key, RefusalCode, Value};
 
 use super::super::engine::{Bytes, RowBatch};
 use super::super::history_row::VersionOrigin;
 use super::super::row_source::RowSource;
 use super::super::rows::{self, HeadRow};
-use super::super::version::{CurrentRecords, NewVersion};
+use super::super::version::{CurrentRecord, CurrentRecords, NewVersion};
 use super::super::{Admission, Identity, RetentionPolicy, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
-use crate::merge::{self, AppliedPatch, MergeOutcome, MergeTerms, StoredRecord};
+use crate::merge::{self, AppliedPatch, MergeOutcome, MergeTerms, RecordHead, StoredRecord};
 
 /// A patch that was merged, and the batch that its rows go into.
 struct MergedPatch<'a> {
-    identity: &'a Identity,
-    dataset: &'a DatasetName,
-    device: &'a DeviceId,
+    patch: &'a Patch,
     slot: PatchSlot,
     head_key: Bytes,
     /// The dataset's head before the patch.
     head: HeadRow,
+    /// The record of each change before the patch.
+    heads: &'a [Option<RecordHead<'a>>],
     now_ms: u64,
     batch: RowBatch,
+}
+
+impl MergedPatch<'_> {
+    /// What the log says of the records of changes in conflict.
+    fn logged(&self, conflicting: &[usize]) -> impl Iterator<Item = (Key, u64, DeviceId)> {
+        let (changes, heads, horizon) = (&self.patch.changes, self.heads, self.head.tombstone_horizon);
+        conflicting.iter().map(move |&at| match heads[at] {
+            Some(head) => (changes[at].key.clone(), head.version, head.device.clone()),
+            None => (changes[at].key.clone(), horizon, merge::unknown_device()),
+        })
+    }
 }
 
 impl Group<'_> {
@@ -55,24 +66,24 @@ impl Group<'_> {
         };
         let current = self.current_records(patch)?;
         let Patch { identity, device, dataset, id: _, changes } = patch;
-        let stored: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| &record.stored)).collect();
-        self.view.count_work(merge::operand_bytes(&stored, changes));
+        let heads: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| record.pointer.head())).collect();
+        self.view.count_work(merge::operand_bytes(&heads, changes));
         let terms = MergeTerms { device, now_ms, policy: rules.policy, limits: &rules.limits };
-        let outcome = merge::merge(head.head(), &stored, changes, terms);
-        let batch = RowBatch::new();
-        let merged = MergedPatch { identity, dataset, device, slot, head_key, head, now_ms, batch };
+        let value_of = |at: usize| self.value_of(identity, dataset, current.get(&changes[at].key));
+        let outcome = merge::merge(head.head(), &heads, changes, terms, value_of)?;
+        let merged = MergedPatch { patch, slot, head_key, head, heads: &heads, now_ms, batch: RowBatch::new() };
         match outcome {
             // Like a patch that cannot be decoded, one that breaks the rules of a change decides nothing: its number stays free.
             MergeOutcome::Refused(code @ (RefusalCode::BadRequest | RefusalCode::BadName | RefusalCode::AheadOfServer), message) => {
                 Ok(Decision::Refused(code, message))
             }
             MergeOutcome::Refused(code, message) => self.refuse(merged.slot, code, message),
-            MergeOutcome::Conflict(conflicting) => self.reject(merged, conflicting),
+            MergeOutcome::Conflict(conflicting) => self.reject(merged, &conflicting, &current),
             MergeOutcome::Applied(applied) => self.apply(merged, applied, &current, &rules.retention),
         }
     }
 
-    /// The records that a patch names, as they are stored.
+    /// The records that a patch names, without their values.
     fn current_records(&self, patch: &Patch) -> Result<CurrentRecords, StoreError> {
         let mut current = CurrentRecords::with_capacity(patch.changes.len());
         let mut read = HashSet::with_capacity(patch.changes.len());
@@ -83,6 +94,15 @@ impl Group<'_> {
         Ok(current)
     }
 
+    /// The value of a live record.
+    fn value_of(&self, identity: &Identity, dataset: &DatasetName, record: Option<&CurrentRecord>) -> Result<Value, StoreError> {
+        let record = record.map(|record| self.view.read_record(identity, dataset, record)).transpose()?;
+        match record.map(|stored| stored.record.content) {
+            Some(Content::Value(value)) => Ok(value),
+            Some(Content::Removed) | None => Err(StoreError::Damaged("a record without the value that its key points to".to_owned())),
+        }
+    }
+
     /// Refuses a patch, and remembers the refusal for a retry.
     fn refuse(&mut self, slot: PatchSlot, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
         let row = slot.refused(code, message.clone())?;
@@ -90,15 +110,25 @@ impl Group<'_> {
         Ok(Decision::Refused(code, message))
     }
 
-    /// Rejects a patch that conflicts: the conflict is logged and counted, there is no version.
-    fn reject(&mut self, merged: MergedPatch<'_>, conflicting: Vec<Record>) -> Result<Decision, StoreError> {
-        let MergedPatch { identity, dataset, device, slot, head_key, head, now_ms, mut batch } = merged;
-        let conflicts = head.conflicts + 1;
-        batch.push(conflict_row((identity, dataset, device), conflicts, &conflicting, false, now_ms)?);
+    /// Rejects a patch that conflicts: the conflict is logged and counted, there is no version. Only the records that the reply has are read.
+    fn reject(&mut self, merged: MergedPatch<'_>, conflicting: &[usize], current: &CurrentRecords) -> Result<Decision, StoreError> {
+        let Patch { identity, device, dataset, id: _, changes } = merged.patch;
+        let conflicts = merged.head.conflicts + 1;
+        let logged = conflict_row((identity, dataset, device), conflicts, merged.logged(conflicting), false, merged.now_ms)?;
+        let mut records = Vec::with_capacity(conflicting.len());
+        for &at in conflicting {
+            let key = &changes[at].key;
+            records.push(match current.get(key) {
+                Some(record) => self.view.read_record(identity, dataset, record)?.record,
+                None => merge::reaped_record(key, merged.head.tombstone_horizon),
+            });
+        }
+        let MergedPatch { slot, head_key, head, mut batch, .. } = merged;
+        batch.push(logged);
         batch.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-        batch.push(self.conflict_slot(slot, &conflicting)?);
+        batch.push(self.conflict_slot(slot, &records)?);
         self.view.decide(batch);
-        Ok(Decision::Conflict(conflicting))
+        Ok(Decision::Conflict(records))
     }
 
     /// Applies a patch: a new version, the conflicts that it overruled, and the debt to the other devices.
@@ -109,12 +139,25 @@ impl Group<'_> {
         current: &CurrentRecords,
         retention: &RetentionPolicy,
     ) -> Result<Decision, StoreError> {
-        let MergedPatch { identity, dataset, device, slot, head_key: _, mut head, now_ms, mut batch } = merged;
+        let Patch { identity, device, dataset, .. } = merged.patch;
         let AppliedPatch { head: after, records, computed, overruled } = applied;
-        if !overruled.is_empty() {
-            head.conflicts += 1;
-            batch.push(conflict_row((identity, dataset, device), head.conflicts, &overruled, true, now_ms)?);
+        let logged = match overruled.is_empty() {
+            true => None,
+            false => {
+                let conflicts = merged.head.conflicts + 1;
+                Some(conflict_row((identity, dataset, device), conflicts, merged.logged(&overruled), true, merged.now_ms)?)
+            }
+        };
+        if retention.has_history() {
+            for stored in &records {
+                if let Some(record) = current.get(&stored.record.key) {
+                    self.view.read_content(identity, dataset, record)?;
+                }
+            }
         }
+        let MergedPatch { slot, mut head, now_ms, mut batch, .. } = merged;
+        head.conflicts += u64::from(logged.is_some());
+        batch.extend(logged);
         let new_version = NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
         new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;

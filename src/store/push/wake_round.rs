@@ -1,6 +1,6 @@
 //! A wake round: the facts about one identity from which the courier decides its wakes, and the results that the courier records.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
@@ -13,6 +13,10 @@ use super::super::{Identity, Store, StoreError};
 use super::debts::Debt;
 use super::delivery_log::DeliveryLogEntry;
 use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow, TokenLoss};
+
+/// Debts up to which the acknowledgements of a device are read one by one. With more, all of the device's are read at once, of which it has at most one
+/// for each dataset.
+const FEW_DEBTS: usize = 4;
 
 /// The debts of an identity, and its devices that can be woken.
 #[derive(Clone, Debug)]
@@ -116,23 +120,40 @@ fn wake_targets(source: &(impl RowSource + ?Sized), identity: &Identity, debts: 
         let device = keys::KeyParts::after(&key, &prefix)?.device()?;
         let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(&row)?;
         let row: PushBudgetRow = source.row(&keys::push_budget(identity, &device))?.unwrap_or_default();
-        let debts = debts.iter().map(|debt| target_debt(source, identity, &device, &row.woken, debt)).collect::<Result<_, StoreError>>()?;
+        let debts = target_debts(source, identity, &device, &row.woken, debts)?;
         let budget = row.budget;
         targets.push(WakeTarget { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, debts, budget });
     }
     Ok(targets)
 }
 
-fn target_debt(
+/// Each of the debts, with the device's progress.
+fn target_debts(
     source: &(impl RowSource + ?Sized),
     identity: &Identity,
     device: &DeviceId,
     woken: &[(DatasetName, u64)],
-    debt: &Debt,
-) -> Result<TargetDebt, StoreError> {
-    let acknowledged = source.row::<AckRow>(&keys::ack(identity, device, &debt.dataset))?.map_or(0, |ack| ack.version);
-    let woken = woken.iter().find(|(dataset, _)| *dataset == debt.dataset).map_or(0, |(_, version)| *version);
-    Ok(TargetDebt { debt: debt.clone(), acknowledged, woken })
+    debts: &[Debt],
+) -> Result<Vec<TargetDebt>, StoreError> {
+    let mut acknowledged = HashMap::new();
+    if debts.len() <= FEW_DEBTS {
+        for debt in debts {
+            let ack = source.row::<AckRow>(&keys::ack(identity, device, &debt.dataset))?;
+            acknowledged.extend(ack.map(|ack| (debt.dataset.clone(), ack.version)));
+        }
+    } else {
+        let prefix = keys::of_device(RowKind::Ack, identity, device);
+        for (key, row) in source.all_of(&prefix)? {
+            acknowledged.insert(keys::KeyParts::after(&key, &prefix)?.dataset()?, rows::decode::<AckRow>(&row)?.version);
+        }
+    }
+    let woken: HashMap<&DatasetName, u64> = woken.iter().map(|(dataset, version)| (dataset, *version)).collect();
+    let of = |debt: &Debt| TargetDebt {
+        acknowledged: acknowledged.get(&debt.dataset).copied().unwrap_or(0),
+        woken: woken.get(&debt.dataset).copied().unwrap_or(0),
+        debt: debt.clone(),
+    };
+    Ok(debts.iter().map(of).collect())
 }
 
 impl Store {

@@ -1,6 +1,7 @@
 //! Stories of the store as a whole. The tests pass the time.
 
 mod backup;
+mod counted_work;
 mod erasing;
 mod failed_jobs;
 mod failing;
