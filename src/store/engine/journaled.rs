@@ -245,4 +245,10 @@ fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Re
 }
 
 #[cfg(test)]
+mod fake_tree;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod slow_reads;
+#[cfg(test)]
 mod tests;
