@@ -95,7 +95,7 @@ pub(super) fn commit_until_half_flushed(fixture: &JournaledFixture, engine: &Jou
 pub(super) fn commit_until_half_flushed_from(fixture: &JournaledFixture, engine: &JournaledEngine, first: u32) -> u32 {
     fixture.tree.hold(true);
     let mut next = first;
-    while engine.shared.memtables().immutable.is_none() {
+    while !engine.shared.memtables.has_immutable() {
         engine.commit(vec![batch(next)]).expect("commits");
         next += 1;
     }

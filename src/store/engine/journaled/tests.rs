@@ -166,7 +166,7 @@ fn the_order_of_the_journal_files_survives_many_crashes() {
             done += 1;
         }
         // The flusher must not run while the files are copied: it is done, or waits.
-        while engine.shared.flush_state().is_flushing() && !fixture.tree.state().is_waiting {
+        while engine.shared.is_flushing(&engine.shared.flush_state()) && !fixture.tree.state().is_waiting {
             std::thread::yield_now();
         }
         let (folder, tree) = fixture.copy_as_crashed();
