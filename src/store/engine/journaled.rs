@@ -249,6 +249,8 @@ mod fake_tree;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod one_state;
+#[cfg(test)]
 mod slow_reads;
 #[cfg(test)]
 mod tests;

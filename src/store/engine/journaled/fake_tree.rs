@@ -1,7 +1,7 @@
 //! A tree in memory whose reads and writes can be made to wait, and its writes to fail or to panic.
 
 use std::collections::BTreeMap;
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::store::engine::batch::Bytes;
@@ -24,15 +24,19 @@ pub(super) struct FakeTreeState {
     pub panics: bool,
     /// The order in which keys were written.
     pub written: Vec<Bytes>,
-    held_reads: Option<Sender<HeldRead>>,
+    reads: Option<Sender<ReadEvent>>,
 }
 
-/// A read that waits in the tree until this is dropped.
-pub(super) struct HeldRead {
-    /// The name of the reading thread.
-    pub reader: String,
-    _release: Sender<()>,
+/// What became of a read by a thread of a test.
+pub(super) enum ReadEvent {
+    /// It waits in the tree until the sender is dropped.
+    Held(Sender<()>),
+    /// It has returned these rows.
+    Ended(Vec<(Bytes, Bytes)>),
 }
+
+/// The name of the threads whose reads wait: the test's own thread never does.
+pub(super) const READER: &str = "reader";
 
 impl FakeTree {
     pub(super) fn state(&self) -> MutexGuard<'_, FakeTreeState> {
@@ -50,21 +54,20 @@ impl FakeTree {
         drop(self.1.wait_while(self.state(), |state| !state.is_waiting).expect("not poisoned"));
     }
 
-    /// From now on the reads of named threads wait in the tree, as long as the receiver lives. The test's own thread never waits.
-    pub(super) fn hold_reads(&self) -> Receiver<HeldRead> {
-        let (sender, receiver) = mpsc::channel();
-        self.state().held_reads = Some(sender);
-        receiver
+    /// From now on each read by a thread with the name `READER` waits in the tree, and says so.
+    pub(super) fn hold_reads(&self, reads: Sender<ReadEvent>) {
+        self.state().reads = Some(reads);
     }
 
     fn wait_if_held(&self) {
-        let current = std::thread::current();
-        let reader = current.name().filter(|name| name.starts_with("reader"));
-        let Some((reads, reader)) = self.state().held_reads.clone().zip(reader) else { return };
-        let (_release, released) = mpsc::channel();
-        // An error, here and when it waits: the test does not hold it any more.
-        let _ = reads.send(HeldRead { reader: reader.to_owned(), _release });
-        let _: Result<(), _> = released.recv();
+        if std::thread::current().name() != Some(READER) {
+            return;
+        }
+        let Some(reads) = self.state().reads.clone() else { return };
+        let (release, released) = mpsc::channel();
+        // The sender is dropped, here too if the test has ended.
+        let _ = reads.send(ReadEvent::Held(release));
+        let _ = released.recv();
     }
 }
 

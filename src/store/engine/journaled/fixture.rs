@@ -37,9 +37,9 @@ impl JournaledFixture {
         self.try_open(folder, tree, true).expect("opens")
     }
 
-    /// An engine over another tree, whose memtables are as large as those of the default configuration.
-    pub(super) fn open_tree(&self, tree: Box<dyn Tree>) -> JournaledEngine {
-        let thresholds = FlushThresholds::from_mib(8);
+    /// An engine over a tree, with memtables of other sizes.
+    pub(super) fn open_sized(&self, tree: Box<dyn Tree>, memtable_bytes: usize) -> JournaledEngine {
+        let thresholds = FlushThresholds { memtable_bytes, journal_bytes: 8 << 20 };
         let options = JournalOptions { thresholds, check_space: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
         JournaledEngine::open(self.folder.path(), tree, options, |_| Ok(())).expect("opens")
     }
@@ -85,6 +85,21 @@ pub(super) fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
         }
     }
     rows.into_iter().collect()
+}
+
+pub(super) fn check(engine: &JournaledEngine, commits: std::ops::Range<u32>) {
+    let expected = rows(commits);
+    if expected.is_empty() {
+        return;
+    }
+    assert_eq!(engine.scan(b"", b"\xff", usize::MAX).expect("scans"), expected);
+    for limit in [1, 2, 3, 7] {
+        assert_eq!(engine.scan(b"head", b"\xff", limit).expect("scans")[..], expected[1..][..limit.min(expected.len() - 1)]);
+    }
+    for (key, row) in expected {
+        assert_eq!(engine.get(&key).expect("reads"), Some(row));
+    }
+    assert_eq!(engine.get(b"none").expect("reads"), None);
 }
 
 /// Commits until the flusher has written half of a memtable to the tree. Returns the next commit's number.

@@ -1,23 +1,8 @@
 use std::sync::atomic::Ordering;
 
 use super::fake_tree::FakeTree;
-use super::fixture::{JournaledFixture, batch, commit_until_half_flushed, commit_until_half_flushed_from, rows};
+use super::fixture::{JournaledFixture, batch, check, commit_until_half_flushed, commit_until_half_flushed_from, rows};
 use super::*;
-
-fn check(engine: &JournaledEngine, commits: std::ops::Range<u32>) {
-    let expected = rows(commits);
-    if expected.is_empty() {
-        return;
-    }
-    assert_eq!(engine.scan(b"", b"\xff", usize::MAX).expect("scans"), expected);
-    for limit in [1, 2, 3, 7] {
-        assert_eq!(engine.scan(b"head", b"\xff", limit).expect("scans")[..], expected[1..][..limit.min(expected.len() - 1)]);
-    }
-    for (key, row) in expected {
-        assert_eq!(engine.get(&key).expect("reads"), Some(row));
-    }
-    assert_eq!(engine.get(b"none").expect("reads"), None);
-}
 
 #[test]
 fn a_half_flushed_memtable_is_not_visible() {
