@@ -139,3 +139,65 @@ impl Memtable {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> Bytes {
+        format!("k{n:04}").into_bytes()
+    }
+
+    fn memtable(rows: usize, value: &[u8]) -> Memtable {
+        let mut memtable = Memtable::default();
+        memtable.apply((0..rows).map(|n| (key(n), Some(value.to_vec()))).collect());
+        memtable
+    }
+
+    fn keys(chunk: &Chunk) -> Vec<Bytes> {
+        chunk.rows.iter().map(|(key, _)| key.clone()).collect()
+    }
+
+    #[test]
+    fn a_chunk_ends_after_some_rows_some_bytes_or_the_rows_that_the_scan_needs() {
+        let small = memtable(100, b"v");
+        let first = small.chunk(b"k", b"l", usize::MAX);
+        assert_eq!((keys(&first), first.next), ((0..CHUNK_ROWS).map(key).collect(), Some(key(CHUNK_ROWS))));
+        let second = small.chunk(&key(CHUNK_ROWS), b"l", usize::MAX);
+        assert_eq!((keys(&second), second.next), ((CHUNK_ROWS..100).map(key).collect(), None));
+        let needed = small.chunk(b"k", b"l", 5);
+        assert_eq!((keys(&needed), needed.next), ((0..5).map(key).collect(), None), "no other chunk is needed");
+        let large = memtable(100, &[0; CHUNK_BYTES / 2]).chunk(b"k", b"l", usize::MAX);
+        assert_eq!((keys(&large), large.next), ((0..2).map(key).collect(), Some(key(2))));
+    }
+
+    #[test]
+    fn deleted_rows_are_not_counted_as_those_that_the_scan_needs_and_bound_a_chunk_all_the_same() {
+        let mut memtable = memtable(100, b"v");
+        memtable.apply((0..70).map(|n| (key(n), None)).collect());
+        let chunk = memtable.chunk(b"k", b"l", 1);
+        assert_eq!((chunk.rows.len(), chunk.next), (CHUNK_ROWS, Some(key(CHUNK_ROWS))));
+        assert_eq!(memtable.chunk(&key(CHUNK_ROWS), b"l", 1).rows.len(), 70 - CHUNK_ROWS + 1);
+    }
+
+    #[test]
+    fn a_version_is_read_as_it_was_and_what_it_needs_is_counted_until_it_is_dropped() {
+        let mut memtable = memtable(3, b"first");
+        let version = memtable.version();
+        let before = memtable.bytes;
+        for value in [b"second", b"third!"] {
+            memtable.apply(vec![(key(0), Some(value.to_vec())), (key(1), None), (key(7), Some(value.to_vec()))]);
+        }
+        let first: Vec<_> = (0..3).map(|n| (key(n), Some(b"first".to_vec()))).collect();
+        assert_eq!(memtable.chunk_at(&version, b"k", b"l", usize::MAX).rows, first);
+        let newest =
+            [(key(0), Some(b"third!".to_vec())), (key(1), None), (key(2), Some(b"first".to_vec())), (key(7), Some(b"third!".to_vec()))];
+        assert_eq!(memtable.chunk(b"k", b"l", usize::MAX).rows, newest);
+        assert!(memtable.bytes > before + 6 * ROW_OVERHEAD_BYTES, "two commits replaced three rows each, and one is new");
+        drop(version);
+        assert_eq!(memtable.apply(Vec::new()).len(), 3, "the replaced values of three rows");
+        let mut same = Memtable::default();
+        same.apply(Vec::from(newest));
+        assert_eq!(memtable.bytes, same.bytes, "as if nothing had been kept");
+    }
+}
