@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use driftless_interleavings::committer::{TestReaderPool, Unavailable, gate};
 use driftless_interleavings::hub::{NextChange, PublishedChange, SessionSignals, Signal, TestTopic};
+use driftless_interleavings::store::TestStore;
 use driftless_protocol::{DatasetName, Epoch, ServerMessage};
 use futures_util::FutureExt;
 use shuttle::future::block_on;
@@ -208,4 +209,41 @@ fn every_read_is_done_and_the_threads_end() {
         assert_eq!(found, [(0, 0), (0, 1), (1, 0), (1, 1)]);
         callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
+}
+
+/// Commits, rotations and flushes beside reads: a read finds what was committed when it began or later, and a scan one state of that.
+fn flushing_and_reading(scans: usize, gets: usize, flushes: u8) {
+    let (store, committed) = (Arc::new(TestStore::new()), Arc::new(AtomicU64::new(0)));
+    let read = |read: fn(&TestStore) -> u8| {
+        let (store, committed) = (Arc::clone(&store), Arc::clone(&committed));
+        thread::spawn(move || {
+            let before = committed.load(Ordering::SeqCst);
+            let found = u64::from(read(&store));
+            assert!(before <= found && found <= committed.load(Ordering::SeqCst) + 1, "a commit is visible before it is counted");
+        })
+    };
+    let mut reading: Vec<_> = (0..scans).map(|_| read(TestStore::scan)).collect();
+    reading.extend((0..gets).map(|_| read(TestStore::get)));
+    let mut number = 0;
+    let mut commit = || {
+        number += 1;
+        store.commit(number);
+        committed.store(number.into(), Ordering::SeqCst);
+    };
+    for _ in 0..flushes {
+        commit();
+        let frozen = store.rotate();
+        let flusher = Arc::clone(&store);
+        let flushing = thread::spawn(move || flusher.flush(frozen));
+        commit();
+        flushing.join().unwrap();
+    }
+    reading.into_iter().for_each(|reader| reader.join().unwrap());
+    assert_eq!((store.scan(), store.get()), (number, number));
+}
+
+#[test]
+fn a_scan_sees_one_state_beside_flushes_and_the_flusher_does_not_wait_for_ever() {
+    try_many(|| flushing_and_reading(1, 0, 1));
+    try_many(|| flushing_and_reading(2, 1, 2));
 }

@@ -1,4 +1,4 @@
-//! The gate, the reader pool and parts of the hub, compiled a second time over atomics and locks that hand control to another thread at every
+//! The gate, the reader pool, parts of the hub and the memtables, compiled a second time over atomics and locks that hand control to another thread at every
 //! step.
 //!
 //! The files are the server's own, included unchanged; only the `primitives` that they import differ here. Tokio's `watch` and the waker of a
@@ -6,3 +6,4 @@
 
 pub mod committer;
 pub mod hub;
+pub mod store;
