@@ -231,6 +231,8 @@ fn flushing_and_reading(scans: usize, gets: usize, flushes: u8) {
         committed.store(number.into(), Ordering::SeqCst);
     };
     for _ in 0..flushes {
+        // A scan that begins between them still needs what the second one replaces.
+        commit();
         commit();
         let frozen = store.rotate();
         let flusher = Arc::clone(&store);
@@ -244,6 +246,5 @@ fn flushing_and_reading(scans: usize, gets: usize, flushes: u8) {
 
 #[test]
 fn a_scan_sees_one_state_beside_flushes_and_the_flusher_does_not_wait_for_ever() {
-    try_many(|| flushing_and_reading(1, 0, 1));
-    try_many(|| flushing_and_reading(2, 1, 2));
+    try_many(|| flushing_and_reading(1, 1, 1));
 }
