@@ -6,6 +6,8 @@
 //!   and commits go to a new memtable and the other file. The flusher thread writes the immutable memtable's rows to the tree, in the order
 //!   of their keys, each once however often it was set; then it recycles their file.
 //! - Until that is done the immutable memtable hides the tree's rows, so readers never see a half-flushed tree.
+//! - A read of the tree holds no lock that a commit, a rotation or another read needs. A scan has a snapshot of the memtables, and the
+//!   flusher waits for the scans that began before a memtable was frozen (`open_scans`).
 //! - After a crash both files are read back into memtables. A file is recycled only when all of its rows are durable in the tree, so
 //!   nothing is lost; flushing rows twice changes nothing.
 //!
