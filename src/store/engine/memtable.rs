@@ -133,7 +133,9 @@ impl Memtable {
         if commits == self.commits || self.replaced.is_empty() {
             return Some(newest);
         }
-        match self.replaced.get(key).and_then(|values| values.iter().find(|replaced| replaced.commit > commits)) {
+        // The first commit after them that replaced the row; a row that is set again and again has many.
+        let replaced = |values: &'a Vec<ReplacedValue>| values.get(values.partition_point(|replaced| replaced.commit <= commits));
+        match self.replaced.get(key).and_then(replaced) {
             Some(replaced) => replaced.value.as_ref(),
             None => Some(newest),
         }

@@ -29,10 +29,8 @@ pub(super) struct FrozenMemtable {
 
 /// The memtables as one moment had them, for a scan.
 pub(super) struct Snapshot {
-    /// The first rows of the active memtable.
-    pub first: Chunk,
-    /// For the rows after them, if there are more.
-    pub version: Option<MemtableVersion>,
+    /// The active memtable, if the scan will need more than its first chunk.
+    version: Option<MemtableVersion>,
     pub immutable: Option<Arc<Memtable>>,
     scans: Arc<OpenScans>,
 }
@@ -83,12 +81,13 @@ impl Memtables {
         drop(flushed);
     }
 
-    /// Begins a scan that needs up to `limit` rows of a range. While the snapshot lives, no later rows are flushed to the tree.
-    pub(super) fn snapshot(&self, start: &[u8], end: &[u8], limit: usize) -> Snapshot {
+    /// Begins a scan that needs up to `limit` rows of a range, with the first chunk of the active memtable. While the snapshot lives, no
+    /// later rows are flushed to the tree.
+    pub(super) fn snapshot(&self, start: &[u8], end: &[u8], limit: usize) -> (Chunk, Snapshot) {
         let pair = self.lock();
         let first = pair.active.chunk(start, end, limit);
         let version = first.next.is_some().then(|| pair.active.version());
-        Snapshot { first, version, immutable: pair.immutable.clone(), scans: Arc::clone(&pair.scans) }
+        (first, Snapshot { version, immutable: pair.immutable.clone(), scans: Arc::clone(&pair.scans) })
     }
 
     /// The next rows of the memtable that was active when a scan began.

@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use super::batch::Bytes;
 use super::error::EngineError;
-use super::memtable::RowValue;
+use super::memtable::{Chunk, RowValue};
 use super::memtables::{Memtables, Snapshot};
 use super::tree::Tree;
 
@@ -26,8 +26,8 @@ pub(super) fn scan(
     if start >= end {
         return Ok(all);
     }
-    let mut snapshot = memtables.snapshot(start, end, limit);
-    let mut active = ActiveRows { rows: std::mem::take(&mut snapshot.first.rows).into_iter().peekable(), next: snapshot.first.next.take() };
+    let (first, snapshot) = memtables.snapshot(start, end, limit);
+    let mut active = ActiveRows::new(first);
     let range = (Bound::Included(start), Bound::Excluded(end));
     let mut immutable = snapshot.immutable.iter().flat_map(|memtable| memtable.rows.range::<[u8], _>(range)).peekable();
     let mut below = Vec::new().into_iter().peekable();
@@ -66,13 +66,16 @@ struct ActiveRows {
 }
 
 impl ActiveRows {
+    fn new(Chunk { rows, next }: Chunk) -> ActiveRows {
+        ActiveRows { rows: rows.into_iter().peekable(), next }
+    }
+
     /// Reads another chunk if the last one is used up.
     fn fill(&mut self, memtables: &Memtables, snapshot: &Snapshot, end: &[u8], wanted: usize) {
         while self.rows.peek().is_none()
             && let Some(start) = self.next.take()
         {
-            let chunk = memtables.next_chunk(snapshot, &start, end, wanted);
-            (self.rows, self.next) = (chunk.rows.into_iter().peekable(), chunk.next);
+            *self = ActiveRows::new(memtables.next_chunk(snapshot, &start, end, wanted));
         }
     }
 }

@@ -37,7 +37,7 @@ impl RandomRun {
     fn new(seed: u64) -> RandomRun {
         let fixture = JournaledFixture::new();
         // Many rotations, or memtables that a scan reads in several chunks.
-        let memtable_bytes = if seed % 2 == 0 { MEMTABLE_BYTES } else { 10 * MEMTABLE_BYTES };
+        let memtable_bytes = if seed.is_multiple_of(2) { MEMTABLE_BYTES } else { 10 * MEMTABLE_BYTES };
         let engine = Arc::new(fixture.open_sized(Box::new(fixture.tree.clone()), memtable_bytes));
         let (sender, events) = mpsc::channel();
         fixture.tree.hold_reads(sender.clone());
