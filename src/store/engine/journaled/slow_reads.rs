@@ -61,6 +61,7 @@ impl HeldReads {
         while self.engine.shared.active_bytes() < active_bytes {
             self.engine.commit(vec![batch(next)]).expect("commits");
             next += 1;
+            assert!(next < first + 1000, "no flush goes on meanwhile, which would make the active memtable a new one");
         }
         next
     }
