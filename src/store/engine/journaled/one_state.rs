@@ -22,7 +22,7 @@ struct OpenScan {
     expected: Vec<(Bytes, Bytes)>,
 }
 
-struct RandomRun {
+struct RandomScans {
     random: fastrand::Rng,
     fixture: JournaledFixture,
     engine: Arc<JournaledEngine>,
@@ -33,8 +33,8 @@ struct RandomRun {
     sender: Sender<ReadEvent>,
 }
 
-impl RandomRun {
-    fn new(seed: u64) -> RandomRun {
+impl RandomScans {
+    fn new(seed: u64) -> RandomScans {
         let fixture = JournaledFixture::new();
         // Many rotations, or memtables that a scan reads in several chunks.
         let memtable_bytes = if seed.is_multiple_of(2) { MEMTABLE_BYTES } else { 10 * MEMTABLE_BYTES };
@@ -42,7 +42,7 @@ impl RandomRun {
         let (sender, events) = mpsc::channel();
         fixture.tree.hold_reads(sender.clone());
         let random = fastrand::Rng::with_seed(seed);
-        RandomRun { random, fixture, engine, memtable_bytes, model: BTreeMap::new(), scans: Vec::new(), events, sender }
+        RandomScans { random, fixture, engine, memtable_bytes, model: BTreeMap::new(), scans: Vec::new(), events, sender }
     }
 
     fn key(&mut self) -> Bytes {
@@ -118,13 +118,13 @@ impl RandomRun {
 #[test]
 fn a_scan_returns_the_state_in_which_it_began_whatever_is_committed_and_flushed_meanwhile() {
     for seed in SEEDS {
-        let mut run = RandomRun::new(seed);
+        let mut run = RandomScans::new(seed);
         (0..STEPS).for_each(|_| run.step());
         run.fixture.tree.hold(false);
         while !run.scans.is_empty() {
             run.continue_scan();
         }
-        let RandomRun { fixture, engine, model, .. } = run;
+        let RandomScans { fixture, engine, model, .. } = run;
         let expected: Vec<_> = model.into_iter().collect();
         assert_eq!(engine.scan(b"", b"\xff", usize::MAX).expect("scans"), expected, "seed {seed}");
         drop(engine);
