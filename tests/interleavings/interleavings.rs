@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use driftless_interleavings::committer::TestReaderPool;
 use driftless_interleavings::hub::{NextChange, PublishedChange, SessionSignals, Signal, TestTopic};
+use driftless_interleavings::store::TestStore;
 use driftless_protocol::{DatasetName, Epoch, ServerMessage};
 use futures_util::FutureExt;
 use shuttle::future::block_on;
@@ -14,10 +15,6 @@ use shuttle::thread;
 
 /// Orders that are tried of a story that has too many to try all. Seeds are fixed, so they are the same in every run.
 const ORDERS: usize = 5_000;
-
-fn try_all(story: impl Fn() + Send + Sync + 'static) {
-    shuttle::check_dfs(story, None);
-}
 
 fn try_many(story: impl Fn() + Send + Sync + Clone + 'static) {
     let seeded = shuttle::scheduler::RandomScheduler::new_from_seed(1, ORDERS);
@@ -134,4 +131,37 @@ fn every_read_is_done_and_the_threads_end() {
         assert_eq!(found, [(0, 0), (0, 1), (1, 0), (1, 1)]);
         callers.into_iter().for_each(|caller| caller.join().unwrap());
     });
+}
+
+/// Commits, a rotation and a flush beside reads: a read finds what was committed when it began or later, and a scan one state of that.
+fn flushing_and_reading() {
+    let (store, committed) = (Arc::new(TestStore::new()), Arc::new(AtomicU64::new(0)));
+    let reads: [fn(&TestStore) -> u8; 2] = [TestStore::scan, TestStore::get];
+    let reading = reads.map(|read| {
+        let (store, committed) = (Arc::clone(&store), Arc::clone(&committed));
+        thread::spawn(move || {
+            let before = committed.load(Ordering::SeqCst);
+            let found = u64::from(read(&store));
+            assert!(before <= found && found <= committed.load(Ordering::SeqCst) + 1, "a commit is visible before it is counted");
+        })
+    });
+    let commit = |number| {
+        store.commit(number);
+        committed.store(number.into(), Ordering::SeqCst);
+    };
+    // A scan that begins between them still needs what the second one replaces.
+    commit(1);
+    commit(2);
+    let frozen = store.rotate();
+    let flusher = Arc::clone(&store);
+    let flushing = thread::spawn(move || flusher.flush(frozen));
+    commit(3);
+    flushing.join().unwrap();
+    reading.into_iter().for_each(|reader| reader.join().unwrap());
+    assert_eq!((store.scan(), store.get()), (3, 3));
+}
+
+#[test]
+fn a_scan_sees_one_state_beside_a_flush_and_the_flusher_does_not_wait_for_ever() {
+    try_many(flushing_and_reading);
 }

@@ -1,4 +1,4 @@
-//! The reader pool and parts of the hub, compiled a second time over atomics and locks that hand control to another thread at every
+//! The reader pool, parts of the hub and the memtables, compiled a second time over atomics and locks that hand control to another thread at every
 //! step.
 //!
 //! The files are the server's own, included unchanged; only the `primitives` that they import differ here. The waker of a session's signals is the real
@@ -6,3 +6,4 @@
 
 pub mod committer;
 pub mod hub;
+pub mod store;

@@ -12,7 +12,7 @@ use tracing::warn;
 
 use super::batch::Bytes;
 use super::error::{EngineError, open_error};
-use super::memtables::Memtable;
+use super::memtable::Memtable;
 use super::{layout, private_files};
 
 /// The row with the commit count. No row of the store begins with this byte, and the store's scans never return it.

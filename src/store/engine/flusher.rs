@@ -1,7 +1,8 @@
 //! The flusher thread: writes the rows of immutable memtables to the tree, then recycles their journal file.
 //!
 //! It must never write while the disk has too little space for the tree: a tree that meets a full disk may not open any more. It must never
-//! recycle a file before all of its rows are durable in the tree.
+//! recycle a file before all of its rows are durable in the tree. It must never write rows that an open scan would take for older ones
+//! (`open_scans`). It holds no lock while it reads or writes the tree.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
@@ -11,7 +12,7 @@ use tracing::error;
 
 use super::error::EngineError;
 use super::journal::Journal;
-use super::memtables::Memtable;
+use super::memtables::FrozenMemtable;
 use super::shared_memtables::{FlushState, SharedMemtables};
 use super::tree::{RowChange, Tree};
 use super::{commit_counter, panics};
@@ -46,14 +47,14 @@ impl Flusher {
                 self.shared.changed.wait_while(state, is_idle).unwrap_or_else(PoisonError::into_inner).job.take()
             };
             let Some(job) = job else { return };
-            let outcome = panics::catch(|| self.flush(job.journal, &job.memtable, job.next_generation))
+            let outcome = panics::catch(|| self.flush(job.journal, job.frozen, job.next_generation))
                 .unwrap_or_else(|panic| Err(self.panic_error(&panic)));
             let mut state = self.shared.flush_state();
             match outcome {
                 Ok(spare) => state.spare = Some(spare),
                 Err(error) => {
                     error!(%error, "flush failed: committed rows stay in the journal, writes are refused");
-                    state.failed = Some(error);
+                    let _ = self.shared.failed.set(error);
                 }
             }
             self.shared.changed.notify_all();
@@ -61,7 +62,11 @@ impl Flusher {
     }
 
     /// Writes the rows of a memtable to the tree, in the order of their keys, and recycles its journal file.
-    fn flush(&self, mut journal: Journal, memtable: &Memtable, next_generation: u64) -> Result<Journal, EngineError> {
+    fn flush(&self, mut journal: Journal, frozen: FrozenMemtable, next_generation: u64) -> Result<Journal, EngineError> {
+        let FrozenMemtable { memtable, earlier_scans } = frozen;
+        if let Some(scans) = earlier_scans {
+            scans.wait();
+        }
         let (mut rows, mut bytes): (Vec<RowChange<'_>>, usize) = (Vec::new(), 0);
         // The engine's own rows go last: the commit count says what the tree holds, and a tree can lose its end (`commit_counter`).
         let first = commit_counter::FIRST_STORE_KEY.to_vec();
@@ -78,9 +83,7 @@ impl Flusher {
         self.write(&rows)?;
         self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
         journal.recycle(next_generation, self.kept_bytes)?;
-        // The lock is released before the memtable is freed.
-        let flushed = self.shared.memtables.write().unwrap_or_else(PoisonError::into_inner).immutable.take();
-        drop(flushed);
+        self.shared.memtables.forget_immutable();
         Ok(journal)
     }
 
@@ -94,9 +97,11 @@ impl Flusher {
 
     /// Fails if the engine is closed while there is no space; the rows that are not flushed stay in the journal.
     fn wait_for_space(&self) -> Result<(), EngineError> {
-        let mut state = self.shared.flush_state();
         loop {
-            let Err(error) = (self.check_space)() else {
+            // Without the lock, because it asks the disk.
+            let space = (self.check_space)();
+            let mut state = self.shared.flush_state();
+            let Err(error) = space else {
                 state.waiting_for_space = None;
                 return Ok(());
             };
@@ -105,7 +110,7 @@ impl Flusher {
             }
             state.waiting_for_space = Some(error);
             self.shared.changed.notify_all();
-            state = self.shared.changed.wait_timeout(state, SPACE_CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner).0;
+            drop(self.shared.changed.wait_timeout(state, SPACE_CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner));
         }
     }
 

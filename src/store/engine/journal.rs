@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use super::batch::Bytes;
 use super::error::{EngineError, io_error, open_error};
-use super::memtables::Memtable;
+use super::memtable::Memtable;
 use super::tree::RowChange;
 use super::{commit_counter, layout, page_cache, private_files};
 

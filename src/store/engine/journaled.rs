@@ -6,6 +6,8 @@
 //!   and commits go to a new memtable and the other file. The flusher thread writes the immutable memtable's rows to the tree, in the order
 //!   of their keys, each once however often it was set; then it recycles their file.
 //! - Until that is done the immutable memtable hides the tree's rows, so readers never see a half-flushed tree.
+//! - A read of the tree holds no lock that a commit, a rotation or another read needs. A scan has a snapshot of the memtables, and the
+//!   flusher waits for the scans that began before a memtable was frozen (`open_scans`).
 //! - After a crash both files are read back into memtables. A file is recycled only when all of its rows are durable in the tree, so
 //!   nothing is lost; flushing rows twice changes nothing.
 //!
@@ -24,8 +26,9 @@ use super::commit_counter;
 use super::error::{EngineError, io_error};
 use super::flusher::{Flusher, SpaceCheck};
 use super::journal::{self, Journal, JournalContents};
-use super::memtables::Memtables;
+use super::memtables::{FrozenMemtable, Memtables};
 use super::row_store::RowStore;
+use super::scan::scan;
 use super::shared_memtables::{FlushJob, FlushState, SharedMemtables};
 use super::tree::Tree;
 
@@ -106,18 +109,18 @@ impl JournaledEngine {
             older.0.recycle(newer.0.generation() + 1, kept_bytes)?;
             std::mem::swap(&mut older, &mut newer);
         }
-        let (mut state, mut memtables) = (FlushState::default(), Memtables::default());
-        let journal = if newer.1.memtable.is_empty() {
-            memtables.active = older.1.memtable;
+        let mut state = FlushState::default();
+        let (journal, active, immutable) = if newer.1.memtable.is_empty() {
             state.spare = Some(newer.0);
-            older.0
+            (older.0, older.1.memtable, None)
         } else {
             let immutable = Arc::new(older.1.memtable);
-            state.job = Some(FlushJob { journal: older.0, memtable: Arc::clone(&immutable), next_generation: newer.0.generation() + 1 });
-            (memtables.active, memtables.immutable) = (newer.1.memtable, Some(immutable));
-            newer.0
+            let frozen = FrozenMemtable { memtable: Arc::clone(&immutable), earlier_scans: None };
+            state.job = Some(FlushJob { journal: older.0, frozen, next_generation: newer.0.generation() + 1 });
+            (newer.0, newer.1.memtable, Some(immutable))
         };
-        let shared = Arc::new(SharedMemtables::new(memtables, state));
+        let active_bytes = active.bytes;
+        let shared = Arc::new(SharedMemtables::new(Memtables::new(active, immutable), active_bytes, state));
         let tree: Arc<dyn Tree> = Arc::from(tree);
         let flusher = Flusher { tree: Arc::clone(&tree), shared: Arc::clone(&shared), check_space, panicked, kept_bytes };
         let flusher = std::thread::Builder::new().name("store-flusher".to_owned()).spawn(move || flusher.run()).map_err(io_error)?;
@@ -127,19 +130,21 @@ impl JournaledEngine {
     /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog
     /// is too large.
     fn rotate_if_full(&self, journal: &mut Journal) -> Result<(), EngineError> {
-        let memtable_bytes = self.shared.memtables().active.bytes;
+        let memtable_bytes = self.shared.active_bytes();
         let is_over = |times: usize| {
             memtable_bytes >= self.thresholds.memtable_bytes.saturating_mul(times)
                 || journal.length() >= self.thresholds.journal_bytes.saturating_mul(times as u64)
         };
+        if let Some(error) = self.shared.failed.get() {
+            return Err(error.clone());
+        }
+        if !is_over(1) {
+            return Ok(());
+        }
         let mut state = self.shared.flush_state();
         if is_over(MAX_BACKLOG / 2) {
-            state = self
-                .shared
-                .changed
-                .wait_timeout_while(state, SHORT_WAIT, FlushState::is_flushing)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            let is_flushing = |state: &mut FlushState| self.shared.is_flushing(state);
+            state = self.shared.changed.wait_timeout_while(state, SHORT_WAIT, is_flushing).unwrap_or_else(PoisonError::into_inner).0;
         }
         if is_over(MAX_BACKLOG) {
             state = self.shared.wait_for_flush(state);
@@ -147,14 +152,12 @@ impl JournaledEngine {
                 return Err(error.clone());
             }
         }
-        if let Some(error) = &state.failed {
+        if let Some(error) = self.shared.failed.get() {
             return Err(error.clone());
         }
-        if is_over(1)
-            && let Some(spare) = state.spare.take()
-        {
+        if let Some(spare) = state.spare.take() {
             let next_generation = spare.generation() + 1;
-            state.job = Some(FlushJob { journal: std::mem::replace(journal, spare), memtable: self.shared.rotate(), next_generation });
+            state.job = Some(FlushJob { journal: std::mem::replace(journal, spare), frozen: self.shared.rotate(), next_generation });
             self.shared.changed.notify_all();
         }
         Ok(())
@@ -163,11 +166,11 @@ impl JournaledEngine {
 
 impl RowStore for JournaledEngine {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.shared.memtables().get(&*self.tree, key)
+        self.shared.memtables.get(&*self.tree, key)
     }
 
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        self.shared.memtables().scan(&*self.tree, start, end, limit)
+        scan(&self.shared.memtables, &*self.tree, start, end, limit)
     }
 
     fn write(&self, rows: RowBatch) -> Result<(), EngineError> {
@@ -175,8 +178,7 @@ impl RowStore for JournaledEngine {
         let journal = journal.as_mut().ok_or_else(|| io_error("the journal is closed"))?;
         self.rotate_if_full(journal)?;
         journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
-        let mut memtables = self.shared.memtables.write().unwrap_or_else(PoisonError::into_inner);
-        rows.into_iter().for_each(|(key, row)| memtables.active.set(key, row));
+        self.shared.apply(rows);
         Ok(())
     }
 
@@ -194,10 +196,10 @@ impl Drop for JournaledEngine {
         let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         {
             let mut state = self.shared.wait_for_flush(self.shared.flush_state());
-            if let Some(journal) = journal.filter(|_| !self.shared.memtables().active.is_empty())
+            if let Some(journal) = journal.filter(|_| !self.shared.memtables.is_active_empty())
                 && let Some(spare) = state.spare.take()
             {
-                state.job = Some(FlushJob { journal, memtable: self.shared.rotate(), next_generation: spare.generation() + 1 });
+                state.job = Some(FlushJob { journal, frozen: self.shared.rotate(), next_generation: spare.generation() + 1 });
             }
             state.stop = true;
             self.shared.changed.notify_all();
@@ -236,5 +238,13 @@ fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Re
     Ok(())
 }
 
+#[cfg(test)]
+mod fake_tree;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod one_state;
+#[cfg(test)]
+mod slow_reads;
 #[cfg(test)]
 mod tests;

@@ -1,96 +1,117 @@
-//! The rows in memory that are in the journal and not yet in the tree. Reads look here first, then in the tree.
-
-use std::collections::BTreeMap;
-use std::ops::Bound;
-use std::sync::Arc;
+//! The rows above the tree: an active memtable, which takes the rows of commits, and an immutable one, which is being flushed.
+//!
+//! Reads look here first, then in the tree. The lock is held while rows in memory are looked up, copied or set, never while the tree or
+//! the journal is read or written: nobody waits here for the disk of another.
 
 use super::batch::Bytes;
 use super::error::EngineError;
+use super::memtable::{Chunk, Memtable, MemtableVersion, RowValue};
+use super::open_scans::{OpenScans, ScansEnded};
+use super::primitives::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::tree::Tree;
 
-/// The fewest rows that a scan reads of the tree after its first read.
-const MIN_CHUNK_ROWS: usize = 64;
+pub(super) struct Memtables(RwLock<MemtablePair>);
 
-/// Bytes that a row takes in memory beside its key and value: their allocations and its place in the map.
-const ROW_OVERHEAD_BYTES: usize = 100;
-
-/// Rows to set and to delete (`None`), the newest value of each.
-#[derive(Default)]
-pub(super) struct Memtable {
-    pub rows: BTreeMap<Bytes, Option<Bytes>>,
-    /// The capacity of all keys and values plus the overhead of each row, in bytes.
-    pub bytes: usize,
+struct MemtablePair {
+    active: Memtable,
+    /// Hides the tree's rows until all of its own are there.
+    immutable: Option<Arc<Memtable>>,
+    /// The scans that began since the active memtable is the active one.
+    scans: Arc<OpenScans>,
 }
 
-impl Memtable {
-    pub(super) fn set(&mut self, key: Bytes, row: Option<Bytes>) {
-        let key_bytes = key.capacity();
-        self.bytes += row.as_ref().map_or(0, Vec::capacity);
-        match self.rows.insert(key, row) {
-            Some(old) => self.bytes -= old.map_or(0, |old| old.capacity()),
-            None => self.bytes += key_bytes + ROW_OVERHEAD_BYTES,
-        }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
+/// A memtable that takes no more rows, ready to be flushed.
+pub(super) struct FrozenMemtable {
+    pub memtable: Arc<Memtable>,
+    /// The end of the scans that began before it was frozen; `None`: there were none yet.
+    pub earlier_scans: Option<Arc<ScansEnded>>,
 }
 
-/// All rows above the tree.
-#[derive(Default)]
-pub(super) struct Memtables {
-    /// Takes the rows of new commits.
-    pub active: Memtable,
-    /// Is being flushed. It hides the tree's rows until all of its own are there.
+/// The memtables as one moment had them, for a scan.
+pub(super) struct Snapshot {
+    /// The active memtable, if the scan will need more than its first chunk.
+    version: Option<MemtableVersion>,
     pub immutable: Option<Arc<Memtable>>,
+    scans: Arc<OpenScans>,
 }
 
 impl Memtables {
-    /// A row as the memtables have it; `None`: it is in neither, and the caller has to read the tree.
-    fn find(&self, key: &[u8]) -> Option<&Option<Bytes>> {
-        self.active.rows.get(key).or_else(|| self.immutable.as_ref()?.rows.get(key))
+    pub(super) fn new(active: Memtable, immutable: Option<Arc<Memtable>>) -> Memtables {
+        Memtables(RwLock::new(MemtablePair { active, immutable, scans: Arc::new(OpenScans::new()) }))
+    }
+
+    fn lock(&self) -> RwLockReadGuard<'_, MemtablePair> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The value of a row, from the memtables or else from the tree.
+    ///
+    /// The tree may have a newer value by the time that it is read, of a memtable that was active at the look-up and is being flushed. That
+    /// is no harm to a single row: it was set during this call.
     pub(super) fn get(&self, tree: &dyn Tree, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.find(key).map_or_else(|| tree.get(key), |row| Ok(row.clone()))
+        let found = self.lock().find(key).cloned();
+        found.map_or_else(|| tree.get(key), Ok)
     }
 
-    /// Up to `limit` rows of a range, in order, merged from both memtables and the tree; the newest value of each key wins. The tree is
-    /// read in chunks, because the memtables may hide many of its rows.
-    pub(super) fn scan(&self, tree: &dyn Tree, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        let mut all = Vec::new();
-        if start >= end {
-            return Ok(all);
-        }
-        let range = (Bound::Included(start), Bound::Excluded(end));
-        let mut active = self.active.rows.range::<[u8], _>(range).peekable();
-        let mut immutable = self.immutable.iter().flat_map(|memtable| memtable.rows.range::<[u8], _>(range)).peekable();
-        let mut below = Vec::new().into_iter().peekable();
-        let (mut from, mut least) = (Some(start.to_vec()), 0);
-        while all.len() < limit {
-            if below.peek().is_none()
-                && let Some(start) = from.take()
-            {
-                // The first chunk is as small as the limit allows: often no row of it is hidden, and no other chunk is read.
-                let wanted = (limit - all.len()).max(least);
-                least = MIN_CHUNK_ROWS;
-                let chunk = tree.scan(&start, end, wanted)?;
-                from = chunk.last().filter(|_| chunk.len() == wanted).map(|(last, _)| [last.as_slice(), &[0]].concat());
-                below = chunk.into_iter().peekable();
-            }
-            let keys = [active.peek().map(|(key, _)| *key), immutable.peek().map(|(key, _)| *key), below.peek().map(|(key, _)| key)];
-            let Some(next) = keys.into_iter().flatten().min() else { break };
-            let [in_active, in_immutable, in_tree] = keys.map(|key| key == Some(next));
-            let found = in_tree.then(|| below.next()).flatten();
-            let hidden = in_immutable.then(|| immutable.next()).flatten();
-            let newest = in_active.then(|| active.next()).flatten().or(hidden);
-            all.extend(match newest {
-                Some((key, row)) => row.as_ref().map(|row| (key.clone(), row.clone())),
-                None => found,
-            });
-        }
-        Ok(all)
+    /// Makes the rows of a commit visible, all at once. Returns the bytes of the active memtable.
+    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>) -> usize {
+        let mut pair = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let unneeded = pair.active.apply(rows);
+        let bytes = pair.active.bytes;
+        // Freed without the lock.
+        drop(pair);
+        drop(unneeded);
+        bytes
+    }
+
+    /// Turns the active memtable into the immutable one and starts an empty one.
+    pub(super) fn rotate(&self) -> FrozenMemtable {
+        let mut pair = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let memtable = Arc::new(std::mem::take(&mut pair.active));
+        let earlier_scans = pair.scans.freeze(&memtable);
+        pair.immutable = Some(Arc::clone(&memtable));
+        pair.scans = Arc::new(OpenScans::new());
+        FrozenMemtable { memtable, earlier_scans: Some(earlier_scans) }
+    }
+
+    /// Drops the immutable memtable: the tree has its rows.
+    pub(super) fn forget_immutable(&self) {
+        let flushed = self.0.write().unwrap_or_else(PoisonError::into_inner).immutable.take();
+        // Freed without the lock.
+        drop(flushed);
+    }
+
+    /// Begins a scan that needs up to `limit` rows of a range, with the first chunk of the active memtable. While the snapshot lives, no
+    /// later rows are flushed to the tree.
+    pub(super) fn snapshot(&self, start: &[u8], end: &[u8], limit: usize) -> (Chunk, Snapshot) {
+        let pair = self.lock();
+        let first = pair.active.chunk(start, end, limit);
+        let version = first.next.is_some().then(|| pair.active.version());
+        (first, Snapshot { version, immutable: pair.immutable.clone(), scans: Arc::clone(&pair.scans) })
+    }
+
+    /// The next rows of the memtable that was active when a scan began.
+    pub(super) fn next_chunk(&self, snapshot: &Snapshot, start: &[u8], end: &[u8], wanted: usize) -> Chunk {
+        let Some(version) = &snapshot.version else { return Chunk::default() };
+        let pair = self.lock();
+        let Some(frozen) = snapshot.scans.frozen() else { return pair.active.chunk_at(version, start, end, wanted) };
+        drop(pair);
+        frozen.chunk_at(version, start, end, wanted)
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_immutable(&self) -> bool {
+        self.lock().immutable.is_some()
+    }
+
+    pub(super) fn is_active_empty(&self) -> bool {
+        self.lock().active.is_empty()
+    }
+}
+
+impl MemtablePair {
+    /// A row as the memtables have it; `None`: it is in neither.
+    fn find(&self, key: &[u8]) -> Option<&RowValue> {
+        self.active.rows.get(key).or_else(|| self.immutable.as_ref()?.rows.get(key))
     }
 }

@@ -1,13 +1,20 @@
 //! The state that commits, reads and the flusher thread share: the memtables, and how far flushing is.
 
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::batch::Bytes;
 use super::error::EngineError;
 use super::journal::Journal;
-use super::memtables::{Memtable, Memtables};
+use super::memtable::RowValue;
+use super::memtables::{FrozenMemtable, Memtables};
 
 pub(super) struct SharedMemtables {
-    pub memtables: RwLock<Memtables>,
+    pub memtables: Memtables,
+    /// Bytes of the active memtable. Only commits change them, one at a time.
+    active_bytes: AtomicUsize,
+    /// Why the flusher does nothing more. The rows that it did not flush are in the journal. Set while `state` is locked.
+    pub failed: OnceLock<EngineError>,
     state: Mutex<FlushState>,
     /// Notified when `state` changes.
     pub changed: Condvar,
@@ -16,7 +23,7 @@ pub(super) struct SharedMemtables {
 pub(super) struct FlushJob {
     /// The file with its commits.
     pub journal: Journal,
-    pub memtable: Arc<Memtable>,
+    pub frozen: FrozenMemtable,
     /// The generation that the file is recycled with.
     pub next_generation: u64,
 }
@@ -29,41 +36,46 @@ pub(super) struct FlushState {
     pub spare: Option<Journal>,
     /// The disk has too little space, and the flusher waits for more.
     pub waiting_for_space: Option<EngineError>,
-    /// The flusher failed and does nothing more. The rows that it did not flush are in the journal.
-    pub failed: Option<EngineError>,
     pub stop: bool,
 }
 
-impl FlushState {
-    /// Whether the flusher has work and can finish it.
-    pub(super) fn is_flushing(&mut self) -> bool {
-        self.spare.is_none() && self.failed.is_none() && self.waiting_for_space.is_none()
-    }
-}
-
 impl SharedMemtables {
-    pub(super) fn new(memtables: Memtables, state: FlushState) -> SharedMemtables {
-        SharedMemtables { memtables: RwLock::new(memtables), state: Mutex::new(state), changed: Condvar::new() }
+    pub(super) fn new(memtables: Memtables, active_bytes: usize, state: FlushState) -> SharedMemtables {
+        SharedMemtables {
+            memtables,
+            active_bytes: AtomicUsize::new(active_bytes),
+            failed: OnceLock::new(),
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+        }
     }
 
-    pub(super) fn memtables(&self) -> RwLockReadGuard<'_, Memtables> {
-        self.memtables.read().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn active_bytes(&self) -> usize {
+        self.active_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Makes the rows of a commit visible.
+    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>) {
+        self.active_bytes.store(self.memtables.apply(rows), Ordering::Relaxed);
+    }
+
+    /// Turns the active memtable into the immutable one and starts an empty one.
+    pub(super) fn rotate(&self) -> FrozenMemtable {
+        self.active_bytes.store(0, Ordering::Relaxed);
+        self.memtables.rotate()
     }
 
     pub(super) fn flush_state(&self) -> MutexGuard<'_, FlushState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the flusher is done, or cannot go on.
-    pub(super) fn wait_for_flush<'a>(&'a self, state: MutexGuard<'a, FlushState>) -> MutexGuard<'a, FlushState> {
-        self.changed.wait_while(state, FlushState::is_flushing).unwrap_or_else(PoisonError::into_inner)
+    /// Whether the flusher has work and can finish it.
+    pub(super) fn is_flushing(&self, state: &FlushState) -> bool {
+        state.spare.is_none() && self.failed.get().is_none() && state.waiting_for_space.is_none()
     }
 
-    /// Turns the active memtable into the immutable one and starts an empty one.
-    pub(super) fn rotate(&self) -> Arc<Memtable> {
-        let mut memtables = self.memtables.write().unwrap_or_else(PoisonError::into_inner);
-        let immutable = Arc::new(std::mem::take(&mut memtables.active));
-        memtables.immutable = Some(Arc::clone(&immutable));
-        immutable
+    /// Waits until the flusher is done, or cannot go on.
+    pub(super) fn wait_for_flush<'a>(&'a self, state: MutexGuard<'a, FlushState>) -> MutexGuard<'a, FlushState> {
+        self.changed.wait_while(state, |state| self.is_flushing(state)).unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,15 +4,14 @@
 //! - `flush_async` deadlocks under concurrent tasks: it is never used, and sled's own background flush is off.
 //! - Large values go to `blobs/`, which sled never syncs: rows are small (`ROW_BYTES`), segments large, and `blobs/` is checked to be
 //!   empty.
-//! - An iterator of sled's is no snapshot: scans and writes share a lock of this module. Reads of single rows do not take it, because each
-//!   of them would wait for a chunk of rows to be written.
+//! - An iterator of sled's is no snapshot: it finds every row that is not written meanwhile, in order, and no more is asked of a tree. There
+//!   is no lock between reads and writes, because each of them may wait for the disk.
 //! - Each of sled's batches costs a write of the file: rows are written one by one, and the journal (`journaled`) makes commits atomic.
 //! - Recovery panics on damaged files, or ignores the damage: the caller of `open` catches panics (`panics`) and checks the log first
 //!   (`sled_log`). sled does not open with a page table that a crash left unfinished, so such a file is removed.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use super::batch::Bytes;
@@ -23,9 +22,6 @@ use super::{frame, layout, sled_log};
 /// Bytes of a segment of the log: large enough that a row of `ROW_BYTES` stays far below the size that sled moves to a blob.
 pub(super) const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
 
-/// Rows that are written before waiting scans may run.
-const CHUNK_ROWS: usize = 64;
-
 /// How often, and after which pause, a locked log is tried again: the threads of a store that was just closed still hold the lock.
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
@@ -35,8 +31,6 @@ pub(super) struct SledTree {
     rows: sled::Db,
     log: File,
     blobs: PathBuf,
-    /// Scans share it; it is exclusive while a chunk of rows is written.
-    scan_lock: RwLock<()>,
 }
 
 impl SledTree {
@@ -46,18 +40,10 @@ impl SledTree {
         let options = sled::Config::new().path(folder).cache_capacity(cache_mib << 20).segment_size(segment_bytes).flush_every_ms(None);
         let rows = open_when_free(folder, &options)?;
         let log = File::open(folder.join(layout::SLED_LOG)).map_err(io_error)?;
-        let tree = SledTree { rows, log, blobs: folder.join("blobs"), scan_lock: RwLock::new(()) };
+        let tree = SledTree { rows, log, blobs: folder.join("blobs") };
         tree.make_durable()?;
         tree.check_blobs()?;
         Ok(tree)
-    }
-
-    fn lock_for_scan(&self) -> RwLockReadGuard<'_, ()> {
-        self.scan_lock.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn lock_for_write(&self) -> RwLockWriteGuard<'_, ()> {
-        self.scan_lock.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn make_durable(&self) -> Result<(), EngineError> {
@@ -83,7 +69,6 @@ impl Tree for SledTree {
         if start >= end {
             return Ok(found);
         }
-        let _guard = self.lock_for_scan();
         for row in self.rows.range(start..end).take(limit) {
             let (key, row) = row.map_err(storage_error)?;
             found.push((key.to_vec(), frame::decode(&key, &row)?));
@@ -93,15 +78,12 @@ impl Tree for SledTree {
 
     /// Writes row by row: each of sled's batches seals and writes an I/O buffer and wakes its threads.
     fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
-        for chunk in rows.chunks(CHUNK_ROWS) {
-            let _guard = self.lock_for_write();
-            for (key, row) in chunk {
-                match row {
-                    Some(row) => self.rows.insert(key, frame::encode(key, row)?),
-                    None => self.rows.remove(key),
-                }
-                .map_err(storage_error)?;
+        for (key, row) in rows {
+            match row {
+                Some(row) => self.rows.insert(key, frame::encode(key, row)?),
+                None => self.rows.remove(key),
             }
+            .map_err(storage_error)?;
         }
         self.make_durable()
     }
@@ -150,6 +132,8 @@ fn storage_error(error: sled::Error) -> EngineError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
     use crate::store::engine::batch::ROW_BYTES;
 
@@ -183,5 +167,43 @@ mod tests {
         let reads: Vec<_> = keys.iter().map(|key| tree.get(key)).collect();
         let errors: Vec<_> = reads.iter().filter_map(|read| read.as_ref().err()).collect();
         assert!(!errors.is_empty() && errors.iter().all(|error| matches!(error, EngineError::Damaged(_))), "{errors:?}");
+    }
+    /// Pages are split by the rows that are written between the others, and merged again when those are deleted.
+    #[test]
+    fn a_scan_beside_writes_finds_every_row_that_is_not_written() {
+        const ROWS: u16 = 600;
+        const ROUNDS: u8 = 30;
+        let folder = tempfile::tempdir().expect("folder");
+        let tree = SledTree::open(folder.path(), 1, SEGMENT_BYTES).expect("opens");
+        let key = |n: u16, kind: u8| [n.to_be_bytes().as_slice(), &[kind]].concat();
+        let write = |keys: &[Bytes], row: Option<&[u8]>| {
+            tree.write(&keys.iter().map(|key| (key.as_slice(), row)).collect::<Vec<_>>()).expect("writes");
+        };
+        let fixed: Vec<Bytes> = (0..ROWS).map(|n| key(n, 0)).collect();
+        write(&fixed, Some(b"fixed"));
+        let is_done = AtomicBool::new(false);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                for round in 1..=ROUNDS {
+                    let written: Vec<Bytes> = (0..ROWS).map(|n| key(n, round)).collect();
+                    write(&written, Some(&[round; 300]));
+                    write(&written, None);
+                }
+                is_done.store(true, Ordering::Relaxed);
+            });
+            for n in 0.. {
+                if is_done.load(Ordering::Relaxed) {
+                    break;
+                }
+                let from = n % ROWS;
+                let limit = if n % 2 == 0 { 100 } else { usize::MAX };
+                let found: Vec<Bytes> =
+                    tree.scan(&key(from, 0), &[u8::MAX], limit).expect("scans").into_iter().map(|(key, _)| key).collect();
+                assert!(found.is_sorted(), "in order");
+                let last = found.last().filter(|_| found.len() == limit);
+                let expected = (from..ROWS).map(|n| key(n, 0)).filter(|key| last.is_none_or(|last| key <= last));
+                assert!(expected.eq(found.iter().filter(|key| key[2] == 0).cloned()), "from {from}, limit {limit}");
+            }
+        });
     }
 }

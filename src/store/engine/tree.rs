@@ -12,7 +12,8 @@ pub(super) trait Tree: Send + Sync {
     /// The value of a row.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;
 
-    /// Up to `limit` rows from `start` on, below `end`, in order. A range that ends before it starts is empty.
+    /// Up to `limit` rows from `start` on, below `end`, in order. A range that ends before it starts is empty. Rows that are written
+    /// meanwhile may be missing or have either value; all other rows are there.
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError>;
 
     /// Sets and deletes rows, each key at most once. On success they survive a loss of power; after an error any of them may be there.
