@@ -20,6 +20,9 @@ use crate::merge::{DatasetHead, StoredRecord};
 /// How many times its bound a dataset may keep before a write makes it due for the reaper at once: the reaper works in steps, a write does not.
 const EXCESS: u64 = 2;
 
+/// How many times its bound a dataset may keep at most: a write that finds more takes a step of the reaper itself.
+const MOST_EXCESS: u64 = 2 * EXCESS;
+
 /// Records that one version can number: its ordinals have 16 bits.
 const VERSION_RECORDS: usize = 1 << 15;
 
@@ -212,10 +215,19 @@ fn has_garbage(row: &HeadRow) -> bool {
 
 /// Whether a dataset keeps far more than it should.
 fn is_far_over(row: &HeadRow, retention: &RetentionPolicy) -> bool {
+    is_over(EXCESS, row, retention)
+}
+
+/// Whether the reaper has not kept up with the writes to a dataset.
+pub(super) fn is_over_most(row: &HeadRow, retention: &RetentionPolicy) -> bool {
+    is_over(MOST_EXCESS, row, retention)
+}
+
+fn is_over(times: u64, row: &HeadRow, retention: &RetentionPolicy) -> bool {
     let versions = row.version - row.oldest_version;
-    versions > EXCESS * retention.history_versions && row.history_bytes > 0
-        || row.history_bytes > EXCESS * retention.history_bytes
-        || row.tombstones > EXCESS * retention.tombstones
+    versions > times.saturating_mul(retention.history_versions) && row.history_bytes > 0
+        || row.history_bytes > times.saturating_mul(retention.history_bytes)
+        || row.tombstones > times.saturating_mul(retention.tombstones)
 }
 
 /// Whoever makes a version with history has read the contents of the records that it touches.

@@ -8,8 +8,8 @@ use super::super::engine::{Bytes, RowBatch};
 use super::super::history_row::VersionOrigin;
 use super::super::row_source::RowSource;
 use super::super::rows::{self, HeadRow};
-use super::super::version::{CurrentRecord, CurrentRecords, NewVersion};
-use super::super::{Admission, Identity, RetentionPolicy, StoreError, keys};
+use super::super::version::{self, CurrentRecord, CurrentRecords, NewVersion};
+use super::super::{Admission, DueDataset, Identity, RetentionPolicy, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
@@ -159,13 +159,17 @@ impl Group<'_> {
         head.conflicts += u64::from(logged.is_some());
         batch.extend(logged);
         let new_version = NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
-        new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
+        let head = new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
         let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
         batch.push(self.written_slot(slot, after.version, &results)?);
         let results = results.into_iter().map(|stored| stored.record.clone()).collect();
         let records = records.into_iter().map(|stored| stored.record).collect();
         self.view.decide(batch);
+        if version::is_over_most(&head, retention) {
+            let due = DueDataset { at_ms: head.reap_at_ms, identity: identity.clone(), dataset: dataset.clone() };
+            self.reap(&due, retention, now_ms)?;
+        }
         Ok(Decision::Written { version: after.version, records, results })
     }
 }

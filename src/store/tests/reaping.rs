@@ -208,7 +208,9 @@ fn the_next_write_corrects_a_due_date_that_a_clock_far_ahead_has_set() {
 fn a_step_deletes_as_much_as_a_flood_wrote_and_each_version_as_a_whole() {
     let folder = tempfile::tempdir().expect("a folder");
     let retention = RetentionPolicy { tombstones: 100, history_versions: 1, ..RetentionPolicy::default() };
-    let (store, rules) = (store(folder.path()), DatasetRules { retention, ..DatasetRules::default() });
+    // The bounds were lowered since.
+    let before = RetentionPolicy { tombstones: 100_000, ..RetentionPolicy::default() };
+    let (store, rules) = (store(folder.path()), DatasetRules { retention: before, ..DatasetRules::default() });
     let large = format!("\"{}\"", "x".repeat(200_000));
     for id in 1..=40 {
         let names: Vec<String> = (0..100).map(|n| format!("k{id}.{n}")).collect();
@@ -218,17 +220,42 @@ fn a_step_deletes_as_much_as_a_flood_wrote_and_each_version_as_a_whole() {
             write_at(&store, &patch(number, "phone", &changes), &rules, BEGIN_MS);
         }
     }
-    let due = store.due_datasets(BEGIN_MS, 1).expect("reads").remove(0);
+    let due = store.due_datasets(u64::MAX - 1, 1).expect("reads").remove(0);
     let mut group = store.group();
-    let step = group.reap(&due, &retention, BEGIN_MS).expect("decides");
+    let step = group.reap(&due, &retention, due.at_ms).expect("decides");
     group.commit().expect("commits");
     assert_eq!(step.tombstones, 3900, "a step is larger if far too much is kept");
     assert!(step.versions < 79 && step.has_more, "but it keeps to its bytes");
     // Every version that is left is complete.
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!(store.history(&me(), &dataset(), None, 999).expect("reads").versions.len() as u64, head.version - head.oldest_version);
-    reap(&store, &retention, BEGIN_MS);
+    reap(&store, &retention, due.at_ms);
     assert_eq!(store.head(&me(), &dataset()).expect("reads").oldest_version, 79);
+}
+
+/// The reaper never comes.
+#[test]
+fn a_flood_of_removals_and_of_versions_keeps_to_its_bounds_by_itself() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let retention = RetentionPolicy { tombstones: 100, history_versions: 10, history_bytes: 100_000, ..RetentionPolicy::default() };
+    let (store, rules) = (store(folder.path()), DatasetRules { retention, ..DatasetRules::default() });
+    let text = format!("\"{}\"", "x".repeat(20_000));
+    let mut rows = Vec::new();
+    for id in 1..=60 {
+        let mut removals = patch(id, "phone", &[("text", Op::Put, &text)]);
+        for n in 0..300 {
+            // A base on a record that never was: the removal is remembered all the same.
+            removals.changes.push(driftless_protocol::Change::new(key(&format!("k{id}.{n}")), Op::Remove, None).with_base(0));
+        }
+        write_at(&store, &removals, &rules, BEGIN_MS);
+        let head = store.head(&me(), &dataset()).expect("reads");
+        assert!(head.tombstones <= 4 * 100 && head.history_bytes <= 4 * 100_000, "{head:?}");
+        rows.push(store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans").len());
+    }
+    assert!(rows.iter().all(|count| *count < 1_500), "{rows:?}");
+    assert_eq!(store.head(&me(), &dataset()).expect("reads").records, 1);
+    let again = write_at(&store, &patch(61, "phone", &[("k60.299", Op::Put, "1")]), &rules, BEGIN_MS);
+    assert!(matches!(again, Decision::Written { version: 61, .. }), "{again:?}");
 }
 
 #[test]
