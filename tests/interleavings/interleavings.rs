@@ -135,7 +135,7 @@ fn every_read_is_done_and_the_threads_end() {
 
 /// Commits, a rotation and a flush beside reads: a read finds what was committed when it began or later, and a scan one state of that.
 fn flushing_and_reading() {
-    let (store, committed) = (Arc::new(TestStore::new()), Arc::new(AtomicU64::new(0)));
+    let (store, committed) = (Arc::new(TestStore::default()), Arc::new(AtomicU64::new(0)));
     let reads: [fn(&TestStore) -> u8; 2] = [TestStore::scan, TestStore::get];
     let reading = reads.map(|read| {
         let (store, committed) = (Arc::clone(&store), Arc::clone(&committed));

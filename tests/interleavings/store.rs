@@ -1,8 +1,9 @@
 //! The memtables of `src/store/engine`, over a tree that is read and written in several steps.
 
 use std::collections::BTreeMap;
+use std::sync::PoisonError;
 
-use shuttle::sync::Mutex;
+use shuttle::sync::{Mutex, MutexGuard};
 
 #[allow(dead_code)]
 #[path = "../../src/store/engine/batch.rs"]
@@ -42,11 +43,13 @@ pub struct TestStore {
 /// A memtable that is to be flushed.
 pub struct Frozen(memtables::FrozenMemtable);
 
-impl TestStore {
-    pub fn new() -> TestStore {
+impl Default for TestStore {
+    fn default() -> TestStore {
         TestStore { memtables: memtables::Memtables::new(memtable::Memtable::default(), None), tree: SteppedTree::default() }
     }
+}
 
+impl TestStore {
     pub fn commit(&self, number: u8) {
         self.memtables.apply((0..ROWS).map(|key| (vec![key], Some(vec![number]))).collect());
     }
@@ -85,15 +88,21 @@ impl TestStore {
 #[derive(Default)]
 struct SteppedTree(Mutex<BTreeMap<Bytes, Bytes>>);
 
+impl SteppedTree {
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<Bytes, Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Tree for SteppedTree {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        Ok(self.0.lock().unwrap().get(key).cloned())
+        Ok(self.rows().get(key).cloned())
     }
 
     fn scan(&self, start: &[u8], end: &[u8], _: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
         let middle = [ROWS / 2];
         let part = |from: &[u8], to: &[u8]| -> Vec<(Bytes, Bytes)> {
-            let rows = self.0.lock().unwrap();
+            let rows = self.rows();
             rows.iter()
                 .filter(|(key, _)| from <= key.as_slice() && key.as_slice() < to)
                 .map(|(key, row)| (key.clone(), row.clone()))
@@ -105,7 +114,7 @@ impl Tree for SteppedTree {
     fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
         for half in rows.chunks(rows.len().div_ceil(2)) {
             let set = half.iter().filter_map(|(key, row)| Some((key.to_vec(), row.as_ref()?.to_vec())));
-            self.0.lock().unwrap().extend(set);
+            self.rows().extend(set);
         }
         Ok(())
     }
