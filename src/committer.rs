@@ -15,6 +15,7 @@ mod held_acks;
 mod job;
 mod job_queue;
 mod primitives;
+mod read_queue;
 mod reader;
 mod reader_pool;
 mod recovery;
@@ -33,7 +34,7 @@ use tracing::info;
 pub use gate::{DurabilityGate, GateTicket};
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
-pub use reader::Reader;
+pub use reader::{ReadOwner, Reader};
 pub use unavailable::Unavailable;
 
 use crate::clock::Clock;

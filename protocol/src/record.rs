@@ -106,6 +106,13 @@ pub struct Record {
     pub device: DeviceId,
 }
 
+impl Record {
+    /// How many bytes it takes in memory, with its texts and its value.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Record>() + self.key.as_str().len() + self.device.as_str().len() + self.content.value().map_or(0, Value::packed_bytes)
+    }
+}
+
 /// A record's value, or its tombstone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Content {

@@ -150,7 +150,7 @@ impl CommitterNode {
         let (mut found, mut next) = (Contents::new(), None);
         loop {
             let (identity, name) = address(dataset);
-            let page = self.reader.read(move |store| {
+            let page = self.reader.read(ReadOwner::Server, move |store| {
                 let position = driftless_protocol::Position { epoch: store.epoch().clone(), version };
                 let start = store.start(&identity, &name, Some(&position.into()))?;
                 let (ReadStart::After(cursor) | ReadStart::Fresh(cursor) | ReadStart::Reset { cursor, .. }) = start;
@@ -374,12 +374,12 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
         while store.version(&identity, &name).expect("reads") == 0 {
             tokio::task::yield_now().await;
         }
-        let mut reading = Box::pin(reader.read(move |store| store.version(&identity, &name)));
+        let mut reading = Box::pin(reader.read(ReadOwner::Server, move |store| store.version(&identity, &name)));
         assert_eq!((&mut reading).now_or_never(), None, "the read is queued");
         let (done, is_done) = tokio::sync::oneshot::channel();
         let behind = tokio::spawn({
             let reader = reader.clone();
-            async move { reader.read(move |_| Ok(done.send(()))).await }
+            async move { reader.read(ReadOwner::Server, move |_| Ok(done.send(()))).await }
         });
         is_done.await.expect("the one thread has finished the read before");
         assert_eq!((&mut reading).now_or_never(), None, "the row is not durable yet");
