@@ -27,7 +27,7 @@ mod writer;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use driftless_protocol::DeviceId;
+use driftless_protocol::{Change, DeviceId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::info;
 
@@ -71,7 +71,7 @@ impl Committer {
 
     /// Submits a patch. Waits while the queue is full.
     pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<PendingReply<Decision>, Unavailable> {
-        let bytes: usize = patch.changes.iter().map(memory_bytes).sum();
+        let bytes: usize = patch.changes.iter().map(Change::memory_bytes).sum();
         // A patch larger than the whole queue waits until the queue is empty.
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
@@ -157,10 +157,6 @@ impl Committer {
     async fn submit(&self, job: Submission) -> Result<(), Unavailable> {
         self.jobs.send(job).await.map_err(|_| Unavailable::Now)
     }
-}
-
-fn memory_bytes(change: &driftless_protocol::Change) -> usize {
-    size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::packed_bytes)
 }
 
 #[cfg(test)]

@@ -302,7 +302,8 @@ impl SyncService {
     }
 }
 
-fn read_bytes(read: &ReadResult) -> usize {
+/// What a read returned takes in memory, in bytes.
+pub fn read_bytes(read: &ReadResult) -> usize {
     match read {
         ReadResult::Page(page) => page.records.iter().map(Record::memory_bytes).sum(),
         ReadResult::Behind(_) => 0,

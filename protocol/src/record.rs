@@ -58,6 +58,13 @@ pub struct Change {
     pub base: Option<u64>,
 }
 
+impl Change {
+    /// How many bytes it takes in memory, with its key and its value.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Change>() + self.key.as_str().len() + self.value.as_ref().map_or(0, Value::packed_bytes)
+    }
+}
+
 /// A change whose key may be invalid.
 #[derive(Deserialize)]
 pub(crate) struct WireChange {

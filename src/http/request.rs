@@ -15,10 +15,12 @@ use serde::de::DeserializeOwned;
 
 use super::body::SlowBody;
 use super::cors::request_origin;
+use super::counted;
 use super::error::{HttpError, LinkToken};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
+use crate::limits::HeldMemory;
 use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, SignInPurpose, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
@@ -47,13 +49,14 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     RequestParty::authenticated(&parts.extensions, TransferParty::Device);
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
     let mut response = match read_admitted(&state, device, &parts, body).await {
-        Ok((device, body)) => {
+        Ok((device, body, memory)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
-            let pool = Arc::clone(&device.principal.pool);
+            let (pool, counted) = (Arc::clone(&device.principal.pool), Arc::clone(device.principal.identity.text()));
             pool.used.charge_bytes(state.transfers.clock.running_ms(), body.len() as u64);
             parts.extensions.insert(device.principal.clone());
             parts.extensions.insert(device);
-            next.run(Request::from_parts(parts, Body::from(body))).await
+            let request = Request::from_parts(parts, Body::from(body));
+            counted::run(&state, &counted, request, next, memory).await.unwrap_or_else(IntoResponse::into_response)
         }
         Err(error) => error.into_response(),
     };
@@ -63,17 +66,18 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     response
 }
 
-/// Reads the body. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
+/// Reads the body, when there is memory for it. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
 async fn read_admitted(
     state: &HttpState,
     device: AuthenticatedDevice,
     parts: &Parts,
     body: Body,
-) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
+) -> Result<(AuthenticatedDevice, Bytes, HeldMemory), HttpError> {
     let began = Instant::now();
+    let memory = counted::take_for_request(state, device.principal.identity.text(), counted::request_bytes(&body)).await?;
     let body = decoded_body(&parts.headers, body).await?;
     let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, parts).await? } else { device };
-    Ok((device, body))
+    Ok((device, body, memory))
 }
 
 /// Verifies the token and signs the device in, as a session's hello does; a request that only reads makes no device.

@@ -30,6 +30,54 @@ pub struct PoolRates {
     pub bytes_per_s: u64,
 }
 
+/// A budget of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryUse {
+    /// Messages and bodies that arrive, and what is decoded of them.
+    Received,
+    /// Answers, from the moment they are read until their peer has taken them.
+    Answers,
+}
+
+/// The memory that messages on their way may take, in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Messages and bodies of one identity, with what is decoded of them.
+    pub identity_received_mib: u32,
+    /// Answers to one identity that its devices have not read yet.
+    pub identity_answers_mib: u32,
+    /// The same for all identities together.
+    pub received_mib: u32,
+    /// The same for all identities together.
+    pub answers_mib: u32,
+}
+
+impl Default for MemoryLimits {
+    /// Four of the largest messages and sixteen of the largest answers of one person at a time; the others wait for some milliseconds, or as
+    /// long as their own devices are slow. Sixteen such people at once before others wait for them.
+    fn default() -> MemoryLimits {
+        MemoryLimits { identity_received_mib: 16, identity_answers_mib: 32, received_mib: 256, answers_mib: 512 }
+    }
+}
+
+impl MemoryLimits {
+    pub(super) fn identity_bytes(&self, what: MemoryUse) -> usize {
+        let mib = match what {
+            MemoryUse::Received => self.identity_received_mib,
+            MemoryUse::Answers => self.identity_answers_mib,
+        };
+        mib as usize * 1024 * 1024
+    }
+
+    pub(super) fn all_bytes(&self, what: MemoryUse) -> usize {
+        let mib = match what {
+            MemoryUse::Received => self.received_mib,
+            MemoryUse::Answers => self.answers_mib,
+        };
+        mib as usize * 1024 * 1024
+    }
+}
+
 impl Default for AddressLimits {
     /// An office or a mobile network with a few thousand devices behind one address meets none of them, also when all devices reconnect within
     /// ten seconds; a single machine that is turned against the server does.

@@ -1,6 +1,6 @@
-//! How much one client address and one pool may ask of a server: connections, handshakes, refused tokens and bytes.
+//! How much one client address, one pool and one identity may ask of a server: connections, handshakes, refused tokens, bytes and memory.
 //!
-//! - Pure: the time is an argument, in milliseconds that never go back. Nothing here waits, logs or counts for operators.
+//! - The time is an argument, in milliseconds that never go back. Nothing here logs or counts for operators, and only memory is waited for.
 //! - An address of IPv4 is one client; of IPv6 a client has 2^64 of them, so its /64 is one, and its /48 has the share of [`NETWORK_SHARE`] such.
 //! - Memory is bounded: the table keeps [`TABLE_ADDRESSES`] addresses, and beside them those of open connections and requests.
 //! - A rate is one number that threads compare and exchange; a session looks at it once in [`CHARGE_BYTES`] bytes.
@@ -8,6 +8,7 @@
 mod address;
 mod capacity;
 mod config;
+mod memory;
 mod network;
 mod pool;
 mod rate;
@@ -15,7 +16,8 @@ mod table;
 
 pub use address::{AddressConnection, ClientAddress};
 pub use capacity::{ConnectionCapacity, ConnectionPlace};
-pub use config::{AddressLimits, PoolRates};
+pub use config::{AddressLimits, MemoryLimits, MemoryUse, PoolRates};
+pub use memory::{HeldMemory, MemoryBudgets};
 pub use network::{NETWORK_SHARE, NetworkKey};
 pub use pool::{CountedSession, PoolUse};
 pub use rate::Postponed;
@@ -35,6 +37,7 @@ pub enum LimitedUse {
     PoolHandshakes,
     PoolRefusedTokens,
     PoolBytes,
+    IdentityMemory,
 }
 
 impl LimitedUse {
@@ -49,6 +52,7 @@ impl LimitedUse {
             LimitedUse::PoolHandshakes => "pool_handshakes",
             LimitedUse::PoolRefusedTokens => "pool_refused_tokens",
             LimitedUse::PoolBytes => "pool_bytes",
+            LimitedUse::IdentityMemory => "identity_memory",
         }
     }
 
@@ -63,6 +67,7 @@ impl LimitedUse {
             LimitedUse::PoolHandshakes => "too many handshakes and requests of this pool",
             LimitedUse::PoolRefusedTokens => "too many refused tokens of this pool, and one of them of this address",
             LimitedUse::PoolBytes => "too many bytes for this pool",
+            LimitedUse::IdentityMemory => "too many requests and unread answers of this identity are under way",
         }
     }
 }
@@ -86,7 +91,8 @@ impl LimitExceeded {
         LimitExceeded { what, retry_after_ms: wait_ms.max(SHORTEST_RETRY_MS) }
     }
 
-    fn while_open(what: LimitedUse) -> LimitExceeded {
+    /// For a use that ends when others of the same kind do.
+    pub fn while_open(what: LimitedUse) -> LimitExceeded {
         LimitExceeded { what, retry_after_ms: OPEN_RETRY_MS }
     }
 }

@@ -1,9 +1,11 @@
 //! Everything of a session but its socket, subscriptions and pending patches: its principal, its timers, its signals, and the state that signals change.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use driftless_protocol::CloseCode;
+use driftless_protocol::{CloseCode, limits};
 use futures_util::FutureExt;
 
 use super::closing::Closing;
@@ -14,6 +16,7 @@ use super::services::SessionServices;
 use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
 use crate::hub::{SessionSignals, Signal, SignalSet};
+use crate::limits::{HeldMemory, MemoryUse};
 use crate::store::Identity;
 use crate::sync::{LoginToken, Principal};
 
@@ -89,6 +92,8 @@ pub(super) struct SessionContext<'a> {
     pub(super) received: ReceivedBytes,
     /// The place of the message or send that lasts longer than its time.
     slow_transfer: Option<SlowTransfer>,
+    /// Waits for the memory of a message that arrives.
+    message_memory: Option<MemoryWait>,
     presence: Presence<'a>,
 }
 
@@ -106,6 +111,8 @@ impl Drop for Presence<'_> {
         self.services.metrics.session_closed(self.end);
     }
 }
+
+type MemoryWait = Pin<Box<dyn Future<Output = HeldMemory> + Send>>;
 
 /// When the wheel will raise the ticks that this session has scheduled, in milliseconds of monotonic time.
 #[derive(Default)]
@@ -144,6 +151,7 @@ impl<'a> SessionContext<'a> {
             counter,
             received,
             slow_transfer: None,
+            message_memory: None,
             presence,
         }
     }
@@ -161,6 +169,54 @@ impl<'a> SessionContext<'a> {
         {
             self.services.metrics.limit_exceeded("session_paused");
             self.schedule_tick(until_ms);
+        }
+    }
+
+    /// Takes the memory for a message that arrives.
+    pub(super) fn poll_message_memory(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<HeldMemory> {
+        let (memory, identity) = (&self.services.memory, self.who.identity.text());
+        let wait = self.message_memory.get_or_insert_with(|| Box::pin(memory.take(identity, MemoryUse::Received, bytes)));
+        let taken = std::task::ready!(wait.as_mut().poll(context));
+        self.message_memory = None;
+        Poll::Ready(taken)
+    }
+
+    /// Whether a message waits for its memory.
+    pub(super) fn waits_for_memory(&self) -> bool {
+        self.message_memory.is_some()
+    }
+
+    /// Memory for the largest answer, if there is some now.
+    pub(super) fn try_take_answer_memory(&self) -> Option<HeldMemory> {
+        self.services.memory.try_take(self.who.identity.text(), MemoryUse::Answers, limits::MESSAGE_BYTES)
+    }
+
+    /// The same, as soon as there is some. Handles signals meanwhile, and the session reads nothing.
+    pub(super) async fn take_answer_memory(&mut self) -> Result<HeldMemory, SessionEnd> {
+        let taking = self.services.memory.take(self.who.identity.text(), MemoryUse::Answers, limits::MESSAGE_BYTES);
+        let mut taking = std::pin::pin!(taking);
+        self.set_reading(false);
+        loop {
+            self.schedule_awake_ticks();
+            tokio::select! {
+                biased;
+                taken = &mut taking => return Ok(taken),
+                signals = self.signals.wait() => {
+                    self.handle_signals(signals)?;
+                    self.check_while_waiting()?;
+                }
+            }
+        }
+    }
+
+    /// What ends a session that waits, for its peer or for memory.
+    fn check_while_waiting(&mut self) -> Result<(), SessionEnd> {
+        if self.intake == Intake::Draining {
+            return Err(CloseCode::Restarting.into());
+        }
+        match self.check_timers() {
+            TimerAction::Close(code) => Err(code.into()),
+            TimerAction::Wait | TimerAction::RequestRenewal(_) | TimerAction::SendPing => Ok(()),
         }
     }
 
@@ -182,12 +238,7 @@ impl<'a> SessionContext<'a> {
                 }
                 signals = self.signals.wait() => {
                     self.handle_signals(signals)?;
-                    if self.intake == Intake::Draining {
-                        return Err(CloseCode::Restarting.into());
-                    }
-                    if let TimerAction::Close(code) = self.check_timers() {
-                        return Err(code.into());
-                    }
+                    self.check_while_waiting()?;
                 }
             }
         }

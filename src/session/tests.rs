@@ -78,7 +78,7 @@ fn fixture() -> SessionFixture {
         wheel.clone(),
         running.clone(),
         metrics,
-        SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
+        SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000, memory: Default::default() },
     );
     SessionFixture { sessions, sync, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
 }
