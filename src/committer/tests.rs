@@ -246,8 +246,9 @@ async fn receive_changes(node: Arc<CommitterNode>, dataset: usize, session: u64,
     (version, contents)
 }
 
-fn records_of(change: &crate::hub::PublishedChange) -> Contents {
-    let message = driftless_protocol::Codec::Json.decode_server(&change.encoded(driftless_protocol::Codec::Json)).expect("decodes");
+fn records_of(change: &crate::hub::EncodedChange) -> Contents {
+    let codec = driftless_protocol::Codec::MsgPack;
+    let message = codec.decode_server(change.encoded(codec).expect("is encoded")).expect("decodes");
     let ServerMessage::Changes { records, .. } = message else { panic!("no changes") };
     let one = |record: Record| {
         (record.key.as_str().to_owned(), (record.content.value().map(ToString::to_string).unwrap_or_default(), record.version))

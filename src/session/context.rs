@@ -126,13 +126,13 @@ impl<'a> SessionContext<'a> {
     pub(super) fn new(
         services: &'a SessionServices,
         who: Principal,
-        session: u64,
+        signals: SessionSignals,
         token: LoginToken,
         timers: SessionTimers,
         counter: SocketCounter,
         received: ReceivedBytes,
     ) -> SessionContext<'a> {
-        let signals = Arc::new(SessionSignals::new(session));
+        let signals = Arc::new(signals);
         services.hub.add_session(who.identity.text(), &who.device, &signals);
         services.metrics.session_opened();
         let presence = Presence { services, identity: who.identity.clone(), signals: Arc::clone(&signals), end: "failed" };

@@ -49,8 +49,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
                     None => memory = Some(self.answer_memory().await?),
                 },
                 NextSend::Change(change) => {
+                    // Every session that was subscribed finds its own codec, so this one has opened the dataset since.
+                    let Some(message) = change.encoded(self.socket.codec()).cloned() else {
+                        self.subscriptions[index].read_store();
+                        continue;
+                    };
                     self.context.services.metrics.page_sent("ring");
-                    let message = change.encoded(self.socket.codec());
                     self.send_encoded(message).await?;
                     self.subscriptions[index].change_sent(&change);
                 }
