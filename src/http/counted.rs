@@ -70,8 +70,12 @@ pub(super) async fn run(
     if !answer_memory.try_grow_to(bytes.len()) {
         return Err(refused(identity));
     }
-    let body = SlicedBody { rest: answer_memory.hold(bytes.into()) };
-    Ok(Response::from_parts(parts, Body::new(body)))
+    Ok(Response::from_parts(parts, counted_body(answer_memory, bytes)))
+}
+
+/// An answer's body, which counts until its client has taken it.
+pub(super) fn counted_body(memory: HeldMemory, bytes: Bytes) -> Body {
+    Body::new(SlicedBody { rest: memory.hold(bytes.into()) })
 }
 
 /// Takes more memory for an answer that turns out to be larger than one message, if there is some.
