@@ -72,18 +72,26 @@ impl ProxiesSection {
 }
 
 /// [`PoolRates`] as the file has them.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RatesSection {
     pub(super) sessions: u32,
     pub(super) handshakes_per_s: u32,
     pub(super) refused_tokens_per_min: u32,
     pub(super) bytes_per_s: u64,
+    pub(super) identity_work_bytes_per_s: u64,
+}
+
+impl Default for RatesSection {
+    fn default() -> RatesSection {
+        let PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s } = PoolRates::default();
+        RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s }
+    }
 }
 
 impl RatesSection {
     pub(super) fn of_pool(self) -> PoolRates {
-        let RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s } = self;
-        PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s }
+        let RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s } = self;
+        PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s }
     }
 }

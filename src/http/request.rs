@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
 use super::body::SlowBody;
@@ -20,7 +21,7 @@ use super::error::{HttpError, LinkToken};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
-use crate::limits::HeldMemory;
+use crate::limits::{HeldMemory, MESSAGE_WORK_BYTES};
 use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, SignInPurpose, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
@@ -52,11 +53,17 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
         Ok((device, body, memory)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
             let (pool, counted) = (Arc::clone(&device.principal.pool), Arc::clone(device.principal.identity.text()));
-            pool.used.charge_bytes(state.transfers.clock.running_ms(), body.len() as u64);
+            let body_bytes = body.len() as u64;
+            pool.used.charge_bytes(state.transfers.clock.running_ms(), body_bytes);
             parts.extensions.insert(device.principal.clone());
             parts.extensions.insert(device);
             let request = Request::from_parts(parts, Body::from(body));
-            counted::run(&state, &counted, request, next, memory).await.unwrap_or_else(IntoResponse::into_response)
+            let response = counted::run(&state, &counted, request, next, memory).await.unwrap_or_else(IntoResponse::into_response);
+            let answer_bytes = response.body().size_hint().lower();
+            let work_bytes = MESSAGE_WORK_BYTES as u64 + body_bytes + answer_bytes;
+            // What was done is answered; the next request is refused.
+            let _ = pool.used.charge_work(&counted, state.transfers.clock.running_ms(), work_bytes);
+            response
         }
         Err(error) => error.into_response(),
     };
@@ -102,6 +109,7 @@ async fn authenticate(state: &HttpState, parts: &Parts) -> Result<AuthenticatedD
         })?;
     state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_bytes(now_ms))?;
     let identity = &authenticated.principal.identity;
+    state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_work(identity.as_str(), now_ms))?;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {
         None => Ok(authenticated),
         Some(_) => {

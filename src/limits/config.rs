@@ -17,8 +17,8 @@ pub struct AddressLimits {
     pub bytes_per_s: u64,
 }
 
-/// The limits of one pool. 0: no limit, which is the default: a server does not know how large an app is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The limits of one pool. 0: no limit, which is the default of those of all devices: a server does not know how large an app is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolRates {
     /// Sessions that are open at once.
     pub sessions: u32,
@@ -28,6 +28,16 @@ pub struct PoolRates {
     pub refused_tokens_per_min: u32,
     /// Bytes that are received, in a second on average.
     pub bytes_per_s: u64,
+    /// Bytes that one identity sends and is sent, in a second on average.
+    pub identity_work_bytes_per_s: u64,
+}
+
+impl Default for PoolRates {
+    /// A person whose devices all fetch their largest dataset anew within ten seconds (40 of 16 MiB) stays below.
+    fn default() -> PoolRates {
+        let identity_work_bytes_per_s = 64 * 1024 * 1024;
+        PoolRates { sessions: 0, handshakes_per_s: 0, refused_tokens_per_min: 0, bytes_per_s: 0, identity_work_bytes_per_s }
+    }
 }
 
 /// A budget of memory.

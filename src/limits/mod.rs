@@ -8,6 +8,7 @@
 mod address;
 mod capacity;
 mod config;
+mod identity_work;
 mod memory;
 mod network;
 mod pool;
@@ -26,6 +27,9 @@ pub use table::{ClientAddresses, TABLE_ADDRESSES};
 /// How many bytes a session receives before it charges them to its address and its pool. A heartbeat has some dozen.
 pub const CHARGE_BYTES: u64 = 16 * 1024;
 
+/// What a message or a request costs of an identity's work beside its bytes.
+pub const MESSAGE_WORK_BYTES: usize = 1024;
+
 /// What is over its limit. The name stands in metrics and in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LimitedUse {
@@ -38,6 +42,7 @@ pub enum LimitedUse {
     PoolRefusedTokens,
     PoolBytes,
     IdentityMemory,
+    IdentityWork,
 }
 
 impl LimitedUse {
@@ -53,6 +58,7 @@ impl LimitedUse {
             LimitedUse::PoolRefusedTokens => "pool_refused_tokens",
             LimitedUse::PoolBytes => "pool_bytes",
             LimitedUse::IdentityMemory => "identity_memory",
+            LimitedUse::IdentityWork => "identity_work",
         }
     }
 
@@ -67,6 +73,7 @@ impl LimitedUse {
             LimitedUse::PoolHandshakes => "too many handshakes and requests of this pool",
             LimitedUse::PoolRefusedTokens => "too many refused tokens of this pool, and one of them of this address",
             LimitedUse::PoolBytes => "too many bytes for this pool",
+            LimitedUse::IdentityWork => "too much work for this identity",
             LimitedUse::IdentityMemory => "too many requests and unread answers of this identity are under way",
         }
     }

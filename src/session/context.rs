@@ -16,7 +16,7 @@ use super::services::SessionServices;
 use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
 use crate::hub::{SessionSignals, Signal, SignalSet};
-use crate::limits::{HeldMemory, MemoryUse};
+use crate::limits::{CHARGE_BYTES, HeldMemory, MESSAGE_WORK_BYTES, MemoryUse};
 use crate::store::Identity;
 use crate::sync::{LoginToken, Principal};
 
@@ -94,6 +94,8 @@ pub(super) struct SessionContext<'a> {
     slow_transfer: Option<SlowTransfer>,
     /// Waits for the memory of a message that arrives.
     message_memory: Option<MemoryWait>,
+    /// Bytes that were received and sent, and are not charged to the identity yet.
+    work_bytes: u64,
     presence: Presence<'a>,
 }
 
@@ -152,6 +154,7 @@ impl<'a> SessionContext<'a> {
             received,
             slow_transfer: None,
             message_memory: None,
+            work_bytes: 0,
             presence,
         }
     }
@@ -168,6 +171,20 @@ impl<'a> SessionContext<'a> {
             && let Some(until_ms) = self.received.charge(arrived, &self.who.pool, self.services.now().elapsed_ms)
         {
             self.services.metrics.limit_exceeded("session_paused");
+            self.schedule_tick(until_ms);
+        }
+    }
+
+    /// Counts a message that was received or is sent as work for the identity. Over its rate the session reads nothing until a tick.
+    pub(super) fn charge_work(&mut self, bytes: usize) {
+        self.work_bytes += (MESSAGE_WORK_BYTES + bytes) as u64;
+        if self.work_bytes < CHARGE_BYTES {
+            return;
+        }
+        let (now_ms, work_bytes) = (self.services.now().elapsed_ms, std::mem::take(&mut self.work_bytes));
+        if let Err(exceeded) = self.who.pool.used.charge_work(self.who.identity.text(), now_ms, work_bytes) {
+            self.services.metrics.limit_exceeded(exceeded.what.code());
+            let until_ms = self.received.pause(now_ms, exceeded);
             self.schedule_tick(until_ms);
         }
     }

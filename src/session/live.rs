@@ -64,6 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     }
 
     pub(super) async fn send_encoded(&mut self, message: Bytes) -> Result<(), SessionEnd> {
+        self.context.charge_work(message.len());
         Ok(self.context.await_send(self.socket.feed(message)).await??)
     }
 

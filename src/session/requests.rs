@@ -26,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             Incoming::Closed => return Err(SessionEnd::Disconnected),
         };
         self.context.message_received();
+        self.context.charge_work(bytes.len());
         let message = match self.socket.codec().decode_client(&bytes) {
             Ok(message) => message,
             // The decoder's error may quote the message, and the message may hold a value: only its size is logged (I9).

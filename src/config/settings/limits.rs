@@ -92,4 +92,10 @@ pub(super) const RATES: &[ConfigSetting] = &[
         "Bytes that the pool's devices may send in a second, on average; those of ten seconds may come at once. 0: no limit.",
     )
     .between(0, i64::MAX as u64),
+    setting(
+        "pools.*.rates.identity_work_bytes_per_s",
+        || value(RatesSection::default().identity_work_bytes_per_s),
+        "Bytes that the devices of one person may send and be sent in a second, on average, with 1 KiB for each message and request; those of ten seconds may come at once. Sessions beyond it are read more slowly, requests are refused: no app needs as much, and somebody who turns an account against the server does. 0: no limit.",
+    )
+    .between(0, i64::MAX as u64),
 ];
