@@ -1,6 +1,6 @@
 //! The memory of requests with a token: a request has it before its body is read, and an answer until its client has taken it.
 //!
-//! Who finds none waits for [`MEMORY_WAIT`], and reads nothing meanwhile; then it is refused with the time to come back.
+//! A request that finds none waits for [`MEMORY_WAIT`], and nothing of it is read meanwhile; then it is refused with the time to come back.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -68,7 +68,7 @@ pub(super) async fn run(
     let (parts, body) = response.into_parts();
     let bytes = body.collect().await.map_err(|_| Unavailable::Now)?.to_bytes();
     if !answer_memory.try_grow_to(bytes.len()) {
-        return Err(refused(identity));
+        return Err(refused(state, identity));
     }
     Ok(Response::from_parts(parts, counted_body(answer_memory, bytes)))
 }
@@ -80,15 +80,16 @@ pub(super) fn counted_body(memory: HeldMemory, bytes: Bytes) -> Body {
 
 /// Takes more memory for an answer that turns out to be larger than one message, if there is some.
 pub(super) fn take_more(state: &HttpState, identity: &Arc<str>, bytes: usize) -> Result<HeldMemory, HttpError> {
-    state.sessions.memory().try_take(identity, MemoryUse::Answers, bytes).ok_or_else(|| refused(identity))
+    state.sessions.memory().try_take(identity, MemoryUse::Answers, bytes).ok_or_else(|| refused(state, identity))
 }
 
 async fn take(state: &HttpState, identity: &Arc<str>, what: MemoryUse, bytes: usize) -> Result<HeldMemory, HttpError> {
     let taking = state.sessions.memory().take(identity, what, bytes);
-    tokio::time::timeout(MEMORY_WAIT, taking).await.map_err(|_| refused(identity))
+    tokio::time::timeout(MEMORY_WAIT, taking).await.map_err(|_| refused(state, identity))
 }
 
-fn refused(identity: &str) -> HttpError {
+fn refused(state: &HttpState, identity: &str) -> HttpError {
+    state.metrics.limit_exceeded(LimitedUse::IdentityMemory.code());
     info!(%identity, limit = LimitedUse::IdentityMemory.code(), "refused: over a limit");
     HttpError::Auth(AuthError::LimitExceeded(LimitExceeded::while_open(LimitedUse::IdentityMemory)))
 }

@@ -1,8 +1,8 @@
 //! The memory that messages on their way take: of one identity, and of all. What is received and what is sent have budgets of their own.
 //!
 //! - Memory is taken by length before there is anything in it, and given back when the last reference to it is gone.
-//! - Whoever waits for memory of a budget holds nothing of the same budget, and whoever waits for memory to receive may hold none for
-//!   answers: so somebody can always go on, and waits end when peers read or are given up.
+//! - A caller that waits for memory of a budget holds nothing of the same budget, and one that waits to receive goes on sending its answers
+//!   meanwhile: so one of them can always go on, and waits end when peers read or are given up.
 //! - An identity has an entry only while it holds something.
 
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ impl MemoryBudgets {
         Some(HeldMemory { of_identity, of_all, _budgets: budgets })
     }
 
-    /// Takes memory. Waits until there is enough, in the order of the calls. Who asks for more than there is waits until all of it is free.
+    /// Takes memory. Waits until there is enough, in the order of the calls. A call for more than there is waits until all of it is free.
     pub fn take(&self, identity: &Arc<str>, what: MemoryUse, bytes: usize) -> impl Future<Output = HeldMemory> + Send + use<> {
         let (budgets, units) = (self.entry(identity), self.units(what, bytes));
         async move {

@@ -83,7 +83,7 @@ impl FrameTracker {
 
     /// How many bytes may be read now without reading any of the message behind one that needs memory: `None`: however many; 0: the message is
     /// complete.
-    pub(super) fn room(&self) -> Option<usize> {
+    pub(super) fn readable_bytes(&self) -> Option<usize> {
         if self.needed_bytes == 0 {
             None
         } else if self.remaining > 0 {
@@ -239,7 +239,7 @@ mod tests {
         let tracked = |bytes: &[u8]| {
             let mut tracker = FrameTracker::new(most, most);
             tracker.track(bytes).expect("within the bound");
-            (tracker.needed_bytes(), tracker.room())
+            (tracker.needed_bytes(), tracker.readable_bytes())
         };
         assert_eq!(tracked(&frame(0x82, UNCOUNTED_BYTES)), (0, None));
         assert_eq!(tracked(&frame(0x82, large)[..7]), (0, None), "its mask is still to come");
@@ -255,7 +255,7 @@ mod tests {
         let mut tracker = FrameTracker::new(most, most);
         tracker.track(&frame(0x82, large)).expect("within the bound");
         tracker.message_freed();
-        assert_eq!((tracker.needed_bytes(), tracker.room()), (0, None));
+        assert_eq!((tracker.needed_bytes(), tracker.readable_bytes()), (0, None));
     }
 
     #[test]

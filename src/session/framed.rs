@@ -74,7 +74,7 @@ impl<S> FramedStream<S> {
 
     /// How much memory the next message needs before more of it is read, in bytes. The stream wakes nobody while it waits for that.
     pub(super) fn wanted_bytes(&self) -> Option<usize> {
-        let is_wanted = self.memory.is_none() && self.frames.room().is_some_and(|room| room > 0);
+        let is_wanted = self.memory.is_none() && self.frames.readable_bytes().is_some_and(|readable| readable > 0);
         is_wanted.then(|| self.frames.needed_bytes())
     }
 
@@ -84,7 +84,7 @@ impl<S> FramedStream<S> {
 
     /// Whether a message for which memory was taken is complete: nothing more is read until its buffer was given back.
     pub(super) fn has_large_message(&self) -> bool {
-        self.frames.room() == Some(0)
+        self.frames.readable_bytes() == Some(0)
     }
 
     /// The half of the message's memory that counts for what was decoded of it.
@@ -145,10 +145,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
             self.read_ahead_taken += taken as u8;
         } else {
             self.is_starved = true;
-            match self.frames.room() {
+            match self.frames.readable_bytes() {
                 None => ready!(Pin::new(&mut self.io).poll_read(context, buffer))?,
-                Some(room) if room > 0 && self.memory.is_some() => {
-                    let most = room.min(buffer.remaining());
+                Some(readable) if readable > 0 && self.memory.is_some() => {
+                    let most = readable.min(buffer.remaining());
                     let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
                     ready!(Pin::new(&mut self.io).poll_read(context, &mut part))?;
                     let read = part.filled().len();

@@ -50,7 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         self.send_encoded(bytes).await
     }
 
-    /// Memory for an answer. Whoever waits for some holds none, so the session first sends what it has.
+    /// Memory for an answer. A session that waits for some holds none, so it first sends what it has.
     pub(super) async fn answer_memory(&mut self) -> Result<HeldMemory, SessionEnd> {
         if let Some(memory) = self.context.try_take_answer_memory() {
             return Ok(memory);
