@@ -15,6 +15,7 @@ mod held_acks;
 mod job;
 mod job_queue;
 mod primitives;
+mod read_queue;
 mod reader;
 mod reader_pool;
 mod recovery;
@@ -26,13 +27,13 @@ mod writer;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use driftless_protocol::DeviceId;
+use driftless_protocol::{Change, DeviceId};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tracing::info;
 
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
-pub use reader::Reader;
+pub use reader::{ReadOwner, Reader};
 pub use unavailable::Unavailable;
 
 use crate::clock::Clock;
@@ -68,7 +69,7 @@ impl Committer {
 
     /// Submits a patch. Waits while the queue is full.
     pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<PendingReply<Decision>, Unavailable> {
-        let bytes: usize = patch.changes.iter().map(memory_bytes).sum();
+        let bytes: usize = patch.changes.iter().map(Change::memory_bytes).sum();
         // A patch larger than the whole queue waits until the queue is empty.
         let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
         let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
@@ -160,10 +161,6 @@ impl Committer {
     async fn submit(&self, job: Submission) -> Result<(), Unavailable> {
         self.jobs.send(job).await.map_err(|_| Unavailable::Now)
     }
-}
-
-fn memory_bytes(change: &driftless_protocol::Change) -> usize {
-    size_of_val(change) + change.key.as_str().len() + change.value.as_ref().map_or(0, driftless_protocol::Value::packed_bytes)
 }
 
 #[cfg(test)]

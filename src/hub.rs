@@ -1,14 +1,16 @@
 //! The live sessions of every identity, and the newest changes that they share.
 //!
-//! - Publishing never waits and fills no queue of a session: the hub puts the change into its dataset's ring, encoded at most once per
-//!   codec, and signals the sessions that have the dataset open. Each session takes changes after its own cursor when it can write.
-//! - A ring holds only changes that a session may still take, within [`RING_CHANGES`] and [`RING_BYTES`]; a session that is further behind
-//!   reads the store.
+//! - Publishing never waits and fills no queue of a session: the hub puts the change into its dataset's ring, encoded once per codec that
+//!   its readers use, and signals the sessions that have the dataset open. Each session takes changes after its own cursor when it can write.
+//! - A ring holds only changes that a session may still take, encoded, within [`RING_CHANGES`] and [`RING_BYTES`], and all rings of an identity
+//!   within [`IDENTITY_RING_BYTES`]; a session that is further behind reads the store. Without sessions there is no ring.
 //! - A device has one session: a newer one replaces the older one.
 //!
 //! The hub knows neither sessions nor the store, only [`SessionSignals`].
 
+mod change;
 mod primitives;
+mod ring;
 mod signals;
 mod topic;
 
@@ -18,9 +20,12 @@ use std::sync::Arc;
 
 use driftless_protocol::{DatasetName, DeviceId};
 
+pub use change::{EncodedChange, PublishedChange};
 use primitives::{Mutex, MutexGuard, lock, push_exact};
+use ring::RingBytes;
+pub use ring::{IDENTITY_RING_BYTES, RING_BYTES, RING_CHANGES};
 pub use signals::{SessionSignals, Signal, SignalSet};
-pub use topic::{NextChange, PublishedChange, RING_BYTES, RING_CHANGES, Topic};
+pub use topic::{NextChange, Topic};
 
 /// Locks over which identities are spread, so that threads rarely contend.
 const SHARDS: usize = 64;
@@ -38,6 +43,7 @@ type HubShard = Mutex<HashMap<Arc<str>, IdentitySessions>>;
 struct IdentitySessions {
     sessions: Vec<(DeviceId, Arc<SessionSignals>)>,
     topics: Vec<Arc<Topic>>,
+    ring_bytes: RingBytes,
 }
 
 impl IdentitySessions {
@@ -82,7 +88,7 @@ impl Hub {
         let mut shard = self.shard(identity);
         let entry = shard.entry(Arc::clone(identity)).or_default();
         let topic = entry.topic(dataset).unwrap_or_else(|| {
-            let topic = Arc::new(Topic::new(dataset.clone()));
+            let topic = Arc::new(Topic::new(dataset.clone(), entry.ring_bytes.clone()));
             push_exact(&mut entry.topics, Arc::clone(&topic));
             topic
         });
@@ -112,6 +118,11 @@ impl Hub {
         if let Some(topic) = topic {
             topic.advance(version);
         }
+    }
+
+    /// Bytes of changes that the rings of an identity hold.
+    pub fn ring_bytes(&self, identity: &str) -> usize {
+        self.shard(identity).get(identity).map_or(0, |entry| entry.ring_bytes.get())
     }
 
     /// Signals every session of an identity.

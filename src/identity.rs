@@ -7,7 +7,7 @@ use driftless_protocol::DeviceId;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, Reader, SignInRequest, Unavailable};
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SignInRequest, Unavailable};
 use crate::store::{Admission, Identity, LoginKey, Store};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
@@ -78,18 +78,19 @@ impl Identities {
 
     /// The identity that a login leads to, without making one.
     pub async fn find(&self, request: LoginRequest) -> Result<FoundLogin, Unavailable> {
+        let owner = ReadOwner::Login(request.subject.clone());
         let read = move |store: &Store| {
             let Some(identity) = store.identity(login_key(&request))? else { return Ok(FoundLogin::LeadsNowhere) };
             let refused = store.refused_until(login_key(&request), &identity, request.issued_s)?;
             Ok(refused.map_or(FoundLogin::Leads(identity), |until_s| FoundLogin::TokenRefused { until_s }))
         };
-        self.reader.read(read).await
+        self.reader.read(owner, read).await
     }
 
     /// The identity that a login leads to. A login or a device that is new is durable before this returns.
     pub async fn sign_in(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
         let (known, now_ms) = (request.clone(), self.clock.unix_ms());
-        let known = self.reader.read(move |store| {
+        let known = self.reader.read(ReadOwner::Login(request.subject.clone()), move |store| {
             let Some(identity) = store.identity(login_key(&known))? else { return Ok(None) };
             if let Some(until_s) = store.refused_until(login_key(&known), &identity, known.issued_s)? {
                 return Ok(Some((SignInResult::TokenRefused { until_s }, false)));
@@ -116,7 +117,7 @@ impl Identities {
     /// Marks a known device as seen, if its last mark is old.
     pub async fn mark_seen(&self, identity: &Identity, device: &DeviceId) {
         let (of, known, now_ms) = (identity.clone(), device.clone(), self.clock.unix_ms());
-        let is_due = self.reader.read(move |store| store.should_mark_device_seen(&of, &known, now_ms)).await;
+        let is_due = self.reader.read(identity, move |store| store.should_mark_device_seen(&of, &known, now_ms)).await;
         if is_due == Ok(true) {
             self.write_seen(identity, device).await;
         }
@@ -133,7 +134,7 @@ impl Identities {
     /// identity again, and its devices can offer the writes that the backup lacks. The number of erasures is part of the derivation: after an
     /// erasure a login gets a new identity.
     async fn store_login(&self, request: LoginRequest) -> Result<SignInResult, Unavailable> {
-        let erasures = self.reader.read(Store::erasures).await?;
+        let erasures = self.reader.read(ReadOwner::Login(request.subject.clone()), Store::erasures).await?;
         let LoginRequest { pool, region, issuer, subject, issued_s, device, purpose, max_devices } = request;
         let device = (purpose == SignInPurpose::Use).then_some(device);
         let name = format!("{pool}\0{issuer}\0{subject}\0{erasures}");

@@ -58,6 +58,8 @@ struct RegisteredMetrics {
     wake_time: Histogram,
     push_lag: Gauge,
     stopped_apps: Gauge,
+    memory_received: Gauge,
+    memory_answers: Gauge,
     limits: Family<OutcomeLabel, Counter>,
     cut_connections: Family<OutcomeLabel, Counter>,
     tasks: Gauge,
@@ -114,6 +116,11 @@ impl Default for RegisteredMetrics {
         registry.register_with_unit("push_lag", "time since the oldest due identity became due", Unit::Seconds, push_lag.clone());
         let stopped_apps = Gauge::default();
         registry.register("push_stopped_apps", "apps without wakes because their gateway rejects them", stopped_apps.clone());
+        let (memory_received, memory_answers) = (Gauge::default(), Gauge::default());
+        let help = "memory of messages and bodies that arrive or wait, against limits.received_mib";
+        registry.register_with_unit("memory_received", help, Unit::Bytes, memory_received.clone());
+        let help = "memory of answers that were not read yet, against limits.answers_mib";
+        registry.register_with_unit("memory_answers", help, Unit::Bytes, memory_answers.clone());
         let limits = family(&mut registry, "limit_exceeded", "connections, handshakes and requests over a limit, by limit");
         let help = "connections that were closed because their client said nothing, or made place for another one";
         let cut_connections = family(&mut registry, "server_connections_cut", help);
@@ -149,6 +156,8 @@ impl Default for RegisteredMetrics {
             wake_time,
             push_lag,
             stopped_apps,
+            memory_received,
+            memory_answers,
             limits,
             cut_connections,
             tasks,
@@ -263,6 +272,12 @@ impl Metrics {
     }
 
     /// Sets the number of apps without wakes.
+    /// The memory of messages on their way, in bytes.
+    pub fn memory_held(&self, received: usize, answers: usize) {
+        self.registered.memory_received.set(received as i64);
+        self.registered.memory_answers.set(answers as i64);
+    }
+
     pub fn stopped_apps(&self, apps: usize) {
         self.registered.stopped_apps.set(apps as i64);
     }

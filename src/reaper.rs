@@ -11,7 +11,7 @@ use futures_util::future::join_all;
 use tracing::{debug, info};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, Reader, Unavailable};
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy};
 
@@ -64,14 +64,14 @@ impl Reaper {
     }
 
     async fn run_round(&self) -> Result<ReaperRound, Unavailable> {
-        let jobs = self.reader.read(|store| store.background_jobs(CONCURRENT_JOBS)).await?;
+        let jobs = self.reader.read(ReadOwner::Server, |store| store.background_jobs(CONCURRENT_JOBS)).await?;
         let mut succeeded = true;
         for identity in &jobs {
             // A job that fails must not hold up the others.
             succeeded &= self.advance_job(identity.clone()).await.is_ok();
         }
         let now_ms = self.clock.unix_ms();
-        let due = self.reader.read(move |store| store.due_datasets(now_ms, CONCURRENT_DATASETS)).await?;
+        let due = self.reader.read(ReadOwner::Server, move |store| store.due_datasets(now_ms, CONCURRENT_DATASETS)).await?;
         self.metrics.reaper_lag(due.first().map_or(0, |first| now_ms.saturating_sub(first.at_ms) / 1000));
         let is_idle = jobs.is_empty() && due.is_empty();
         for (due, reaped) in join_all(due.into_iter().map(|due| self.reap(due))).await {
@@ -121,7 +121,7 @@ impl Reaper {
     /// The policy of an identity's pool; the default policy if the pool is no longer configured.
     async fn retention_of(&self, identity: &Identity) -> Result<RetentionPolicy, Unavailable> {
         let identity = identity.clone();
-        let pool = self.reader.read(move |store| store.pool(&identity)).await?;
+        let pool = self.reader.read(ReadOwner::Server, move |store| store.pool(&identity)).await?;
         Ok(pool.and_then(|pool| self.retention.get(pool.as_str())).copied().unwrap_or_default())
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use driftless_protocol::{
-    Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, LinkedLogin, Provider, PushLossReason, PushLost, Registration,
+    Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, LinkedLogin, Provider, PushLossReason, PushLost, Record, Registration,
 };
 
 use crate::clock::Clock;
@@ -189,7 +189,7 @@ impl SyncService {
             let start = SessionStart { newest_patch, merged, linked, push_lost, known_since_ms };
             Ok(Some((start, store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)?)))
         };
-        let Some((start, must_be_marked)) = self.reader.read(read).await? else { return Ok(None) };
+        let Some((start, must_be_marked)) = self.reader.read(&who.identity, read).await? else { return Ok(None) };
         if must_be_marked {
             // If this fails, a wake is not postponed: the device gets one push too many and loses nothing.
             let _ = self.write_last_seen(who).await;
@@ -204,13 +204,14 @@ impl SyncService {
             let refused_until_s = store.refused_until(token.login(&pool), &identity, token.issued_s)?;
             Ok(LoginsState { linked: store.linked_logins(&identity)?, refused_until_s })
         };
-        self.reader.read(read).await
+        self.reader.read(&who.identity, read).await
     }
 
     /// Records that a device is connected, if anything depends on it: a wake that is due for the device is postponed.
     pub async fn mark_seen(&self, who: &Principal) -> Result<(), Unavailable> {
         let (identity, device, now_ms) = (who.identity.clone(), who.device.clone(), self.clock.unix_ms());
-        match self.reader.read(move |store| store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms)).await? {
+        let is_due = move |store: &Store| store.should_mark_seen(&identity, &device, LAST_SEEN_PRECISION_MS, now_ms);
+        match self.reader.read(&who.identity, is_due).await? {
             true => self.write_last_seen(who).await,
             false => Ok(()),
         }
@@ -254,7 +255,7 @@ impl SyncService {
     /// The push provider and the app of a device's registration.
     pub async fn registered(&self, who: &Principal) -> Result<Option<(Provider, String)>, Unavailable> {
         let (identity, device) = (who.identity.clone(), who.device.clone());
-        self.reader.read(move |store| store.live_registration(&identity, &device)).await
+        self.reader.read(&who.identity, move |store| store.live_registration(&identity, &device)).await
     }
 
     /// Where a read begins for a device that has seen `seen`, and the first page from there.
@@ -270,19 +271,19 @@ impl SyncService {
             let first = store.changes(&identity, &dataset, start.cursor())?;
             Ok((start, first))
         };
-        self.reader.read(read).await
+        self.reader.read_counted(&who.identity, read, |(_, first)| read_bytes(first)).await
     }
 
     /// The next page after a cursor.
     pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.reader.read(move |store| store.changes(&identity, &dataset, cursor)).await
+        self.reader.read_counted(&who.identity, move |store| store.changes(&identity, &dataset, cursor), read_bytes).await
     }
 
     /// The identity's datasets.
     pub async fn list(&self, who: &Principal) -> Result<Vec<DatasetInfo>, Unavailable> {
         let identity = who.identity.clone();
-        self.reader.read(move |store| store.datasets(&identity)).await
+        self.reader.read_counted(&who.identity, move |store| store.datasets(&identity), |listed| size_of_val(listed.as_slice())).await
     }
 
     /// Submits an acknowledgement of a version that the device was sent, without waiting until it is durable.
@@ -293,11 +294,19 @@ impl SyncService {
     /// Records an acknowledgement durably, if the dataset has such a version.
     pub async fn acknowledge(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), AckError> {
         let (identity, name) = (who.identity.clone(), dataset.clone());
-        let newest = self.reader.read(move |store| store.version(&identity, &name)).await.map_err(AckError::Unavailable)?;
+        let newest = self.reader.read(&who.identity, move |store| store.version(&identity, &name)).await.map_err(AckError::Unavailable)?;
         if version > newest {
             return Err(AckError::Ahead(newest));
         }
         self.committer.acknowledge(ack_key(who, dataset), version).await.map_err(AckError::Unavailable)
+    }
+}
+
+/// What a read returned takes in memory, in bytes.
+pub fn read_bytes(read: &ReadResult) -> usize {
+    match read {
+        ReadResult::Page(page) => page.records.iter().map(Record::memory_bytes).sum(),
+        ReadResult::Behind(_) => 0,
     }
 }
 

@@ -58,6 +58,13 @@ pub struct Change {
     pub base: Option<u64>,
 }
 
+impl Change {
+    /// How many bytes it takes in memory, with its key and its value.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Change>() + self.key.as_str().len() + self.value.as_ref().map_or(0, Value::packed_bytes)
+    }
+}
+
 /// A change whose key may be invalid.
 #[derive(Deserialize)]
 pub(crate) struct WireChange {
@@ -104,6 +111,13 @@ pub struct Record {
     pub modified_ms: u64,
     /// The device that wrote it; an id that begins with [`crate::limits::RESERVED_DEVICE_PREFIX`] is a writer of the server.
     pub device: DeviceId,
+}
+
+impl Record {
+    /// How many bytes it takes in memory, with its texts and its value.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Record>() + self.key.as_str().len() + self.device.as_str().len() + self.content.value().map_or(0, Value::packed_bytes)
+    }
 }
 
 /// A record's value, or its tombstone.

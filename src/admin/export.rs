@@ -3,7 +3,7 @@
 use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
-use crate::committer::{Reader, Unavailable};
+use crate::committer::{ReadOwner, Reader, Unavailable};
 use crate::logging::AUDIT;
 use crate::store::{ExportCursor, Identity, Store};
 
@@ -48,5 +48,5 @@ async fn read_part(reader: &Reader, identity: &Identity, at: ExportCursor) -> Ad
         // Checked after the read: if the identity was erased meanwhile, the part is incomplete.
         Ok(if exists(store, &identity)? { Ok(part) } else { Err(NotFound::Identity) })
     };
-    reader.read(read).await
+    reader.read(ReadOwner::Server, read).await
 }

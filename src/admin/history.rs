@@ -4,7 +4,7 @@ use driftless_protocol::{DatasetName, Record};
 use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
-use crate::committer::{JobOwner, SessionNotice};
+use crate::committer::{JobOwner, ReadOwner, SessionNotice};
 use crate::logging::AUDIT;
 use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
 
@@ -75,6 +75,6 @@ impl Admin {
             }
             Ok(read(store, &identity, &dataset)?.map_err(NotFound::Version))
         };
-        self.reader.read(checked_read).await
+        self.reader.read(ReadOwner::Server, checked_read).await
     }
 }

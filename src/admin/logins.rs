@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::identity_jobs::IdentityMergeOutcome;
 use super::{Admin, AdminResult, NotFound};
-use crate::committer::{JobOwner, SessionNotice, Unavailable};
+use crate::committer::{JobOwner, ReadOwner, SessionNotice, Unavailable};
 use crate::logging::AUDIT;
 use crate::store::{DeviceLink, Group, Identity, LinkObstacle, LinkResult, LinkedToken, LoginKey, StoreError};
 use crate::sync::LoginToken;
@@ -82,7 +82,7 @@ impl Admin {
     pub async fn link_login(&self, identity: Identity, login: LoginName) -> AdminResult<LinkOutcome> {
         let LoginName { issuer, subject } = login.clone();
         let of = identity.clone();
-        let before = self.reader.read(move |store| store.logins_of(&of, LOGGED_LOGINS)).await?;
+        let before = self.reader.read(ReadOwner::Server, move |store| store.logins_of(&of, LOGGED_LOGINS)).await?;
         let linked = self.link(identity.clone(), login, |_| Ok(None::<Infallible>)).await?.map(|Ok(linked)| linked);
         if let Ok(LinkOutcome::Linked) = linked {
             info!(target: AUDIT, %identity, logins = ?before, linked_issuer = ?issuer, linked_subject = ?subject, "login linked by an operator");

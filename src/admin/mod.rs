@@ -29,7 +29,7 @@ pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
 pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, Reader, Unavailable};
+use crate::committer::{Committer, ReadOwner, Reader, Unavailable};
 use crate::push::PushService;
 use crate::store::{Identity, LoginInfo, LoginSearch, LoginsPage, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
 use crate::sync::Pool;
@@ -80,12 +80,12 @@ impl Admin {
 
     /// The logins of a pool with this subject, of all issuers.
     pub async fn find_logins(&self, pool: String, subject: String) -> Result<Vec<LoginInfo>, Unavailable> {
-        self.reader.read(move |store| store.logins(&pool, &subject, MAX_LOGINS)).await
+        self.reader.read(ReadOwner::Server, move |store| store.logins(&pool, &subject, MAX_LOGINS)).await
     }
 
     /// A page of a pool's logins.
     pub async fn list_logins(&self, search: LoginSearch) -> Result<LoginsPage, Unavailable> {
-        self.reader.read(move |store| store.logins_page(&search)).await
+        self.reader.read(ReadOwner::Server, move |store| store.logins_page(&search)).await
     }
 
     /// The names of the configured pools, sorted.
@@ -100,13 +100,13 @@ impl Admin {
             let (Some(merged), Some(pool)) = (store.merged(&identity)?, store.pool(&identity)?) else { return Ok(Err(NotFound::Identity)) };
             Ok(Ok(IdentitySummary { pool, merged, datasets: store.datasets(&identity)? }))
         };
-        self.reader.read(read).await
+        self.reader.read(ReadOwner::Server, read).await
     }
 
     /// The policies of an identity's pool; the defaults if the pool is no longer configured.
     async fn pool_policies(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
         let of = identity.clone();
-        let pool = self.reader.read(move |store| if exists(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
+        let pool = self.reader.read(ReadOwner::Server, move |store| if exists(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
         Ok(pool.ok_or(NotFound::Identity).map(|pool| self.pools.get(pool.as_str()).cloned().unwrap_or_default()))
     }
 }

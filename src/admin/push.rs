@@ -5,7 +5,7 @@ use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
 use crate::auth::LEEWAY_S;
-use crate::committer::{JobOwner, SessionNotice};
+use crate::committer::{JobOwner, ReadOwner, SessionNotice};
 use crate::logging::AUDIT;
 use crate::push::wakes::{self, NoWakeReason, WakeDecision};
 use crate::push::{AppKey, FailureCause, StoppedApp, Verdict, Wake};
@@ -70,7 +70,7 @@ impl Admin {
             }
             Ok(Ok((store.devices(&of)?, store.wake_round(&of)?, store.wake_targets(&of)?)))
         };
-        let (devices, round, targets) = match self.reader.read(read).await? {
+        let (devices, round, targets) = match self.reader.read(ReadOwner::Server, read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };
@@ -106,7 +106,7 @@ impl Admin {
             Err(missing) => return Ok(Err(missing)),
         };
         let Some(state) = devices.into_iter().find(|state| state.device.device == device) else { return Ok(Err(NotFound::Device)) };
-        let log = self.reader.read(move |store| store.delivery_log(&identity, &device)).await?;
+        let log = self.reader.read(ReadOwner::Server, move |store| store.delivery_log(&identity, &device)).await?;
         Ok(Ok((state, log)))
     }
 
@@ -121,7 +121,7 @@ impl Admin {
             let target = store.wake_targets(&of)?.into_iter().find(|target| target.device == name);
             Ok(Ok((store.pool(&of)?.unwrap_or_default(), target)))
         };
-        let (pool_name, target) = match self.reader.read(read).await? {
+        let (pool_name, target) = match self.reader.read(ReadOwner::Server, read).await? {
             Ok(found) => found,
             Err(missing) => return Ok(Err(missing)),
         };

@@ -64,7 +64,7 @@ impl FailingNode {
     }
 
     async fn version(&self) -> Result<u64, Unavailable> {
-        self.reader.read(|store| store.version(&identity(), &dataset())).await
+        self.reader.read(ReadOwner::Server, |store| store.version(&identity(), &dataset())).await
     }
 
     fn subscribe(&self) -> Arc<Topic> {
@@ -136,7 +136,7 @@ async fn a_revocation_whose_commit_failed_ends_the_session_if_it_turns_out_to_be
         let answered = revoke().await;
         node.write_until_accepted(1).await;
         let (device, admission) = (phone.clone(), |store: &Store, device: &DeviceId| store.device_admission(&identity(), device));
-        let stored = node.reader.read(move |store| admission(store, &device)).await.expect("reads");
+        let stored = node.reader.read(ReadOwner::Server, move |store| admission(store, &device)).await.expect("reads");
         assert!(answered.is_err() || stored == Some(Admission::Revoked));
         let mut signalled = signals.wait().await;
         if stored == Some(Admission::Revoked) {
@@ -186,7 +186,7 @@ async fn a_job_that_panics_costs_only_itself() {
     let (first, panicked, second) = tokio::join!(node.write(1), panics, node.write(2));
     assert!(matches!((first, second), (Ok(Decision::Written { version: 1, .. }), Ok(Decision::Written { version: 2, .. }))));
     assert_eq!(panicked, Err(Unavailable::Now));
-    let linked = node.reader.read(|store| store.identity(LoginKey { pool: "p", issuer: "i", subject: "another" })).await;
+    let linked = node.reader.read(ReadOwner::Server, |store| store.identity(LoginKey { pool: "p", issuer: "i", subject: "another" })).await;
     assert_eq!(linked, Ok(None), "it has left nothing");
     assert!(node.metrics.text().contains("driftless_committer_jobs_failed_total{outcome=\"panic\"} 1"));
 }
@@ -205,7 +205,8 @@ async fn held_acknowledgements_stay_until_a_group_that_has_them_is_durable() {
         while node.committer.flush_acks().await.is_err() {
             tokio::task::yield_now().await;
         }
-        let acknowledged = node.reader.read(move |store| store.acknowledged_version(&identity(), &laptop, &dataset())).await;
+        let acknowledged =
+            node.reader.read(ReadOwner::Server, move |store| store.acknowledged_version(&identity(), &laptop, &dataset())).await;
         assert_eq!(acknowledged, Ok(1), "{fault:?}");
     }
 }
@@ -315,6 +316,6 @@ async fn on_a_full_disk_what_frees_space_goes_through_beside_writes_that_do_not(
             Err(_) => {}
         }
     }
-    let gone = node.reader.read(move |store| store.merged(&erased)).await;
+    let gone = node.reader.read(ReadOwner::Server, move |store| store.merged(&erased)).await;
     assert_eq!(gone, Ok(None));
 }

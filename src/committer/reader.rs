@@ -7,16 +7,32 @@ use tracing::warn;
 
 use super::reader_pool::ReaderPool;
 use super::unavailable::Unavailable;
-use crate::store::{Store, StoreError};
+use crate::store::{Identity, Store, StoreError};
 
 /// Threads that read: enough to keep a disk busy while most reads are served from memory.
 const READER_THREADS: usize = 8;
+
+/// Whose turn a read takes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ReadOwner {
+    Identity(Identity),
+    /// A login whose identity is not known yet, by its subject.
+    Login(String),
+    /// The server's own work, and what an operator asks.
+    Server,
+}
+
+impl From<&Identity> for ReadOwner {
+    fn from(identity: &Identity) -> ReadOwner {
+        ReadOwner::Identity(identity.clone())
+    }
+}
 
 /// Reads the store. Clones share the threads.
 #[derive(Clone)]
 pub struct Reader {
     store: Store,
-    pool: Arc<ReaderPool>,
+    pool: Arc<ReaderPool<ReadOwner>>,
 }
 
 impl Reader {
@@ -34,19 +50,38 @@ impl Reader {
         &self.store
     }
 
-    /// Runs `read` on a reading thread.
-    pub async fn read<T, F>(&self, read: F) -> Result<T, Unavailable>
+    /// Runs `read` on a reading thread when it is its owner's turn. For a read of a few rows.
+    pub async fn read<T, F>(&self, owner: impl Into<ReadOwner>, read: F) -> Result<T, Unavailable>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.read_counted(owner, read, |_| 0).await
+    }
+
+    /// The same for a read that can return much: `bytes_of` says how much, and its owner's next turn comes the later.
+    pub async fn read_counted<T, F>(
+        &self,
+        owner: impl Into<ReadOwner>,
+        read: F,
+        bytes_of: impl FnOnce(&T) -> usize + Send + 'static,
+    ) -> Result<T, Unavailable>
     where
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
         let (store, (reply, result)) = (self.store.clone(), oneshot::channel());
-        self.pool.submit(Box::new(move || {
+        let job = move || {
             // The caller may have gone while the read was queued.
-            if !reply.is_closed() {
-                let _ = reply.send(read(&store));
+            if reply.is_closed() {
+                return 0;
             }
-        }));
+            let found = read(&store);
+            let bytes = found.as_ref().map_or(0, bytes_of);
+            let _ = reply.send(found);
+            bytes
+        };
+        self.pool.submit(owner.into(), Box::new(job));
         let found = result.await.map_err(|_| Unavailable::Now)?;
         found.map_err(|error| {
             // That the store failed was logged once.

@@ -1,38 +1,40 @@
 //! A few threads that may block, for reads: a page that is not in memory must not hold up the sessions.
 //!
 //! Threads are woken one by one: a woken thread wakes the next one as long as reads are queued. So no thread is woken while the running
-//! ones keep up, and a burst of reads does not wake all threads at once. The queue is bounded by its callers: a session and a request each
-//! wait for one read at a time.
+//! ones keep up, and a burst of reads does not wake all threads at once. Whose read is next is decided by [`ReadQueue`]. Its length is bounded
+//! by the callers: a session and a request each wait for one read at a time.
 
-use std::collections::VecDeque;
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::primitives::{Arc, Condvar, Mutex, MutexGuard, PoisonError, spawn_named};
+use super::read_queue::ReadQueue;
 
-pub(super) type ReadJob = Box<dyn FnOnce() + Send>;
+/// A read; returns how many bytes it has returned to its caller.
+pub(super) type ReadJob = Box<dyn FnOnce() -> usize + Send>;
 
-/// The threads end when the pool is dropped.
-pub(super) struct ReaderPool {
-    shared: Arc<PoolQueue>,
+/// Reads of owners, each of which is an `O`. The threads end when the pool is dropped.
+pub(super) struct ReaderPool<O> {
+    shared: Arc<PoolQueue<O>>,
 }
 
-struct PoolQueue {
-    queue: Mutex<ReadQueue>,
+struct PoolQueue<O> {
+    state: Mutex<PoolState<O>>,
     wakeup: Condvar,
 }
 
-#[derive(Default)]
-struct ReadQueue {
-    jobs: VecDeque<ReadJob>,
+struct PoolState<O> {
+    reads: ReadQueue<O, ReadJob>,
     sleeping: usize,
     /// A thread was notified and has not woken up yet.
     is_waking: bool,
     is_closed: bool,
 }
 
-impl ReaderPool {
-    pub(super) fn start(threads: usize) -> std::io::Result<ReaderPool> {
-        let pool = ReaderPool { shared: Arc::new(PoolQueue { queue: Mutex::default(), wakeup: Condvar::default() }) };
+impl<O: Clone + Eq + Hash + Send + 'static> ReaderPool<O> {
+    pub(super) fn start(threads: usize) -> std::io::Result<ReaderPool<O>> {
+        let state = PoolState { reads: ReadQueue::default(), sleeping: 0, is_waking: false, is_closed: false };
+        let pool = ReaderPool { shared: Arc::new(PoolQueue { state: Mutex::new(state), wakeup: Condvar::default() }) };
         for _ in 0..threads {
             let shared = Arc::clone(&pool.shared);
             spawn_named("reader", move || run_reader(&shared))?;
@@ -41,52 +43,56 @@ impl ReaderPool {
     }
 
     /// Queues a read. Never blocks.
-    pub(super) fn submit(&self, job: ReadJob) {
-        let mut queue = self.shared.lock();
-        queue.jobs.push_back(job);
-        self.shared.wake_one(queue);
+    pub(super) fn submit(&self, owner: O, job: ReadJob) {
+        let mut state = self.shared.lock();
+        state.reads.push(owner, job);
+        self.shared.wake_one(state);
     }
 }
 
-impl Drop for ReaderPool {
+impl<O> Drop for ReaderPool<O> {
     fn drop(&mut self) {
         self.shared.lock().is_closed = true;
         self.shared.wakeup.notify_all();
     }
 }
 
-impl PoolQueue {
+impl<O> PoolQueue<O> {
     /// Ignores poisoning: jobs, which may panic, run outside this lock.
-    fn lock(&self) -> MutexGuard<'_, ReadQueue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, PoolState<O>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    /// Wakes one more thread, if one sleeps, a read is queued, and no thread is waking up already.
-    fn wake_one(&self, mut queue: MutexGuard<'_, ReadQueue>) {
-        let wakes = !queue.jobs.is_empty() && queue.sleeping > 0 && !queue.is_waking;
-        queue.is_waking |= wakes;
-        drop(queue);
+impl<O: Clone + Eq + Hash> PoolQueue<O> {
+    /// Wakes one more thread, if one sleeps, a read can begin, and no thread is waking up already.
+    fn wake_one(&self, mut state: MutexGuard<'_, PoolState<O>>) {
+        let wakes = state.reads.is_ready() && state.sleeping > 0 && !state.is_waking;
+        state.is_waking |= wakes;
+        drop(state);
         if wakes {
             self.wakeup.notify_one();
         }
     }
 }
 
-fn run_reader(shared: &PoolQueue) {
-    let mut queue = shared.lock();
+/// A thread that ends a read looks for the next one itself, so nobody has to be woken for a read that waited for this end.
+fn run_reader<O: Clone + Eq + Hash>(shared: &PoolQueue<O>) {
+    let mut state = shared.lock();
     loop {
-        if let Some(job) = queue.jobs.pop_front() {
-            shared.wake_one(queue);
+        if let Some((owner, job)) = state.reads.begin() {
+            shared.wake_one(state);
             // A panic drops the job's sender, which tells the caller.
-            let _ = catch_unwind(AssertUnwindSafe(job));
-            queue = shared.lock();
-        } else if queue.is_closed {
+            let returned_bytes = catch_unwind(AssertUnwindSafe(job)).unwrap_or(0);
+            state = shared.lock();
+            state.reads.end(&owner, returned_bytes);
+        } else if state.is_closed {
             return;
         } else {
-            queue.sleeping += 1;
-            queue = shared.wakeup.wait(queue).unwrap_or_else(PoisonError::into_inner);
-            queue.sleeping -= 1;
-            queue.is_waking = false;
+            state.sleeping += 1;
+            state = shared.wakeup.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.sleeping -= 1;
+            state.is_waking = false;
         }
     }
 }

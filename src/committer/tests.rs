@@ -150,7 +150,7 @@ impl CommitterNode {
         let (mut found, mut next) = (Contents::new(), None);
         loop {
             let (identity, name) = address(dataset);
-            let page = self.reader.read(move |store| {
+            let page = self.reader.read(ReadOwner::Server, move |store| {
                 let position = driftless_protocol::Position { epoch: store.epoch().clone(), version };
                 let start = store.start(&identity, &name, Some(&position.into()))?;
                 let (ReadStart::After(cursor) | ReadStart::Fresh(cursor) | ReadStart::Reset { cursor, .. }) = start;
@@ -246,8 +246,9 @@ async fn receive_changes(node: Arc<CommitterNode>, dataset: usize, session: u64,
     (version, contents)
 }
 
-fn records_of(change: &crate::hub::PublishedChange) -> Contents {
-    let message = driftless_protocol::Codec::Json.decode_server(&change.encoded(driftless_protocol::Codec::Json)).expect("decodes");
+fn records_of(change: &crate::hub::EncodedChange) -> Contents {
+    let codec = driftless_protocol::Codec::MsgPack;
+    let message = codec.decode_server(change.encoded(codec).expect("is encoded")).expect("decodes");
     let ServerMessage::Changes { records, .. } = message else { panic!("no changes") };
     let one = |record: Record| {
         (record.key.as_str().to_owned(), (record.content.value().map(ToString::to_string).unwrap_or_default(), record.version))
@@ -374,7 +375,7 @@ fn a_group_is_neither_answered_nor_published_nor_read_before_its_flush() {
         tokio::task::spawn_blocking(move || memory.wait_for_held_flush()).await.expect("waits");
         let read = || {
             let (identity, name) = (identity.clone(), name.clone());
-            reader.read(move |store| store.version(&identity, &name))
+            reader.read(ReadOwner::Server, move |store| store.version(&identity, &name))
         };
         assert_eq!(read().await, Ok(0), "a read neither waits for the flush nor sees what it covers");
         assert!((&mut pending).now_or_never().is_none() && topic.newest_version() == 0, "no reply, and nothing published");

@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::http::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
-use crate::limits::{AddressLimits, PoolRates};
+use crate::limits::{AddressLimits, MemoryLimits, PoolRates};
 
 /// [`AddressLimits`] as the file has them.
 #[derive(Clone, Debug, Deserialize)]
@@ -15,12 +15,21 @@ pub(super) struct LimitsSection {
     pub(super) address_handshakes_per_s: u32,
     pub(super) address_refused_tokens_per_min: u32,
     pub(super) address_bytes_per_s: u64,
+    pub(super) identity_received_mib: u32,
+    pub(super) identity_answers_mib: u32,
+    pub(super) received_mib: u32,
+    pub(super) answers_mib: u32,
 }
 
 impl Default for LimitsSection {
     fn default() -> LimitsSection {
         let AddressLimits { exempt, connections, handshakes_per_s, refused_tokens_per_min, bytes_per_s } = AddressLimits::default();
+        let MemoryLimits { identity_received_mib, identity_answers_mib, received_mib, answers_mib } = MemoryLimits::default();
         LimitsSection {
+            identity_received_mib,
+            identity_answers_mib,
+            received_mib,
+            answers_mib,
             exempt,
             address_connections: connections,
             address_handshakes_per_s: handshakes_per_s,
@@ -40,6 +49,11 @@ impl LimitsSection {
             bytes_per_s: self.address_bytes_per_s,
         }
     }
+
+    pub(super) fn of_memory(&self) -> MemoryLimits {
+        let LimitsSection { identity_received_mib, identity_answers_mib, received_mib, answers_mib, .. } = *self;
+        MemoryLimits { identity_received_mib, identity_answers_mib, received_mib, answers_mib }
+    }
 }
 
 /// [`ProxiesConfig`] as the file has it.
@@ -58,18 +72,26 @@ impl ProxiesSection {
 }
 
 /// [`PoolRates`] as the file has them.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RatesSection {
     pub(super) sessions: u32,
     pub(super) handshakes_per_s: u32,
     pub(super) refused_tokens_per_min: u32,
     pub(super) bytes_per_s: u64,
+    pub(super) identity_work_bytes_per_s: u64,
+}
+
+impl Default for RatesSection {
+    fn default() -> RatesSection {
+        let PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s } = PoolRates::default();
+        RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s }
+    }
 }
 
 impl RatesSection {
     pub(super) fn of_pool(self) -> PoolRates {
-        let RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s } = self;
-        PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s }
+        let RatesSection { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s } = self;
+        PoolRates { sessions, handshakes_per_s, refused_tokens_per_min, bytes_per_s, identity_work_bytes_per_s }
     }
 }

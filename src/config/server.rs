@@ -269,7 +269,8 @@ impl ServerConfig {
 
     /// The sessions' configuration, as `session` takes it. Devices reconnect within as long as their sessions have to end.
     pub fn session(&self) -> SessionConfig {
-        SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms: self.stop_times().sessions.as_millis() as u64 }
+        let reconnect_spread_ms = self.stop_times().sessions.as_millis() as u64;
+        SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms, memory: self.limits.of_memory() }
     }
 
     /// The engine's configuration, as `store` takes it.

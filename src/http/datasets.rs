@@ -7,13 +7,14 @@ use axum::response::Response;
 use driftless_protocol::{ClientMessage, Codec, DatasetName, DecodeError, Epoch, Position, RefusalCode, ServerMessage};
 use serde::Deserialize;
 
+use super::counted;
 use super::error::{HttpError, conflict_json, ok_json};
 use super::request::{PathDataset, UrlQuery, bad_request, read_body};
 use super::state::HttpState;
 use crate::committer::Unavailable;
 use crate::session::AuthError;
 use crate::store::{Decision, ReadPosition, VersionsPage, VersionsRead, WholeVersions};
-use crate::sync::{AckError, Principal, WriteRequest};
+use crate::sync::{AckError, Principal, WriteRequest, read_bytes};
 
 /// `GET /v1/datasets`.
 pub(super) async fn list(State(state): State<HttpState>, Extension(principal): Extension<Principal>) -> Result<Response, HttpError> {
@@ -53,10 +54,15 @@ pub(super) async fn changes(
     let _ = state.sync.mark_seen(&principal).await;
     let (start, mut read) = state.sync.open(&principal, &dataset, seen).await?;
     let mut versions = WholeVersions::new(start);
+    // One version can be larger than the answer's memory.
+    let mut more = Vec::new();
     let page = loop {
         match versions.add(read) {
             VersionsRead::Done(page) => break page,
-            VersionsRead::Continue(cursor) => read = state.sync.changes(&principal, &dataset, cursor).await?,
+            VersionsRead::Continue(cursor) => {
+                read = state.sync.changes(&principal, &dataset, cursor).await?;
+                more.push(counted::take_more(&state, principal.identity.text(), read_bytes(&read))?);
+            }
         }
     };
     let VersionsPage { from, to, reset, shared, more, fresh_until, records } = page;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::state::{HttpState, ServerPhase};
 use super::{error, page_guard};
+use crate::limits::MemoryUse;
 use crate::session::Authenticator;
 
 /// The media type of OpenMetrics 1.0.
@@ -54,5 +55,7 @@ fn readiness(authenticator: &Authenticator) -> Value {
 
 /// `GET /metrics`.
 pub(super) async fn metrics(State(state): State<HttpState>) -> Response {
+    let memory = state.sessions.memory();
+    state.metrics.memory_held(memory.held_bytes(MemoryUse::Received), memory.held_bytes(MemoryUse::Answers));
     ([(header::CONTENT_TYPE, OPENMETRICS)], state.metrics.text()).into_response()
 }

@@ -9,6 +9,7 @@ mod body;
 mod challenge;
 mod connection;
 mod cors;
+mod counted;
 mod datasets;
 mod deadlines;
 mod error;

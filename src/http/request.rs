@@ -11,14 +11,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use driftless_protocol::{DatasetName, DeviceId, RefusalCode, limits};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use serde::de::DeserializeOwned;
 
 use super::body::SlowBody;
 use super::cors::request_origin;
+use super::counted;
 use super::error::{HttpError, LinkToken};
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::state::HttpState;
+use crate::limits::{HeldMemory, MESSAGE_WORK_BYTES};
 use crate::session::{AuthenticatedDevice, DrainWatch, RequestSource, SignInPurpose, TransferParty};
 
 /// How long a device counts as admitted while the body of its request arrives, which may take half an hour.
@@ -47,13 +50,20 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     RequestParty::authenticated(&parts.extensions, TransferParty::Device);
     let mut identity = HeaderValue::from_str(device.principal.identity.as_str());
     let mut response = match read_admitted(&state, device, &parts, body).await {
-        Ok((device, body)) => {
+        Ok((device, body, memory)) => {
             identity = HeaderValue::from_str(device.principal.identity.as_str());
-            let pool = Arc::clone(&device.principal.pool);
-            pool.used.charge_bytes(state.transfers.clock.running_ms(), body.len() as u64);
+            let (pool, counted) = (Arc::clone(&device.principal.pool), Arc::clone(device.principal.identity.text()));
+            let body_bytes = body.len() as u64;
+            pool.used.charge_bytes(state.transfers.clock.running_ms(), body_bytes);
             parts.extensions.insert(device.principal.clone());
             parts.extensions.insert(device);
-            next.run(Request::from_parts(parts, Body::from(body))).await
+            let request = Request::from_parts(parts, Body::from(body));
+            let response = counted::run(&state, &counted, request, next, memory).await.unwrap_or_else(IntoResponse::into_response);
+            let answer_bytes = response.body().size_hint().lower();
+            let work_bytes = MESSAGE_WORK_BYTES as u64 + body_bytes + answer_bytes;
+            // What was done is answered; the next request is refused.
+            let _ = pool.used.charge_work(&counted, state.transfers.clock.running_ms(), work_bytes);
+            response
         }
         Err(error) => error.into_response(),
     };
@@ -63,17 +73,18 @@ pub(super) async fn authenticated(State(state): State<HttpState>, request: Reque
     response
 }
 
-/// Reads the body. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
+/// Reads the body, when there is memory for it. The device is authenticated again if that took long: it may have been revoked meanwhile, or its identity merged.
 async fn read_admitted(
     state: &HttpState,
     device: AuthenticatedDevice,
     parts: &Parts,
     body: Body,
-) -> Result<(AuthenticatedDevice, Bytes), HttpError> {
+) -> Result<(AuthenticatedDevice, Bytes, HeldMemory), HttpError> {
     let began = Instant::now();
+    let memory = counted::take_for_request(state, device.principal.identity.text(), counted::request_bytes(&body)).await?;
     let body = decoded_body(&parts.headers, body).await?;
     let device = if began.elapsed() > ADMITTED_FOR { authenticate(state, parts).await? } else { device };
-    Ok((device, body))
+    Ok((device, body, memory))
 }
 
 /// Verifies the token and signs the device in, as a session's hello does; a request that only reads makes no device.
@@ -98,6 +109,7 @@ async fn authenticate(state: &HttpState, parts: &Parts) -> Result<AuthenticatedD
         })?;
     state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_bytes(now_ms))?;
     let identity = &authenticated.principal.identity;
+    state.authenticator.within_limits(&source.client, authenticated.principal.pool.used.check_work(identity.as_str(), now_ms))?;
     match headers.get(IDENTITY_HEADER).filter(|named| named.as_bytes() != identity.as_str().as_bytes()) {
         None => Ok(authenticated),
         Some(_) => {

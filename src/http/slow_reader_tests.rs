@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 
 use super::connection::serve_connection;
+use super::counted::counted_body;
 use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::proxies::ProxiesConfig;
@@ -22,7 +23,7 @@ use super::server::tls_handshake;
 use super::tls::{ServerCertificate, TlsConfig};
 use super::transfers::Transfers;
 use crate::clock::{Clock, RunningClock};
-use crate::limits::{AddressLimits, ClientAddress};
+use crate::limits::{AddressLimits, ClientAddress, MemoryBudgets, MemoryUse};
 use crate::metrics::Metrics;
 use crate::session::{DrainControl, FLOOR_BYTES_PER_S, SlowTransfers, TransferParty};
 
@@ -41,13 +42,17 @@ struct ServerEnd {
 }
 
 fn server_end(party: TransferParty, slow: SlowTransfers) -> ServerEnd {
-    let elapsed_ms: &AtomicU64 = Box::leak(Box::default());
-    let transfers = Transfers { clock: RunningClock::new(Clock::by_hand(elapsed_ms)), slow };
     let authenticate = from_fn(move |request: Request, next: axum::middleware::Next| {
         RequestParty::authenticated(request.extensions(), party);
         next.run(request)
     });
     let router = Router::new().route("/", get(async || vec![b'x'; RESPONSE_BYTES])).layer(authenticate);
+    server_end_with(router, slow)
+}
+
+fn server_end_with(router: Router, slow: SlowTransfers) -> ServerEnd {
+    let elapsed_ms: &AtomicU64 = Box::leak(Box::default());
+    let transfers = Transfers { clock: RunningClock::new(Clock::by_hand(elapsed_ms)), slow };
     let client = ClientAddress::without_limits([127, 0, 0, 1].into());
     let rules = ConnectionRules::new(AddressLimits::default(), ProxiesConfig::default(), 1, Metrics::default());
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
@@ -123,4 +128,28 @@ async fn slow_readers_who_are_nobody_hold_no_place_and_devices_none_of_the_opera
     assert!(arrived_over_pipe(TransferParty::Device, &slow, 2 * FLOOR_BYTES_PER_S).await < RESPONSE_BYTES);
     assert_eq!(arrived_over_pipe(TransferParty::Operator, &slow, 2 * FLOOR_BYTES_PER_S).await, RESPONSE_BYTES);
     drop(devices);
+}
+
+/// An answer counts as memory until its client has read nearly all of it, and not only until it was produced.
+#[tokio::test]
+async fn an_answer_that_nobody_reads_counts_until_it_is_read() {
+    let (memory, identity) = (MemoryBudgets::default(), Arc::from("alice"));
+    let answers = memory.clone();
+    let answer = move || {
+        let held = answers.try_take(&identity, MemoryUse::Answers, 2 * RESPONSE_BYTES).expect("there is enough");
+        async move { counted_body(held, vec![b'x'; RESPONSE_BYTES].into()) }
+    };
+    let ServerEnd { router, permit, transfers, .. } = server_end_with(Router::new().route("/", get(answer)), SlowTransfers::default());
+    let (mut client, stream) = tokio::io::duplex(PIPE_BYTES);
+    let drain = DrainControl::default();
+    let serving = tokio::spawn(serve_connection(stream, router, permit, transfers, drain.watch()));
+    client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await.expect("sends");
+    let held = || memory.held_bytes(MemoryUse::Answers);
+    let mut read = vec![0; RESPONSE_BYTES / 2];
+    client.read_exact(&mut read).await.expect("half of it");
+    assert!(held() >= RESPONSE_BYTES, "{}", held());
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.expect("the rest");
+    serving.await.expect("ends");
+    assert_eq!(held(), 0);
 }

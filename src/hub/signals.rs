@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::task::{Context, Poll};
 
+use driftless_protocol::Codec;
 use futures_util::task::AtomicWaker;
 
 use super::primitives::{AtomicU8, Ordering};
@@ -43,14 +44,25 @@ impl SignalSet {
 #[derive(Debug)]
 pub struct SessionSignals {
     session: u64,
+    codec: Codec,
     pending: AtomicU8,
     waker: AtomicWaker,
 }
 
 impl SessionSignals {
-    /// An empty set, for the session with this number.
+    /// An empty set, for the session with this number, which uses MessagePack.
     pub fn new(session: u64) -> SessionSignals {
-        SessionSignals { session, pending: AtomicU8::new(0), waker: AtomicWaker::new() }
+        SessionSignals::with_codec(session, Codec::MsgPack)
+    }
+
+    /// An empty set, for the session with this number.
+    pub fn with_codec(session: u64, codec: Codec) -> SessionSignals {
+        SessionSignals { session, codec, pending: AtomicU8::new(0), waker: AtomicWaker::new() }
+    }
+
+    /// What the session's messages are encoded in.
+    pub fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The session's number, unique in this process.

@@ -1,7 +1,7 @@
 use futures_util::FutureExt;
 
 use super::*;
-use driftless_protocol::{Content, Epoch, Key, Record, ServerMessage, Value};
+use driftless_protocol::{Codec, Content, Epoch, Key, Record, ServerMessage, Value};
 
 fn dataset() -> DatasetName {
     DatasetName::new("d").expect("a name")
@@ -91,6 +91,76 @@ fn a_ring_is_bounded_in_bytes_and_drops_a_change_that_every_session_has_taken() 
     assert_eq!(next_version(&topic, 1, 1), Some(2));
     assert_eq!(next_version(&topic, 1, 2), Some(2));
     assert!(matches!(topic.next_after(1, 2), NextChange::Lagged), "dropped once the last session took it");
+}
+
+fn changes_of(dataset: &str, version: u64, keys: usize, bytes: usize) -> PublishedChange {
+    let dataset = DatasetName::new(dataset).expect("a name");
+    let record = |n: usize| Record {
+        key: Key::new(&format!("{n}")).expect("a key"),
+        content: Content::Value(Value::from("x".repeat(bytes))),
+        version,
+        modified_ms: 0,
+        device: DeviceId::new("phone").expect("a device"),
+    };
+    let message = ServerMessage::Changes {
+        dataset: dataset.clone(),
+        epoch: Epoch::new("e").expect("an epoch"),
+        from: version - 1,
+        to: version,
+        reset: false,
+        shared: None,
+        more: false,
+        fresh_until: None,
+        records: (0..keys).map(record).collect(),
+    };
+    PublishedChange::new(dataset, version, 0, message)
+}
+
+/// What the rings of an identity hold is bounded in memory, however small its records and however many its datasets are, and is gone with the
+/// session that did not take it.
+#[test]
+fn a_session_that_takes_nothing_holds_no_more_than_the_rings_of_one_identity_may() {
+    let hub = Hub::default();
+    let (alice, prompt) = (Arc::from("alice"), session(&hub, 1, "a"));
+    let json = Arc::new(SessionSignals::with_codec(2, Codec::Json));
+    hub.add_session(&alice, &DeviceId::new("b").expect("a device"), &json);
+    let names: Vec<_> = (0..50).map(|n| format!("d{n}")).collect();
+    let topics: Vec<_> = names
+        .iter()
+        .map(|name| {
+            let dataset = DatasetName::new(name).expect("a name");
+            hub.subscribe(&alice, &dataset, &json);
+            hub.subscribe(&alice, &dataset, &prompt)
+        })
+        .collect();
+    for version in 1..=4 {
+        for (name, topic) in names.iter().zip(&topics) {
+            hub.publish("alice", changes_of(name, version, 300, 1));
+            // The prompt one takes what is there.
+            drop(topic.next_after(version - 1, 1));
+            assert!(hub.ring_bytes("alice") <= IDENTITY_RING_BYTES, "{}", hub.ring_bytes("alice"));
+        }
+    }
+    assert!(hub.ring_bytes("alice") > IDENTITY_RING_BYTES / 2);
+    hub.remove_session("alice", &json);
+    assert_eq!(hub.ring_bytes("alice"), 0);
+    hub.publish("alice", changes_of("d0", 5, 1, 1));
+    assert_eq!(next_version(&topics[0], 4, 1), Some(5), "the others go on with the ring");
+    assert_eq!(hub.ring_bytes("alice"), 0);
+}
+
+#[test]
+fn a_change_is_encoded_in_the_codecs_of_its_readers() {
+    let hub = Hub::default();
+    let (alice, reader) = (Arc::from("alice"), session(&hub, 1, "a"));
+    let topic = hub.subscribe(&alice, &dataset(), &reader);
+    hub.publish("alice", change(1, 0, 10));
+    let NextChange::Change(found) = topic.next_after(0, 1) else { panic!("it was published") };
+    assert!(found.encoded(Codec::MsgPack).is_some() && found.encoded(Codec::Json).is_none());
+    hub.subscribe(&alice, &dataset(), &Arc::new(SessionSignals::with_codec(2, Codec::Json)));
+    hub.publish("alice", change(2, 0, 10));
+    let NextChange::Change(found) = topic.next_after(1, 2) else { panic!("it was published") };
+    assert!(found.encoded(Codec::MsgPack).is_some() && found.encoded(Codec::Json).is_some());
 }
 
 #[test]

@@ -17,8 +17,8 @@ pub struct AddressLimits {
     pub bytes_per_s: u64,
 }
 
-/// The limits of one pool. 0: no limit, which is the default: a server does not know how large an app is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The limits of one pool. 0: no limit, which is the default of those of all devices: a server does not know how large an app is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolRates {
     /// Sessions that are open at once.
     pub sessions: u32,
@@ -28,6 +28,64 @@ pub struct PoolRates {
     pub refused_tokens_per_min: u32,
     /// Bytes that are received, in a second on average.
     pub bytes_per_s: u64,
+    /// Bytes that one identity sends and is sent, in a second on average.
+    pub identity_work_bytes_per_s: u64,
+}
+
+impl Default for PoolRates {
+    /// A person whose devices all fetch their largest dataset anew within ten seconds (40 of 16 MiB) stays below.
+    fn default() -> PoolRates {
+        let identity_work_bytes_per_s = 64 * 1024 * 1024;
+        PoolRates { sessions: 0, handshakes_per_s: 0, refused_tokens_per_min: 0, bytes_per_s: 0, identity_work_bytes_per_s }
+    }
+}
+
+/// A budget of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemoryUse {
+    /// Messages and bodies that arrive, and what is decoded of them.
+    Received,
+    /// Answers, from the moment they are read until their peer has taken them.
+    Answers,
+}
+
+/// The memory that messages on their way may take, in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// Messages and bodies of one identity, with what is decoded of them.
+    pub identity_received_mib: u32,
+    /// Answers to one identity that its devices have not read yet.
+    pub identity_answers_mib: u32,
+    /// The same for all identities together.
+    pub received_mib: u32,
+    /// The same for all identities together.
+    pub answers_mib: u32,
+}
+
+impl Default for MemoryLimits {
+    /// Four of the largest messages and sixteen of the largest answers of one person at a time; the others wait for some milliseconds, or as
+    /// long as their own devices are slow. Sixteen such people at once before others wait for them.
+    fn default() -> MemoryLimits {
+        MemoryLimits { identity_received_mib: 16, identity_answers_mib: 32, received_mib: 256, answers_mib: 512 }
+    }
+}
+
+impl MemoryLimits {
+    pub(super) fn identity_bytes(&self, what: MemoryUse) -> usize {
+        let mib = match what {
+            MemoryUse::Received => self.identity_received_mib,
+            MemoryUse::Answers => self.identity_answers_mib,
+        };
+        mib as usize * 1024 * 1024
+    }
+
+    pub(super) fn all_bytes(&self, what: MemoryUse) -> usize {
+        let mib = match what {
+            MemoryUse::Received => self.received_mib,
+            MemoryUse::Answers => self.answers_mib,
+        };
+        mib as usize * 1024 * 1024
+    }
 }
 
 impl Default for AddressLimits {

@@ -1,6 +1,6 @@
-//! How much one client address and one pool may ask of a server: connections, handshakes, refused tokens and bytes.
+//! How much one client address, one pool and one identity may ask of a server: connections, handshakes, refused tokens, bytes and memory.
 //!
-//! - Pure: the time is an argument, in milliseconds that never go back. Nothing here waits, logs or counts for operators.
+//! - The time is an argument, in milliseconds that never go back. Nothing here logs or counts for operators, and only memory is waited for.
 //! - An address of IPv4 is one client; of IPv6 a client has 2^64 of them, so its /64 is one, and its /48 has the share of [`NETWORK_SHARE`] such.
 //! - Memory is bounded: the table keeps [`TABLE_ADDRESSES`] addresses, and beside them those of open connections and requests.
 //! - A rate is one number that threads compare and exchange; a session looks at it once in [`CHARGE_BYTES`] bytes.
@@ -8,6 +8,8 @@
 mod address;
 mod capacity;
 mod config;
+mod identity_work;
+mod memory;
 mod network;
 mod pool;
 mod rate;
@@ -15,7 +17,8 @@ mod table;
 
 pub use address::{AddressConnection, ClientAddress};
 pub use capacity::{ConnectionCapacity, ConnectionPlace};
-pub use config::{AddressLimits, PoolRates};
+pub use config::{AddressLimits, MemoryLimits, MemoryUse, PoolRates};
+pub use memory::{HeldMemory, MemoryBudgets};
 pub use network::{NETWORK_SHARE, NetworkKey};
 pub use pool::{CountedSession, PoolUse};
 pub use rate::Postponed;
@@ -23,6 +26,9 @@ pub use table::{ClientAddresses, TABLE_ADDRESSES};
 
 /// How many bytes a session receives before it charges them to its address and its pool. A heartbeat has some dozen.
 pub const CHARGE_BYTES: u64 = 16 * 1024;
+
+/// What a message or a request costs of an identity's work beside its bytes.
+pub const MESSAGE_WORK_BYTES: usize = 1024;
 
 /// What is over its limit. The name stands in metrics and in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +41,8 @@ pub enum LimitedUse {
     PoolHandshakes,
     PoolRefusedTokens,
     PoolBytes,
+    IdentityMemory,
+    IdentityWork,
 }
 
 impl LimitedUse {
@@ -49,6 +57,8 @@ impl LimitedUse {
             LimitedUse::PoolHandshakes => "pool_handshakes",
             LimitedUse::PoolRefusedTokens => "pool_refused_tokens",
             LimitedUse::PoolBytes => "pool_bytes",
+            LimitedUse::IdentityMemory => "identity_memory",
+            LimitedUse::IdentityWork => "identity_work",
         }
     }
 
@@ -63,6 +73,8 @@ impl LimitedUse {
             LimitedUse::PoolHandshakes => "too many handshakes and requests of this pool",
             LimitedUse::PoolRefusedTokens => "too many refused tokens of this pool, and one of them of this address",
             LimitedUse::PoolBytes => "too many bytes for this pool",
+            LimitedUse::IdentityWork => "too much work for this identity",
+            LimitedUse::IdentityMemory => "too many requests and unread answers of this identity are under way",
         }
     }
 }
@@ -86,7 +98,8 @@ impl LimitExceeded {
         LimitExceeded { what, retry_after_ms: wait_ms.max(SHORTEST_RETRY_MS) }
     }
 
-    fn while_open(what: LimitedUse) -> LimitExceeded {
+    /// For a use that ends when others of the same kind do.
+    pub fn while_open(what: LimitedUse) -> LimitExceeded {
         LimitExceeded { what, retry_after_ms: OPEN_RETRY_MS }
     }
 }

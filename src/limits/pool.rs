@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::address::ClientAddress;
 use super::config::PoolRates;
+use super::identity_work::IdentityWork;
 use super::rate::{Allowance, TakenRate};
 use super::{LimitExceeded, LimitedUse};
 
@@ -21,6 +22,7 @@ struct TakenByPool {
     handshakes: TakenRate,
     refused_tokens: TakenRate,
     bytes: TakenRate,
+    identities: IdentityWork,
 }
 
 /// A session of a pool, until it is dropped.
@@ -84,6 +86,22 @@ impl PoolUse {
         checked.map_err(|postponed| LimitExceeded::after(LimitedUse::PoolBytes, postponed))
     }
 
+    /// Counts work that was done for an identity, and says whether it is over its rate.
+    pub fn charge_work(&self, identity: &Arc<str>, now_ms: u64, bytes: u64) -> Result<(), LimitExceeded> {
+        let charged = self.taken.identities.charge(identity, self.work_allowance(), now_ms, bytes);
+        charged.map_err(|postponed| LimitExceeded::after(LimitedUse::IdentityWork, postponed))
+    }
+
+    /// Whether more work is done for an identity now.
+    pub fn check_work(&self, identity: &str, now_ms: u64) -> Result<(), LimitExceeded> {
+        let checked = self.taken.identities.check(identity, self.work_allowance(), now_ms);
+        checked.map_err(|postponed| LimitExceeded::after(LimitedUse::IdentityWork, postponed))
+    }
+
+    fn work_allowance(&self) -> Allowance {
+        Allowance::per_s(self.rates.identity_work_bytes_per_s)
+    }
+
     /// Counts bytes that were received.
     pub fn charge_bytes(&self, now_ms: u64, bytes: u64) {
         self.taken.bytes.charge(Allowance::per_s(self.rates.bytes_per_s), now_ms, bytes);
@@ -105,7 +123,7 @@ mod tests {
 
     #[test]
     fn sessions_handshakes_and_bytes_have_limits() {
-        let pool = PoolUse::new(PoolRates { sessions: 1, handshakes_per_s: 1, refused_tokens_per_min: 0, bytes_per_s: 1000 });
+        let pool = PoolUse::new(PoolRates { sessions: 1, handshakes_per_s: 1, bytes_per_s: 1000, ..PoolRates::default() });
         let open = pool.open_session().expect("the first");
         assert_eq!(pool.open_session().map(drop), Err(LimitExceeded { what: LimitedUse::PoolSessions, retry_after_ms: 10_000 }));
         drop(open);

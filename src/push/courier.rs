@@ -20,7 +20,7 @@ use super::service::{PoolPush, PushService};
 use super::wakes::{self, DueWake, Hold, WakeDecision};
 use super::{FailureCause, FaultScope, RefusalCause, Verdict, Wake};
 use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, Reader, Unavailable};
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueIdentity, Group, Identity, LastSeen, WakeRound, WakeTarget};
 
@@ -127,7 +127,11 @@ impl Courier {
     async fn due(&self, after: Option<&DueIdentity>) -> Vec<DueIdentity> {
         let until_ms = self.clock.unix_ms().saturating_sub(self.service.shortest_grace_ms());
         let after = after.cloned();
-        let due = self.reader.read(move |store| store.due_identities(after.as_ref(), until_ms, DATES_PER_READ)).await.unwrap_or_default();
+        let due = self
+            .reader
+            .read(ReadOwner::Server, move |store| store.due_identities(after.as_ref(), until_ms, DATES_PER_READ))
+            .await
+            .unwrap_or_default();
         if let Some(first) = due.first() {
             self.metrics.push_lag(until_ms.saturating_sub(first.at_ms) / 1000);
         }
@@ -137,13 +141,13 @@ impl Courier {
     /// Dates further ahead than any that a round sets: a clock that was set ahead stored them, and they must not wait for it.
     async fn implausible_dates(&self) -> Vec<DueIdentity> {
         let from_ms = self.clock.unix_ms().saturating_add(wakes::MAX_DATE_AHEAD_MS);
-        self.reader.read(move |store| store.identities_due_after(from_ms, DATES_PER_READ)).await.unwrap_or_default()
+        self.reader.read(ReadOwner::Server, move |store| store.identities_due_after(from_ms, DATES_PER_READ)).await.unwrap_or_default()
     }
 
     /// The time until the next date, within bounds.
     async fn sleep_time(&self, busy: bool) -> Duration {
         self.metrics.stopped_apps(self.service.breakers().stopped().len());
-        let next = self.reader.read(|store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
+        let next = self.reader.read(ReadOwner::Server, |store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.service.shortest_grace_ms()));
         // While rounds are running, the first date may be one of theirs, which has passed.
         let least_ms = if busy { MIN_BUSY_SLEEP_MS } else { 1 };
@@ -152,7 +156,7 @@ impl Courier {
 
     async fn run_round(&self, identity: &Identity) {
         let of = identity.clone();
-        let round = match self.reader.read(move |store| store.wake_round(&of)).await {
+        let round = match self.reader.read(identity, move |store| store.wake_round(&of)).await {
             Ok(Some(round)) => round,
             Ok(None) => return,
             Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
@@ -257,7 +261,10 @@ impl Courier {
             let mut last: Option<LastSeen> = None;
             loop {
                 let after = last.take();
-                let Ok(page) = self.reader.read(move |store| store.registrations(after.as_ref(), SWEEP_ROWS)).await else { break };
+                let Ok(page) = self.reader.read(ReadOwner::Server, move |store| store.registrations(after.as_ref(), SWEEP_ROWS)).await
+                else {
+                    break;
+                };
                 let full = page.len() == SWEEP_ROWS;
                 last = page.last().cloned();
                 for seen in page {
@@ -274,7 +281,7 @@ impl Courier {
     async fn drop_unseen(&self, seen: LastSeen) {
         let LastSeen { identity, device, at_ms } = seen;
         let (of, owner) = (identity.clone(), JobOwner::Identity(identity.clone()));
-        let Ok(Some(pool)) = self.reader.read(move |store| store.pool(&of)).await else { return };
+        let Ok(Some(pool)) = self.reader.read(ReadOwner::Server, move |store| store.pool(&of)).await else { return };
         let drop_s = self.service.pool(&pool).map_or_else(|| wakes::WakeSettings::default().drop_s, |pool| pool.wakes.drop_s);
         let since_ms = self.clock.unix_ms().saturating_sub(drop_s.saturating_mul(1000));
         if at_ms > since_ms {

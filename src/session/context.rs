@@ -1,9 +1,11 @@
 //! Everything of a session but its socket, subscriptions and pending patches: its principal, its timers, its signals, and the state that signals change.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use driftless_protocol::CloseCode;
+use driftless_protocol::{CloseCode, limits};
 use futures_util::FutureExt;
 
 use super::closing::Closing;
@@ -14,6 +16,7 @@ use super::services::SessionServices;
 use super::socket::PeerGone;
 use super::timers::{ClockReading, SessionTimers, TimerAction};
 use crate::hub::{SessionSignals, Signal, SignalSet};
+use crate::limits::{CHARGE_BYTES, HeldMemory, MESSAGE_WORK_BYTES, MemoryUse};
 use crate::store::Identity;
 use crate::sync::{LoginToken, Principal};
 
@@ -89,6 +92,10 @@ pub(super) struct SessionContext<'a> {
     pub(super) received: ReceivedBytes,
     /// The place of the message or send that lasts longer than its time.
     slow_transfer: Option<SlowTransfer>,
+    /// Waits for the memory of a message that arrives.
+    message_memory: Option<MemoryWait>,
+    /// Bytes that were received and sent, and are not charged to the identity yet.
+    work_bytes: u64,
     presence: Presence<'a>,
 }
 
@@ -107,6 +114,8 @@ impl Drop for Presence<'_> {
     }
 }
 
+type MemoryWait = Pin<Box<dyn Future<Output = HeldMemory> + Send>>;
+
 /// When the wheel will raise the ticks that this session has scheduled, in milliseconds of monotonic time.
 #[derive(Default)]
 struct ScheduledTicks {
@@ -119,13 +128,13 @@ impl<'a> SessionContext<'a> {
     pub(super) fn new(
         services: &'a SessionServices,
         who: Principal,
-        session: u64,
+        signals: SessionSignals,
         token: LoginToken,
         timers: SessionTimers,
         counter: SocketCounter,
         received: ReceivedBytes,
     ) -> SessionContext<'a> {
-        let signals = Arc::new(SessionSignals::new(session));
+        let signals = Arc::new(signals);
         services.hub.add_session(who.identity.text(), &who.device, &signals);
         services.metrics.session_opened();
         let presence = Presence { services, identity: who.identity.clone(), signals: Arc::clone(&signals), end: "failed" };
@@ -144,6 +153,8 @@ impl<'a> SessionContext<'a> {
             counter,
             received,
             slow_transfer: None,
+            message_memory: None,
+            work_bytes: 0,
             presence,
         }
     }
@@ -161,6 +172,68 @@ impl<'a> SessionContext<'a> {
         {
             self.services.metrics.limit_exceeded("session_paused");
             self.schedule_tick(until_ms);
+        }
+    }
+
+    /// Counts a message that was received or is sent as work for the identity. Over its rate the session reads nothing until a tick.
+    pub(super) fn charge_work(&mut self, bytes: usize) {
+        self.work_bytes += (MESSAGE_WORK_BYTES + bytes) as u64;
+        if self.work_bytes < CHARGE_BYTES {
+            return;
+        }
+        let (now_ms, work_bytes) = (self.services.now().elapsed_ms, std::mem::take(&mut self.work_bytes));
+        if let Err(exceeded) = self.who.pool.used.charge_work(self.who.identity.text(), now_ms, work_bytes) {
+            self.services.metrics.limit_exceeded(exceeded.what.code());
+            let until_ms = self.received.pause(now_ms, exceeded);
+            self.schedule_tick(until_ms);
+        }
+    }
+
+    /// Takes the memory for a message that arrives.
+    pub(super) fn poll_message_memory(&mut self, bytes: usize, context: &mut Context<'_>) -> Poll<HeldMemory> {
+        let (memory, identity) = (&self.services.memory, self.who.identity.text());
+        let wait = self.message_memory.get_or_insert_with(|| Box::pin(memory.take(identity, MemoryUse::Received, bytes)));
+        let taken = std::task::ready!(wait.as_mut().poll(context));
+        self.message_memory = None;
+        Poll::Ready(taken)
+    }
+
+    /// Whether a message waits for its memory.
+    pub(super) fn waits_for_memory(&self) -> bool {
+        self.message_memory.is_some()
+    }
+
+    /// Memory for the largest answer, if there is some now.
+    pub(super) fn try_take_answer_memory(&self) -> Option<HeldMemory> {
+        self.services.memory.try_take(self.who.identity.text(), MemoryUse::Answers, limits::MESSAGE_BYTES)
+    }
+
+    /// The same, as soon as there is some. Handles signals meanwhile, and the session reads nothing.
+    pub(super) async fn take_answer_memory(&mut self) -> Result<HeldMemory, SessionEnd> {
+        let taking = self.services.memory.take(self.who.identity.text(), MemoryUse::Answers, limits::MESSAGE_BYTES);
+        let mut taking = std::pin::pin!(taking);
+        self.set_reading(false);
+        loop {
+            self.schedule_awake_ticks();
+            tokio::select! {
+                biased;
+                taken = &mut taking => return Ok(taken),
+                signals = self.signals.wait() => {
+                    self.handle_signals(signals)?;
+                    self.check_while_waiting()?;
+                }
+            }
+        }
+    }
+
+    /// What ends a session that waits, for its peer or for memory.
+    fn check_while_waiting(&mut self) -> Result<(), SessionEnd> {
+        if self.intake == Intake::Draining {
+            return Err(CloseCode::Restarting.into());
+        }
+        match self.check_timers() {
+            TimerAction::Close(code) => Err(code.into()),
+            TimerAction::Wait | TimerAction::RequestRenewal(_) | TimerAction::SendPing => Ok(()),
         }
     }
 
@@ -182,12 +255,7 @@ impl<'a> SessionContext<'a> {
                 }
                 signals = self.signals.wait() => {
                     self.handle_signals(signals)?;
-                    if self.intake == Intake::Draining {
-                        return Err(CloseCode::Restarting.into());
-                    }
-                    if let TimerAction::Close(code) = self.check_timers() {
-                        return Err(code.into());
-                    }
+                    self.check_while_waiting()?;
                 }
             }
         }

@@ -7,6 +7,7 @@ use super::context::{Backlog, SessionContext, SessionEnd};
 use super::live::LiveSession;
 use super::subscription::{NextSend, PageHeader};
 use crate::hub::RING_CHANGES;
+use crate::limits::HeldMemory;
 use crate::store::{Cursor, ReadResult};
 
 /// The state of a subscription after one turn.
@@ -38,13 +39,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
 
     async fn deliver_some(&mut self, index: usize) -> Result<DeliveryProgress, SessionEnd> {
         let session = self.context.signals.session();
+        let mut memory = None;
         for _ in 0..RING_CHANGES {
             match self.subscriptions[index].next(session) {
                 NextSend::Nothing => return Ok(DeliveryProgress::UpToDate),
-                NextSend::Page(cursor) => return self.deliver_page(index, cursor).await,
+                NextSend::Page(cursor) => match memory.take().or_else(|| self.context.try_take_answer_memory()) {
+                    Some(memory) => return self.deliver_page(index, cursor, memory).await,
+                    // What is sent meanwhile can move the cursor.
+                    None => memory = Some(self.answer_memory().await?),
+                },
                 NextSend::Change(change) => {
+                    // Every session that was subscribed finds its own codec, so this one has opened the dataset since.
+                    let Some(message) = change.encoded(self.socket.codec()).cloned() else {
+                        self.subscriptions[index].read_store();
+                        continue;
+                    };
                     self.context.services.metrics.page_sent("ring");
-                    let message = change.encoded(self.socket.codec());
                     self.send_encoded(message).await?;
                     self.subscriptions[index].change_sent(&change);
                 }
@@ -53,14 +63,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         Ok(DeliveryProgress::MorePending)
     }
 
-    async fn deliver_page(&mut self, index: usize, cursor: Cursor) -> Result<DeliveryProgress, SessionEnd> {
+    async fn deliver_page(&mut self, index: usize, cursor: Cursor, memory: HeldMemory) -> Result<DeliveryProgress, SessionEnd> {
         match self.context.services.sync.changes(&self.context.who, self.subscriptions[index].dataset(), cursor).await {
-            Ok(result) => self.send_read_result(index, result).await,
+            Ok(result) => self.send_read_result(index, result, memory).await,
             Err(_) => Ok(DeliveryProgress::ReadFailed),
         }
     }
 
-    pub(super) async fn send_read_result(&mut self, index: usize, result: ReadResult) -> Result<DeliveryProgress, SessionEnd> {
+    pub(super) async fn send_read_result(
+        &mut self,
+        index: usize,
+        result: ReadResult,
+        memory: HeldMemory,
+    ) -> Result<DeliveryProgress, SessionEnd> {
         let subscription = &mut self.subscriptions[index];
         let page = match result {
             ReadResult::Page(page) => page,
@@ -76,7 +91,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
             // The session keeps the cursor itself, so a client of a socket does not have to send it back.
             let (fresh_until, records) = (None, page.records);
-            self.send(&ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records }).await?;
+            let changes = ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records };
+            self.send_counted(changes, memory).await?;
         }
         // Also after the last page, because a change may have been published while it was read.
         Ok(DeliveryProgress::MorePending)

@@ -30,6 +30,9 @@ use crate::store::Decision;
 /// How long the close of a session may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Bytes of a session's patches that are not answered yet, beyond which it takes no further message: one large patch goes behind the other.
+const SESSION_PATCH_BYTES: usize = 64 * 1024;
+
 /// What the loop polls, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Input {
@@ -127,6 +130,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         let mut incoming = self.session.socket.poll_next(context);
         // After each poll and not for each message: pings and the parts of a long message cost as much.
         self.session.context.charge_received();
+        if incoming.is_pending() && self.session.socket.must_sleep() {
+            self.session.socket.sleep();
+            incoming = self.session.socket.poll_next(context);
+        }
+        while incoming.is_pending()
+            && let Some(bytes) = self.session.socket.wanted_bytes()
+            && let Poll::Ready(memory) = self.session.context.poll_message_memory(bytes, context)
+        {
+            self.session.socket.admit_message(memory);
+            incoming = self.session.socket.poll_next(context);
+        }
         if incoming.is_pending() && self.is_idle() {
             // Only now it is known that nothing else arrived with the heartbeat. A sleeping socket registers for its next bytes in another
             // way, so it is polled again.
@@ -152,8 +166,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
             return false;
         }
         let load: usize = self.session.patches.iter().map(|patch| patch.load).sum();
+        let bytes: usize = self.session.patches.iter().map(|patch| patch.bytes).sum();
         match self.session.context.intake {
-            Intake::Listening | Intake::Idle => load < limits::PATCH_WINDOW as usize,
+            Intake::Listening | Intake::Idle => load < limits::PATCH_WINDOW as usize && bytes < SESSION_PATCH_BYTES,
             Intake::Draining => false,
         }
     }
@@ -185,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
         }
         self.session.deliver().await?;
         self.session.flush().await?;
-        let is_reading = self.takes_messages();
+        let is_reading = self.takes_messages() && !self.session.context.waits_for_memory();
         self.session.context.set_reading(is_reading);
         // An idle session's socket falls asleep when it is polled next, and needs no tick for that.
         if self.session.socket.is_awake() && !self.is_idle() {

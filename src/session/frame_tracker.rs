@@ -1,6 +1,7 @@
 //! Knows from a WebSocket's bytes where its frames and messages begin and end, header by header. Pure.
 //!
 //! It rejects a message over the bound at the header that says so, before the payload is read. The first message has a bound of its own.
+//! A message over [`UNCOUNTED_BYTES`] needs memory, which it knows from the header, too.
 
 use std::io;
 
@@ -13,6 +14,15 @@ const HEADER_BYTES: usize = 14;
 /// The largest payload of a control frame, in bytes (RFC 6455 section 5.5). The library would read a longer one to its end before it
 /// rejects it.
 const CONTROL_BYTES: u64 = 125;
+
+/// The bytes of a frame that every frame of a client has (RFC 6455 section 5.2): a header without a longer length, and its mask.
+const LEAST_FRAME_BYTES: usize = 6;
+
+/// The largest message for which no memory is taken: every session may hold one. No first message is larger.
+pub(super) const UNCOUNTED_BYTES: usize = driftless_protocol::limits::HELLO_BYTES;
+
+/// What a message needs of memory for each of its bytes: it lies in the buffer of the socket, and decoded beside it.
+const COPIES: u64 = 2;
 
 /// A message over its bound. Travels through the WebSocket library as the payload of an [`io::Error`].
 #[derive(Debug)]
@@ -44,6 +54,8 @@ pub(super) struct FrameTracker {
     limit: u64,
     /// The bound of every message after that.
     later_limit: u64,
+    /// The memory that the current or the last message needs; 0 if it is small, or its buffer was given back.
+    needed_bytes: u64,
 }
 
 impl FrameTracker {
@@ -60,7 +72,32 @@ impl FrameTracker {
             data_bytes: 0,
             limit,
             later_limit,
+            needed_bytes: 0,
         }
+    }
+
+    /// The memory that the current message needs, in bytes. 0: none.
+    pub(super) fn needed_bytes(&self) -> usize {
+        self.needed_bytes as usize
+    }
+
+    /// How many bytes may be read now without reading any of the message behind one that needs memory: `None`: however many; 0: the message is
+    /// complete.
+    pub(super) fn readable_bytes(&self) -> Option<usize> {
+        if self.needed_bytes == 0 {
+            None
+        } else if self.remaining > 0 {
+            Some(usize::try_from(self.remaining).unwrap_or(usize::MAX))
+        } else if self.in_message || self.header_len > 0 {
+            Some(LEAST_FRAME_BYTES.saturating_sub(usize::from(self.header_len)).max(1))
+        } else {
+            Some(0)
+        }
+    }
+
+    /// The buffer of the last message was given back.
+    pub(super) fn message_freed(&mut self) {
+        self.needed_bytes = 0;
     }
 
     /// Payload of messages that has arrived so far, in bytes: what shows that a device delivers. Control frames and headers do not.
@@ -124,6 +161,13 @@ impl FrameTracker {
         if self.message_bytes > self.limit {
             return Err(MessageTooLong);
         }
+        if data != Data::Continue {
+            self.needed_bytes = 0;
+        }
+        if self.needed_bytes == 0 && self.message_bytes > UNCOUNTED_BYTES as u64 {
+            // How long a message in several frames becomes is not known yet.
+            self.needed_bytes = COPIES * if header.is_final { self.message_bytes } else { self.limit };
+        }
         if header.is_final {
             self.limit = self.later_limit;
         }
@@ -186,6 +230,32 @@ mod tests {
         let endless = [&[0x82, 0xff][..], &[0xff; 8], &MASK].concat();
         assert!(FrameTracker::new(300, 400).track(&endless[..10]).is_ok(), "its mask is still to come");
         assert!(FrameTracker::new(300, 400).track(&endless).is_err());
+    }
+
+    #[test]
+    fn a_large_message_needs_memory_from_its_header_on_and_is_read_to_its_end_and_no_further() {
+        let most = 4 * UNCOUNTED_BYTES;
+        let large = UNCOUNTED_BYTES + 1;
+        let tracked = |bytes: &[u8]| {
+            let mut tracker = FrameTracker::new(most, most);
+            tracker.track(bytes).expect("within the bound");
+            (tracker.needed_bytes(), tracker.readable_bytes())
+        };
+        assert_eq!(tracked(&frame(0x82, UNCOUNTED_BYTES)), (0, None));
+        assert_eq!(tracked(&frame(0x82, large)[..7]), (0, None), "its mask is still to come");
+        assert_eq!(tracked(&frame(0x82, large)[..8]), (2 * large, Some(large)));
+        assert_eq!(tracked(&frame(0x82, large)[..108]), (2 * large, Some(large - 100)));
+        assert_eq!(tracked(&frame(0x82, large)), (2 * large, Some(0)));
+        let fragments = [frame(0x02, UNCOUNTED_BYTES), frame(0x00, 1), frame(0x89, 3), frame(0x80, 2)].concat();
+        let second = UNCOUNTED_BYTES + 8;
+        assert_eq!(tracked(&fragments[..second]), (0, None));
+        assert_eq!(tracked(&fragments[..second + 7]), (2 * most, Some(6)), "as much as it may become");
+        assert_eq!(tracked(&fragments[..second + 9]), (2 * most, Some(4)), "within a header");
+        assert_eq!(tracked(&fragments), (2 * most, Some(0)));
+        let mut tracker = FrameTracker::new(most, most);
+        tracker.track(&frame(0x82, large)).expect("within the bound");
+        tracker.message_freed();
+        assert_eq!((tracker.needed_bytes(), tracker.readable_bytes()), (0, None));
     }
 
     #[test]

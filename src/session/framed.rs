@@ -1,7 +1,8 @@
 //! The stream between the socket and the WebSocket library. It tracks the frames that pass through.
 //!
-//! This serves two purposes. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
-//! [`FramedStream::poll_readable`] for the first bytes of the next message. And a message over its bound is rejected at its header.
+//! This serves three purposes. Between messages the library's buffers can be given back: a sleeping session holds none, and waits with
+//! [`FramedStream::poll_readable`] for the first bytes of the next message. A message over its bound is rejected at its header. And a large one
+//! is read only when there is memory for it, and nothing behind it before its buffer was given back.
 
 use std::io;
 use std::pin::Pin;
@@ -13,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 
 use super::frame_tracker::FrameTracker;
 use super::timers::SocketBytes;
+use crate::limits::HeldMemory;
 
 /// Bytes that are read ahead while the socket sleeps: enough to wake it, few enough to lie in every sleeping session.
 const READ_AHEAD_BYTES: usize = 16;
@@ -51,6 +53,8 @@ pub(super) struct FramedStream<S> {
     read_ahead_taken: u8,
     /// The library asked for more and there was none: it has no complete message left.
     is_starved: bool,
+    /// The memory for the message that is being read, or that the library's buffer still has.
+    memory: Option<Box<HeldMemory>>,
 }
 
 impl<S> FramedStream<S> {
@@ -64,7 +68,35 @@ impl<S> FramedStream<S> {
             read_ahead_len: 0,
             read_ahead_taken: 0,
             is_starved: false,
+            memory: None,
         }
+    }
+
+    /// How much memory the next message needs before more of it is read, in bytes. The stream wakes nobody while it waits for that.
+    pub(super) fn wanted_bytes(&self) -> Option<usize> {
+        let is_wanted = self.memory.is_none() && self.frames.readable_bytes().is_some_and(|readable| readable > 0);
+        is_wanted.then(|| self.frames.needed_bytes())
+    }
+
+    pub(super) fn admit_message(&mut self, memory: HeldMemory) {
+        self.memory = Some(Box::new(memory));
+    }
+
+    /// Whether a message for which memory was taken is complete: nothing more is read until its buffer was given back.
+    pub(super) fn has_large_message(&self) -> bool {
+        self.frames.readable_bytes() == Some(0)
+    }
+
+    /// The half of the message's memory that counts for what was decoded of it.
+    pub(super) fn take_decoded_memory(&mut self) -> Option<HeldMemory> {
+        let memory = self.memory.as_mut()?;
+        memory.split_off(memory.bytes() / 2)
+    }
+
+    /// The library's buffer is gone.
+    pub(super) fn message_freed(&mut self) {
+        self.memory = None;
+        self.frames.message_freed();
     }
 
     pub(super) fn counter(&self) -> &SocketCounter {
@@ -113,7 +145,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
             self.read_ahead_taken += taken as u8;
         } else {
             self.is_starved = true;
-            ready!(Pin::new(&mut self.io).poll_read(context, buffer))?;
+            match self.frames.readable_bytes() {
+                None => ready!(Pin::new(&mut self.io).poll_read(context, buffer))?,
+                Some(readable) if readable > 0 && self.memory.is_some() => {
+                    let most = readable.min(buffer.remaining());
+                    let mut part = ReadBuf::new(buffer.initialize_unfilled_to(most));
+                    ready!(Pin::new(&mut self.io).poll_read(context, &mut part))?;
+                    let read = part.filled().len();
+                    buffer.advance(read);
+                }
+                Some(_) => return Poll::Pending,
+            }
         }
         self.is_starved = false;
         let tracked = self.frames.track(&buffer.filled()[before..]);

@@ -10,6 +10,7 @@ use super::context::{SessionContext, SessionEnd};
 use super::socket::SessionSocket;
 use super::subscription::DatasetSubscription;
 use crate::committer::{PendingReply, Unavailable};
+use crate::limits::HeldMemory;
 use crate::store::Decision;
 
 pub(super) struct LiveSession<'a, S> {
@@ -27,6 +28,12 @@ pub(super) struct PendingPatch {
     pub reply: PendingReply<Decision>,
     /// How much of the session's patch window it takes: its reply waits in memory until the peer reads it.
     pub load: usize,
+    /// What its changes take in memory.
+    pub bytes: usize,
+    /// What that counts as, if its message was large.
+    pub _memory: Option<HeldMemory>,
+    /// The memory for its reply, if that can be large.
+    pub reply_memory: Option<HeldMemory>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
@@ -35,7 +42,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         self.send_encoded(bytes).await
     }
 
+    /// Sends a message for which memory was taken before its content was read.
+    pub(super) async fn send_counted(&mut self, message: ServerMessage, memory: HeldMemory) -> Result<(), SessionEnd> {
+        let bytes = memory.hold(self.socket.codec().encode(&message));
+        // While the peer does not read there is only the encoded message.
+        drop(message);
+        self.send_encoded(bytes).await
+    }
+
+    /// Memory for an answer. A session that waits for some holds none, so it first sends what it has.
+    pub(super) async fn answer_memory(&mut self) -> Result<HeldMemory, SessionEnd> {
+        if let Some(memory) = self.context.try_take_answer_memory() {
+            return Ok(memory);
+        }
+        while let Some(first) = self.patches.front_mut() {
+            let decision = (&mut first.reply).await.unwrap_or(Err(Unavailable::Now));
+            self.answer_patches(decision).await?;
+        }
+        self.flush().await?;
+        self.context.take_answer_memory().await
+    }
+
     pub(super) async fn send_encoded(&mut self, message: Bytes) -> Result<(), SessionEnd> {
+        self.context.charge_work(message.len());
         Ok(self.context.await_send(self.socket.feed(message)).await??)
     }
 

@@ -31,6 +31,7 @@ mod subscription;
 mod timer_wheel;
 mod timers;
 mod token_timer;
+mod unsent;
 
 use std::sync::Arc;
 
@@ -53,6 +54,7 @@ use crate::clock::RunningClock;
 use crate::committer::Unavailable;
 use crate::hub::Hub;
 pub use crate::identity::SignInPurpose;
+use crate::limits::MemoryBudgets;
 use crate::metrics::Metrics;
 use crate::sync::SyncService;
 
@@ -73,13 +75,19 @@ impl Sessions {
         config: SessionConfig,
     ) -> Sessions {
         let (slow_transfers, next_session) = (SlowTransfers::default(), first_session());
-        let services = SessionServices { authenticator, sync, hub, wheel, clock, slow_transfers, metrics, config, next_session };
+        let memory = MemoryBudgets::new(config.memory);
+        let services = SessionServices { authenticator, sync, hub, wheel, clock, slow_transfers, memory, metrics, config, next_session };
         Sessions { services: Arc::new(services) }
     }
 
     /// The places of slow transfers, which sessions and requests share.
     pub fn slow_transfers(&self) -> &SlowTransfers {
         &self.services.slow_transfers
+    }
+
+    /// The memory of messages and answers, which sessions and requests share.
+    pub fn memory(&self) -> &MemoryBudgets {
+        &self.services.memory
     }
 
     /// Waits for the hello on a socket that was opened from there, authenticates the device and welcomes it. `None` if the handshake was rejected or the peer

@@ -15,6 +15,7 @@ use super::services::SessionServices;
 use super::socket::SessionSocket;
 use super::source::RequestSource;
 use super::timers::SessionTimers;
+use crate::hub::SessionSignals;
 use crate::sync::LoginToken;
 
 /// Performs the handshake on a socket. `None` if it was rejected or the peer disconnected.
@@ -52,7 +53,8 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     let expires_in_s = timers.token().expires_in_s(now.unix_ms);
     let token = authenticated.token();
     let intake = ReceivedBytes::new(client, counted);
-    let context = SessionContext::new(services, authenticated.principal, session, token.clone(), timers, socket.counter(), intake);
+    let signals = SessionSignals::with_codec(session, socket.codec());
+    let context = SessionContext::new(services, authenticated.principal, signals, token.clone(), timers, socket.counter(), intake);
     let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
     let mut driver = SessionDriver::new(session);
     match welcome(&mut driver.session, token, expires_in_s).await {

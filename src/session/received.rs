@@ -1,7 +1,7 @@
 //! The bytes that a session has received, as its client's address and its pool are charged with them. A session that is over a limit reads nothing for
 //! a while; the system then slows its peer down.
 
-use crate::limits::{CHARGE_BYTES, ClientAddress, CountedSession};
+use crate::limits::{CHARGE_BYTES, ClientAddress, CountedSession, LimitExceeded};
 use crate::sync::Pool;
 
 /// The longest pause at a time, in milliseconds: shorter than a device waits for an answer to its ping.
@@ -38,8 +38,14 @@ impl ReceivedBytes {
         self.client.charge_bytes(now_ms, bytes);
         pool.used.charge_bytes(now_ms, bytes);
         let exceeded = self.client.check_bytes(now_ms).and_then(|()| pool.used.check_bytes(now_ms)).err()?;
-        self.paused_until_ms = Some(now_ms + exceeded.retry_after_ms.min(LONGEST_PAUSE_MS));
-        self.paused_until_ms
+        Some(self.pause(now_ms, exceeded))
+    }
+
+    /// Reads nothing for as long as another limit says. Returns when to read again, in milliseconds of the given clock.
+    pub(super) fn pause(&mut self, now_ms: u64, exceeded: LimitExceeded) -> u64 {
+        let until_ms = (now_ms + exceeded.retry_after_ms.min(LONGEST_PAUSE_MS)).max(self.paused_until_ms.unwrap_or(0));
+        self.paused_until_ms = Some(until_ms);
+        until_ms
     }
 
     pub(super) fn is_paused(&self) -> bool {

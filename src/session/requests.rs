@@ -26,6 +26,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             Incoming::Closed => return Err(SessionEnd::Disconnected),
         };
         self.context.message_received();
+        self.context.charge_work(bytes.len());
         let message = match self.socket.codec().decode_client(&bytes) {
             Ok(message) => message,
             // The decoder's error may quote the message, and the message may hold a value: only its size is logged (I9).
@@ -59,17 +60,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
             ClientMessage::Ack { dataset, version } => self.acknowledge(dataset, version).await,
-            ClientMessage::Write { id, dataset, changes, offer } => {
-                let SessionContext { services, who, signals, .. } = &self.context;
-                let load = patch_load(&changes);
-                match services.sync.write(who, dataset.clone(), WriteRequest { id, changes, offer }, signals.session()).await {
-                    Ok(reply) => {
-                        self.patches.push_back(PendingPatch { id, dataset, reply, load });
-                        Ok(())
-                    }
-                    Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
-                }
+            ClientMessage::Write { id, dataset, changes, offer } => self.write(dataset, WriteRequest { id, changes, offer }).await,
+        }
+    }
+
+    async fn write(&mut self, dataset: DatasetName, request: WriteRequest) -> Result<(), SessionEnd> {
+        let (id, load) = (request.id, patch_load(&request.changes));
+        let bytes = request.changes.iter().map(Change::memory_bytes).sum();
+        let _memory = self.socket.take_decoded_memory();
+        let reply_memory = if load == LARGE_REPLY_LOAD { Some(self.answer_memory().await?) } else { None };
+        let SessionContext { services, who, signals, .. } = &self.context;
+        match services.sync.write(who, dataset.clone(), request, signals.session()).await {
+            Ok(reply) => {
+                self.patches.push_back(PendingPatch { id, dataset, reply, load, bytes, _memory, reply_memory });
+                Ok(())
             }
+            Err(why) => self.refuse_unavailable(Some(id), Some(dataset), why).await,
         }
     }
 
@@ -106,12 +112,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     }
 
     async fn open(&mut self, dataset: DatasetName, position: Option<Position>) -> Result<(), SessionEnd> {
-        let SessionContext { services, who, signals, .. } = &self.context;
+        let most = self.context.who.pool.limits.datasets;
         let known = self.subscriptions.iter().position(|subscription| *subscription.dataset() == dataset);
-        if known.is_none() && self.subscriptions.len() >= who.pool.limits.datasets {
-            let message = format!("a session has at most {} datasets open", who.pool.limits.datasets);
+        if known.is_none() && self.subscriptions.len() >= most {
+            let message = format!("a session has at most {most} datasets open");
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::TooManyDatasets, message).await;
         }
+        let memory = self.answer_memory().await?;
+        let SessionContext { services, who, signals, .. } = &self.context;
         // Subscribed before the read, so that no change can be published unnoticed in between.
         let topic = services.hub.subscribe(who.identity.text(), &dataset, signals);
         let Ok((start, first)) = services.sync.open(who, &dataset, position.map(Into::into)).await else {
@@ -133,7 +141,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
                 self.subscriptions.len() - 1
             }
         };
-        self.send_read_result(index, first).await.map(drop)
+        self.send_read_result(index, first, memory).await.map(drop)
     }
 
     async fn close(&mut self, dataset: DatasetName) -> Result<(), SessionEnd> {

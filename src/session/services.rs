@@ -10,6 +10,7 @@ use super::timer_wheel::TimerWheel;
 use super::timers::ClockReading;
 use crate::clock::RunningClock;
 use crate::hub::Hub;
+use crate::limits::{MemoryBudgets, MemoryLimits};
 use crate::metrics::Metrics;
 use crate::sync::SyncService;
 
@@ -19,6 +20,8 @@ pub struct SessionConfig {
     pub heartbeat_s: u32,
     /// The window over which the reconnects of all devices are spread after a restart, in milliseconds.
     pub reconnect_spread_ms: u64,
+    /// The memory that messages and answers may take.
+    pub memory: MemoryLimits,
 }
 
 pub(super) struct SessionServices {
@@ -28,6 +31,7 @@ pub(super) struct SessionServices {
     pub(super) wheel: TimerWheel,
     pub(super) clock: RunningClock,
     pub(super) slow_transfers: SlowTransfers,
+    pub(super) memory: MemoryBudgets,
     pub(super) metrics: Metrics,
     pub(super) config: SessionConfig,
     pub(super) next_session: AtomicU64,

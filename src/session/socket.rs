@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::frame_tracker::MessageTooLong;
 use super::framed::{FramedStream, SocketCounter};
+use super::unsent::UnsentMessage;
+use crate::limits::HeldMemory;
 
 /// Bytes read at a time: most messages are far smaller.
 const READ_BYTES: usize = 4 * 1024;
@@ -23,8 +25,9 @@ const READ_BYTES: usize = 4 * 1024;
 /// Bytes of messages that are buffered before they are written.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// Bytes of messages that may wait for the peer to read: the largest message, and messages that were buffered before it.
-const WRITE_MAX_BYTES: usize = 2 * limits::MESSAGE_BYTES;
+/// Bytes of messages that may wait for the peer to read in the library's buffer: larger messages do not go through it, and there are control
+/// frames.
+const WRITE_MAX_BYTES: usize = 4 * WRITE_BYTES;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
@@ -57,6 +60,8 @@ pub(super) struct SessionSocket<S> {
     state: SocketState<S>,
     codec: Codec,
     unflushed: Unflushed,
+    /// A message that did not go through the library's buffer.
+    unsent: Option<Box<UnsentMessage>>,
 }
 
 /// A control frame that must be flushed before the next message is read.
@@ -80,7 +85,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
     /// For a connection whose upgrade is done. Its first message is bounded as a hello is.
     pub(super) fn new(io: S, codec: Codec) -> SessionSocket<S> {
         let stream = FramedStream::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES);
-        SessionSocket { state: SocketState::Asleep(stream), codec, unflushed: Unflushed::None }
+        SessionSocket { state: SocketState::Asleep(stream), codec, unflushed: Unflushed::None, unsent: None }
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -88,11 +93,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
     }
 
     pub(super) fn counter(&self) -> SocketCounter {
-        match &self.state {
-            SocketState::Awake(web) => web.get_ref().counter().clone(),
-            SocketState::Asleep(stream) => stream.counter().clone(),
-            SocketState::Changing => SocketCounter::default(),
-        }
+        self.stream().map(FramedStream::counter).cloned().unwrap_or_default()
     }
 
     pub(super) fn is_awake(&self) -> bool {
@@ -102,11 +103,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
     /// Frees the buffers, if nothing is in them. Everything that was sent must have been flushed.
     pub(super) fn sleep(&mut self) {
         if let SocketState::Awake(web) = &self.state
+            && self.unflushed == Unflushed::None
             && web.get_ref().is_between_messages()
             && let SocketState::Awake(web) = std::mem::replace(&mut self.state, SocketState::Changing)
         {
-            self.state = SocketState::Asleep(web.into_inner());
+            let mut stream = web.into_inner();
+            stream.message_freed();
+            self.state = SocketState::Asleep(stream);
         }
+    }
+
+    /// How much memory the message that arrives needs before more of it is read, in bytes.
+    pub(super) fn wanted_bytes(&self) -> Option<usize> {
+        self.stream().and_then(FramedStream::wanted_bytes)
+    }
+
+    /// Reads the message for which memory was wanted.
+    pub(super) fn admit_message(&mut self, memory: HeldMemory) {
+        if let Some(stream) = self.stream_mut() {
+            stream.admit_message(memory);
+        }
+    }
+
+    /// Whether nothing more is read until the socket sleeps, because the last message was large.
+    pub(super) fn must_sleep(&self) -> bool {
+        self.stream().is_some_and(FramedStream::has_large_message)
+    }
+
+    /// The part of the last message's memory that counts for what was decoded of it.
+    pub(super) fn take_decoded_memory(&mut self) -> Option<HeldMemory> {
+        self.stream_mut()?.take_decoded_memory()
     }
 
     /// The next message. Cancel safe: no message is lost if the future is dropped.
@@ -147,8 +173,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
         incoming
     }
 
-    /// Buffers a message for sending. Returns when there is space for the next one.
+    /// Buffers a message for sending, or sends a large one. Returns when there is space for the next one.
     pub(super) async fn feed(&mut self, message: Bytes) -> Result<(), PeerGone> {
+        if message.len() > WRITE_BYTES {
+            self.flush().await?;
+            self.unsent = Some(Box::new(UnsentMessage::new(message, self.codec).map_err(|_| PeerGone)?));
+            return self.send_unsent().await;
+        }
+        self.send_unsent().await?;
         let message = match self.codec {
             Codec::MsgPack => Message::Binary(message),
             Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| PeerGone)?),
@@ -158,11 +190,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
 
     /// Buffers a WebSocket ping, which the peer's library answers.
     pub(super) async fn ping(&mut self) -> Result<(), PeerGone> {
+        self.send_unsent().await?;
         self.wake().ok_or(PeerGone)?.feed(Message::Ping(Bytes::new())).await.map_err(|_| PeerGone)
     }
 
     /// Sends everything that was buffered.
     pub(super) async fn flush(&mut self) -> Result<(), PeerGone> {
+        self.send_unsent().await?;
         match &mut self.state {
             SocketState::Awake(web) => web.flush().await.map_err(|_| PeerGone),
             SocketState::Asleep(_) => Ok(()),
@@ -170,12 +204,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
         }
     }
 
+    /// Sends the rest of a large message. If this future is dropped, a later call goes on: the peer has a part of the frame.
+    async fn send_unsent(&mut self) -> Result<(), PeerGone> {
+        poll_fn(|context| self.poll_unsent(context)).await
+    }
+
+    fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
+        let Some(mut unsent) = self.unsent.take() else { return Poll::Ready(Ok(())) };
+        let Some(web) = self.wake() else { return Poll::Ready(Err(PeerGone)) };
+        let sent = unsent.poll_write(web.get_mut(), context);
+        if sent.is_pending() {
+            self.unsent = Some(unsent);
+        }
+        sent.map_err(|_| PeerGone)
+    }
+
     /// Sends a close frame and waits until the peer closes. Bytes that the peer still sends are discarded.
     pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), PeerGone> {
         let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
+        self.send_unsent().await?;
         let web = self.wake().ok_or(PeerGone)?;
         web.send(Message::Close(Some(frame))).await.map_err(|_| PeerGone)?;
         web.get_mut().finish().await.map_err(|_| PeerGone)
+    }
+
+    fn stream(&self) -> Option<&FramedStream<S>> {
+        match &self.state {
+            SocketState::Awake(web) => Some(web.get_ref()),
+            SocketState::Asleep(stream) => Some(stream),
+            SocketState::Changing => None,
+        }
+    }
+
+    fn stream_mut(&mut self) -> Option<&mut FramedStream<S>> {
+        match &mut self.state {
+            SocketState::Awake(web) => Some(web.get_mut()),
+            SocketState::Asleep(stream) => Some(stream),
+            SocketState::Changing => None,
+        }
     }
 
     fn wake(&mut self) -> Option<&mut WebSocketStream<FramedStream<S>>> {

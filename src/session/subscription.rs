@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use driftless_protocol::DatasetName;
 
-use crate::hub::{NextChange, PublishedChange, Topic};
+use crate::hub::{EncodedChange, NextChange, Topic};
 use crate::store::{Cursor, ReadStart, RecordPage};
 
 /// What a session sends next of a dataset.
@@ -15,7 +15,7 @@ use crate::store::{Cursor, ReadStart, RecordPage};
 pub(super) enum NextSend {
     Nothing,
     /// A change of the ring, of the version after the cursor.
-    Change(Arc<PublishedChange>),
+    Change(Arc<EncodedChange>),
     /// A page of the store, after this cursor.
     Page(Cursor),
 }
@@ -92,8 +92,15 @@ impl DatasetSubscription {
         }
     }
 
-    pub(super) fn change_sent(&mut self, change: &PublishedChange) {
+    pub(super) fn change_sent(&mut self, change: &EncodedChange) {
         self.cursor = Cursor::at(change.version());
+    }
+
+    /// The ring has the next change in another codec only: it is read from the store.
+    pub(super) fn read_store(&mut self) {
+        if self.state == SubscriptionState::Live {
+            self.state = SubscriptionState::CatchingUp;
+        }
     }
 
     /// Moves the cursor past a page. Returns the page's header, or `None` if the page has nothing to send.

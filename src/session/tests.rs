@@ -18,10 +18,12 @@ use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, Verifier, mint};
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::identity::{Identities, SignInPurpose};
-use crate::limits::{AddressLimits, ClientAddresses};
+use crate::limits::{AddressLimits, ClientAddresses, MemoryLimits};
 use crate::origin::AllowedOrigins;
 use crate::store::{EngineConfig, Store};
 use crate::sync::{Pool, Principal, WriteRequest};
+
+mod memory;
 
 /// The capacity of the pipe in bytes: less than any message.
 const PIPE_BYTES: usize = 16;
@@ -39,6 +41,10 @@ struct SessionFixture {
 }
 
 fn fixture() -> SessionFixture {
+    fixture_with(MemoryLimits::default())
+}
+
+fn fixture_with(memory: MemoryLimits) -> SessionFixture {
     let folder = tempfile::tempdir().expect("a folder");
     let elapsed_ms: &AtomicU64 = Box::leak(Box::default());
     let (clock, hub, metrics) = (Clock::by_hand(elapsed_ms), Hub::default(), Metrics::default());
@@ -78,7 +84,7 @@ fn fixture() -> SessionFixture {
         wheel.clone(),
         running.clone(),
         metrics,
-        SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000 },
+        SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000, memory },
     );
     SessionFixture { sessions, sync, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
 }
@@ -90,7 +96,12 @@ fn dataset() -> DatasetName {
 impl SessionFixture {
     /// Opens a session and runs it; returns the device's end of the pipe.
     async fn connect(&self, device: &str) -> WebSocketStream<DuplexStream> {
-        let (near, far) = tokio::io::duplex(PIPE_BYTES);
+        self.connect_over(device, PIPE_BYTES).await
+    }
+
+    /// The same over a pipe that holds so much.
+    async fn connect_over(&self, device: &str, pipe_bytes: usize) -> WebSocketStream<DuplexStream> {
+        let (near, far) = tokio::io::duplex(pipe_bytes);
         let sessions = self.sessions.clone();
         tokio::spawn(async move {
             if let Some(session) = sessions.open(far, Codec::Json, RequestSource::of_this_process()).await {

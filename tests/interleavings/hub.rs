@@ -4,23 +4,31 @@ use std::sync::Arc;
 
 use driftless_protocol::DatasetName;
 
+#[allow(dead_code)]
+#[path = "../../src/hub/change.rs"]
+mod change;
 #[path = "hub_primitives.rs"]
 mod primitives;
+#[allow(dead_code)]
+#[path = "../../src/hub/ring.rs"]
+mod ring;
 #[path = "../../src/hub/signals.rs"]
 mod signals;
 #[allow(dead_code)]
 #[path = "../../src/hub/topic.rs"]
 mod topic;
 
+pub use change::{EncodedChange, PublishedChange};
+pub use ring::{IDENTITY_RING_BYTES, RING_BYTES, RING_CHANGES, RingBytes};
 pub use signals::{SessionSignals, Signal, SignalSet};
-pub use topic::{NextChange, PublishedChange, RING_BYTES, RING_CHANGES};
+pub use topic::NextChange;
 
 /// A topic whose methods the tests can call.
 pub struct TestTopic(topic::Topic);
 
 impl TestTopic {
     pub fn new(dataset: DatasetName) -> TestTopic {
-        TestTopic(topic::Topic::new(dataset))
+        TestTopic(topic::Topic::new(dataset, RingBytes::default()))
     }
 
     pub fn subscribe(&self, signals: &Arc<SessionSignals>) {

@@ -121,7 +121,8 @@ fn every_read_is_done_and_the_threads_end() {
                 thread::spawn(move || {
                     for read in 0..2 {
                         let done = done.clone();
-                        pool.submit(move || done.send((caller, read)).unwrap());
+                        // With one owner for both callers, and with one each.
+                        pool.submit(if read == 0 { 0 } else { caller }, move || done.send((caller, read)).unwrap());
                     }
                 })
             })
@@ -164,4 +165,31 @@ fn flushing_and_reading() {
 #[test]
 fn a_scan_sees_one_state_beside_a_flush_and_the_flusher_does_not_wait_for_ever() {
     try_many(flushing_and_reading);
+}
+
+/// Reads of one owner that all wait for the disk leave a thread for another owner: here they wait until its read is done.
+#[test]
+fn reads_that_hang_leave_a_thread_for_the_others() {
+    try_many(|| {
+        let pool = Arc::new(TestReaderPool::start(3));
+        let bystander_is_done = Arc::new((shuttle::sync::Mutex::new(false), shuttle::sync::Condvar::new()));
+        let (done, all) = shuttle::sync::mpsc::channel();
+        for _ in 0..4 {
+            let (bystander_is_done, done) = (Arc::clone(&bystander_is_done), done.clone());
+            pool.submit(1, move || {
+                let (is_done, changed) = &*bystander_is_done;
+                let mut is_done = is_done.lock().unwrap();
+                while !*is_done {
+                    is_done = changed.wait(is_done).unwrap();
+                }
+                done.send(()).unwrap();
+            });
+        }
+        pool.submit(2, move || {
+            let (is_done, changed) = &*bystander_is_done;
+            *is_done.lock().unwrap() = true;
+            changed.notify_all();
+        });
+        (0..4).for_each(|_| all.recv().unwrap());
+    });
 }

@@ -3,6 +3,7 @@
 mod access;
 mod floods;
 mod http;
+mod memory;
 mod messages;
 mod sizes;
 mod slowness;

@@ -2,6 +2,7 @@
 //! has limits as any other network.
 
 mod behind_proxies;
+mod work;
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -31,6 +31,26 @@ pub(super) const LIMITS: &[ConfigSetting] = &[
         "Bytes that one address may send in a second, on average; those of ten seconds may come at once. Sessions beyond it are read more slowly, requests are refused. 0: no limit.",
     ).between(0, i64::MAX as u64),
     setting(
+        "limits.identity_received_mib",
+        || value(LimitsSection::default().identity_received_mib),
+        "MiB of messages and request bodies over 32 KiB that one identity may have on their way at once, with what is decoded of them. Further ones wait and are not read meanwhile; a request over HTTP is refused after 20 seconds.",
+    ).between(5, 64 * 1024),
+    setting(
+        "limits.identity_answers_mib",
+        || value(LimitsSection::default().identity_answers_mib),
+        "MiB of answers to one identity that its devices have not read yet. What is asked beyond waits until they have.",
+    ).between(4, 64 * 1024),
+    setting(
+        "limits.received_mib",
+        || value(LimitsSection::default().received_mib),
+        "The same as limits.identity_received_mib, for all identities together.",
+    ).between(5, 64 * 1024),
+    setting(
+        "limits.answers_mib",
+        || value(LimitsSection::default().answers_mib),
+        "The same as limits.identity_answers_mib, for all identities together.",
+    ).between(4, 64 * 1024),
+    setting(
         "proxies.trusted",
         || value(ProxiesSection::default().trusted),
         "Addresses and networks of your own proxies and load balancers. What they say of a client's address is believed, and they have no limits themselves.",
@@ -70,6 +90,12 @@ pub(super) const RATES: &[ConfigSetting] = &[
         "pools.*.rates.bytes_per_s",
         || value(RatesSection::default().bytes_per_s),
         "Bytes that the pool's devices may send in a second, on average; those of ten seconds may come at once. 0: no limit.",
+    )
+    .between(0, i64::MAX as u64),
+    setting(
+        "pools.*.rates.identity_work_bytes_per_s",
+        || value(RatesSection::default().identity_work_bytes_per_s),
+        "Bytes that the devices of one person may send and be sent in a second, on average, with 1 KiB for each message and request; those of ten seconds may come at once. Sessions beyond it are read more slowly, requests are refused: no app needs as much, and somebody who turns an account against the server does. 0: no limit.",
     )
     .between(0, i64::MAX as u64),
 ];
