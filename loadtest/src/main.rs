@@ -3,7 +3,9 @@
 //! `main` reads a scenario and starts a server; `workloads` drives a [`fleet`] of simulated devices while [`sampler`] samples CPU and memory;
 //! `report` compares the figures with their budgets. The command fails if a budget is broken.
 
+mod attack;
 mod bare_server;
+mod bystander;
 mod context;
 mod device_socket;
 mod disk;
@@ -11,6 +13,8 @@ mod fleet;
 mod http;
 mod latency;
 mod machine;
+mod operator_client;
+mod pairs;
 mod pending_versions;
 mod people;
 mod poll_timer;

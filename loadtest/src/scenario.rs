@@ -6,6 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::attack::{ActBounds, AttackMix, OperatorAct};
+
 /// The content of a scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +74,8 @@ pub enum Workload {
     Grow(Grow),
     Soak(Soak),
     Crowd(Crowd),
+    Hostile(Hostile),
+    HostileSearch(HostileSearch),
 }
 
 /// Sessions that send only heartbeats.
@@ -244,6 +248,48 @@ pub struct Soak {
     pub records: u32,
     /// Bytes of a record's value.
     pub value_bytes: usize,
+}
+
+/// One account attacks while a bystander writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hostile {
+    /// The number of pairs of a quiet phase and one with the attack, for each attack.
+    pub pairs: u32,
+    /// How long a phase lasts, in milliseconds.
+    pub phase_ms: u64,
+    /// The time between two writes of the bystander, in milliseconds.
+    pub interval_ms: u64,
+    /// The attacks to run, by name; empty for all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// The attacks with messages.
+    #[serde(default)]
+    pub attacks: Vec<AttackMix>,
+    /// Connections that say nothing; 0 for no such attack.
+    #[serde(default)]
+    pub silent_sockets: u32,
+    /// The acts on large accounts.
+    #[serde(default)]
+    pub acts: Vec<OperatorAct>,
+    pub act_bounds: Option<ActBounds>,
+    /// Whether the worst mixes of `hostile_search` are attacks, too.
+    #[serde(default)]
+    pub replays_worst: bool,
+}
+
+/// Random mixes of messages of an attacking account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostileSearch {
+    /// The number of random mixes.
+    pub mixes: u32,
+    /// The seed of the first one; the others have the seeds after it.
+    pub first_seed: u32,
+    /// How long each mix is measured, in milliseconds.
+    pub mix_ms: u64,
+    /// The number of worst mixes to keep.
+    pub kept: usize,
 }
 
 impl Scenario {
