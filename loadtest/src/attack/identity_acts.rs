@@ -92,7 +92,8 @@ fn create_accounts(server: &ServerUnderTest, persons: &[&str], bounds: &ActBound
             }
             let (person, dataset) = (persons[write / bounds.datasets as usize], write as u32 % bounds.datasets);
             let device = format!("device-{}", dataset % bounds.devices.max(1));
-            let body = format!(r#"{{"id":{},"changes":[{{"key":"theme","op":"put","value":"{person}"}}]}}"#, dataset / bounds.devices.max(1) + 1);
+            let body =
+                format!(r#"{{"id":{},"changes":[{{"key":"theme","op":"put","value":"{person}"}}]}}"#, dataset / bounds.devices.max(1) + 1);
             user.request(person, &device, "POST", &format!("/v1/datasets/d{dataset}/write"), &body)?;
         }
     };

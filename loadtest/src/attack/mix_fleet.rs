@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use driftless_protocol::{Codec, DatasetName, ServerMessage};
 
-use super::mix::{AttackMix, MAX_SESSIONS};
 use super::message_maker::MessageMaker;
+use super::mix::{AttackMix, MAX_SESSIONS};
 use super::signals::AttackSignals;
 use crate::context::TestRun;
 use crate::fleet::{Fleet, FleetEvent, FleetEventKind};

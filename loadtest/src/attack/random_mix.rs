@@ -77,7 +77,10 @@ mod tests {
             assert!((1..=MAX_SESSIONS).contains(&mix.sessions) && mix.not_reading_percent <= 100);
             for shape in &mix.messages {
                 let bytes = shape.changes * (shape.key_bytes + shape.value_bytes);
-                assert!(shape.changes <= MAX_CHANGES && shape.key_bytes <= MAX_KEY_BYTES && bytes <= MESSAGE_BYTES + 5 * MAX_CHANGES, "{shape:?}");
+                assert!(
+                    shape.changes <= MAX_CHANGES && shape.key_bytes <= MAX_KEY_BYTES && bytes <= MESSAGE_BYTES + 5 * MAX_CHANGES,
+                    "{shape:?}"
+                );
             }
         }
     }

@@ -77,7 +77,8 @@ pub fn execute(run: &mut TestRun, hostile: &Hostile) -> Result<(), String> {
 
 fn measure(run: &mut TestRun, bystander: &mut Bystander, attack: &NamedAttack, hostile: &Hostile) -> Result<(), String> {
     let phase = Duration::from_millis(hostile.phase_ms);
-    let (mut all_quiet, mut all_attacked, mut p50, mut p99) = (Latencies::default(), Latencies::default(), PairRatios::default(), PairRatios::default());
+    let (mut all_quiet, mut all_attacked, mut p50, mut p99) =
+        (Latencies::default(), Latencies::default(), PairRatios::default(), PairRatios::default());
     let (mut done, mut peak) = (0, 0);
     for number in 0..hostile.pairs {
         let prepared = attack.prepare(run, number)?;
