@@ -6,6 +6,7 @@
 mod attack;
 mod bare_server;
 mod bystander;
+mod compared;
 mod context;
 mod device_socket;
 mod disk;

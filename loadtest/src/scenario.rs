@@ -76,6 +76,7 @@ pub enum Workload {
     Crowd(Crowd),
     Hostile(Hostile),
     HostileSearch(HostileSearch),
+    Beside(Beside),
 }
 
 /// Sessions that send only heartbeats.
@@ -290,6 +291,30 @@ pub struct HostileSearch {
     pub mix_ms: u64,
     /// The number of worst mixes to keep.
     pub kept: usize,
+}
+
+/// The same work for the server and for `redis-server`, in turns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// The number of pairs of a turn of each server.
+    pub pairs: u32,
+    /// Writes of one device that another one sees, one after the other, in each turn.
+    pub rounds: u32,
+    /// Devices that write at once, of as many people.
+    pub writers: u32,
+    /// How long they write in each turn, in milliseconds.
+    pub writers_ms: u64,
+    /// Devices that receive what one other device writes.
+    pub subscribers: u32,
+    /// Its writes in each turn.
+    pub fan_outs: u32,
+    /// Changes that a device missed.
+    pub changes: u32,
+    /// How often it catches up in each turn.
+    pub catch_ups: u32,
+    /// Bytes of a record's value.
+    pub value_bytes: usize,
 }
 
 impl Scenario {
