@@ -100,6 +100,15 @@ impl MessageKind {
         MessageKind::Hello,
     ];
 
+    /// Whether a message of this kind works on a dataset that it names.
+    pub fn names_dataset(self) -> bool {
+        use MessageKind::*;
+        match self {
+            Put | Remove | Add | Merge | Insert | Discard | Open | Close | Ack => true,
+            List | Renew | Register | Unregister | Ping | Hello => false,
+        }
+    }
+
     /// Whether a session waits for an answer. The others are refused or not answered at all, and a ping's answer is not counted.
     pub fn is_answered(self) -> bool {
         !matches!(self, MessageKind::Close | MessageKind::Ack | MessageKind::Ping)

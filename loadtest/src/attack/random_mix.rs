@@ -55,7 +55,7 @@ fn random_shape(rng: &mut Rng) -> MessageShape {
         value_bytes: spread(rng, most),
         base: BaseChoice::ALL[base],
         datasets: spread(rng, 200),
-        stock: rng.u32(..3) == 0,
+        stock: rng.u32(..3) == 0 && kind.names_dataset(),
     }
 }
 

@@ -32,7 +32,9 @@ impl RedisProcess {
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--auto-aof-rewrite-percentage", "0"]);
         command.arg("--dir").arg(&folder).stdin(Stdio::null()).stdout(Stdio::null());
         let child = command.spawn().map_err(|error| {
-            format!("cannot start redis-server: {error}; this scenario compares with it: apt-get install redis-server installs it on Debian")
+            format!(
+                "cannot start redis-server: {error}; this scenario compares with it: apt-get install redis-server installs it on Debian"
+            )
         })?;
         let mut started = RedisProcess { child, address, script: String::new() };
         let mut stream = started.connect()?;

@@ -18,6 +18,9 @@ const COMMITTER_THREAD: &str = "committer";
 /// How often the thread that measures looks whether the attack has begun.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
+/// After so many mixes the worst so far are written to the file.
+const KEPT_EVERY: usize = 25;
+
 /// What the server did for a mix.
 struct MixCost {
     mix: AttackMix,
@@ -48,6 +51,11 @@ pub fn execute(run: &mut TestRun, search: &HostileSearch) -> Result<(), String> 
         run.sampler.add_done(counts.messages);
         run.progress(number as u64 + 1);
         costs.push(cost);
+        // A search takes long: what it has found is kept if it is ended.
+        if (number + 1).is_multiple_of(KEPT_EVERY) {
+            eprintln!("{} mixes tried", number + 1);
+            keep_worst(&costs, search.kept)?;
+        }
     }
     for (judge, (name, unit, says)) in JUDGES.into_iter().enumerate() {
         let worst = costs.iter().max_by(|a, b| a.costs[judge].total_cmp(&b.costs[judge])).ok_or("no mix was tried")?;
@@ -55,15 +63,19 @@ pub fn execute(run: &mut TestRun, search: &HostileSearch) -> Result<(), String> 
     }
     run.report.figure("tried", costs.len() as f64, "mixes", "after each of which the server still answered");
     run.report.figure("ended", ended as f64, "sessions", "sessions of the attacker that the server ended");
-    let file = machine::target_folder().join("worst_mixes.toml");
-    let kept = MixFile { mixes: worst(&costs, search.kept).into_iter().map(|cost| cost.mix.clone()).collect() };
-    kept.write(&file, "the worst mixes of messages that hostile_search has found")?;
-    for cost in worst(&costs, search.kept) {
+    for cost in keep_worst(&costs, search.kept)? {
         let costs: Vec<String> = JUDGES.iter().zip(cost.costs).map(|((name, ..), cost)| format!("{name} {cost:.1}")).collect();
         eprintln!("{}: {}", cost.mix.name, costs.join(", "));
     }
-    eprintln!("the {} worst mixes: {}", kept.mixes.len(), file.display());
     Ok(())
+}
+
+/// Writes the worst mixes so far to a file, and returns them.
+fn keep_worst(costs: &[MixCost], count: usize) -> Result<Vec<&MixCost>, String> {
+    let (file, worst) = (machine::target_folder().join("worst_mixes.toml"), worst(costs, count));
+    let kept = MixFile { mixes: worst.iter().map(|cost| cost.mix.clone()).collect() };
+    kept.write(&file, "the worst mixes of messages that hostile_search has found")?;
+    Ok(worst)
 }
 
 /// Attacks with one mix, as an account of its own that is erased afterwards.
