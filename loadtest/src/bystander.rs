@@ -21,22 +21,24 @@ const VALUE_BYTES: usize = 40;
 /// The number of keys that are written in turn.
 const KEYS: u64 = 16;
 
-pub struct Bystander {
+pub struct BystanderDevice {
     fleet: Fleet,
     interval: Duration,
     /// When each unanswered write was due.
     unanswered: VecDeque<Instant>,
     number: u64,
     pub refused: u64,
+    /// Writes that were given up.
+    pub unanswered_writes: u64,
     /// How often the server ended the device's session.
     pub ended: u64,
 }
 
-impl Bystander {
-    pub fn connect(run: &mut TestRun, interval: Duration) -> Result<Bystander, String> {
+impl BystanderDevice {
+    pub fn connect(run: &mut TestRun, interval: Duration) -> Result<BystanderDevice, String> {
         let mut fleet = run.fleet_with("bystander", 1, 1, |config| config.reconnects = true)?;
         run.connect_all(&mut fleet)?;
-        Ok(Bystander { fleet, interval, unanswered: VecDeque::new(), number: 0, refused: 0, ended: 0 })
+        Ok(BystanderDevice { fleet, interval, unanswered: VecDeque::new(), number: 0, refused: 0, unanswered_writes: 0, ended: 0 })
     }
 
     /// Writes for a time.
@@ -54,9 +56,7 @@ impl Bystander {
             }
             match done_at {
                 Some(_) if self.unanswered.is_empty() => return Ok(()),
-                Some(at) if at.elapsed() > ANSWER_TIMEOUT => {
-                    return Err(format!("{} writes of the bystander were not answered within 30 s", self.unanswered.len()));
-                }
+                Some(at) if at.elapsed() > ANSWER_TIMEOUT => return self.give_up(run, latencies),
                 Some(_) => {}
                 None => self.write_due(run, &mut due),
             }
@@ -68,6 +68,14 @@ impl Bystander {
                 self.handle(run, event, latencies);
             }
         }
+    }
+
+    /// Counts the writes that were not answered with the time that they have taken so far, and opens another session.
+    fn give_up(&mut self, run: &mut TestRun, latencies: &mut Latencies) -> Result<(), String> {
+        self.unanswered_writes += self.unanswered.len() as u64;
+        self.unanswered.drain(..).for_each(|due| latencies.record(due.elapsed()));
+        self.fleet.disconnect(0);
+        run.connect_all(&mut self.fleet).map(drop)
     }
 
     fn write_due(&mut self, run: &mut TestRun, due: &mut Instant) {

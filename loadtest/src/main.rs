@@ -4,6 +4,7 @@
 //! `report` compares the figures with their budgets. The command fails if a budget is broken.
 
 mod attack;
+mod attack_mix;
 mod bare_server;
 mod bystander;
 mod compared;
@@ -14,7 +15,8 @@ mod fleet;
 mod http;
 mod latency;
 mod machine;
-mod operator_client;
+mod operator_act;
+mod operator_connection;
 mod pairs;
 mod pending_versions;
 mod people;

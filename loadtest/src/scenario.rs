@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::attack::{ActBounds, AttackMix, OperatorAct};
+use crate::attack_mix::AttackMix;
+use crate::operator_act::{ActBounds, OperatorAct};
 
 /// The content of a scenario file.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,10 +1,11 @@
 //! Acts on a dataset with as many records as it may have, each of which was written twice; and the backup of the store that holds it.
 
-use super::acts::{ActBounds, OperatorAct, PreparedAct};
+use super::acts::PreparedAct;
 use super::signals::AttackSignals;
 use crate::context::TestRun;
 use crate::machine;
-use crate::operator_client::{OperatorClient, UserClient};
+use crate::operator_act::{ActBounds, OperatorAct};
+use crate::operator_connection::{OperatorConnection, UserConnection};
 
 /// The account whose dataset is used.
 const PERSON: &str = "historian";
@@ -17,9 +18,9 @@ const CHANGES: u32 = 1000;
 
 /// Makes the dataset if it does not exist yet.
 pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds) -> Result<PreparedAct, String> {
-    let mut user = UserClient::connect(&run.server)?;
+    let mut user = UserConnection::connect(&run.server)?;
     let identity = user.identity(PERSON)?;
-    let mut operator = OperatorClient::connect(run.server.address)?;
+    let mut operator = OperatorConnection::connect(run.server.address)?;
     let patches = bounds.records.div_ceil(CHANGES);
     let datasets = user.request(PERSON, "device-0", "GET", "/v1/datasets", "")?;
     if !String::from_utf8_lossy(&datasets).contains(DATASET) {

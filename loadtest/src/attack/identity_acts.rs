@@ -4,11 +4,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::acts::{ActBounds, OperatorAct, PreparedAct};
+use super::acts::PreparedAct;
 use super::signals::AttackSignals;
 use crate::context::TestRun;
 use crate::machine;
-use crate::operator_client::{OperatorClient, UserClient};
+use crate::operator_act::{ActBounds, OperatorAct};
+use crate::operator_connection::{OperatorConnection, UserConnection};
 use crate::server::ServerUnderTest;
 
 /// Connections that create accounts, with one request at a time each.
@@ -31,13 +32,13 @@ pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: 
     let persons: Vec<&str> =
         names.iter().flat_map(|[first, second]| [Some(first.as_str()), is_joined.then_some(second.as_str())]).flatten().collect();
     create_accounts(&run.server, &persons, bounds)?;
-    let mut user = UserClient::connect(&run.server)?;
+    let mut user = UserConnection::connect(&run.server)?;
     let mut pair = |names: [String; 2]| -> Result<AccountPair, String> {
         let second = if is_joined { user.identity(&names[1])? } else { String::new() };
         Ok(AccountPair { identities: [user.identity(&names[0])?, second], names })
     };
     let accounts = names.into_iter().map(&mut pair).collect::<Result<Vec<_>, _>>()?;
-    let operator = OperatorClient::connect(run.server.address)?;
+    let operator = OperatorConnection::connect(run.server.address)?;
     let signer = run.server.signer.clone();
     Ok(Box::new(move |signals| run_on_accounts(act, &accounts, operator, user, |person| signer.sign(person), signals)))
 }
@@ -45,8 +46,8 @@ pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: 
 fn run_on_accounts(
     act: OperatorAct,
     accounts: &[AccountPair],
-    mut operator: OperatorClient,
-    mut user: UserClient,
+    mut operator: OperatorConnection,
+    mut user: UserConnection,
     sign: impl Fn(&str) -> String,
     signals: &AttackSignals,
 ) -> Result<u64, String> {
@@ -84,7 +85,7 @@ fn create_accounts(server: &ServerUnderTest, persons: &[&str], bounds: &ActBound
     let writes = persons.len() * bounds.datasets as usize;
     let next = AtomicUsize::new(0);
     let create_until_done = |_| -> Result<(), String> {
-        let mut user = UserClient::connect(server)?;
+        let mut user = UserConnection::connect(server)?;
         loop {
             let write = next.fetch_add(1, Ordering::Relaxed);
             if write >= writes {

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use driftless_protocol::{Codec, DatasetName, ServerMessage};
 
 use super::message_maker::MessageMaker;
-use super::mix::{AttackMix, MAX_SESSIONS};
 use super::signals::AttackSignals;
+use crate::attack_mix::{AttackMix, MAX_SESSIONS};
 use crate::context::TestRun;
 use crate::fleet::{Fleet, FleetEvent, FleetEventKind};
 use crate::machine;

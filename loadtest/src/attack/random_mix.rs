@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::mix::{AttackMix, BaseChoice, MAX_SESSIONS, MessageKind, MessageShape, ValueShape};
+use crate::attack_mix::{AttackMix, BaseChoice, MAX_SESSIONS, MessageKind, MessageShape, ValueShape};
 
 /// The most kinds of messages in a mix. With more, all mixes would look alike.
 const MAX_SHAPES: u32 = 4;

@@ -3,13 +3,12 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::attack::{
-    ActBounds, AttackMix, AttackSignals, MixFile, OperatorAct, PreparedAct, attack_with_mix, hold_silent_sockets, mix_fleet, mix_maker,
-    prepare_act, write_stock,
-};
-use crate::bystander::Bystander;
+use crate::attack::{AttackSignals, PreparedAct, attack_with_mix, hold_silent_sockets, mix_fleet, mix_maker, prepare_act, write_stock};
+use crate::attack_mix::{AttackMix, MixFile};
+use crate::bystander::BystanderDevice;
 use crate::context::TestRun;
 use crate::latency::Latencies;
+use crate::operator_act::{ActBounds, OperatorAct};
 use crate::pairs::PairRatios;
 use crate::scenario::Hostile;
 
@@ -64,18 +63,24 @@ pub fn execute(run: &mut TestRun, hostile: &Hostile) -> Result<(), String> {
         attacks.extend(MixFile::worst()?.mixes.into_iter().map(NamedAttack::Mix));
     }
     attacks.retain(|attack| hostile.only.is_empty() || hostile.only.contains(&attack.name()));
-    let mut bystander = Bystander::connect(run, Duration::from_millis(hostile.interval_ms))?;
+    let mut bystander = BystanderDevice::connect(run, Duration::from_millis(hostile.interval_ms))?;
     write_stock(&run.server, ACCOUNT)?;
     for attack in &attacks {
         measure(run, &mut bystander, attack, hostile).map_err(|error| format!("{}: {error}", attack.name()))?;
     }
     let report = &mut run.report;
     report.figure("bystander_refused", bystander.refused as f64, "writes", "writes of the bystander that were refused");
+    report.figure(
+        "bystander_unanswered",
+        bystander.unanswered_writes as f64,
+        "writes",
+        "writes of the bystander without an answer after 30 s",
+    );
     report.figure("bystander_ended", bystander.ended as f64, "sessions", "sessions of the bystander that the server ended");
     Ok(())
 }
 
-fn measure(run: &mut TestRun, bystander: &mut Bystander, attack: &NamedAttack, hostile: &Hostile) -> Result<(), String> {
+fn measure(run: &mut TestRun, bystander: &mut BystanderDevice, attack: &NamedAttack, hostile: &Hostile) -> Result<(), String> {
     let phase = Duration::from_millis(hostile.phase_ms);
     let (mut all_quiet, mut all_attacked, mut p50, mut p99) =
         (Latencies::default(), Latencies::default(), PairRatios::default(), PairRatios::default());
@@ -114,7 +119,7 @@ fn measure(run: &mut TestRun, bystander: &mut Bystander, attack: &NamedAttack, h
 /// The bystander writes while the attack goes on. Returns how much the attacker did.
 fn beside(
     run: &mut TestRun,
-    bystander: &mut Bystander,
+    bystander: &mut BystanderDevice,
     attack: PreparedAct,
     phase: Duration,
     attacked: &mut Latencies,

@@ -6,10 +6,11 @@
 use std::thread;
 use std::time::Duration;
 
-use crate::attack::{AttackMix, AttackSignals, MixCounts, MixFile, attack_with_mix, mix_fleet, mix_maker, random_mix, write_stock};
+use crate::attack::{AttackSignals, MixCounts, attack_with_mix, mix_fleet, mix_maker, random_mix, write_stock};
+use crate::attack_mix::{AttackMix, MixFile};
 use crate::context::TestRun;
 use crate::machine::{self, Process};
-use crate::operator_client::{OperatorClient, UserClient};
+use crate::operator_connection::{OperatorConnection, UserConnection};
 use crate::scenario::HostileSearch;
 
 /// The server's thread that decides all writes.
@@ -100,8 +101,8 @@ fn judge(run: &mut TestRun, mix: AttackMix, number: usize, search: &HostileSearc
         let counts = attacker.join().map_err(|_| "the attacking thread panicked".to_owned())??;
         Ok((counts, used?))
     })?;
-    let identity = UserClient::connect(&run.server)?.identity(&person)?;
-    OperatorClient::connect(run.server.address)?.request("DELETE", &format!("/identities/{identity}"), "")?;
+    let identity = UserConnection::connect(&run.server)?.identity(&person)?;
+    OperatorConnection::connect(run.server.address)?.request("DELETE", &format!("/identities/{identity}"), "")?;
     let per = |cost: f64, count: f64| cost / count.max(1.0);
     let messages = counts.messages as f64;
     let costs = [

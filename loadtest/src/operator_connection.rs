@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use crate::http::{HttpConnection, check_status};
 use crate::server::{OPERATOR_KEY, ServerUnderTest, TokenSigner};
 
-pub struct OperatorClient {
+pub struct OperatorConnection {
     http: HttpConnection,
     authorization: String,
 }
 
-impl OperatorClient {
+impl OperatorConnection {
     /// A client with the operator key of a server that this process started.
-    pub fn connect(to: SocketAddr) -> Result<OperatorClient, String> {
-        Ok(OperatorClient { http: HttpConnection::connect(to)?, authorization: format!("Bearer {OPERATOR_KEY}") })
+    pub fn connect(to: SocketAddr) -> Result<OperatorConnection, String> {
+        Ok(OperatorConnection { http: HttpConnection::connect(to)?, authorization: format!("Bearer {OPERATOR_KEY}") })
     }
 
     /// The body of the response; an error unless it is a success.
@@ -25,14 +25,14 @@ impl OperatorClient {
 }
 
 /// A user's requests.
-pub struct UserClient {
+pub struct UserConnection {
     http: HttpConnection,
     signer: TokenSigner,
 }
 
-impl UserClient {
-    pub fn connect(server: &ServerUnderTest) -> Result<UserClient, String> {
-        Ok(UserClient { http: HttpConnection::connect(server.address)?, signer: server.signer.clone() })
+impl UserConnection {
+    pub fn connect(server: &ServerUnderTest) -> Result<UserConnection, String> {
+        Ok(UserConnection { http: HttpConnection::connect(server.address)?, signer: server.signer.clone() })
     }
 
     /// A request of a person's device. The body of the response; an error unless it is a success.
