@@ -13,9 +13,9 @@ mod signals;
 mod silent_sockets;
 mod stock;
 
-pub use acts::{PreparedAct, prepare_act};
+pub use acts::prepare_act;
 pub use mix_fleet::{MixCounts, attack_with_mix, mix_fleet, mix_maker};
 pub use random_mix::random_mix;
-pub use signals::AttackSignals;
+pub use signals::{AttackSignals, PreparedAttack};
 pub use silent_sockets::hold_silent_sockets;
 pub use stock::write_stock;

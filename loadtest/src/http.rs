@@ -101,3 +101,31 @@ pub fn get(to: SocketAddr, path: &str) -> Result<String, String> {
         status => Err(format!("the server responded to {path} with {status}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::*;
+
+    #[test]
+    fn a_body_in_chunks_is_read_to_its_end_and_one_that_is_cut_is_an_error() {
+        let whole = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nA\r\n, chunks.\n\r\n0\r\n\r\n";
+        for (bytes, body) in [(whole, Some("hello, chunks.\n")), (&whole[..whole.len() - 12], None)] {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+            let to = listener.local_addr().expect("an address");
+            std::thread::scope(|scope| {
+                // The client connects a second time after an error.
+                scope.spawn(move || {
+                    for _ in 0..if body.is_some() { 1 } else { 2 } {
+                        let (mut stream, _) = listener.accept().expect("a connection");
+                        let _ = stream.read(&mut [0; 1024]);
+                        stream.write_all(bytes.as_bytes()).expect("is sent");
+                    }
+                });
+                let response = HttpConnection::connect(to).expect("connects").request("GET", "/", &[], &[]);
+                assert_eq!(response.ok().map(|response| response.body), body.map(|body| body.as_bytes().to_vec()));
+            });
+        }
+    }
+}

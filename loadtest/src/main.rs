@@ -148,7 +148,7 @@ fn load(arguments: &LoadTestArguments) -> Result<bool, String> {
     let mut run = TestRun::new(&name, &scenario, server, gateway, folder.path());
     workloads::execute(&mut run, &scenario.load)?;
     let mut report = run.finish();
-    report.set_budgets(&scenario.budget)?;
+    report.set_budgets(&scenario.budgets())?;
     print!("{}", report.table());
     println!("\n  report: {}", report::write(&report, &out)?.display());
     if let Some(profile) = profile {

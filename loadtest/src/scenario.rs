@@ -319,6 +319,19 @@ pub struct Beside {
 }
 
 impl Scenario {
+    /// The budgets of this run: if only some attacks are run, the others' figures do not exist.
+    pub fn budgets(&self) -> BTreeMap<String, FigureBudget> {
+        let mut budgets = self.budget.clone();
+        if let Workload::Hostile(hostile) = &self.load
+            && !hostile.only.is_empty()
+        {
+            let is_run =
+                |figure: &str| figure.strip_suffix("_p99_ratio").is_none_or(|attack| hostile.only.iter().any(|name| name == attack));
+            budgets.retain(|figure, _| is_run(figure));
+        }
+        budgets
+    }
+
     /// Reads a file. `changes` are `name=value` pairs with dotted names and TOML values.
     pub fn read(path: &Path, changes: &[String]) -> Result<Scenario, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;

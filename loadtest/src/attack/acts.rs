@@ -1,15 +1,12 @@
 //! Prepares acts on large accounts as attacks.
 
-use super::signals::AttackSignals;
+use super::signals::PreparedAttack;
 use super::{history_acts, identity_acts};
 use crate::context::TestRun;
 use crate::operator_act::{ActBounds, OperatorAct};
 
-/// A prepared act. Returns how often it was done until it was stopped.
-pub type PreparedAct = Box<dyn FnOnce(&AttackSignals) -> Result<u64, String> + Send>;
-
 /// Makes what an act needs. `number` is that of the phase: an account can be erased only once.
-pub fn prepare_act(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: u32) -> Result<PreparedAct, String> {
+pub fn prepare_act(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: u32) -> Result<PreparedAttack, String> {
     match act {
         OperatorAct::Link | OperatorAct::Merge | OperatorAct::Erase | OperatorAct::Export => {
             identity_acts::prepare(run, act, bounds, number)

@@ -1,7 +1,6 @@
 //! Acts on a dataset with as many records as it may have, each of which was written twice; and the backup of the store that holds it.
 
-use super::acts::PreparedAct;
-use super::signals::AttackSignals;
+use super::signals::{AttackSignals, PreparedAttack};
 use crate::context::TestRun;
 use crate::machine;
 use crate::operator_act::{ActBounds, OperatorAct};
@@ -17,7 +16,7 @@ const DATASET: &str = "long";
 const CHANGES: u32 = 1000;
 
 /// Makes the dataset if it does not exist yet.
-pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds) -> Result<PreparedAct, String> {
+pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds) -> Result<PreparedAttack, String> {
     let mut user = UserConnection::connect(&run.server)?;
     let identity = user.identity(PERSON)?;
     let mut operator = OperatorConnection::connect(run.server.address)?;

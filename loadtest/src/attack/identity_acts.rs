@@ -4,8 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::acts::PreparedAct;
-use super::signals::AttackSignals;
+use super::signals::{AttackSignals, PreparedAttack};
 use crate::context::TestRun;
 use crate::machine;
 use crate::operator_act::{ActBounds, OperatorAct};
@@ -24,7 +23,7 @@ struct AccountPair {
     identities: [String; 2],
 }
 
-pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: u32) -> Result<PreparedAct, String> {
+pub fn prepare(run: &mut TestRun, act: OperatorAct, bounds: &ActBounds, number: u32) -> Result<PreparedAttack, String> {
     run.start_phase("creating large accounts", u64::from(bounds.accounts));
     let names = |account| ["a", "b"].map(|side| format!("{}-{number}-{account}-{side}", act.name()));
     let is_joined = matches!(act, OperatorAct::Link | OperatorAct::Merge);

@@ -25,7 +25,6 @@ const MAX_UNANSWERED: u32 = 16;
 pub struct MixCounts {
     pub messages: u64,
     pub bytes: u64,
-    pub answers: u64,
     /// Sessions that the server ended.
     pub ended: u64,
 }
@@ -116,7 +115,6 @@ impl MixAttack {
                     self.maker.set_version(event.device, *version);
                 }
                 *waiting = waiting.saturating_sub(1);
-                self.counts.answers += 1;
             }
             FleetEventKind::Ended { .. } => {
                 *waiting = 0;

@@ -2,6 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// An attack with all that it needs. Returns how much it did until it was stopped.
+pub type PreparedAttack = Box<dyn FnOnce(&AttackSignals) -> Result<u64, String> + Send>;
+
 #[derive(Default)]
 pub struct AttackSignals {
     has_begun: AtomicBool,

@@ -37,8 +37,8 @@ pub fn parse(bytes: &[u8]) -> Result<Option<(RespValue, usize)>, InvalidReply> {
 fn complete_length(bytes: &[u8]) -> Result<Option<usize>, InvalidReply> {
     let (mut at, mut missing) = (0, 1_usize);
     while missing > 0 {
-        let Some((kind, text, length)) = line(&bytes[at..])? else { return Ok(None) };
-        at += length;
+        let Some(ReplyLine { kind, text, bytes: line_bytes }) = line(&bytes[at..])? else { return Ok(None) };
+        at += line_bytes;
         missing -= 1;
         match (kind, number(text)) {
             (b'$', Ok(length @ 0..)) => {
@@ -57,7 +57,7 @@ fn complete_length(bytes: &[u8]) -> Result<Option<usize>, InvalidReply> {
 
 /// The first value of bytes that hold all of it, and its length.
 fn value(bytes: &[u8]) -> Result<(RespValue, usize), InvalidReply> {
-    let (kind, text, mut at) = line(bytes)?.ok_or(InvalidReply)?;
+    let ReplyLine { kind, text, bytes: mut at } = line(bytes)?.ok_or(InvalidReply)?;
     let value = match kind {
         b'+' => RespValue::Text(text.to_vec()),
         b'-' => RespValue::Error(String::from_utf8_lossy(text).into_owned()),
@@ -82,11 +82,19 @@ fn value(bytes: &[u8]) -> Result<(RespValue, usize), InvalidReply> {
     Ok((value, at))
 }
 
-/// The first line: its kind, its text, and its length with its end.
-fn line(bytes: &[u8]) -> Result<Option<(u8, &[u8], usize)>, InvalidReply> {
+/// The line that a value begins with.
+struct ReplyLine<'a> {
+    kind: u8,
+    text: &'a [u8],
+    /// Its length with its end.
+    bytes: usize,
+}
+
+/// The first line, once it is complete.
+fn line(bytes: &[u8]) -> Result<Option<ReplyLine<'_>>, InvalidReply> {
     let Some(end) = bytes.windows(2).position(|end| end == b"\r\n") else { return Ok(None) };
     match bytes[..end].split_first() {
-        Some((kind, text)) if b"+-:$*".contains(kind) => Ok(Some((*kind, text, end + 2))),
+        Some((kind, text)) if b"+-:$*".contains(kind) => Ok(Some(ReplyLine { kind: *kind, text, bytes: end + 2 })),
         _ => Err(InvalidReply),
     }
 }

@@ -7,6 +7,7 @@ use fastrand::Rng;
 
 use crate::compared::{ComparedEventKind, ComparedFleet, DriftlessFleet, RedisFleet, RedisProcess};
 use crate::context::{POLL_WAIT, TestRun, value};
+use crate::disk::DiskProbe;
 use crate::latency::Latencies;
 use crate::machine::Process;
 use crate::pairs::PairRatios;
@@ -17,6 +18,9 @@ const KEYS: u32 = 100;
 
 /// Unacknowledged writes at once of the device that writes what another one misses.
 const WINDOW: u32 = 32;
+
+/// How long the disk itself is measured before each pair.
+const DISK_TIME: Duration = Duration::from_millis(200);
 
 /// How long one step may take, before the server is taken for stuck.
 const STEP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -71,8 +75,9 @@ pub fn execute(run: &mut TestRun, beside: &Beside) -> Result<(), String> {
         server.take_turn(run, beside)?;
     }
     let memory_bytes = run.server_memory_bytes();
-    let mut pairs = Vec::new();
+    let (mut pairs, mut disk, mut flushes) = (Vec::new(), DiskProbe::new(&run.folder)?, Latencies::default());
     for pair in 0..beside.pairs {
+        disk.append(beside.value_bytes, DISK_TIME, &mut flushes)?;
         let is_own_first = pair % 2 == 0;
         let first = if is_own_first { &mut own } else { &mut other }.take_turn(run, beside)?;
         let second = if is_own_first { &mut other } else { &mut own }.take_turn(run, beside)?;
@@ -81,6 +86,7 @@ pub fn execute(run: &mut TestRun, beside: &Beside) -> Result<(), String> {
     }
     report(run, &pairs, beside);
     let report = &mut run.report;
+    report.latencies("disk", "the disk's own write and flush, before each pair: what both servers wait for", flushes);
     report.figure("memory_mib", memory_bytes as f64 / f64::from(1 << 20), "MiB", "of the server, with all these devices busy before");
     Ok(())
 }
