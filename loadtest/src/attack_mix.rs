@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// The most sessions of a mix: an identity has 100 devices, and one of them writes the data that is attacked.
 pub const MAX_SESSIONS: u32 = 99;
 
+/// Records of the account's stock, of 786 KB each: 15 MB, a little below the bound of a dataset (16 MiB).
+pub const STOCK_RECORDS: u32 = 19;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttackMix {

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::attack_mix::AttackMix;
+use crate::attack_mix::{AttackMix, STOCK_RECORDS};
 use crate::operator_act::{ActBounds, OperatorAct};
 
 /// The content of a scenario file.
@@ -30,6 +30,10 @@ pub struct Scenario {
 
 fn one() -> u64 {
     1
+}
+
+fn stock_records() -> u32 {
+    STOCK_RECORDS
 }
 
 /// The bounds of a figure.
@@ -268,6 +272,9 @@ pub struct Hostile {
     /// The attacks with messages.
     #[serde(default)]
     pub attacks: Vec<AttackMix>,
+    /// Records of the dataset that attacks with `stock` name.
+    #[serde(default = "stock_records")]
+    pub stock_records: u32,
     /// Connections that say nothing; 0 for no such attack.
     #[serde(default)]
     pub silent_sockets: u32,
@@ -290,6 +297,9 @@ pub struct HostileSearch {
     pub first_seed: u32,
     /// How long each mix is measured, in milliseconds.
     pub mix_ms: u64,
+    /// Records of the dataset that mixes with `stock` name.
+    #[serde(default = "stock_records")]
+    pub stock_records: u32,
     /// The number of worst mixes to keep.
     pub kept: usize,
 }

@@ -3,8 +3,8 @@
 use driftless_protocol::{Change, ClientMessage, DatasetName, DeviceId, Epoch, Key, Op, Position, PushTarget, Registration, Value};
 use fastrand::Rng;
 
-use super::stock::{STOCK, STOCK_RECORDS, stock_key};
-use crate::attack_mix::{AttackMix, BaseChoice, MessageKind, MessageShape, ValueShape};
+use super::stock::{STOCK, stock_key};
+use crate::attack_mix::{AttackMix, BaseChoice, MessageKind, MessageShape, STOCK_RECORDS, ValueShape};
 use crate::fleet::Fleet;
 
 /// A version that no dataset reaches.

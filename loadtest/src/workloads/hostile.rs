@@ -70,7 +70,7 @@ pub fn execute(run: &mut TestRun, hostile: &Hostile) -> Result<(), String> {
     }
     attacks.retain(|attack| hostile.only.is_empty() || hostile.only.contains(&attack.name()));
     let mut bystander = BystanderDevice::connect(run, Duration::from_millis(hostile.interval_ms))?;
-    write_stock(&run.server, ACCOUNT)?;
+    write_stock(&run.server, ACCOUNT, hostile.stock_records)?;
     for attack in &attacks {
         if let Err(error) = measure(run, &mut bystander, attack, hostile) {
             // The others are measured all the same; no budget holds for this figure.

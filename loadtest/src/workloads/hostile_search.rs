@@ -83,7 +83,7 @@ fn keep_worst(costs: &[MixCost], count: usize) -> Result<Vec<&MixCost>, String> 
 fn judge(run: &mut TestRun, mix: AttackMix, number: usize, search: &HostileSearch) -> Result<(MixCost, MixCounts), String> {
     let person = format!("mix-{number}");
     if mix.messages.iter().any(|shape| shape.stock) {
-        write_stock(&run.server, &person)?;
+        write_stock(&run.server, &person, search.stock_records)?;
     }
     let server = run.server.process().ok_or("the search needs the server's process: name it with --pid")?;
     let (fleet, maker) = (mix_fleet(run, &mix, &person)?, mix_maker(run, &mix, &person)?);
