@@ -60,12 +60,19 @@ pub fn attack_with_mix(mut fleet: Fleet, mix: &AttackMix, maker: MessageMaker, s
     }
     let not_reading = mix.sessions * mix.not_reading_percent / 100;
     let mut attack = MixAttack { maker, waiting: vec![0; mix.sessions as usize], counts: MixCounts::default(), not_reading, fleet };
-    signals.begin();
     let before = attack.fleet.sent_bytes;
     while !signals.must_stop() {
-        (0..mix.sessions).try_for_each(|device| attack.send(device, mix.window))?;
+        for device in 0..mix.sessions {
+            // Large messages take long to encode, so one round of all sessions may be longer than the attack.
+            if signals.must_stop() {
+                break;
+            }
+            attack.send(device, mix.window)?;
+        }
         attack.fleet.poll_events(WAIT, &mut events)?;
         events.drain(..).for_each(|event| attack.handle(&event));
+        // From here on each session has sent something.
+        signals.begin();
     }
     attack.counts.bytes = attack.fleet.sent_bytes - before;
     Ok(attack.counts)
