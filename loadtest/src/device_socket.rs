@@ -64,6 +64,11 @@ impl DeviceSocket {
         Ok(())
     }
 
+    /// Whether no bytes are kept for [`DeviceSocket::flush`].
+    pub fn has_sent_all(&self) -> bool {
+        self.unsent.is_none()
+    }
+
     /// Sends the bytes that were kept.
     pub fn flush(&mut self) -> io::Result<()> {
         let Some(unsent) = &mut self.unsent else { return Ok(()) };

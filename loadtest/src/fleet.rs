@@ -50,7 +50,7 @@ pub struct FleetConfig {
     /// The dataset that each device opens.
     pub dataset: DatasetName,
     /// Signs a token for a person.
-    pub sign: Box<dyn Fn(u32) -> String>,
+    pub sign: Box<dyn Fn(u32) -> String + Send>,
     /// Whether devices reconnect when their socket ends.
     pub reconnects: bool,
     /// Whether devices acknowledge changes.
@@ -136,6 +136,8 @@ pub struct Fleet {
     pub pongs: u64,
     /// Bytes that devices have received.
     pub bytes: u64,
+    /// Bytes of messages that devices have sent, those included that a socket has not accepted yet.
+    pub sent_bytes: u64,
 }
 
 impl Fleet {
@@ -180,6 +182,7 @@ impl Fleet {
             pings: 0,
             pongs: 0,
             bytes: 0,
+            sent_bytes: 0,
             config,
         })
     }
@@ -211,6 +214,11 @@ impl Fleet {
     /// Whether a device has its whole dataset open.
     pub fn is_open(&self, device: u32) -> bool {
         self.devices[device as usize].stage == DeviceStage::Open
+    }
+
+    /// Whether a device is past its handshake, also if it does not read.
+    pub fn is_connected(&self, device: u32) -> bool {
+        matches!(self.devices[device as usize].stage, DeviceStage::Open | DeviceStage::NotReading)
     }
 
     /// Advances a device to the version that its own write made.
@@ -296,8 +304,14 @@ impl Fleet {
         self.frame.clear();
         websocket::frame(opcode(self.config.codec), &self.message, &mut self.frame);
         if let Some(socket) = &mut self.devices[device as usize].socket {
+            self.sent_bytes += self.frame.len() as u64;
             let _ = socket.send(&self.frame);
         }
+    }
+
+    /// Whether a device's socket has accepted all that the device sent.
+    pub fn has_sent_all(&self, device: u32) -> bool {
+        self.devices[device as usize].socket.as_ref().is_none_or(DeviceSocket::has_sent_all)
     }
 
     /// Sends what is due, polls the sockets once, for `wait` at most, and appends what happened to `events`.

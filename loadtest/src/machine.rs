@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 /// The limit on open files to ask for: a million sockets and some room. A higher hard limit is used as it is.
 const MAX_FILES: u64 = 1_048_576;
@@ -38,6 +38,41 @@ impl Process {
         self.status("VmRSS") * 1024
     }
 
+    /// The most resident memory since [`Process::reset_peak`], or since the process began, in bytes.
+    pub fn peak_bytes(self) -> u64 {
+        self.status("VmHWM") * 1024
+    }
+
+    /// Begins a new measurement of [`Process::peak_bytes`]. It needs the rights of the process's user.
+    pub fn reset_peak(self) {
+        // proc_pid_clear_refs(5): 5 resets the peak to the current value. Without the rights, the peak stays that of the whole run.
+        let _ = std::fs::write(format!("/proc/{}/clear_refs", self.0), "5");
+    }
+
+    /// Bytes that the process has written with `write` and its like: to files, and not to sockets, which are sent to.
+    pub fn written_bytes(self) -> u64 {
+        let io = std::fs::read_to_string(format!("/proc/{}/io", self.0)).unwrap_or_default();
+        number(io.lines().find(|line| line.starts_with("wchar")))
+    }
+
+    /// CPU time that the threads of this name have used so far, with a resolution of nanoseconds.
+    pub fn thread_cpu(self, name: &str) -> Duration {
+        let is_named = |folder: &Path| std::fs::read_to_string(folder.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
+        self.cpu_of_threads(is_named)
+    }
+
+    /// CPU time that all living threads have used so far, with a resolution of nanoseconds.
+    pub fn all_threads_cpu(self) -> Duration {
+        self.cpu_of_threads(|_| true)
+    }
+
+    fn cpu_of_threads(self, is_chosen: impl Fn(&Path) -> bool) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
+        // schedstat, as the kernel's sched-stats.rst has it: the first number is the time on a processor, in nanoseconds.
+        let spent = |folder: PathBuf| std::fs::read_to_string(folder.join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
+        Duration::from_nanos(threads.map(|thread| thread.path()).filter(|path| is_chosen(path)).filter_map(spent).sum())
+    }
+
     /// The number of threads.
     pub fn threads(self) -> u64 {
         self.status("Threads")
@@ -56,6 +91,12 @@ impl Process {
 
 fn number(line: Option<&str>) -> u64 {
     line.and_then(|line| line.split_whitespace().nth(1)).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
+/// Gives the calling thread the lowest priority. A thread that plays an attacker has it: a real attacker's computer takes no time from the server's.
+pub fn lower_thread_priority() {
+    // On Linux a priority belongs to a thread, and no id means the calling one.
+    let _ = setpriority_process(None, 19);
 }
 
 /// Kernel memory of all TCP sockets of the machine, in bytes: their objects and the data in their queues. A connection within this machine

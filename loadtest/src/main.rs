@@ -3,7 +3,11 @@
 //! `main` reads a scenario and starts a server; `workloads` drives a [`fleet`] of simulated devices while [`sampler`] samples CPU and memory;
 //! `report` compares the figures with their budgets. The command fails if a budget is broken.
 
+mod attack;
+mod attack_mix;
 mod bare_server;
+mod bystander;
+mod compared;
 mod context;
 mod device_socket;
 mod disk;
@@ -11,6 +15,9 @@ mod fleet;
 mod http;
 mod latency;
 mod machine;
+mod operator_act;
+mod operator_connection;
+mod pairs;
 mod pending_versions;
 mod people;
 mod poll_timer;
@@ -141,7 +148,7 @@ fn load(arguments: &LoadTestArguments) -> Result<bool, String> {
     let mut run = TestRun::new(&name, &scenario, server, gateway, folder.path());
     workloads::execute(&mut run, &scenario.load)?;
     let mut report = run.finish();
-    report.set_budgets(&scenario.budget)?;
+    report.set_budgets(&scenario.budgets())?;
     print!("{}", report.table());
     println!("\n  report: {}", report::write(&report, &out)?.display());
     if let Some(profile) = profile {

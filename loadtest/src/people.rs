@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::context::TestRun;
-use crate::http::{HttpConnection, ServerResponse};
+use crate::http::{HttpConnection, check_status};
 
 /// Connections that create people, unless a scenario sets another number. As many writes share a flush.
 pub const CONNECTIONS: u32 = 64;
@@ -36,9 +36,9 @@ pub fn create(
             let token = format!("Bearer {}", signer.sign(&format!("{prefix}-{number}")));
             let headers = [("Authorization", token.as_str()), ("Driftless-Device", "device-0"), ("Content-Type", "application/json")];
             if let Some(registration) = registration {
-                check(http.request("PUT", "/v1/push", &headers, registration(number).as_bytes())?)?;
+                check_status(http.request("PUT", "/v1/push", &headers, registration(number).as_bytes())?)?;
             }
-            check(http.request("POST", "/v1/datasets/settings/write", &headers, FIRST_WRITE)?)?;
+            check_status(http.request("POST", "/v1/datasets/settings/write", &headers, FIRST_WRITE)?)?;
             created.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
@@ -52,11 +52,4 @@ pub fn create(
         }
         threads.into_iter().try_for_each(|thread| thread.join().map_err(|_| "a thread that creates people panicked".to_owned())?)
     })
-}
-
-fn check(response: ServerResponse) -> Result<(), String> {
-    match response.status {
-        200..300 => Ok(()),
-        status => Err(format!("the server responded with {status}: {}", String::from_utf8_lossy(&response.body))),
-    }
 }

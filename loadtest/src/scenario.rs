@@ -6,6 +6,9 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::attack_mix::{AttackMix, STOCK_RECORDS};
+use crate::operator_act::{ActBounds, OperatorAct};
+
 /// The content of a scenario file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +30,10 @@ pub struct Scenario {
 
 fn one() -> u64 {
     1
+}
+
+fn stock_records() -> u32 {
+    STOCK_RECORDS
 }
 
 /// The bounds of a figure.
@@ -72,6 +79,9 @@ pub enum Workload {
     Grow(Grow),
     Soak(Soak),
     Crowd(Crowd),
+    Hostile(Hostile),
+    HostileSearch(HostileSearch),
+    Beside(Beside),
 }
 
 /// Sessions that send only heartbeats.
@@ -246,7 +256,92 @@ pub struct Soak {
     pub value_bytes: usize,
 }
 
+/// One account attacks while a bystander writes.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hostile {
+    /// The number of pairs of a quiet phase and one with the attack, for each attack.
+    pub pairs: u32,
+    /// How long a phase lasts, in milliseconds.
+    pub phase_ms: u64,
+    /// The time between two writes of the bystander, in milliseconds.
+    pub interval_ms: u64,
+    /// The attacks to run, by name; empty for all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// The attacks with messages.
+    #[serde(default)]
+    pub attacks: Vec<AttackMix>,
+    /// Records of the dataset that attacks with `stock` name.
+    #[serde(default = "stock_records")]
+    pub stock_records: u32,
+    /// Connections that say nothing; 0 for no such attack.
+    #[serde(default)]
+    pub silent_sockets: u32,
+    /// The acts on large accounts.
+    #[serde(default)]
+    pub acts: Vec<OperatorAct>,
+    pub act_bounds: Option<ActBounds>,
+    /// Whether the worst mixes of `hostile_search` are attacks, too.
+    #[serde(default)]
+    pub replays_worst: bool,
+}
+
+/// Random mixes of messages of an attacking account.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostileSearch {
+    /// The number of random mixes.
+    pub mixes: u32,
+    /// The seed of the first one; the others have the seeds after it.
+    pub first_seed: u32,
+    /// How long each mix is measured, in milliseconds.
+    pub mix_ms: u64,
+    /// Records of the dataset that mixes with `stock` name.
+    #[serde(default = "stock_records")]
+    pub stock_records: u32,
+    /// The number of worst mixes to keep.
+    pub kept: usize,
+}
+
+/// The same work for the server and for `redis-server`, in turns.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Beside {
+    /// The number of pairs of a turn of each server.
+    pub pairs: u32,
+    /// Writes of one device that another one sees, one after the other, in each turn.
+    pub rounds: u32,
+    /// Devices that write at once, of as many people.
+    pub writers: u32,
+    /// How long they write in each turn, in milliseconds.
+    pub writers_ms: u64,
+    /// Devices that receive what one other device writes.
+    pub subscribers: u32,
+    /// Its writes in each turn.
+    pub fan_outs: u32,
+    /// Changes that a device missed.
+    pub changes: u32,
+    /// How often it catches up in each turn.
+    pub catch_ups: u32,
+    /// Bytes of a record's value.
+    pub value_bytes: usize,
+}
+
 impl Scenario {
+    /// The budgets of this run: if only some attacks are run, the others' figures do not exist.
+    pub fn budgets(&self) -> BTreeMap<String, FigureBudget> {
+        let mut budgets = self.budget.clone();
+        if let Workload::Hostile(hostile) = &self.load
+            && !hostile.only.is_empty()
+        {
+            let is_run =
+                |figure: &str| figure.strip_suffix("_p99_ratio").is_none_or(|attack| hostile.only.iter().any(|name| name == attack));
+            budgets.retain(|figure, _| is_run(figure));
+        }
+        budgets
+    }
+
     /// Reads a file. `changes` are `name=value` pairs with dotted names and TOML values.
     pub fn read(path: &Path, changes: &[String]) -> Result<Scenario, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;

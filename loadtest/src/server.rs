@@ -4,9 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use driftless::dev;
+use jsonwebtoken::{EncodingKey, Header};
 use rustix::process::{Pid, Signal, kill_process};
 use toml::{Table, Value};
 
@@ -16,8 +17,14 @@ const POOL: &str = "load";
 const ISSUER: &str = "driftless-loadtest";
 const AUDIENCE: &str = "load";
 
+/// The operator key of a server that the load test starts.
+pub const OPERATOR_KEY: &str = "an-operator-key-for-nobody-but-this-load-test";
+
 /// The lifetime of tokens: longer than any run.
 const TOKEN_S: u64 = 7 * 24 * 3600;
+
+/// What a long token has beside its long claim, before the encoding in base64.
+const LONG_TOKEN_REST_BYTES: usize = 300;
 
 /// How long a server may take to start.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
@@ -41,6 +48,17 @@ impl TokenSigner {
     pub fn sign(&self, person: &str) -> String {
         // Signing cannot fail with these short names.
         dev::mint_for(&self.secret, &self.issuer, &self.audience, person, TOKEN_S).unwrap_or_default()
+    }
+
+    /// A token for a person with another claim, which makes the token about this long, in bytes.
+    pub fn sign_long(&self, person: &str, bytes: usize) -> String {
+        let issued_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        // A token is in base64, which makes 4 characters of 3 bytes.
+        let claims = serde_json::json!({
+            "iss": self.issuer, "aud": self.audience, "sub": person, "iat": issued_s, "exp": issued_s + TOKEN_S,
+            "groups": "x".repeat((bytes * 3 / 4).saturating_sub(LONG_TOKEN_REST_BYTES)),
+        });
+        jsonwebtoken::encode(&Header::default(), &claims, &EncodingKey::from_secret(self.secret.as_bytes())).unwrap_or_default()
     }
 }
 
@@ -164,9 +182,10 @@ pub fn settings(data: &Path, signer: &TokenSigner, changed: &Table) -> Table {
     all
 }
 
-/// Has the port for devices serve the metrics, too.
+/// Has the port for devices serve operators and the metrics, too.
 fn one_port(listen: &str) -> Value {
-    Value::Table(Table::from_iter([("listen".to_owned(), Value::String(listen.to_owned()))]))
+    let text = |text: &str| Value::String(text.to_owned());
+    Value::Table(Table::from_iter([("listen".to_owned(), text(listen)), ("key".to_owned(), text(OPERATOR_KEY))]))
 }
 
 fn base(data: &Path, signer: &TokenSigner) -> Table {

@@ -1,10 +1,13 @@
 //! One file for each kind of workload: what the devices do, and which figures are reported.
 
+mod beside;
 mod burst;
 mod catch_up;
 mod crowd;
 mod grow;
 mod herd;
+mod hostile;
+mod hostile_search;
 mod hot;
 mod idle;
 mod push_flood;
@@ -28,6 +31,9 @@ pub fn execute(run: &mut TestRun, workload: &Workload) -> Result<(), String> {
         Workload::PushFlood(flood) => push_flood::execute(run, flood),
         Workload::Grow(grow) => grow::execute(run, grow),
         Workload::Crowd(crowd) => crowd::execute(run, crowd),
+        Workload::Beside(beside) => beside::execute(run, beside),
+        Workload::Hostile(hostile) => hostile::execute(run, hostile),
+        Workload::HostileSearch(search) => hostile_search::execute(run, search),
         Workload::Soak(soak) => soak::execute(run, soak),
     }
 }
