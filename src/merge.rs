@@ -23,7 +23,7 @@ use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, Ref
 use bounds::{PatchRefusal, check_base, check_change, check_dataset, check_value, quoted};
 pub use conflict::{ConflictPolicy, ConflictReply, StoredRecord, reaped_record, unknown_device};
 use conflict::{REPLY_BYTES, is_behind_horizon, is_changed_by_others};
-pub use head::{DatasetHead, RecordHead, RecordState};
+pub use head::{ContentState, DatasetHead, RecordHead};
 use operation::compute;
 
 /// Bytes of stored values that the operations of a patch may compute on. Each operation reads and copies its record's value, and all datasets
@@ -150,12 +150,12 @@ impl<'a> TouchedRecord<'a> {
     }
 
     /// What the record is after the changes so far.
-    fn state(&self) -> Option<RecordState> {
-        self.next.as_ref().map(RecordState::of).or(self.stored.map(|stored| stored.state))
+    fn state(&self) -> Option<ContentState> {
+        self.next.as_ref().map(ContentState::of).or(self.stored.map(|stored| stored.state))
     }
 
     fn is_live(&self) -> bool {
-        self.state().is_some_and(RecordState::is_live)
+        self.state().is_some_and(ContentState::is_live)
     }
 
     /// Its value after the changes so far.
@@ -245,7 +245,7 @@ impl<'a, V> PatchDraft<'a, V> {
             (Op::Remove, _) => touched.remove(change.base.is_some()),
             (op, Some(operand)) => {
                 // Before the value is read.
-                self.operand_bytes += touched.state().map_or(0, RecordState::value_bytes);
+                self.operand_bytes += touched.state().map_or(0, ContentState::value_bytes);
                 if self.operand_bytes > OPERAND_BYTES as u64 {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
                     return Err(PatchRefusal(RefusalCode::TooLarge, message).into());
@@ -271,14 +271,14 @@ impl<'a, V> PatchDraft<'a, V> {
         let state = match touched.stored {
             Some(stored) if is_changed_by_others(change, stored, self.terms.device) => {
                 // A value of another size is another value. One of the same size costs no more to read than the change itself.
-                let is_equal = stored.state == RecordState::of_value(change.value.as_ref())
+                let is_equal = stored.state == ContentState::of_value(change.value.as_ref())
                     && touched.value(&mut self.value_of).map_err(NotMerged::Unread)? == change.value.as_ref();
                 if is_equal {
                     return Ok(());
                 }
                 stored.state
             }
-            None if is_behind_horizon(change, self.tombstone_horizon) => RecordState::Removed,
+            None if is_behind_horizon(change, self.tombstone_horizon) => ContentState::Removed,
             _ => return Ok(()),
         };
         if self.reply.takes(state) {
@@ -294,7 +294,7 @@ impl<'a, V> PatchDraft<'a, V> {
         let mut computed = Vec::new();
         for touched in self.touched {
             let Some(content) = touched.next else { continue };
-            head.replace(&touched.key, touched.stored.map(|stored| stored.state), RecordState::of(&content));
+            head.replace(&touched.key, touched.stored.map(|stored| stored.state), ContentState::of(&content));
             if touched.is_computed {
                 computed.push(records.len());
             }

@@ -104,7 +104,7 @@ async fn a_failed_write_is_rejected_as_read_only_and_acknowledged_writes_survive
     memory.fail_nth(FaultPoint::Flush, 1);
     assert_eq!(node.write(2).await, Err(Unavailable::ReadOnly));
     assert!(matches!(node.write_until_accepted(2).await, Decision::Written { version: 2, .. } | Decision::Repeated { version: 2, .. }));
-    // Acknowledged writes are found by whoever opens the store.
+    // Acknowledged writes are found by the next opening of the store.
     let again = node_over(&memory);
     assert_eq!(again.version().await, Ok(2));
 }

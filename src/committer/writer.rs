@@ -17,7 +17,7 @@ use super::unavailable::Unavailable;
 use crate::clock::Clock;
 use crate::hub::{Hub, PublishedChange, Signal};
 use crate::metrics::Metrics;
-use crate::store::{Decision, Fate, Group, GroupFates, Identity, JobFailure, JobPart, Patch, Store, StoreError};
+use crate::store::{CommitOutcome, Decision, Group, GroupOutcomes, Identity, JobFailure, JobPart, Patch, Store, StoreError};
 
 /// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
 pub(super) const GROUP_JOBS: usize = 1024;
@@ -139,8 +139,8 @@ impl GroupWriter {
         let is_last = self.is_stopping && self.jobs.is_empty();
         let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
         let acks = if has_acks { self.decide_held_acks(&mut group) } else { Vec::new() };
-        let fates = match group.commit() {
-            Ok(fates) => fates,
+        let outcomes = match group.commit() {
+            Ok(outcomes) => outcomes,
             Err(error) => {
                 self.is_full = matches!(error, StoreError::Full(_));
                 if has_acks {
@@ -158,9 +158,9 @@ impl GroupWriter {
                 return Err(FailedGroup { error, written, notices });
             }
         };
-        let decided = self.put_back_stale(decided, &fates);
+        let decided = self.put_back_stale(decided, &outcomes);
         // If another writer was faster, all of the part are written again: what is written already changes nothing.
-        if acks.into_iter().all(|part| fates.of(part) == Fate::Applied) && has_acks {
+        if acks.into_iter().all(|part| outcomes.of(part) == CommitOutcome::Applied) && has_acks {
             self.held_acks.part_is_durable();
         }
         let flushed: Vec<_> = self.flushes.extract_if(.., |(round, _)| self.held_acks.is_durable(*round)).collect();
@@ -201,13 +201,13 @@ impl GroupWriter {
 
     /// Lets the jobs wait again whose owners another writer has written to since they were decided, in their order, and returns the others. One that
     /// was stale too often is rejected: it must not be decided for ever.
-    fn put_back_stale(&mut self, decided: Vec<DecidedJob>, fates: &GroupFates) -> Vec<Job> {
+    fn put_back_stale(&mut self, decided: Vec<DecidedJob>, outcomes: &GroupOutcomes) -> Vec<Job> {
         let mut applied = Vec::with_capacity(decided.len());
         let mut stale = Vec::new();
         for DecidedJob { mut waiting, part } in decided {
-            match fates.of(part) {
-                Fate::Applied => applied.push(waiting.job),
-                Fate::Stale => {
+            match outcomes.of(part) {
+                CommitOutcome::Applied => applied.push(waiting.job),
+                CommitOutcome::Stale => {
                     self.metrics.job_stale();
                     waiting.tries += 1;
                     stale.push(waiting);

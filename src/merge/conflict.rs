@@ -3,7 +3,7 @@
 use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, Op, Record};
 
-use super::head::{RecordHead, RecordState};
+use super::head::{ContentState, RecordHead};
 
 /// Bytes of values that the reply to a patch may carry: with one more record at its bound the reply still fits a message.
 pub(super) const REPLY_BYTES: usize = protocol_limits::PAGE_BYTES * 8;
@@ -33,7 +33,7 @@ pub struct StoredRecord {
 impl StoredRecord {
     pub fn head(&self) -> RecordHead<'_> {
         let Record { version, device, content, .. } = &self.record;
-        RecordHead { version: *version, device, others_version: self.others_version, state: RecordState::of(content) }
+        RecordHead { version: *version, device, others_version: self.others_version, state: ContentState::of(content) }
     }
 }
 
@@ -47,7 +47,7 @@ pub struct ConflictReply {
 
 impl ConflictReply {
     /// Whether the reply has room for the next record, which then is in it.
-    pub fn takes(&mut self, state: RecordState) -> bool {
+    pub fn takes(&mut self, state: ContentState) -> bool {
         let bytes = state.value_bytes();
         let takes = !self.is_begun || self.bytes + bytes <= REPLY_BYTES as u64;
         self.is_begun = true;

@@ -19,7 +19,7 @@ pub struct DatasetHead {
 
 /// Whether a record is live, and how large.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordState {
+pub enum ContentState {
     /// It has a value of so many bytes, as it is packed.
     Live(u64),
     /// It is a tombstone.
@@ -35,7 +35,7 @@ pub struct RecordHead<'a> {
     /// The newest version of this record that another device than its last writer wrote and that the last writer had not seen, as far as its
     /// bases tell; 0 if there is none.
     pub others_version: u64,
-    pub state: RecordState,
+    pub state: ContentState,
 }
 
 impl RecordHead<'_> {
@@ -45,45 +45,45 @@ impl RecordHead<'_> {
     }
 }
 
-impl RecordState {
-    pub fn of(content: &Content) -> RecordState {
-        RecordState::of_value(content.value())
+impl ContentState {
+    pub fn of(content: &Content) -> ContentState {
+        ContentState::of_value(content.value())
     }
 
-    pub fn of_value(value: Option<&Value>) -> RecordState {
-        value.map_or(RecordState::Removed, |value| RecordState::Live(value.packed_bytes() as u64))
+    pub fn of_value(value: Option<&Value>) -> ContentState {
+        value.map_or(ContentState::Removed, |value| ContentState::Live(value.packed_bytes() as u64))
     }
 
     /// Bytes of the value; 0 if there is none.
     pub fn value_bytes(self) -> u64 {
         match self {
-            RecordState::Live(bytes) => bytes,
-            RecordState::Removed => 0,
+            ContentState::Live(bytes) => bytes,
+            ContentState::Removed => 0,
         }
     }
 
     pub fn is_live(self) -> bool {
-        self != RecordState::Removed
+        self != ContentState::Removed
     }
 }
 
 impl DatasetHead {
     /// Counts a record's new state in the place of its stored one.
-    pub fn replace(&mut self, key: &Key, before: Option<RecordState>, after: RecordState) {
+    pub fn replace(&mut self, key: &Key, before: Option<ContentState>, after: ContentState) {
         match before {
-            Some(RecordState::Live(bytes)) => {
+            Some(ContentState::Live(bytes)) => {
                 self.records = self.records.saturating_sub(1);
                 self.bytes = self.bytes.saturating_sub(record_bytes(key, bytes));
             }
-            Some(RecordState::Removed) => self.tombstones = self.tombstones.saturating_sub(1),
+            Some(ContentState::Removed) => self.tombstones = self.tombstones.saturating_sub(1),
             None => {}
         }
         match after {
-            RecordState::Live(bytes) => {
+            ContentState::Live(bytes) => {
                 self.records += 1;
                 self.bytes += record_bytes(key, bytes);
             }
-            RecordState::Removed => self.tombstones += 1,
+            ContentState::Removed => self.tombstones += 1,
         }
     }
 }

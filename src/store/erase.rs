@@ -2,7 +2,8 @@
 
 use super::commit::Group;
 use super::engine::RowBatch;
-use super::jobs::{JobProgress, STEP_BYTES, STEP_ROWS};
+use super::job_steps::{STEP_BYTES, STEP_ROWS};
+use super::jobs::JobProgress;
 use super::keys::RowKind;
 use super::row_source::RowSource;
 use super::rows::{self, JobRow};

@@ -13,10 +13,6 @@ use super::row_source::RowSource;
 use super::rows::{self, JobRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, keys};
 
-/// Rows, and bytes of rows, after which a step of a job ends: it takes as long as a few writes.
-pub(super) const STEP_ROWS: usize = 1024;
-pub(super) const STEP_BYTES: usize = 1024 * 1024;
-
 /// The result of one step of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobProgress {

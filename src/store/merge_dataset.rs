@@ -11,13 +11,13 @@ use driftless_protocol::{Content, DatasetName, DeviceId, Key, Record};
 use super::commit::{Group, conflict_row};
 use super::engine::RowBatch;
 use super::history_row::VersionOrigin;
-use super::jobs::{STEP_BYTES, STEP_ROWS};
+use super::job_steps::{STEP_BYTES, STEP_ROWS};
 use super::keys::RowKind;
 use super::row_source::RowSource;
 use super::rows::{self, ByteRow, HeadRow};
 use super::version::{self, CurrentRecord, CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
-use crate::merge::{ConflictPolicy, DatasetHead, RecordState, StoredRecord};
+use crate::merge::{ConflictPolicy, ContentState, DatasetHead, StoredRecord};
 
 /// The device that writes the version that a merge makes.
 pub(super) const MERGE_DEVICE: &str = "~merge";
@@ -207,7 +207,7 @@ impl MergedRecords {
                 return;
             }
         }
-        self.head.replace(&theirs.key, ours.map(|ours| RecordState::of(&ours.content)), RecordState::of(&theirs.content));
+        self.head.replace(&theirs.key, ours.map(|ours| ContentState::of(&ours.content)), ContentState::of(&theirs.content));
         let others_version = ours.map_or(0, |ours| ours.version);
         let record = Record { version: self.head.version, ..theirs };
         if let Some((_, target)) = target {

@@ -23,6 +23,7 @@ mod history_row;
 mod identities;
 mod identity;
 mod index_rows;
+mod job_steps;
 mod jobs;
 mod keys;
 mod link_check;
@@ -53,7 +54,7 @@ pub use backup::{
 pub use commit::{DatasetRules, Decision, Group, JobFailure, Patch};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceBound, DeviceInfo};
-pub use engine::{EngineConfig, EngineError as StoreError, EngineKind, Fate};
+pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;
@@ -66,7 +67,7 @@ pub use link_check::{DeviceLink, LinkObstacle, LinkedToken};
 pub use login_pages::{ListedLogin, LoginPosition, LoginSearch, LoginsPage};
 pub use merge_identity::{MergePolicies, MergeStart};
 pub use open::Store;
-pub use owners::{GroupFates, JobPart};
+pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};
 pub use push::{
     DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::engine::{Batch, Bytes, Fate, Fence, Owner};
+use super::engine::{Batch, Bytes, CommitOutcome, Fence, Owner};
 use super::keys;
 
 /// The owners of a group.
@@ -24,14 +24,14 @@ struct NotedOwner {
     joined_to: usize,
 }
 
-/// The part of a group that a job belongs to: its fate is that of one of the group's batches.
+/// The part of a group that a job belongs to: its outcome is that of one of the group's batches.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct JobPart(Option<usize>);
 
 /// What became of the parts of a group.
 #[derive(Debug)]
-pub struct GroupFates {
-    fates: Vec<Fate>,
+pub struct GroupOutcomes {
+    outcomes: Vec<CommitOutcome>,
     /// The batch of each owner.
     batches: Vec<usize>,
 }
@@ -112,14 +112,14 @@ impl GroupOwners {
     }
 }
 
-impl GroupFates {
-    pub(super) fn new(fates: Vec<Fate>, batches: Vec<usize>) -> GroupFates {
-        GroupFates { fates, batches }
+impl GroupOutcomes {
+    pub(super) fn new(outcomes: Vec<CommitOutcome>, batches: Vec<usize>) -> GroupOutcomes {
+        GroupOutcomes { outcomes, batches }
     }
 
-    /// The fate of a job. One that depends on nothing is never stale.
-    pub fn of(&self, part: JobPart) -> Fate {
-        part.0.map_or(Fate::Applied, |place| self.fates[self.batches[place]])
+    /// The outcome of a job. One that depends on nothing is never stale.
+    pub fn of(&self, part: JobPart) -> CommitOutcome {
+        part.0.map_or(CommitOutcome::Applied, |place| self.outcomes[self.batches[place]])
     }
 }
 
@@ -149,10 +149,11 @@ mod tests {
         let mut found: Vec<(usize, usize)> = batches.iter().map(|batch| (batch.fences.len(), batch.rows.len())).collect();
         found.sort_unstable();
         assert_eq!(found, [(1, 1), (2, 1), (3, 3)], "a; d and f; b, c and e");
-        let stale = batches.iter().map(|batch| if batch.fences.len() == 3 { Fate::Stale } else { Fate::Applied }).collect();
-        let fates = GroupFates::new(stale, places);
-        assert_eq!(parts.map(|part| fates.of(part) == Fate::Stale), [false, true, false, true, false]);
-        assert_eq!(fates.of(JobPart::default()), Fate::Applied);
+        let stale =
+            batches.iter().map(|batch| if batch.fences.len() == 3 { CommitOutcome::Stale } else { CommitOutcome::Applied }).collect();
+        let outcomes = GroupOutcomes::new(stale, places);
+        assert_eq!(parts.map(|part| outcomes.of(part) == CommitOutcome::Stale), [false, true, false, true, false]);
+        assert_eq!(outcomes.of(JobPart::default()), CommitOutcome::Applied);
     }
 
     #[test]

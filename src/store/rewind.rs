@@ -10,7 +10,7 @@ use super::row_source::RowSource;
 use super::rows::{self, HeadRow};
 use super::version::{CurrentRecord, CurrentRecords, NewVersion};
 use super::{Identity, RetentionPolicy, StoreError, keys};
-use crate::merge::{DatasetHead, RecordState, StoredRecord};
+use crate::merge::{ContentState, DatasetHead, StoredRecord};
 
 /// The device that writes the version that a restore makes.
 const OPERATOR_DEVICE: &str = "~operator";
@@ -89,11 +89,12 @@ impl Group<'_> {
             let then = then.as_deref().map(rows::decode_record).transpose()?.map_or(Content::Removed, |stored| stored.record.content);
             let now = self.view.current_record(identity, dataset, &key)?;
             let state = now.as_ref().map(|now| now.pointer.state());
-            if state.unwrap_or(RecordState::Removed) == RecordState::of(&then) && self.content_of(identity, dataset, now.as_ref())? == then
+            if state.unwrap_or(ContentState::Removed) == ContentState::of(&then)
+                && self.content_of(identity, dataset, now.as_ref())? == then
             {
                 continue;
             }
-            after.replace(&key, state, RecordState::of(&then));
+            after.replace(&key, state, ContentState::of(&then));
             let others_version = now.as_ref().map_or(0, |now| now.pointer.version);
             if let Some(now) = &now {
                 self.view.read_content(identity, dataset, now)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::engine::{Bytes, EngineError};
 use super::pieces::RowContent;
-use crate::merge::{self, ConflictPolicy, RecordHead, RecordState, StoredRecord};
+use crate::merge::{self, ConflictPolicy, ContentState, RecordHead, StoredRecord};
 
 /// The state of a dataset.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +65,8 @@ impl PointerRow {
         RecordHead { version: self.version, device: &self.device, others_version: self.others_version, state: self.state() }
     }
 
-    pub(super) fn state(&self) -> RecordState {
-        self.value_bytes.map_or(RecordState::Removed, RecordState::Live)
+    pub(super) fn state(&self) -> ContentState {
+        self.value_bytes.map_or(ContentState::Removed, ContentState::Live)
     }
 }
 

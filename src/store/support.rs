@@ -62,7 +62,7 @@ pub fn write(store: &Store, patch: &Patch) -> Decision {
 pub fn write_at(store: &Store, patch: &Patch, rules: &DatasetRules, now_ms: u64) -> Decision {
     let mut group = store.group();
     sign_in_device(&mut group, patch);
-    let decision = group.write(&patch, rules, now_ms).expect("decides");
+    let decision = group.write(patch, rules, now_ms).expect("decides");
     group.commit().expect("commits");
     decision
 }

@@ -230,7 +230,7 @@ fn is_over(times: u64, row: &HeadRow, retention: &RetentionPolicy) -> bool {
         || row.tombstones > times.saturating_mul(retention.tombstones)
 }
 
-/// Whoever makes a version with history has read the contents of the records that it touches.
+/// What makes a version with history has read the contents of the records that it touches.
 fn history_entry<'a>(after: &'a Record, before: Option<&'a CurrentRecord>) -> Result<HistoryEntry<'a>, StoreError> {
     let unread = || StoreError::Io("a record that history keeps was not read".to_owned());
     let before = before.map(|before| before.content.get().map(|content| &**content).ok_or_else(unread)).transpose()?;

@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driftless_protocol::{DatasetName, DeviceId};
 
-use super::super::engine::Fate;
-use super::super::owners::{GroupFates, JobPart};
+use super::super::engine::CommitOutcome;
+use super::super::owners::{GroupOutcomes, JobPart};
 use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, HeadRow};
 use super::super::view::View;
@@ -107,22 +107,22 @@ impl Group<'_> {
 
     /// Makes the group durable: each part whose owners nobody else has written to since. After an error other than a full disk the outcome is
     /// unknown: all of it or nothing may be found on disk later.
-    pub fn commit(mut self) -> Result<GroupFates, StoreError> {
+    pub fn commit(mut self) -> Result<GroupOutcomes, StoreError> {
         self.view.keep_job()?;
         let (batches, of_owners) = self.view.into_batches();
         if batches.is_empty() {
-            return Ok(GroupFates::new(Vec::new(), of_owners));
+            return Ok(GroupOutcomes::new(Vec::new(), of_owners));
         }
         let behind = self.store.capture.behind(&batches);
-        let fates = self.store.engine.commit(batches).inspect_err(|error| {
+        let outcomes = self.store.engine.commit(batches).inspect_err(|error| {
             // On a full disk nothing was applied, and a backup under way continues. After any other error the rows may turn up later, and the
             // backup would miss them.
             if !matches!(error, StoreError::Full(_)) {
                 self.store.capture.end();
             }
         })?;
-        let applied = behind.into_iter().zip(&fates).filter(|(_, fate)| **fate == Fate::Applied);
+        let applied = behind.into_iter().zip(&outcomes).filter(|(_, outcome)| **outcome == CommitOutcome::Applied);
         self.store.capture.capture(applied.flat_map(|(rows, _)| rows));
-        Ok(GroupFates::new(fates, of_owners))
+        Ok(GroupOutcomes::new(outcomes, of_owners))
     }
 }

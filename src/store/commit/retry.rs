@@ -11,7 +11,7 @@ use super::super::row_source::RowSource;
 use super::super::rows::{self, ByteRow, HeadRow, PatchRejection, PatchRow, RecordRow};
 use super::super::{StoreError, keys};
 use super::{Decision, Group, Patch};
-use crate::merge::{self, ConflictReply, RecordState, StoredRecord};
+use crate::merge::{self, ConflictReply, ContentState, StoredRecord};
 
 /// Bytes of results that a slot keeps for a retry. If a patch has larger results, its retry gets the records that nobody has written since. Of a
 /// conflict as many bytes of keys are kept.
@@ -168,7 +168,7 @@ impl Group<'_> {
         let (mut reply, mut records) = (ConflictReply::default(), Vec::new());
         for key in keys {
             let current = self.view.current_record(&patch.identity, &patch.dataset, key)?;
-            if !reply.takes(current.as_ref().map_or(RecordState::Removed, |current| current.pointer.state())) {
+            if !reply.takes(current.as_ref().map_or(ContentState::Removed, |current| current.pointer.state())) {
                 continue;
             }
             records.push(match current {

@@ -30,7 +30,7 @@ pub struct Batch {
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum CommitOutcome {
     Applied,
     /// The fence of an owner was raised since: no row of the batch was applied, and its decision has to be made again.
     Stale,

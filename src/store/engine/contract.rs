@@ -1,6 +1,6 @@
 //! What every engine promises. `contract_tests` runs one set of tests against each of them.
 
-use super::batch::{Batch, Bytes, Fate, Fence, Owner};
+use super::batch::{Batch, Bytes, CommitOutcome, Fence, Owner};
 use super::error::EngineError;
 
 /// One ordered key space on some storage.
@@ -8,7 +8,7 @@ use super::error::EngineError;
 /// **Isolation.** A `scan` sees one state of the store: all of a batch or nothing of it, whatever is committed meanwhile. Two calls of
 /// `scan` or `get` may see two states. What a read returns is durable.
 ///
-/// **Fences.** Whoever decides on rows takes the fence of their owner *first*, then reads, and names the fence in the batch. A batch is applied
+/// **Fences.** A writer that decides on rows takes the fence of their owner *first*, then reads, and names the fence in the batch. A batch is applied
 /// only if no commit to any of its owners was applied since. The owners of the batches of one call differ, so none of them waits for another.
 ///
 /// **Atomicity.** All rows of a batch are applied or none, now and after any crash.
@@ -29,7 +29,7 @@ pub trait Engine: Send + Sync {
     fn fence(&self, owner: &Owner) -> Fence;
 
     /// Applies the batches whose fences stand, and makes them durable together. A batch without rows is only compared.
-    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Fate>, EngineError>;
+    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<CommitOutcome>, EngineError>;
 
     /// Bytes that the store takes.
     fn bytes_on_disk(&self) -> Result<u64, EngineError>;

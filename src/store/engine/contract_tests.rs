@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::batch::{Batch, Bytes, Fate, Fence, Owner, ROW_BYTES, RowBatch};
+use super::batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 use super::config::{EngineConfig, EngineKind};
 use super::contract::Engine;
 use super::embedded::EmbeddedEngine;
@@ -83,7 +83,7 @@ fn fences(engine: &dyn Engine, names: &[&str]) -> Vec<(Owner, Fence)> {
     names.iter().map(|name| (owner(name), engine.fence(&owner(name)))).collect()
 }
 
-fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<Fate> {
+fn commit(engine: &dyn Engine, batches: &[Batch]) -> Vec<CommitOutcome> {
     engine.commit(batches.to_vec()).expect("commits")
 }
 
@@ -98,7 +98,7 @@ fn keys(engine: &dyn Engine, start: &[u8], end: &[u8], limit: usize) -> Vec<Byte
 fn committed_rows_are_there_after_reopening<S: TestStorage>(storage: &S) {
     let engine = storage.open();
     let done = commit(&*engine, &[rows(&[(b"a", b"1"), (b"b", b"2")]), rows(&[(b"-a", b""), (b"c", b"")])]);
-    assert_eq!(done, [Fate::Applied; 2]);
+    assert_eq!(done, [CommitOutcome::Applied; 2]);
     drop(engine);
     for _ in 0..2 {
         let engine = storage.open();
@@ -115,26 +115,29 @@ fn a_stale_batch_changes_nothing<S: TestStorage>(storage: &S) {
     let both = fences(&*engine, &["a", "b"]);
     let [of_a, of_b] = [&both[..1], &both[1..]].map(<[(Owner, Fence)]>::to_vec);
     let write = |fences: &[(Owner, Fence)], key: &[u8]| Batch { fences: fences.to_vec(), ..rows(&[(key, b"1"), (b"-kept", b"")]) };
-    assert_eq!(commit(&*engine, &[Batch { fences: of_a.clone(), ..rows(&[(b"first", b"1"), (b"kept", b"1")]) }]), [Fate::Applied]);
+    assert_eq!(commit(&*engine, &[Batch { fences: of_a.clone(), ..rows(&[(b"first", b"1"), (b"kept", b"1")]) }]), [CommitOutcome::Applied]);
     let stale = [write(&of_a, b"x"), write(&both, b"y")];
-    assert_eq!(commit(&*engine, &stale[..1]), [Fate::Stale]);
-    assert_eq!(commit(&*engine, &stale[1..]), [Fate::Stale], "one raised fence is enough");
-    assert_eq!(commit(&*engine, &[Batch { fences: of_a, rows: RowBatch::new() }]), [Fate::Stale], "also for one without rows");
+    assert_eq!(commit(&*engine, &stale[..1]), [CommitOutcome::Stale]);
+    assert_eq!(commit(&*engine, &stale[1..]), [CommitOutcome::Stale], "one raised fence is enough");
+    assert_eq!(commit(&*engine, &[Batch { fences: of_a, rows: RowBatch::new() }]), [CommitOutcome::Stale], "also for one without rows");
     assert_eq!(["x", "y", "kept"].map(|key| get(&*engine, key.as_bytes())), [None, None, Some(b"1".to_vec())]);
     let again = [write(&of_b, b"z"), write(&fences(&*engine, &["a"]), b"x")];
-    assert_eq!(commit(&*engine, &again), [Fate::Applied; 2], "a batch without rows raises nothing");
+    assert_eq!(commit(&*engine, &again), [CommitOutcome::Applied; 2], "a batch without rows raises nothing");
     assert_eq!(["x", "z", "kept"].map(|key| get(&*engine, key.as_bytes())), [Some(b"1".to_vec()), Some(b"1".to_vec()), None]);
 }
 
-fn each_batch_of_a_call_has_its_own_fate<S: TestStorage>(storage: &S) {
+fn each_batch_of_a_call_has_its_own_outcome<S: TestStorage>(storage: &S) {
     let engine = storage.open();
     let names: Vec<String> = (0..9).map(|n| format!("owner {n}")).collect();
     let taken: Vec<_> = names.iter().map(|name| fences(&*engine, &[name])).collect();
     commit(&*engine, &[Batch { fences: fences(&*engine, &["owner 4"]), ..rows(&[(b"x", b"")]) }]);
     let batch = |(name, fences): (&String, &Vec<(Owner, Fence)>)| Batch { fences: fences.clone(), ..rows(&[(name.as_bytes(), b"1")]) };
-    let fates = commit(&*engine, &names.iter().zip(&taken).map(batch).collect::<Vec<_>>());
-    for (n, (name, fate)) in names.iter().zip(fates).enumerate() {
-        assert_eq!((fate, get(&*engine, name.as_bytes()).is_some()), if n == 4 { (Fate::Stale, false) } else { (Fate::Applied, true) });
+    let outcomes = commit(&*engine, &names.iter().zip(&taken).map(batch).collect::<Vec<_>>());
+    for (n, (name, outcome)) in names.iter().zip(outcomes).enumerate() {
+        assert_eq!(
+            (outcome, get(&*engine, name.as_bytes()).is_some()),
+            if n == 4 { (CommitOutcome::Stale, false) } else { (CommitOutcome::Applied, true) }
+        );
     }
 }
 
@@ -146,7 +149,7 @@ fn many_batches_are_one_commit<S: TestStorage>(storage: &S) {
         rows: vec![(b"last".to_vec(), Some(number(n))), (number(n), Some(number(n)))],
     };
     let done = commit(&*engine, &(0..1024).map(batch).collect::<Vec<_>>());
-    assert_eq!(done, vec![Fate::Applied; 1024]);
+    assert_eq!(done, vec![CommitOutcome::Applied; 1024]);
     assert_eq!(get(&*engine, b"last"), Some(number(1023)), "of several changes of a row the last one counts");
     assert_eq!(keys(&*engine, &number(0), &number(1024), usize::MAX), (0..1024).map(number).collect::<Vec<_>>());
     assert!(commit(&*engine, &[]).is_empty());
@@ -211,7 +214,7 @@ fn a_scan_sees_all_of_a_batch_or_nothing<S: TestStorage>(storage: &S) {
     let (done, engine) = (AtomicBool::new(false), &*engine);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            (1..=PAIRS).for_each(|n| assert_eq!(commit(engine, &[pair(n)]), [Fate::Applied]));
+            (1..=PAIRS).for_each(|n| assert_eq!(commit(engine, &[pair(n)]), [CommitOutcome::Applied]));
             done.store(true, Ordering::SeqCst);
         });
         let mut seen = 0;
@@ -258,7 +261,7 @@ fn commits_of_several_threads_are_serialized<S: TestStorage>(storage: &S) {
         loop {
             let fences = fences(engine, &["counter"]);
             let count = get(engine, b"count").map_or(0, |count| count[0]);
-            if commit(engine, &[Batch { fences, ..rows(&[(b"count", &[count + 1])]) }]) == [Fate::Applied] {
+            if commit(engine, &[Batch { fences, ..rows(&[(b"count", &[count + 1])]) }]) == [CommitOutcome::Applied] {
                 return;
             }
         }
@@ -290,7 +293,7 @@ macro_rules! every_engine {
 every_engine! {
     committed_rows_are_there_after_reopening
     a_stale_batch_changes_nothing
-    each_batch_of_a_call_has_its_own_fate
+    each_batch_of_a_call_has_its_own_outcome
     many_batches_are_one_commit
     a_scan_is_in_order_and_within_its_bounds
     keys_of_any_bytes_keep_their_order

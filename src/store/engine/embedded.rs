@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use tracing::{debug, error};
 
-use super::batch::{Batch, Bytes, Fate, Fence, Owner, ROW_BYTES, RowBatch};
+use super::batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 use super::commit_counter::{self, CommitCounter};
 use super::config::EngineConfig;
 use super::contract::Engine;
@@ -126,18 +126,18 @@ impl Engine for EmbeddedEngine {
         self.fences.of(owner)
     }
 
-    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<Fate>, EngineError> {
+    fn commit(&self, batches: Vec<Batch>) -> Result<Vec<CommitOutcome>, EngineError> {
         let mut counter = self.lock_counter();
-        let fates: Vec<Fate> = batches.iter().map(|batch| self.fences.fate(batch)).collect();
+        let outcomes: Vec<CommitOutcome> = batches.iter().map(|batch| self.fences.outcome(batch)).collect();
         let (mut rows, mut owners) = (RowBatch::new(), Vec::new());
-        for (batch, fate) in batches.into_iter().zip(&fates) {
-            if *fate == Fate::Applied && !batch.rows.is_empty() {
+        for (batch, outcome) in batches.into_iter().zip(&outcomes) {
+            if *outcome == CommitOutcome::Applied && !batch.rows.is_empty() {
                 owners.extend(batch.fences.into_iter().map(|(owner, _)| owner));
                 if rows.is_empty() { rows = batch.rows } else { rows.extend(batch.rows) }
             }
         }
         if rows.is_empty() {
-            return Ok(fates);
+            return Ok(outcomes);
         }
         check_rows(&rows)?;
         self.storage.check_space(&rows)?;
@@ -147,7 +147,7 @@ impl Engine for EmbeddedEngine {
             Ok(Ok(())) => {
                 counter.increment();
                 self.fences.raise(owners.iter());
-                Ok(fates)
+                Ok(outcomes)
             }
             Ok(Err(error @ (EngineError::Full(_) | EngineError::Failed(_) | EngineError::Damaged(_)))) => Err(error),
             Ok(Err(error @ (EngineError::Io(_) | EngineError::Open(_)))) => {

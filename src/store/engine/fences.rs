@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::batch::{Batch, Fate, Fence, Owner};
+use super::batch::{Batch, CommitOutcome, Fence, Owner};
 
 /// 8 KiB. Two of a thousand owners share a counter by chance, which matters only where several writers decide at once.
 const COUNTERS: usize = 1024;
@@ -26,9 +26,9 @@ impl Fences {
     }
 
     /// To be asked while no other commit goes on, of all batches of a call before any of their fences is raised.
-    pub(super) fn fate(&self, batch: &Batch) -> Fate {
+    pub(super) fn outcome(&self, batch: &Batch) -> CommitOutcome {
         let stands = batch.fences.iter().all(|(owner, fence)| self.of(owner) == *fence);
-        if stands { Fate::Applied } else { Fate::Stale }
+        if stands { CommitOutcome::Applied } else { CommitOutcome::Stale }
     }
 
     /// The rows of these owners have changed, and the changes are visible: a reader that took the fence after this has read them.
@@ -56,12 +56,15 @@ mod tests {
         let batch =
             |names: &[&str]| Batch { fences: names.iter().map(|name| (owner(name), fences.of(&owner(name)))).collect(), rows: Vec::new() };
         let (both, one, other) = (batch(&["a", "b"]), batch(&["a"]), batch(&["b"]));
-        assert_eq!([&both, &one, &other].map(|batch| fences.fate(batch)), [Fate::Applied; 3]);
+        assert_eq!([&both, &one, &other].map(|batch| fences.outcome(batch)), [CommitOutcome::Applied; 3]);
         fences.raise([owner("b")].iter());
-        assert_eq!([&both, &one, &other].map(|batch| fences.fate(batch)), [Fate::Stale, Fate::Applied, Fate::Stale]);
-        assert_eq!(fences.fate(&batch(&["a", "b"])), Fate::Applied, "decided again");
+        assert_eq!(
+            [&both, &one, &other].map(|batch| fences.outcome(batch)),
+            [CommitOutcome::Stale, CommitOutcome::Applied, CommitOutcome::Stale]
+        );
+        assert_eq!(fences.outcome(&batch(&["a", "b"])), CommitOutcome::Applied, "decided again");
         fences.raise_all();
-        assert_eq!(fences.fate(&one), Fate::Stale);
-        assert_eq!(fences.fate(&Batch::default()), Fate::Applied, "it depends on nothing");
+        assert_eq!(fences.outcome(&one), CommitOutcome::Stale);
+        assert_eq!(fences.outcome(&Batch::default()), CommitOutcome::Applied, "it depends on nothing");
     }
 }

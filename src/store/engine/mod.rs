@@ -45,7 +45,7 @@ mod contract_tests;
 #[cfg(test)]
 pub(crate) mod memory;
 
-pub use batch::{Batch, Bytes, Fate, Fence, Owner, ROW_BYTES, RowBatch};
+pub use batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 pub use config::{EngineConfig, EngineKind};
 pub use contract::Engine;
 pub use embedded::EmbeddedEngine;

@@ -4,7 +4,6 @@ use driftless_protocol::{DatasetName, DeviceId};
 use serde::{Deserialize, Serialize};
 
 use super::super::commit::Group;
-use super::super::engine::RowBatch;
 use super::super::row_source::RowSource;
 use super::super::{Identity, Store, StoreError, keys, rows};
 use super::rows::PushBudgetRow;
@@ -108,9 +107,10 @@ impl Group<'_> {
                 DeliveryLogRow { number: budget.log_entries, entry }
             }
         };
-        let mut batch = RowBatch::new();
-        batch.push((keys::delivery_log_entry(identity, device, slot(row.number)), Some(rows::encode(&row)?)));
-        batch.push((keys::push_budget(identity, device), Some(rows::encode(&budget)?)));
+        let batch = vec![
+            (keys::delivery_log_entry(identity, device, slot(row.number)), Some(rows::encode(&row)?)),
+            (keys::push_budget(identity, device), Some(rows::encode(&budget)?)),
+        ];
         self.view.decide(batch);
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::push::registration;
 use crate::store::memory::{FaultPoint, Memory};
 use crate::store::support::{dataset, device, epoch, patch, sign_in};
 use crate::store::{
-    DatasetRules, Decision, DeviceBound, Fate, Group, GroupFates, Identity, JobPart, Patch, RegisterOutcome, Store, StoreError,
+    CommitOutcome, DatasetRules, Decision, DeviceBound, Group, GroupOutcomes, Identity, JobPart, Patch, RegisterOutcome, Store, StoreError,
 };
 
 const PEOPLE: u64 = 3;
@@ -119,15 +119,15 @@ impl<'a> Model<'a> {
             Fencing::AsBuilt => group.commit(),
             control => self.commit_without_guard(group, control),
         };
-        let fates = match committed {
-            Ok(fates) => fates,
+        let outcomes = match committed {
+            Ok(outcomes) => outcomes,
             Err(_) => {
                 self.store.recover().expect("recovers");
                 return Ok(());
             }
         };
         for (task, part, version) in decided {
-            if fates.of(part) == Fate::Stale {
+            if outcomes.of(part) == CommitOutcome::Stale {
                 self.stale += 1;
             } else if let (Task::Add(name), Some(version)) = (task, version) {
                 self.unanswered.remove(&name);
@@ -140,7 +140,7 @@ impl<'a> Model<'a> {
         Ok(())
     }
 
-    fn commit_without_guard(&self, group: Group<'a>, control: Fencing) -> Result<GroupFates, StoreError> {
+    fn commit_without_guard(&self, group: Group<'a>, control: Fencing) -> Result<GroupOutcomes, StoreError> {
         let (mut batches, of_owners) = group.view.into_batches();
         for batch in &mut batches {
             match control {
@@ -148,7 +148,7 @@ impl<'a> Model<'a> {
                 _ => batch.fences.iter_mut().for_each(|(owner, fence)| *fence = self.store.engine.fence(owner)),
             }
         }
-        Ok(GroupFates::new(self.store.engine.commit(batches)?, of_owners))
+        Ok(GroupOutcomes::new(self.store.engine.commit(batches)?, of_owners))
     }
 
     fn step(&mut self, writers: &mut [Writer<'a>; 2]) -> Result<(), String> {

@@ -154,7 +154,7 @@ fn after_an_unknown_outcome_every_decision_is_made_again() {
         memory.fail_nth(point, 1);
         engine.commit(vec![fenced("1")]).expect_err("fails");
         engine.recover().expect("recovers");
-        assert_eq!(engine.commit(vec![fenced("2")]), Ok(vec![Fate::Stale]), "{point:?}: the commit may be there");
+        assert_eq!(engine.commit(vec![fenced("2")]), Ok(vec![CommitOutcome::Stale]), "{point:?}: the commit may be there");
     }
 }
 

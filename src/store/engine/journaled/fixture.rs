@@ -77,7 +77,7 @@ pub(super) fn batch(n: u32) -> RowBatch {
 
 pub(super) fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
     let mut rows = BTreeMap::new();
-    for (key, row) in commits.flat_map(|n| batch(n)) {
+    for (key, row) in commits.flat_map(batch) {
         match row {
             Some(row) => drop(rows.insert(key, row)),
             None => drop(rows.remove(&key)),
