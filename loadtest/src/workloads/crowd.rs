@@ -108,7 +108,7 @@ impl SocketlessServer {
         let running = RunningClock::new(clock);
         let started = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock);
         let (committer, _) = started.map_err(|error| fail(&error))?;
-        let reader = Reader::start(store, committer.gate().clone()).map_err(|error| fail(&error))?;
+        let reader = Reader::start(store).map_err(|error| fail(&error))?;
         let authenticator = Authenticator::new(
             verifier,
             Identities::new(reader.clone(), committer.clone(), clock),
