@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 
 use super::engine::{Batch, Bytes, CommitOutcome, Fence, Owner};
-use super::keys;
 
 /// The owners of a group.
 #[derive(Default)]
@@ -16,6 +15,15 @@ pub(super) struct GroupOwners {
     last: (Bytes, usize),
     /// The owners of the job that is being decided.
     job: Vec<usize>,
+}
+
+/// A row that a group writes.
+#[derive(Clone)]
+pub(super) struct WrittenRow {
+    /// The place of its owner.
+    pub owner: usize,
+    /// `None` deletes it.
+    pub value: Option<Bytes>,
 }
 
 struct NotedOwner {
@@ -37,8 +45,8 @@ pub struct GroupOutcomes {
 }
 
 impl GroupOwners {
-    /// Notes that the job reads or writes rows of an owner.
-    pub(super) fn note(&mut self, id: &[u8], fence: impl FnOnce(&Owner) -> Fence) {
+    /// Notes that the job reads or writes rows of an owner, and returns the owner's place.
+    pub(super) fn note(&mut self, id: &[u8], fence: impl FnOnce(&Owner) -> Fence) -> usize {
         let place = match self.last.0 == id {
             true => self.last.1,
             false => self.place(id, fence),
@@ -46,6 +54,7 @@ impl GroupOwners {
         if !self.job.contains(&place) {
             self.job.push(place);
         }
+        place
     }
 
     fn place(&mut self, id: &[u8], fence: impl FnOnce(&Owner) -> Fence) -> usize {
@@ -88,8 +97,8 @@ impl GroupOwners {
         place
     }
 
-    /// The rows of the group as batches, one for all owners that jobs have joined, and the batch of each owner.
-    pub(super) fn into_batches(mut self, rows: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) -> (Vec<Batch>, Vec<usize>) {
+    /// The rows of the group, each with its owner's place, as batches, one for all owners that jobs have joined; and the batch of each owner.
+    pub(super) fn into_batches(mut self, rows: impl IntoIterator<Item = (Bytes, WrittenRow)>) -> (Vec<Batch>, Vec<usize>) {
         let mut batches: Vec<Batch> = Vec::new();
         let mut of_root = vec![None; self.noted.len()];
         let mut of_owner = Vec::with_capacity(self.noted.len());
@@ -102,8 +111,7 @@ impl GroupOwners {
             of_owner.push(batch);
         }
         for (key, row) in rows {
-            let place = self.place(keys::owner(&key), |_| unreachable!("the owner of a written row was noted"));
-            batches[of_owner[place]].rows.push((key, row));
+            batches[of_owner[row.owner]].rows.push((key, row.value));
         }
         for (owner, place) in self.places {
             batches[of_owner[place]].fences.push((owner, self.noted[place].fence));
@@ -126,14 +134,16 @@ impl GroupOutcomes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Identity;
+    use crate::store::{Identity, keys};
 
-    fn row(name: &str) -> (Bytes, Option<Bytes>) {
-        (keys::identity(&Identity::from(name)), None)
+    fn row_key(name: &str) -> Bytes {
+        keys::identity(&Identity::from(name))
     }
 
     fn noted(owners: &mut GroupOwners, names: &[&str]) -> JobPart {
-        names.iter().for_each(|name| owners.note(keys::owner(&row(name).0), |_| 7));
+        names.iter().for_each(|name| {
+            owners.note(keys::owner(&row_key(name)), |_| 7);
+        });
         owners.keep_job()
     }
 
@@ -142,10 +152,15 @@ mod tests {
         let mut owners = GroupOwners::default();
         let parts = [&["a"][..], &["b", "c"], &["d"], &["c", "e"], &["a"]].map(|names| noted(&mut owners, names));
         noted(&mut owners, &["f", "d"]);
-        owners.note(keys::owner(&row("a").0), |_| 7);
-        owners.note(keys::owner(&row("b").0), |_| 7);
+        owners.note(keys::owner(&row_key("a")), |_| 7);
+        owners.note(keys::owner(&row_key("b")), |_| 7);
         owners.drop_job();
-        let (batches, places) = owners.into_batches(["a", "b", "c", "d", "e"].map(row));
+        let rows = ["a", "b", "c", "d", "e"].map(|name| {
+            let key = row_key(name);
+            let owner = owners.note(keys::owner(&key), |_| 7);
+            (key, WrittenRow { owner, value: None })
+        });
+        let (batches, places) = owners.into_batches(rows);
         let mut found: Vec<(usize, usize)> = batches.iter().map(|batch| (batch.fences.len(), batch.rows.len())).collect();
         found.sort_unstable();
         assert_eq!(found, [(1, 1), (2, 1), (3, 3)], "a; d and f; b, c and e");
@@ -160,7 +175,7 @@ mod tests {
     fn the_fence_of_an_owner_is_the_one_before_the_first_read() {
         let mut owners = GroupOwners::default();
         for (name, fence) in [("a", 1), ("b", 2), ("a", 3)] {
-            owners.note(keys::owner(&row(name).0), |_| fence);
+            owners.note(keys::owner(&row_key(name)), |_| fence);
         }
         owners.keep_job();
         let (batches, _) = owners.into_batches([]);

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::Identity;
 use super::engine::{Batch, Bytes, Engine, EngineError, ROW_BYTES, RowBatch};
 use super::keys;
-use super::owners::{GroupOwners, JobPart};
+use super::owners::{GroupOwners, JobPart, WrittenRow};
 use super::row_source::RowSource;
 
 /// The work of finding a row, as bytes.
@@ -21,9 +21,9 @@ const ROW_WORK_BYTES: usize = 256;
 pub(super) struct View<'a> {
     engine: &'a dyn Engine,
     /// What the group's jobs have decided.
-    decided: BTreeMap<Bytes, Option<Bytes>>,
+    decided: BTreeMap<Bytes, WrittenRow>,
     /// What the job that is being decided has written so far.
-    job: BTreeMap<Bytes, Option<Bytes>>,
+    job: BTreeMap<Bytes, WrittenRow>,
     owners: RefCell<GroupOwners>,
     /// Bytes that all jobs have read, written and computed on, also those that failed or changed nothing.
     work_bytes: Cell<usize>,
@@ -34,9 +34,9 @@ impl<'a> View<'a> {
         View { engine, decided: BTreeMap::new(), job: BTreeMap::new(), owners: RefCell::default(), work_bytes: Cell::new(0) }
     }
 
-    /// Notes that the job depends on rows of the owner of this one.
-    fn note(&self, key: &[u8]) {
-        self.owners.borrow_mut().note(keys::owner(key), |owner| self.engine.fence(owner));
+    /// Notes that the job depends on rows of the owner of this one, and returns the owner's place.
+    fn note(&self, key: &[u8]) -> usize {
+        self.owners.borrow_mut().note(keys::owner(key), |owner| self.engine.fence(owner))
     }
 
     /// Notes that the job depends on what the group has read of an identity before.
@@ -45,23 +45,23 @@ impl<'a> View<'a> {
     }
 
     /// The written rows of a range: those of the job come last, as they replace the group's.
-    fn overlay(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &Option<Bytes>)> {
+    fn overlay(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &WrittenRow)> {
         let range = || start.to_vec()..end.to_vec();
         self.decided.range(range()).chain(self.job.range(range()))
     }
 
     /// Adds the rows of a decision: later reads of this view see them.
     pub(super) fn decide(&mut self, batch: RowBatch) {
-        for (key, row) in batch {
-            self.note(&key);
-            self.count_work(ROW_WORK_BYTES + key.len() + row.as_ref().map_or(0, Vec::len));
-            self.job.insert(key, row);
+        for (key, value) in batch {
+            let owner = self.note(&key);
+            self.count_work(ROW_WORK_BYTES + key.len() + value.as_ref().map_or(0, Vec::len));
+            self.job.insert(key, WrittenRow { owner, value });
         }
     }
 
     /// Adds the job's rows to the group's. Adds none of them if one is larger than the engine takes: it would refuse the whole group.
     pub(super) fn keep_job(&mut self) -> Result<JobPart, EngineError> {
-        if let Some((key, _)) = self.job.iter().find(|(_, row)| row.as_ref().is_some_and(|row| row.len() > ROW_BYTES)) {
+        if let Some((key, _)) = self.job.iter().find(|(_, row)| row.value.as_ref().is_some_and(|value| value.len() > ROW_BYTES)) {
             let error = EngineError::Io(format!("row {} has more than {ROW_BYTES} bytes", key.escape_ascii()));
             self.drop_job();
             return Err(error);
@@ -78,7 +78,7 @@ impl<'a> View<'a> {
 
     /// Bytes of the keys and rows that were decided.
     pub(super) fn row_bytes(&self) -> usize {
-        let bytes = |(key, row): (&Bytes, &Option<Bytes>)| key.len() + row.as_ref().map_or(0, Vec::len);
+        let bytes = |(key, row): (&Bytes, &WrittenRow)| key.len() + row.value.as_ref().map_or(0, Vec::len);
         self.decided.iter().chain(&self.job).map(bytes).sum()
     }
 
@@ -103,7 +103,7 @@ impl RowSource for View<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.note(key);
         let row = match self.job.get(key).or_else(|| self.decided.get(key)) {
-            Some(row) => row.clone(),
+            Some(row) => row.value.clone(),
             None => self.engine.get(key)?,
         };
         self.count_work(ROW_WORK_BYTES + row.as_ref().map_or(0, Vec::len));
@@ -119,11 +119,11 @@ impl RowSource for View<'_> {
             return Ok(rows);
         }
         // Rows that the group has deleted are still on disk, within the engine's first ones.
-        let deleted = self.overlay(start, end).filter(|(_, row)| row.is_none()).count();
+        let deleted = self.overlay(start, end).filter(|(_, row)| row.value.is_none()).count();
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
         for (key, row) in self.overlay(start, end) {
-            match row {
-                Some(row) => rows.insert(key.clone(), row.clone()),
+            match &row.value {
+                Some(value) => rows.insert(key.clone(), value.clone()),
                 None => rows.remove(key),
             };
         }
