@@ -19,8 +19,12 @@ const PEOPLE: u64 = 3;
 const DEVICES: u64 = 3;
 const TOKENS: u64 = 2;
 
-/// Patches of a device that are not answered yet. The window of patch numbers is 64.
+/// Patches of a device that are not answered yet.
 const UNANSWERED: usize = 8;
+
+/// How far a device's newest patch may be ahead of one that is not answered: the store knows 64 of them, and both writers may have some that are
+/// not committed yet.
+const WINDOW: u64 = 32;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fencing {
@@ -84,6 +88,9 @@ impl<'a> Model<'a> {
             return Task::Add(own[self.chance(own.len() as u64) as usize]);
         }
         let newest = self.newest.entry((person, device)).or_insert(0);
+        if let Some(oldest) = own.first().filter(|oldest| *newest >= oldest.2 + WINDOW) {
+            return Task::Add(*oldest);
+        }
         *newest += 1;
         let name = (person, device, *newest);
         self.unanswered.insert(name);
