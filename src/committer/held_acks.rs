@@ -13,8 +13,8 @@ const ACK_DELAY: Duration = Duration::from_millis(1000);
 /// Acknowledgements after which all of them are due.
 const HELD_ACKS: usize = 16 * 1024;
 
-/// Acknowledgements that are held at most: while no group can be committed, those of further datasets are dropped. Their devices get changes again
-/// that they have already.
+/// Acknowledgements that are held at most beside those that are due, which are no more: while no group can be committed, those of further datasets
+/// are dropped. Their devices get changes again that they have already.
 const MAX_HELD_ACKS: usize = 2 * HELD_ACKS;
 
 /// Acknowledgements of one group: some milliseconds of the writer.

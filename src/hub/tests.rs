@@ -8,26 +8,30 @@ fn dataset() -> DatasetName {
 }
 
 fn change(version: u64, writer: u64, bytes: usize) -> PublishedChange {
-    let record = Record {
-        key: Key::new("k").expect("a key"),
+    change_of(dataset(), version, writer, 1, bytes)
+}
+
+/// A change of some records, each with a value of so many bytes.
+fn change_of(dataset: DatasetName, version: u64, writer: u64, records: usize, bytes: usize) -> PublishedChange {
+    let record = |n: usize| Record {
+        key: Key::new(&format!("{n}")).expect("a key"),
         content: Content::Value(Value::from("x".repeat(bytes))),
         version,
         modified_ms: 0,
         device: DeviceId::new("phone").expect("a device"),
     };
-    let epoch = Epoch::new("e").expect("an epoch");
     let message = ServerMessage::Changes {
-        dataset: dataset(),
-        epoch,
+        dataset: dataset.clone(),
+        epoch: Epoch::new("e").expect("an epoch"),
         from: version - 1,
         to: version,
         reset: false,
         shared: None,
         more: false,
         fresh_until: None,
-        records: vec![record],
+        records: (0..records).map(record).collect(),
     };
-    PublishedChange::new(dataset(), version, writer, message)
+    PublishedChange::new(dataset, version, writer, message)
 }
 
 fn session(hub: &Hub, number: u64, device: &str) -> Arc<SessionSignals> {
@@ -93,29 +97,6 @@ fn a_ring_is_bounded_in_bytes_and_drops_a_change_that_every_session_has_taken() 
     assert!(matches!(topic.next_after(1, 2), NextChange::Lagged), "dropped once the last session took it");
 }
 
-fn changes_of(dataset: &str, version: u64, keys: usize, bytes: usize) -> PublishedChange {
-    let dataset = DatasetName::new(dataset).expect("a name");
-    let record = |n: usize| Record {
-        key: Key::new(&format!("{n}")).expect("a key"),
-        content: Content::Value(Value::from("x".repeat(bytes))),
-        version,
-        modified_ms: 0,
-        device: DeviceId::new("phone").expect("a device"),
-    };
-    let message = ServerMessage::Changes {
-        dataset: dataset.clone(),
-        epoch: Epoch::new("e").expect("an epoch"),
-        from: version - 1,
-        to: version,
-        reset: false,
-        shared: None,
-        more: false,
-        fresh_until: None,
-        records: (0..keys).map(record).collect(),
-    };
-    PublishedChange::new(dataset, version, 0, message)
-}
-
 /// What the rings of an identity hold is bounded in memory, however small its records and however many its datasets are, and is gone with the
 /// session that did not take it.
 #[test]
@@ -135,7 +116,7 @@ fn a_session_that_takes_nothing_holds_no_more_than_the_rings_of_one_identity_may
         .collect();
     for version in 1..=4 {
         for (name, topic) in names.iter().zip(&topics) {
-            hub.publish("alice", changes_of(name, version, 300, 1));
+            hub.publish("alice", change_of(DatasetName::new(name).expect("a name"), version, 0, 300, 1));
             // The prompt one takes what is there.
             drop(topic.next_after(version - 1, 1));
             assert!(hub.ring_bytes("alice") <= IDENTITY_RING_BYTES, "{}", hub.ring_bytes("alice"));
@@ -144,7 +125,7 @@ fn a_session_that_takes_nothing_holds_no_more_than_the_rings_of_one_identity_may
     assert!(hub.ring_bytes("alice") > IDENTITY_RING_BYTES / 2);
     hub.remove_session("alice", &json);
     assert_eq!(hub.ring_bytes("alice"), 0);
-    hub.publish("alice", changes_of("d0", 5, 1, 1));
+    hub.publish("alice", change_of(DatasetName::new("d0").expect("a name"), 5, 0, 1, 1));
     assert_eq!(next_version(&topics[0], 4, 1), Some(5), "the others go on with the ring");
     assert_eq!(hub.ring_bytes("alice"), 0);
 }

@@ -63,8 +63,8 @@ impl Store {
         self.engine.get(&login.row())?.map(|row| decode_identity(&row)).transpose()
     }
 
-    /// The newest [`limits::MERGED_IDENTITIES`] identities that were merged into an identity, the newest last. `None` if the identity does not exist: it never did, was erased,
-    /// or was merged into another one.
+    /// The newest [`limits::MERGED_IDENTITIES`] identities that were merged into an identity, the newest last. `None` if the identity does not
+    /// exist: it never did, was erased, or was merged into another one.
     pub fn merged(&self, identity: &Identity) -> Result<Option<Vec<String>>, StoreError> {
         let row = self.engine.row::<IdentityRow>(&keys::identity(identity))?;
         Ok(row.filter(|row| row.moved_to.is_none()).map(|IdentityRow { mut merged, .. }| {

@@ -1,4 +1,4 @@
-//! A tree with a journal before it is an engine: durable in one write and one wait for the disk, and all or nothing.
+//! A tree with a journal before it: a write is durable after one write and one wait for the disk, and all or nothing.
 //!
 //! - A commit is appended to the journal and synced; then its rows are put into the active memtable and become visible. The tree is not
 //!   touched.
@@ -59,7 +59,7 @@ const SHORT_WAIT: Duration = Duration::from_millis(4);
 /// The least size in bytes to which a journal file is cut when it is recycled.
 const MIN_KEPT_BYTES: u64 = 1 << 20;
 
-pub(super) struct JournaledEngine {
+pub(super) struct JournaledTree {
     tree: Arc<dyn Tree>,
     shared: Arc<SharedMemtables>,
     /// The file that commits are appended to. A commit holds the lock from its decision until its rows are visible.
@@ -79,7 +79,7 @@ pub(super) struct JournalOptions {
     pub panicked: Arc<AtomicBool>,
 }
 
-impl JournaledEngine {
+impl JournaledTree {
     /// Puts the journal of a folder before a tree. `accept` gets the row with the number of the newest commit; nothing is flushed or
     /// changed before it agrees.
     pub(super) fn open(
@@ -87,7 +87,7 @@ impl JournaledEngine {
         tree: Box<dyn Tree>,
         options: JournalOptions,
         accept: impl FnOnce(Option<&[u8]>) -> Result<(), EngineError>,
-    ) -> Result<JournaledEngine, EngineError> {
+    ) -> Result<JournaledTree, EngineError> {
         let JournalOptions { thresholds, check_space, refuses_gaps, panicked } = options;
         let paths = journal::paths(folder);
         let (first, second) = (Journal::open(paths[0].clone())?, Journal::open(paths[1].clone())?);
@@ -124,7 +124,7 @@ impl JournaledEngine {
         let tree: Arc<dyn Tree> = Arc::from(tree);
         let flusher = Flusher { tree: Arc::clone(&tree), shared: Arc::clone(&shared), check_space, panicked, kept_bytes };
         let flusher = std::thread::Builder::new().name("store-flusher".to_owned()).spawn(move || flusher.run()).map_err(io_error)?;
-        Ok(JournaledEngine { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, flusher: Some(flusher) })
+        Ok(JournaledTree { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, flusher: Some(flusher) })
     }
 
     /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog
@@ -164,7 +164,7 @@ impl JournaledEngine {
     }
 }
 
-impl RowStore for JournaledEngine {
+impl RowStore for JournaledTree {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
         self.shared.memtables.get(&*self.tree, key)
     }
@@ -190,7 +190,7 @@ impl RowStore for JournaledEngine {
     }
 }
 
-impl Drop for JournaledEngine {
+impl Drop for JournaledTree {
     /// Flushes everything, so that the next opening is fast. Rows that cannot be flushed stay in the journal.
     fn drop(&mut self) {
         let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner).take();

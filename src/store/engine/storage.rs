@@ -13,7 +13,7 @@ use super::config::{EngineConfig, EngineKind};
 use super::data_folder::DataFolder;
 use super::error::EngineError;
 use super::free_space::FreeSpace;
-use super::journaled::{FlushThresholds, JournalOptions, JournaledEngine};
+use super::journaled::{FlushThresholds, JournalOptions, JournaledTree};
 use super::redb_tree::RedbTree;
 use super::row_store::RowStore;
 use super::sled_tree::{SEGMENT_BYTES, SledTree};
@@ -78,7 +78,7 @@ impl EngineStorage {
                 let check_space = Box::new(move || space.check_for_flush());
                 let options =
                     JournalOptions { thresholds: sizes.thresholds, check_space, refuses_gaps: has_commits, panicked: Arc::clone(panicked) };
-                let engine = JournaledEngine::open(folder.path(), tree, options, |row| counter.adopt(row))?;
+                let engine = JournaledTree::open(folder.path(), tree, options, |row| counter.adopt(row))?;
                 // The tree creates its files with the mode that the umask leaves.
                 folder.tighten();
                 folder.sync()?;

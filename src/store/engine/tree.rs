@@ -7,7 +7,7 @@ use super::error::EngineError;
 pub(super) type RowChange<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// Rows in the order of their keys. A tree promises less than an engine: rows that are written together may become visible, and be found
-/// after a crash, without each other. [`super::journaled`] makes an engine of it.
+/// after a crash, without each other. [`super::journaled`] adds the rest.
 pub(super) trait Tree: Send + Sync {
     /// The value of a row.
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError>;

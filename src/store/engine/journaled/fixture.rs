@@ -29,27 +29,27 @@ impl JournaledFixture {
         }
     }
 
-    pub(super) fn open(&self) -> JournaledEngine {
+    pub(super) fn open(&self) -> JournaledTree {
         self.open_at(self.folder.path(), self.tree.clone())
     }
 
-    pub(super) fn open_at(&self, folder: &Path, tree: FakeTree) -> JournaledEngine {
+    pub(super) fn open_at(&self, folder: &Path, tree: FakeTree) -> JournaledTree {
         self.try_open(folder, tree, true).expect("opens")
     }
 
     /// An engine over a tree, with memtables of other sizes.
-    pub(super) fn open_sized(&self, tree: Box<dyn Tree>, memtable_bytes: usize) -> JournaledEngine {
+    pub(super) fn open_sized(&self, tree: Box<dyn Tree>, memtable_bytes: usize) -> JournaledTree {
         let thresholds = FlushThresholds { memtable_bytes, journal_bytes: 8 << 20 };
         let options = JournalOptions { thresholds, check_space: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
-        JournaledEngine::open(self.folder.path(), tree, options, |_| Ok(())).expect("opens")
+        JournaledTree::open(self.folder.path(), tree, options, |_| Ok(())).expect("opens")
     }
 
-    pub(super) fn try_open(&self, folder: &Path, tree: FakeTree, refuses_gaps: bool) -> Result<JournaledEngine, EngineError> {
+    pub(super) fn try_open(&self, folder: &Path, tree: FakeTree, refuses_gaps: bool) -> Result<JournaledTree, EngineError> {
         let has_space = Arc::clone(&self.has_space);
         let check_space = move || if has_space.load(Ordering::SeqCst) { Ok(()) } else { Err(EngineError::Full("no space".to_owned())) };
         let thresholds = FlushThresholds { memtable_bytes: MEMTABLE_BYTES, journal_bytes: 1 << 20 };
         let options = JournalOptions { thresholds, check_space: Box::new(check_space), refuses_gaps, panicked: Arc::clone(&self.panicked) };
-        JournaledEngine::open(folder, Box::new(tree), options, |_| Ok(()))
+        JournaledTree::open(folder, Box::new(tree), options, |_| Ok(()))
     }
 
     /// A copy of the files and the tree as they are now, which is what a crash would leave.
@@ -86,7 +86,7 @@ pub(super) fn rows(commits: std::ops::Range<u32>) -> Vec<(Bytes, Bytes)> {
     rows.into_iter().collect()
 }
 
-pub(super) fn check(engine: &JournaledEngine, commits: std::ops::Range<u32>) {
+pub(super) fn check(engine: &JournaledTree, commits: std::ops::Range<u32>) {
     let expected = rows(commits);
     if expected.is_empty() {
         return;
@@ -102,11 +102,11 @@ pub(super) fn check(engine: &JournaledEngine, commits: std::ops::Range<u32>) {
 }
 
 /// Commits until the flusher has written half of a memtable to the tree. Returns the next commit's number.
-pub(super) fn commit_until_half_flushed(fixture: &JournaledFixture, engine: &JournaledEngine) -> u32 {
+pub(super) fn commit_until_half_flushed(fixture: &JournaledFixture, engine: &JournaledTree) -> u32 {
     commit_until_half_flushed_from(fixture, engine, 0)
 }
 
-pub(super) fn commit_until_half_flushed_from(fixture: &JournaledFixture, engine: &JournaledEngine, first: u32) -> u32 {
+pub(super) fn commit_until_half_flushed_from(fixture: &JournaledFixture, engine: &JournaledTree, first: u32) -> u32 {
     fixture.tree.hold(true);
     let mut next = first;
     while !engine.shared.memtables.has_immutable() {

@@ -25,7 +25,7 @@ struct OpenScan {
 struct RandomScans {
     random: fastrand::Rng,
     fixture: JournaledFixture,
-    engine: Arc<JournaledEngine>,
+    engine: Arc<JournaledTree>,
     memtable_bytes: usize,
     model: BTreeMap<Bytes, Bytes>,
     scans: Vec<OpenScan>,

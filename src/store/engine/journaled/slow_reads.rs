@@ -13,7 +13,7 @@ use crate::store::engine::tree::RowChange;
 /// An engine whose reads by other threads wait in the tree.
 struct HeldReads {
     fixture: JournaledFixture,
-    engine: Arc<JournaledEngine>,
+    engine: Arc<JournaledTree>,
     events: Receiver<ReadEvent>,
     sender: Sender<ReadEvent>,
 }
@@ -28,7 +28,7 @@ impl HeldReads {
     }
 
     /// Starts a read in a thread of its own. Returns when it waits in the tree.
-    fn start(&self, read: impl FnOnce(&JournaledEngine) -> Vec<(Bytes, Bytes)> + Send + 'static) -> Sender<()> {
+    fn start(&self, read: impl FnOnce(&JournaledTree) -> Vec<(Bytes, Bytes)> + Send + 'static) -> Sender<()> {
         let (engine, sender) = (Arc::clone(&self.engine), self.sender.clone());
         let thread = std::thread::Builder::new().name(READER.to_owned()).spawn(move || {
             let found = read(&engine);
