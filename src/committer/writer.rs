@@ -41,7 +41,8 @@ pub(super) struct WaitingJob {
 
 struct DecidedJob {
     waiting: WaitingJob,
-    part: JobPart,
+    /// `None`: another writer was faster before it was decided.
+    part: Option<JobPart>,
 }
 
 pub(super) struct GroupWriter {
@@ -138,7 +139,7 @@ impl GroupWriter {
         self.jobs.end_group();
         let is_last = self.is_stopping && self.jobs.is_empty();
         let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
-        let acks = if has_acks { self.decide_held_acks(&mut group) } else { Vec::new() };
+        let acks = if has_acks { self.decide_held_acks(&mut group) } else { Some(Vec::new()) };
         let outcomes = match group.commit() {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -160,7 +161,8 @@ impl GroupWriter {
         };
         let decided = self.put_back_stale(decided, &outcomes);
         // If another writer was faster, all of the part are written again: what is written already changes nothing.
-        if acks.into_iter().all(|part| outcomes.of(part) == CommitOutcome::Applied) && has_acks {
+        let are_applied = |acks: Vec<JobPart>| acks.into_iter().all(|part| outcomes.of(part) == CommitOutcome::Applied);
+        if acks.is_some_and(are_applied) && has_acks {
             self.held_acks.part_is_durable();
         }
         let flushed: Vec<_> = self.flushes.extract_if(.., |(round, _)| self.held_acks.is_durable(*round)).collect();
@@ -178,7 +180,8 @@ impl GroupWriter {
     /// nothing in the group, which goes on (I10).
     fn decide(&self, mut waiting: WaitingJob, group: &mut Group<'_>, now_ms: u64) -> Option<DecidedJob> {
         match group.run(|group| waiting.job.decide(group, now_ms)) {
-            Ok(((), part)) => Some(DecidedJob { waiting, part }),
+            Ok(((), part)) => Some(DecidedJob { waiting, part: Some(part) }),
+            Err(JobFailure::Stale) => Some(DecidedJob { waiting, part: None }),
             Err(failure) => {
                 let identity = if let Job::Write(job) = &waiting.job { job.patch.identity.as_str() } else { "" };
                 self.job_failed(&failure, identity);
@@ -188,15 +191,17 @@ impl GroupWriter {
         }
     }
 
-    fn decide_held_acks(&self, group: &mut Group<'_>) -> Vec<JobPart> {
+    /// `None`: another writer was faster with one of them.
+    fn decide_held_acks(&self, group: &mut Group<'_>) -> Option<Vec<JobPart>> {
         let mut parts = Vec::new();
         for (key, version) in self.held_acks.part() {
             match group.run(|group| group.acknowledge(&key.identity, &key.device, &key.dataset, *version)) {
                 Ok(((), part)) => parts.push(part),
+                Err(JobFailure::Stale) => return None,
                 Err(failure) => self.job_failed(&failure, key.identity.as_str()),
             }
         }
-        parts
+        Some(parts)
     }
 
     /// Lets the jobs wait again whose owners another writer has written to since they were decided, in their order, and returns the others. One that
@@ -205,7 +210,7 @@ impl GroupWriter {
         let mut applied = Vec::with_capacity(decided.len());
         let mut stale = Vec::new();
         for DecidedJob { mut waiting, part } in decided {
-            match outcomes.of(part) {
+            match part.map_or(CommitOutcome::Stale, |part| outcomes.of(part)) {
                 CommitOutcome::Applied => applied.push(waiting.job),
                 CommitOutcome::Stale => {
                     self.metrics.job_stale();

@@ -104,6 +104,11 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
     }
 }
 
+/// Whether the row of a key is set by one write, deleted by a later one, and never set again: a version's own rows. No version is used twice (I1).
+pub(super) fn is_written_once(key: &[u8]) -> bool {
+    [RowKind::Record, RowKind::History, RowKind::Tombstone].into_iter().any(|kind| kind.is_of(key))
+}
+
 /// The prefix of all rows of a kind that stands by kind.
 pub(super) fn of_kind(kind: RowKind) -> Bytes {
     debug_assert!(!kind.is_with_identity(), "rows of {kind:?} do not stand together");

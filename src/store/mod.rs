@@ -39,6 +39,7 @@ mod push;
 mod reap;
 mod retention;
 mod rewind;
+mod row_cache;
 mod row_kinds;
 mod row_source;
 mod rows;

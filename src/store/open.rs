@@ -9,6 +9,7 @@ use driftless_protocol::Epoch;
 
 use super::backup::BackupCapture;
 use super::engine::{Batch, EmbeddedEngine, Engine, EngineConfig};
+use super::row_cache::StoreCache;
 use super::rows::{self, LineageRow};
 use super::{StoreError, format, keys};
 
@@ -19,12 +20,13 @@ pub struct Store {
     pub(super) epoch: Epoch,
     pub(super) lineage: Arc<LineageRow>,
     pub(super) capture: BackupCapture,
+    pub(super) known_rows: StoreCache,
 }
 
 impl Store {
     /// Opens the store in a folder, or makes one with `fresh_epoch` as its epoch.
     pub fn open(folder: &Path, config: &EngineConfig, fresh_epoch: &Epoch) -> Result<Store, StoreError> {
-        Store::from_engine(Arc::new(EmbeddedEngine::open(folder, config)?), fresh_epoch)
+        Store::from_engine(Arc::new(EmbeddedEngine::open(folder, config, keys::is_written_once)?), fresh_epoch)
     }
 
     /// Opens a store over an engine in memory, which fails on request.
@@ -45,7 +47,7 @@ impl Store {
         let (epoch, lineage) = (engine.get(&keys::meta("epoch"))?, engine.get(&keys::meta("lineage"))?);
         let epoch = rows::decode(&epoch.ok_or_else(|| StoreError::Damaged("the store has no epoch".to_owned()))?)?;
         let lineage = lineage.map(|row| rows::decode(&row)).transpose()?.unwrap_or_default();
-        Ok(Store { engine, epoch, lineage: Arc::new(lineage), capture: BackupCapture::default() })
+        Ok(Store { engine, epoch, lineage: Arc::new(lineage), capture: BackupCapture::default(), known_rows: StoreCache::default() })
     }
 
     /// Whether the outcome of a write is unknown. Until [`Store::recover`] succeeds, every read and write fails.

@@ -7,11 +7,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::Identity;
 use super::engine::{Batch, Bytes, Engine, EngineError, ROW_BYTES, RowBatch};
 use super::keys;
-use super::owners::{GroupOwners, JobPart, WrittenRow};
+use super::owners::{CommittedOwners, GroupOwners, JobPart, WrittenRow};
+use super::row_cache::RowCache;
 use super::row_source::RowSource;
 
 /// The work of finding a row, as bytes.
@@ -20,8 +22,6 @@ const ROW_WORK_BYTES: usize = 256;
 /// Reads the job's own rows first, then the group's, then the engine's; collects the rows that they write.
 pub(super) struct View<'a> {
     engine: &'a dyn Engine,
-    /// What the group's jobs have decided.
-    decided: BTreeMap<Bytes, WrittenRow>,
     /// What the job that is being decided has written so far.
     job: BTreeMap<Bytes, WrittenRow>,
     owners: RefCell<GroupOwners>,
@@ -30,8 +30,9 @@ pub(super) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    pub(super) fn new(engine: &'a dyn Engine) -> View<'a> {
-        View { engine, decided: BTreeMap::new(), job: BTreeMap::new(), owners: RefCell::default(), work_bytes: Cell::new(0) }
+    pub(super) fn new(engine: &'a dyn Engine, cache: RowCache) -> View<'a> {
+        let owners = RefCell::new(GroupOwners::new(cache));
+        View { engine, job: BTreeMap::new(), owners, work_bytes: Cell::new(0) }
     }
 
     /// Notes that the job depends on rows of the owner of this one, and returns the owner's place.
@@ -42,12 +43,6 @@ impl<'a> View<'a> {
     /// Notes that the job depends on what the group has read of an identity before.
     pub(super) fn note_identity(&self, identity: &Identity) {
         self.note(&keys::identity(identity));
-    }
-
-    /// The written rows of a range: those of the job come last, as they replace the group's.
-    fn overlay(&self, start: &[u8], end: &[u8]) -> impl Iterator<Item = (&Bytes, &WrittenRow)> {
-        let range = || start.to_vec()..end.to_vec();
-        self.decided.range(range()).chain(self.job.range(range()))
     }
 
     /// Adds the rows of a decision: later reads of this view see them.
@@ -66,8 +61,12 @@ impl<'a> View<'a> {
             self.drop_job();
             return Err(error);
         }
-        self.decided.extend(std::mem::take(&mut self.job));
-        Ok(self.owners.get_mut().keep_job())
+        Ok(self.owners.get_mut().keep_job(std::mem::take(&mut self.job)))
+    }
+
+    /// Whether nobody else has committed to the job's owners since the group noted them.
+    pub(super) fn is_job_current(&self) -> bool {
+        self.owners.borrow().is_job_current(|owner| self.engine.fence(owner))
     }
 
     /// Drops what the job has written: later reads of this view see the group as it was before.
@@ -78,8 +77,9 @@ impl<'a> View<'a> {
 
     /// Bytes of the keys and rows that were decided.
     pub(super) fn row_bytes(&self) -> usize {
-        let bytes = |(key, row): (&Bytes, &WrittenRow)| key.len() + row.value.as_ref().map_or(0, Vec::len);
-        self.decided.iter().chain(&self.job).map(bytes).sum()
+        let bytes = |key: &Bytes, value: &Option<Bytes>| key.len() + value.as_ref().map_or(0, Vec::len);
+        let decided: usize = self.owners.borrow().all_decided().map(|(key, value)| bytes(key, value)).sum();
+        decided + self.job.iter().map(|(key, row)| bytes(key, &row.value)).sum::<usize>()
     }
 
     /// Bytes that the group's jobs have read, written and computed on, with [`ROW_WORK_BYTES`] for each row.
@@ -92,19 +92,18 @@ impl<'a> View<'a> {
         self.work_bytes.set(self.work_bytes.get().saturating_add(bytes));
     }
 
-    /// Everything that was decided, as batches of owners that belong together, and the batch of each owner. A row that the group wrote several times
-    /// stands in them once.
-    pub(super) fn into_batches(self) -> (Vec<Batch>, Vec<usize>) {
-        self.owners.into_inner().into_batches(self.decided)
+    /// Everything that was decided, as batches of owners that belong together. A row that the group wrote several times stands in them once.
+    pub(super) fn into_batches(self) -> (Vec<Batch>, CommittedOwners) {
+        self.owners.into_inner().into_batches()
     }
 }
 
 impl RowSource for View<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        self.note(key);
-        let row = match self.job.get(key).or_else(|| self.decided.get(key)) {
+        let owner = self.note(key);
+        let row = match self.job.get(key) {
             Some(row) => row.value.clone(),
-            None => self.engine.get(key)?,
+            None => self.owners.borrow_mut().row(owner, key, || self.engine.get(key))?,
         };
         self.count_work(ROW_WORK_BYTES + row.as_ref().map_or(0, Vec::len));
         Ok(row)
@@ -112,17 +111,24 @@ impl RowSource for View<'_> {
 
     /// A range of rows of one owner.
     fn scan(&self, start: &[u8], end: &[u8], limit: usize) -> Result<Vec<(Bytes, Bytes)>, EngineError> {
-        self.note(start);
-        if self.overlay(start, end).next().is_none() {
+        let owner = self.note(start);
+        let range = (Bound::Included(start), Bound::Excluded(end));
+        let owners = self.owners.borrow();
+        // The rows of the job come last, as they replace the group's.
+        let written = || {
+            let job = self.job.range::<[u8], _>(range).map(|(key, row)| (key, &row.value));
+            owners.decided(owner).range::<[u8], _>(range).chain(job)
+        };
+        if start >= end || written().next().is_none() {
             let rows = self.engine.scan(start, end, limit)?;
             self.count_work(rows.iter().map(|(key, row)| ROW_WORK_BYTES + key.len() + row.len()).sum());
             return Ok(rows);
         }
         // Rows that the group has deleted are still on disk, within the engine's first ones.
-        let deleted = self.overlay(start, end).filter(|(_, row)| row.value.is_none()).count();
+        let deleted = written().filter(|(_, value)| value.is_none()).count();
         let mut rows: BTreeMap<Bytes, Bytes> = self.engine.scan(start, end, limit.saturating_add(deleted))?.into_iter().collect();
-        for (key, row) in self.overlay(start, end) {
-            match &row.value {
+        for (key, value) in written() {
+            match value {
                 Some(value) => rows.insert(key.clone(), value.clone()),
                 None => rows.remove(key),
             };

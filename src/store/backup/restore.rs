@@ -97,7 +97,7 @@ pub fn restore(
         // An earlier attempt has left it.
         std::fs::remove_dir_all(&beside).map_err(io(&beside))?;
     }
-    let engine = EmbeddedEngine::open(&beside, config)?;
+    let engine = EmbeddedEngine::open(&beside, config, |_| false)?;
     let mut done = 0;
     BackupChecker::begin(open()?)?.each(|rows| {
         done += rows.len() as u64;

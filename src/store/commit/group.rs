@@ -29,6 +29,9 @@ pub enum JobFailure {
     Store(StoreError),
     /// Its decision panicked: a fault of the program, which the log has with its place.
     Panicked,
+    /// Another writer has committed to its owners since the group began, and it cannot be decided on rows of before and after that. It is to be
+    /// decided again, in another group.
+    Stale,
 }
 
 impl JobFailure {
@@ -38,6 +41,7 @@ impl JobFailure {
             JobFailure::Store(StoreError::Damaged(_)) => "damaged",
             JobFailure::Store(_) => "store",
             JobFailure::Panicked => "panic",
+            JobFailure::Stale => "stale",
         }
     }
 }
@@ -47,13 +51,14 @@ impl fmt::Display for JobFailure {
         match self {
             JobFailure::Store(error) => error.fmt(f),
             JobFailure::Panicked => f.write_str("its decision panicked"),
+            JobFailure::Stale => f.write_str("another writer was faster"),
         }
     }
 }
 
 impl Store {
     pub fn group(&self) -> Group<'_> {
-        Group { view: View::new(&*self.engine), store: self, identities: HashMap::new() }
+        Group { view: View::new(&*self.engine, self.known_rows.take()), store: self, identities: HashMap::new() }
     }
 }
 
@@ -66,6 +71,7 @@ impl Group<'_> {
             Ok(Err(error)) => Err(JobFailure::Store(error)),
             Err(_) => Err(JobFailure::Panicked),
         };
+        let kept = kept.map_err(|failure| if self.view.is_job_current() { failure } else { JobFailure::Stale });
         if kept.is_err() {
             self.view.drop_job();
             // What it has noted of identities may stand in rows that are dropped.
@@ -109,12 +115,10 @@ impl Group<'_> {
     /// unknown: all of it or nothing may be found on disk later.
     pub fn commit(mut self) -> Result<GroupOutcomes, StoreError> {
         self.view.keep_job()?;
-        let (batches, of_owners) = self.view.into_batches();
-        if batches.is_empty() {
-            return Ok(GroupOutcomes::new(Vec::new(), of_owners));
-        }
+        let (batches, owners) = self.view.into_batches();
         let behind = self.store.capture.behind(&batches);
-        let outcomes = self.store.engine.commit(batches).inspect_err(|error| {
+        let committed = if batches.is_empty() { Ok(Vec::new()) } else { self.store.engine.commit(batches) };
+        let outcomes = committed.inspect_err(|error| {
             // On a full disk nothing was applied, and a backup under way continues. After any other error the rows may turn up later, and the
             // backup would miss them.
             if !matches!(error, StoreError::Full(_)) {
@@ -123,6 +127,8 @@ impl Group<'_> {
         })?;
         let applied = behind.into_iter().zip(&outcomes).filter(|(_, outcome)| **outcome == CommitOutcome::Applied);
         self.store.capture.capture(applied.flat_map(|(rows, _)| rows));
-        Ok(GroupOutcomes::new(outcomes, of_owners))
+        let (known, outcomes) = owners.with_outcomes(outcomes);
+        self.store.known_rows.put_back(known);
+        Ok(outcomes)
     }
 }

@@ -1,6 +1,7 @@
 //! Batches of rows: the unit of an atomic commit.
 
 use std::borrow::Borrow;
+use std::sync::Arc;
 
 /// The largest value of one row, in bytes. sled moves larger values to files of their own that it never syncs; with segments of 8 MiB it
 /// does so above 128 KiB, and this bound stays well below. The store splits larger values.
@@ -14,7 +15,7 @@ pub type RowBatch = Vec<(Bytes, Option<Bytes>)>;
 
 /// The id of whose rows they are: what an owner's fence is kept for. The store derives it from the keys of the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner(Box<[u8]>);
+pub struct Owner(Arc<[u8]>);
 
 /// How far the commits to an owner are: every commit to it raises its fence, by any number.
 pub type Fence = u64;

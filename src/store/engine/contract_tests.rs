@@ -30,7 +30,7 @@ impl TestStorage for SledStorage {
     }
 
     fn open(&self) -> Box<dyn Engine> {
-        Box::new(EmbeddedEngine::open(self.0.path(), &EngineConfig::cached(16)).expect("opens"))
+        Box::new(EmbeddedEngine::open(self.0.path(), &EngineConfig::cached(16), |_| false).expect("opens"))
     }
 }
 
@@ -51,7 +51,7 @@ impl TestStorage for RedbStorage {
 
     fn open(&self) -> Box<dyn Engine> {
         let config = EngineConfig { engine: EngineKind::Redb, ..EngineConfig::cached(16) };
-        Box::new(EmbeddedEngine::open(self.0.path(), &config).expect("opens"))
+        Box::new(EmbeddedEngine::open(self.0.path(), &config, |_| false).expect("opens"))
     }
 }
 

@@ -20,6 +20,7 @@ use super::data_folder::DataFolder;
 use super::error::EngineError;
 use super::fences::Fences;
 use super::free_space::FreeSpace;
+use super::memtable::WrittenOnce;
 use super::panics;
 use super::row_store::RowStore;
 use super::storage::{EngineSizes, EngineStorage};
@@ -44,19 +45,27 @@ struct EngineState {
 impl EmbeddedEngine {
     /// Opens or creates the store in a folder. Fails if another process holds the folder, if another engine created it, if the disk fails,
     /// or if the files are damaged.
-    pub fn open(folder: &Path, config: &EngineConfig) -> Result<EmbeddedEngine, EngineError> {
-        EmbeddedEngine::open_with(folder, config, EngineSizes::new(config))
+    ///
+    /// `is_written_once` says which keys are set in one commit, deleted in a later one, and never used again: a row that was deleted before it
+    /// reached the tree need not be looked for there.
+    pub fn open(folder: &Path, config: &EngineConfig, is_written_once: fn(&[u8]) -> bool) -> Result<EmbeddedEngine, EngineError> {
+        EmbeddedEngine::open_with(folder, config, EngineSizes::new(config), is_written_once)
     }
 
     /// Opens it so that every commit is flushed to the tree.
     #[cfg(test)]
     pub(super) fn open_flushing(folder: &Path, config: &EngineConfig) -> Result<EmbeddedEngine, EngineError> {
         let thresholds = super::journaled::FlushThresholds { memtable_bytes: 1, journal_bytes: 1 };
-        EmbeddedEngine::open_with(folder, config, EngineSizes { thresholds, ..EngineSizes::new(config) })
+        EmbeddedEngine::open_with(folder, config, EngineSizes { thresholds, ..EngineSizes::new(config) }, |_| false)
     }
 
     /// A folder must always be opened with the same segment size.
-    fn open_with(folder: &Path, config: &EngineConfig, sizes: EngineSizes) -> Result<EmbeddedEngine, EngineError> {
+    fn open_with(
+        folder: &Path,
+        config: &EngineConfig,
+        sizes: EngineSizes,
+        is_written_once: WrittenOnce,
+    ) -> Result<EmbeddedEngine, EngineError> {
         let space = Arc::new(FreeSpace::new(folder, config.reserve_mib));
         let folder = DataFolder::acquire(folder, config.engine, &config.address)?;
         let counter = CommitCounter::with_file(folder.path())?;
@@ -64,7 +73,8 @@ impl EmbeddedEngine {
             let lost = format!("{} has no data, and {} commits were acknowledged", folder.path().display(), counter.lower_bound());
             return Err(EngineError::Damaged(lost));
         }
-        EmbeddedEngine::start(EngineStorage::Disk { folder, space, config: config.clone(), sizes, panicked: Arc::default() }, counter)
+        let storage = EngineStorage::Disk { folder, space, config: config.clone(), sizes, is_written_once, panicked: Arc::default() };
+        EmbeddedEngine::start(storage, counter)
     }
 
     /// Opens an engine in memory, for tests that make it fail.

@@ -26,6 +26,7 @@ use super::commit_counter;
 use super::error::{EngineError, io_error};
 use super::flusher::{Flusher, SpaceCheck};
 use super::journal::{self, Journal, JournalContents};
+use super::memtable::WrittenOnce;
 use super::memtables::{FrozenMemtable, Memtables};
 use super::row_store::RowStore;
 use super::scan::scan;
@@ -66,11 +67,13 @@ pub(super) struct JournaledTree {
     journal: Mutex<Option<Journal>>,
     paths: [PathBuf; 2],
     thresholds: FlushThresholds,
+    is_written_once: WrittenOnce,
     flusher: Option<JoinHandle<()>>,
 }
 
 pub(super) struct JournalOptions {
     pub thresholds: FlushThresholds,
+    pub is_written_once: WrittenOnce,
     /// Fails while the tree must not grow.
     pub check_space: SpaceCheck,
     /// Whether to refuse to open when commits are missing between the files and the tree. The operator can accept such a loss.
@@ -88,7 +91,7 @@ impl JournaledTree {
         options: JournalOptions,
         accept: impl FnOnce(Option<&[u8]>) -> Result<(), EngineError>,
     ) -> Result<JournaledTree, EngineError> {
-        let JournalOptions { thresholds, check_space, refuses_gaps, panicked } = options;
+        let JournalOptions { thresholds, is_written_once, check_space, refuses_gaps, panicked } = options;
         let paths = journal::paths(folder);
         let (first, second) = (Journal::open(paths[0].clone())?, Journal::open(paths[1].clone())?);
         let (mut older, mut newer) = if first.0.generation() <= second.0.generation() { (first, second) } else { (second, first) };
@@ -124,7 +127,7 @@ impl JournaledTree {
         let tree: Arc<dyn Tree> = Arc::from(tree);
         let flusher = Flusher { tree: Arc::clone(&tree), shared: Arc::clone(&shared), check_space, panicked, kept_bytes };
         let flusher = std::thread::Builder::new().name("store-flusher".to_owned()).spawn(move || flusher.run()).map_err(io_error)?;
-        Ok(JournaledTree { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, flusher: Some(flusher) })
+        Ok(JournaledTree { tree, shared, journal: Mutex::new(Some(journal)), paths, thresholds, is_written_once, flusher: Some(flusher) })
     }
 
     /// Rotates the memtable and the file if one of them is full and the other file is free. Waits for the flusher, or fails, if the backlog
@@ -178,7 +181,7 @@ impl RowStore for JournaledTree {
         let journal = journal.as_mut().ok_or_else(|| io_error("the journal is closed"))?;
         self.rotate_if_full(journal)?;
         journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
-        self.shared.apply(rows);
+        self.shared.apply(rows, self.is_written_once);
         Ok(())
     }
 

@@ -13,6 +13,9 @@ const CHUNK_BYTES: usize = 64 * 1024;
 /// Bytes that a row takes in memory beside its key and value: their allocations and its place in the map.
 const ROW_OVERHEAD_BYTES: usize = 100;
 
+/// Says of a key whether it is set in one commit, deleted in a later one, and never used again.
+pub(super) type WrittenOnce = fn(&[u8]) -> bool;
+
 /// A value to set, or to delete the row (`None`).
 pub(super) type RowValue = Option<Bytes>;
 
@@ -56,7 +59,9 @@ pub(super) struct Chunk {
 
 impl Memtable {
     /// Sets the rows of a commit. Returns replaced values that no scan needs any more, for the caller to free.
-    pub(super) fn apply(&mut self, rows: Vec<(Bytes, RowValue)>) -> ReplacedValues {
+    ///
+    /// A row whose key is written once and that is set and deleted here leaves nothing: there is nothing below that a mark would hide.
+    pub(super) fn apply(&mut self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) -> ReplacedValues {
         self.commits += 1;
         let keeps_replaced = Arc::strong_count(&self.holders) > 1;
         let mut unneeded = ReplacedValues::new();
@@ -67,6 +72,8 @@ impl Memtable {
         for (key, row) in rows {
             if keeps_replaced {
                 self.keep_replaced(&key);
+            } else if row.is_none() && is_written_once(&key) && self.forget(&key) {
+                continue;
             }
             self.set(key, row);
         }
@@ -80,6 +87,13 @@ impl Memtable {
             Some(old) => self.bytes -= old.map_or(0, |old| old.capacity()),
             None => self.bytes += key_bytes + ROW_OVERHEAD_BYTES,
         }
+    }
+
+    /// Drops a row that was set here. Returns whether it was.
+    fn forget(&mut self, key: &[u8]) -> bool {
+        let Some((key, row)) = self.rows.remove_entry(key) else { return false };
+        self.bytes -= key.capacity() + row.map_or(0, |row| row.capacity()) + ROW_OVERHEAD_BYTES;
+        true
     }
 
     fn keep_replaced(&mut self, key: &[u8]) {
@@ -152,7 +166,7 @@ mod tests {
 
     fn memtable(rows: usize, value: &[u8]) -> Memtable {
         let mut memtable = Memtable::default();
-        memtable.apply((0..rows).map(|n| (key(n), Some(value.to_vec()))).collect());
+        memtable.apply((0..rows).map(|n| (key(n), Some(value.to_vec()))).collect(), |_| false);
         memtable
     }
 
@@ -176,7 +190,7 @@ mod tests {
     #[test]
     fn deleted_rows_are_not_counted_as_those_that_the_scan_needs_and_bound_a_chunk_all_the_same() {
         let mut memtable = memtable(100, b"v");
-        memtable.apply((0..70).map(|n| (key(n), None)).collect());
+        memtable.apply((0..70).map(|n| (key(n), None)).collect(), |_| false);
         let chunk = memtable.chunk(b"k", b"l", 1);
         assert_eq!((chunk.rows.len(), chunk.next), (CHUNK_ROWS, Some(key(CHUNK_ROWS))));
         assert_eq!(memtable.chunk(&key(CHUNK_ROWS), b"l", 1).rows.len(), 70 - CHUNK_ROWS + 1);
@@ -188,7 +202,7 @@ mod tests {
         let version = memtable.version();
         let before = memtable.bytes;
         for value in [b"second", b"third!"] {
-            memtable.apply(vec![(key(0), Some(value.to_vec())), (key(1), None), (key(7), Some(value.to_vec()))]);
+            memtable.apply(vec![(key(0), Some(value.to_vec())), (key(1), None), (key(7), Some(value.to_vec()))], |_| false);
         }
         let first: Vec<_> = (0..3).map(|n| (key(n), Some(b"first".to_vec()))).collect();
         assert_eq!(memtable.chunk_at(&version, b"k", b"l", usize::MAX).rows, first);
@@ -197,9 +211,27 @@ mod tests {
         assert_eq!(memtable.chunk(b"k", b"l", usize::MAX).rows, newest);
         assert!(memtable.bytes > before + 6 * ROW_OVERHEAD_BYTES, "two commits replaced three rows each, and one is new");
         drop(version);
-        assert_eq!(memtable.apply(Vec::new()).len(), 3, "the replaced values of three rows");
+        assert_eq!(memtable.apply(Vec::new(), |_| false).len(), 3, "the replaced values of three rows");
         let mut same = Memtable::default();
-        same.apply(Vec::from(newest));
+        same.apply(Vec::from(newest), |_| false);
         assert_eq!(memtable.bytes, same.bytes, "as if nothing had been kept");
+    }
+
+    #[test]
+    fn a_row_that_is_written_once_leaves_nothing_unless_an_open_scan_needs_it() {
+        let (set, delete) = (|n| vec![(key(n), Some(b"v".to_vec()))], |n| vec![(key(n), None)]);
+        let mut memtable = Memtable::default();
+        memtable.apply(set(1), |_| true);
+        memtable.apply(delete(1), |_| true);
+        assert!(memtable.is_empty() && memtable.bytes == 0);
+        memtable.apply(delete(1), |_| true);
+        assert_eq!(memtable.rows.get(&key(1)), Some(&None), "it was set below, and has to be hidden there");
+        memtable.apply(set(2), |key| key.ends_with(b"3"));
+        memtable.apply(delete(2), |key| key.ends_with(b"3"));
+        assert_eq!(memtable.rows.get(&key(2)), Some(&None), "such a key may be used again");
+        memtable.apply(set(4), |_| true);
+        let version = memtable.version();
+        memtable.apply(delete(4), |_| true);
+        assert_eq!(memtable.chunk_at(&version, &key(3), b"l", usize::MAX).rows, set(4));
     }
 }

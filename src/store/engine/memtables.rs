@@ -5,7 +5,7 @@
 
 use super::batch::Bytes;
 use super::error::EngineError;
-use super::memtable::{Chunk, Memtable, MemtableVersion, RowValue};
+use super::memtable::{Chunk, Memtable, MemtableVersion, RowValue, WrittenOnce};
 use super::open_scans::{OpenScans, ScansEnded};
 use super::primitives::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use super::tree::Tree;
@@ -54,9 +54,9 @@ impl Memtables {
     }
 
     /// Makes the rows of a commit visible, all at once. Returns the bytes of the active memtable.
-    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>) -> usize {
+    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) -> usize {
         let mut pair = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let unneeded = pair.active.apply(rows);
+        let unneeded = pair.active.apply(rows, is_written_once);
         let bytes = pair.active.bytes;
         // Freed without the lock.
         drop(pair);

@@ -6,7 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::batch::Bytes;
 use super::error::EngineError;
 use super::journal::Journal;
-use super::memtable::RowValue;
+use super::memtable::{RowValue, WrittenOnce};
 use super::memtables::{FrozenMemtable, Memtables};
 
 pub(super) struct SharedMemtables {
@@ -55,8 +55,8 @@ impl SharedMemtables {
     }
 
     /// Makes the rows of a commit visible.
-    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>) {
-        self.active_bytes.store(self.memtables.apply(rows), Ordering::Relaxed);
+    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) {
+        self.active_bytes.store(self.memtables.apply(rows, is_written_once), Ordering::Relaxed);
     }
 
     /// Turns the active memtable into the immutable one and starts an empty one.

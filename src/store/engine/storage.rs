@@ -14,6 +14,7 @@ use super::data_folder::DataFolder;
 use super::error::EngineError;
 use super::free_space::FreeSpace;
 use super::journaled::{FlushThresholds, JournalOptions, JournaledTree};
+use super::memtable::WrittenOnce;
 use super::redb_tree::RedbTree;
 use super::row_store::RowStore;
 use super::sled_tree::{SEGMENT_BYTES, SledTree};
@@ -27,6 +28,7 @@ pub(super) enum EngineStorage {
         space: Arc<FreeSpace>,
         config: EngineConfig,
         sizes: EngineSizes,
+        is_written_once: WrittenOnce,
         /// Whether the tree has panicked during a flush.
         panicked: Arc<AtomicBool>,
     },
@@ -65,7 +67,7 @@ impl EngineStorage {
 
     fn open_engine(&self, counter: &mut CommitCounter) -> Result<Box<dyn RowStore>, EngineError> {
         match self {
-            EngineStorage::Disk { folder, space, config, sizes, panicked } => {
+            EngineStorage::Disk { folder, space, config, sizes, is_written_once, panicked } => {
                 let has_commits = counter.lower_bound() > 0;
                 if config.engine == EngineKind::Sled && has_commits {
                     sled_log::check(folder.path(), sizes.segment_bytes)?;
@@ -76,8 +78,13 @@ impl EngineStorage {
                 };
                 let space = Arc::clone(space);
                 let check_space = Box::new(move || space.check_for_flush());
-                let options =
-                    JournalOptions { thresholds: sizes.thresholds, check_space, refuses_gaps: has_commits, panicked: Arc::clone(panicked) };
+                let options = JournalOptions {
+                    thresholds: sizes.thresholds,
+                    is_written_once: *is_written_once,
+                    check_space,
+                    refuses_gaps: has_commits,
+                    panicked: Arc::clone(panicked),
+                };
                 let engine = JournaledTree::open(folder.path(), tree, options, |row| counter.adopt(row))?;
                 // The tree creates its files with the mode that the umask leaves.
                 folder.tighten();

@@ -15,7 +15,7 @@ fn refusal(rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
     let folder = tempfile::tempdir().expect("a folder");
     let epoch_row = (keys::meta("epoch"), Some(rows::encode(&epoch("first")).expect("a row")));
     let rows = [&[epoch_row], rows].concat();
-    let engine = EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens");
+    let engine = EmbeddedEngine::open(folder.path(), &CONFIG, |_| false).expect("opens");
     engine.commit(vec![Batch::unfenced(rows)]).expect("commits");
     drop(engine);
     let before = all_rows(folder.path());
@@ -25,7 +25,7 @@ fn refusal(rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> String {
 }
 
 fn all_rows(folder: &Path) -> Vec<(Vec<u8>, Vec<u8>)> {
-    EmbeddedEngine::open(folder, &CONFIG).expect("opens").scan(&[0], &[u8::MAX], usize::MAX).expect("scans")
+    EmbeddedEngine::open(folder, &CONFIG, |_| false).expect("opens").scan(&[0], &[u8::MAX], usize::MAX).expect("scans")
 }
 
 #[test]

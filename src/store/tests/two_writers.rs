@@ -1,8 +1,8 @@
 //! Two writers on one store, as two nodes of one engine would be: each decides groups, pauses, and commits them when the other one may have committed
 //! meanwhile. Fences must make of it what one writer would have made.
 //!
-//! A model of what must hold judges the end. Two controls show that it can fail: writers whose fences are not compared, and writers that take the
-//! fences after the rows.
+//! A model of what must hold judges the end. Three controls show that it can fail: writers whose fences are not compared, writers that take the
+//! fences after the rows, and writers that take the rows of their caches for what is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,9 +10,11 @@ use driftless_protocol::{DeviceId, Op, PushTarget, Value};
 
 use super::push::registration;
 use crate::store::memory::{FaultPoint, Memory};
+use crate::store::row_cache::StoreCache;
 use crate::store::support::{dataset, device, epoch, patch, sign_in};
 use crate::store::{
-    CommitOutcome, DatasetRules, Decision, DeviceBound, Group, GroupOutcomes, Identity, JobPart, Patch, RegisterOutcome, Store, StoreError,
+    CommitOutcome, DatasetRules, Decision, DeviceBound, Group, GroupOutcomes, Identity, JobFailure, JobPart, Patch, RegisterOutcome, Store,
+    StoreError,
 };
 
 const PEOPLE: u64 = 3;
@@ -31,6 +33,7 @@ enum Fencing {
     AsBuilt,
     NotCompared,
     AfterTheRows,
+    NotOfTheCache,
 }
 
 /// A patch of a device, by its person, its device and its number.
@@ -42,11 +45,18 @@ enum Task {
     Register { person: u64, device: u64, token: u64 },
 }
 
-#[derive(Default)]
 struct Writer<'a> {
+    /// With a cache of its own.
+    store: &'a Store,
     group: Option<Group<'a>>,
     /// What it has decided: the version that a patch made or found.
     decided: Vec<(Task, JobPart, Option<u64>)>,
+}
+
+impl<'a> Writer<'a> {
+    fn new(store: &'a Store) -> Writer<'a> {
+        Writer { store, group: None, decided: Vec::new() }
+    }
 }
 
 struct Model<'a> {
@@ -97,9 +107,13 @@ impl<'a> Model<'a> {
         Task::Add(name)
     }
 
-    fn decide(&mut self, writer: &mut Writer<'a>, task: Task) {
-        let store = self.store;
-        let group = writer.group.get_or_insert_with(|| store.group());
+    fn decide(&mut self, writer: &mut Writer<'a>, task: Task) -> Result<(), String> {
+        let group = writer.group.get_or_insert_with(|| {
+            if self.fencing == Fencing::NotOfTheCache {
+                writer.store.known_rows.ignore_fences(|owner| writer.store.engine.fence(owner));
+            }
+            writer.store.group()
+        });
         let decided = group.run(|group| match task {
             Task::Add((of, by, id)) => {
                 let patch =
@@ -115,15 +129,20 @@ impl<'a> Model<'a> {
                 Ok(None)
             }
         });
-        let (version, part) = decided.expect("decides");
-        writer.decided.push((task, part, version));
+        match decided {
+            Ok((version, part)) => writer.decided.push((task, part, version)),
+            // The other writer was faster: the device sends the patch again.
+            Err(JobFailure::Stale) => self.stale += 1,
+            Err(failure) => return Err(format!("{task:?}: {failure}")),
+        }
+        Ok(())
     }
 
     fn commit(&mut self, writer: &mut Writer<'a>) -> Result<(), String> {
         let Some(group) = writer.group.take() else { return Ok(()) };
         let decided = std::mem::take(&mut writer.decided);
         let committed = match self.fencing {
-            Fencing::AsBuilt => group.commit(),
+            Fencing::AsBuilt | Fencing::NotOfTheCache => group.commit(),
             control => self.commit_without_guard(group, control),
         };
         let outcomes = match committed {
@@ -148,14 +167,14 @@ impl<'a> Model<'a> {
     }
 
     fn commit_without_guard(&self, group: Group<'a>, control: Fencing) -> Result<GroupOutcomes, StoreError> {
-        let (mut batches, of_owners) = group.view.into_batches();
+        let (mut batches, owners) = group.view.into_batches();
         for batch in &mut batches {
             match control {
                 Fencing::NotCompared => batch.fences.clear(),
                 _ => batch.fences.iter_mut().for_each(|(owner, fence)| *fence = self.store.engine.fence(owner)),
             }
         }
-        Ok(GroupOutcomes::new(self.store.engine.commit(batches)?, of_owners))
+        Ok(owners.with_outcomes(self.store.engine.commit(batches)?).1)
     }
 
     fn step(&mut self, writers: &mut [Writer<'a>; 2]) -> Result<(), String> {
@@ -163,11 +182,11 @@ impl<'a> Model<'a> {
         match self.chance(100) {
             0..70 => {
                 let task = self.task();
-                self.decide(writer, task);
+                return self.decide(writer, task);
             }
             70..96 => return self.commit(writer),
             // The process dies, and what it has decided with it.
-            96..98 => *writer = Writer::default(),
+            96..98 => *writer = Writer::new(writer.store),
             chance => {
                 self.memory.fail_nth(if chance == 98 { FaultPoint::Flush } else { FaultPoint::Answer }, 1);
                 let outcome = self.commit(writer);
@@ -183,9 +202,9 @@ impl<'a> Model<'a> {
         for mut writer in writers {
             self.commit(&mut writer)?;
         }
-        let mut writer = Writer::default();
+        let mut writer = Writer::new(self.store);
         for name in self.unanswered.clone() {
-            self.decide(&mut writer, Task::Add(name));
+            self.decide(&mut writer, Task::Add(name))?;
             self.commit(&mut writer)?;
         }
         for of in 0..PEOPLE {
@@ -237,7 +256,8 @@ fn run(seed: u64, steps: u64, fencing: Fencing) -> Result<u64, String> {
         answers: BTreeMap::new(),
         stale: 0,
     };
-    let mut writers = [Writer::default(), Writer::default()];
+    let other = Store { known_rows: StoreCache::default(), ..store.clone() };
+    let mut writers = [Writer::new(&store), Writer::new(&other)];
     for _ in 0..steps {
         model.step(&mut writers)?;
     }
@@ -259,7 +279,7 @@ fn two_writers_decide_as_one_would() {
 
 #[test]
 fn the_model_finds_writers_whose_fences_are_not_compared_or_taken_too_late() {
-    for control in [Fencing::NotCompared, Fencing::AfterTheRows] {
+    for control in [Fencing::NotCompared, Fencing::AfterTheRows, Fencing::NotOfTheCache] {
         for seed in 1..=3 {
             assert!(run(seed, 300, control).is_err(), "{control:?}, seed {seed}: nothing was found");
         }

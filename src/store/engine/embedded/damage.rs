@@ -77,13 +77,13 @@ fn config(kind: EngineKind) -> EngineConfig {
 }
 
 fn open(folder: &Path, kind: EngineKind) -> Result<EmbeddedEngine, EngineError> {
-    EmbeddedEngine::open_with(folder, &config(kind), SIZES)
+    EmbeddedEngine::open_with(folder, &config(kind), SIZES, |_| false)
 }
 
 /// Opens the store so that nothing is flushed while it is open.
 fn open_without_flushing(folder: &Path, kind: EngineKind) -> EmbeddedEngine {
     let sizes = EngineSizes { thresholds: FlushThresholds { memtable_bytes: 1 << 30, journal_bytes: 1 << 30 }, ..SIZES };
-    EmbeddedEngine::open_with(folder, &config(kind), sizes).expect("opens")
+    EmbeddedEngine::open_with(folder, &config(kind), sizes, |_| false).expect("opens")
 }
 
 fn row(key: &str, value: String) -> (Bytes, Option<Bytes>) {

@@ -115,7 +115,7 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(kind: EngineKind) {
     let Some(disk) = SmallDisk::new() else { return };
     disk.fill(FREE_MIB);
     let config = config(kind, RESERVE_MIB);
-    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("opens");
+    let engine = EmbeddedEngine::open(&disk.store(), &config, |_| false).expect("opens");
     let (commits, error) = commit_until_it_fails(&engine);
     assert!(matches!(error, EngineError::Full(_)), "{error}");
     assert!(commits > 10, "{commits}");
@@ -130,14 +130,14 @@ fn a_disk_that_fills_up_refuses_writes_and_loses_nothing(kind: EngineKind) {
     let deleting = Batch { rows: vec![(b"none".to_vec(), None)], ..neutral };
     engine.commit(vec![deleting]).expect("a commit that deletes more than it sets may use half of the reserve");
     drop(engine);
-    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("the reserve is enough to reopen it");
+    let engine = EmbeddedEngine::open(&disk.store(), &config, |_| false).expect("the reserve is enough to reopen it");
     check(&engine, commits);
     disk.fill(RESERVE_MIB - 1);
     assert!(matches!(engine.commit(vec![batch(commits)]), Err(EngineError::Full(_))));
     disk.remove_ballast();
     engine.commit(vec![batch(commits)]).expect("there is space again");
     drop(engine);
-    check(&EmbeddedEngine::open(&disk.store(), &config).expect("opens"), commits + 1);
+    check(&EmbeddedEngine::open(&disk.store(), &config, |_| false).expect("opens"), commits + 1);
 }
 
 /// Without a reserve the engine itself meets the full disk.
@@ -145,7 +145,7 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
     let Some(disk) = SmallDisk::new() else { return };
     disk.fill(FREE_MIB / 2);
     let config = config(kind, 0);
-    let engine = EmbeddedEngine::open(&disk.store(), &config).expect("opens");
+    let engine = EmbeddedEngine::open(&disk.store(), &config, |_| false).expect("opens");
     let (mut commits, error) = commit_until_it_fails(&engine);
     assert!(matches!(error, EngineError::Full(_) | EngineError::Io(_)), "{error}");
     // The store may open on the space that is left, or say that it cannot.
@@ -170,7 +170,7 @@ fn an_engine_that_meets_a_full_disk_recovers(kind: EngineKind) {
         let _ = engine.recover();
     }
     drop(engine);
-    check(&EmbeddedEngine::open(&disk.store(), &config).expect("opens"), commits);
+    check(&EmbeddedEngine::open(&disk.store(), &config, |_| false).expect("opens"), commits);
 }
 
 #[test]

@@ -26,7 +26,12 @@ const ROUNDS: usize = 25;
 const KEYS: u64 = 150;
 
 fn open(folder: &Path, kind: EngineKind) -> Result<EmbeddedEngine, EngineError> {
-    EmbeddedEngine::open_with(folder, &EngineConfig { engine: kind, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() }, SIZES)
+    EmbeddedEngine::open_with(
+        folder,
+        &EngineConfig { engine: kind, cache_mib: 1, reserve_mib: 0, ..EngineConfig::default() },
+        SIZES,
+        |_| false,
+    )
 }
 
 /// A pseudorandom number of `n`, the same in every process.

@@ -180,14 +180,17 @@ fn each_engine_locks_its_folder_and_reopens_it() {
     for kind in [EngineKind::Sled, EngineKind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        let engine = EmbeddedEngine::open(folder.path(), &config).expect("opens");
+        let engine = EmbeddedEngine::open(folder.path(), &config, |_| false).expect("opens");
         engine.commit(vec![put("a", "1")]).expect("commits");
-        let second = EmbeddedEngine::open(folder.path(), &config).err().expect("is held").to_string();
+        let second = EmbeddedEngine::open(folder.path(), &config, |_| false).err().expect("is held").to_string();
         assert!(second.contains(&format!("process {}", std::process::id())), "{second}");
         drop(engine);
-        assert_eq!(value(&EmbeddedEngine::open(folder.path(), &config).expect("opens again"), "a").as_deref(), Some("1"));
+        assert_eq!(value(&EmbeddedEngine::open(folder.path(), &config, |_| false).expect("opens again"), "a").as_deref(), Some("1"));
         let other = if kind == EngineKind::Sled { EngineKind::Redb } else { EngineKind::Sled };
-        let refused = EmbeddedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }).err().expect("is refused").to_string();
+        let refused = EmbeddedEngine::open(folder.path(), &EngineConfig { engine: other, ..CONFIG }, |_| false)
+            .err()
+            .expect("is refused")
+            .to_string();
         assert!(refused.contains(&format!("set store.engine to \"{}\"", kind.name())), "{refused}");
     }
 }
@@ -198,7 +201,7 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
         let folder = tempfile::tempdir().expect("folder");
         let older = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        let open = || EmbeddedEngine::open(folder.path(), &config);
+        let open = || EmbeddedEngine::open(folder.path(), &config, |_| false);
         let fill = |rows: std::ops::Range<u8>| {
             let engine = open().expect("opens");
             rows.for_each(|n| drop(engine.commit(vec![put(&n.to_string(), "1")]).expect("commits")));
@@ -222,9 +225,9 @@ fn a_folder_without_its_data_is_not_taken_for_a_new_one() {
     for kind in [EngineKind::Sled, EngineKind::Redb] {
         let folder = tempfile::tempdir().expect("folder");
         let config = EngineConfig { engine: kind, ..CONFIG };
-        EmbeddedEngine::open(folder.path(), &config).expect("opens").commit(vec![put("a", "1")]).expect("commits");
+        EmbeddedEngine::open(folder.path(), &config, |_| false).expect("opens").commit(vec![put("a", "1")]).expect("commits");
         std::fs::remove_file(folder.path().join(layout::tree_file(kind))).expect("is removed");
-        let refused = EmbeddedEngine::open(folder.path(), &config).err().expect("is refused").to_string();
+        let refused = EmbeddedEngine::open(folder.path(), &config, |_| false).err().expect("is refused").to_string();
         assert!(refused.contains("has no data") && refused.contains("restore"), "{refused}");
     }
 }
@@ -232,9 +235,9 @@ fn a_folder_without_its_data_is_not_taken_for_a_new_one() {
 #[test]
 fn an_unfinished_page_table_does_not_prevent_opening() {
     let folder = tempfile::tempdir().expect("folder");
-    EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens").commit(vec![put("a", "1")]).expect("commits");
+    EmbeddedEngine::open(folder.path(), &CONFIG, |_| false).expect("opens").commit(vec![put("a", "1")]).expect("commits");
     std::fs::write(folder.path().join("snap.FFFFFFFFFFFFFFFF.generating"), b"half a table").expect("writes");
-    assert_eq!(value(&EmbeddedEngine::open(folder.path(), &CONFIG).expect("opens again"), "a").as_deref(), Some("1"));
+    assert_eq!(value(&EmbeddedEngine::open(folder.path(), &CONFIG, |_| false).expect("opens again"), "a").as_deref(), Some("1"));
 }
 
 /// The contents of the file with the commit count, as the engine writes it.

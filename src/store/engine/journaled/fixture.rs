@@ -40,7 +40,8 @@ impl JournaledFixture {
     /// An engine over a tree, with memtables of other sizes.
     pub(super) fn open_sized(&self, tree: Box<dyn Tree>, memtable_bytes: usize) -> JournaledTree {
         let thresholds = FlushThresholds { memtable_bytes, journal_bytes: 8 << 20 };
-        let options = JournalOptions { thresholds, check_space: Box::new(|| Ok(())), refuses_gaps: true, panicked: Arc::default() };
+        let check_space = Box::new(|| Ok(()));
+        let options = JournalOptions { thresholds, is_written_once, check_space, refuses_gaps: true, panicked: Arc::default() };
         JournaledTree::open(self.folder.path(), tree, options, |_| Ok(())).expect("opens")
     }
 
@@ -48,7 +49,8 @@ impl JournaledFixture {
         let has_space = Arc::clone(&self.has_space);
         let check_space = move || if has_space.load(Ordering::SeqCst) { Ok(()) } else { Err(EngineError::Full("no space".to_owned())) };
         let thresholds = FlushThresholds { memtable_bytes: MEMTABLE_BYTES, journal_bytes: 1 << 20 };
-        let options = JournalOptions { thresholds, check_space: Box::new(check_space), refuses_gaps, panicked: Arc::clone(&self.panicked) };
+        let (check_space, panicked) = (Box::new(check_space), Arc::clone(&self.panicked));
+        let options = JournalOptions { thresholds, is_written_once, check_space, refuses_gaps, panicked };
         JournaledTree::open(folder, Box::new(tree), options, |_| Ok(()))
     }
 
@@ -64,13 +66,20 @@ impl JournaledFixture {
     }
 }
 
-/// The nth commit: a row of its own, a row that every commit sets, a row that odd commits set and even ones delete, and the commit count.
+fn is_written_once(key: &[u8]) -> bool {
+    key.starts_with(b"once")
+}
+
+/// The nth commit: a row of its own, a row that every commit sets, a row that odd commits set and even ones delete, a row that a later commit
+/// deletes for ever, and the commit count.
 pub(super) fn batch(n: u32) -> RowBatch {
     let value = |n: u32| Some(n.to_be_bytes().to_vec());
     vec![
         (format!("k{n:04}").into_bytes(), value(n)),
         (b"head".to_vec(), value(n)),
         (b"odd".to_vec(), value(n).filter(|_| n % 2 == 1)),
+        (format!("once{n:04}").into_bytes(), value(n)),
+        (format!("once{:04}", n.wrapping_sub(3)).into_bytes(), None),
         (commit_counter::COUNT_KEY.to_vec(), Some(u64::from(n + 1).to_be_bytes().to_vec())),
     ]
 }
