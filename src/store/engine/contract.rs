@@ -9,7 +9,9 @@ use super::error::EngineError;
 /// `scan` or `get` may see two states. What a read returns is durable.
 ///
 /// **Fences.** A writer that decides on rows takes the fence of their owner *first*, then reads, and names the fence in the batch. A batch is applied
-/// only if no commit to any of its owners was applied since. The owners of the batches of one call differ, so none of them waits for another.
+/// only if no commit to any of its owners was applied since. The owners of the batches of one call differ, so none of them waits for another. A
+/// batch with rows raises the fences of its owners by at least one: a writer that finds a fence one above the one it named knows that nobody else
+/// has committed.
 ///
 /// **Atomicity.** All rows of a batch are applied or none, now and after any crash.
 ///

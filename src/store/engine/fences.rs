@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::batch::{Batch, CommitOutcome, Fence, Owner};
 
-/// 8 KiB. Two of a thousand owners share a counter by chance, which matters only where several writers decide at once.
-const COUNTERS: usize = 1024;
+/// 64 KiB. Two owners of a group share a counter by chance once in some groups: then what a writer knows of them is read again, and where several
+/// writers decide at once one of them decides again.
+const COUNTERS: usize = 8192;
 
 pub(super) struct Fences(Box<[AtomicU64]>);
 
