@@ -10,7 +10,9 @@
 //!
 //! Only this folder knows which engine runs: sled, or redb by configuration.
 
+mod aligned_buffer;
 mod batch;
+mod block_file;
 mod commit_counter;
 mod config;
 mod contract;
@@ -22,6 +24,7 @@ mod flusher;
 mod frame;
 mod free_space;
 mod journal;
+mod journal_format;
 mod journaled;
 mod layout;
 mod memtable;
