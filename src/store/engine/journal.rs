@@ -89,10 +89,10 @@ impl Journal {
 
     /// Drops all records, durably, and cuts the file to at most `kept_bytes`.
     pub(super) fn recycle(&mut self, generation: u64, kept_bytes: u64) -> Result<(), EngineError> {
-        self.write_header(JournalHeader::new(generation)).map_err(|error| open_error(&self.path, &error))?;
+        self.write_header(JournalHeader::new(generation)).map_err(|error| self.write_error(error))?;
         if self.size > kept_bytes {
             let size = kept_bytes.max(BLOCK_BYTES as u64);
-            self.file.set_length(size).map_err(io_error)?;
+            self.file.set_length(size).map_err(|error| self.write_error(error))?;
             self.size = size;
         }
         Ok(())
@@ -103,11 +103,8 @@ impl Journal {
         let header = self.header.ok_or_else(|| io_error("a journal file without a header"))?;
         let mut buffer = std::mem::take(&mut self.buffer);
         header.encode_record(self.end, rows, &mut buffer)?;
-        self.file.write_all_at(buffer.bytes(), self.end).map_err(|error| match error.kind() {
-            // The next record overwrites the part that was written.
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EngineError::Full(format!("{}: {error}", self.path.display())),
-            _ => io_error(error),
-        })?;
+        // After an error the next record overwrites the part that was written.
+        self.file.write_all_at(buffer.bytes(), self.end).map_err(|error| self.write_error(error))?;
         let end = self.end + buffer.bytes().len() as u64;
         self.grow(end);
         self.file.sync_data().map_err(io_error)?;
@@ -173,6 +170,13 @@ impl Journal {
         }
         (self.header, self.end) = (Some(header), at as u64);
         Ok(())
+    }
+
+    fn write_error(&self, error: std::io::Error) -> EngineError {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => EngineError::Full(format!("{}: {error}", self.path.display())),
+            _ => io_error(error),
+        }
     }
 
     fn damaged(&self, at: usize) -> EngineError {

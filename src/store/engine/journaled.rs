@@ -243,6 +243,8 @@ mod fake_tree;
 #[cfg(test)]
 mod fixture;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod one_state;
 #[cfg(test)]
 mod slow_reads;

@@ -47,6 +47,8 @@ mod tree;
 mod contract_tests;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+mod small_disk;
 
 pub use batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 pub use config::{EngineConfig, EngineKind};
