@@ -122,6 +122,7 @@ fn fill(engine: &EmbeddedEngine, commits: u32, rows: &mut BTreeMap<Bytes, Bytes>
             };
         }
         engine.commit(vec![batch]).expect("commits");
+        engine.after_answers();
     }
 }
 
