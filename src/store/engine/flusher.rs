@@ -17,9 +17,10 @@ use super::shared_memtables::{FlushState, SharedMemtables};
 use super::tree::{RowChange, Tree};
 use super::{commit_counter, panics};
 
-/// Bytes of rows that are written before the tree is made durable: sled frees segments as it goes, and must not reuse one long before the
-/// rows that were in it are durable elsewhere.
-const FLUSH_BYTES: usize = 1 << 20;
+/// Bytes of rows that are written before the tree is made durable. The tree writes many times as much, and a commit that comes meanwhile
+/// waits behind it on the same disk. Besides, sled frees segments as it goes, and must not reuse one long before the rows that were in it
+/// are durable elsewhere.
+const FLUSH_BYTES: usize = 64 << 10;
 
 /// How often a flusher that waits for disk space tries again.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
