@@ -8,8 +8,9 @@ use super::writer::GroupWriter;
 pub(super) fn run(mut writer: GroupWriter) {
     loop {
         writer.receive();
-        if let Err(failed) = writer.commit_group() {
-            writer.recover_from(failed);
+        match writer.commit_group() {
+            Ok(()) => writer.store.after_answers(),
+            Err(failed) => writer.recover_from(failed),
         }
         if writer.is_done() {
             return debug!("committer stopped");

@@ -55,6 +55,11 @@ impl Store {
         self.engine.is_failed()
     }
 
+    /// Tells the engine that the answers of the last commit are sent.
+    pub fn after_answers(&self) {
+        self.engine.after_answers();
+    }
+
     /// Opens a failed store again from what is on disk, which may take seconds. After an error the caller may try again later.
     pub fn recover(&self) -> Result<(), StoreError> {
         self.engine.recover()

@@ -80,7 +80,7 @@ pub(super) const SERVER: &[ConfigSetting] = &[
     setting(
         "store.journal_mib",
         || value(EngineConfig::default().journal_mib),
-        "Size of the journal in MiB before it is flushed to the engine's tree. Under load it grows up to four times as much, and the part that is being flushed takes as much again, in memory and on disk.",
+        "Size in MiB of the newest commits in memory before they are flushed to the engine's tree; a journal file takes up to twice as much. Under load both grow up to four times as much, and the part that is being flushed takes as much again.",
     ),
     setting(
         "store.reserve_mib",

@@ -1,8 +1,9 @@
 //! Counts commits, so that a missing commit that was acknowledged is detected.
 //!
 //! An engine can take a damaged byte for the end of its log and open without what followed it. So every commit writes its number to a row
-//! of its own, and once it is durable, to a small file beside the store. That file is not synced: it survives the death of the process, and
-//! after a loss of power it may be older. It is a lower bound of what the store must hold.
+//! of its own, and once it is durable, to a small file beside the store: behind the answers, so that none waits for it, and at the latest
+//! before the next commit. The file is a lower bound of what the store must hold. It may be older by the last commit if the process was
+//! killed between its answers and the note, and by more after a loss of power, because it is not synced.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -26,6 +27,8 @@ const FILE_BYTES: usize = 12;
 
 pub(super) struct CommitCounter {
     count: u64,
+    /// Whether the file has the count.
+    is_noted: bool,
     file: Option<CounterFile>,
 }
 
@@ -39,7 +42,7 @@ impl CommitCounter {
     /// For an engine that has no folder.
     #[cfg(test)]
     pub(super) fn without_file() -> CommitCounter {
-        CommitCounter { count: 0, file: None }
+        CommitCounter { count: 0, is_noted: true, file: None }
     }
 
     /// With the file of a data folder.
@@ -47,7 +50,7 @@ impl CommitCounter {
         let path = folder.join(layout::COMMIT_COUNT);
         let file = private_files::options().open(&path);
         let file = file.map_err(|error| open_error(&path, &error))?;
-        Ok(CommitCounter { count: 0, file: Some(CounterFile { path, handle: file, is_writable: true }) })
+        Ok(CommitCounter { count: 0, is_noted: false, file: Some(CounterFile { path, handle: file, is_writable: true }) })
     }
 
     /// How many commits the store must hold at least.
@@ -71,8 +74,8 @@ impl CommitCounter {
                  (to go on without them, delete {path})"
             )));
         }
-        self.count = found;
-        self.write_count();
+        (self.count, self.is_noted) = (found, false);
+        self.note();
         Ok(())
     }
 
@@ -84,10 +87,14 @@ impl CommitCounter {
     /// Counts a commit that is durable now.
     pub(super) fn increment(&mut self) {
         self.count += 1;
-        self.write_count();
+        self.is_noted = false;
     }
 
-    fn write_count(&mut self) {
+    /// Writes the count to the file, if it does not have it.
+    pub(super) fn note(&mut self) {
+        if std::mem::replace(&mut self.is_noted, true) {
+            return;
+        }
         let count = self.count;
         if let Some(file) = self.file.as_mut().filter(|file| file.is_writable)
             && let Err(error) = file.handle.write_all_at(&encode_file(count), 0)
@@ -150,6 +157,7 @@ mod tests {
         counter.adopt(None).expect("nothing yet");
         counter.increment();
         counter.increment();
+        counter.note();
         let mut counter = CommitCounter::with_file(folder.path()).expect("opens again");
         counter.adopt(Some(&row(2))).expect("all there");
         counter.adopt(Some(&row(3))).expect("one more than was answered");

@@ -33,6 +33,9 @@ pub trait Engine: Send + Sync {
     /// Applies the batches whose fences stand, and makes them durable together. A batch without rows is only compared.
     fn commit(&self, batches: Vec<Batch>) -> Result<Vec<CommitOutcome>, EngineError>;
 
+    /// The answers of the last commit are sent: the engine does here what they need not wait for.
+    fn after_answers(&self) {}
+
     /// Bytes that the store takes.
     fn bytes_on_disk(&self) -> Result<u64, EngineError>;
 

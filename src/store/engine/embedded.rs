@@ -138,6 +138,7 @@ impl Engine for EmbeddedEngine {
 
     fn commit(&self, batches: Vec<Batch>) -> Result<Vec<CommitOutcome>, EngineError> {
         let mut counter = self.lock_counter();
+        counter.note();
         let outcomes: Vec<CommitOutcome> = batches.iter().map(|batch| self.fences.outcome(batch)).collect();
         let (mut rows, mut owners) = (RowBatch::new(), Vec::new());
         for (batch, outcome) in batches.into_iter().zip(&outcomes) {
@@ -170,6 +171,10 @@ impl Engine for EmbeddedEngine {
                 Err(error)
             }
         }
+    }
+
+    fn after_answers(&self) {
+        self.lock_counter().note();
     }
 
     fn bytes_on_disk(&self) -> Result<u64, EngineError> {
@@ -213,6 +218,7 @@ impl Engine for EmbeddedEngine {
 impl Drop for EmbeddedEngine {
     /// Closing an engine flushes its rows, and may panic.
     fn drop(&mut self) {
+        self.lock_counter().note();
         let EngineState { rows, failed } = std::mem::replace(&mut *self.state_mut(), EngineState { rows: None, failed: None });
         let closed = panics::catch(|| drop(rows));
         if let Err(panic) = &closed {

@@ -17,11 +17,12 @@ use super::shared_memtables::{FlushState, SharedMemtables};
 use super::tree::{RowChange, Tree};
 use super::{commit_counter, panics};
 
-/// Bytes of rows that are written before the tree is made durable: sled frees segments as it goes, and must not reuse one long before the
-/// rows that were in it are durable elsewhere.
-const FLUSH_BYTES: usize = 1 << 20;
+/// Bytes of rows that are written before the tree is made durable. The tree writes many times as much, and a commit that comes meanwhile
+/// waits behind it on the same disk. Besides, sled frees segments as it goes, and must not reuse one long before the rows that were in it
+/// are durable elsewhere.
+const FLUSH_BYTES: usize = 64 << 10;
 
-/// How often a flusher that waits for disk space checks it.
+/// How often a flusher that waits for disk space tries again.
 const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Returns an error while the disk has too little space for the tree to grow.
@@ -82,7 +83,8 @@ impl Flusher {
         }
         self.write(&rows)?;
         self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
-        journal.recycle(next_generation, self.kept_bytes)?;
+        // A file system that overwrites nothing in place needs space for it.
+        self.retry_while_full(|| journal.recycle(next_generation, self.kept_bytes))?;
         self.shared.memtables.forget_immutable();
         Ok(journal)
     }
@@ -91,23 +93,23 @@ impl Flusher {
         if rows.is_empty() {
             return Ok(());
         }
-        self.wait_for_space()?;
+        self.retry_while_full(|| (self.check_space)())?;
         self.tree.write(rows)
     }
 
-    /// Fails if the engine is closed while there is no space; the rows that are not flushed stay in the journal.
-    fn wait_for_space(&self) -> Result<(), EngineError> {
+    /// Tries again while the disk is full. Fails if the engine is closed meanwhile; the rows that are not flushed stay in the journal.
+    fn retry_while_full(&self, mut attempt: impl FnMut() -> Result<(), EngineError>) -> Result<(), EngineError> {
         loop {
             // Without the lock, because it asks the disk.
-            let space = (self.check_space)();
+            let outcome = attempt();
             let mut state = self.shared.flush_state();
-            let Err(error) = space else {
-                state.waiting_for_space = None;
-                return Ok(());
+            let error = match outcome {
+                Err(error @ EngineError::Full(_)) if !state.stop => error,
+                other => {
+                    state.waiting_for_space = None;
+                    return other;
+                }
             };
-            if state.stop {
-                return Err(error);
-            }
             state.waiting_for_space = Some(error);
             self.shared.changed.notify_all();
             drop(self.shared.changed.wait_timeout(state, SPACE_CHECK_INTERVAL).unwrap_or_else(PoisonError::into_inner));

@@ -43,11 +43,11 @@ pub(super) struct FlushThresholds {
 }
 
 impl FlushThresholds {
-    /// The same limit for both. The default of 8 MiB is some thousand writes: a row that is set again and again is flushed once, and
-    /// recovery after a crash reads both files in a moment.
-    pub(super) fn from_mib(journal_mib: u64) -> FlushThresholds {
-        let bytes = journal_mib.saturating_mul(1 << 20).max(1);
-        FlushThresholds { memtable_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes }
+    /// The default of 8 MiB is some thousand writes: a row that is set again and again is flushed once, and recovery after a crash reads both
+    /// files in a moment. A file takes twice as much as a memtable: it has every row that was set, and gaps between its records.
+    pub(super) fn from_mib(memtable_mib: u64) -> FlushThresholds {
+        let bytes = memtable_mib.saturating_mul(1 << 20).max(1);
+        FlushThresholds { memtable_bytes: usize::try_from(bytes).unwrap_or(usize::MAX), journal_bytes: bytes.saturating_mul(2) }
     }
 }
 
@@ -245,6 +245,8 @@ fn check_for_gap(tree: &dyn Tree, files: [&(Journal, JournalContents); 2]) -> Re
 mod fake_tree;
 #[cfg(test)]
 mod fixture;
+#[cfg(test)]
+mod full_disk;
 #[cfg(test)]
 mod one_state;
 #[cfg(test)]

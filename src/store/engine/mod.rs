@@ -10,7 +10,9 @@
 //!
 //! Only this folder knows which engine runs: sled, or redb by configuration.
 
+mod aligned_buffer;
 mod batch;
+mod block_file;
 mod commit_counter;
 mod config;
 mod contract;
@@ -22,6 +24,7 @@ mod flusher;
 mod frame;
 mod free_space;
 mod journal;
+mod journal_format;
 mod journaled;
 mod layout;
 mod memtable;
@@ -44,6 +47,8 @@ mod tree;
 mod contract_tests;
 #[cfg(test)]
 pub(crate) mod memory;
+#[cfg(test)]
+mod small_disk;
 
 pub use batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 pub use config::{EngineConfig, EngineKind};

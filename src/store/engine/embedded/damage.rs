@@ -19,7 +19,7 @@ use crate::store::engine::layout;
 const SIZES: EngineSizes = EngineSizes {
     segment_bytes: 4 * 1024,
     max_replay_segments: usize::MAX,
-    thresholds: FlushThresholds { memtable_bytes: 1024, journal_bytes: 4096 },
+    thresholds: FlushThresholds { memtable_bytes: 1024, journal_bytes: 64 * 1024 },
 };
 
 /// A process that prints nothing for this long counts as hung.
@@ -122,6 +122,7 @@ fn fill(engine: &EmbeddedEngine, commits: u32, rows: &mut BTreeMap<Bytes, Bytes>
             };
         }
         engine.commit(vec![batch]).expect("commits");
+        engine.after_answers();
     }
 }
 

@@ -220,6 +220,23 @@ fn a_store_that_has_lost_commits_is_refused_until_the_loss_is_accepted() {
     }
 }
 
+/// A process that is killed at any of these moments leaves the file as it is then.
+#[test]
+fn the_count_is_noted_behind_the_answers_and_at_the_latest_with_the_next_commit() {
+    let folder = tempfile::tempdir().expect("folder");
+    let noted = || std::fs::read(folder.path().join(layout::COMMIT_COUNT)).expect("reads");
+    let engine = EmbeddedEngine::open(folder.path(), &EngineConfig::cached(16), |_| false).expect("opens");
+    engine.commit(vec![put("a", "1")]).expect("commits");
+    assert_eq!(noted(), count_file(0), "the answers do not wait for it");
+    engine.after_answers();
+    assert_eq!(noted(), count_file(1));
+    engine.commit(vec![put("a", "2")]).expect("commits");
+    engine.commit(vec![put("a", "3")]).expect("commits");
+    assert_eq!(noted(), count_file(2), "one is not noted, whatever the caller does");
+    drop(engine);
+    assert_eq!(noted(), count_file(3));
+}
+
 #[test]
 fn a_folder_without_its_data_is_not_taken_for_a_new_one() {
     for kind in [EngineKind::Sled, EngineKind::Redb] {

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 use super::fake_tree::FakeTree;
 use super::fixture::{JournaledFixture, batch, check, commit_until_half_flushed, commit_until_half_flushed_from, rows};
 use super::*;
+use crate::store::engine::aligned_buffer::BLOCK_BYTES;
 
 #[test]
 fn a_half_flushed_memtable_is_not_visible() {
@@ -101,7 +102,7 @@ fn a_gap_between_the_files_and_the_tree_is_refused() {
         journal::paths(folder).into_iter().min_by_key(generation).expect("two")
     };
     let removals: [Removal; 4] = [
-        |older, _| cut(older, 5),
+        |older, _| cut(older, BLOCK_BYTES as u64 - 5),
         |older, _| std::fs::write(older, b"").expect("writes"),
         |older, _| std::fs::remove_file(older).expect("is removed"),
         |_, tree| drop(tree.state().rows.remove(commit_counter::COUNT_KEY)),
