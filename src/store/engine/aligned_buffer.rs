@@ -14,7 +14,7 @@ pub(super) struct AlignedBuffer {
 }
 
 impl AlignedBuffer {
-    /// Empties the buffer and makes room for `length` bytes: with more than that it would move to an address that is not aligned.
+    /// Empties the buffer and makes space for `length` bytes: with more than that it would move to an address that is not aligned.
     pub(super) fn clear_for(&mut self, length: usize) {
         self.bytes.clear();
         self.bytes.reserve(BLOCK_BYTES + length);
@@ -23,7 +23,7 @@ impl AlignedBuffer {
     }
 
     pub(super) fn extend(&mut self, bytes: &[u8]) {
-        debug_assert!(self.bytes.len() + bytes.len() <= self.bytes.capacity(), "room was made for less");
+        debug_assert!(self.bytes.len() + bytes.len() <= self.bytes.capacity(), "space was made for less");
         self.bytes.extend_from_slice(bytes);
     }
 
