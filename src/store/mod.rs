@@ -18,6 +18,8 @@ mod eviction;
 mod export;
 mod export_entries;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod history;
 mod history_row;
 mod identities;

@@ -60,6 +60,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
+    ("fuzzing", &["store", "merge"]),
     ("http", &["session", "admin", "sync", "push", "committer", "store", "limits", "metrics", "origin", "clock"]),
     ("session", &["sync", "identity", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
     ("admin", &["sync", "auth", "push", "committer", "store", "clock", "hub", "logging"]),

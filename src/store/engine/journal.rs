@@ -33,6 +33,9 @@ use super::memtable::Memtable;
 use super::tree::RowChange;
 use super::{commit_counter, layout, page_cache, private_files};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
+
 const MAGIC: &[u8; 8] = b"DRIFTJ01";
 
 /// The first record begins after the header.
