@@ -82,9 +82,11 @@ fn check_encoding(row: &[u8], encode_again: impl Fn(&[u8]) -> Result<Bytes, Stor
 fn history(row: &[u8]) -> Result<Bytes, StoreError> {
     let (at_ms, row) = OwnedHistoryRow::decode(row)?;
     let OwnedHistoryRow { device, origin, entries, not_taken } = &row;
-    let entries = entries
-        .iter()
-        .map(|entry| HistoryEntry { key: &entry.key, is_live: entry.is_live, before: entry.before.as_ref().map(|row| row.0.as_slice()) });
+    let entries = entries.iter().map(|entry| HistoryEntry {
+        key: &entry.key,
+        is_live: entry.is_live,
+        before: entry.before.as_ref().map(|row| row.0.as_slice()),
+    });
     let row = HistoryRow { device, origin, entries: entries.collect(), not_taken };
     Ok(row.content(at_ms)?.to_vec())
 }

@@ -26,4 +26,6 @@ pub(super) use registrations::token_binding_of;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(super) use rows::PushBudgetRow;
 pub(super) use rows::{DebtRow, RegistrationRow};
+#[cfg(test)]
+pub(super) use wake_round::WOKEN_DATASETS;
 pub(super) use wake_round::without_woken;
