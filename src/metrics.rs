@@ -236,7 +236,7 @@ impl Metrics {
     }
 
     /// Counts what the jobs of a group have read, written and computed on, whether or not the group was committed.
-    pub fn committer_worked(&self, bytes: usize) {
+    pub fn count_committer_work(&self, bytes: usize) {
         self.registered.committer_work.inc_by(bytes as u64);
     }
 

@@ -139,7 +139,7 @@ impl GroupWriter {
         let is_last = self.is_stopping && self.jobs.is_empty();
         let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
         let acks = if has_acks { self.decide_held_acks(&mut group) } else { Vec::new() };
-        self.metrics.committer_worked(group.work_bytes());
+        self.metrics.count_committer_work(group.work_bytes());
         let outcomes = match group.commit() {
             Ok(outcomes) => outcomes,
             Err(error) => {
