@@ -164,7 +164,7 @@ impl App {
         let admin_port = admin_port.transpose().map_err(AppError::Listen)?;
         let store = open_store(config.clone()).await?;
         let (committer, writer) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).map_err(AppError::System)?;
-        let reader = Reader::start(store.clone()).map_err(AppError::System)?;
+        let reader = Reader::start(store.clone()).map_err(AppError::System)?.counted_in(metrics.clone());
         let push = PushService::new(config.pool_push().map_err(AppError::Config)?);
         let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
         let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);

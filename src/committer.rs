@@ -2,8 +2,9 @@
 //!
 //! - The writer has an OS thread of its own. While one group is being made durable the next batch accumulates, so groups grow with the load.
 //! - Success is answered only after the flush that covers it (I2), and after the change was published.
-//! - The queue is bounded in number (`QUEUE_JOBS`) and in bytes (`QUEUE_KIB`). When it is full the caller waits, and a session reads no
-//!   further from its socket.
+//! - The queue is bounded in number (`QUEUE_JOBS`) and in bytes, those of one identity (`QUEUE_IDENTITY_MIB`) and those of all (`QUEUE_MIB`). When
+//!   it is full the caller waits, and a session reads no further from its socket. Patches count until they are decided and durable, also when
+//!   the session that sent them is gone.
 //! - Acknowledgements from sockets are held back for up to a second and written together with other jobs. If a crash loses one, the server
 //!   sends the device changes that it already has, and nothing worse happens.
 //! - A part of a group whose rows another writer has changed meanwhile is decided again, in a later group.
@@ -24,11 +25,10 @@ mod thread;
 mod unavailable;
 mod writer;
 
-use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use driftless_protocol::{Change, DeviceId};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
@@ -38,6 +38,7 @@ pub use unavailable::Unavailable;
 
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::limits::{MemoryBudgets, MemoryLimits, MemoryUse};
 use crate::metrics::Metrics;
 use crate::store::{Admission, DatasetRules, Decision, Group, Identity, JobProgress, Patch, RetentionPolicy, Store, StoreError};
 use sign_in::DecidedSignIn;
@@ -46,14 +47,18 @@ use writer::GroupWriter;
 /// Jobs that may be queued.
 const QUEUE_JOBS: usize = 4096;
 
-/// KiB of patches that may be queued.
-const QUEUE_KIB: usize = 64 * 1024;
+/// MiB of patches that may be queued, of all identities.
+const QUEUE_MIB: u32 = 64;
+
+/// MiB of patches of one identity that may be queued: two of the largest. What it sends beyond that would wait for its turns anyway.
+const QUEUE_IDENTITY_MIB: u32 = 8;
 
 /// Submits jobs to the writer thread. Clones share it.
 #[derive(Clone)]
 pub struct Committer {
     jobs: mpsc::Sender<Submission>,
-    queue_kib: Arc<Semaphore>,
+    /// The patches that are queued. Nothing here is an answer.
+    queued: MemoryBudgets,
     store: Store,
     hub: Hub,
 }
@@ -64,18 +69,18 @@ impl Committer {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
         let writer = GroupWriter::new(store.clone(), hub.clone(), metrics, clock, queue);
         let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
-        Ok((Committer { jobs, queue_kib: Arc::new(Semaphore::new(QUEUE_KIB)), store, hub }, thread))
+        let limits = MemoryLimits { identity_received_mib: QUEUE_IDENTITY_MIB, received_mib: QUEUE_MIB, ..MemoryLimits::default() };
+        Ok((Committer { jobs, queued: MemoryBudgets::new(limits), store, hub }, thread))
     }
 
     /// Submits a patch. Waits while the queue is full.
     pub async fn write(&self, patch: Patch, rules: DatasetRules, writer: u64) -> Result<PendingReply<Decision>, Unavailable> {
         let bytes: usize = patch.changes.iter().map(Change::memory_bytes).sum();
-        // A patch larger than the whole queue waits until the queue is empty.
-        let kib = u32::try_from((bytes / 1024 + 1).min(QUEUE_KIB)).map_err(|_| Unavailable::Now)?;
-        let _permit = Arc::clone(&self.queue_kib).acquire_many_owned(kib).await.map_err(|_| Unavailable::Now)?;
+        // One larger than its identity's part waits until nothing else of the identity is queued.
+        let _memory = self.queued.take(patch.identity.text(), MemoryUse::Received, bytes).await;
         let (reply, pending) = oneshot::channel();
         let owner = patch.identity.clone();
-        let job = Box::new(WriteJob { patch, rules, writer, decision: None, reply, _permit });
+        let job = Box::new(WriteJob { patch, rules, writer, decision: None, reply, _memory });
         self.submit(Submission::Job(JobOwner::Identity(owner), Job::Write(job))).await?;
         Ok(pending)
     }

@@ -21,6 +21,9 @@ pub mod config;
 pub mod dev;
 pub mod operator;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
+
 pub(crate) mod http;
 pub mod session;
 

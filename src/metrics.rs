@@ -45,6 +45,8 @@ struct RegisteredMetrics {
     refusals: Family<OutcomeLabel, Counter>,
     pages: Family<OutcomeLabel, Counter>,
     groups: Counter,
+    committer_work: Counter,
+    reader_bytes: Counter,
     commit_time: Histogram,
     group_writes: Histogram,
     disk_bytes: Gauge<u64, AtomicU64>,
@@ -86,6 +88,12 @@ impl Default for RegisteredMetrics {
         let pages = family(&mut registry, "session_pages", "pages of changes sent, by source: the ring in memory or the store");
         let groups = Counter::default();
         registry.register("committer_groups", "committed groups of writes", groups.clone());
+        let committer_work = Counter::default();
+        let help = "work of the writer: bytes that its jobs read, wrote and computed on, and 256 for each row";
+        registry.register_with_unit("committer_work", help, Unit::Bytes, committer_work.clone());
+        let reader_bytes = Counter::default();
+        let help = "work of the reading threads: bytes that reads returned, and 1024 for each read";
+        registry.register_with_unit("reader", help, Unit::Bytes, reader_bytes.clone());
         let commit_time = Histogram::new(exponential_buckets(0.0001, 2.0, 16));
         registry.register_with_unit("committer_commit", "time to decide and commit a group", Unit::Seconds, commit_time.clone());
         let group_writes = Histogram::new(exponential_buckets(1.0, 2.0, 11));
@@ -143,6 +151,8 @@ impl Default for RegisteredMetrics {
             refusals,
             pages,
             groups,
+            committer_work,
+            reader_bytes,
             commit_time,
             group_writes,
             disk_bytes,
@@ -225,6 +235,16 @@ impl Metrics {
         self.registered.commit_time.observe(seconds);
     }
 
+    /// Counts what the jobs of a group have read, written and computed on, whether or not the group was committed.
+    pub fn count_committer_work(&self, bytes: usize) {
+        self.registered.committer_work.inc_by(bytes as u64);
+    }
+
+    /// Counts a read: what it returned, and what every read costs.
+    pub fn read(&self, bytes: usize) {
+        self.registered.reader_bytes.inc_by(bytes as u64);
+    }
+
     /// Sets the size of the store on disk.
     pub fn disk(&self, bytes: u64) {
         self.registered.disk_bytes.set(bytes);
@@ -271,13 +291,13 @@ impl Metrics {
         self.registered.push_lag.set(seconds as i64);
     }
 
-    /// Sets the number of apps without wakes.
-    /// The memory of messages on their way, in bytes.
+    /// Sets the memory of messages on their way, in bytes.
     pub fn memory_held(&self, received: usize, answers: usize) {
         self.registered.memory_received.set(received as i64);
         self.registered.memory_answers.set(answers as i64);
     }
 
+    /// Sets the number of apps without wakes.
     pub fn stopped_apps(&self, apps: usize) {
         self.registered.stopped_apps.set(apps as i64);
     }

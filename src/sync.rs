@@ -34,6 +34,8 @@ pub struct Pool {
     pub datasets: Vec<(DatasetName, ConflictPolicy)>,
     /// How long tombstones and history are kept.
     pub retention: RetentionPolicy,
+    /// Bytes that an identity may own, with history and tombstones.
+    pub identity_bytes: u64,
     /// The web pages that may use the pool.
     pub origins: AllowedOrigins,
     /// Within how many seconds the user must have proved both logins that a device links.
@@ -48,7 +50,7 @@ pub const LINK_FRESH_S: u64 = 300;
 impl Pool {
     fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, retention: self.retention }
+        DatasetRules { limits: self.limits, policy, retention: self.retention, identity_bytes: self.identity_bytes }
     }
 }
 

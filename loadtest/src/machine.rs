@@ -49,28 +49,12 @@ impl Process {
         let _ = std::fs::write(format!("/proc/{}/clear_refs", self.0), "5");
     }
 
-    /// Bytes that the process has written with `write` and its like: to files, and not to sockets, which are sent to.
-    pub fn written_bytes(self) -> u64 {
-        let io = std::fs::read_to_string(format!("/proc/{}/io", self.0)).unwrap_or_default();
-        number(io.lines().find(|line| line.starts_with("wchar")))
-    }
-
-    /// CPU time that the threads of this name have used so far, with a resolution of nanoseconds.
-    pub fn thread_cpu(self, name: &str) -> Duration {
-        let is_named = |folder: &Path| std::fs::read_to_string(folder.join("comm")).is_ok_and(|comm| comm.trim_end() == name);
-        self.cpu_of_threads(is_named)
-    }
-
     /// CPU time that all living threads have used so far, with a resolution of nanoseconds.
     pub fn all_threads_cpu(self) -> Duration {
-        self.cpu_of_threads(|_| true)
-    }
-
-    fn cpu_of_threads(self, is_chosen: impl Fn(&Path) -> bool) -> Duration {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.0)).into_iter().flatten().flatten();
         // schedstat, as the kernel's sched-stats.rst has it: the first number is the time on a processor, in nanoseconds.
         let spent = |folder: PathBuf| std::fs::read_to_string(folder.join("schedstat")).ok()?.split(' ').next()?.parse::<u64>().ok();
-        Duration::from_nanos(threads.map(|thread| thread.path()).filter(|path| is_chosen(path)).filter_map(spent).sum())
+        Duration::from_nanos(threads.map(|thread| thread.path()).filter_map(spent).sum())
     }
 
     /// The number of threads.

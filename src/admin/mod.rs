@@ -58,6 +58,8 @@ pub struct IdentitySummary {
     pub pool: String,
     /// Identities that were merged into this one, newest last.
     pub merged: Vec<String>,
+    /// Bytes of its datasets with history and tombstones, less than 64 KiB behind for each dataset.
+    pub owned_bytes: u64,
     /// In the order of their names.
     pub datasets: Vec<DatasetInfo>,
 }
@@ -98,7 +100,8 @@ impl Admin {
     pub async fn summary(&self, identity: Identity) -> AdminResult<IdentitySummary> {
         let read = move |store: &Store| {
             let (Some(merged), Some(pool)) = (store.merged(&identity)?, store.pool(&identity)?) else { return Ok(Err(NotFound::Identity)) };
-            Ok(Ok(IdentitySummary { pool, merged, datasets: store.datasets(&identity)? }))
+            let owned_bytes = store.owned_bytes(&identity)?;
+            Ok(Ok(IdentitySummary { pool, merged, owned_bytes, datasets: store.datasets(&identity)? }))
         };
         self.reader.read(ReadOwner::Server, read).await
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};
+use futures_util::FutureExt;
 
 use super::writer::GROUP_WORK_BYTES;
 use super::*;
@@ -243,6 +244,35 @@ async fn patches_that_look_at_much_and_change_nothing_do_not_share_one_group() {
     }
     let bytes = PATCHES as usize * text.len();
     assert!(groups() - before > (bytes / GROUP_WORK_BYTES) as u64, "{} groups", groups() - before);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn patches_count_to_their_identity_until_they_are_decided_also_when_nobody_waits_for_them() {
+    const VALUE_BYTES: usize = 512 * 1024;
+    let memory = Memory::default();
+    let node = node_over(&memory);
+    let queued_bytes = || node.committer.queued.identity_held_bytes(identity().as_str(), MemoryUse::Received);
+    memory.hold_flushes();
+    let first = node.committer.write(add(1), DatasetRules::default(), 0).await.expect("is taken");
+    let text = "x".repeat(VALUE_BYTES);
+    let large = |id| Patch { changes: vec![Change::new(Key::new("l").expect("a key"), Op::Put, Value::from(text.as_str()))], ..add(id) };
+    let mut taken = 0;
+    while let Some(reply) = node.committer.write(large(taken + 2), DatasetRules::default(), 0).now_or_never() {
+        // As if its session ended.
+        drop(reply.expect("is taken"));
+        taken += 1;
+        assert!((queued_bytes() as u64) > taken * VALUE_BYTES as u64);
+    }
+    assert!((queued_bytes() as u64) <= u64::from(QUEUE_IDENTITY_MIB) << 20, "{} bytes", queued_bytes());
+    assert_eq!(taken, 15, "16 halves of a MiB are more than 8 MiB with what else they take");
+    let theirs = Patch { identity: Identity::from("local:2"), ..large(1) };
+    assert!(node.committer.write(theirs, DatasetRules::default(), 0).now_or_never().is_some(), "another identity has its own part");
+    memory.release_flushes();
+    assert!(matches!(first.await, Ok(Ok(Decision::Written { version: 1, .. }))));
+    assert!(matches!(node.write(taken + 2).await, Ok(Decision::Written { version, .. }) if version == taken + 2));
+    // What is answered after them comes after they are given back.
+    assert_eq!(node.committer.flush_acks().await, Ok(()));
+    assert_eq!(queued_bytes(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use driftless_protocol::{DatasetName, DeviceId};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::unavailable::Unavailable;
 use crate::hub::Signal;
+use crate::limits::HeldMemory;
 use crate::store::{DatasetRules, Decision, Group, Identity, Patch, StoreError};
 
 /// The result of a submitted job, once the job is durable.
@@ -87,7 +88,8 @@ pub(super) struct WriteJob {
     pub writer: u64,
     pub decision: Option<Decision>,
     pub reply: ReplySender<Decision>,
-    pub _permit: OwnedSemaphorePermit,
+    /// What the patch counts as of its identity, until the job is answered: its session may be gone by then.
+    pub _memory: HeldMemory,
 }
 
 /// Any other job: a function of the group, without effects outside it.

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 use tracing::warn;
 
+use super::read_queue::READ_BYTES;
 use super::reader_pool::ReaderPool;
 use super::unavailable::Unavailable;
+use crate::metrics::Metrics;
 use crate::store::{Identity, Store, StoreError};
 
 /// Threads that read: enough to keep a disk busy while most reads are served from memory.
@@ -33,6 +35,7 @@ impl From<&Identity> for ReadOwner {
 pub struct Reader {
     store: Store,
     pool: Arc<ReaderPool<ReadOwner>>,
+    metrics: Metrics,
 }
 
 impl Reader {
@@ -42,7 +45,12 @@ impl Reader {
     }
 
     pub(super) fn with_threads(store: Store, threads: usize) -> std::io::Result<Reader> {
-        Ok(Reader { store, pool: Arc::new(ReaderPool::start(threads)?) })
+        Ok(Reader { store, pool: Arc::new(ReaderPool::start(threads)?), metrics: Metrics::default() })
+    }
+
+    /// The same reader, which counts its reads here.
+    pub fn counted_in(self, metrics: Metrics) -> Reader {
+        Reader { metrics, ..self }
     }
 
     /// The store itself, for constants of the store (its epoch) that need no thread.
@@ -70,7 +78,7 @@ impl Reader {
         T: Send + 'static,
         F: FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
     {
-        let (store, (reply, result)) = (self.store.clone(), oneshot::channel());
+        let (store, metrics, (reply, result)) = (self.store.clone(), self.metrics.clone(), oneshot::channel());
         let job = move || {
             // The caller may have gone while the read was queued.
             if reply.is_closed() {
@@ -78,6 +86,7 @@ impl Reader {
             }
             let found = read(&store);
             let bytes = found.as_ref().map_or(0, bytes_of);
+            metrics.read(READ_BYTES + bytes);
             let _ = reply.send(found);
             bytes
         };

@@ -1,5 +1,6 @@
 //! A committer beside another writer on the same store: what the other one has changed is decided again, and nothing else.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use driftless_protocol::{Change, DatasetName, DeviceId, Epoch, Key, Op, Value};

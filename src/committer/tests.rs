@@ -4,6 +4,7 @@
 //! patches, and the order gives what every read must have returned.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use driftless_protocol::{Change, Content, DatasetName, DeviceId, Epoch, Key, Op, Record, ServerMessage, Value};

@@ -140,6 +140,7 @@ impl GroupWriter {
         let is_last = self.is_stopping && self.jobs.is_empty();
         let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
         let acks = if has_acks { self.decide_held_acks(&mut group) } else { Some(Vec::new()) };
+        self.metrics.count_committer_work(group.work_bytes());
         let outcomes = match group.commit() {
             Ok(outcomes) => outcomes,
             Err(error) => {
@@ -241,7 +242,7 @@ impl GroupWriter {
                 job.answer(Ok(()));
             }
             Job::Write(job) => {
-                let WriteJob { patch: Patch { identity, dataset, .. }, writer, decision, reply, _permit, .. } = *job;
+                let WriteJob { patch: Patch { identity, dataset, .. }, writer, decision, reply, _memory, .. } = *job;
                 let Some(mut decision) = decision else { return };
                 self.metrics.patch_decided(outcome_label(&decision));
                 if let Decision::Written { version, records, .. } = &mut decision {

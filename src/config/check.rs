@@ -8,6 +8,7 @@ use super::pool::PoolSection;
 use super::server::ServerConfig;
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
+use crate::store::{MERGE_POLICIES, device_bytes};
 use crate::{invocation, logging};
 
 /// The longest `region`, in bytes.
@@ -82,6 +83,18 @@ fn check_pool(name: &str, pool: &PoolSection, path: &KeyPath) -> Vec<(Option<&'s
         let text =
             format!("{path}.region must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {:?}", pool.region);
         found.push((Some("region"), text));
+    }
+    if pool.datasets.len() > MERGE_POLICIES {
+        let text = format!("{path}.datasets has {} policies, at most {MERGE_POLICIES} fit a merge of two identities", pool.datasets.len());
+        found.push((Some("datasets"), text));
+    }
+    let devices = device_bytes(&pool.limits);
+    if pool.identity_bytes <= devices {
+        let text = format!(
+            "{path}.identity_bytes is {}, and the {} devices of limits.devices may take {devices}: nothing is left for datasets",
+            pool.identity_bytes, pool.limits.devices
+        );
+        found.push((Some("identity_bytes"), text));
     }
     if pool.issuers.is_empty() {
         found.push((None, format!("{path} has no issuer, so no device can sign in: add [[{path}.issuers]]")));

@@ -392,3 +392,22 @@ fn the_help_of_a_number_names_its_bounds() {
         }
     }
 }
+
+#[test]
+fn what_would_not_fit_a_row_or_leave_no_space_is_refused_with_the_bound() {
+    let check = |text: &str| {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let file = folder.path().join("d.toml");
+        std::fs::write(&file, format!("{ISSUER}{text}")).expect("writes");
+        read(Some(&file), &Environment::default(), &Flags::default()).map(drop).map_err(|why| why.to_string())
+    };
+    let policies =
+        |count: usize| format!("[pools.app.datasets]\n{}", (0..count).map(|n| format!("d{n} = \"reject\"\n")).collect::<String>());
+    assert_eq!(check(&policies(256)), Ok(()));
+    let error = check(&policies(257)).expect_err("too many");
+    assert!(error.contains("pools.app.datasets has 257 policies, at most 256 fit"), "{error}");
+    let error = check("[pools.app.limits]\ndevices = 8192\n").expect_err("the devices take it all");
+    assert!(error.contains("pools.app.identity_bytes is 1073741824, and the 8192 devices"), "{error}");
+    assert_eq!(check("[pools.app.limits]\ndevices = 8191\n"), Ok(()));
+    assert!(check("[pools.app.limits]\ndataset_bytes = 1073741825\n").is_err());
+}

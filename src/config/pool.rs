@@ -11,7 +11,7 @@ use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::{AllowedOrigins, Origin};
 use crate::push::{PushConfig, WakeSettings};
-use crate::store::RetentionPolicy;
+use crate::store::{IDENTITY_BYTES, RetentionPolicy};
 use crate::sync::{LINK_FRESH_S, Pool};
 
 /// The configuration of a pool. The parts that use limits, retention, push and wakes define their defaults.
@@ -25,6 +25,7 @@ pub struct PoolSection {
     pub(super) limits: Limits,
     pub(super) rates: RatesSection,
     pub(super) retention: RetentionSection,
+    pub(super) identity_bytes: u64,
     pub(super) link_fresh_s: u64,
     pub(super) push: PushConfig,
     pub(super) wakes: WakeSettings,
@@ -66,6 +67,7 @@ impl Default for PoolSection {
             limits: Limits::default(),
             rates: RatesSection::default(),
             retention: RetentionSection::default(),
+            identity_bytes: IDENTITY_BYTES,
             link_fresh_s: LINK_FRESH_S,
             push: PushConfig::default(),
             wakes: WakeSettings::default(),
@@ -94,6 +96,7 @@ impl PoolSection {
             policy: self.conflicts,
             datasets: self.datasets.iter().map(|(name, policy)| (name.clone(), *policy)).collect(),
             retention: self.retention.policy(self.limits),
+            identity_bytes: self.identity_bytes,
             origins: AllowedOrigins::new(of_server.iter().chain(&self.origins).cloned()),
             link_fresh_s: self.link_fresh_s,
             used: PoolUse::new(self.rates.of_pool()),

@@ -15,6 +15,8 @@ use crate::client::note;
 pub(super) struct SummaryResponse {
     pub pool: String,
     pub merged: Vec<String>,
+    /// 0 below 64 KiB.
+    pub owned_bytes: u64,
     pub datasets: Vec<DatasetEntry>,
 }
 
@@ -45,6 +47,9 @@ pub(super) async fn find(server: &AdminClient, pool: Option<String>, subject: &s
         let summary = summary(server, &login.identity).await?;
         for merged in &summary.merged {
             line(&format!("  {merged} was merged into it"))?;
+        }
+        if summary.owned_bytes > 0 {
+            line(&format!("  it owns {} with history and tombstones", size(summary.owned_bytes)))?;
         }
         let mut rows = vec![["  dataset", "version", "records", "size"].map(str::to_owned)];
         rows.extend(

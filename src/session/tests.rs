@@ -67,6 +67,7 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
         policy: Default::default(),
         datasets: Vec::new(),
         retention: Default::default(),
+        identity_bytes: crate::store::IDENTITY_BYTES,
         origins: AllowedOrigins::new([]),
         link_fresh_s: crate::sync::LINK_FRESH_S,
         used: Default::default(),

@@ -10,10 +10,10 @@ mod retry;
 mod rules;
 mod write;
 
-pub(super) use conflict_log::conflict_row;
+pub(super) use conflict_log::{CONFLICT_LOG, conflict_row};
 pub use group::{Group, JobFailure};
 pub use patch::{Decision, Patch};
-pub use rules::DatasetRules;
+pub use rules::{DatasetRules, IDENTITY_BYTES, device_bytes};
 
 #[cfg(test)]
 mod tests;

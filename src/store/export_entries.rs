@@ -31,8 +31,8 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
 }
 
 fn identity_entry(row: &[u8]) -> Result<Value, StoreError> {
-    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _ } = rows::decode(row)?;
-    Ok(json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged }))
+    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _, owned_bytes } = rows::decode(row)?;
+    Ok(json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged, "owned_bytes": owned_bytes }))
 }
 
 fn login(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {

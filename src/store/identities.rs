@@ -110,7 +110,14 @@ impl Group<'_> {
         if let Some(row) = self.view.get(&key)? {
             return decode_identity(&row);
         }
-        let identity = IdentityRow { pool: login.pool.to_owned(), made_ms: now_ms, moved_to: None, merged: Vec::new(), push_targets: 0 };
+        let identity = IdentityRow {
+            pool: login.pool.to_owned(),
+            made_ms: now_ms,
+            moved_to: None,
+            merged: Vec::new(),
+            push_targets: 0,
+            owned_bytes: 0,
+        };
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),
             (login.identity_row(fresh), Some(Bytes::new())),

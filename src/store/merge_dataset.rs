@@ -75,9 +75,10 @@ impl Group<'_> {
             }
         }
         self.move_acks(merge, &mut batch)?;
-        let mut moved = HeadRow { reap_at_ms: target.map_or(0, |target| target.reap_at_ms), ..source.clone() };
+        let mut moved = HeadRow { reap_at_ms: target.map_or(0, |target| target.reap_at_ms), counted_bytes: 0, ..source.clone() };
         version::move_due(into, dataset, &mut moved, source.reap_at_ms, &mut batch);
         let version = moved.version;
+        self.count_owned(into, &mut moved, &mut batch)?;
         batch.push((keys::head(into, dataset), Some(rows::encode(&moved)?)));
         delete_head(from, dataset, source, &mut batch);
         self.view.decide(batch);
@@ -124,7 +125,11 @@ impl Group<'_> {
         } else {
             let origin = VersionOrigin::Merged(from.as_str().to_owned());
             let new_version = NewVersion { identity: into, dataset, device: &device, origin, retention, now_ms };
-            new_version.write(&mut batch, target, merged.head, &merged.taken, &merged.current, merged.not_taken)?.version
+            let mut head = new_version.write(&mut batch, target, merged.head, &merged.taken, &merged.current, merged.not_taken)?;
+            if self.count_owned(into, &mut head, &mut batch)? {
+                batch.push((keys::head(into, dataset), Some(rows::encode(&head)?)));
+            }
+            head.version
         };
         self.view.decide(batch);
         Ok(version)

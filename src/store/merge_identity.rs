@@ -26,6 +26,9 @@ pub enum MergeStart {
     TooManyLogins,
 }
 
+/// Policies of single datasets that a merge takes with it: with the longest names they fit the row of its job.
+pub const MERGE_POLICIES: usize = 256;
+
 /// The policies by which records that both identities have are merged.
 #[derive(Clone, Debug, Default)]
 pub struct MergePolicies {

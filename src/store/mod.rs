@@ -18,6 +18,8 @@ mod eviction;
 mod export;
 mod export_entries;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod history;
 mod history_row;
 mod identities;
@@ -32,6 +34,7 @@ mod logins;
 mod merge_dataset;
 mod merge_identity;
 mod open;
+mod owned_bytes;
 mod owners;
 mod page;
 mod pieces;
@@ -52,7 +55,7 @@ mod whole_versions;
 pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore,
 };
-pub use commit::{DatasetRules, Decision, Group, JobFailure, Patch};
+pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind};
@@ -66,7 +69,7 @@ pub use identity::Identity;
 pub use jobs::JobProgress;
 pub use link_check::{DeviceLink, LinkObstacle, LinkedToken};
 pub use login_pages::{ListedLogin, LoginPosition, LoginSearch, LoginsPage};
-pub use merge_identity::{MergePolicies, MergeStart};
+pub use merge_identity::{MERGE_POLICIES, MergePolicies, MergeStart};
 pub use open::Store;
 pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};

@@ -109,6 +109,7 @@ impl Group<'_> {
         let has_more = tombstones.has_more || versions.has_more;
         let next_ms = if has_more { Some(*at_ms) } else { next_visit_ms(&tombstones, &versions, retention, now_ms) };
         version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch);
+        self.count_owned(identity, &mut head, &mut batch)?;
         batch.push((head_key, Some(rows::encode(&head)?)));
         self.view.decide(batch);
         let has_moved_horizon = head.tombstone_horizon > horizon;
@@ -153,6 +154,7 @@ impl Group<'_> {
             step.batch.push((key_row, None));
             step.batch.push(((*key).clone(), None));
             step.head.tombstone_horizon = step.head.tombstone_horizon.max(*version);
+            step.head.tombstone_bytes = step.head.tombstone_bytes.saturating_sub(row.key.as_str().len() as u64);
         }
         step.head.tombstones = step.head.tombstones.saturating_sub(tombstones.len() as u64);
         Ok(())

@@ -45,6 +45,11 @@ impl RetentionPolicy {
         self.history_versions > 0 && self.history_ms > 0 && self.history_bytes > 0
     }
 
+    /// The same policy for a version that keeps no history.
+    pub(super) fn without_history(&self) -> RetentionPolicy {
+        RetentionPolicy { history_versions: 0, ..*self }
+    }
+
     /// How long a tombstone stays at least, in milliseconds. A device that is reading the dataset page by page, and has acknowledged nothing
     /// yet, must not be sent back to the beginning again and again.
     pub(super) fn least_tombstone_ms(&self) -> u64 {

@@ -143,7 +143,7 @@ impl RowKind {
         TABLE.iter().filter(is_owned).map(|spec| spec.kind)
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzzing"))]
     pub(super) fn all() -> impl Iterator<Item = RowKind> + Clone {
         TABLE.iter().map(|spec| spec.kind)
     }

@@ -31,6 +31,12 @@ pub(super) struct HeadRow {
     pub reap_at_ms: u64,
     /// For each earlier epoch of the dataset: the epoch's number, and the version at which its history went on in the next epoch.
     pub shared: Vec<(u32, u64)>,
+    /// Bytes of the keys of its tombstones.
+    #[serde(default)]
+    pub tombstone_bytes: u64,
+    /// What the dataset counts in [`IdentityRow::owned_bytes`].
+    #[serde(default)]
+    pub counted_bytes: u64,
 }
 
 impl HeadRow {
@@ -195,6 +201,9 @@ pub(super) struct IdentityRow {
     /// How many of its devices have a live push token. If none has, its writes record no debts.
     #[serde(default)]
     pub push_targets: u32,
+    /// Bytes of its datasets, as [`HeadRow::counted_bytes`] counts them.
+    #[serde(default)]
+    pub owned_bytes: u64,
 }
 
 /// A job on a whole identity, done in bounded steps.

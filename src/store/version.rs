@@ -125,6 +125,15 @@ impl NewVersion<'_> {
         }
         let reap_at_ms = before.reap_at_ms;
         let mut row = before.after(head, self.now_ms);
+        for StoredRecord { record, .. } in records {
+            let key_bytes = record.key.as_str().len() as u64;
+            if current.get(&record.key).is_some_and(|before| !before.pointer.state().is_live()) {
+                row.tombstone_bytes = row.tombstone_bytes.saturating_sub(key_bytes);
+            }
+            if record.content == Content::Removed {
+                row.tombstone_bytes += key_bytes;
+            }
+        }
         if !self.retention.has_history() && not_taken.is_empty() {
             row.oldest_version = row.version;
         } else {

@@ -1,5 +1,5 @@
 //! Searches for what an attacking account can do worst: random mixes of messages, each for a short while, judged by the work that the server
-//! does for them, not by time: CPU of the writer's thread and of all others, memory, bytes written to disk.
+//! does for them, as it counts that itself, and not by time: the bytes that the writer and the readers worked on, and memory.
 //!
 //! The worst mixes that earlier searches found are tried first. The worst of this search are written to a file, in the same form.
 
@@ -12,9 +12,6 @@ use crate::context::TestRun;
 use crate::machine::{self, Process};
 use crate::operator_connection::{OperatorConnection, UserConnection};
 use crate::scenario::HostileSearch;
-
-/// The server's thread that decides all writes.
-const COMMITTER_THREAD: &str = "committer";
 
 /// How often the thread that measures looks whether the attack has begun.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
@@ -31,12 +28,12 @@ struct MixCost {
 
 /// The name, the unit and the meaning of each figure that mixes are judged by.
 const JUDGES: [(&str, &str, &str); 6] = [
-    ("committer_us_per_message", "us", "CPU of the thread that decides writes, per message"),
-    ("committer_us_per_group", "us", "the same per group: what others wait for"),
-    ("committer_percent", "%", "the same, of one core"),
-    ("others_us_per_message", "us", "CPU of all other threads, per message"),
+    ("writer_bytes_per_message", "bytes", "work of the thread that decides writes, per message"),
+    ("writer_bytes_per_group", "bytes", "the same per group: what others wait for"),
+    ("writer_bytes_per_byte", "bytes", "the same per byte that the attacker sent"),
+    ("reader_bytes_per_message", "bytes", "work of the threads that read, per message"),
+    ("reader_bytes_per_byte", "bytes", "the same per byte that the attacker sent"),
     ("memory_mib", "MiB", "growth of the server's memory, at its peak"),
-    ("disk_bytes_per_byte", "bytes", "written to files, per byte that the attacker sent"),
 ];
 
 pub fn execute(run: &mut TestRun, search: &HostileSearch) -> Result<(), String> {
@@ -106,12 +103,12 @@ fn judge(run: &mut TestRun, mix: AttackMix, number: usize, search: &HostileSearc
     let per = |cost: f64, count: f64| cost / count.max(1.0);
     let messages = counts.messages as f64;
     let costs = [
-        per(used.committer_us, messages),
-        per(used.committer_us, used.groups),
-        used.committer_us / (search.mix_ms as f64 * 10.0),
-        per(used.all_us - used.committer_us, messages),
+        per(used.writer_bytes, messages),
+        per(used.writer_bytes, used.groups),
+        per(used.writer_bytes, counts.bytes as f64),
+        per(used.reader_bytes, messages),
+        per(used.reader_bytes, counts.bytes as f64),
         used.memory_bytes / f64::from(1 << 20),
-        per(used.disk_bytes, counts.bytes as f64),
     ];
     Ok((MixCost { mix, costs }, counts))
 }
@@ -135,30 +132,27 @@ fn worst(costs: &[MixCost], count: usize) -> Vec<&MixCost> {
 
 /// What the server has done so far, or since an earlier moment.
 struct WorkDone {
-    committer_us: f64,
-    all_us: f64,
+    writer_bytes: f64,
+    reader_bytes: f64,
     groups: f64,
-    disk_bytes: f64,
     memory_bytes: f64,
 }
 
 impl WorkDone {
     fn now(run: &TestRun, server: Process) -> Result<WorkDone, String> {
         Ok(WorkDone {
-            committer_us: server.thread_cpu(COMMITTER_THREAD).as_secs_f64() * 1e6,
-            all_us: server.all_threads_cpu().as_secs_f64() * 1e6,
+            writer_bytes: run.server.metric("driftless_committer_work_bytes_total")?,
+            reader_bytes: run.server.metric("driftless_reader_bytes_total")?,
             groups: run.server.metric("driftless_committer_groups_total")?,
-            disk_bytes: server.written_bytes() as f64,
             memory_bytes: server.peak_bytes() as f64,
         })
     }
 
     fn since(&self, before: &WorkDone) -> WorkDone {
         WorkDone {
-            committer_us: self.committer_us - before.committer_us,
-            all_us: self.all_us - before.all_us,
+            writer_bytes: self.writer_bytes - before.writer_bytes,
+            reader_bytes: self.reader_bytes - before.reader_bytes,
             groups: self.groups - before.groups,
-            disk_bytes: self.disk_bytes - before.disk_bytes,
             memory_bytes: self.memory_bytes - before.memory_bytes,
         }
     }

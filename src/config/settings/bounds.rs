@@ -3,6 +3,9 @@
 /// The largest `limits.records`: a restore may touch every record of a dataset in one version, which numbers them with 16 bits.
 pub(super) const MAX_RECORDS: u64 = 1 << 16;
 
+/// The largest `limits.dataset_bytes`: a restore writes all of a dataset as one version, whose history is cut into at most 65,535 rows.
+pub(super) const MAX_DATASET_BYTES: u64 = 1 << 30;
+
 /// The largest `retention.history_versions`: a restore reads the whole history, and no write is committed meanwhile.
 pub(super) const MAX_HISTORY_VERSIONS: u64 = 100_000;
 

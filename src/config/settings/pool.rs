@@ -2,7 +2,9 @@
 
 use driftless_protocol::{Limits, limits};
 
-use super::bounds::{MAX_DURATION_S, MAX_HISTORY_BYTES, MAX_HISTORY_VERSIONS, MAX_LINK_FRESH_S, MAX_RECORDS, MIN_LINK_FRESH_S};
+use super::bounds::{
+    MAX_DATASET_BYTES, MAX_DURATION_S, MAX_HISTORY_BYTES, MAX_HISTORY_VERSIONS, MAX_LINK_FRESH_S, MAX_RECORDS, MIN_LINK_FRESH_S,
+};
 use super::form::ValueForm;
 use super::setting::{ConfigSetting, setting, unset, value};
 use crate::config::pool::{PoolSection, RetentionSection};
@@ -27,6 +29,11 @@ pub(super) const POOL: &[ConfigSetting] = &[
         || value(PoolSection::default().link_fresh_s),
         "Seconds, 30 to 86400, within which a user must have proved both logins that a device links (auth_time, or else iat, of each token). Whatever is stolen later links nothing.",
     ).between(MIN_LINK_FRESH_S, MAX_LINK_FRESH_S),
+    setting(
+        "pools.*.identity_bytes",
+        || value(PoolSection::default().identity_bytes),
+        "Maximum bytes of all that an identity owns: its datasets with history and tombstones, and what is kept of its devices (131072 bytes for each that it may have). Over it only writes that free space go through.",
+    ).between(1, i64::MAX as u64),
     setting("pools.*.datasets.*", unset, "The conflict policy of the dataset with this name, instead of the pool's.").with_form(CONFLICTS),
     setting("pools.*.limits.key_bytes", || value(Limits::default().key_bytes), "Maximum bytes of a key, at most 1024.").between(1, limits::KEY_BYTES as u64),
     setting(
@@ -43,8 +50,8 @@ pub(super) const POOL: &[ConfigSetting] = &[
     setting(
         "pools.*.limits.dataset_bytes",
         || value(Limits::default().dataset_bytes),
-        "Maximum bytes of all keys and values in a dataset.",
-    ).between(1, i64::MAX as u64),
+        "Maximum bytes of all keys and values in a dataset, at most 1073741824.",
+    ).between(1, MAX_DATASET_BYTES),
     setting(
         "pools.*.limits.datasets",
         || value(Limits::default().datasets),

@@ -35,7 +35,8 @@ pub(super) async fn account(State(state): State<HttpState>, PathNames(identity):
     let identity = request::identity(&identity)?;
     let account = state.admin.summary(identity.clone()).await??;
     Ok(ok_json(&json!({
-        "identity": identity.as_str(), "pool": account.pool, "merged": account.merged, "datasets": account.datasets,
+        "identity": identity.as_str(), "pool": account.pool, "merged": account.merged, "owned_bytes": account.owned_bytes,
+        "datasets": account.datasets,
     })))
 }
 

@@ -7,7 +7,7 @@ use super::super::rows::{self, ConflictRow};
 use super::super::{Identity, StoreError, keys};
 
 /// Conflicts that a dataset remembers: enough to see a pattern, small beside its records.
-pub(super) const CONFLICT_LOG: u64 = 64;
+pub(in crate::store) const CONFLICT_LOG: u64 = 64;
 
 /// Records that one entry of the log names.
 const CONFLICT_RECORDS: usize = 8;

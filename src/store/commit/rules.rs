@@ -5,10 +5,41 @@ use driftless_protocol::Limits;
 use super::super::RetentionPolicy;
 use crate::merge::ConflictPolicy;
 
-#[derive(Clone, Copy, Debug, Default)]
+/// What an identity may own by default: 1 GiB, 64 datasets of the largest size. A person's data is a few MiB.
+pub const IDENTITY_BYTES: u64 = 1 << 30;
+
+/// What a device of an identity keeps beside datasets at most: results of patches (64 KiB), its delivery log and acknowledgements.
+pub const DEVICE_BYTES: u64 = 128 * 1024;
+
+#[derive(Clone, Copy, Debug)]
 pub struct DatasetRules {
     pub limits: Limits,
     /// What happens on a conflict.
     pub policy: ConflictPolicy,
     pub retention: RetentionPolicy,
+    /// Bytes that the identity may own.
+    pub identity_bytes: u64,
+}
+
+impl Default for DatasetRules {
+    fn default() -> DatasetRules {
+        DatasetRules {
+            limits: Limits::default(),
+            policy: ConflictPolicy::default(),
+            retention: RetentionPolicy::default(),
+            identity_bytes: IDENTITY_BYTES,
+        }
+    }
+}
+
+impl DatasetRules {
+    /// Bytes that the identity's datasets may have: what its devices keep at most is set aside.
+    pub(super) fn datasets_bytes(&self) -> u64 {
+        self.identity_bytes.saturating_sub(device_bytes(&self.limits))
+    }
+}
+
+/// Bytes that all devices of an identity keep at most, beside datasets.
+pub fn device_bytes(limits: &Limits) -> u64 {
+    (limits.devices as u64).saturating_mul(DEVICE_BYTES)
 }

@@ -9,7 +9,7 @@ use super::super::history_row::VersionOrigin;
 use super::super::row_source::RowSource;
 use super::super::rows::{self, HeadRow};
 use super::super::version::{self, CurrentRecord, CurrentRecords, NewVersion};
-use super::super::{Admission, DueDataset, Identity, RetentionPolicy, StoreError, keys};
+use super::super::{Admission, DueDataset, Identity, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
@@ -79,7 +79,7 @@ impl Group<'_> {
             }
             MergeOutcome::Refused(code, message) => self.refuse(merged.slot, code, message),
             MergeOutcome::Conflict(conflicting) => self.reject(merged, &conflicting, &current),
-            MergeOutcome::Applied(applied) => self.apply(merged, applied, &current, &rules.retention),
+            MergeOutcome::Applied(applied) => self.apply(merged, applied, &current, rules),
         }
     }
 
@@ -137,8 +137,9 @@ impl Group<'_> {
         merged: MergedPatch<'_>,
         applied: AppliedPatch,
         current: &CurrentRecords,
-        retention: &RetentionPolicy,
+        rules: &DatasetRules,
     ) -> Result<Decision, StoreError> {
+        let retention = &rules.retention;
         let Patch { identity, device, dataset, .. } = merged.patch;
         let AppliedPatch { head: after, records, computed, overruled } = applied;
         let logged = match overruled.is_empty() {
@@ -155,11 +156,25 @@ impl Group<'_> {
                 }
             }
         }
-        let MergedPatch { slot, mut head, now_ms, mut batch, .. } = merged;
+        let MergedPatch { slot, head_key, mut head, now_ms, mut batch, .. } = merged;
         head.conflicts += u64::from(logged.is_some());
         batch.extend(logged);
-        let new_version = NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
-        let head = new_version.write(&mut batch, head, after, &records, current, Vec::new())?;
+        let stored_before = head.stored_bytes();
+        let version_with = |retention| NewVersion { identity, dataset, device, origin: VersionOrigin::Patch, retention, now_ms };
+        let mut version_rows = batch.clone();
+        let mut written = version_with(retention).write(&mut version_rows, head.clone(), after, &records, current, Vec::new())?;
+        if let Some(owned) = self.owned_over(identity, &written, rules.datasets_bytes())? {
+            // What frees space goes through. It keeps no history, which would grow by as much.
+            version_rows = batch;
+            written = version_with(&retention.without_history()).write(&mut version_rows, head, after, &records, current, Vec::new())?;
+            if written.stored_bytes() > stored_before {
+                return self.refuse(slot, RefusalCode::DatasetFull, identity_full(owned, rules));
+            }
+        }
+        let (mut head, mut batch) = (written, version_rows);
+        if self.count_owned(identity, &mut head, &mut batch)? {
+            batch.push((head_key, Some(rows::encode(&head)?)));
+        }
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
         let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
         batch.push(self.written_slot(slot, after.version, &results)?);
@@ -172,4 +187,11 @@ impl Group<'_> {
         }
         Ok(Decision::Written { version: after.version, records, results })
     }
+}
+
+fn identity_full(owned: u64, rules: &DatasetRules) -> String {
+    let most = rules.datasets_bytes();
+    format!(
+        "the identity's datasets would have {owned} bytes with their history, its pool allows {most}: remove records that are not needed"
+    )
 }

@@ -22,6 +22,9 @@ use super::memtable::Memtable;
 use super::tree::RowChange;
 use super::{commit_counter, layout};
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) mod fuzzing;
+
 /// A file doubles when it grows, by at most this many bytes: syncing a file that has grown waits for its metadata too, which takes as long
 /// again.
 const MAX_GROWTH_BYTES: u64 = 1 << 20;

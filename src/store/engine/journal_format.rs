@@ -29,10 +29,10 @@ const MAGIC: &[u8; 8] = b"DRIFTJ02";
 /// Of a file whose records do not begin blocks.
 const UNALIGNED_MAGIC: &[u8; 8] = b"DRIFTJ01";
 
-const HEADER_BYTES: usize = 28;
+pub(super) const HEADER_BYTES: usize = 28;
 
 /// Bytes of a record before its rows.
-const RECORD_HEADER_BYTES: usize = 16;
+pub(super) const RECORD_HEADER_BYTES: usize = 16;
 
 /// Stands for the length of a value when the row is deleted.
 const DELETED: u32 = u32::MAX;
@@ -147,7 +147,8 @@ fn read_u32(rest: &mut &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(split_bytes(rest, 4)?.try_into().ok()?))
 }
 
-fn checksum(at: u64, length: &[u8], rows: &[u8]) -> u32 {
+/// Of a record, by its position.
+pub(super) fn checksum(at: u64, length: &[u8], rows: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&at.to_be_bytes());
     hasher.update(length);

@@ -50,9 +50,16 @@ pub(crate) mod memory;
 #[cfg(test)]
 mod small_disk;
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::store) fn check_frame(key: &[u8], row: &[u8]) {
+    let _ = frame::decode(key, row);
+}
+
 pub use batch::{Batch, Bytes, CommitOutcome, Fence, Owner, ROW_BYTES, RowBatch};
 pub use config::{EngineConfig, EngineKind};
 pub use contract::Engine;
 pub use embedded::EmbeddedEngine;
 pub use error::EngineError;
+#[cfg(any(test, feature = "fuzzing"))]
+pub use journal::fuzzing::check_journal;
 pub(in crate::store) use private_files::tighten;

@@ -23,5 +23,9 @@ pub use wake_round::{DueIdentity, TargetDebt, TokenDisposition, WakeResult, Wake
 
 pub(super) use delivery_log::DeliveryLogRow;
 pub(super) use registrations::token_binding_of;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use rows::PushBudgetRow;
 pub(super) use rows::{DebtRow, RegistrationRow};
+#[cfg(test)]
+pub(super) use wake_round::WOKEN_DATASETS;
 pub(super) use wake_round::without_woken;

@@ -58,7 +58,7 @@ pub(in crate::store) struct DebtRow {
 
 /// The versions that a device was woken for, and what it may still be sent.
 #[derive(Clone, Default, Serialize, Deserialize)]
-pub(super) struct PushBudgetRow {
+pub(in crate::store) struct PushBudgetRow {
     /// The newest version of each dataset that a wake has covered.
     pub woken: Vec<(DatasetName, u64)>,
     pub budget: PushBudget,

@@ -18,6 +18,9 @@ use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow
 /// for each dataset.
 const FEW_DEBTS: usize = 4;
 
+/// Datasets of which a device's row remembers what it was woken for: with the longest names they fit a row. Of others it may be woken once more.
+pub(in crate::store) const WOKEN_DATASETS: usize = 256;
+
 /// The debts of an identity, and its devices that can be woken.
 #[derive(Clone, Debug)]
 pub struct WakeRound {
@@ -221,6 +224,7 @@ impl Group<'_> {
                 None => row.woken.push((dataset, version)),
             }
         }
+        row.woken.drain(..row.woken.len().saturating_sub(WOKEN_DATASETS));
         let rows = vec![(keys::push_budget(identity, &device), Some(rows::encode(&row)?))];
         self.view.decide(rows);
         self.append_delivery_log(identity, &device, log_entry)

@@ -10,7 +10,7 @@ use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write
 use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
 
 /// Makes a backup; `meanwhile` runs before each of its steps.
-fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
+pub(super) fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
     let (ticket, mut bytes) = begin(store);
     for step in 0.. {
         meanwhile(step);
@@ -32,7 +32,7 @@ fn begin(store: &Store) -> (BackupTicket, Vec<u8>) {
     (ticket, part.bytes)
 }
 
-fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreError> {
+pub(super) fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreError> {
     let file = folder.join(format!("{name}.backup"));
     std::fs::write(&file, bytes).expect("writes");
     let to = folder.join(name);

@@ -34,11 +34,16 @@ pub(super) fn write_both(store: &Store) {
     group.commit().expect("commits");
 }
 
-fn merge(store: &Store, policy: ConflictPolicy) {
+/// Begins to merge the guest into the user.
+pub(super) fn begin(store: &Store, policy: ConflictPolicy) {
     let mut group = store.group();
     let policies = MergePolicies { policy, datasets: Vec::new() };
     assert_eq!(group.merge(&guest(), &me(), &policies, 7).expect("decides"), MergeStart::Begun);
     group.commit().expect("commits");
+}
+
+fn merge(store: &Store, policy: ConflictPolicy) {
+    begin(store, policy);
     finish_job(store, &guest());
 }
 

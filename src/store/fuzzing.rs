@@ -1,0 +1,105 @@
+//! Rows and journal files of any bytes, for the fuzz targets: they are decoded or refused, and what is decoded keeps its meaning.
+
+use driftless_protocol::{DeviceId, Epoch};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::engine::Bytes;
+use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
+use super::pieces::{self, RowContent};
+use super::push::{DebtRow, DeliveryLogRow, PushBudgetRow, RegistrationRow};
+use super::rows::{
+    self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, JobRow, LineageRow, LoginRow, PatchRow, PointerRow, RecordRow, TombstoneRow,
+};
+use super::{Identity, StoreError, engine, export_entries, index_rows, keys, row_kinds::RowKind};
+
+pub use engine::check_journal;
+
+/// The first byte is the letter of a kind, the second the length of the key behind the identity; the key and the row follow.
+pub fn check_rows(input: &[u8]) {
+    let Some((&[letter, length], rest)) = input.split_first_chunk() else { return };
+    let (key, row) = rest.split_at(rest.len().min(length.into()));
+    let kind = RowKind::all().find(|kind| kind.letter() == letter);
+    let Some(kind) = kind.or_else(|| RowKind::all().nth(usize::from(letter) % RowKind::all().count())) else { return };
+    check_key(kind, key, row);
+    check_contents(kind, row);
+    engine::check_frame(key, row);
+}
+
+/// Whatever reads keys takes any.
+fn check_key(kind: RowKind, key: &[u8], row: &[u8]) {
+    assert!(key.len() >= keys::owner(key).len());
+    let _ = kind.is_of(key);
+    let identity = Identity::from("local:1");
+    let key = [keys::of_identity(kind, &identity).as_slice(), key].concat();
+    assert!(keys::owner(&key).len() <= key.len());
+    let _ = index_rows::index_key(kind, &identity, &key, row);
+    let _ = export_entries::entry(kind, &identity, &key, row);
+}
+
+fn check_contents(kind: RowKind, row: &[u8]) {
+    match kind {
+        RowKind::Identity => check_row::<IdentityRow>(row),
+        RowKind::IdentityLogin => check_encoding(row, |row| LoginRow::decode(row)?.encode()),
+        RowKind::Device => check_row::<DeviceRow>(row),
+        RowKind::Head => check_row::<HeadRow>(row),
+        RowKind::Record => check_encoding(row, |row| RecordRow::of(&rows::decode_record(row)?).encode()),
+        RowKind::History => check_encoding(row, history),
+        RowKind::Conflict => check_row::<ConflictRow>(row),
+        RowKind::Ack => check_row::<AckRow>(row),
+        RowKind::Patch => check_row::<PatchRow>(row),
+        RowKind::Registration => check_row::<RegistrationRow>(row),
+        RowKind::DeliveryLog => check_row::<DeliveryLogRow>(row),
+        RowKind::PushBudget => check_row::<PushBudgetRow>(row),
+        RowKind::Debt => check_row::<DebtRow>(row),
+        RowKind::Pointer => check_row::<PointerRow>(row),
+        RowKind::Tombstone => check_row::<TombstoneRow>(row),
+        RowKind::Job => check_row::<JobRow>(row),
+        RowKind::Login => check_row::<String>(row),
+        RowKind::TokenBinding => check_row::<(String, DeviceId)>(row),
+        RowKind::ReapDue | RowKind::WakeDue => check_pieces(row),
+        RowKind::Meta => {
+            check_row::<Epoch>(row);
+            check_row::<LineageRow>(row);
+            check_row::<u32>(row);
+        }
+    }
+}
+
+fn check_row<R: DeserializeOwned + Serialize>(row: &[u8]) {
+    check_encoding(row, |row| rows::encode(&rows::decode::<R>(row)?));
+}
+
+/// What is decoded and encoded is decoded to the same: its bytes do not change any more.
+fn check_encoding(row: &[u8], encode_again: impl Fn(&[u8]) -> Result<Bytes, StoreError>) {
+    match encode_again(row) {
+        Ok(encoded) => assert_eq!(encode_again(&encoded).as_ref(), Ok(&encoded), "a row that was written is read"),
+        Err(StoreError::Damaged(_)) => {}
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn history(row: &[u8]) -> Result<Bytes, StoreError> {
+    let (at_ms, row) = OwnedHistoryRow::decode(row)?;
+    let OwnedHistoryRow { device, origin, entries, not_taken } = &row;
+    let entries = entries.iter().map(|entry| HistoryEntry {
+        key: &entry.key,
+        is_live: entry.is_live,
+        before: entry.before.as_ref().map(|row| row.0.as_slice()),
+    });
+    let row = HistoryRow { device, origin, entries: entries.collect(), not_taken };
+    Ok(row.content(at_ms)?.to_vec())
+}
+
+/// A content of pieces that each claim any number of them.
+fn check_pieces(row: &[u8]) {
+    let (first, more) = row.split_at(row.len() / 2);
+    let joined = RowContent::join(first.to_vec(), |piece| {
+        if usize::from(piece) > more.len() { Err(StoreError::Damaged("a missing piece".to_owned())) } else { Ok(more.to_vec()) }
+    });
+    if let Ok(content) = joined {
+        let mut rows = Vec::new();
+        let count = pieces::cut(b"key", content, &mut rows);
+        assert_eq!(usize::from(count), rows.len());
+    }
+}
