@@ -116,35 +116,53 @@ impl Value {
 
     /// Whether the value's JSON text is within [`limits::VALUE_JSON_BYTES`].
     pub fn fits_json(&self) -> bool {
-        // One byte of MessagePack is at most six bytes of JSON (a control character, `false`), so most values need not be encoded to decide.
+        // One byte of MessagePack is at most six bytes of JSON (a control character), so most values need not be looked at to decide.
         let most = limits::VALUE_JSON_BYTES;
-        self.packed_bytes() <= most / 6
-            || self.whole().heads().map(most_json_bytes).sum::<usize>() <= most
-            || serde_json::to_writer(ByteBudget(most), self).is_ok()
+        if self.packed_bytes() <= most / 6 {
+            return true;
+        }
+        let (mut least, mut longest) = (0, 0);
+        for head in self.whole().heads() {
+            let (short, long) = json_bytes(head);
+            (least, longest) = (least + short, longest + long);
+            if least > most {
+                return false;
+            }
+        }
+        longest <= most || serde_json::to_writer(ByteBudget(most), self).is_ok()
     }
 }
 
-/// At most how many bytes an item takes in JSON, with the comma or colon behind it.
-fn most_json_bytes(head: PackedHead<'_>) -> usize {
-    /// The longest text of a double, such as -2.2250738585072014e-308.
-    const DOUBLE_BYTES: usize = 25;
-    let bytes = match head {
-        PackedHead::Null | PackedHead::Bool(_) => 5,
-        PackedHead::Number(number) => match number.as_i64() {
-            Some(whole) => 2 + whole.unsigned_abs().checked_ilog10().unwrap_or(0) as usize,
-            None => DOUBLE_BYTES,
+/// At least and at most how many bytes an item takes in JSON: a list and a map with the commas and colons between what is in them, a text with its
+/// escapes. The two differ only for a double.
+fn json_bytes(head: PackedHead<'_>) -> (usize, usize) {
+    let exactly = |bytes| (bytes, bytes);
+    match head {
+        PackedHead::Null | PackedHead::Bool(true) => exactly(4),
+        PackedHead::Bool(false) => exactly(5),
+        PackedHead::Number(number) => match (number.as_u64(), number.as_i64()) {
+            (Some(whole), _) => exactly(digits(whole)),
+            (None, Some(negative)) => exactly(1 + digits(negative.unsigned_abs())),
+            // From 1.5 to -2.2250738585072014e-308.
+            (None, None) => (3, 24),
         },
-        PackedHead::Text(text) => {
-            let escape = |byte: u8| match byte {
-                b'"' | b'\\' => 1,
-                0..=0x1f => 5,
-                _ => 0,
-            };
-            2 + text.len() + text.bytes().map(escape).sum::<usize>()
-        }
-        PackedHead::List(_) | PackedHead::Map(_) => 2,
-    };
-    bytes + 1
+        PackedHead::Text(text) => exactly(2 + text.len() + text.bytes().map(escape_bytes).sum::<usize>()),
+        PackedHead::List(items) => exactly(2 + items.saturating_sub(1)),
+        PackedHead::Map(members) => exactly(2 + members + members.saturating_sub(1)),
+    }
+}
+
+fn digits(number: u64) -> usize {
+    1 + number.checked_ilog10().unwrap_or(0) as usize
+}
+
+/// How many bytes more a byte of a text takes within JSON.
+fn escape_bytes(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c => 1,
+        0..=0x1f => 5,
+        _ => 0,
+    }
 }
 
 /// A writer that discards what it is given, and fails after this many bytes.
@@ -318,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn no_item_is_longer_in_json_than_its_bound() {
+    fn every_item_is_in_json_as_long_as_its_bounds_say() {
         for text in [
             "null",
             "true",
@@ -330,15 +348,22 @@ mod tests {
             "-9223372036854775808",
             "18446744073709551615",
             "-2.2250738585072014e-308",
-            "\"\\u0001\\n\\\"\\\\ü/\"",
+            "1.5",
+            "\"\\u0001\\u001f\\b\\f\\n\\r\\t\\\"\\\\ü/\u{7f}\"",
             "\"\"",
         ] {
             let value = read(text).expect(text);
-            let most: usize = value.whole().heads().map(most_json_bytes).sum();
-            assert!(value.to_string().len() < most, "{text}: {most}");
+            let (least, most) = bounds(&value);
+            assert!((least..=most).contains(&value.to_string().len()), "{text}: {least} to {most}");
+            assert!(least == most || text.contains("e-") || text.contains("1.5"), "{text}: {least} to {most}");
         }
-        let nested = read(r#"{"a":[1,{"b":[]},"c"],"d":{}}"#).expect("JSON");
-        assert!(nested.to_string().len() < nested.whole().heads().map(most_json_bytes).sum());
+        let nested = read(r#"{"a":[1,{"b":[]},"c"],"d":{},"e":[],"f":[null],"g":{"h":-1,"i":[true,false]}}"#).expect("JSON");
+        let length = nested.to_string().len();
+        assert_eq!(bounds(&nested), (length, length));
+    }
+
+    fn bounds(value: &Value) -> (usize, usize) {
+        value.whole().heads().map(json_bytes).fold((0, 0), |(least, most), (short, long)| (least + short, most + long))
     }
 
     #[test]
