@@ -5,14 +5,15 @@
 //!   on the store's state at that time.
 //! - At most [`MAX_ROUNDS`] rounds run at a time; later dates wait in the store.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_protocol::PushTarget;
 use futures_util::future::join_all;
 use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{debug, error};
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
 
 use super::breakers::AppKey;
 use super::round::{self, DeviceOutcome, SentWake};
@@ -36,8 +37,18 @@ const MAX_SLEEP_MS: u64 = 250;
 /// The shortest sleep while rounds are running, in milliseconds.
 const MIN_BUSY_SLEEP_MS: u64 = 25;
 
-/// The pause until the next round of an identity whose round panicked.
-const PANICKED_PAUSE: Duration = Duration::from_secs(60);
+/// How long an identity rests whose round panicked, or whose results could not be stored: it would fail again, and its devices be woken again.
+const FAILED_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long an identity rests whose round could not be read, and nobody was woken.
+const UNREAD_PAUSE: Duration = Duration::from_secs(1);
+
+/// Identities that rest at most. Of more, those whose rest ends first have their next round earlier.
+const MAX_PAUSED: usize = 4096;
+
+/// How often the results of a round are submitted, a second apart, before the identity rests. While the store rejects all writes they are kept, and
+/// their round keeps its place: whoever took it could not store its results either.
+const STORE_TRIES: u32 = 5;
 
 /// The pause between two sweeps of registrations for devices that were not seen for too long.
 const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
@@ -57,23 +68,55 @@ pub struct Courier {
     metrics: Metrics,
 }
 
-/// The identities whose rounds are running.
+/// How a round ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoundEnd {
+    Done,
+    /// It cannot be read.
+    Unread,
+    /// Its results cannot be stored.
+    NotStored,
+}
+
+/// The identities that have no other round now: those whose rounds are running, and those that rest after one that failed. Only the former take one of
+/// the [`MAX_ROUNDS`] places.
 #[derive(Default)]
 struct ActiveRounds {
     identities: HashSet<Identity>,
     tasks: HashMap<Id, Identity>,
+    /// Each with the end of its rest.
+    paused: BTreeSet<(Instant, Identity)>,
 }
 
 impl ActiveRounds {
-    /// Removes a finished task. A round that panicked is repeated only after a pause, because it would panic again.
-    fn finished(&mut self, done: Result<(Id, ()), JoinError>, rounds: &mut JoinSet<()>) {
-        let (task, failed) = done.map_or_else(|error| (error.id(), true), |(task, ())| (task, false));
+    /// Gives back the place of a finished task.
+    fn finished(&mut self, done: Result<(Id, RoundEnd), JoinError>, now: Instant) {
+        let (task, end) = done.map_or_else(|panic| (panic.id(), None), |(task, end)| (task, Some(end)));
         let Some(identity) = self.tasks.remove(&task) else { return };
-        if failed {
-            error!(%identity, "wake round panicked");
-            self.tasks.insert(rounds.spawn(tokio::time::sleep(PANICKED_PAUSE)).id(), identity);
-        } else {
-            self.identities.remove(&identity);
+        let pause = match end {
+            Some(RoundEnd::Done) => {
+                self.identities.remove(&identity);
+                return;
+            }
+            Some(RoundEnd::Unread) => UNREAD_PAUSE,
+            Some(RoundEnd::NotStored) => {
+                warn!(%identity, "wake round not stored, the next one follows later");
+                FAILED_PAUSE
+            }
+            None => {
+                error!(%identity, "wake round panicked");
+                FAILED_PAUSE
+            }
+        };
+        self.paused.insert((now + pause, identity));
+        self.end_pauses(now);
+    }
+
+    fn end_pauses(&mut self, now: Instant) {
+        while self.paused.len() > MAX_PAUSED || self.paused.first().is_some_and(|(end, _)| *end <= now) {
+            if let Some((_, identity)) = self.paused.pop_first() {
+                self.identities.remove(&identity);
+            }
         }
     }
 }
@@ -111,13 +154,14 @@ impl Courier {
                 }
             }
             while let Some(done) = rounds.try_join_next_with_id() {
-                active.finished(done, &mut rounds);
+                active.finished(done, Instant::now());
             }
+            active.end_pauses(Instant::now());
             if at_end {
                 let sleep = self.sleep_time(!rounds.is_empty()).await;
                 tokio::select! {
                     () = tokio::time::sleep(sleep) => {}
-                    Some(done) = rounds.join_next_with_id() => active.finished(done, &mut rounds),
+                    Some(done) = rounds.join_next_with_id() => active.finished(done, Instant::now()),
                     () = &mut sweeping => {}
                 }
             }
@@ -154,12 +198,12 @@ impl Courier {
         Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(least_ms, MAX_SLEEP_MS))
     }
 
-    async fn run_round(&self, identity: &Identity) {
+    async fn run_round(&self, identity: &Identity) -> RoundEnd {
         let of = identity.clone();
         let round = match self.reader.read(identity, move |store| store.wake_round(&of)).await {
             Ok(Some(round)) => round,
-            Ok(None) => return,
-            Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
+            Ok(None) => return RoundEnd::Done,
+            Err(_) => return RoundEnd::Unread,
         };
         let pool = self.service.pool(&round.pool);
         let outcomes = match &pool {
@@ -168,10 +212,16 @@ impl Courier {
         };
         // The dates stay as they are until the results are stored. Without the retry, the next round would send the same wakes again, every
         // second while the disk is full.
+        let mut tries = 0;
         while let Err(error) = self.store_outcomes(round.clone(), pool.clone(), outcomes.clone()).await {
             debug!(?error, %identity, "wake round not stored yet, retrying");
+            tries += u32::from(error != Unavailable::ReadOnly);
+            if tries >= STORE_TRIES {
+                return RoundEnd::NotStored;
+            }
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+        RoundEnd::Done
     }
 
     async fn wake_device(&self, round: &WakeRound, target: &WakeTarget, pool: &PoolPush) -> DeviceOutcome {
@@ -312,3 +362,6 @@ fn chance() -> u32 {
     // If the system's random source fails, the middle is still a wait, only without jitter.
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
+
+#[cfg(test)]
+mod tests;

@@ -98,7 +98,7 @@ pub enum TokenDisposition {
     },
 }
 
-/// `None`: the identity has no debts.
+/// `None`: the identity has no debts, or was erased or merged since it had some. Nobody is woken for it then.
 fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
     let prefix = keys::of_identity(RowKind::Debt, identity);
     let mut debts = Vec::new();
@@ -108,7 +108,9 @@ fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result
     if debts.is_empty() {
         return Ok(None);
     }
-    let pool = source.row::<IdentityRow>(&keys::identity(identity))?.map_or_else(String::new, |row| row.pool);
+    let Some(pool) = source.row::<IdentityRow>(&keys::identity(identity))?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
+        return Ok(None);
+    };
     let targets = wake_targets(source, identity, &debts)?;
     Ok(Some(WakeRound { identity: identity.clone(), pool, debts, targets }))
 }
