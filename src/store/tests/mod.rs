@@ -13,4 +13,5 @@ mod login_pages;
 mod merging;
 mod push;
 mod reaping;
+mod rewinding;
 mod two_writers;
