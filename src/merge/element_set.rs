@@ -135,8 +135,9 @@ mod tests {
     fn hashes_of_similar_elements_spread() {
         let key = ElementKey::by_chance();
         let spread = |hashes: Vec<u64>| {
-            let mut buckets = vec![0_u32; hashes.len().next_power_of_two()];
-            hashes.iter().for_each(|hash| buckets[*hash as usize & (buckets.len() - 1)] += 1);
+            let mask = hashes.len().next_power_of_two() - 1;
+            let mut buckets = vec![0_u32; mask + 1];
+            hashes.iter().for_each(|hash| buckets[*hash as usize & mask] += 1);
             buckets.into_iter().max().unwrap_or(0)
         };
         let numbers = (0..1_u32 << 16).map(|n| key.hash_one(n.to_be_bytes().as_slice())).collect();
