@@ -1,20 +1,20 @@
 //! The courier: reads identities that are due from the store, asks `wakes` what to do for each of their devices, sends, and stores the results.
 //!
 //! - Debts and their dates are in the store: the courier has no queue of its own, and a restart forgets nothing (I6).
-//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer,
+//! - An identity has at most one round at a time. The results of a round are decided in transactions of the committer of bounded work,
 //!   on the store's state at that time.
 //! - At most [`MAX_ROUNDS`] rounds run at a time; later dates wait in the store.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_protocol::PushTarget;
 use futures_util::future::join_all;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tracing::{debug, error, warn};
+use tracing::{debug, error};
 
+use super::active_rounds::{ActiveRounds, RoundEnd};
 use super::breakers::AppKey;
 use super::round::{self, DeviceOutcome, SentWake};
 use super::service::{PoolPush, PushService};
@@ -23,7 +23,7 @@ use super::{FailureCause, FaultScope, RefusalCause, Verdict, Wake};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
-use crate::store::{DueIdentity, Group, Identity, LastSeen, WakeRound, WakeTarget};
+use crate::store::{DueIdentity, Group, Identity, LastSeen, Store, StoreError, WakeRound, WakeTarget};
 
 /// With a gateway that answers in 30 ms this many rounds at a time make some ten thousand wakes a second.
 const MAX_ROUNDS: usize = 512;
@@ -37,17 +37,8 @@ const MAX_SLEEP_MS: u64 = 250;
 /// The shortest sleep while rounds are running, in milliseconds.
 const MIN_BUSY_SLEEP_MS: u64 = 25;
 
-/// How long an identity rests whose round panicked, or whose results could not be stored: it would fail again, and its devices be woken again.
-const FAILED_PAUSE: Duration = Duration::from_secs(60);
-
-/// How long an identity rests whose round could not be read, and nobody was woken.
-const UNREAD_PAUSE: Duration = Duration::from_secs(1);
-
-/// Identities that rest at most. Of more, those whose rest ends first have their next round earlier.
-const MAX_PAUSED: usize = 4096;
-
 /// How often the results of a round are submitted, a second apart, before the identity rests. While the store rejects all writes they are kept, and
-/// their round keeps its place: whoever took it could not store its results either.
+/// their round keeps its place: another one could not store its results either.
 const STORE_TRIES: u32 = 5;
 
 /// The pause between two sweeps of registrations for devices that were not seen for too long.
@@ -66,59 +57,6 @@ pub struct Courier {
     service: PushService,
     clock: Clock,
     metrics: Metrics,
-}
-
-/// How a round ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum RoundEnd {
-    Done,
-    /// It cannot be read.
-    Unread,
-    /// Its results cannot be stored.
-    NotStored,
-}
-
-/// The identities that have no other round now: those whose rounds are running, and those that rest after one that failed. Only the former take one of
-/// the [`MAX_ROUNDS`] places.
-#[derive(Default)]
-struct ActiveRounds {
-    identities: HashSet<Identity>,
-    tasks: HashMap<Id, Identity>,
-    /// Each with the end of its rest.
-    paused: BTreeSet<(Instant, Identity)>,
-}
-
-impl ActiveRounds {
-    /// Gives back the place of a finished task.
-    fn finished(&mut self, done: Result<(Id, RoundEnd), JoinError>, now: Instant) {
-        let (task, end) = done.map_or_else(|panic| (panic.id(), None), |(task, end)| (task, Some(end)));
-        let Some(identity) = self.tasks.remove(&task) else { return };
-        let pause = match end {
-            Some(RoundEnd::Done) => {
-                self.identities.remove(&identity);
-                return;
-            }
-            Some(RoundEnd::Unread) => UNREAD_PAUSE,
-            Some(RoundEnd::NotStored) => {
-                warn!(%identity, "wake round not stored, the next one follows later");
-                FAILED_PAUSE
-            }
-            None => {
-                error!(%identity, "wake round panicked");
-                FAILED_PAUSE
-            }
-        };
-        self.paused.insert((now + pause, identity));
-        self.end_pauses(now);
-    }
-
-    fn end_pauses(&mut self, now: Instant) {
-        while self.paused.len() > MAX_PAUSED || self.paused.first().is_some_and(|(end, _)| *end <= now) {
-            if let Some((_, identity)) = self.paused.pop_first() {
-                self.identities.remove(&identity);
-            }
-        }
-    }
 }
 
 impl Courier {
@@ -140,17 +78,16 @@ impl Courier {
             // After the last date the scan starts over: rounds may have been given dates before the ones that were read.
             last = due.last().cloned();
             let implausible = if at_end { self.implausible_dates().await } else { Vec::new() };
-            let fresh: Vec<DueIdentity> =
-                due.into_iter().chain(implausible).filter(|due| !active.identities.contains(&due.identity)).collect();
+            let fresh: Vec<DueIdentity> = due.into_iter().chain(implausible).filter(|due| !active.has(&due.identity)).collect();
             if !fresh.is_empty() {
                 // Acknowledgements that arrived in time must count. If this fails, storing the rounds' results fails as well.
                 let _ = self.committer.flush_acks().await;
             }
             for DueIdentity { identity, .. } in fresh {
-                if active.identities.insert(identity.clone()) {
+                if !active.has(&identity) {
                     let (courier, of) = (self.clone(), identity.clone());
                     let task = rounds.spawn(async move { courier.run_round(&of).await });
-                    active.tasks.insert(task.id(), identity);
+                    active.begun(task.id(), identity);
                 }
             }
             while let Some(done) = rounds.try_join_next_with_id() {
@@ -210,18 +147,10 @@ impl Courier {
             Some(pool) => join_all(round.targets.iter().map(|target| self.wake_device(&round, target, pool))).await,
             None => Vec::new(),
         };
-        // The dates stay as they are until the results are stored. Without the retry, the next round would send the same wakes again, every
-        // second while the disk is full.
-        let mut tries = 0;
-        while let Err(error) = self.store_outcomes(round.clone(), pool.clone(), outcomes.clone()).await {
-            debug!(?error, %identity, "wake round not stored yet, retrying");
-            tries += u32::from(error != Unavailable::ReadOnly);
-            if tries >= STORE_TRIES {
-                return RoundEnd::NotStored;
-            }
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        match self.store_outcomes(Arc::new(round), pool, outcomes).await {
+            Ok(()) => RoundEnd::Done,
+            Err(end) => end,
         }
-        RoundEnd::Done
     }
 
     async fn wake_device(&self, round: &WakeRound, target: &WakeTarget, pool: &PoolPush) -> DeviceOutcome {
@@ -293,16 +222,66 @@ impl Courier {
     }
 
     /// Stores the outcomes of a round and reschedules what is still owed.
-    async fn store_outcomes(&self, round: WakeRound, pool: Option<Arc<PoolPush>>, outcomes: Vec<DeviceOutcome>) -> Result<(), Unavailable> {
-        let (service, owner) = (self.service.clone(), JobOwner::Identity(round.identity.clone()));
-        let transaction = move |group: &mut Group<'_>, now_ms| {
-            let hold = |target: &WakeTarget| {
-                pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&round.pool, target), pool, now_ms))
-            };
-            let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
-            Ok((round::conclude(group, &round, &outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
+    async fn store_outcomes(
+        &self,
+        round: Arc<WakeRound>,
+        pool: Option<Arc<PoolPush>>,
+        outcomes: Vec<DeviceOutcome>,
+    ) -> Result<(), RoundEnd> {
+        let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
+        let (service, shift_ms, of) = (self.service.clone(), self.service.shortest_grace_ms(), Arc::clone(&round));
+        let hold = move |target: &WakeTarget, now_ms| {
+            pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&of.pool, target), pool, now_ms))
         };
-        self.committer.transact(owner, transaction).await
+        if round::is_small(&round) {
+            let of = Arc::clone(&round);
+            let conclude = move |group: &mut Group<'_>, now_ms| {
+                round::conclude(group, &of, &outcomes, &settings, |target| hold(target, now_ms), shift_ms, now_ms)
+            };
+            return self.store(&round.identity, conclude).await;
+        }
+        for part in outcomes.chunks(round::DEVICES_PER_STEP) {
+            let (of, part) = (Arc::clone(&round), part.to_vec());
+            let record = move |group: &mut Group<'_>, now_ms| round::record_results(group, &of, &part, &settings, now_ms);
+            self.store(&round.identity, record).await?;
+        }
+        for part in round.debts.chunks(round::DEBTS_PER_STEP) {
+            let (of, part) = (Arc::clone(&round), part.to_vec());
+            let mark = move |group: &mut Group<'_>, now_ms| round::mark_examined(group, &of, &part, &settings, now_ms);
+            self.store(&round.identity, mark).await?;
+        }
+        let (of, now_ms) = (round.identity.clone(), self.clock.unix_ms());
+        let find = move |store: &Store| {
+            let current = store.wake_round(&of)?;
+            Ok(current.map_or_else(Vec::new, |current| round::dates(&current, &settings, |target| hold(target, now_ms), shift_ms, now_ms)))
+        };
+        let dates = self.reader.read(&round.identity, find).await.map_err(|_| RoundEnd::Unread)?;
+        for part in dates.chunks(round::DEBTS_PER_STEP) {
+            let (of, part) = (round.identity.clone(), part.to_vec());
+            let reschedule = move |group: &mut Group<'_>, _now_ms| round::reschedule(group, &of, &part);
+            self.store(&round.identity, reschedule).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a part of a round's results. The dates stay as they are until then: without the retry, the next round would send the same wakes again,
+    /// every second while the disk is full.
+    async fn store<F>(&self, identity: &Identity, decide: F) -> Result<(), RoundEnd>
+    where
+        F: Fn(&mut Group<'_>, u64) -> Result<(), StoreError> + Clone + Send + 'static,
+    {
+        let mut tries = 0;
+        loop {
+            let decide = decide.clone();
+            let transaction = move |group: &mut Group<'_>, now_ms| Ok((decide(group, now_ms)?, Vec::new()));
+            let Err(error) = self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await else { return Ok(()) };
+            debug!(?error, %identity, "wake round not stored yet, retrying");
+            tries += u32::from(error != Unavailable::ReadOnly);
+            if tries >= STORE_TRIES {
+                return Err(RoundEnd::NotStored);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.
@@ -362,6 +341,3 @@ fn chance() -> u32 {
     // If the system's random source fails, the middle is still a wait, only without jitter.
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
-
-#[cfg(test)]
-mod tests;

@@ -1,5 +1,6 @@
 //! A wake round: the facts about one identity from which the courier decides its wakes, and the results that the courier records.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
@@ -217,10 +218,15 @@ impl Group<'_> {
         }
         let mut row = self.budget_row(identity, &device)?;
         row.budget = budget;
+        // A wake can cover as many datasets as there are.
+        let mut places: HashMap<DatasetName, usize> = row.woken.iter().enumerate().map(|(at, (known, _))| (known.clone(), at)).collect();
         for (dataset, version) in woken {
-            match row.woken.iter_mut().find(|(known, _)| *known == dataset) {
-                Some((_, newest)) => *newest = version.max(*newest),
-                None => row.woken.push((dataset, version)),
+            match places.entry(dataset) {
+                Entry::Occupied(place) => row.woken[*place.get()].1 = version.max(row.woken[*place.get()].1),
+                Entry::Vacant(place) => {
+                    row.woken.push((place.key().clone(), version));
+                    place.insert(row.woken.len() - 1);
+                }
             }
         }
         let rows = vec![(keys::push_budget(identity, &device), Some(rows::encode(&row)?))];
