@@ -107,13 +107,14 @@ mod tests {
         let fails: [(fn() -> RoundEnd, Duration); 3] =
             [(|| RoundEnd::Unread, UNREAD_PAUSE), (|| RoundEnd::NotStored, FAILED_PAUSE), (|| panic!("as a round may"), FAILED_PAUSE)];
         for (n, (end, _)) in fails.into_iter().enumerate() {
-            run(&mut active, &mut rounds, identity(n), end, now).await;
+            run(&mut active, &mut rounds, identity(n), end, now + Duration::from_millis(n as u64)).await;
         }
         assert!(rounds.is_empty() && active.tasks.is_empty(), "the places are free");
         for (n, (_, pause)) in fails.into_iter().enumerate() {
-            active.end_pauses(now + pause - Duration::from_millis(1));
+            let end = now + pause + Duration::from_millis(n as u64);
+            active.end_pauses(end - Duration::from_millis(1));
             assert!(active.has(&identity(n)), "{n} has no other round before its rest ends");
-            active.end_pauses(now + pause);
+            active.end_pauses(end);
             assert!(!active.has(&identity(n)), "{n} has another round");
         }
         run(&mut active, &mut rounds, identity(9), || RoundEnd::Done, now).await;
