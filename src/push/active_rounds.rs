@@ -44,6 +44,11 @@ impl ActiveRounds {
         self.identities.contains(identity)
     }
 
+    /// Whether no identity has a round or rests.
+    pub(super) fn is_empty(&self) -> bool {
+        self.identities.is_empty()
+    }
+
     /// Notes the task of an identity's round.
     pub(super) fn begun(&mut self, task: Id, identity: Identity) {
         self.identities.insert(identity.clone());
@@ -110,6 +115,7 @@ mod tests {
             run(&mut active, &mut rounds, identity(n), end, now + Duration::from_millis(n as u64)).await;
         }
         assert!(rounds.is_empty() && active.tasks.is_empty(), "the places are free");
+        assert!(!active.is_empty(), "their dates have passed: the courier does not look at them without a pause");
         for (n, (_, pause)) in fails.into_iter().enumerate() {
             let end = now + pause + Duration::from_millis(n as u64);
             active.end_pauses(end - Duration::from_millis(1));
@@ -118,7 +124,7 @@ mod tests {
             assert!(!active.has(&identity(n)), "{n} has another round");
         }
         run(&mut active, &mut rounds, identity(9), || RoundEnd::Done, now).await;
-        assert!(active.identities.is_empty() && active.paused.is_empty());
+        assert!(active.is_empty() && active.paused.is_empty());
     }
 
     #[tokio::test]

@@ -34,7 +34,7 @@ const DATES_PER_READ: usize = 256;
 /// The longest sleep between two reads, in milliseconds: shorter than the grace of what is written meanwhile.
 const MAX_SLEEP_MS: u64 = 250;
 
-/// The shortest sleep while rounds are running, in milliseconds.
+/// The shortest sleep while rounds are running or identities rest, in milliseconds.
 const MIN_BUSY_SLEEP_MS: u64 = 25;
 
 /// How often the results of a round are submitted, a second apart, before the identity rests. While the store rejects all writes they are kept, and
@@ -95,7 +95,7 @@ impl Courier {
             }
             active.end_pauses(Instant::now());
             if at_end {
-                let sleep = self.sleep_time(!rounds.is_empty()).await;
+                let sleep = self.sleep_time(!active.is_empty()).await;
                 tokio::select! {
                     () = tokio::time::sleep(sleep) => {}
                     Some(done) = rounds.join_next_with_id() => active.finished(done, Instant::now()),
@@ -130,7 +130,7 @@ impl Courier {
         self.metrics.stopped_apps(self.service.breakers().stopped().len());
         let next = self.reader.read(ReadOwner::Server, |store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.service.shortest_grace_ms()));
-        // While rounds are running, the first date may be one of theirs, which has passed.
+        // While rounds are running or identities rest, the first date may be one of theirs, which has passed.
         let least_ms = if busy { MIN_BUSY_SLEEP_MS } else { 1 };
         Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(least_ms, MAX_SLEEP_MS))
     }
