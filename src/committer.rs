@@ -20,6 +20,7 @@ mod read_queue;
 mod reader;
 mod reader_pool;
 mod recovery;
+mod restoring;
 mod sign_in;
 mod thread;
 mod unavailable;
@@ -34,6 +35,7 @@ use tracing::info;
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
 pub use reader::{ReadOwner, Reader};
+pub use restoring::RewindOutcome;
 pub use unavailable::Unavailable;
 
 use crate::clock::Clock;

@@ -11,6 +11,7 @@
 
 mod bounds;
 mod conflict;
+mod element_set;
 mod head;
 mod operation;
 
@@ -26,9 +27,12 @@ use conflict::{REPLY_BYTES, is_behind_horizon, is_changed_by_others};
 pub use head::{ContentState, DatasetHead, RecordHead};
 use operation::compute;
 
-/// Bytes of stored values that the operations of a patch may compute on. Each operation reads and copies its record's value, and all datasets
-/// wait meanwhile: a small patch of many operations on one large record would hold up every other write.
-const OPERAND_BYTES: usize = 8 * protocol_limits::VALUE_BYTES;
+/// Bytes that the operations of a patch may compute on, those of the records' values and of the operands. All datasets wait meanwhile, and this many
+/// take some milliseconds: one operation on a record of the largest size, with an operand that is as large.
+const OPERAND_BYTES: u64 = 2 * protocol_limits::VALUE_BYTES as u64;
+
+/// What each element of the operand of `insert` and `discard` counts beside its bytes: it is hashed, and kept until the record's list is gone through.
+const ELEMENT_BYTES: u64 = 32;
 
 /// The writing device, the time, and the rules of a merge.
 #[derive(Clone, Copy, Debug)]
@@ -105,15 +109,22 @@ pub fn merge<E>(
     })
 }
 
-/// At most how many bytes the operations of a patch look at, those of the operands and of the records together.
+/// The work of a patch's operations, in bytes, and at most as much as one patch may have.
 pub fn operand_bytes(current: &[Option<RecordHead<'_>>], changes: &[Change]) -> usize {
-    let bytes = |(change, stored): (&Change, &Option<RecordHead<'_>>)| match change.op {
-        Op::Put | Op::Remove => 0,
-        Op::Add | Op::Merge | Op::Insert | Op::Discard => {
-            change.value.as_ref().map_or(0, Value::packed_bytes) + stored.map_or(0, |stored| stored.state.value_bytes() as usize)
-        }
+    let bytes = |(change, stored): (&Change, &Option<RecordHead<'_>>)| change_bytes(change, stored.map(|stored| stored.state));
+    changes.iter().zip(current).map(bytes).sum::<u64>().min(OPERAND_BYTES) as usize
+}
+
+/// The work of a change's operation on a record, in bytes.
+fn change_bytes(change: &Change, state: Option<ContentState>) -> u64 {
+    let operand = change.value.as_ref();
+    let elements = match change.op {
+        Op::Put | Op::Remove => return 0,
+        Op::Add | Op::Merge => 0,
+        Op::Insert | Op::Discard => operand.and_then(Value::items).map_or(0, |items| items.len()),
     };
-    changes.iter().zip(current).map(bytes).sum::<usize>().min(OPERAND_BYTES)
+    let operand = operand.map_or(0, Value::packed_bytes) as u64 + ELEMENT_BYTES * elements as u64;
+    state.map_or(0, ContentState::value_bytes) + operand
 }
 
 /// Why a patch is not merged.
@@ -245,8 +256,8 @@ impl<'a, V> PatchDraft<'a, V> {
             (Op::Remove, _) => touched.remove(change.base.is_some()),
             (op, Some(operand)) => {
                 // Before the value is read.
-                self.operand_bytes += touched.state().map_or(0, ContentState::value_bytes);
-                if self.operand_bytes > OPERAND_BYTES as u64 {
+                self.operand_bytes += change_bytes(change, touched.state());
+                if self.operand_bytes > OPERAND_BYTES {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
                     return Err(PatchRefusal(RefusalCode::TooLarge, message).into());
                 }

@@ -16,6 +16,7 @@ mod close;
 mod codec;
 mod fault;
 mod flag;
+mod json_length;
 pub mod limits;
 mod message;
 mod named;

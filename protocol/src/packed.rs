@@ -64,6 +64,10 @@ fn text(bytes: &[u8], length: usize) -> Option<(PackedHead<'_>, &[u8])> {
 
 /// The first value, with all that is in it, and what follows.
 pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Of these a list can have a million.
+    if let 0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 = bytes.first()? {
+        return Some(bytes.split_at(1));
+    }
     let (mut rest, mut open) = (bytes, 1_usize);
     while open > 0 {
         let (head, after) = skip_head(rest)?;

@@ -105,6 +105,11 @@ impl<'a> MapMembers<'a> {
     pub fn is_empty(&self) -> bool {
         self.left == 0
     }
+
+    /// The bytes of all members that are left, each a name and a value.
+    pub fn packed(&self) -> &'a [u8] {
+        self.rest
+    }
 }
 
 impl<'a> Iterator for MapMembers<'a> {

@@ -1,7 +1,7 @@
 //! Makes a value of parts of others, without a tree in between.
 
 use crate::packed::{self, ContainerHead};
-use crate::packed_value::{ListItems, PackedValue};
+use crate::packed_value::{ListItems, MapMembers, PackedValue};
 use crate::value::Value;
 
 /// Writes one value. Lists and maps are begun, filled and ended.
@@ -26,6 +26,11 @@ impl ValueWriter {
     /// Appends all items of a list.
     pub fn items(&mut self, items: &ListItems<'_>) {
         self.0.extend_from_slice(items.packed());
+    }
+
+    /// Appends all members of a map that are left.
+    pub fn members(&mut self, members: &MapMembers<'_>) {
+        self.0.extend_from_slice(members.packed());
     }
 
     /// Appends the name of a member, whose value comes next. The names of a map must come in the order of their bytes, each once.

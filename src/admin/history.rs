@@ -4,9 +4,9 @@ use driftless_protocol::{DatasetName, Record};
 use tracing::info;
 
 use super::{Admin, AdminResult, NotFound, exists};
-use crate::committer::{JobOwner, ReadOwner, SessionNotice};
+use crate::committer::{ReadOwner, RewindOutcome};
 use crate::logging::AUDIT;
-use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, RewindOutcome, Store, StoreError, VersionNotKept};
+use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, Store, StoreError, VersionNotKept};
 
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; without `below` from the newest version.
@@ -29,8 +29,8 @@ impl Admin {
         self.read_dataset(identity, dataset, move |store, identity, dataset| Ok(Ok(store.conflicts(identity, dataset)?))).await
     }
 
-    /// Restores a dataset to a version by writing a new version, which all devices receive like any write. Returns the new version and
-    /// how many records changed; `None` if no record differs.
+    /// Restores a dataset to a version by writing new versions, which all devices receive like any write. Returns the last of them and how many
+    /// records changed; `None` if no record differs. A record that is written meanwhile keeps what was written.
     pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> AdminResult<Option<(u64, usize)>> {
         let retention = match self.pool_policies(&identity).await? {
             Ok((retention, _)) => retention,
@@ -41,14 +41,8 @@ impl Admin {
             return Ok(Err(missing));
         }
         let (of, name) = (identity.clone(), dataset.clone());
-        let rewound = self.committer.transact(JobOwner::Identity(identity.clone()), move |group, now_ms| {
-            let rewound = group.rewind(&identity, &dataset, to, &retention, now_ms)?;
-            let notices = match rewound {
-                RewindOutcome::Written { version, .. } => vec![SessionNotice::Advanced(identity.clone(), dataset.clone(), version)],
-                RewindOutcome::Same | RewindOutcome::VersionNotKept(_) | RewindOutcome::NoIdentity => Vec::new(),
-            };
-            Ok((rewound, notices))
-        });
+        let now_ms = self.clock.unix_ms();
+        let rewound = self.committer.rewind(&self.reader, identity, dataset, to, retention, now_ms);
         Ok(match rewound.await? {
             RewindOutcome::Written { version, records } => {
                 info!(target: AUDIT, identity = %of, dataset = %name, to, version, records, "dataset restored to a version");

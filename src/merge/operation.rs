@@ -4,8 +4,8 @@
 //! Errors are texts for the device's developer; the caller names the key.
 
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
+use super::element_set::ElementSet;
 use driftless_protocol::{ListItems, MapMembers, Number, Op, PackedValue, Value, ValueRef, ValueWriter};
 
 /// The record's new value; `None` if the operation leaves the record alone. `put` and `remove` compute nothing.
@@ -47,7 +47,14 @@ fn merge_patch(target: Option<PackedValue<'_>>, patch: PackedValue<'_>, out: &mu
     loop {
         let order = match (&old, &new) {
             (None, None) => break,
-            (Some(_), None) => Ordering::Less,
+            (Some((name, value)), None) => {
+                // The rest stays as it is.
+                out.name(name);
+                out.value(*value);
+                out.members(&target);
+                members += 1 + target.len();
+                break;
+            }
             (None, Some(_)) => Ordering::Greater,
             (Some((old, _)), Some((new, _))) => old.cmp(new),
         };
@@ -83,15 +90,15 @@ fn insert(current: Option<&Value>, operand: &Value) -> Result<Value, &'static st
         Some(current) => current.items().ok_or("insert needs a record that is a list")?,
     };
     // Of the operand, which is mostly the smaller one: the set is gone through once, and not kept.
-    let mut missing = HashSet::new();
+    let mut missing = ElementSet::with_capacity(elements.len());
     let mut added: Vec<PackedValue<'_>> = elements.filter(|element| missing.insert(*element)).collect();
     for element in set.clone() {
         if missing.is_empty() {
             break;
         }
-        missing.remove(&element);
+        missing.remove(element);
     }
-    added.retain(|element| missing.contains(element));
+    added.retain(|element| missing.contains(*element));
     let mut out = ValueWriter::with_capacity(current.map_or(0, Value::packed_bytes) + operand.packed_bytes());
     let (start, items) = (out.begin(), set.len() + added.len());
     out.items(&set);
@@ -104,17 +111,16 @@ fn discard(current: Option<&Value>, operand: &Value) -> Result<Option<Value>, &'
     let elements = operand.items().ok_or("discard takes a list of elements")?;
     let Some(current) = current else { return Ok(None) };
     let set = current.items().ok_or("discard needs a record that is a list")?;
-    let unwanted: HashSet<PackedValue<'_>> = elements.collect();
-    Ok(Some(list_of(set.filter(|element| !unwanted.contains(element)))))
-}
-
-fn list_of<'a>(items: impl Iterator<Item = PackedValue<'a>>) -> Value {
-    let mut out = ValueWriter::default();
+    let mut unwanted = ElementSet::with_capacity(elements.len());
+    for element in elements {
+        unwanted.insert(element);
+    }
+    let mut out = ValueWriter::with_capacity(set.packed().len());
     let (start, mut count) = (out.begin(), 0);
-    for item in items {
-        out.value(item);
+    for element in set.filter(|element| !unwanted.contains(*element)) {
+        out.value(element);
         count += 1;
     }
     out.end_list(start, count);
-    out.finish()
+    Ok(Some(out.finish()))
 }

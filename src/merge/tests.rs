@@ -331,10 +331,11 @@ fn conflicts_and_results_fit_a_reply() {
 fn a_set_of_many_elements_is_not_slow() {
     let mut data = MemoryDataset::default();
     let list = |range: std::ops::Range<u32>| format!("[{}]", range.map(|n| n.to_string()).collect::<Vec<_>>().join(","));
-    data.applied("phone", &[change(Op::Insert, "set", &list(0..150_000))]);
-    data.applied("phone", &[change(Op::Insert, "set", &list(75_000..180_000))]);
-    data.applied("phone", &[change(Op::Discard, "set", &list(10..180_000))]);
-    assert_eq!(data.get("set").as_deref(), Some("[0,1,2,3,4,5,6,7,8,9]"));
+    data.applied("phone", &[put("set", &list(0..150_000))]);
+    data.applied("phone", &[change(Op::Insert, "set", &list(130_000..158_000))]);
+    (0..6).for_each(|n| drop(data.applied("phone", &[change(Op::Discard, "set", &list(n * 28_000..(n + 1) * 28_000 - 2))])));
+    assert_eq!(data.get("set").as_deref(), Some("[27998,27999,55998,55999,83998,83999,111998,111999,139998,139999]"));
+    assert_eq!(data.refused("phone", &[change(Op::Insert, "set", &list(0..60_000))]), RefusalCode::TooLarge);
 }
 
 /// The examples of RFC 7396, appendix A, and some of maps with many members.
@@ -401,7 +402,7 @@ fn a_patch_asks_only_for_the_values_that_it_depends_on() {
     data.applied("phone", &(0..9).map(|n| put(&format!("large {n}"), &large)).collect::<Vec<_>>());
     let operations: Vec<Change> = (0..9).map(|n| change(Op::Merge, &format!("large {n}"), "{}")).collect();
     assert_eq!(data.refused("phone", &operations), RefusalCode::TooLarge);
-    assert_eq!(data.values_read, 8);
+    assert_eq!(data.values_read, 2);
 }
 
 #[test]

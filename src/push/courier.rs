@@ -1,19 +1,20 @@
 //! The courier: reads identities that are due from the store, asks `wakes` what to do for each of their devices, sends, and stores the results.
 //!
 //! - Debts and their dates are in the store: the courier has no queue of its own, and a restart forgets nothing (I6).
-//! - An identity has at most one round at a time. The results of a round are decided in one transaction of the committer,
+//! - An identity has at most one round at a time. The results of a round are decided in transactions of the committer of bounded work,
 //!   on the store's state at that time.
 //! - At most [`MAX_ROUNDS`] rounds run at a time; later dates wait in the store.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use driftless_protocol::PushTarget;
 use futures_util::future::join_all;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tracing::{debug, error};
 
+use super::active_rounds::{ActiveRounds, RoundEnd};
 use super::breakers::AppKey;
 use super::round::{self, DeviceOutcome, SentWake};
 use super::service::{PoolPush, PushService};
@@ -22,7 +23,7 @@ use super::{FailureCause, FaultScope, RefusalCause, Verdict, Wake};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::metrics::Metrics;
-use crate::store::{DueIdentity, Group, Identity, LastSeen, WakeRound, WakeTarget};
+use crate::store::{DueIdentity, Group, Identity, LastSeen, Store, StoreError, WakeRound, WakeTarget};
 
 /// With a gateway that answers in 30 ms this many rounds at a time make some ten thousand wakes a second.
 const MAX_ROUNDS: usize = 512;
@@ -33,11 +34,12 @@ const DATES_PER_READ: usize = 256;
 /// The longest sleep between two reads, in milliseconds: shorter than the grace of what is written meanwhile.
 const MAX_SLEEP_MS: u64 = 250;
 
-/// The shortest sleep while rounds are running, in milliseconds.
+/// The shortest sleep while rounds are running or identities rest, in milliseconds.
 const MIN_BUSY_SLEEP_MS: u64 = 25;
 
-/// The pause until the next round of an identity whose round panicked.
-const PANICKED_PAUSE: Duration = Duration::from_secs(60);
+/// How often the results of a round are submitted, a second apart, before the identity rests. While the store rejects all writes they are kept, and
+/// their round keeps its place: another one could not store its results either.
+const STORE_TRIES: u32 = 5;
 
 /// The pause between two sweeps of registrations for devices that were not seen for too long.
 const SWEEP_PAUSE: Duration = Duration::from_secs(3600);
@@ -55,27 +57,6 @@ pub struct Courier {
     service: PushService,
     clock: Clock,
     metrics: Metrics,
-}
-
-/// The identities whose rounds are running.
-#[derive(Default)]
-struct ActiveRounds {
-    identities: HashSet<Identity>,
-    tasks: HashMap<Id, Identity>,
-}
-
-impl ActiveRounds {
-    /// Removes a finished task. A round that panicked is repeated only after a pause, because it would panic again.
-    fn finished(&mut self, done: Result<(Id, ()), JoinError>, rounds: &mut JoinSet<()>) {
-        let (task, failed) = done.map_or_else(|error| (error.id(), true), |(task, ())| (task, false));
-        let Some(identity) = self.tasks.remove(&task) else { return };
-        if failed {
-            error!(%identity, "wake round panicked");
-            self.tasks.insert(rounds.spawn(tokio::time::sleep(PANICKED_PAUSE)).id(), identity);
-        } else {
-            self.identities.remove(&identity);
-        }
-    }
 }
 
 impl Courier {
@@ -97,27 +78,27 @@ impl Courier {
             // After the last date the scan starts over: rounds may have been given dates before the ones that were read.
             last = due.last().cloned();
             let implausible = if at_end { self.implausible_dates().await } else { Vec::new() };
-            let fresh: Vec<DueIdentity> =
-                due.into_iter().chain(implausible).filter(|due| !active.identities.contains(&due.identity)).collect();
+            let fresh: Vec<DueIdentity> = due.into_iter().chain(implausible).filter(|due| !active.has(&due.identity)).collect();
             if !fresh.is_empty() {
                 // Acknowledgements that arrived in time must count. If this fails, storing the rounds' results fails as well.
                 let _ = self.committer.flush_acks().await;
             }
             for DueIdentity { identity, .. } in fresh {
-                if active.identities.insert(identity.clone()) {
+                if !active.has(&identity) {
                     let (courier, of) = (self.clone(), identity.clone());
                     let task = rounds.spawn(async move { courier.run_round(&of).await });
-                    active.tasks.insert(task.id(), identity);
+                    active.begun(task.id(), identity);
                 }
             }
             while let Some(done) = rounds.try_join_next_with_id() {
-                active.finished(done, &mut rounds);
+                active.finished(done, Instant::now());
             }
+            active.end_pauses(Instant::now());
             if at_end {
-                let sleep = self.sleep_time(!rounds.is_empty()).await;
+                let sleep = self.sleep_time(!active.is_empty()).await;
                 tokio::select! {
                     () = tokio::time::sleep(sleep) => {}
-                    Some(done) = rounds.join_next_with_id() => active.finished(done, &mut rounds),
+                    Some(done) = rounds.join_next_with_id() => active.finished(done, Instant::now()),
                     () = &mut sweeping => {}
                 }
             }
@@ -149,28 +130,26 @@ impl Courier {
         self.metrics.stopped_apps(self.service.breakers().stopped().len());
         let next = self.reader.read(ReadOwner::Server, |store| store.due_identities(None, u64::MAX - 1, 1)).await.unwrap_or_default();
         let due_ms = next.first().map_or(u64::MAX, |next| next.at_ms.saturating_add(self.service.shortest_grace_ms()));
-        // While rounds are running, the first date may be one of theirs, which has passed.
+        // While rounds are running or identities rest, the first date may be one of theirs, which has passed.
         let least_ms = if busy { MIN_BUSY_SLEEP_MS } else { 1 };
         Duration::from_millis(due_ms.saturating_sub(self.clock.unix_ms()).clamp(least_ms, MAX_SLEEP_MS))
     }
 
-    async fn run_round(&self, identity: &Identity) {
+    async fn run_round(&self, identity: &Identity) -> RoundEnd {
         let of = identity.clone();
         let round = match self.reader.read(identity, move |store| store.wake_round(&of)).await {
             Ok(Some(round)) => round,
-            Ok(None) => return,
-            Err(_) => return tokio::time::sleep(Duration::from_secs(1)).await,
+            Ok(None) => return RoundEnd::Done,
+            Err(_) => return RoundEnd::Unread,
         };
         let pool = self.service.pool(&round.pool);
         let outcomes = match &pool {
             Some(pool) => join_all(round.targets.iter().map(|target| self.wake_device(&round, target, pool))).await,
             None => Vec::new(),
         };
-        // The dates stay as they are until the results are stored. Without the retry, the next round would send the same wakes again, every
-        // second while the disk is full.
-        while let Err(error) = self.store_outcomes(round.clone(), pool.clone(), outcomes.clone()).await {
-            debug!(?error, %identity, "wake round not stored yet, retrying");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        match self.store_outcomes(Arc::new(round), pool, outcomes).await {
+            Ok(()) => RoundEnd::Done,
+            Err(end) => end,
         }
     }
 
@@ -243,16 +222,66 @@ impl Courier {
     }
 
     /// Stores the outcomes of a round and reschedules what is still owed.
-    async fn store_outcomes(&self, round: WakeRound, pool: Option<Arc<PoolPush>>, outcomes: Vec<DeviceOutcome>) -> Result<(), Unavailable> {
-        let (service, owner) = (self.service.clone(), JobOwner::Identity(round.identity.clone()));
-        let transaction = move |group: &mut Group<'_>, now_ms| {
-            let hold = |target: &WakeTarget| {
-                pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&round.pool, target), pool, now_ms))
-            };
-            let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
-            Ok((round::conclude(group, &round, &outcomes, &settings, hold, service.shortest_grace_ms(), now_ms)?, Vec::new()))
+    async fn store_outcomes(
+        &self,
+        round: Arc<WakeRound>,
+        pool: Option<Arc<PoolPush>>,
+        outcomes: Vec<DeviceOutcome>,
+    ) -> Result<(), RoundEnd> {
+        let settings = pool.as_ref().map(|pool| pool.wakes).unwrap_or_default();
+        let (service, shift_ms, of) = (self.service.clone(), self.service.shortest_grace_ms(), Arc::clone(&round));
+        let hold = move |target: &WakeTarget, now_ms| {
+            pool.as_ref().map_or_else(no_push(now_ms), |pool| service.hold(&AppKey::of(&of.pool, target), pool, now_ms))
         };
-        self.committer.transact(owner, transaction).await
+        if round::is_small(&round) {
+            let of = Arc::clone(&round);
+            let conclude = move |group: &mut Group<'_>, now_ms| {
+                round::conclude(group, &of, &outcomes, &settings, |target| hold(target, now_ms), shift_ms, now_ms)
+            };
+            return self.store(&round.identity, conclude).await;
+        }
+        for part in outcomes.chunks(round::DEVICES_PER_STEP) {
+            let (of, part) = (Arc::clone(&round), part.to_vec());
+            let record = move |group: &mut Group<'_>, now_ms| round::record_results(group, &of, &part, &settings, now_ms);
+            self.store(&round.identity, record).await?;
+        }
+        for part in round.debts.chunks(round::DEBTS_PER_STEP) {
+            let (of, part) = (Arc::clone(&round), part.to_vec());
+            let mark = move |group: &mut Group<'_>, now_ms| round::mark_examined(group, &of, &part, &settings, now_ms);
+            self.store(&round.identity, mark).await?;
+        }
+        let (of, now_ms) = (round.identity.clone(), self.clock.unix_ms());
+        let find = move |store: &Store| {
+            let current = store.wake_round(&of)?;
+            Ok(current.map_or_else(Vec::new, |current| round::dates(&current, &settings, |target| hold(target, now_ms), shift_ms, now_ms)))
+        };
+        let dates = self.reader.read(&round.identity, find).await.map_err(|_| RoundEnd::Unread)?;
+        for part in dates.chunks(round::DEBTS_PER_STEP) {
+            let (of, part) = (round.identity.clone(), part.to_vec());
+            let reschedule = move |group: &mut Group<'_>, _now_ms| round::reschedule(group, &of, &part);
+            self.store(&round.identity, reschedule).await?;
+        }
+        Ok(())
+    }
+
+    /// Stores a part of a round's results. The dates stay as they are until then: without the retry, the next round would send the same wakes again,
+    /// every second while the disk is full.
+    async fn store<F>(&self, identity: &Identity, decide: F) -> Result<(), RoundEnd>
+    where
+        F: Fn(&mut Group<'_>, u64) -> Result<(), StoreError> + Clone + Send + 'static,
+    {
+        let mut tries = 0;
+        loop {
+            let decide = decide.clone();
+            let transaction = move |group: &mut Group<'_>, now_ms| Ok((decide(group, now_ms)?, Vec::new()));
+            let Err(error) = self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await else { return Ok(()) };
+            debug!(?error, %identity, "wake round not stored yet, retrying");
+            tries += u32::from(error != Unavailable::ReadOnly);
+            if tries >= STORE_TRIES {
+                return Err(RoundEnd::NotStored);
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
     }
 
     /// Drops the registrations of devices that were not seen for too long, again and again.

@@ -7,6 +7,7 @@
 //!
 //! This module never uses sessions, the hub or HTTP routes: it does not ask whether a device is online.
 
+mod active_rounds;
 mod breakers;
 mod courier;
 mod failure_log;

@@ -8,6 +8,7 @@ use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
 use super::pieces::{self, RowContent};
 use super::push::{DebtRow, DeliveryLogRow, PushBudgetRow, RegistrationRow};
+use super::rewind::RewindRow;
 use super::rows::{
     self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, JobRow, LineageRow, LoginRow, PatchRow, PointerRow, RecordRow, TombstoneRow,
 };
@@ -55,6 +56,7 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::Pointer => check_row::<PointerRow>(row),
         RowKind::Tombstone => check_row::<TombstoneRow>(row),
         RowKind::Job => check_row::<JobRow>(row),
+        RowKind::Rewind => check_row::<RewindRow>(row),
         RowKind::Login => check_row::<String>(row),
         RowKind::TokenBinding => check_row::<(String, DeviceId)>(row),
         RowKind::ReapDue | RowKind::WakeDue => check_pieces(row),

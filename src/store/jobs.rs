@@ -24,10 +24,11 @@ pub enum JobProgress {
 }
 
 impl Store {
-    /// Up to `limit` identities with an unfinished job.
-    pub fn background_jobs(&self, limit: usize) -> Result<Vec<Identity>, StoreError> {
+    /// Up to `limit` identities with an unfinished job, in the order of the store, behind one of them.
+    pub fn background_jobs(&self, after: Option<&Identity>, limit: usize) -> Result<Vec<Identity>, StoreError> {
         let prefix = keys::of_kind(RowKind::Job);
-        let rows = self.engine.some_of(&prefix, limit)?;
+        let start = after.map_or_else(|| prefix.clone(), |last| keys::prefix_end(&keys::job(last)));
+        let rows = self.engine.scan(&start, &keys::prefix_end(&prefix), limit)?;
         rows.iter().map(|(key, _)| Ok(Identity::from(keys::KeyParts::after(key, &prefix)?.name()?))).collect()
     }
 }

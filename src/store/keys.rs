@@ -90,7 +90,7 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
     let Some((&first, rest)) = key.split_first() else { return key };
     let behind = match first {
         IDENTITY_MARK => rest,
-        letter if letter == RowKind::Registration.letter() || letter == RowKind::Job.letter() => rest,
+        letter if [RowKind::Registration, RowKind::Job, RowKind::Rewind].iter().any(|kind| letter == kind.letter()) => rest,
         // A date stands before the identity.
         letter if letter == RowKind::ReapDue.letter() || letter == RowKind::WakeDue.letter() => {
             rest.get(size_of::<u64>()..).unwrap_or(rest)
@@ -238,6 +238,10 @@ pub(super) fn reap_due_until(at_ms: u64) -> Bytes {
 
 pub(super) fn job(identity: &Identity) -> Bytes {
     RowKey::of(RowKind::Job).identity(identity).done()
+}
+
+pub(super) fn rewind(identity: &Identity, dataset: &DatasetName) -> Bytes {
+    RowKey::of(RowKind::Rewind).identity(identity).dataset(dataset).done()
 }
 
 pub(super) fn registration(identity: &Identity, device: &DeviceId) -> Bytes {

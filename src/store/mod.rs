@@ -79,7 +79,7 @@ pub use push::{
 };
 pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;
-pub use rewind::RewindOutcome;
+pub use rewind::{RewindPart, RewindPlan, UnfinishedRewind};
 pub use rows::ConflictRow as Conflict;
 pub use whole_versions::{VersionsPage, VersionsRead, WholeVersions};
 

@@ -43,6 +43,8 @@ pub(super) enum RowKind {
     Tombstone,
     /// No parts: an erasure or a merge under way.
     Job,
+    /// Dataset: a restore to an earlier version under way.
+    Rewind,
     /// Pool, issuer, subject: the identity of a login.
     Login,
     /// Date, identity, dataset: when the reaper visits a dataset.
@@ -91,7 +93,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 21] = [
+const TABLE: [RowKindSpec; 22] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -108,6 +110,7 @@ const TABLE: [RowKindSpec; 21] = [
     spec(RowKind::Pointer, b'k', RowOwner::Identity, ExportList::Omitted),
     spec(RowKind::Tombstone, b'g', RowOwner::Identity, ExportList::Omitted),
     spec(RowKind::Job, b'w', RowOwner::IdentityByKind, ExportList::Omitted),
+    spec(RowKind::Rewind, b's', RowOwner::IdentityByKind, ExportList::Omitted),
     spec(RowKind::Login, b'l', RowOwner::IndexOf(RowKind::IdentityLogin), ExportList::Omitted),
     spec(RowKind::ReapDue, b'r', RowOwner::IndexOf(RowKind::Head), ExportList::Omitted),
     spec(RowKind::TokenBinding, b'n', RowOwner::IndexOf(RowKind::Registration), ExportList::Omitted),

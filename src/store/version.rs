@@ -23,9 +23,6 @@ const EXCESS: u64 = 2;
 /// How many times its bound a dataset may keep at most: a write that finds more takes a step of the reaper itself.
 const MOST_EXCESS: u64 = 2 * EXCESS;
 
-/// Records that one version can number: its ordinals have 16 bits.
-const VERSION_RECORDS: usize = 1 << 15;
-
 /// A record as it is before a version.
 pub(super) struct CurrentRecord {
     pub pointer: PointerRow,
@@ -88,31 +85,9 @@ impl NewVersion<'_> {
     /// Adds the rows of the version to a batch and returns the new head row. `records` are the touched records as they are after the version, in
     /// its order; `head` counts them. `not_taken` are records of the other side of a merge that were not taken: history keeps them.
     ///
-    /// More records than a version can number become several versions, in the same batch: only a restore or a merge of a huge dataset has so many.
-    pub(super) fn write(
+    /// A version numbers its records with 16 bits: a patch, a part of a restore and a step of a merge each have at most some thousand.
+    pub(super) fn write<'r>(
         self,
-        batch: &mut RowBatch,
-        before: HeadRow,
-        head: DatasetHead,
-        records: &[StoredRecord],
-        current: &CurrentRecords,
-        not_taken: Vec<ByteRow>,
-    ) -> Result<HeadRow, StoreError> {
-        if records.len() <= VERSION_RECORDS {
-            return self.write_one(batch, before, head, records, current, not_taken);
-        }
-        let (mut row, mut not_taken) = (before, not_taken);
-        for part in records.chunks(VERSION_RECORDS) {
-            let version = row.version + 1;
-            let stamped: Vec<StoredRecord> =
-                part.iter().map(|stored| StoredRecord { record: Record { version, ..stored.record.clone() }, ..stored.clone() }).collect();
-            row = self.write_one(batch, row, DatasetHead { version, ..head }, &stamped, current, std::mem::take(&mut not_taken))?;
-        }
-        Ok(row)
-    }
-
-    fn write_one<'r>(
-        &self,
         batch: &mut RowBatch,
         before: HeadRow,
         head: DatasetHead,

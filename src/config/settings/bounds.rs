@@ -1,12 +1,12 @@
 //! The bounds of numbers, and their reasons.
 
-/// The largest `limits.records`: a restore may touch every record of a dataset in one version, which numbers them with 16 bits.
+/// The largest `limits.records`: the longest time that a phone should need to get a whole dataset.
 pub(super) const MAX_RECORDS: u64 = 1 << 16;
 
-/// The largest `limits.dataset_bytes`: a restore writes all of a dataset as one version, whose history is cut into at most 65,535 rows.
+/// The largest `limits.dataset_bytes`: a reader plans a restore of a dataset in memory.
 pub(super) const MAX_DATASET_BYTES: u64 = 1 << 30;
 
-/// The largest `retention.history_versions`: a restore reads the whole history, and no write is committed meanwhile.
+/// The largest `retention.history_versions`: a restore of a version reads all versions after it.
 pub(super) const MAX_HISTORY_VERSIONS: u64 = 100_000;
 
 /// The largest `retention.history_bytes`, for the same reason.

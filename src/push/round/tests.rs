@@ -154,7 +154,23 @@ impl RandomRun {
         }
         meanwhile(self);
         let settings = self.settings;
-        self.transact(|group, now_ms| conclude(group, &round, &outcomes, &settings, |_| None, 0, now_ms));
+        if self.random_below(2) == 0 {
+            self.transact(|group, now_ms| conclude(group, &round, &outcomes, &settings, |_| None, 0, now_ms));
+            return;
+        }
+        for part in outcomes.chunks(2) {
+            self.transact(|group, now_ms| record_results(group, &round, part, &settings, now_ms));
+        }
+        self.transact(|group, now_ms| mark_examined(group, &round, &round.debts, &settings, now_ms));
+        let Some(current) = self.store.wake_round(&identity()).expect("reads") else { return };
+        let found = dates(&current, &settings, |_| None, 0, self.now_ms);
+        // Between two steps.
+        if self.random_below(2) == 0 {
+            self.write();
+        }
+        for part in found.chunks(1) {
+            self.transact(|group, _| reschedule(group, &identity(), part));
+        }
     }
 
     /// No device is woken that is owed nothing.
@@ -240,4 +256,64 @@ fn no_debt_is_lost_in_random_runs() {
         assert!(run.store.due_identities(None, u64::MAX - 1, 9).expect("reads").is_empty(), "seed {seed}: a date without a debt");
         assert!(run.accepted > 10, "seed {seed}: too few wakes to show anything");
     }
+}
+
+/// What a step of a conclusion may cost.
+const MOST_STEP_WORK: usize = 1024 * 1024;
+
+/// 100 devices that have acknowledged the first versions of 200 datasets, and are woken for the second ones.
+#[test]
+fn a_round_at_the_bounds_is_concluded_in_steps_of_bounded_work() {
+    let mut run = RandomRun::new(1);
+    let devices: Vec<String> = (0..100).map(|n| format!("device{n}")).collect();
+    let datasets: Vec<String> = (0..200).map(|n| format!("dataset{n}")).collect();
+    for name in &devices {
+        run.transact(|group, now_ms| group.admit(&identity(), &device(name), &DeviceBound::without_sessions(200), now_ms).map(drop));
+        run.register(name);
+    }
+    let write_all = |run: &RandomRun, from: u64| {
+        for (n, name) in datasets.iter().enumerate() {
+            let change = Change::new(Key::new("k").expect("a key"), Op::Put, Value::from(from as i64));
+            let patch =
+                Patch { identity: identity(), device: device("phone"), dataset: dataset(name), id: from + n as u64, changes: vec![change] };
+            run.transact(|group, now_ms| group.write(&patch, &DatasetRules::default(), now_ms).map(drop));
+        }
+    };
+    write_all(&run, 1);
+    run.transact(|group, _| {
+        let pairs = devices.iter().flat_map(|name| datasets.iter().map(move |dataset| (name, dataset)));
+        pairs.into_iter().try_for_each(|(name, name_of)| group.acknowledge(&identity(), &device(name), &dataset(name_of), 1))
+    });
+    write_all(&run, 1001);
+    run.now_ms += 1;
+    let round = run.store.wake_round(&identity()).expect("reads").expect("debts");
+    assert!(!is_small(&round) && round.debts.len() == 200 && round.targets.len() >= 100);
+    let outcome = |target: &WakeTarget| match decide(target, &run.settings, None, run.now_ms) {
+        WakeDecision::Send(due) => {
+            let verdict = Verdict::Accepted { id: None };
+            DeviceOutcome::Sent(Box::new(SentWake { target: target.clone(), due, verdict, other_environment: None, chance: 0 }))
+        }
+        WakeDecision::Skip(reason) | WakeDecision::Wait(_, reason) => DeviceOutcome::NotSent(target.device.clone(), reason),
+    };
+    let outcomes: Vec<DeviceOutcome> = round.targets.iter().map(outcome).collect();
+
+    let mut group = run.store.group();
+    conclude(&mut group, &round, &outcomes, &run.settings, |_| None, 0, run.now_ms).expect("decides");
+    let at_once = group.work_bytes();
+    drop(group);
+    let mut works = Vec::new();
+    let mut step = |act: &dyn Fn(&mut Group<'_>) -> Result<(), StoreError>| {
+        let mut group = run.store.group();
+        act(&mut group).expect("decides");
+        works.push(group.work_bytes());
+        group.commit().expect("commits");
+    };
+    outcomes.chunks(DEVICES_PER_STEP).for_each(|part| step(&|group| record_results(group, &round, part, &run.settings, run.now_ms)));
+    round.debts.chunks(DEBTS_PER_STEP).for_each(|part| step(&|group| mark_examined(group, &round, part, &run.settings, run.now_ms)));
+    let current = run.store.wake_round(&identity()).expect("reads").expect("debts");
+    let found = dates(&current, &run.settings, |_| None, 0, run.now_ms);
+    found.chunks(DEBTS_PER_STEP).for_each(|part| step(&|group| reschedule(group, &identity(), part)));
+    let most = works.iter().max().expect("steps");
+    assert!(*most < MOST_STEP_WORK && at_once > 4 * MOST_STEP_WORK, "{at_once} bytes of work at once, in steps {works:?}");
+    assert!(run.store.wake_round(&identity()).expect("reads").is_none(), "all are woken");
 }

@@ -22,6 +22,7 @@ fn keys_have_the_bytes_that_are_on_disk() {
         (conflict(&identity_id, &dataset, 2), r"#\x00\x03i:1x\x00\x01d\x00\x02"),
         (reap_due(1, &identity_id, &dataset), r"r\x00\x00\x00\x00\x00\x00\x00\x01\x00\x03i:1\x00\x01d"),
         (job(&identity_id), r"w\x00\x03i:1"),
+        (rewind(&identity_id, &dataset), r"s\x00\x03i:1\x00\x01d"),
         (registration(&identity_id, &phone), r"t\x00\x03i:1\x00\x05phone"),
         (token_binding("p", b"fcm", b"h"), r"n\x00\x01p\x00\x03fcm\x00\x01h"),
         (debt(&identity_id, &dataset), r"#\x00\x03i:1e\x00\x01d"),

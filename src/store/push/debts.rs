@@ -89,6 +89,12 @@ impl Group<'_> {
         Ok(())
     }
 
+    /// Whether no version was written since a debt was read.
+    pub fn is_debt_unchanged(&self, identity: &Identity, debt: &Debt) -> Result<bool, StoreError> {
+        let row = self.view.row::<DebtRow>(&keys::debt(identity, &debt.dataset))?;
+        Ok(row.is_some_and(|row| (row.version, row.changed_ms) == (debt.version, debt.changed_ms)))
+    }
+
     /// Gives the debt of a dataset another date, or with `None` ends it.
     pub(super) fn reschedule(&mut self, identity: &Identity, dataset: &DatasetName, at_ms: Option<u64>) -> Result<(), StoreError> {
         let key = keys::debt(identity, dataset);

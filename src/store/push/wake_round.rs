@@ -1,5 +1,6 @@
 //! A wake round: the facts about one identity from which the courier decides its wakes, and the results that the courier records.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
@@ -101,7 +102,7 @@ pub enum TokenDisposition {
     },
 }
 
-/// `None`: the identity has no debts.
+/// `None`: the identity has no debts, or was erased or merged since it had some. Nobody is woken for it then.
 fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result<Option<WakeRound>, StoreError> {
     let prefix = keys::of_identity(RowKind::Debt, identity);
     let mut debts = Vec::new();
@@ -111,7 +112,9 @@ fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result
     if debts.is_empty() {
         return Ok(None);
     }
-    let pool = source.row::<IdentityRow>(&keys::identity(identity))?.map_or_else(String::new, |row| row.pool);
+    let Some(pool) = source.row::<IdentityRow>(&keys::identity(identity))?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
+        return Ok(None);
+    };
     let targets = wake_targets(source, identity, &debts)?;
     Ok(Some(WakeRound { identity: identity.clone(), pool, debts, targets }))
 }
@@ -218,10 +221,15 @@ impl Group<'_> {
         }
         let mut row = self.budget_row(identity, &device)?;
         row.budget = budget;
+        // A wake can cover as many datasets as there are.
+        let mut places: HashMap<DatasetName, usize> = row.woken.iter().enumerate().map(|(at, (known, _))| (known.clone(), at)).collect();
         for (dataset, version) in woken {
-            match row.woken.iter_mut().find(|(known, _)| *known == dataset) {
-                Some((_, newest)) => *newest = version.max(*newest),
-                None => row.woken.push((dataset, version)),
+            match places.entry(dataset) {
+                Entry::Occupied(place) => row.woken[*place.get()].1 = version.max(row.woken[*place.get()].1),
+                Entry::Vacant(place) => {
+                    row.woken.push((place.key().clone(), version));
+                    place.insert(row.woken.len() - 1);
+                }
             }
         }
         row.woken.drain(..row.woken.len().saturating_sub(WOKEN_DATASETS));

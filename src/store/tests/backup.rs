@@ -144,7 +144,7 @@ fn an_erasure_under_way_goes_on_in_the_restored_store() {
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");
     let copy = restored(folder.path(), &backup(&store, |_| {}), "copy").expect("restores");
-    assert_eq!(copy.background_jobs(9).expect("reads"), [me()]);
+    assert_eq!(copy.background_jobs(None, 9).expect("reads"), [me()]);
     finish_job(&copy, &me());
     assert_eq!(rows(&copy), []);
 }

@@ -59,7 +59,10 @@ fn jobs() -> Vec<(&'static str, DecideJob)> {
             group.erase(&guest())?;
             group.run_job_step(&guest(), &rules().retention, 9).map(drop)
         }),
-        ("restored version", |group| group.rewind(&me(), &dataset(), 0, &rules().retention, 9).map(drop)),
+        ("restored version", |group| {
+            let plan = group.store.rewind_plan(&me(), &dataset(), 0, 9)?.map_err(|why| StoreError::Io(format!("{why:?}")))?;
+            group.rewind_part(&plan, 0, &rules().retention, 9).map(drop)
+        }),
         ("dates of debts", |group| group.reschedule_debts(&me(), &[(dataset(), Some(12))])),
         ("dead push token", |group| group.record_wake_result(&guest(), dead_token("the guest's", None), 9)),
         ("stale registration", |group| group.drop_stale_registration(&guest(), &device("phone"), u64::MAX, 9).map(drop)),

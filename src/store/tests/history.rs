@@ -4,7 +4,7 @@ use driftless_protocol::{Content, Op, Record, Value};
 
 use super::reaping::reap;
 use crate::store::support::{all, dataset, me, patch, store, write_at};
-use crate::store::{DatasetRules, Decision, Identity, RetentionPolicy, RewindOutcome, Store, VersionNotKept, VersionOrigin};
+use crate::store::{DatasetRules, Decision, Identity, RetentionPolicy, RewindPart, RewindPlan, Store, VersionNotKept, VersionOrigin};
 
 fn write(store: &Store, id: u64, name: &str, changes: &[(&str, Op, &str)]) {
     let decision = write_at(store, &patch(id, name, changes), &DatasetRules::default(), 1000 * id);
@@ -27,11 +27,22 @@ fn at(store: &Store, version: u64) -> Result<Vec<String>, VersionNotKept> {
     store.records_at(&me(), &dataset(), version).expect("reads").map(|records| shown(&records))
 }
 
-fn rewind(store: &Store, to: u64) -> RewindOutcome {
-    let mut group = store.group();
-    let outcome = group.rewind(&me(), &dataset(), to, &RetentionPolicy::default(), 99).expect("decides");
-    group.commit().expect("commits");
-    outcome
+/// Restores a version, and returns the dataset's version and how many records changed.
+fn rewind(store: &Store, to: u64) -> Result<(u64, usize), VersionNotKept> {
+    let plan = store.rewind_plan(&me(), &dataset(), to, 99).expect("reads")?;
+    Ok(apply(store, &plan, 0..plan.parts()))
+}
+
+fn apply(store: &Store, plan: &RewindPlan, parts: std::ops::Range<usize>) -> (u64, usize) {
+    let (mut last, mut changed) = (0, 0);
+    for part in parts {
+        let mut group = store.group();
+        let written = group.rewind_part(plan, part, &RetentionPolicy::default(), 99).expect("decides");
+        group.commit().expect("commits");
+        let RewindPart::Written { version, records } = written else { panic!("{written:?}") };
+        (last, changed) = (version, changed + records);
+    }
+    (last, changed)
 }
 
 /// Writes version 1: a=1 b=1, 2: a=2, 3: b removed, c=3, 4: a removed, 5: a=5.
@@ -78,7 +89,8 @@ fn a_restore_makes_a_version_and_can_be_undone() {
     write_history(&store);
     for version in [1, 0, 3, 5] {
         let before = store.version(&me(), &dataset()).expect("reads");
-        let RewindOutcome::Written { version: made, .. } = rewind(&store, version) else { panic!("not restored to {version}") };
+        let (made, changed) = rewind(&store, version).expect("kept");
+        assert!(changed > 0, "not restored to {version}");
         assert_eq!(made, before + 1);
         assert_eq!(at(&store, made).expect("kept"), STATES[version as usize]);
         let live: Vec<_> = all(&store).into_iter().filter(|record| record.content != Content::Removed).collect();
@@ -91,8 +103,8 @@ fn a_restore_makes_a_version_and_can_be_undone() {
     }
     let head = store.head(&me(), &dataset()).expect("reads");
     assert_eq!((head.records, head.version), (2, 9));
-    assert_eq!(rewind(&store, 5), RewindOutcome::Same);
-    assert!(matches!(rewind(&store, 99), RewindOutcome::VersionNotKept(VersionNotKept { oldest: 0, newest: 9 })));
+    assert_eq!(rewind(&store, 5), Ok((9, 0)), "no version without a change");
+    assert_eq!(rewind(&store, 99), Err(VersionNotKept { oldest: 0, newest: 9 }));
 }
 
 #[test]
@@ -100,7 +112,7 @@ fn a_write_based_on_a_version_before_a_restore_conflicts() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
     write_history(&store);
-    rewind(&store, 1);
+    rewind(&store, 1).expect("kept");
     let mut late = patch(6, "phone", &[("a", Op::Put, "6")]);
     late.changes[0].base = Some(5);
     assert!(
@@ -163,27 +175,7 @@ fn without_history_no_version_is_kept_and_history_that_is_turned_on_again_starts
 fn a_dataset_of_an_unknown_identity_cannot_be_restored() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
-    let mut group = store.group();
-    let outcome = group.rewind(&Identity::from("local:none"), &dataset(), 0, &RetentionPolicy::default(), 1).expect("decides");
-    assert_eq!(outcome, RewindOutcome::NoIdentity);
-}
-
-#[test]
-fn a_restore_of_more_records_than_a_version_can_number_loses_none() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let store = store(folder.path());
-    let rules = DatasetRules { limits: driftless_protocol::Limits { records: 1 << 16, ..Default::default() }, ..DatasetRules::default() };
-    for id in 1..=40 {
-        let names: Vec<String> = (0..1000).map(|n| format!("k{id}.{n}")).collect();
-        let changes: Vec<_> = names.iter().map(|name| (name.as_str(), Op::Put, "1")).collect();
-        write_at(&store, &patch(id, "phone", &changes), &rules, 1000 * id);
-    }
-    assert!(matches!(rewind(&store, 0), RewindOutcome::Written { version: 42, records: 40_000 }), "two versions");
-    assert_eq!(all(&store).iter().filter(|record| record.content != Content::Removed).count(), 0);
-    assert!(matches!(rewind(&store, 40), RewindOutcome::Written { version: 44, records: 40_000 }));
-    let live = all(&store);
-    assert_eq!(live.len(), 40_000);
-    let keys: std::collections::BTreeSet<_> = live.iter().map(|record| record.key.clone()).collect();
-    assert_eq!(keys.len(), 40_000);
-    assert_eq!(at(&store, 40).expect("kept").len(), 40_000);
+    let plan = store.rewind_plan(&Identity::from("local:none"), &dataset(), 0, 1).expect("reads").expect("nothing is version 0");
+    let outcome = store.group().rewind_part(&plan, 0, &RetentionPolicy::default(), 1).expect("decides");
+    assert_eq!(outcome, RewindPart::NoIdentity);
 }

@@ -14,6 +14,7 @@ mod merging;
 mod owned_bytes;
 mod push;
 mod reaping;
+mod rewinding;
 mod row_bounds;
 mod row_seeds;
 mod two_writers;

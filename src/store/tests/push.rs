@@ -75,6 +75,20 @@ fn a_write_records_a_debt_in_its_batch_and_only_if_a_device_has_a_push_token() {
 }
 
 #[test]
+fn nobody_is_woken_once_an_identity_is_erased() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    register(&store, &me(), "phone", "token", 1);
+    put(&store, &me(), 1, "laptop", 200);
+    assert_eq!(store.wake_round(&me()).expect("reads").expect("a debt").targets.len(), 1);
+    commit(&store, |group| group.erase(&me()).expect("decides"));
+    assert_eq!(store.due_identities(None, 1000, 9).expect("reads").len(), 1, "the rows of the debt are deleted in steps");
+    assert!(store.wake_round(&me()).expect("reads").is_none());
+    finish_job(&store, &me());
+    assert!(store.due_identities(None, u64::MAX - 1, 9).expect("reads").is_empty());
+}
+
+#[test]
 fn a_debt_outlives_a_restart_and_ends_only_when_the_courier_ends_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let opened = store(folder.path());

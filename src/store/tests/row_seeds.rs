@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use driftless_protocol::Op;
+
 use super::{erasing, merging};
 use crate::merge::ConflictPolicy;
-use crate::store::support::{me, store};
-use crate::store::{Store, fuzzing, keys};
+use crate::store::support::{dataset, me, patch, store, write};
+use crate::store::{Decision, RetentionPolicy, Store, fuzzing, keys};
 
 /// A corpus is read in every run: rows that are larger only repeat a value's bytes.
 const SEED_BYTES: usize = 1024;
@@ -22,12 +24,26 @@ fn inputs(store: &Store) -> BTreeSet<Vec<u8>> {
     rows.iter().map(input).collect()
 }
 
+/// The store, while a dataset with more records than a part of a restore has is restored.
+fn restoring(store: &Store) -> &Store {
+    let keys: Vec<_> = (0..300).map(|n| n.to_string()).collect();
+    let before = store.version(&me(), &dataset()).expect("reads");
+    let changes: Vec<_> = keys.iter().map(|key| (key.as_str(), Op::Put, "1")).collect();
+    assert!(matches!(write(store, &patch(1000, "phone", &changes)), Decision::Written { .. }));
+    let plan = store.rewind_plan(&me(), &dataset(), before, 5).expect("reads").expect("kept");
+    let mut group = store.group();
+    group.rewind_part(&plan, 0, &RetentionPolicy::default(), 9).expect("decides");
+    group.commit().expect("commits");
+    store
+}
+
 #[test]
 fn the_rows_of_a_store_pass_what_the_fuzz_targets_check() {
     let folder = tempfile::tempdir().expect("a folder");
     let filled = store(folder.path());
     erasing::fill(&filled);
     let mut found = inputs(&filled);
+    found.extend(inputs(restoring(&filled)));
     let mut group = filled.group();
     group.erase(&me()).expect("decides");
     group.commit().expect("commits");

@@ -77,7 +77,7 @@ async fn an_erased_identity_is_deleted_at_once_and_for_good() {
     drop((again, bystander));
     server.stop().await;
     let store = Store::open(&server.folder().join("store"), &EngineConfig::default(), &Epoch::new("unused").unwrap()).unwrap();
-    assert_eq!(store.background_jobs(10).unwrap(), []);
+    assert_eq!(store.background_jobs(None, 10).unwrap(), []);
     let (document, rest) = store.export(&Identity::from(alice.as_str()), Default::default()).unwrap();
     assert!(rest.is_none());
     let document: Value = serde_json::from_str(&document).unwrap();
