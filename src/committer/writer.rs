@@ -175,7 +175,7 @@ impl GroupWriter {
         if answers > 0 {
             self.metrics.group_committed(answers, started.elapsed().as_secs_f64());
         }
-        // Whoever has a reply finds the change in the ring. The followers of a popular dataset are many, and their work waits for the replies.
+        // A session that has its reply finds the change in the ring. Followers can be many, and their work waits for the replies.
         let followers: Vec<_> = decided.iter_mut().filter_map(|job| self.publish(job)).collect();
         decided.into_iter().for_each(Job::answer);
         followers.into_iter().for_each(Followers::wake);

@@ -7,13 +7,12 @@ use driftless_protocol::{DatasetName, RefusalCode, ServerMessage};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::context::{SessionContext, SessionEnd};
-use super::read_ahead::ReadAhead;
 use super::socket::SessionSocket;
 use super::subscription::DatasetSubscription;
 use crate::committer::{PendingReply, Unavailable};
 use crate::hub::encode_frame;
 use crate::limits::HeldMemory;
-use crate::store::Decision;
+use crate::store::{Cursor, Decision, ReadResult};
 
 /// An answer that turned out so small counts as no memory: it is like the other small messages that wait for the peer to read.
 const UNCOUNTED_ANSWER_BYTES: usize = 1024;
@@ -26,6 +25,15 @@ pub(super) struct LiveSession<'a, S> {
     pub patches: VecDeque<PendingPatch>,
     /// The page after the last one that was sent.
     pub read_ahead: Option<Box<ReadAhead>>,
+}
+
+/// A page that was read and not sent yet. A session that waits for memory gives this page's back, and reads it again later.
+pub(super) struct ReadAhead {
+    pub dataset: DatasetName,
+    /// Where the page begins.
+    pub cursor: Cursor,
+    pub read: ReadResult,
+    pub memory: HeldMemory,
 }
 
 /// A patch that the committer has not answered yet.

@@ -5,21 +5,13 @@ use futures_util::future::join;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::context::SessionEnd;
-use super::live::LiveSession;
+use super::live::{LiveSession, ReadAhead};
 use crate::limits::HeldMemory;
-use crate::store::{Cursor, ReadResult};
+use crate::store::Cursor;
 use crate::sync::read_bytes;
 
 /// How many times its size in memory a page can have as JSON: a control character takes six bytes there.
 const JSON_GROWTH: usize = 8;
-
-/// A page that is not sent yet, and the memory that it counts as. A session that waits for memory gives it back and reads the page again later.
-pub(super) struct ReadAhead {
-    dataset: DatasetName,
-    cursor: Cursor,
-    pub(super) read: ReadResult,
-    pub(super) memory: HeldMemory,
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     /// The page of a subscription after a cursor, if it was read ahead. One that was read for another cursor is of no use any more.
