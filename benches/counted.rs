@@ -234,10 +234,10 @@ fn publish(subscribers: u64) -> CountedStep {
     }
     let change = hub::PublishedChange::new(dataset(), 1, 0, changes(1));
     Box::new(move || {
-        hub.publish(&alice, change);
+        hub.publish(&alice, change).into_iter().for_each(hub::Followers::wake);
         for ((number, _), topic) in sessions.iter().zip(&topics) {
             let NextChange::Change(change) = topic.next_after(0, *number) else { unreachable!("it was published") };
-            black_box(change.encoded(Codec::MsgPack).cloned());
+            black_box(change.frame(Codec::MsgPack).cloned());
         }
     })
 }

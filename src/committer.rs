@@ -1,4 +1,5 @@
-//! The one writer of a node: takes a batch of jobs, decides them in order, makes them durable with one flush, then publishes and replies.
+//! The one writer of a node: takes a batch of jobs, decides them in order, makes them durable with one flush, then publishes, replies, and wakes
+//! the followers.
 //!
 //! - The writer has an OS thread of its own. While one group is being made durable the next batch accumulates, so groups grow with the load.
 //! - Success is answered only after the flush that covers it (I2), and after the change was published.
@@ -27,11 +28,13 @@ mod unavailable;
 mod writer;
 
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use driftless_protocol::{Change, DeviceId};
 use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
+use held_acks::{AckNews, NewAcks};
 pub use job::{AckKey, JobOwner, PendingReply, SessionNotice, SignInRequest};
 use job::{Job, Submission, WriteJob};
 pub use reader::{ReadOwner, Reader};
@@ -63,16 +66,18 @@ pub struct Committer {
     queued: MemoryBudgets,
     store: Store,
     hub: Hub,
+    new_acks: NewAcks,
 }
 
 impl Committer {
     /// Starts the writer thread. It ends after [`Committer::stop`], when every clone is dropped, or by a panic.
     pub fn start(store: Store, hub: Hub, metrics: Metrics, clock: Clock) -> std::io::Result<(Committer, JoinHandle<()>)> {
         let (jobs, queue) = mpsc::channel(QUEUE_JOBS);
-        let writer = GroupWriter::new(store.clone(), hub.clone(), metrics, clock, queue);
+        let new_acks = NewAcks::default();
+        let writer = GroupWriter::new(store.clone(), hub.clone(), metrics, clock, queue, new_acks.clone());
         let thread = primitives::spawn_named("committer", move || thread::run(writer))?;
         let limits = MemoryLimits { identity_received_mib: QUEUE_IDENTITY_MIB, received_mib: QUEUE_MIB, ..MemoryLimits::default() };
-        Ok((Committer { jobs, queued: MemoryBudgets::new(limits), store, hub }, thread))
+        Ok((Committer { jobs, queued: MemoryBudgets::new(limits), store, hub, new_acks }, thread))
     }
 
     /// Submits a patch. Waits while the queue is full.
@@ -87,9 +92,16 @@ impl Committer {
         Ok(pending)
     }
 
-    /// Submits an acknowledgement without waiting until it is durable. A crash may lose it.
-    pub async fn submit_ack(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
-        self.submit(Submission::Ack(key, version)).await
+    /// Hands an acknowledgement over without waiting until it is durable. A crash may lose it.
+    pub fn submit_ack(&self, key: AckKey, version: u64) -> Result<(), Unavailable> {
+        if !self.is_running() {
+            return Err(Unavailable::Now);
+        }
+        if self.new_acks.hold(key, version, Instant::now()) == AckNews::Due {
+            // If the queue is full the writer is about to look in any case.
+            let _ = self.jobs.try_send(Submission::AcksHeld);
+        }
+        Ok(())
     }
 
     /// Records an acknowledgement and returns when it is durable.
@@ -176,3 +188,5 @@ mod failing;
 mod stale;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waking;

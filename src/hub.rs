@@ -1,7 +1,7 @@
 //! The live sessions of every identity, and the newest changes that they share.
 //!
-//! - Publishing never waits and fills no queue of a session: the hub puts the change into its dataset's ring, encoded once per codec that
-//!   its readers use, and signals the sessions that have the dataset open. Each session takes changes after its own cursor when it can write.
+//! - Publishing never waits and fills no queue of a session: the hub puts the change into its dataset's ring, as a frame that is encoded once
+//!   per codec that its readers use, and then its [`Followers`] are woken. Each session takes changes after its own cursor when it can write.
 //! - A ring holds only changes that a session may still take, encoded, within [`RING_CHANGES`] and [`RING_BYTES`], and all rings of an identity
 //!   within [`IDENTITY_RING_BYTES`]; a session that is further behind reads the store. Without sessions there is no ring.
 //! - A device has one session: a newer one replaces the older one.
@@ -9,6 +9,7 @@
 //! The hub knows neither sessions nor the store, only [`SessionSignals`].
 
 mod change;
+mod frame;
 mod primitives;
 mod ring;
 mod signals;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use driftless_protocol::{DatasetName, DeviceId};
 
 pub use change::{EncodedChange, PublishedChange};
+pub use frame::encode_frame;
 use primitives::{Mutex, MutexGuard, lock, push_exact};
 use ring::RingBytes;
 pub use ring::{IDENTITY_RING_BYTES, RING_BYTES, RING_CHANGES};
@@ -49,6 +51,19 @@ struct IdentitySessions {
 impl IdentitySessions {
     fn topic(&self, dataset: &DatasetName) -> Option<Arc<Topic>> {
         self.topics.iter().find(|topic| topic.dataset() == dataset).map(Arc::clone)
+    }
+}
+
+/// The sessions that have a dataset open which has a newer change, but for the one that wrote it: that one gets its reply.
+#[must_use = "they are not woken yet"]
+pub struct Followers {
+    topic: Arc<Topic>,
+    writer: u64,
+}
+
+impl Followers {
+    pub fn wake(self) {
+        self.topic.wake_all_but(self.writer);
     }
 }
 
@@ -104,12 +119,12 @@ impl Hub {
         }
     }
 
-    /// Hands a durable change to the subscribers of its dataset. The session that wrote it is not signalled: it gets its reply.
-    pub fn publish(&self, identity: &str, change: PublishedChange) {
-        let topic = self.shard(identity).get(identity).and_then(|entry| entry.topic(change.dataset()));
-        if let Some(topic) = topic {
-            topic.publish(change);
-        }
+    /// Puts a durable change into the ring of its dataset, where every subscriber finds it from now on. Returns the sessions that are to be woken
+    /// for it; `None`: there are none.
+    pub fn publish(&self, identity: &str, change: PublishedChange) -> Option<Followers> {
+        let topic = self.shard(identity).get(identity).and_then(|entry| entry.topic(change.dataset()))?;
+        let writer = change.writer;
+        topic.publish(change).then_some(Followers { topic, writer })
     }
 
     /// Records that a dataset has a newer version whose changes are in the store only. Never waits for a session either.

@@ -11,7 +11,7 @@ use driftless_protocol::{
 };
 
 use crate::clock::Clock;
-use crate::committer::{AckKey, Committer, JobOwner, PendingReply, Reader, Unavailable};
+use crate::committer::{AckKey, Committer, JobOwner, PendingReply, ReadOwner, Reader, Unavailable};
 use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::AllowedOrigins;
@@ -277,9 +277,14 @@ impl SyncService {
     }
 
     /// The next page after a cursor.
-    pub async fn changes(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, Unavailable> {
-        let (identity, dataset) = (who.identity.clone(), dataset.clone());
-        self.reader.read_counted(&who.identity, move |store| store.changes(&identity, &dataset, cursor), read_bytes).await
+    pub fn changes<'s>(
+        &'s self,
+        who: &Principal,
+        dataset: &DatasetName,
+        cursor: Cursor,
+    ) -> impl Future<Output = Result<ReadResult, Unavailable>> + Send + use<'s> {
+        let (owner, identity, dataset) = (ReadOwner::from(&who.identity), who.identity.clone(), dataset.clone());
+        self.reader.read_counted(owner, move |store| store.changes(&identity, &dataset, cursor), read_bytes)
     }
 
     /// The identity's datasets.
@@ -288,9 +293,9 @@ impl SyncService {
         self.reader.read_counted(&who.identity, move |store| store.datasets(&identity), |listed| size_of_val(listed.as_slice())).await
     }
 
-    /// Submits an acknowledgement of a version that the device was sent, without waiting until it is durable.
-    pub async fn submit_ack(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), Unavailable> {
-        self.committer.submit_ack(ack_key(who, dataset), version).await
+    /// Hands over an acknowledgement of a version that the device was sent, without waiting until it is durable.
+    pub fn submit_ack(&self, who: &Principal, dataset: DatasetName, version: u64) -> Result<(), Unavailable> {
+        self.committer.submit_ack(ack_key(who, dataset), version)
     }
 
     /// Records an acknowledgement durably, if the dataset has such a version.

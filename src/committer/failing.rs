@@ -12,22 +12,22 @@ use crate::hub::{NextChange, SessionSignals, Signal, Topic};
 use crate::store::memory::{FaultPoint, Memory};
 use crate::store::{DeviceBound, EngineConfig, LoginKey};
 
-struct FailingNode {
-    committer: Committer,
+pub(super) struct FailingNode {
+    pub(super) committer: Committer,
     reader: Reader,
-    hub: Hub,
+    pub(super) hub: Hub,
     metrics: Metrics,
 }
 
-fn identity() -> Identity {
+pub(super) fn identity() -> Identity {
     Identity::from("local:1")
 }
 
-fn dataset() -> DatasetName {
+pub(super) fn dataset() -> DatasetName {
     DatasetName::new("d").expect("a name")
 }
 
-fn node_over(memory: &Memory) -> FailingNode {
+pub(super) fn node_over(memory: &Memory) -> FailingNode {
     let store = Store::in_memory(memory, &Epoch::new("e").expect("an epoch")).expect("opens");
     let mut group = store.group();
     group.identity(LoginKey { pool: "p", issuer: "i", subject: "s" }, &identity(), 1).expect("decides");
@@ -42,7 +42,7 @@ fn node_over(memory: &Memory) -> FailingNode {
     FailingNode { committer, reader, hub, metrics }
 }
 
-fn add(id: u64) -> Patch {
+pub(super) fn add(id: u64) -> Patch {
     let change = Change::new(Key::new("n").expect("a key"), Op::Add, Some(Value::from(1)));
     let device = DeviceId::new("phone").expect("a device");
     Patch { identity: identity(), device, dataset: dataset(), id, changes: vec![change] }
@@ -200,7 +200,7 @@ async fn held_acknowledgements_stay_until_a_group_that_has_them_is_durable() {
         assert!(matches!(node.write(1).await, Ok(Decision::Written { .. })));
         let laptop = DeviceId::new("laptop").expect("a device");
         let key = AckKey { identity: identity(), device: laptop.clone(), dataset: dataset() };
-        node.committer.submit_ack(key, 1).await.expect("is taken");
+        node.committer.submit_ack(key, 1).expect("is taken");
         memory.fail_nth(fault, 1);
         assert_eq!(node.committer.flush_acks().await, Err(Unavailable::ReadOnly), "{fault:?}");
         while node.committer.flush_acks().await.is_err() {

@@ -1,5 +1,4 @@
-//! What callers submit to the writer thread: jobs, which are decided within a group and answered when the group is durable, and
-//! acknowledgements, which wait for a group.
+//! What callers submit to the writer thread: jobs, which are decided within a group and answered when the group is durable.
 
 use std::sync::Arc;
 
@@ -67,8 +66,8 @@ pub enum JobOwner {
 
 pub(super) enum Submission {
     Job(JobOwner, Job),
-    /// An acknowledgement that nobody waits for.
-    Ack(AckKey, u64),
+    /// There are acknowledgements that nobody waits for.
+    AcksHeld,
     /// The acknowledgements that are held back are written in the next group, and this is answered with it.
     FlushAcks(ReplySender<()>),
     /// The writer ends when it has done all jobs that were submitted before.
@@ -148,6 +147,18 @@ impl Job {
         }
     }
 
+    /// Answers the caller of a decided job that is durable.
+    pub(super) fn answer(self) {
+        match self {
+            Job::Write(job) => {
+                if let Some(decision) = job.decision {
+                    send_reply(job.reply, Ok(decision));
+                }
+            }
+            Job::Transaction(job) => job.answer(Ok(())),
+        }
+    }
+
     /// Answers the caller of a job that is not durable.
     pub(super) fn reject(self, why: Unavailable) {
         match self {
@@ -184,7 +195,7 @@ impl Submission {
         match self {
             Submission::Job(_, job) => job.reject(why),
             Submission::FlushAcks(reply) => send_reply(reply, Err(why)),
-            Submission::Ack(..) | Submission::Stop => {}
+            Submission::AcksHeld | Submission::Stop => {}
         }
     }
 }

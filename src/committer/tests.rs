@@ -249,7 +249,14 @@ async fn receive_changes(node: Arc<CommitterNode>, dataset: usize, session: u64,
 
 fn records_of(change: &crate::hub::EncodedChange) -> Contents {
     let codec = driftless_protocol::Codec::MsgPack;
-    let message = codec.decode_server(change.encoded(codec).expect("is encoded")).expect("decodes");
+    let frame = change.frame(codec).expect("is encoded");
+    // Behind a header that has the length in one, three or nine bytes.
+    let begin = match frame[1] {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    let message = codec.decode_server(&frame[begin..]).expect("decodes");
     let ServerMessage::Changes { records, .. } = message else { panic!("no changes") };
     let one = |record: Record| {
         (record.key.as_str().to_owned(), (record.content.value().map(ToString::to_string).unwrap_or_default(), record.version))

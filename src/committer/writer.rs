@@ -1,4 +1,4 @@
-//! The writer: decides a batch of jobs in one group, commits the group, then publishes and replies.
+//! The writer: decides a batch of jobs in one group, commits the group, then publishes, replies, and wakes the followers.
 //!
 //! Invariant: nothing is published or answered with success before the flush that covers it (I2).
 
@@ -10,14 +10,14 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::blocking::block_until;
-use super::held_acks::HeldAcks;
-use super::job::{Job, JobOwner, ReplySender, SessionNotice, Submission, WriteJob, send_reply};
+use super::held_acks::{HeldAcks, NewAcks};
+use super::job::{Job, JobOwner, ReplySender, SessionNotice, Submission, send_reply};
 use super::job_queue::JobQueue;
 use super::unavailable::Unavailable;
 use crate::clock::Clock;
-use crate::hub::{Hub, PublishedChange, Signal};
+use crate::hub::{Followers, Hub, PublishedChange, Signal};
 use crate::metrics::Metrics;
-use crate::store::{CommitOutcome, Decision, Group, GroupOutcomes, Identity, JobFailure, JobPart, Patch, Store, StoreError};
+use crate::store::{CommitOutcome, Decision, Group, GroupOutcomes, Identity, JobFailure, JobPart, Store, StoreError};
 
 /// Jobs of one group: beyond a thousand a larger group saves nothing more, and each reply waits longer.
 pub(super) const GROUP_JOBS: usize = 1024;
@@ -75,7 +75,14 @@ pub(super) struct FailedGroup {
 }
 
 impl GroupWriter {
-    pub(super) fn new(store: Store, hub: Hub, metrics: Metrics, clock: Clock, queue: mpsc::Receiver<Submission>) -> GroupWriter {
+    pub(super) fn new(
+        store: Store,
+        hub: Hub,
+        metrics: Metrics,
+        clock: Clock,
+        queue: mpsc::Receiver<Submission>,
+        new_acks: NewAcks,
+    ) -> GroupWriter {
         GroupWriter {
             store,
             hub,
@@ -84,7 +91,7 @@ impl GroupWriter {
             queue,
             received: Vec::with_capacity(GROUP_JOBS),
             jobs: JobQueue::default(),
-            held_acks: HeldAcks::default(),
+            held_acks: HeldAcks::new(new_acks),
             flushes: Vec::new(),
             is_stopping: false,
             is_full: false,
@@ -99,11 +106,10 @@ impl GroupWriter {
         if self.jobs.len() < MAX_WAITING_JOBS && block_until(wait_until, self.queue.recv_many(&mut received, GROUP_JOBS)) == Some(0) {
             self.is_stopping = true;
         }
-        let now = Instant::now();
         for submission in received.drain(..) {
             match submission {
                 Submission::Job(owner, job) => self.jobs.push(owner.clone(), WaitingJob { owner, job, tries: 0 }),
-                Submission::Ack(key, version) => self.held_acks.hold(key, version, now),
+                Submission::AcksHeld => {}
                 Submission::FlushAcks(reply) => self.flushes.push((self.held_acks.round_of_all(), reply)),
                 Submission::Stop => self.is_stopping = true,
             }
@@ -160,7 +166,7 @@ impl GroupWriter {
                 return Err(FailedGroup { error, written, notices });
             }
         };
-        let decided = self.put_back_stale(decided, &outcomes);
+        let mut decided = self.put_back_stale(decided, &outcomes);
         // If another writer was faster, all of the part are written again: what is written already changes nothing.
         let are_applied = |acks: Vec<JobPart>| acks.into_iter().all(|part| outcomes.of(part) == CommitOutcome::Applied);
         if acks.is_some_and(are_applied) && has_acks {
@@ -172,7 +178,10 @@ impl GroupWriter {
         if answers > 0 {
             self.metrics.group_committed(answers, started.elapsed().as_secs_f64());
         }
-        decided.into_iter().for_each(|job| self.complete(job));
+        // A session that has its reply finds the change in the ring. Followers can be many, and their work waits for the replies.
+        let followers: Vec<_> = decided.iter_mut().filter_map(|job| self.publish(job)).collect();
+        decided.into_iter().for_each(Job::answer);
+        followers.into_iter().for_each(Followers::wake);
         flushed.into_iter().for_each(|(_, reply)| send_reply(reply, Ok(())));
         Ok(())
     }
@@ -234,21 +243,19 @@ impl GroupWriter {
         warn!(%failure, identity, "job failed: it could not be decided");
     }
 
-    /// Publishes and replies, in this order: a session that has its reply finds the change in the ring.
-    fn complete(&self, job: Job) {
+    /// Puts the change of a write into its ring, or sends the notices of a transaction. Returns the sessions that are to be woken for a change.
+    fn publish(&self, job: &mut Job) -> Option<Followers> {
         match job {
             Job::Transaction(job) => {
                 job.notices().iter().cloned().for_each(|notice| self.notify(notice));
-                job.answer(Ok(()));
+                None
             }
             Job::Write(job) => {
-                let WriteJob { patch: Patch { identity, dataset, .. }, writer, decision, reply, _memory, .. } = *job;
-                let Some(mut decision) = decision else { return };
-                self.metrics.patch_decided(outcome_label(&decision));
-                if let Decision::Written { version, records, .. } = &mut decision {
-                    self.publish(&identity, dataset, *version, std::mem::take(records), writer);
-                }
-                send_reply(reply, Ok(decision));
+                let decision = job.decision.as_mut()?;
+                self.metrics.patch_decided(outcome_label(decision));
+                let Decision::Written { version, records, .. } = decision else { return None };
+                let change = self.change_of(&job.patch.dataset, *version, std::mem::take(records), job.writer);
+                self.hub.publish(job.patch.identity.as_str(), change)
             }
         }
     }
@@ -263,7 +270,7 @@ impl GroupWriter {
         }
     }
 
-    fn publish(&self, identity: &Identity, dataset: DatasetName, version: u64, records: Vec<Record>, writer: u64) {
+    fn change_of(&self, dataset: &DatasetName, version: u64, records: Vec<Record>, writer: u64) -> PublishedChange {
         let message = ServerMessage::Changes {
             dataset: dataset.clone(),
             epoch: self.store.epoch().clone(),
@@ -275,7 +282,7 @@ impl GroupWriter {
             fresh_until: None,
             records,
         };
-        self.hub.publish(identity.as_str(), PublishedChange::new(dataset, version, writer, message));
+        PublishedChange::new(dataset.clone(), version, writer, message)
     }
 }
 

@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use driftless_protocol::{Codec, DatasetName, Record, ServerMessage};
 
+use super::frame::encode_frame;
+
 /// A change as it is published: a `changes` message of exactly one version.
 #[derive(Debug)]
 pub struct PublishedChange {
@@ -13,7 +15,7 @@ pub struct PublishedChange {
     message: ServerMessage,
 }
 
-/// The same, encoded once for all sessions that use a codec.
+/// The same as a frame, encoded once for all sessions that use a codec.
 #[derive(Debug)]
 pub struct EncodedChange {
     version: u64,
@@ -40,7 +42,7 @@ impl PublishedChange {
 
     /// Encodes it in the codecs that its readers use.
     pub(super) fn encode(&self, is_used: impl Fn(Codec) -> bool) -> EncodedChange {
-        let encoded = |codec: Codec| is_used(codec).then(|| Bytes::from(codec.encode(&self.message).into_boxed_slice()));
+        let encoded = |codec: Codec| is_used(codec).then(|| Bytes::from(encode_frame(codec, &self.message).into_boxed_slice()));
         EncodedChange { version: self.version, writer: self.writer, msgpack: encoded(Codec::MsgPack), json: encoded(Codec::Json) }
     }
 }
@@ -54,8 +56,8 @@ impl EncodedChange {
         self.writer
     }
 
-    /// The message in one codec; `None` if no session that used it was subscribed when the change was published.
-    pub fn encoded(&self, codec: Codec) -> Option<&Bytes> {
+    /// The frame in one codec; `None` if no session that used it was subscribed when the change was published.
+    pub fn frame(&self, codec: Codec) -> Option<&Bytes> {
         match codec {
             Codec::MsgPack => self.msgpack.as_ref(),
             Codec::Json => self.json.as_ref(),

@@ -65,22 +65,27 @@ impl Topic {
         }
     }
 
-    pub(super) fn publish(&self, change: PublishedChange) {
+    /// Returns whether the change has readers, which are to be woken.
+    pub(super) fn publish(&self, change: PublishedChange) -> bool {
         let subscribers = lock(&self.subscribers);
         let (version, writer) = (change.version, change.writer);
         let readers = || subscribers.iter().filter(|signals| signals.session() != writer);
-        let is_kept = readers().next().is_some() && change.memory_bytes() <= RING_BYTES;
+        let has_readers = readers().next().is_some();
+        let is_kept = has_readers && change.memory_bytes() <= RING_BYTES;
         let encoded = is_kept.then(|| change.encode(|codec: Codec| readers().any(|signals| signals.codec() == codec)));
-        {
-            let mut ring = lock(&self.ring);
-            let ring = ring.get_or_insert_with(|| Box::new(ChangeRing::new(self.ring_bytes.clone())));
-            match encoded {
-                Some(encoded) => ring.push(encoded, readers().count()),
-                None => ring.skip(version, writer),
-            }
-            self.newest_version.fetch_max(version, Ordering::AcqRel);
+        let mut ring = lock(&self.ring);
+        let ring = ring.get_or_insert_with(|| Box::new(ChangeRing::new(self.ring_bytes.clone())));
+        match encoded {
+            Some(encoded) => ring.push(encoded, readers().count()),
+            None => ring.skip(version, writer),
         }
-        for signals in subscribers.iter().filter(|signals| signals.session() != writer) {
+        self.newest_version.fetch_max(version, Ordering::AcqRel);
+        has_readers
+    }
+
+    /// Signals the subscribers but for one session.
+    pub(super) fn wake_all_but(&self, writer: u64) {
+        for signals in lock(&self.subscribers).iter().filter(|signals| signals.session() != writer) {
             signals.raise(Signal::Changed);
         }
     }

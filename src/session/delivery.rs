@@ -43,19 +43,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         for _ in 0..RING_CHANGES {
             match self.subscriptions[index].next(session) {
                 NextSend::Nothing => return Ok(DeliveryProgress::UpToDate),
-                NextSend::Page(cursor) => match memory.take().or_else(|| self.context.try_take_answer_memory()) {
-                    Some(memory) => return self.deliver_page(index, cursor, memory).await,
-                    // What is sent meanwhile can move the cursor.
-                    None => memory = Some(self.answer_memory().await?),
-                },
+                NextSend::Page(cursor) => {
+                    if let Some(ahead) = self.take_read_ahead(index, cursor) {
+                        return self.send_read_result(index, ahead.read, ahead.memory).await;
+                    }
+                    match memory.take().or_else(|| self.context.try_take_answer_memory()) {
+                        Some(memory) => return self.deliver_page(index, cursor, memory).await,
+                        // What is sent meanwhile can move the cursor.
+                        None => memory = Some(self.answer_memory().await?),
+                    }
+                }
                 NextSend::Change(change) => {
                     // Every session that was subscribed finds its own codec, so this one has opened the dataset since.
-                    let Some(message) = change.encoded(self.socket.codec()).cloned() else {
+                    let Some(frame) = change.frame(self.socket.codec()).cloned() else {
                         self.subscriptions[index].read_store();
                         continue;
                     };
                     self.context.services.metrics.page_sent("ring");
-                    self.send_encoded(message).await?;
+                    self.send_frame(frame).await?;
                     self.subscriptions[index].change_sent(&change);
                 }
             }
@@ -90,9 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             let epoch = self.context.services.sync.epoch().clone();
             let (shared, reset) = (reset.and_then(|reset| reset.shared), reset.is_some());
             // The session keeps the cursor itself, so a client of a socket does not have to send it back.
-            let (fresh_until, records) = (None, page.records);
-            let changes = ServerMessage::Changes { dataset, epoch, from, to, reset, shared, more, fresh_until, records };
-            self.send_counted(changes, memory).await?;
+            let (fresh_until, records, cursor) = (None, page.records, page.cursor);
+            let changes = ServerMessage::Changes { dataset: dataset.clone(), epoch, from, to, reset, shared, more, fresh_until, records };
+            match more {
+                true => self.send_page_and_read(changes, memory, dataset, cursor).await?,
+                false => self.send_counted(changes, memory).await?,
+            }
         }
         // Also after the last page, because a change may have been published while it was read.
         Ok(DeliveryProgress::MorePending)

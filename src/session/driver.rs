@@ -24,7 +24,7 @@ use super::services::session_name;
 use super::socket::{Incoming, SessionSocket};
 use super::timers::TimerAction;
 use crate::committer::Unavailable;
-use crate::hub::{Signal, SignalSet};
+use crate::hub::{Signal, SignalSet, encode_frame};
 use crate::store::Decision;
 
 /// How long the close of a session may take.
@@ -72,7 +72,7 @@ pub(super) struct SessionDriver<'a, S> {
 /// Sends the reason and closes the socket. Errors are ignored: the peer may be gone, and the session is over in any case.
 pub(super) async fn close<S: AsyncRead + AsyncWrite + Unpin>(socket: &mut SessionSocket<S>, why: Closing, reconnect_after_ms: Option<u64>) {
     let code = why.code;
-    let bye = socket.codec().encode(&why.bye(reconnect_after_ms)).into();
+    let bye = encode_frame(socket.codec(), &why.bye(reconnect_after_ms)).into();
     let _ = tokio::time::timeout(CLOSE_TIMEOUT, async {
         socket.feed(bye).await?;
         socket.close(code).await

@@ -4,7 +4,7 @@
 //! [`FramedStream::poll_readable`] for the first bytes of the next message. A message over its bound is rejected at its header. And a large one
 //! is read only when there is memory for it, and nothing behind it before its buffer was given back.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -35,6 +35,12 @@ impl SocketCounter {
     /// All bytes that have arrived. The count wraps.
     pub(super) fn arrived(&self) -> u64 {
         self.0.arrived.load(Ordering::Relaxed)
+    }
+
+    fn count_written(&self, written: &io::Result<usize>) {
+        if let Ok(bytes) = written {
+            self.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
+        }
     }
 
     /// What was carried so far. The counts wrap.
@@ -168,10 +174,18 @@ impl<S: AsyncRead + Unpin> AsyncRead for FramedStream<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for FramedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = ready!(Pin::new(&mut self.io).poll_write(context, bytes));
-        if let Ok(bytes) = &written {
-            self.counter.0.written.fetch_add(*bytes as u64, Ordering::Relaxed);
-        }
+        self.counter.count_written(&written);
         Poll::Ready(written)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(context, slices));
+        self.counter.count_written(&written);
+        Poll::Ready(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,8 +10,12 @@ use super::context::{SessionContext, SessionEnd};
 use super::socket::SessionSocket;
 use super::subscription::DatasetSubscription;
 use crate::committer::{PendingReply, Unavailable};
+use crate::hub::encode_frame;
 use crate::limits::HeldMemory;
-use crate::store::Decision;
+use crate::store::{Cursor, Decision, ReadResult};
+
+/// An answer that turned out so small counts as no memory: it is like the other small messages that wait for the peer to read.
+const UNCOUNTED_ANSWER_BYTES: usize = 1024;
 
 pub(super) struct LiveSession<'a, S> {
     pub socket: SessionSocket<S>,
@@ -19,6 +23,17 @@ pub(super) struct LiveSession<'a, S> {
     pub subscriptions: Vec<DatasetSubscription>,
     /// Patches that were submitted, in the order in which they are answered.
     pub patches: VecDeque<PendingPatch>,
+    /// The page after the last one that was sent.
+    pub read_ahead: Option<Box<ReadAhead>>,
+}
+
+/// A page that was read and not sent yet. A session that waits for memory gives this page's back, and reads it again later.
+pub(super) struct ReadAhead {
+    pub dataset: DatasetName,
+    /// Where the page begins.
+    pub cursor: Cursor,
+    pub read: ReadResult,
+    pub memory: HeldMemory,
 }
 
 /// A patch that the committer has not answered yet.
@@ -38,16 +53,17 @@ pub(super) struct PendingPatch {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     pub(super) async fn send(&mut self, message: &ServerMessage) -> Result<(), SessionEnd> {
-        let bytes = self.socket.codec().encode(message).into();
-        self.send_encoded(bytes).await
+        let frame = encode_frame(self.socket.codec(), message).into();
+        self.send_frame(frame).await
     }
 
     /// Sends a message for which memory was taken before its content was read.
     pub(super) async fn send_counted(&mut self, message: ServerMessage, memory: HeldMemory) -> Result<(), SessionEnd> {
-        let bytes = memory.hold(self.socket.codec().encode(&message));
+        let frame = encode_frame(self.socket.codec(), &message);
         // While the peer does not read there is only the encoded message.
         drop(message);
-        self.send_encoded(bytes).await
+        let frame = if frame.len() <= UNCOUNTED_ANSWER_BYTES { frame.into() } else { memory.hold(frame) };
+        self.send_frame(frame).await
     }
 
     /// Memory for an answer. A session that waits for some holds none, so it first sends what it has.
@@ -55,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         if let Some(memory) = self.context.try_take_answer_memory() {
             return Ok(memory);
         }
+        self.read_ahead = None;
         while let Some(first) = self.patches.front_mut() {
             let decision = (&mut first.reply).await.unwrap_or(Err(Unavailable::Now));
             self.answer_patches(decision).await?;
@@ -63,12 +80,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         self.context.take_answer_memory().await
     }
 
-    pub(super) async fn send_encoded(&mut self, message: Bytes) -> Result<(), SessionEnd> {
-        self.context.charge_work(message.len());
-        Ok(self.context.await_send(self.socket.feed(message)).await??)
+    pub(super) async fn send_frame(&mut self, frame: Bytes) -> Result<(), SessionEnd> {
+        self.context.charge_work(frame.len());
+        Ok(self.context.await_send(self.socket.feed(frame)).await??)
     }
 
-    /// Buffers a WebSocket ping.
+    /// Sends a WebSocket ping.
     pub(super) async fn ping(&mut self) -> Result<(), SessionEnd> {
         Ok(self.context.await_send(self.socket.ping()).await??)
     }

@@ -20,7 +20,9 @@ mod handshake;
 mod live;
 mod logins;
 mod open;
+mod outgoing;
 mod progress;
+mod read_ahead;
 mod received;
 mod replies;
 mod requests;
@@ -31,7 +33,6 @@ mod subscription;
 mod timer_wheel;
 mod timers;
 mod token_timer;
-mod unsent;
 
 use std::sync::Arc;
 

@@ -55,7 +55,7 @@ pub(super) async fn open<S: AsyncRead + AsyncWrite + Unpin>(
     let intake = ReceivedBytes::new(client, counted);
     let signals = SessionSignals::with_codec(session, socket.codec());
     let context = SessionContext::new(services, authenticated.principal, signals, token.clone(), timers, socket.counter(), intake);
-    let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new() };
+    let session = LiveSession { socket, context, subscriptions: Vec::new(), patches: VecDeque::new(), read_ahead: None };
     let mut driver = SessionDriver::new(session);
     match welcome(&mut driver.session, token, expires_in_s).await {
         Ok(()) => Some(driver),

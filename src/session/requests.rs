@@ -44,7 +44,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     async fn handle_message(&mut self, message: ClientMessage) -> Result<(), SessionEnd> {
         match message {
             ClientMessage::Ping => self.send(&ServerMessage::Pong).await,
-            ClientMessage::Register(registration) => self.register(registration).await,
+            // Boxed, like everything that few messages need: the future of each message is as large as the largest of its parts.
+            ClientMessage::Register(registration) => Box::pin(self.register(registration)).await,
             ClientMessage::Unregister => match self.context.services.sync.unregister(&self.context.who).await {
                 Ok(()) => self.send(&ServerMessage::Unregistered).await,
                 Err(why) => self.refuse_unavailable(None, None, why).await,
@@ -52,12 +53,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             ClientMessage::Hello { .. } => {
                 self.refuse(None, None, RefusalCode::HelloAgain, "this session has received its hello".to_owned()).await
             }
-            ClientMessage::Renew { token } => self.renew(&token).await,
+            ClientMessage::Renew { token } => Box::pin(self.renew(&token)).await,
             ClientMessage::List => match self.context.services.sync.list(&self.context.who).await {
                 Ok(datasets) => self.send(&ServerMessage::Datasets { datasets }).await,
                 Err(why) => self.refuse_unavailable(None, None, why).await,
             },
-            ClientMessage::Open { dataset, position } => self.open(dataset, position).await,
+            ClientMessage::Open { dataset, position } => Box::pin(self.open(dataset, position)).await,
             ClientMessage::Close { dataset } => self.close(dataset).await,
             ClientMessage::Ack { dataset, version } => self.acknowledge(dataset, version).await,
             ClientMessage::Write { id, dataset, changes, offer } => self.write(dataset, WriteRequest { id, changes, offer }).await,
@@ -149,6 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             return self.refuse_not_open(&dataset).await;
         };
         let subscription = self.subscriptions.swap_remove(index);
+        self.read_ahead = None;
         self.context.services.hub.unsubscribe(self.context.who.identity.as_str(), subscription.topic(), &self.context.signals);
         Ok(())
     }
@@ -161,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             let message = format!("version {version} was not sent yet, the newest sent is {}", subscription.version());
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::AheadOfServer, message).await;
         }
-        match self.context.services.sync.submit_ack(&self.context.who, dataset.clone(), version).await {
+        match self.context.services.sync.submit_ack(&self.context.who, dataset.clone(), version) {
             Ok(()) => Ok(()),
             Err(why) => self.refuse_unavailable(None, Some(dataset), why).await,
         }

@@ -1,8 +1,10 @@
 //! A session's WebSocket, which holds buffers only while it is busy.
 //!
 //! Awake, it is the library's stream with its buffers. Asleep, it is the bare stream: it waits for the first byte, and holds no buffer.
+//! Messages of the server go past the library as whole frames, so a sleeping socket sends without waking.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -16,18 +18,20 @@ use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 
 use super::frame_tracker::MessageTooLong;
 use super::framed::{FramedStream, SocketCounter};
-use super::unsent::UnsentMessage;
+use super::outgoing::OutgoingFrames;
 use crate::limits::HeldMemory;
 
 /// Bytes read at a time: most messages are far smaller.
 const READ_BYTES: usize = 4 * 1024;
 
-/// Bytes of messages that are buffered before they are written.
+/// Bytes of frames that wait until they are written together.
 const WRITE_BYTES: usize = 16 * 1024;
 
-/// Bytes of messages that may wait for the peer to read in the library's buffer: larger messages do not go through it, and there are control
-/// frames.
-const WRITE_MAX_BYTES: usize = 4 * WRITE_BYTES;
+/// Bytes that may wait for the peer to read in the library's buffer: it has control frames only, one of a kind.
+const CONTROL_WRITE_BYTES: usize = 1024;
+
+/// A WebSocket ping without a payload (RFC 6455 section 5.5.2).
+const PING_FRAME: &[u8] = &[0x89, 0];
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Incoming {
@@ -60,8 +64,8 @@ pub(super) struct SessionSocket<S> {
     state: SocketState<S>,
     codec: Codec,
     unflushed: Unflushed,
-    /// A message that did not go through the library's buffer.
-    unsent: Option<Box<UnsentMessage>>,
+    /// Frames that are not sent yet.
+    outgoing: OutgoingFrames,
 }
 
 /// A control frame that must be flushed before the next message is read.
@@ -81,11 +85,29 @@ enum SocketState<S> {
     Changing,
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> SocketState<S> {
+    fn stream(&self) -> Option<&FramedStream<S>> {
+        match self {
+            SocketState::Awake(web) => Some(web.get_ref()),
+            SocketState::Asleep(stream) => Some(stream),
+            SocketState::Changing => None,
+        }
+    }
+
+    fn stream_mut(&mut self) -> Option<&mut FramedStream<S>> {
+        match self {
+            SocketState::Awake(web) => Some(web.get_mut()),
+            SocketState::Asleep(stream) => Some(stream),
+            SocketState::Changing => None,
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
     /// For a connection whose upgrade is done. Its first message is bounded as a hello is.
     pub(super) fn new(io: S, codec: Codec) -> SessionSocket<S> {
         let stream = FramedStream::new(io, limits::HELLO_BYTES, limits::MESSAGE_BYTES);
-        SessionSocket { state: SocketState::Asleep(stream), codec, unflushed: Unflushed::None, unsent: None }
+        SessionSocket { state: SocketState::Asleep(stream), codec, unflushed: Unflushed::None, outgoing: OutgoingFrames::default() }
     }
 
     pub(super) fn codec(&self) -> Codec {
@@ -93,7 +115,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
     }
 
     pub(super) fn counter(&self) -> SocketCounter {
-        self.stream().map(FramedStream::counter).cloned().unwrap_or_default()
+        self.state.stream().map(FramedStream::counter).cloned().unwrap_or_default()
     }
 
     pub(super) fn is_awake(&self) -> bool {
@@ -115,24 +137,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
 
     /// How much memory the message that arrives needs before more of it is read, in bytes.
     pub(super) fn wanted_bytes(&self) -> Option<usize> {
-        self.stream().and_then(FramedStream::wanted_bytes)
+        self.state.stream().and_then(FramedStream::wanted_bytes)
     }
 
     /// Reads the message for which memory was wanted.
     pub(super) fn admit_message(&mut self, memory: HeldMemory) {
-        if let Some(stream) = self.stream_mut() {
+        if let Some(stream) = self.state.stream_mut() {
             stream.admit_message(memory);
         }
     }
 
     /// Whether nothing more is read until the socket sleeps, because the last message was large.
     pub(super) fn must_sleep(&self) -> bool {
-        self.stream().is_some_and(FramedStream::has_large_message)
+        self.state.stream().is_some_and(FramedStream::has_large_message)
     }
 
     /// The part of the last message's memory that counts for what was decoded of it.
     pub(super) fn take_decoded_memory(&mut self) -> Option<HeldMemory> {
-        self.stream_mut()?.take_decoded_memory()
+        self.state.stream_mut()?.take_decoded_memory()
     }
 
     /// The next message. Cancel safe: no message is lost if the future is dropped.
@@ -173,75 +195,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
         incoming
     }
 
-    /// Buffers a message for sending, or sends a large one. Returns when there is space for the next one.
-    pub(super) async fn feed(&mut self, message: Bytes) -> Result<(), PeerGone> {
-        if message.len() > WRITE_BYTES {
-            self.flush().await?;
-            self.unsent = Some(Box::new(UnsentMessage::new(message, self.codec).map_err(|_| PeerGone)?));
-            return self.send_unsent().await;
-        }
-        self.send_unsent().await?;
-        let message = match self.codec {
-            Codec::MsgPack => Message::Binary(message),
-            Codec::Json => Message::Text(Utf8Bytes::try_from(message).map_err(|_| PeerGone)?),
-        };
-        self.wake().ok_or(PeerGone)?.feed(message).await.map_err(|_| PeerGone)
+    /// Takes a frame for sending. Returns when there is space for the next one.
+    pub(super) async fn feed(&mut self, frame: Bytes) -> Result<(), PeerGone> {
+        self.outgoing.push(frame);
+        if self.outgoing.bytes() >= WRITE_BYTES { self.flush().await } else { Ok(()) }
     }
 
-    /// Buffers a WebSocket ping, which the peer's library answers.
+    /// Takes a WebSocket ping for sending, which the peer's library answers.
     pub(super) async fn ping(&mut self) -> Result<(), PeerGone> {
-        self.send_unsent().await?;
-        self.wake().ok_or(PeerGone)?.feed(Message::Ping(Bytes::new())).await.map_err(|_| PeerGone)
+        self.feed(Bytes::from_static(PING_FRAME)).await
     }
 
-    /// Sends everything that was buffered.
+    /// Sends everything. If this future is dropped, a later call goes on: the peer may have a part of a frame.
     pub(super) async fn flush(&mut self) -> Result<(), PeerGone> {
-        self.send_unsent().await?;
-        match &mut self.state {
-            SocketState::Awake(web) => web.flush().await.map_err(|_| PeerGone),
-            SocketState::Asleep(_) => Ok(()),
-            SocketState::Changing => Err(PeerGone),
-        }
+        poll_fn(|context| self.poll_flush(context)).await
     }
 
-    /// Sends the rest of a large message. If this future is dropped, a later call goes on: the peer has a part of the frame.
-    async fn send_unsent(&mut self) -> Result<(), PeerGone> {
-        poll_fn(|context| self.poll_unsent(context)).await
-    }
-
-    fn poll_unsent(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
-        let Some(mut unsent) = self.unsent.take() else { return Poll::Ready(Ok(())) };
-        let Some(web) = self.wake() else { return Poll::Ready(Err(PeerGone)) };
-        let sent = unsent.poll_write(web.get_mut(), context);
-        if sent.is_pending() {
-            self.unsent = Some(unsent);
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), PeerGone>> {
+        // The library's frame comes first, because a part of it may be written.
+        if let (Unflushed::Pong | Unflushed::Close, SocketState::Awake(web)) = (self.unflushed, &mut self.state) {
+            ready!(web.poll_flush_unpin(context)).map_err(|_| PeerGone)?;
         }
-        sent.map_err(|_| PeerGone)
+        let Some(stream) = self.state.stream_mut() else { return Poll::Ready(Err(PeerGone)) };
+        ready!(self.outgoing.poll_write(stream, context)).map_err(|_| PeerGone)?;
+        Pin::new(stream).poll_flush(context).map_err(|_| PeerGone)
     }
 
     /// Sends a close frame and waits until the peer closes. Bytes that the peer still sends are discarded.
     pub(super) async fn close(&mut self, code: CloseCode) -> Result<(), PeerGone> {
         let frame = CloseFrame { code: WireCode::from(code.code()), reason: Utf8Bytes::from_static(code.reason()) };
-        self.send_unsent().await?;
+        self.flush().await?;
         let web = self.wake().ok_or(PeerGone)?;
         web.send(Message::Close(Some(frame))).await.map_err(|_| PeerGone)?;
         web.get_mut().finish().await.map_err(|_| PeerGone)
-    }
-
-    fn stream(&self) -> Option<&FramedStream<S>> {
-        match &self.state {
-            SocketState::Awake(web) => Some(web.get_ref()),
-            SocketState::Asleep(stream) => Some(stream),
-            SocketState::Changing => None,
-        }
-    }
-
-    fn stream_mut(&mut self) -> Option<&mut FramedStream<S>> {
-        match &mut self.state {
-            SocketState::Awake(web) => Some(web.get_mut()),
-            SocketState::Asleep(stream) => Some(stream),
-            SocketState::Changing => None,
-        }
     }
 
     fn wake(&mut self) -> Option<&mut WebSocketStream<FramedStream<S>>> {
@@ -262,8 +248,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionSocket<S> {
 fn websocket_config() -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
-        .write_buffer_size(WRITE_BYTES)
-        .max_write_buffer_size(WRITE_MAX_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(CONTROL_WRITE_BYTES)
         .max_message_size(Some(limits::MESSAGE_BYTES))
         .max_frame_size(Some(limits::MESSAGE_BYTES))
 }

@@ -24,6 +24,7 @@ use crate::store::{EngineConfig, Store};
 use crate::sync::{Pool, Principal, WriteRequest};
 
 mod memory;
+mod sending;
 
 /// The capacity of the pipe in bytes: less than any message.
 const PIPE_BYTES: usize = 16;
@@ -31,6 +32,8 @@ const PIPE_BYTES: usize = 16;
 struct SessionFixture {
     sessions: Sessions,
     sync: SyncService,
+    committer: Committer,
+    reader: Reader,
     authenticator: Authenticator,
     token: String,
     /// The monotonic time in milliseconds.
@@ -74,7 +77,7 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
     };
     let authenticator =
         Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone(), clock), [pool], running.clone(), metrics.clone());
-    let sync = SyncService::new(reader, committer, crate::push::PushService::default(), clock);
+    let sync = SyncService::new(reader.clone(), committer.clone(), crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };
     let token = mint(DEVELOPMENT_SECRET, &claims).expect("a token");
@@ -87,7 +90,7 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
         metrics,
         SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000, memory },
     );
-    SessionFixture { sessions, sync, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
+    SessionFixture { sessions, sync, committer, reader, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
 }
 
 fn dataset() -> DatasetName {

@@ -10,8 +10,11 @@ use super::cursor::Cursor;
 use super::rows::{self, HeadRow};
 use super::{Identity, Store, StoreError, keys, pieces};
 
-/// Rows read at a time: 1.5 MiB of the largest.
+/// Rows read at a time while their size is not known: 1.5 MiB of the largest.
 const CHUNK_ROWS: usize = 32;
+
+/// Rows read at a time at most, if they are small: a page of the smallest.
+const MAX_CHUNK_ROWS: usize = 512;
 
 /// The result of a read after a cursor.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,10 +43,12 @@ impl Store {
         let page = self.page(identity, dataset, cursor, head)?;
         // Read after the scan: it may have missed a tombstone that was reaped meanwhile.
         let HeadRow { version, tombstone_horizon, .. } = self.head(identity, dataset)?;
-        Ok(match cursor.is_behind(tombstone_horizon) {
-            true => ReadResult::Behind(Cursor::fresh(version)),
-            false => ReadResult::Page(page),
-        })
+        if cursor.is_behind(tombstone_horizon) {
+            return Ok(ReadResult::Behind(Cursor::fresh(version)));
+        }
+        // Without a write during the scan no record moved, and none was read twice.
+        let records = if version == head { page.records } else { newest_only(page.records) };
+        Ok(ReadResult::Page(RecordPage { records, ..page }))
     }
 
     fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64) -> Result<RecordPage, StoreError> {
@@ -51,18 +56,22 @@ impl Store {
         let end = keys::prefix_end(&prefix);
         let (version, ordinal) = cursor.next.unwrap_or((cursor.version + 1, 0));
         let mut start = keys::record(identity, dataset, version, ordinal);
-        let mut page = PageBuilder::new(cursor, prefix.len());
+        let (mut page, mut chunk_rows) = (PageBuilder::new(cursor, prefix.len()), CHUNK_ROWS);
         loop {
-            let rows = self.engine.scan(&start, &end, CHUNK_ROWS)?;
+            let rows = self.engine.scan(&start, &end, chunk_rows)?;
+            let bytes: usize = rows.iter().map(|(_, row)| row.len()).sum();
             for (key, row) in &rows {
                 if page.add_row(key, row)? == PageState::Full {
                     return Ok(page.finish_with_more());
                 }
             }
             match rows.last() {
-                Some((key, _)) if rows.len() == CHUNK_ROWS => {
+                Some((key, _)) if rows.len() == chunk_rows => {
                     start.clone_from(key);
                     start.push(0);
+                    // As many as will fill the page if they are like these.
+                    let left = limits::PAGE_BYTES.saturating_sub(page.bytes);
+                    chunk_rows = (left * rows.len() / bytes.max(1) + 1).clamp(CHUNK_ROWS, MAX_CHUNK_ROWS);
                 }
                 _ => return Ok(page.finish_at_end(head)),
             }
@@ -147,12 +156,12 @@ impl PageBuilder {
         let next = self.next.unwrap_or((self.last_version + 1, 0));
         let version = self.cursor.version.max(next.0 - 1);
         let inside = (next.1 > 0).then_some(next);
-        RecordPage { records: newest_only(self.records), cursor: Cursor { version, next: inside, ..self.cursor }, more: true }
+        RecordPage { records: self.records, cursor: Cursor { version, next: inside, ..self.cursor }, more: true }
     }
 
     /// The page, if it is the last one.
     fn finish_at_end(self, head: u64) -> RecordPage {
-        RecordPage { records: newest_only(self.records), cursor: Cursor::at(head.max(self.last_version)), more: false }
+        RecordPage { records: self.records, cursor: Cursor::at(head.max(self.last_version)), more: false }
     }
 }
 

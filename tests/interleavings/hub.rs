@@ -7,6 +7,8 @@ use driftless_protocol::DatasetName;
 #[allow(dead_code)]
 #[path = "../../src/hub/change.rs"]
 mod change;
+#[path = "../../src/hub/frame.rs"]
+mod frame;
 #[path = "hub_primitives.rs"]
 mod primitives;
 #[allow(dead_code)]
@@ -40,7 +42,10 @@ impl TestTopic {
     }
 
     pub fn publish(&self, change: PublishedChange) {
-        self.0.publish(change);
+        let writer = change.writer;
+        if self.0.publish(change) {
+            self.0.wake_all_but(writer);
+        }
     }
 
     pub fn next_after(&self, version: u64, session: u64) -> NextChange {
