@@ -51,7 +51,7 @@ impl Default for TestStore {
 
 impl TestStore {
     pub fn commit(&self, number: u8) {
-        self.memtables.apply((0..ROWS).map(|key| (vec![key], Some(vec![number]))).collect());
+        self.memtables.apply((0..ROWS).map(|key| (vec![key], Some(vec![number]))).collect(), |_| false);
     }
 
     pub fn rotate(&self) -> Frozen {
