@@ -73,7 +73,7 @@ impl StoreCache {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cache;
     }
 
-    /// Takes what is known for what is there, whoever has committed since: to show that a test finds it.
+    /// Takes what is known for what is there, also if another writer has committed since: to show that a test finds it.
     #[cfg(test)]
     pub(super) fn ignore_fences(&self, fence: impl Fn(&Owner) -> Fence) {
         let mut cache = self.take();

@@ -88,7 +88,8 @@ async fn a_damaged_journal_is_refused_in_a_few_lines_that_name_restore() {
     drop(phone);
     server.kill().await;
     let file = std::fs::OpenOptions::new().write(true).open(data.path().join("journal.0")).unwrap();
-    file.write_all_at(&[0x55; 256], 1024).unwrap();
+    // In the second block of records: the header has the first block of the file, and each record begins one.
+    file.write_all_at(&[0x55; 256], 2 * 4096).unwrap();
     let error = failed_start(&data).await;
     assert!(error.contains("restore"), "{error}");
     assert!(error.lines().count() < 12 && !error.contains("stack backtrace"), "{error}");
