@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::engine::{Bytes, Fence, Owner};
+use super::keys;
 
 /// Bytes that are known of all owners: some thousand people.
 const CACHE_BYTES: usize = 16 << 20;
@@ -97,9 +98,9 @@ impl KnownRows {
         self.rows.get(key)
     }
 
-    /// Notes a row that was read.
+    /// Notes a row that was read. Those of a version are read only by the write that replaces them.
     pub(super) fn note_read(&mut self, key: &[u8], row: &Option<Bytes>) {
-        if row_bytes(row) > ROW_BYTES {
+        if row_bytes(row) > ROW_BYTES || keys::is_written_once(key) {
             return;
         }
         if self.bytes > OWNER_BYTES {
