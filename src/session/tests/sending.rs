@@ -1,5 +1,7 @@
 //! What a session sends, and what it keeps of what it was sent, whatever its peer does.
 
+use std::pin::pin;
+
 use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 
@@ -71,9 +73,17 @@ async fn changes_are_sent_by_a_sleeping_session_which_stays_asleep() {
     }
     for id in 1..=3 {
         fixture.write(&writer, id, 10).await;
-        session.settle().await;
-        assert!(!session.is_awake());
-        assert!(matches!(receive(&mut device).await, ServerMessage::Changes { to, .. } if to == id));
+        // The writer is answered before the session is woken.
+        let mut received = pin!(receive(&mut device));
+        let message = loop {
+            session.settle().await;
+            assert!(!session.is_awake());
+            if let Some(message) = received.as_mut().now_or_never() {
+                break message;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(matches!(message, ServerMessage::Changes { to, .. } if to == id));
     }
 }
 
