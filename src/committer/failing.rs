@@ -38,7 +38,7 @@ pub(super) fn node_over(memory: &Memory) -> FailingNode {
     group.commit().expect("commits");
     let (hub, metrics) = (Hub::default(), Metrics::default());
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), Clock::start()).expect("starts");
-    let reader = Reader::start(store).expect("starts");
+    let reader = Reader::start(store).expect("starts").counted_in(metrics.clone());
     FailingNode { committer, reader, hub, metrics }
 }
 
@@ -49,6 +49,13 @@ pub(super) fn add(id: u64) -> Patch {
 }
 
 impl FailingNode {
+    /// A counter of the metrics.
+    fn count(&self, name: &str) -> u64 {
+        let text = self.metrics.text();
+        let count = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')).expect("a count");
+        count.parse().expect("a number")
+    }
+
     async fn write(&self, id: u64) -> Result<Decision, Unavailable> {
         let pending = self.committer.write(add(id), DatasetRules::default(), 0).await?;
         pending.await.unwrap_or(Err(Unavailable::Now))
@@ -231,19 +238,27 @@ async fn patches_that_look_at_much_and_change_nothing_do_not_share_one_group() {
     for id in 1..=PATCHES {
         pending.push(node.committer.write(late(id), DatasetRules::default(), 0).await.expect("is taken"));
     }
-    let groups = || -> u64 {
-        let text = node.metrics.text();
-        let line = text.lines().find_map(|line| line.strip_prefix("driftless_committer_groups_total ")).expect("a count");
-        line.parse().expect("a number")
-    };
-    let before = groups();
+    let counts = || ["driftless_committer_groups_total", "driftless_committer_work_bytes_total"].map(|name| node.count(name));
+    let before = counts();
     memory.release_flushes();
     assert!(matches!(first.await.expect("is answered"), Ok(Decision::Written { .. })));
     for conflict in pending {
         assert!(matches!(conflict.await.expect("is answered"), Ok(Decision::Conflict(_))));
     }
     let bytes = PATCHES as usize * text.len();
-    assert!(groups() - before > (bytes / GROUP_WORK_BYTES) as u64, "{} groups", groups() - before);
+    let [groups, work_bytes] = counts();
+    assert!(groups - before[0] > (bytes / GROUP_WORK_BYTES) as u64, "{} groups", groups - before[0]);
+    assert!(work_bytes - before[1] >= bytes as u64, "what changes nothing is counted, too");
+}
+
+#[tokio::test]
+async fn what_reads_return_is_counted() {
+    let memory = Memory::default();
+    let node = node_over(&memory);
+    let before = node.count("driftless_reader_bytes_total");
+    let read = node.reader.read_counted(ReadOwner::Server, |store| store.version(&identity(), &dataset()), |_| 5000).await;
+    assert_eq!(read, Ok(0));
+    assert!(node.count("driftless_reader_bytes_total") >= before + 5000);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
