@@ -124,6 +124,7 @@ impl JournalHeader {
 
 /// Puts a record's rows into a memtable. `None`: the rows are cut off.
 pub(super) fn replay(mut rows: &[u8], memtable: &mut Memtable) -> Option<()> {
+    memtable.is_replayed = true;
     while !rows.is_empty() {
         let length = read_u32(&mut rows)?;
         let key = split_bytes(&mut rows, length)?.to_vec();

@@ -25,6 +25,8 @@ pub(super) struct Memtable {
     pub rows: BTreeMap<Bytes, RowValue>,
     /// The capacity of all keys and values, replaced ones included, plus the overhead of each, in bytes.
     pub bytes: usize,
+    /// Whether it was read from a journal file: a crash may have interrupted the flush of its rows, so some may be in the tree.
+    pub is_replayed: bool,
     /// The number of commits.
     commits: u64,
     /// Shared by the scans that come back for more chunks. While there is one, commits keep what they replace.
@@ -60,7 +62,8 @@ pub(super) struct Chunk {
 impl Memtable {
     /// Sets the rows of a commit. Returns replaced values that no scan needs any more, for the caller to free.
     ///
-    /// A row whose key is written once and that is set and deleted here leaves nothing: there is nothing below that a mark would hide.
+    /// A row whose key is written once and that is set and deleted here leaves nothing: there is nothing below that a mark would hide, unless the
+    /// memtable was replayed.
     pub(super) fn apply(&mut self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) -> ReplacedValues {
         self.commits += 1;
         let keeps_replaced = Arc::strong_count(&self.holders) > 1;
@@ -72,7 +75,7 @@ impl Memtable {
         for (key, row) in rows {
             if keeps_replaced {
                 self.keep_replaced(&key);
-            } else if row.is_none() && is_written_once(&key) && self.forget(&key) {
+            } else if row.is_none() && !self.is_replayed && is_written_once(&key) && self.forget(&key) {
                 continue;
             }
             self.set(key, row);

@@ -184,3 +184,19 @@ fn without_disk_space_commits_go_on_until_the_journal_is_full() {
     }
     check(&engine, 0..done + 1);
 }
+
+/// A crash interrupts the first flush, before there is a commit in the other file: the rows of the older file are active again, and some of them are in
+/// the tree.
+#[test]
+fn a_row_that_is_written_once_is_deleted_from_the_tree_that_an_interrupted_flush_has_put_it_into() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    engine.write(batch(0)).expect("commits");
+    let (folder, tree) = fixture.copy_as_crashed();
+    tree.state().rows.insert(b"once0000".to_vec(), 0_u32.to_be_bytes().to_vec());
+    let crashed = fixture.open_at(folder.path(), tree.clone());
+    (1..4).for_each(|n| crashed.write(batch(n)).expect("commits"));
+    check(&crashed, 0..4);
+    drop(crashed);
+    assert!(!tree.state().rows.contains_key(b"once0000".as_slice()));
+}
