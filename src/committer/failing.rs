@@ -99,6 +99,8 @@ async fn a_patch_that_is_sent_again_is_applied_once_whichever_engine_call_failed
                 );
             }
             assert!(!matches!(topic.next_after(3, 7), NextChange::UpToDate), "{call:?} {nth}");
+            // The writer knows most rows, and may not have made so many calls.
+            memory.clear_faults();
             assert_eq!(node.version().await, Ok(4));
         }
     }

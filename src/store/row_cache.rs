@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::engine::{Bytes, Fence, Owner};
-use super::keys;
+use super::keys::{self, RowKind};
 
 /// Bytes that are known of all owners: some thousand people.
 const CACHE_BYTES: usize = 16 << 20;
@@ -100,9 +100,12 @@ impl KnownRows {
 
     /// Notes a row that was read. Those of a version are read only by the write that replaces them.
     pub(super) fn note_read(&mut self, key: &[u8], row: &Option<Bytes>) {
-        if row_bytes(row) > ROW_BYTES || keys::is_written_once(key) {
-            return;
+        if row_bytes(row) <= ROW_BYTES && !keys::is_written_once(key) {
+            self.insert(key, row);
         }
+    }
+
+    fn insert(&mut self, key: &[u8], row: &Option<Bytes>) {
         if self.bytes > OWNER_BYTES {
             self.rows.clear();
             self.bytes = 0;
@@ -111,9 +114,14 @@ impl KnownRows {
         self.rows.insert(key.to_vec(), row.clone());
     }
 
-    /// Notes a row that is written, if it was read before: what is only written is not asked for.
+    /// Notes a row that is written, if it was read before: what is only written is not asked for. But a record is, by the write that replaces it.
     pub(super) fn note_written(&mut self, key: &[u8], row: &Option<Bytes>) {
-        let Some(known) = self.rows.get_mut(key) else { return };
+        let Some(known) = self.rows.get_mut(key) else {
+            if row.as_ref().is_some_and(|row| row.len() <= ROW_BYTES) && RowKind::Record.is_of(key) {
+                self.insert(key, row);
+            }
+            return;
+        };
         self.bytes -= row_bytes(known);
         match (known, row) {
             (Some(known), Some(row)) if row.len() <= ROW_BYTES => {
@@ -144,7 +152,10 @@ fn row_bytes(row: &Option<Bytes>) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use driftless_protocol::DatasetName;
+
     use super::*;
+    use crate::store::Identity;
 
     fn row(value: &[u8]) -> Option<Bytes> {
         Some(value.to_vec())
@@ -186,6 +197,20 @@ mod tests {
         assert_eq!([b"b", b"c", b"f"].map(|key| known.get(key).is_some()), [false; 3]);
         let bytes = |known: &KnownRows| known.rows.iter().map(|(key, row)| key.len() + row_bytes(row) + ROW_OVERHEAD_BYTES).sum::<usize>();
         assert_eq!((known.bytes, known.rows.len()), (bytes(&known), 3));
+    }
+
+    #[test]
+    fn a_record_is_known_from_its_write_until_the_write_that_replaces_it() {
+        let (identity, dataset) = (Identity::from("a"), DatasetName::new("settings").expect("a name"));
+        let (record, history) = (keys::record(&identity, &dataset, 1, 0), keys::history(&identity, &dataset, 1));
+        let mut known = KnownRows::none_at(0);
+        known.note_written(&record, &row(b"value"));
+        known.note_written(&history, &row(b"before"));
+        assert_eq!((known.get(&record), known.get(&history)), (Some(&row(b"value")), None), "no write asks for history");
+        known.note_written(&record, &None);
+        assert_eq!((known.rows.len(), known.bytes), (0, 0));
+        known.note_written(&record, &row(&[0; ROW_BYTES + 1]));
+        assert_eq!(known.get(&record), None, "large ones are read again");
     }
 
     #[test]

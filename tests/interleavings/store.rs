@@ -19,6 +19,8 @@ mod memtable;
 mod memtables;
 #[path = "../../src/store/engine/open_scans.rs"]
 mod open_scans;
+#[path = "../../src/store/engine/packed_rows.rs"]
+mod packed_rows;
 #[path = "store_primitives.rs"]
 mod primitives;
 #[path = "../../src/store/engine/scan.rs"]
@@ -51,7 +53,7 @@ impl Default for TestStore {
 
 impl TestStore {
     pub fn commit(&self, number: u8) {
-        self.memtables.apply((0..ROWS).map(|key| (vec![key], Some(vec![number]))).collect(), |_| false);
+        self.memtables.apply(&(0..ROWS).map(|key| (vec![key], Some(vec![number]))).collect::<Vec<_>>(), |_| false);
     }
 
     pub fn rotate(&self) -> Frozen {
@@ -63,8 +65,10 @@ impl TestStore {
         if let Some(scans) = frozen.0.earlier_scans {
             scans.wait();
         }
-        let rows: Vec<RowChange<'_>> = frozen.0.memtable.rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())).collect();
-        self.tree.write(&rows).unwrap_or_else(|_| unreachable!("it never fails"));
+        let rows: Vec<_> = frozen.0.memtable.rows.from(&[]).collect();
+        self.tree
+            .write(&rows.iter().map(|(key, row)| (key.as_slice(), *row)).collect::<Vec<RowChange<'_>>>())
+            .unwrap_or_else(|_| unreachable!("it never fails"));
         self.memtables.forget_immutable();
     }
 

@@ -122,7 +122,7 @@ impl CounterFile {
 
 /// The number of the newest commit in a memtable.
 pub(super) fn count_in(memtable: &Memtable) -> Option<u64> {
-    decode_count(memtable.rows.get(COUNT_KEY)?.as_deref()?)
+    decode_count(memtable.rows.get(COUNT_KEY)??)
 }
 
 pub(super) fn decode_count(bytes: &[u8]) -> Option<u64> {

@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use tracing::error;
 
+use super::batch::Bytes;
 use super::error::EngineError;
 use super::journal::Journal;
 use super::memtables::FrozenMemtable;
 use super::shared_memtables::{FlushState, SharedMemtables};
-use super::tree::{RowChange, Tree};
+use super::tree::Tree;
 use super::{commit_counter, panics};
 
 /// Bytes of rows that are written before the tree is made durable. The tree writes many times as much, and a commit that comes meanwhile
@@ -68,13 +69,12 @@ impl Flusher {
         if let Some(scans) = earlier_scans {
             scans.wait();
         }
-        let (mut rows, mut bytes): (Vec<RowChange<'_>>, usize) = (Vec::new(), 0);
+        let (mut rows, mut bytes): (Vec<(Bytes, Option<&[u8]>)>, usize) = (Vec::new(), 0);
         // The engine's own rows go last: the commit count says what the tree holds, and a tree can lose its end (`commit_counter`).
-        let first = commit_counter::FIRST_STORE_KEY.to_vec();
-        let (own, others) = (memtable.rows.range(..first.clone()), memtable.rows.range(first..));
-        for (key, row) in others {
-            rows.push((key, row.as_deref()));
-            bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+        let own = memtable.rows.range(&[], commit_counter::FIRST_STORE_KEY);
+        for (key, row) in memtable.rows.from(commit_counter::FIRST_STORE_KEY) {
+            bytes += key.len() + row.map_or(0, <[u8]>::len);
+            rows.push((key, row));
             if bytes >= FLUSH_BYTES {
                 self.write(&rows)?;
                 rows.clear();
@@ -82,19 +82,19 @@ impl Flusher {
             }
         }
         self.write(&rows)?;
-        self.write(&own.map(|(key, row)| (key.as_slice(), row.as_deref())).collect::<Vec<_>>())?;
+        self.write(&own.collect::<Vec<_>>())?;
         // A file system that overwrites nothing in place needs space for it.
         self.retry_while_full(|| journal.recycle(next_generation, self.kept_bytes))?;
         self.shared.memtables.forget_immutable();
         Ok(journal)
     }
 
-    fn write(&self, rows: &[RowChange<'_>]) -> Result<(), EngineError> {
+    fn write(&self, rows: &[(Bytes, Option<&[u8]>)]) -> Result<(), EngineError> {
         if rows.is_empty() {
             return Ok(());
         }
         self.retry_while_full(|| (self.check_space)())?;
-        self.tree.write(rows)
+        self.tree.write(&rows.iter().map(|(key, row)| (key.as_slice(), *row)).collect::<Vec<_>>())
     }
 
     /// Tries again while the disk is full. Fails if the engine is closed meanwhile; the rows that are not flushed stay in the journal.

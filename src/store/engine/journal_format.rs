@@ -127,12 +127,12 @@ pub(super) fn replay(mut rows: &[u8], memtable: &mut Memtable) -> Option<()> {
     memtable.is_replayed = true;
     while !rows.is_empty() {
         let length = read_u32(&mut rows)?;
-        let key = split_bytes(&mut rows, length)?.to_vec();
+        let key = split_bytes(&mut rows, length)?;
         let row = match read_u32(&mut rows)? {
             DELETED => None,
-            length => Some(split_bytes(&mut rows, length)?.to_vec()),
+            length => Some(split_bytes(&mut rows, length)?),
         };
-        memtable.set(key, row);
+        memtable.rows.set(key, row);
     }
     Some(())
 }

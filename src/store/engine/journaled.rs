@@ -100,7 +100,7 @@ impl JournaledTree {
             check_for_gap(&*tree, [&older, &newer])?;
         }
         let row = match [&newer, &older].into_iter().find_map(|(_, contents)| contents.memtable.rows.get(commit_counter::COUNT_KEY)) {
-            Some(row) => row.clone(),
+            Some(row) => row.map(<[u8]>::to_vec),
             None => tree.get(commit_counter::COUNT_KEY)?,
         };
         accept(row.as_deref())?;
@@ -122,7 +122,7 @@ impl JournaledTree {
             state.job = Some(FlushJob { journal: older.0, frozen, next_generation: newer.0.generation() + 1 });
             (newer.0, newer.1.memtable, Some(immutable))
         };
-        let active_bytes = active.bytes;
+        let active_bytes = active.memory_bytes();
         let shared = Arc::new(SharedMemtables::new(Memtables::new(active, immutable), active_bytes, state));
         let tree: Arc<dyn Tree> = Arc::from(tree);
         let flusher = Flusher { tree: Arc::clone(&tree), shared: Arc::clone(&shared), check_space, panicked, kept_bytes };
@@ -181,7 +181,7 @@ impl RowStore for JournaledTree {
         let journal = journal.as_mut().ok_or_else(|| io_error("the journal is closed"))?;
         self.rotate_if_full(journal)?;
         journal.append(rows.iter().map(|(key, row)| (key.as_slice(), row.as_deref())))?;
-        self.shared.apply(rows, self.is_written_once);
+        self.shared.apply(&rows, self.is_written_once);
         Ok(())
     }
 

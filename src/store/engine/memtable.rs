@@ -1,17 +1,17 @@
 //! The rows of commits, in memory: the newest value of each, and the values that a long scan still needs.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use super::batch::Bytes;
+use super::packed_rows::PackedRows;
 use super::primitives::Arc;
 
 /// Rows and bytes after which a chunk ends: commits wait while a chunk of the active memtable is copied, some ten microseconds.
 const CHUNK_ROWS: usize = 64;
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// Bytes that a row takes in memory beside its key and value: their allocations and its place in the map.
-const ROW_OVERHEAD_BYTES: usize = 100;
+/// Bytes that a replaced value takes in memory beside its key and itself: their allocations and its place in the map.
+const REPLACED_OVERHEAD_BYTES: usize = 100;
 
 /// Says of a key whether it is set in one commit, deleted in a later one, and never used again.
 pub(super) type WrittenOnce = fn(&[u8]) -> bool;
@@ -22,9 +22,7 @@ pub(super) type RowValue = Option<Bytes>;
 #[derive(Default)]
 pub(super) struct Memtable {
     /// The newest value of each row.
-    pub rows: BTreeMap<Bytes, RowValue>,
-    /// The capacity of all keys and values, replaced ones included, plus the overhead of each, in bytes.
-    pub bytes: usize,
+    pub rows: PackedRows,
     /// Whether it was read from a journal file: a crash may have interrupted the flush of its rows, so some may be in the tree.
     pub is_replayed: bool,
     /// The number of commits.
@@ -64,47 +62,34 @@ impl Memtable {
     ///
     /// A row whose key is written once and that is set and deleted here leaves nothing: there is nothing below that a mark would hide, unless the
     /// memtable was replayed.
-    pub(super) fn apply(&mut self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) -> ReplacedValues {
+    pub(super) fn apply(&mut self, rows: &[(Bytes, RowValue)], is_written_once: WrittenOnce) -> ReplacedValues {
         self.commits += 1;
         let keeps_replaced = Arc::strong_count(&self.holders) > 1;
         let mut unneeded = ReplacedValues::new();
         if !keeps_replaced && !self.replaced.is_empty() {
             unneeded = std::mem::take(&mut self.replaced);
-            self.bytes -= std::mem::take(&mut self.replaced_bytes);
+            self.replaced_bytes = 0;
         }
         for (key, row) in rows {
             if keeps_replaced {
-                self.keep_replaced(&key);
-            } else if row.is_none() && !self.is_replayed && is_written_once(&key) && self.forget(&key) {
+                self.keep_replaced(key);
+            } else if row.is_none() && !self.is_replayed && is_written_once(key) && self.rows.remove(key) {
                 continue;
             }
-            self.set(key, row);
+            self.rows.set(key, row.as_deref());
         }
         unneeded
     }
 
-    pub(super) fn set(&mut self, key: Bytes, row: RowValue) {
-        let key_bytes = key.capacity();
-        self.bytes += row.as_ref().map_or(0, Vec::capacity);
-        match self.rows.insert(key, row) {
-            Some(old) => self.bytes -= old.map_or(0, |old| old.capacity()),
-            None => self.bytes += key_bytes + ROW_OVERHEAD_BYTES,
-        }
-    }
-
-    /// Drops a row that was set here. Returns whether it was.
-    fn forget(&mut self, key: &[u8]) -> bool {
-        let Some((key, row)) = self.rows.remove_entry(key) else { return false };
-        self.bytes -= key.capacity() + row.map_or(0, |row| row.capacity()) + ROW_OVERHEAD_BYTES;
-        true
+    /// What its rows and the replaced values take in memory, in bytes.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.rows.memory_bytes() + self.replaced_bytes
     }
 
     fn keep_replaced(&mut self, key: &[u8]) {
-        let value = self.rows.get(key).cloned();
-        let bytes = key.len() + value.iter().flatten().map(Vec::len).sum::<usize>() + ROW_OVERHEAD_BYTES;
+        let value = self.rows.get(key).map(|row| row.map(<[u8]>::to_vec));
+        self.replaced_bytes += key.len() + value.iter().flatten().map(Vec::len).sum::<usize>() + REPLACED_OVERHEAD_BYTES;
         self.replaced.entry(key.to_vec()).or_default().push(ReplacedValue { commit: self.commits, value });
-        self.replaced_bytes += bytes;
-        self.bytes += bytes;
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -129,31 +114,31 @@ impl Memtable {
     fn read_chunk(&self, start: &[u8], end: &[u8], wanted: usize, commits: u64) -> Chunk {
         let mut rows = Vec::new();
         let (mut seen, mut bytes, mut values) = (0, 0, 0);
-        for (key, newest) in self.rows.range::<[u8], _>((Bound::Included(start), Bound::Excluded(end))) {
+        for (key, newest) in self.rows.range(start, end) {
             if values >= wanted {
                 break;
             }
             if seen >= CHUNK_ROWS || bytes >= CHUNK_BYTES {
-                return Chunk { rows, next: Some(key.clone()) };
+                return Chunk { rows, next: Some(key) };
             }
             seen += 1;
-            let Some(row) = self.value_at(key, newest, commits) else { continue };
-            bytes += key.len() + row.as_ref().map_or(0, Vec::len);
+            let Some(row) = self.value_at(&key, newest, commits) else { continue };
+            bytes += key.len() + row.map_or(0, <[u8]>::len);
             values += usize::from(row.is_some());
-            rows.push((key.clone(), row.clone()));
+            rows.push((key, row.map(<[u8]>::to_vec)));
         }
         Chunk { rows, next: None }
     }
 
     /// A row as it was after a number of commits; `None`: the memtable did not have it.
-    fn value_at<'a>(&'a self, key: &[u8], newest: &'a RowValue, commits: u64) -> Option<&'a RowValue> {
+    fn value_at<'a>(&'a self, key: &[u8], newest: Option<&'a [u8]>, commits: u64) -> Option<Option<&'a [u8]>> {
         if commits == self.commits || self.replaced.is_empty() {
             return Some(newest);
         }
         // The first commit after them that replaced the row; a row that is set again and again has many.
         let replaced = |values: &'a Vec<ReplacedValue>| values.get(values.partition_point(|replaced| replaced.commit <= commits));
         match self.replaced.get(key).and_then(replaced) {
-            Some(replaced) => replaced.value.as_ref(),
+            Some(replaced) => replaced.value.as_ref().map(Option::as_deref),
             None => Some(newest),
         }
     }
@@ -169,7 +154,7 @@ mod tests {
 
     fn memtable(rows: usize, value: &[u8]) -> Memtable {
         let mut memtable = Memtable::default();
-        memtable.apply((0..rows).map(|n| (key(n), Some(value.to_vec()))).collect(), |_| false);
+        memtable.apply(&(0..rows).map(|n| (key(n), Some(value.to_vec()))).collect::<Vec<_>>(), |_| false);
         memtable
     }
 
@@ -193,7 +178,7 @@ mod tests {
     #[test]
     fn deleted_rows_are_not_counted_as_those_that_the_scan_needs_and_bound_a_chunk_all_the_same() {
         let mut memtable = memtable(100, b"v");
-        memtable.apply((0..70).map(|n| (key(n), None)).collect(), |_| false);
+        memtable.apply(&(0..70).map(|n| (key(n), None)).collect::<Vec<_>>(), |_| false);
         let chunk = memtable.chunk(b"k", b"l", 1);
         assert_eq!((chunk.rows.len(), chunk.next), (CHUNK_ROWS, Some(key(CHUNK_ROWS))));
         assert_eq!(memtable.chunk(&key(CHUNK_ROWS), b"l", 1).rows.len(), 70 - CHUNK_ROWS + 1);
@@ -203,38 +188,38 @@ mod tests {
     fn a_version_is_read_as_it_was_and_what_it_needs_is_counted_until_it_is_dropped() {
         let mut memtable = memtable(3, b"first");
         let version = memtable.version();
-        let before = memtable.bytes;
+        let before = memtable.memory_bytes();
         for value in [b"second", b"third!"] {
-            memtable.apply(vec![(key(0), Some(value.to_vec())), (key(1), None), (key(7), Some(value.to_vec()))], |_| false);
+            memtable.apply(&[(key(0), Some(value.to_vec())), (key(1), None), (key(7), Some(value.to_vec()))], |_| false);
         }
         let first: Vec<_> = (0..3).map(|n| (key(n), Some(b"first".to_vec()))).collect();
         assert_eq!(memtable.chunk_at(&version, b"k", b"l", usize::MAX).rows, first);
         let newest =
             [(key(0), Some(b"third!".to_vec())), (key(1), None), (key(2), Some(b"first".to_vec())), (key(7), Some(b"third!".to_vec()))];
         assert_eq!(memtable.chunk(b"k", b"l", usize::MAX).rows, newest);
-        assert!(memtable.bytes > before + 6 * ROW_OVERHEAD_BYTES, "two commits replaced three rows each, and one is new");
+        assert!(memtable.memory_bytes() > before + 6 * REPLACED_OVERHEAD_BYTES, "two commits replaced three rows each, and one is new");
         drop(version);
-        assert_eq!(memtable.apply(Vec::new(), |_| false).len(), 3, "the replaced values of three rows");
+        assert_eq!(memtable.apply(&[], |_| false).len(), 3, "the replaced values of three rows");
         let mut same = Memtable::default();
-        same.apply(Vec::from(newest), |_| false);
-        assert_eq!(memtable.bytes, same.bytes, "as if nothing had been kept");
+        same.apply(&newest, |_| false);
+        assert_eq!(memtable.memory_bytes(), same.memory_bytes(), "as if nothing had been kept");
     }
 
     #[test]
     fn a_row_that_is_written_once_leaves_nothing_unless_an_open_scan_needs_it() {
         let (set, delete) = (|n| vec![(key(n), Some(b"v".to_vec()))], |n| vec![(key(n), None)]);
         let mut memtable = Memtable::default();
-        memtable.apply(set(1), |_| true);
-        memtable.apply(delete(1), |_| true);
-        assert!(memtable.is_empty() && memtable.bytes == 0);
-        memtable.apply(delete(1), |_| true);
-        assert_eq!(memtable.rows.get(&key(1)), Some(&None), "it was set below, and has to be hidden there");
-        memtable.apply(set(2), |key| key.ends_with(b"3"));
-        memtable.apply(delete(2), |key| key.ends_with(b"3"));
-        assert_eq!(memtable.rows.get(&key(2)), Some(&None), "such a key may be used again");
-        memtable.apply(set(4), |_| true);
+        memtable.apply(&set(1), |_| true);
+        memtable.apply(&delete(1), |_| true);
+        assert!(memtable.is_empty() && memtable.memory_bytes() == 0);
+        memtable.apply(&delete(1), |_| true);
+        assert_eq!(memtable.rows.get(&key(1)), Some(None), "it was set below, and has to be hidden there");
+        memtable.apply(&set(2), |key| key.ends_with(b"3"));
+        memtable.apply(&delete(2), |key| key.ends_with(b"3"));
+        assert_eq!(memtable.rows.get(&key(2)), Some(None), "such a key may be used again");
+        memtable.apply(&set(4), |_| true);
         let version = memtable.version();
-        memtable.apply(delete(4), |_| true);
+        memtable.apply(&delete(4), |_| true);
         assert_eq!(memtable.chunk_at(&version, &key(3), b"l", usize::MAX).rows, set(4));
     }
 }

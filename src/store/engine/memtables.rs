@@ -49,15 +49,15 @@ impl Memtables {
     /// The tree may have a newer value by the time that it is read, of a memtable that was active at the look-up and is being flushed. That
     /// is no harm to a single row: it was set during this call.
     pub(super) fn get(&self, tree: &dyn Tree, key: &[u8]) -> Result<Option<Bytes>, EngineError> {
-        let found = self.lock().find(key).cloned();
+        let found = self.lock().find(key);
         found.map_or_else(|| tree.get(key), Ok)
     }
 
     /// Makes the rows of a commit visible, all at once. Returns the bytes of the active memtable.
-    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) -> usize {
+    pub(super) fn apply(&self, rows: &[(Bytes, RowValue)], is_written_once: WrittenOnce) -> usize {
         let mut pair = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let unneeded = pair.active.apply(rows, is_written_once);
-        let bytes = pair.active.bytes;
+        let bytes = pair.active.memory_bytes();
         // Freed without the lock.
         drop(pair);
         drop(unneeded);
@@ -111,7 +111,8 @@ impl Memtables {
 
 impl MemtablePair {
     /// A row as the memtables have it; `None`: it is in neither.
-    fn find(&self, key: &[u8]) -> Option<&RowValue> {
-        self.active.rows.get(key).or_else(|| self.immutable.as_ref()?.rows.get(key))
+    fn find(&self, key: &[u8]) -> Option<RowValue> {
+        let row = self.active.rows.get(key).or_else(|| self.immutable.as_ref()?.rows.get(key))?;
+        Some(row.map(<[u8]>::to_vec))
     }
 }

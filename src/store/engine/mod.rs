@@ -30,6 +30,7 @@ mod layout;
 mod memtable;
 mod memtables;
 mod open_scans;
+mod packed_rows;
 mod page_cache;
 mod panics;
 mod primitives;

@@ -1,7 +1,6 @@
 //! A range of rows, merged from both memtables and the tree, in the state of one moment.
 
 use std::iter::Peekable;
-use std::ops::Bound;
 use std::vec::IntoIter;
 
 use super::batch::Bytes;
@@ -28,8 +27,7 @@ pub(super) fn scan(
     }
     let (first, snapshot) = memtables.snapshot(start, end, limit);
     let mut active = ActiveRows::new(first);
-    let range = (Bound::Included(start), Bound::Excluded(end));
-    let mut immutable = snapshot.immutable.iter().flat_map(|memtable| memtable.rows.range::<[u8], _>(range)).peekable();
+    let mut immutable = snapshot.immutable.iter().flat_map(|memtable| memtable.rows.range(start, end)).peekable();
     let mut below = Vec::new().into_iter().peekable();
     let (mut from, mut least) = (Some(start.to_vec()), 0);
     while all.len() < limit {
@@ -44,14 +42,14 @@ pub(super) fn scan(
             below = chunk.into_iter().peekable();
         }
         active.fill(memtables, &snapshot, end, limit - all.len());
-        let keys = [active.rows.peek().map(|(key, _)| key), immutable.peek().map(|(key, _)| *key), below.peek().map(|(key, _)| key)];
+        let keys = [active.rows.peek().map(|(key, _)| key), immutable.peek().map(|(key, _)| key), below.peek().map(|(key, _)| key)];
         let Some(next) = keys.into_iter().flatten().min() else { break };
         let [in_active, in_immutable, in_tree] = keys.map(|key| key == Some(next));
         let found = in_tree.then(|| below.next()).flatten();
         let hidden = in_immutable.then(|| immutable.next()).flatten();
         all.extend(match (in_active.then(|| active.rows.next()).flatten(), hidden) {
             (Some((key, row)), _) => row.map(|row| (key, row)),
-            (None, Some((key, row))) => row.as_ref().map(|row| (key.clone(), row.clone())),
+            (None, Some((key, row))) => row.map(|row| (key, row.to_vec())),
             (None, None) => found,
         });
     }

@@ -55,7 +55,7 @@ impl SharedMemtables {
     }
 
     /// Makes the rows of a commit visible.
-    pub(super) fn apply(&self, rows: Vec<(Bytes, RowValue)>, is_written_once: WrittenOnce) {
+    pub(super) fn apply(&self, rows: &[(Bytes, RowValue)], is_written_once: WrittenOnce) {
         self.active_bytes.store(self.memtables.apply(rows, is_written_once), Ordering::Relaxed);
     }
 

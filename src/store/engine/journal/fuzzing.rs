@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::aligned_buffer::BLOCK_BYTES;
 use super::super::batch::Bytes;
 use super::super::journal_format::{HEADER_BYTES, RECORD_HEADER_BYTES, checksum};
+use super::super::memtable::Memtable;
 use super::{EngineError, Journal, JournalContents, JournalHeader};
 
 /// The most records of a valid journal.
@@ -59,7 +60,11 @@ fn with_checksums(input: &[u8]) -> Bytes {
 }
 
 /// The rows of a journal's memtable.
-type Rows = BTreeMap<Bytes, Option<Bytes>>;
+pub(super) type Rows = BTreeMap<Bytes, Option<Bytes>>;
+
+pub(super) fn rows_of(memtable: &Memtable) -> Rows {
+    memtable.rows.from(&[]).map(|(key, row)| (key, row.map(<[u8]>::to_vec))).collect()
+}
 
 /// A journal, and where its header and records are.
 struct ValidJournal {
@@ -103,7 +108,7 @@ impl ValidJournal {
         let at = at % self.bytes.len();
         self.bytes[at] ^= 1 << (bit % 8);
         let hit = self.parts.iter().position(|(start, end, _)| (*start..*end).contains(&at));
-        let found = open(&self.path, &self.bytes).map(|(_, found)| found.memtable.rows);
+        let found = open(&self.path, &self.bytes).map(|(_, found)| rows_of(&found.memtable));
         let rows = match hit {
             None => Some(&self.parts[self.parts.len() - 1].2),
             Some(part) if part > 0 && part + 1 == self.parts.len() => Some(&self.parts[part - 1].2),
@@ -117,7 +122,7 @@ impl ValidJournal {
         let at = at % (self.bytes.len() + 1);
         match open(&self.path, &self.bytes[..at]) {
             Some((_, found)) if at == 0 => assert!(found.memtable.is_empty()),
-            Some((_, found)) => assert_eq!(Some(&found.memtable.rows), self.rows_within(at), "cut at {at}"),
+            Some((_, found)) => assert_eq!(Some(&rows_of(&found.memtable)), self.rows_within(at), "cut at {at}"),
             None => assert!(at < HEADER_BYTES, "cut at {at}"),
         }
     }
@@ -129,6 +134,6 @@ fn check_damage(path: &Path, input: &[u8], is_flip: bool) {
     let at = usize::from(u16::from_be_bytes([high, low]));
     let journal = ValidJournal::write(path, rest).unwrap_or_else(|error| panic!("a valid journal is refused: {error}"));
     let whole = open(path, &journal.bytes).unwrap_or_else(|| panic!("a valid journal is damaged"));
-    assert_eq!(Some(&whole.1.memtable.rows), journal.rows_within(journal.bytes.len()));
+    assert_eq!(Some(&rows_of(&whole.1.memtable)), journal.rows_within(journal.bytes.len()));
     if is_flip { journal.check_flipped(at, bit) } else { journal.check_cut(at) }
 }

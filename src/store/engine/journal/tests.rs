@@ -1,3 +1,4 @@
+use super::fuzzing::rows_of;
 use super::*;
 use crate::store::engine::batch::Bytes;
 
@@ -55,7 +56,7 @@ fn used_bytes(path: &Path) -> Bytes {
 
 fn memtable(numbers: std::ops::Range<u8>) -> Memtable {
     let mut memtable = Memtable::default();
-    numbers.flat_map(rows).for_each(|(key, row)| memtable.set(key, row));
+    numbers.flat_map(rows).for_each(|(key, row)| memtable.rows.set(&key, row.as_deref()));
     memtable
 }
 
@@ -64,9 +65,12 @@ fn a_reopened_journal_has_its_records_and_appends_after_them() {
     let folder = tempfile::tempdir().expect("folder");
     let path = written(folder.path(), 1..4);
     let (mut journal, found) = Journal::open(path.clone()).expect("opens");
-    assert_eq!((found.memtable.rows, found.memtable.bytes, journal.generation()), (memtable(1..4).rows, memtable(1..4).bytes, 1));
+    assert_eq!(
+        (rows_of(&found.memtable), found.memtable.memory_bytes(), journal.generation()),
+        (rows_of(&memtable(1..4)), memtable(1..4).memory_bytes(), 1)
+    );
     append(&mut journal, 4);
-    assert_eq!(Journal::open(path.clone()).expect("opens").1.memtable.rows, memtable(1..5).rows);
+    assert_eq!(rows_of(&Journal::open(path.clone()).expect("opens").1.memtable), rows_of(&memtable(1..5)));
     journal.recycle(3, 1 << 20).expect("recycles");
     let (journal, found) = Journal::open(path.clone()).expect("opens");
     assert!(found.memtable.is_empty() && journal.generation() == 3, "records from before the recycling are not read");
@@ -110,8 +114,8 @@ fn check_flips_and_cuts(path: &Path, alignment: usize) {
         flipped[at] ^= 0x10;
         std::fs::write(path, &flipped).expect("writes");
         match Journal::open(path.to_owned()) {
-            Ok((_, found)) if is_read => assert!(at >= last && found.memtable.rows == memtable(1..3).rows, "byte {at}"),
-            Ok((_, found)) => assert!(found.memtable.rows == memtable(1..4).rows, "byte {at}"),
+            Ok((_, found)) if is_read => assert!(at >= last && rows_of(&found.memtable) == rows_of(&memtable(1..3)), "byte {at}"),
+            Ok((_, found)) => assert!(rows_of(&found.memtable) == rows_of(&memtable(1..4)), "byte {at}"),
             Err(EngineError::Damaged(why)) => assert!(is_read && at < last && why.contains("from byte"), "byte {at}: {why}"),
             Err(error) => panic!("byte {at}: {error}"),
         }
@@ -121,7 +125,7 @@ fn check_flips_and_cuts(path: &Path, alignment: usize) {
         match Journal::open(path.to_owned()) {
             Ok((journal, found)) => {
                 let records = starts.iter().filter(|start| *start + RECORD_BYTES <= length).count();
-                assert_eq!(found.memtable.rows, memtable(1..1 + records as u8).rows, "cut at {length}");
+                assert_eq!(rows_of(&found.memtable), rows_of(&memtable(1..1 + records as u8)), "cut at {length}");
                 assert_eq!(journal.length() as usize, starts.get(records).copied().unwrap_or(whole.len()));
             }
             Err(error) => assert!(length < HEADER_BYTES && matches!(error, EngineError::Damaged(_)), "cut at {length}: {error}"),
@@ -149,7 +153,7 @@ fn an_earlier_versions_file_is_read_appended_to_and_recycled() {
     let path = folder.path().join("journal");
     write_unaligned(&path, 1..4);
     let (mut journal, found) = Journal::open(path.clone()).expect("opens");
-    assert_eq!((found.memtable.rows, journal.length() as usize), (memtable(1..4).rows, HEADER_BYTES + 3 * RECORD_BYTES));
+    assert_eq!((rows_of(&found.memtable), journal.length() as usize), (rows_of(&memtable(1..4)), HEADER_BYTES + 3 * RECORD_BYTES));
     append(&mut journal, 4);
     let mut as_before = std::fs::read(&path).expect("reads");
     as_before.truncate(HEADER_BYTES + 4 * RECORD_BYTES);
@@ -158,7 +162,7 @@ fn an_earlier_versions_file_is_read_appended_to_and_recycled() {
     journal.recycle(3, 1 << 20).expect("recycles");
     append(&mut journal, 5);
     assert!(std::fs::read(&path).expect("reads").starts_with(b"DRIFTJ02"));
-    assert_eq!(Journal::open(path).expect("opens").1.memtable.rows, memtable(5..6).rows);
+    assert_eq!(rows_of(&Journal::open(path).expect("opens").1.memtable), rows_of(&memtable(5..6)));
 }
 
 #[test]
@@ -170,6 +174,6 @@ fn a_new_record_overwrites_a_torn_one() {
     let (mut journal, _) = Journal::open(path.clone()).expect("opens");
     append(&mut journal, 7);
     let mut expected = memtable(1..3);
-    rows(7).into_iter().for_each(|(key, row)| expected.set(key, row));
-    assert_eq!(Journal::open(path).expect("opens").1.memtable.rows, expected.rows);
+    rows(7).into_iter().for_each(|(key, row)| expected.rows.set(&key, row.as_deref()));
+    assert_eq!(rows_of(&Journal::open(path).expect("opens").1.memtable), rows_of(&expected));
 }

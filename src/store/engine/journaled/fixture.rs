@@ -10,7 +10,7 @@ use super::*;
 use crate::store::engine::layout;
 
 /// Bytes of rows that fill a memtable.
-pub(super) const MEMTABLE_BYTES: usize = 3000;
+pub(super) const MEMTABLE_BYTES: usize = 10_000;
 
 pub(super) struct JournaledFixture {
     pub folder: tempfile::TempDir,
