@@ -65,7 +65,7 @@ impl TestStore {
         if let Some(scans) = frozen.0.earlier_scans {
             scans.wait();
         }
-        let rows: Vec<_> = frozen.0.memtable.rows.from(&[]).collect();
+        let rows: Vec<_> = frozen.0.memtable.rows.starting_at(&[]).collect();
         self.tree
             .write(&rows.iter().map(|(key, row)| (key.as_slice(), *row)).collect::<Vec<RowChange<'_>>>())
             .unwrap_or_else(|_| unreachable!("it never fails"));

@@ -72,7 +72,7 @@ impl Flusher {
         let (mut rows, mut bytes): (Vec<(Bytes, Option<&[u8]>)>, usize) = (Vec::new(), 0);
         // The engine's own rows go last: the commit count says what the tree holds, and a tree can lose its end (`commit_counter`).
         let own = memtable.rows.range(&[], commit_counter::FIRST_STORE_KEY);
-        for (key, row) in memtable.rows.from(commit_counter::FIRST_STORE_KEY) {
+        for (key, row) in memtable.rows.starting_at(commit_counter::FIRST_STORE_KEY) {
             bytes += key.len() + row.map_or(0, <[u8]>::len);
             rows.push((key, row));
             if bytes >= FLUSH_BYTES {

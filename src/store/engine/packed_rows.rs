@@ -131,7 +131,7 @@ impl PackedRows {
     }
 
     /// The rows from a key on, in the order of their keys.
-    pub(super) fn from(&self, start: &[u8]) -> impl Iterator<Item = (Bytes, Option<&[u8]>)> {
+    pub(super) fn starting_at(&self, start: &[u8]) -> impl Iterator<Item = (Bytes, Option<&[u8]>)> {
         let (first, first_rest) = cut(start);
         let (first, first_rest) = (first.to_vec(), first_rest.to_vec());
         let groups = self.groups.range::<[u8], _>((Bound::Included(first.as_slice()), Bound::Unbounded));
@@ -146,7 +146,7 @@ impl PackedRows {
 
     /// The rows of a range, in the order of their keys.
     pub(super) fn range<'a>(&'a self, start: &[u8], end: &'a [u8]) -> impl Iterator<Item = (Bytes, Option<&'a [u8]>)> {
-        self.from(start).take_while(move |(key, _)| key.as_slice() < end)
+        self.starting_at(start).take_while(move |(key, _)| key.as_slice() < end)
     }
 }
 
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn to_map(rows: &PackedRows) -> BTreeMap<Bytes, Option<Bytes>> {
-        rows.from(&[]).map(|(key, value)| (key, value.map(<[u8]>::to_vec))).collect()
+        rows.starting_at(&[]).map(|(key, value)| (key, value.map(<[u8]>::to_vec))).collect()
     }
 
     /// Keys around the length that is shared, many of which begin alike, with empty ones among them.

@@ -63,7 +63,7 @@ fn with_checksums(input: &[u8]) -> Bytes {
 pub(super) type Rows = BTreeMap<Bytes, Option<Bytes>>;
 
 pub(super) fn rows_of(memtable: &Memtable) -> Rows {
-    memtable.rows.from(&[]).map(|(key, row)| (key, row.map(<[u8]>::to_vec))).collect()
+    memtable.rows.starting_at(&[]).map(|(key, row)| (key, row.map(<[u8]>::to_vec))).collect()
 }
 
 /// A journal, and where its header and records are.
