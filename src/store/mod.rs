@@ -32,6 +32,7 @@ mod link_check;
 mod login_pages;
 mod logins;
 mod merge_dataset;
+mod merge_devices;
 mod merge_identity;
 mod open;
 mod owned_bytes;

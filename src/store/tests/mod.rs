@@ -11,6 +11,7 @@ mod growth;
 mod history;
 mod login_pages;
 mod merging;
+mod merging_devices;
 mod owned_bytes;
 mod push;
 mod reaping;
