@@ -56,6 +56,7 @@ impl Admin {
         match begun.await? {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
+                self.push.cancel_wakes(&identity);
                 // Before the job, which may take longer than this process runs.
                 info!(target: AUDIT, %identity, "identity erased");
                 let finished = self.run_job(&identity, retention).await;

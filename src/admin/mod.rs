@@ -7,6 +7,8 @@
 //! There is no HTTP here: the HTTP routes call these functions.
 
 mod backup;
+#[cfg(test)]
+mod erase_tests;
 mod export;
 mod history;
 mod identity_jobs;

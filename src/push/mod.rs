@@ -9,6 +9,7 @@
 
 mod active_rounds;
 mod breakers;
+mod cancellations;
 mod courier;
 mod failure_log;
 mod gateways;
