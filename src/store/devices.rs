@@ -204,8 +204,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Revokes a device, or with `None` lets it sign in again. Revoking deletes its push registration, its patch slots and what it has
-    /// acknowledged; once it is allowed it is told that it was forgotten. False: the device is unknown.
+    /// Revokes a device, or with `None` lets it sign in again. Revoking deletes all that the device owns but its row; once it is allowed it is
+    /// told that it was forgotten. False: the device is unknown.
     pub fn set_revoked(
         &mut self,
         identity: &Identity,
@@ -219,7 +219,8 @@ impl Group<'_> {
         self.put_device(identity, device, &DeviceRow { revoked_ms, known_since_ms, seen_ms, ..row })?;
         if revoked_ms.is_some() {
             self.unregister(identity, device)?;
-            self.delete_of_device(identity, device, &[RowKind::Patch, RowKind::Ack])?;
+            let owned: Vec<RowKind> = RowKind::OWNED_BY_DEVICE.into_iter().filter(|kind| *kind != RowKind::Device).collect();
+            self.delete_of_device(identity, device, &owned)?;
             self.bound_revoked(identity)?;
         }
         Ok(true)
