@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, RefusalCode, Value};
 
 use super::head::record_bytes;
-use super::{AppliedPatch, ConflictPolicy, DatasetHead, MergeOutcome, MergeTerms, StoredRecord, merge, reaped_record};
+use super::{AppliedPatch, ConflictPolicy, DatasetHead, MergeOutcome, MergeTerms, Merged, StoredRecord, merge, reaped_record};
 
 fn device(name: &str) -> DeviceId {
     DeviceId::new(name).expect("a device")
@@ -52,7 +52,7 @@ impl MemoryDataset {
             let value = self.records.get(&changes[at].key).and_then(|stored| stored.record.content.value());
             Ok::<_, Infallible>(value.expect("a value that is asked for").clone())
         };
-        let Ok(outcome) = merge(self.head, &current, changes, terms, value_of);
+        let Ok(Merged { outcome, .. }) = merge(self.head, &current, changes, terms, value_of);
         self.values_read = reads.get();
         if let MergeOutcome::Applied(applied) = &outcome {
             self.head = applied.head;
@@ -411,7 +411,7 @@ fn a_value_that_is_put_is_shared_not_copied() {
     let place = |value: &Value| value.packed().as_ptr();
     let before = place(&text);
     let terms = MergeTerms { device: &device, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
-    let Ok(MergeOutcome::Applied(applied)) =
+    let Ok(Merged { outcome: MergeOutcome::Applied(applied), .. }) =
         merge(DatasetHead::default(), &[None], &[Change::new(key("a"), Op::Put, text)], terms, |_| Err(()))
     else {
         panic!("not applied")
