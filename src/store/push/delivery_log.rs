@@ -80,7 +80,8 @@ impl DeliveryStatus {
             | DeliveryStatus::Note(text) => Some(text),
         };
         if let Some(text) = text {
-            text.truncate(text.floor_char_boundary(STATUS_TEXT_BYTES));
+            let end = (0..=STATUS_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
         }
         self
     }

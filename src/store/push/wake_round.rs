@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::iter;
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
@@ -129,14 +128,16 @@ fn wake_targets(
     debts: &[Debt],
 ) -> Result<Vec<WakeTarget>, StoreError> {
     let mut registered: BTreeMap<Bytes, (DeviceId, &Identity, RegistrationRow)> = BTreeMap::new();
-    for owner in iter::once(identity).chain(unmoved) {
+    // The identity comes last: a reader that sees no single state finds a device that moves meanwhile under one of both.
+    for owner in unmoved.iter().chain([identity]) {
         let prefix = keys::of_identity(RowKind::Registration, owner);
         for (key, row) in source.all_of(&prefix)? {
             let (device, row) = (keys::KeyParts::after(&key, &prefix)?.device()?, rows::decode::<RegistrationRow>(&row)?);
             if owner != identity && merge_devices::is_revoked_at(source, identity, &device)? {
                 continue;
             }
-            if registered.get(&key[prefix.len()..]).is_none_or(|(_, _, there)| !there.comes_before(&row)) {
+            let is_kept = |there: &RegistrationRow| if owner == identity { row.comes_before(there) } else { !there.comes_before(&row) };
+            if registered.get(&key[prefix.len()..]).is_none_or(|(_, _, there)| is_kept(there)) {
                 registered.insert(key[prefix.len()..].to_vec(), (device, owner, row));
             }
         }
