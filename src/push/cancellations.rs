@@ -1,6 +1,6 @@
 //! Cancels the wakes of an identity that is erased: those that wait in a gateway's client, for a connection or a credential, are not sent any more.
 //!
-//! Whoever sends wakes is known here before it reads the identity, and the erasure is durable before it cancels: so a wake is cancelled, or its
+//! A sender of wakes is known here before it reads the identity, and the erasure is durable before it cancels: so a wake is cancelled, or its
 //! sender finds no identity.
 
 use std::collections::HashMap;

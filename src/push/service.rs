@@ -106,7 +106,7 @@ impl PushService {
         self.cancellations.begin(identity.clone()).run(sending).await
     }
 
-    /// Drops the wakes to an identity's devices that wait for a gateway. Whoever erases an identity calls it once the erasure is durable: nobody is
+    /// Drops the wakes to an identity's devices that wait for a gateway. An erasure calls it once it is durable: nobody is
     /// woken after it.
     pub fn cancel_wakes(&self, identity: &Identity) {
         self.cancellations.cancel(identity);

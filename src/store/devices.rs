@@ -12,7 +12,7 @@ use super::eviction::{self, CountedDevice, PlaceDecision};
 use super::keys::RowKind;
 use super::row_source::RowSource;
 use super::rows::{self, AckRow, DeviceRow, PatchRow};
-use super::{Identity, Store, StoreError, keys, merge_devices};
+use super::{Identity, Store, StoreError, keys, live_identity};
 
 /// How long "last seen" of a device may be out of date, in milliseconds. It says which device was away the longest, of those that were away
 /// for days; and a device that reconnects often, or asks over HTTP every minute, causes four writes a day.
@@ -64,7 +64,7 @@ pub struct DeviceInfo {
 impl Store {
     /// Whether a known device may sign in; `None`: the device is unknown.
     pub fn device_admission(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
-        Ok(merge_devices::device_row(&*self.engine, identity, device)?.map(|row| admission(&row)))
+        Ok(live_identity::device_row(&*self.engine, identity, device)?.map(|row| admission(&row)))
     }
 
     /// Since when the store has what an admitted device did, in milliseconds since 1970 (UTC); `None`: it has nothing.

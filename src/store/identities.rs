@@ -6,9 +6,10 @@ use driftless_protocol::limits;
 
 use super::commit::Group;
 use super::engine::{Bytes, RowBatch};
+use super::live_identity::LiveIdentity;
 use super::row_source::RowSource;
 use super::rows::{self, IdentityRow, LoginRow};
-use super::{Identity, Store, StoreError, keys, merge_devices};
+use super::{Identity, Store, StoreError, keys};
 
 /// The name of the row that counts erasures.
 const ERASURES: &str = "erasures";
@@ -45,15 +46,6 @@ pub enum LinkResult {
     TooManyLogins,
     /// The identity does not exist.
     NoIdentity,
-}
-
-/// What a group has noted of an identity that exists.
-#[derive(Default)]
-pub(super) struct LiveIdentity {
-    /// How many of its devices have a live push token.
-    push_targets: u32,
-    /// Identities that are merged into it, whose devices have not all moved yet.
-    devices_from: Vec<Identity>,
 }
 
 impl LoginKey<'_> {
@@ -200,8 +192,7 @@ impl Group<'_> {
             self.view.note_identity(identity);
             return Ok(of(known.as_ref()));
         }
-        let found = self.identity_row(identity)?.filter(|row| row.moved_to.is_none());
-        let found = found.map(|row| LiveIdentity { push_targets: row.push_targets, devices_from: merge_devices::unmoved(Some(&row)) });
+        let found = self.identity_row(identity)?.as_ref().and_then(LiveIdentity::of);
         let value = of(found.as_ref());
         self.identities.insert(identity.clone(), found);
         Ok(value)

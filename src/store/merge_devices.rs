@@ -13,8 +13,9 @@ use super::commit::Group;
 use super::engine::{Bytes, RowBatch};
 use super::job_steps::STEP_BYTES;
 use super::keys::RowKind;
+use super::live_identity::{is_revoked_at, unmoved};
 use super::row_source::RowSource;
-use super::rows::{self, DeviceRow, IdentityRow, PatchRow};
+use super::rows::{self, DeviceRow, PatchRow};
 use super::{Identity, Store, StoreError, keys, push};
 
 /// Identities whose devices are yet to come, for one target. Each is one more row that a write of the target looks for. A merge beyond that begins
@@ -23,37 +24,6 @@ pub(super) const UNMOVED_IDENTITIES: usize = 16;
 
 /// Rows of devices that a step reads at a time: more than a step moves of devices with full slots.
 const DEVICES_PER_READ: usize = 32;
-
-/// The identities whose devices are yet to come to one that exists.
-pub(super) fn unmoved(row: Option<&IdentityRow>) -> Vec<Identity> {
-    let rows = row.filter(|row| row.moved_to.is_none());
-    rows.map_or_else(Vec::new, |row| row.devices_from.iter().map(|from| Identity::from(from.as_str())).collect())
-}
-
-/// The row of a device wherever it stands.
-pub(super) fn device_row(
-    source: &(impl RowSource + ?Sized),
-    identity: &Identity,
-    device: &DeviceId,
-) -> Result<Option<DeviceRow>, StoreError> {
-    let own = keys::device(identity, device);
-    if let Some(row) = source.row(&own)? {
-        return Ok(Some(row));
-    }
-    for from in unmoved(source.row(&keys::identity(identity))?.as_ref()) {
-        if let Some(row) = source.row(&keys::device(&from, device))? {
-            return Ok(Some(row));
-        }
-    }
-    // It may have moved in between: a reader sees no single state.
-    source.row(&own)
-}
-
-/// Whether a device is revoked that has a row under this very identity.
-pub(super) fn is_revoked_at(source: &(impl RowSource + ?Sized), identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
-    let row: Option<DeviceRow> = source.row(&keys::device(identity, device))?;
-    Ok(row.is_some_and(|row| row.revoked_ms.is_some()))
-}
 
 impl Store {
     /// Whether rows of a device stand under an identity that is merged into this one: they move with the device's next transaction.

@@ -30,6 +30,7 @@ mod job_steps;
 mod jobs;
 mod keys;
 mod link_check;
+mod live_identity;
 mod login_pages;
 mod logins;
 mod merge_dataset;

@@ -46,12 +46,12 @@ struct ListedVersion {
     at_ms: u64,
     device: DeviceId,
     origin: Value,
-    touched: Vec<TouchedKey>,
+    touched: Vec<ListedKey>,
     not_taken: Vec<Record>,
 }
 
 #[derive(Serialize)]
-struct TouchedKey {
+struct ListedKey {
     key: Key,
     live: bool,
 }
@@ -64,7 +64,7 @@ impl ListedVersion {
             VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
             VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
         };
-        let touched = touched.into_iter().map(|(key, live)| TouchedKey { key, live }).collect();
+        let touched = touched.into_iter().map(|(key, live)| ListedKey { key, live }).collect();
         ListedVersion { version, at_ms, device, origin, touched, not_taken }
     }
 }

@@ -104,7 +104,7 @@ impl fmt::Display for BackupDamage {
 
 impl std::error::Error for BackupDamage {}
 
-/// Encodes a backup, part by part. Whoever takes the parts encodes them: the writer thread does not.
+/// Encodes a backup, part by part. The task that sends the file does it, not the writer thread.
 #[derive(Default)]
 pub struct BackupWriter {
     number: u64,

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::super::engine::CommitOutcome;
-use super::super::identities::LiveIdentity;
+use super::super::live_identity::LiveIdentity;
 use super::super::owners::{GroupOutcomes, JobPart};
 use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, HeadRow};

@@ -10,7 +10,7 @@ use super::super::engine::{Bytes, RowBatch};
 use super::super::keys::{self, RowKind};
 use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, IdentityRow};
-use super::super::{Identity, Store, StoreError, merge_devices};
+use super::super::{Identity, Store, StoreError, live_identity};
 use super::debts::Debt;
 use super::delivery_log::DeliveryLogEntry;
 use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow, TokenLoss};
@@ -115,7 +115,7 @@ fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result
     let Some(row) = source.row::<IdentityRow>(&keys::identity(identity))?.filter(|row| row.moved_to.is_none()) else {
         return Ok(None);
     };
-    let targets = wake_targets(source, identity, &merge_devices::unmoved(Some(&row)), &debts)?;
+    let targets = wake_targets(source, identity, &live_identity::unmoved(Some(&row)), &debts)?;
     Ok(Some(WakeRound { identity: identity.clone(), pool: row.pool, debts, targets }))
 }
 
@@ -133,7 +133,7 @@ fn wake_targets(
         let prefix = keys::of_identity(RowKind::Registration, owner);
         for (key, row) in source.all_of(&prefix)? {
             let (device, row) = (keys::KeyParts::after(&key, &prefix)?.device()?, rows::decode::<RegistrationRow>(&row)?);
-            if owner != identity && merge_devices::is_revoked_at(source, identity, &device)? {
+            if owner != identity && live_identity::is_revoked_at(source, identity, &device)? {
                 continue;
             }
             let is_kept = |there: &RegistrationRow| if owner == identity { row.comes_before(there) } else { !there.comes_before(&row) };
@@ -217,7 +217,7 @@ impl Store {
 
     /// The registered devices of an identity, without its debts.
     pub fn wake_targets(&self, identity: &Identity) -> Result<Vec<WakeTarget>, StoreError> {
-        let unmoved = merge_devices::unmoved(self.engine.row(&keys::identity(identity))?.as_ref());
+        let unmoved = live_identity::unmoved(self.engine.row(&keys::identity(identity))?.as_ref());
         wake_targets(&*self.engine, identity, &unmoved, &[])
     }
 }
