@@ -96,6 +96,8 @@ impl Identities {
                 return Ok(Some((SignInResult::TokenRefused { until_s }, false)));
             }
             Ok(match (store.device_admission(&identity, &known.device)?, known.purpose) {
+                // What else the device has is moved by a transaction.
+                (Some(_), SignInPurpose::Use) if store.is_device_unmoved(&identity, &known.device)? => None,
                 (Some(admission), _) => {
                     let is_mark_due = store.should_mark_device_seen(&identity, &known.device, now_ms)?;
                     Some((sign_in_result(identity, admission), is_mark_due))

@@ -31,6 +31,13 @@ use operation::compute;
 /// take some milliseconds: one operation on a record of the largest size, with an operand that is as large.
 const OPERAND_BYTES: u64 = 2 * protocol_limits::VALUE_BYTES as u64;
 
+/// Elements that the operations of a patch may look at: values in the records' values and in the operands, and names of members. Each is found, compared
+/// or hashed, and written, which takes 10 to 40 ns however few bytes it has: this many take as long as a few MiB of text.
+const OPERAND_ELEMENTS: usize = 128 * 1024;
+
+/// How often more an element of the operand of `insert` and `discard` is looked at: a set is made of them, in which those of the record are looked up.
+const SET_LOOKS: usize = 3;
+
 /// What each element of the operand of `insert` and `discard` counts beside its bytes: it is hashed, and kept until the record's list is gone through.
 const ELEMENT_BYTES: u64 = 32;
 
@@ -52,6 +59,14 @@ pub enum MergeOutcome {
     Conflict(Vec<usize>),
     /// The patch cannot be applied.
     Refused(RefusalCode, String),
+}
+
+/// The outcome of a patch, and what it took.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Merged {
+    pub outcome: MergeOutcome,
+    /// Elements that operations looked at, also those of a patch that was refused.
+    pub elements: usize,
 }
 
 /// A patch that is applied.
@@ -76,43 +91,27 @@ pub fn merge<E>(
     changes: &[Change],
     terms: MergeTerms<'_>,
     value_of: impl FnMut(usize) -> Result<Value, E>,
-) -> Result<MergeOutcome, E> {
-    if changes.is_empty() || changes.len() > terms.limits.changes_per_patch {
-        let message = format!("a patch has 1 to {} changes, this one has {}", terms.limits.changes_per_patch, changes.len());
-        return Ok(MergeOutcome::Refused(RefusalCode::TooManyChanges, message));
-    }
-    let count = changes.len();
-    let mut draft = PatchDraft {
-        terms,
-        version: head.version,
-        tombstone_horizon: head.tombstone_horizon,
-        value_of,
-        touched: Vec::with_capacity(count),
-        by_key: HashMap::with_capacity(count),
-        conflicting: Vec::new(),
-        reply: ConflictReply::default(),
-        operand_bytes: 0,
-    };
-    for (at, (change, &current)) in changes.iter().zip(current).enumerate() {
-        match draft.apply(at, change, current) {
-            Ok(()) => {}
-            Err(NotMerged::Refused(PatchRefusal(code, message))) => return Ok(MergeOutcome::Refused(code, message)),
-            Err(NotMerged::Unread(error)) => return Err(error),
-        }
-    }
-    if !draft.conflicting.is_empty() && terms.policy == ConflictPolicy::Reject {
-        return Ok(MergeOutcome::Conflict(draft.conflicting));
-    }
-    Ok(match draft.finish(head) {
-        Ok(applied) => MergeOutcome::Applied(applied),
-        Err(PatchRefusal(code, message)) => MergeOutcome::Refused(code, message),
-    })
+) -> Result<Merged, E> {
+    let mut draft = PatchDraft::new(head, terms, changes.len(), value_of);
+    let outcome = draft.merge(head, current, changes);
+    Ok(Merged { outcome: outcome?, elements: draft.operand_elements })
 }
 
 /// The work of a patch's operations, in bytes, and at most as much as one patch may have.
 pub fn operand_bytes(current: &[Option<RecordHead<'_>>], changes: &[Change]) -> usize {
     let bytes = |(change, stored): (&Change, &Option<RecordHead<'_>>)| change_bytes(change, stored.map(|stored| stored.state));
     changes.iter().zip(current).map(bytes).sum::<u64>().min(OPERAND_BYTES) as usize
+}
+
+/// The elements that an operation looks at; it counts no further than `most`.
+fn count_elements(op: Op, before: Option<&Value>, operand: &Value, most: usize) -> usize {
+    let again = match op {
+        // They look at the whole of a number, or at nothing.
+        Op::Add | Op::Put | Op::Remove => return 0,
+        Op::Merge => 0,
+        Op::Insert | Op::Discard => SET_LOOKS * operand.items().map_or(0, |items| items.len()),
+    };
+    [before, Some(operand)].into_iter().flatten().fold(again.min(most), |count, value| count + value.whole().count_up_to(most - count))
 }
 
 /// The work of a change's operation on a record, in bytes.
@@ -202,9 +201,14 @@ impl<'a> TouchedRecord<'a> {
         op: Op,
         operand: &Value,
         limits: &Limits,
+        elements: &mut usize,
         value_of: &mut impl FnMut(usize) -> Result<Value, E>,
     ) -> Result<(), NotMerged<E>> {
         let before = self.value(value_of).map_err(NotMerged::Unread)?;
+        *elements += count_elements(op, before, operand, OPERAND_ELEMENTS + 1 - *elements);
+        if *elements > OPERAND_ELEMENTS {
+            return Err(too_many_elements().into());
+        }
         let before_bytes = before.map(Value::packed_bytes);
         let computed = compute(op, before, operand);
         let wrong_type = |why| PatchRefusal(RefusalCode::WrongType, format!("{}: {why}", quoted(&self.key)));
@@ -231,9 +235,52 @@ struct PatchDraft<'a, V> {
     conflicting: Vec<usize>,
     reply: ConflictReply,
     operand_bytes: u64,
+    operand_elements: usize,
 }
 
 impl<'a, V> PatchDraft<'a, V> {
+    fn new(head: DatasetHead, terms: MergeTerms<'a>, count: usize, value_of: V) -> Self {
+        // A patch of more changes is refused.
+        let count = count.min(terms.limits.changes_per_patch);
+        PatchDraft {
+            terms,
+            version: head.version,
+            tombstone_horizon: head.tombstone_horizon,
+            value_of,
+            touched: Vec::with_capacity(count),
+            by_key: HashMap::with_capacity(count),
+            conflicting: Vec::new(),
+            reply: ConflictReply::default(),
+            operand_bytes: 0,
+            operand_elements: 0,
+        }
+    }
+
+    fn merge<E>(&mut self, head: DatasetHead, current: &[Option<RecordHead<'a>>], changes: &[Change]) -> Result<MergeOutcome, E>
+    where
+        V: FnMut(usize) -> Result<Value, E>,
+    {
+        let most = self.terms.limits.changes_per_patch;
+        if changes.is_empty() || changes.len() > most {
+            let message = format!("a patch has 1 to {most} changes, this one has {}", changes.len());
+            return Ok(MergeOutcome::Refused(RefusalCode::TooManyChanges, message));
+        }
+        for (at, (change, &current)) in changes.iter().zip(current).enumerate() {
+            match self.apply(at, change, current) {
+                Ok(()) => {}
+                Err(NotMerged::Refused(PatchRefusal(code, message))) => return Ok(MergeOutcome::Refused(code, message)),
+                Err(NotMerged::Unread(error)) => return Err(error),
+            }
+        }
+        if !self.conflicting.is_empty() && self.terms.policy == ConflictPolicy::Reject {
+            return Ok(MergeOutcome::Conflict(std::mem::take(&mut self.conflicting)));
+        }
+        Ok(match self.finish(head) {
+            Ok(applied) => MergeOutcome::Applied(applied),
+            Err(PatchRefusal(code, message)) => MergeOutcome::Refused(code, message),
+        })
+    }
+
     fn apply<E>(&mut self, at: usize, change: &Change, stored: Option<RecordHead<'a>>) -> Result<(), NotMerged<E>>
     where
         V: FnMut(usize) -> Result<Value, E>,
@@ -261,7 +308,7 @@ impl<'a, V> PatchDraft<'a, V> {
                     let message = format!("the operations of this patch compute on over {OPERAND_BYTES} bytes: split it");
                     return Err(PatchRefusal(RefusalCode::TooLarge, message).into());
                 }
-                touched.operate(op, operand, self.terms.limits, &mut self.value_of)?;
+                touched.operate(op, operand, self.terms.limits, &mut self.operand_elements, &mut self.value_of)?;
             }
             (_, None) => {
                 return Err(PatchRefusal(RefusalCode::BadRequest, format!("the change of {} needs a value", quoted(&change.key))).into());
@@ -298,12 +345,12 @@ impl<'a, V> PatchDraft<'a, V> {
         Ok(())
     }
 
-    fn finish(self, before: DatasetHead) -> Result<AppliedPatch, PatchRefusal> {
+    fn finish(&mut self, before: DatasetHead) -> Result<AppliedPatch, PatchRefusal> {
         let MergeTerms { device, now_ms, limits, .. } = self.terms;
         let mut head = DatasetHead { version: before.version + 1, ..before };
         let mut records: Vec<StoredRecord> = Vec::with_capacity(self.touched.len());
         let mut computed = Vec::new();
-        for touched in self.touched {
+        for touched in std::mem::take(&mut self.touched) {
             let Some(content) = touched.next else { continue };
             head.replace(&touched.key, touched.stored.map(|stored| stored.state), ContentState::of(&content));
             if touched.is_computed {
@@ -316,8 +363,15 @@ impl<'a, V> PatchDraft<'a, V> {
         }
         check_reply(&records, &computed)?;
         check_dataset(&before, &head, limits)?;
-        Ok(AppliedPatch { head, records, computed, overruled: self.conflicting })
+        Ok(AppliedPatch { head, records, computed, overruled: std::mem::take(&mut self.conflicting) })
     }
+}
+
+fn too_many_elements() -> PatchRefusal {
+    let message = format!(
+        "the operations of this patch look at over {OPERAND_ELEMENTS} elements: split it, or put the elements of the record into several records"
+    );
+    PatchRefusal(RefusalCode::TooLarge, message)
 }
 
 /// Checks that the results that the writer cannot know fit the reply.
@@ -330,5 +384,7 @@ fn check_reply(records: &[StoredRecord], computed: &[usize]) -> Result<(), Patch
     Ok(())
 }
 
+#[cfg(test)]
+mod element_tests;
 #[cfg(test)]
 mod tests;

@@ -21,6 +21,36 @@ pub(crate) fn json_bytes(head: PackedHead<'_>) -> (usize, usize) {
     }
 }
 
+/// How many bytes an item of one byte takes in JSON; 0: the byte is only the beginning of an item. A value can have a million such items, and they are
+/// added up on the server's writer thread.
+pub(crate) const ONE_BYTE_ITEMS: [u8; 256] = one_byte_items();
+
+const fn one_byte_items() -> [u8; 256] {
+    let mut items = [0; 256];
+    let mut marker = 0_u8;
+    loop {
+        items[marker as usize] = match marker {
+            0x00..=0x09 => 1,
+            0x0a..=0x63 => 2,
+            0x64..=0x7f => 3,
+            0x80 | 0x90 => 2,
+            // A map of some members, and a list of some items.
+            0x81..=0x8f => 1 + 2 * (marker & 0x0f),
+            0x91..=0x9f => 1 + (marker & 0x0f),
+            0xc0 | 0xc3 => 4,
+            0xc2 => 5,
+            // -32 to -10, and -9 to -1.
+            0xe0..=0xf6 => 3,
+            0xf7..=0xff => 2,
+            _ => 0,
+        };
+        if marker == u8::MAX {
+            return items;
+        }
+        marker += 1;
+    }
+}
+
 fn digits(number: u64) -> usize {
     1 + number.checked_ilog10().unwrap_or(0) as usize
 }
@@ -41,6 +71,17 @@ mod tests {
 
     fn read(text: &str) -> Value {
         Value::from_json(text.as_bytes()).expect(text)
+    }
+
+    #[test]
+    fn items_of_one_byte_are_as_long_as_any_other_way_of_counting_says() {
+        for marker in 0..=u8::MAX {
+            let of_one_byte = usize::from(ONE_BYTE_ITEMS[usize::from(marker)]);
+            match crate::packed::read_head(&[marker]) {
+                Some((PackedHead::Text(""), _)) | None => assert_eq!(of_one_byte, 0, "{marker:#x}"),
+                Some((head, _)) => assert_eq!((of_one_byte, of_one_byte), json_bytes(head), "{marker:#x}"),
+            }
+        }
     }
 
     #[test]

@@ -53,6 +53,29 @@ pub(crate) fn read_head(bytes: &[u8]) -> Option<(PackedHead<'_>, &[u8])> {
     }
 }
 
+/// How many bytes an item has that is `null`, a truth value, a number or a short text, by its first byte; 0: it is another one.
+const SCALAR_BYTES: [u8; 256] = scalar_bytes();
+
+const fn scalar_bytes() -> [u8; 256] {
+    let mut bytes = [0; 256];
+    let mut marker = 0_u8;
+    loop {
+        bytes[marker as usize] = match marker {
+            0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 => 1,
+            0xa0..=0xbf => 1 + (marker & 0x1f),
+            0xcc | 0xd0 => 2,
+            0xcd | 0xd1 => 3,
+            0xce | 0xd2 => 5,
+            0xcb | 0xcf | 0xd3 => 9,
+            _ => 0,
+        };
+        if marker == u8::MAX {
+            return bytes;
+        }
+        marker += 1;
+    }
+}
+
 fn fixed<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
     bytes.split_first_chunk().map(|(first, rest)| (*first, rest))
 }
@@ -65,8 +88,9 @@ fn text(bytes: &[u8], length: usize) -> Option<(PackedHead<'_>, &[u8])> {
 /// The first value, with all that is in it, and what follows.
 pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     // Of these a list can have a million.
-    if let 0x00..=0x7f | 0xe0..=0xff | 0xc0 | 0xc2 | 0xc3 = bytes.first()? {
-        return Some(bytes.split_at(1));
+    let scalar = usize::from(SCALAR_BYTES[usize::from(*bytes.first()?)]);
+    if scalar > 0 {
+        return bytes.split_at_checked(scalar);
     }
     let (mut rest, mut open) = (bytes, 1_usize);
     while open > 0 {
@@ -78,9 +102,13 @@ pub(crate) fn split_first(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Skips the first item; returns how many values are in it. Texts are not looked at.
-fn skip_head(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let length = match bytes.first()? {
-        marker @ 0xa0..=0xbf => Some((1, usize::from(marker & 0x1f))),
+pub(crate) fn skip_head(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let marker = *bytes.first()?;
+    let scalar = usize::from(SCALAR_BYTES[usize::from(marker)]);
+    if scalar > 0 {
+        return Some((0, bytes.get(scalar..)?));
+    }
+    let length = match marker {
         0xd9 => fixed(&bytes[1..]).map(|([n], _)| (2, n.into())),
         0xda => fixed(&bytes[1..]).map(|(n, _)| (3, u16::from_be_bytes(n).into())),
         0xdb => fixed(&bytes[1..]).and_then(|(n, _)| Some((5, usize::try_from(u32::from_be_bytes(n)).ok()?))),

@@ -56,6 +56,18 @@ impl<'a> PackedValue<'a> {
         }
     }
 
+    /// How many values there are: itself and all that are in it, the names of members too. It stops at `most`, and takes no longer for a value that
+    /// has more.
+    pub fn count_up_to(self, most: usize) -> usize {
+        let (mut rest, mut count) = (self.0, 0);
+        while count < most
+            && let Some((_, after)) = packed::skip_head(rest)
+        {
+            (rest, count) = (after, count + 1);
+        }
+        count
+    }
+
     /// The items of the value and of all values in it, in the order in which they stand.
     pub(crate) fn heads(self) -> impl Iterator<Item = PackedHead<'a>> {
         let mut rest = self.0;

@@ -18,7 +18,7 @@ use serde::de::DeserializeSeed;
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::json_length::json_bytes;
+use crate::json_length::{ONE_BYTE_ITEMS, json_bytes};
 use crate::packed::{self, ContainerHead, PackedHead};
 use crate::packed_value::{ListItems, MapMembers, PackedValue, ValueRef};
 use crate::value_decoder::ValueSeed;
@@ -123,9 +123,16 @@ impl Value {
             return true;
         }
         let (mut least, mut longest) = (0, 0);
-        for head in self.whole().heads() {
-            let (short, long) = json_bytes(head);
-            (least, longest) = (least + short, longest + long);
+        let mut rest = self.packed();
+        while let Some((&marker, after)) = rest.split_first() {
+            let bytes = usize::from(ONE_BYTE_ITEMS[usize::from(marker)]);
+            let ((short, long), after) = if bytes > 0 {
+                ((bytes, bytes), after)
+            } else {
+                let Some((head, after)) = packed::read_head(rest) else { break };
+                (json_bytes(head), after)
+            };
+            (least, longest, rest) = (least + short, longest + long, after);
             if least > most {
                 return false;
             }

@@ -3,25 +3,34 @@
 use driftless_protocol::{DatasetName, Record};
 use tracing::info;
 
-use super::{Admin, AdminResult, NotFound, exists};
+use super::{Admin, AdminResult, NotFound, ReadMemory, exists};
 use crate::committer::{ReadOwner, RewindOutcome};
 use crate::logging::AUDIT;
 use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, Store, StoreError, VersionNotKept};
 
+/// What was read of a whole dataset, and the memory that it counts as.
+pub type Held<T> = (T, ReadMemory);
+
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; without `below` from the newest version.
-    pub async fn history(&self, identity: Identity, dataset: DatasetName, below: Option<u64>, limit: u64) -> AdminResult<DatasetHistory> {
-        self.read_dataset(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
+    pub async fn history(
+        &self,
+        identity: Identity,
+        dataset: DatasetName,
+        below: Option<u64>,
+        limit: u64,
+    ) -> AdminResult<Held<DatasetHistory>> {
+        self.read_held(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
     /// The dataset's records as they were at a version.
-    pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Vec<Record>> {
-        self.read_dataset(identity, dataset, move |store, identity, dataset| store.records_at(identity, dataset, version)).await
+    pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Held<Vec<Record>>> {
+        self.read_held(identity, dataset, move |store, identity, dataset| store.records_at(identity, dataset, version)).await
     }
 
     /// The records that differ between two versions.
-    pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> AdminResult<Vec<RecordDiff>> {
-        self.read_dataset(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
+    pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> AdminResult<Held<Vec<RecordDiff>>> {
+        self.read_held(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
     }
 
     /// The conflicts in the dataset's bounded log, newest first.
@@ -36,10 +45,11 @@ impl Admin {
             Ok((retention, _)) => retention,
             Err(missing) => return Ok(Err(missing)),
         };
-        let exists = self.read_dataset(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await?;
-        if let Err(missing) = exists {
-            return Ok(Err(missing));
-        }
+        // The plan of a restore holds as much as a comparison, until its last part is written.
+        let _memory = match self.read_held(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await? {
+            Ok(((), memory)) => memory,
+            Err(missing) => return Ok(Err(missing)),
+        };
         let (of, name) = (identity.clone(), dataset.clone());
         let now_ms = self.clock.unix_ms();
         let rewound = self.committer.rewind(&self.reader, identity, dataset, to, retention, now_ms);
@@ -52,6 +62,21 @@ impl Admin {
             RewindOutcome::VersionNotKept(not_kept) => Err(NotFound::Version(not_kept)),
             RewindOutcome::NoIdentity => Err(NotFound::Identity),
         })
+    }
+
+    /// Runs a read of much of a dataset, if the dataset exists. It begins when there is memory for it.
+    async fn read_held<T, F>(&self, identity: Identity, dataset: DatasetName, read: F) -> AdminResult<Held<T>>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Store, &Identity, &DatasetName) -> Result<Result<T, VersionNotKept>, StoreError> + Send + 'static,
+    {
+        let count = |store: &Store, identity: &Identity, dataset: &DatasetName| Ok(Ok(store.history_read_bytes(identity, dataset)?));
+        let bytes = match self.read_dataset(identity.clone(), dataset.clone(), count).await? {
+            Ok(bytes) => bytes,
+            Err(missing) => return Ok(Err(missing)),
+        };
+        let memory = self.whole_reads.take(bytes).await;
+        Ok(self.read_dataset(identity, dataset, read).await?.map(|found| (found, memory)))
     }
 
     /// Runs a read of a dataset, if the dataset exists.

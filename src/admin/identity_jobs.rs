@@ -26,7 +26,7 @@ pub struct EraseResult {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentityMergeOutcome {
-    /// The logins and devices of the merged identity lead to the other one.
+    /// The logins of the merged identity lead to the other one.
     Merged {
         /// How many datasets the merged identity had.
         datasets: usize,
@@ -56,6 +56,7 @@ impl Admin {
         match begun.await? {
             EraseStart::NoIdentity => Ok(Err(NotFound::Identity)),
             EraseStart::Begun => {
+                self.push.cancel_wakes(&identity);
                 // Before the job, which may take longer than this process runs.
                 info!(target: AUDIT, %identity, "identity erased");
                 let finished = self.run_job(&identity, retention).await;
@@ -75,7 +76,7 @@ impl Admin {
         &self,
         from: Identity,
         into: Identity,
-        obstacle: impl Fn(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
+        obstacle: impl Fn(&mut Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
     ) -> Result<Result<IdentityMergeOutcome, O>, Unavailable> {
         let Ok((retention, policies)) = self.pool_policies(&from).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
         let Ok(summary) = self.summary(from.clone()).await? else { return Ok(Ok(IdentityMergeOutcome::NoIdentity(from))) };
@@ -102,6 +103,7 @@ impl Admin {
                 let finished = self.run_job(&from, retention).await;
                 IdentityMergeOutcome::Merged { datasets, finished }
             }
+            MergeStart::TooManyUnderWay => return Err(Unavailable::Now),
             MergeStart::NoIdentity(which) => IdentityMergeOutcome::NoIdentity(which),
             MergeStart::Same => IdentityMergeOutcome::SameIdentity,
             MergeStart::OtherPool => IdentityMergeOutcome::OtherPool,

@@ -62,14 +62,14 @@ pub enum SecondSignIn {
 
 impl DeviceLinkRequest {
     /// Why the link must not be written; `None`: it may be.
-    fn obstacle(&self, group: &Group<'_>) -> Result<Option<LinkObstacle>, StoreError> {
+    fn obstacle(&self, group: &mut Group<'_>) -> Result<Option<LinkObstacle>, StoreError> {
         let [first, second] =
             [&self.first, &self.second].map(|token| LinkedToken { login: token.login(&self.pool), issued_s: token.issued_s });
         group.link_obstacle(&DeviceLink { identity: &self.identity, device: &self.device, first, second })
     }
 
     /// Why the identity must not be merged into the one to which the second login led; `None`: it may be.
-    fn obstacle_of_merge(&self, group: &Group<'_>, into: &Identity) -> Result<Option<LinkObstacle>, StoreError> {
+    fn obstacle_of_merge(&self, group: &mut Group<'_>, into: &Identity) -> Result<Option<LinkObstacle>, StoreError> {
         match group.leads_to(self.second.login(&self.pool))? {
             Some(other) if other == *into => self.obstacle(group),
             Some(_) | None => Ok(Some(LinkObstacle::Moved)),
@@ -108,7 +108,7 @@ impl Admin {
             LinkOutcome::TooManyLogins => return Ok(Ok(SecondSignIn::TooManyLogins)),
             LinkOutcome::LeadsElsewhere(other) => {
                 let into = other.clone();
-                let obstacle = move |group: &Group<'_>| request.obstacle_of_merge(group, &into);
+                let obstacle = move |group: &mut Group<'_>| request.obstacle_of_merge(group, &into);
                 match self.merge_unless(identity, other.clone(), obstacle).await? {
                     Ok(IdentityMergeOutcome::Merged { .. }) => (other, true),
                     Ok(IdentityMergeOutcome::NoIdentity(_)) => return Ok(Err(NotFound::Identity)),
@@ -129,7 +129,7 @@ impl Admin {
         &self,
         identity: Identity,
         login: LoginName,
-        obstacle: impl Fn(&Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
+        obstacle: impl Fn(&mut Group<'_>) -> Result<Option<O>, StoreError> + Send + 'static,
     ) -> AdminResult<Result<LinkOutcome, O>> {
         let summary = match self.summary(identity.clone()).await? {
             Ok(summary) => summary,

@@ -7,6 +7,8 @@
 //! There is no HTTP here: the HTTP routes call these functions.
 
 mod backup;
+#[cfg(test)]
+mod erase_tests;
 mod export;
 mod history;
 mod identity_jobs;
@@ -15,6 +17,7 @@ mod link_tests;
 mod logins;
 mod operator_key;
 mod push;
+mod read_memory;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,6 +30,9 @@ pub use identity_jobs::{EraseResult, IdentityMergeOutcome};
 pub use logins::{DeviceLinkRequest, LinkOutcome, LoginName, SecondSignIn};
 pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
 pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
+pub use read_memory::ReadMemory;
+
+use read_memory::ReadBudget;
 
 use crate::clock::Clock;
 use crate::committer::{Committer, ReadOwner, Reader, Unavailable};
@@ -71,13 +77,14 @@ pub struct Admin {
     pools: Arc<HashMap<Arc<str>, (RetentionPolicy, MergePolicies)>>,
     push: PushService,
     clock: Clock,
+    whole_reads: ReadBudget,
 }
 
 impl Admin {
     pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, push: PushService, clock: Clock) -> Admin {
         let pools =
             pools.into_iter().map(|Pool { name, policy, datasets, retention, .. }| (name, (retention, MergePolicies { policy, datasets })));
-        Admin { reader, committer, pools: Arc::new(pools.collect()), push, clock }
+        Admin { reader, committer, pools: Arc::new(pools.collect()), push, clock, whole_reads: ReadBudget::default() }
     }
 
     /// The logins of a pool with this subject, of all issuers.

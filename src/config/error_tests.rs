@@ -406,8 +406,8 @@ fn what_would_not_fit_a_row_or_leave_no_space_is_refused_with_the_bound() {
     assert_eq!(check(&policies(256)), Ok(()));
     let error = check(&policies(257)).expect_err("too many");
     assert!(error.contains("pools.app.datasets has 257 policies, at most 256 fit"), "{error}");
-    let error = check("[pools.app.limits]\ndevices = 8192\n").expect_err("the devices take it all");
-    assert!(error.contains("pools.app.identity_bytes is 1073741824, and the 8192 devices"), "{error}");
-    assert_eq!(check("[pools.app.limits]\ndevices = 8191\n"), Ok(()));
+    let error = check("[pools.app.limits]\ndevices = 2730\n").expect_err("the devices take it all");
+    assert!(error.contains("pools.app.identity_bytes is 1073741824, and the 2730 devices"), "{error}");
+    assert_eq!(check("[pools.app.limits]\ndevices = 2729\n"), Ok(()));
     assert!(check("[pools.app.limits]\ndataset_bytes = 1073741825\n").is_err());
 }

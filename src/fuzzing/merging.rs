@@ -89,8 +89,8 @@ impl FuzzDataset {
             Ok::<_, Infallible>(value.unwrap_or_else(|| panic!("the value of a record that has none is asked for")).clone())
         };
         let terms = MergeTerms { device, now_ms: 7, policy, limits: &self.limits };
-        let Ok(outcome) = merge::merge(self.head, &current, changes, terms, value_of);
-        outcome
+        let Ok(merged) = merge::merge(self.head, &current, changes, terms, value_of);
+        merged.outcome
     }
 
     fn write(&mut self, device: &DeviceId, changes: &[Change]) {

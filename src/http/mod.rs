@@ -16,6 +16,7 @@ mod error;
 mod fallback;
 mod head;
 mod health;
+mod json_list;
 mod link;
 mod meter;
 mod middleware;

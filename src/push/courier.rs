@@ -50,6 +50,9 @@ const SWEEP_ROWS: usize = 256;
 /// How long the debts of a pool without push settings wait for their next round, in milliseconds.
 const NO_PUSH_MS: u64 = 3600 * 1000;
 
+/// A round, the push settings of its pool, and what was done for each of its devices.
+type WokenDevices = (WakeRound, Option<Arc<PoolPush>>, Vec<DeviceOutcome>);
+
 #[derive(Clone)]
 pub struct Courier {
     reader: Reader,
@@ -136,21 +139,27 @@ impl Courier {
     }
 
     async fn run_round(&self, identity: &Identity) -> RoundEnd {
-        let of = identity.clone();
-        let round = match self.reader.read(identity, move |store| store.wake_round(&of)).await {
-            Ok(Some(round)) => round,
-            Ok(None) => return RoundEnd::Done,
-            Err(_) => return RoundEnd::Unread,
-        };
-        let pool = self.service.pool(&round.pool);
-        let outcomes = match &pool {
-            Some(pool) => join_all(round.targets.iter().map(|target| self.wake_device(&round, target, pool))).await,
-            None => Vec::new(),
+        let (round, pool, outcomes) = match self.service.unless_erased(identity, self.wake_devices(identity)).await {
+            Some(Ok(Some(woken))) => woken,
+            Some(Ok(None)) | None => return RoundEnd::Done,
+            Some(Err(_)) => return RoundEnd::Unread,
         };
         match self.store_outcomes(Arc::new(round), pool, outcomes).await {
             Ok(()) => RoundEnd::Done,
             Err(end) => end,
         }
+    }
+
+    /// Sends the wakes of a round; `None`: there is nothing to wake for.
+    async fn wake_devices(&self, identity: &Identity) -> Result<Option<WokenDevices>, Unavailable> {
+        let of = identity.clone();
+        let Some(round) = self.reader.read(identity, move |store| store.wake_round(&of)).await? else { return Ok(None) };
+        let pool = self.service.pool(&round.pool);
+        let outcomes = match &pool {
+            Some(pool) => join_all(round.targets.iter().map(|target| self.wake_device(&round, target, pool))).await,
+            None => Vec::new(),
+        };
+        Ok(Some((round, pool, outcomes)))
     }
 
     async fn wake_device(&self, round: &WakeRound, target: &WakeTarget, pool: &PoolPush) -> DeviceOutcome {

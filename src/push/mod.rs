@@ -4,11 +4,13 @@
 //! - The [`Courier`] acts: it reads due identities from the store, sends through the pool's [`PushGateways`] and stores the results.
 //! - The [`PushService`] holds the push settings and gateways of every pool; an operator can replace them while the server runs.
 //! - `gateways` turns one wake into one [`Verdict`].
+//! - Wakes of an identity that is erased are cancelled where they wait (`cancellations`).
 //!
 //! This module never uses sessions, the hub or HTTP routes: it does not ask whether a device is online.
 
 mod active_rounds;
 mod breakers;
+mod cancellations;
 mod courier;
 mod failure_log;
 mod gateways;

@@ -1,16 +1,19 @@
 //! The push settings and gateways of every pool. The courier, registrations and the admin commands look a pool up here.
 
 use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use driftless_protocol::{PushTarget, RefusalCode, Registration};
 
 use super::breakers::{AppKey, CircuitBreakers};
+use super::cancellations::WakeCancellations;
 use super::failure_log::FailureLog;
 use super::wakes::Hold;
 use super::{AlertText, FaultScope, PushConfig, PushConfigError, PushGateways, RefusalCause, Verdict, Wake, WakeSettings};
 use crate::auth::OutboundProxy;
 use crate::clock::Clock;
+use crate::store::Identity;
 
 /// A pool's push settings, with its gateways.
 #[derive(Clone)]
@@ -77,6 +80,7 @@ pub struct PushService {
     pools: Arc<RwLock<HashMap<String, Arc<PoolPush>>>>,
     breakers: CircuitBreakers,
     failures: FailureLog,
+    cancellations: WakeCancellations,
 }
 
 /// How long devices of an app without a credential wait before the courier checks again, in milliseconds.
@@ -94,6 +98,18 @@ impl PushService {
         let pools = pools.into_iter().map(|(name, pool)| (name, Arc::new(pool))).collect();
         *self.pools.write().unwrap_or_else(PoisonError::into_inner) = pools;
         self.breakers.resume();
+    }
+
+    /// What sends wakes to an identity's devices, until it ends or the identity is erased: then it is dropped where it waits, and there is no result.
+    /// It reads whether the identity is there.
+    pub async fn unless_erased<T>(&self, identity: &Identity, sending: impl Future<Output = T>) -> Option<T> {
+        self.cancellations.begin(identity.clone()).run(sending).await
+    }
+
+    /// Drops the wakes to an identity's devices that wait for a gateway. An erasure calls it once it is durable: nobody is
+    /// woken after it.
+    pub fn cancel_wakes(&self, identity: &Identity) {
+        self.cancellations.cancel(identity);
     }
 
     pub(super) fn failure_log(&self) -> &FailureLog {

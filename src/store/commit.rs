@@ -13,6 +13,8 @@ mod write;
 pub(super) use conflict_log::{CONFLICT_LOG, conflict_row};
 pub use group::{Group, JobFailure};
 pub use patch::{Decision, Patch};
+#[cfg(test)]
+pub(in crate::store) use rules::{DEVICE_BYTES, REVOKED_DEVICE_BYTES};
 pub use rules::{DatasetRules, IDENTITY_BYTES, device_bytes};
 
 #[cfg(test)]

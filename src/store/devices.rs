@@ -12,7 +12,7 @@ use super::eviction::{self, CountedDevice, PlaceDecision};
 use super::keys::RowKind;
 use super::row_source::RowSource;
 use super::rows::{self, AckRow, DeviceRow, PatchRow};
-use super::{Identity, Store, StoreError, keys};
+use super::{Identity, Store, StoreError, keys, live_identity};
 
 /// How long "last seen" of a device may be out of date, in milliseconds. It says which device was away the longest, of those that were away
 /// for days; and a device that reconnects often, or asks over HTTP every minute, causes four writes a day.
@@ -64,7 +64,7 @@ pub struct DeviceInfo {
 impl Store {
     /// Whether a known device may sign in; `None`: the device is unknown.
     pub fn device_admission(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
-        Ok(self.device_row(identity, device)?.map(|row| admission(&row)))
+        Ok(live_identity::device_row(&*self.engine, identity, device)?.map(|row| admission(&row)))
     }
 
     /// Since when the store has what an admitted device did, in milliseconds since 1970 (UTC); `None`: it has nothing.
@@ -83,13 +83,11 @@ impl Store {
 
     /// The devices of an identity, in the order of their ids' lengths, then of their ids.
     pub fn devices(&self, identity: &Identity) -> Result<Vec<DeviceInfo>, StoreError> {
-        let prefix = keys::devices(identity);
-        let rows = self.engine.all_of(&prefix)?;
-        let one = |(key, row): &(Bytes, Bytes)| {
-            let DeviceRow { first_seen_ms, known_since_ms: _, seen_ms, revoked_ms } = rows::decode(row)?;
-            Ok(DeviceInfo { device: keys::KeyParts::after(key, &prefix)?.device()?, first_seen_ms, seen_ms, revoked_ms })
+        let one = |(name, row): (Bytes, Bytes)| {
+            let DeviceRow { first_seen_ms, known_since_ms: _, seen_ms, revoked_ms } = rows::decode(&row)?;
+            Ok(DeviceInfo { device: keys::KeyParts::after(&name, &[])?.device()?, first_seen_ms, seen_ms, revoked_ms })
         };
-        rows.iter().map(one).collect()
+        self.device_rows(identity)?.into_iter().map(one).collect()
     }
 
     /// The highest patch number of a device; 0 if it has written nothing.
@@ -182,26 +180,22 @@ impl Group<'_> {
     }
 
     /// Whether a device is known, revoked or not.
-    pub(super) fn is_known(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+    pub(super) fn is_known(&mut self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
         Ok(self.device_row(identity, device)?.is_some())
     }
 
     /// Whether a known device is let in; `None`: the device is unknown.
-    pub(super) fn device_admission(&self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
+    pub(super) fn device_admission(&mut self, identity: &Identity, device: &DeviceId) -> Result<Option<Admission>, StoreError> {
         Ok(self.device_row(identity, device)?.map(|row| admission(&row)))
     }
 
     /// Whether a device is known and not revoked.
-    pub(super) fn is_admitted(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+    pub(super) fn is_admitted(&mut self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
         Ok(self.device_admission(identity, device)? == Some(Admission::Admitted))
     }
 
-    pub(super) fn is_revoked(&self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
+    pub(super) fn is_revoked(&mut self, identity: &Identity, device: &DeviceId) -> Result<bool, StoreError> {
         Ok(self.device_admission(identity, device)? == Some(Admission::Revoked))
-    }
-
-    fn device_row(&self, identity: &Identity, device: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
-        self.view.row(&keys::device(identity, device))
     }
 
     fn put_device(&mut self, identity: &Identity, device: &DeviceId, row: &DeviceRow) -> Result<(), StoreError> {
@@ -210,8 +204,8 @@ impl Group<'_> {
         Ok(())
     }
 
-    /// Revokes a device, or with `None` lets it sign in again. Revoking deletes its push registration, its patch slots and what it has
-    /// acknowledged; once it is allowed it is told that it was forgotten. False: the device is unknown.
+    /// Revokes a device, or with `None` lets it sign in again. Revoking deletes all that the device owns but its row; once it is allowed it is
+    /// told that it was forgotten. False: the device is unknown.
     pub fn set_revoked(
         &mut self,
         identity: &Identity,
@@ -225,7 +219,8 @@ impl Group<'_> {
         self.put_device(identity, device, &DeviceRow { revoked_ms, known_since_ms, seen_ms, ..row })?;
         if revoked_ms.is_some() {
             self.unregister(identity, device)?;
-            self.delete_of_device(identity, device, &[RowKind::Patch, RowKind::Ack])?;
+            let owned: Vec<RowKind> = RowKind::OWNED_BY_DEVICE.into_iter().filter(|kind| *kind != RowKind::Device).collect();
+            self.delete_of_device(identity, device, &owned)?;
             self.bound_revoked(identity)?;
         }
         Ok(true)

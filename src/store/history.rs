@@ -1,4 +1,4 @@
-//! A dataset as it was: its recent versions, its records at one of them, and the differences between two.
+//! A dataset as it was: its recent versions, and its records at one of them.
 //!
 //! The history row of a version holds each record that the version touched, as it was before. A record's state at an earlier version is the
 //! first such entry after that version, or the record as it is now if there is none. Rows stand for all versions above the head's
@@ -51,16 +51,6 @@ pub struct VersionNotKept {
     pub newest: u64,
 }
 
-/// A record at two versions; `None`: there was no such record.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RecordDiff {
-    pub key: Key,
-    /// At the first version.
-    pub before: Option<Record>,
-    /// At the second version.
-    pub after: Option<Record>,
-}
-
 /// The rows of records at an earlier version, of the records that were written since.
 pub(super) type Undo = BTreeMap<Key, Option<Bytes>>;
 
@@ -93,26 +83,9 @@ impl Store {
     ) -> Result<Result<Vec<Record>, VersionNotKept>, StoreError> {
         let (now, head) = self.live_records(identity, dataset)?;
         match self.undo(identity, dataset, &head, version)? {
-            Ok(undo) => Ok(Ok(apply_undo(&now, &undo)?.into_values().collect())),
+            Ok(undo) => Ok(Ok(apply_undo(now, undo)?.into_values().collect())),
             Err(not_kept) => Ok(Err(not_kept)),
         }
-    }
-
-    /// The records that differ between two versions, by key.
-    pub fn compare(
-        &self,
-        identity: &Identity,
-        dataset: &DatasetName,
-        first: u64,
-        second: u64,
-    ) -> Result<Result<Vec<RecordDiff>, VersionNotKept>, StoreError> {
-        let (now, head) = self.live_records(identity, dataset)?;
-        let undo = |version| self.undo(identity, dataset, &head, version);
-        let (before, after) = match (undo(first)?, undo(second)?) {
-            (Ok(first), Ok(second)) => (apply_undo(&now, &first)?, apply_undo(&now, &second)?),
-            (Err(not_kept), _) | (_, Err(not_kept)) => return Ok(Err(not_kept)),
-        };
-        Ok(Ok(diff(before, after)))
     }
 
     /// All live records, and the head with the version at which they are read.
@@ -140,7 +113,7 @@ impl Store {
     }
 
     /// The records that were written after a version, as they were at it.
-    fn undo(
+    pub(super) fn undo(
         &self,
         identity: &Identity,
         dataset: &DatasetName,
@@ -171,28 +144,14 @@ pub(super) fn undo(
     Ok(Ok(undo))
 }
 
-fn apply_undo(now: &BTreeMap<Key, Record>, undo: &Undo) -> Result<BTreeMap<Key, Record>, StoreError> {
-    let mut then = now.clone();
+fn apply_undo(mut records: BTreeMap<Key, Record>, undo: Undo) -> Result<BTreeMap<Key, Record>, StoreError> {
     for (key, before) in undo {
         match before.as_deref().map(rows::decode_record).transpose()?.map(|stored| stored.record) {
-            Some(record) if record.content != Content::Removed => then.insert(key.clone(), record),
-            _ => then.remove(key),
+            Some(record) if record.content != Content::Removed => records.insert(key, record),
+            _ => records.remove(&key),
         };
     }
-    Ok(then)
-}
-
-fn diff(mut before: BTreeMap<Key, Record>, after: BTreeMap<Key, Record>) -> Vec<RecordDiff> {
-    let mut diffs = Vec::new();
-    for (key, after) in after {
-        let before = before.remove(&key);
-        if before.as_ref().map(|record| &record.content) != Some(&after.content) {
-            diffs.push(RecordDiff { key, before, after: Some(after) });
-        }
-    }
-    diffs.extend(before.into_iter().map(|(key, before)| RecordDiff { key, before: Some(before), after: None }));
-    diffs.sort_by(|a, b| a.key.cmp(&b.key));
-    diffs
+    Ok(records)
 }
 
 fn version_entry(version: u64, content: &[u8]) -> Result<VersionEntry, StoreError> {

@@ -6,6 +6,7 @@ use driftless_protocol::limits;
 
 use super::commit::Group;
 use super::engine::{Bytes, RowBatch};
+use super::live_identity::LiveIdentity;
 use super::row_source::RowSource;
 use super::rows::{self, IdentityRow, LoginRow};
 use super::{Identity, Store, StoreError, keys};
@@ -117,6 +118,7 @@ impl Group<'_> {
             merged: Vec::new(),
             push_targets: 0,
             owned_bytes: 0,
+            devices_from: Vec::new(),
         };
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),
@@ -124,7 +126,7 @@ impl Group<'_> {
             (keys::identity(fresh), Some(rows::encode(&identity)?)),
         ];
         self.view.decide(rows);
-        self.identities.insert(fresh.clone(), Some(0));
+        self.identities.insert(fresh.clone(), Some(LiveIdentity::default()));
         Ok(fresh.clone())
     }
 
@@ -167,31 +169,41 @@ impl Group<'_> {
 
     /// Whether an identity exists and may be written to: it was neither erased nor merged into another one.
     pub fn has_identity(&mut self, identity: &Identity) -> Result<bool, StoreError> {
-        Ok(self.live_push_targets(identity)?.is_some())
+        self.of_live(identity, |live| live.is_some())
     }
 
-    /// How many devices of an identity have a live push token; 0 if the identity does not exist.
-    pub(super) fn push_target_count(&mut self, identity: &Identity) -> Result<u32, StoreError> {
-        Ok(self.live_push_targets(identity)?.unwrap_or(0))
+    /// Whether an identity has a device with a live push token, or may get one of an identity that is merged into it.
+    pub(super) fn has_push_targets(&mut self, identity: &Identity) -> Result<bool, StoreError> {
+        self.of_live(identity, |live| live.is_some_and(|live| live.push_targets > 0 || !live.devices_from.is_empty()))
     }
 
-    /// The number of push targets of an identity, `None` if it does not exist. The group reads an identity's row once.
-    fn live_push_targets(&mut self, identity: &Identity) -> Result<Option<u32>, StoreError> {
+    /// The identities that are merged into this one and whose devices have not all moved. The caller reads another row of the identity, which notes
+    /// that the job depends on it.
+    pub(super) fn unmoved_identities(&mut self, identity: &Identity) -> Result<Vec<Identity>, StoreError> {
+        if let Some(Some(known)) = self.identities.get(identity) {
+            return Ok(known.devices_from.clone());
+        }
+        self.of_live(identity, |live| live.map_or_else(Vec::new, |live| live.devices_from.clone()))
+    }
+
+    /// Something of an identity, which is `None` if it does not exist. The group reads an identity's row once.
+    fn of_live<T>(&mut self, identity: &Identity, of: impl FnOnce(Option<&LiveIdentity>) -> T) -> Result<T, StoreError> {
         if let Some(known) = self.identities.get(identity) {
             self.view.note_identity(identity);
-            return Ok(*known);
+            return Ok(of(known.as_ref()));
         }
-        let found = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.push_targets);
+        let found = self.identity_row(identity)?.as_ref().and_then(LiveIdentity::of);
+        let value = of(found.as_ref());
         self.identities.insert(identity.clone(), found);
-        Ok(found)
+        Ok(value)
     }
 
     /// Adds to the number of an identity's push targets, or subtracts from it.
     pub(super) fn add_push_targets(&mut self, identity: &Identity, change: i32) -> Result<(), StoreError> {
         let Some(mut row) = self.identity_row(identity)? else { return Ok(()) };
         row.push_targets = row.push_targets.saturating_add_signed(change);
-        if row.moved_to.is_none() {
-            self.identities.insert(identity.clone(), Some(row.push_targets));
+        if let Some(Some(known)) = self.identities.get_mut(identity) {
+            known.push_targets = row.push_targets;
         }
         self.view.decide(vec![(keys::identity(identity), Some(rows::encode(&row)?))]);
         Ok(())

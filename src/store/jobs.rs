@@ -45,6 +45,10 @@ impl Group<'_> {
         if !self.has_identity(&into)? {
             return self.delete_some(identity);
         }
+        // First, as acknowledgements move with their dataset to devices that are there.
+        if self.move_some_devices(&into)? {
+            return Ok(JobProgress::Unfinished);
+        }
         match self.merge_next_dataset(identity, &into, &policies, retention, now_ms)? {
             Some((dataset, version)) => Ok(JobProgress::Moved(into, dataset, version)),
             None => self.delete_some(identity),

@@ -41,7 +41,7 @@ pub enum LinkObstacle {
 
 impl Group<'_> {
     /// Why the link must not be written now; `None`: it may be.
-    pub fn link_obstacle(&self, link: &DeviceLink<'_>) -> Result<Option<LinkObstacle>, StoreError> {
+    pub fn link_obstacle(&mut self, link: &DeviceLink<'_>) -> Result<Option<LinkObstacle>, StoreError> {
         let DeviceLink { identity, device, first, second } = link;
         if self.leads_to(first.login)?.as_ref() != Some(identity) {
             return Ok(Some(LinkObstacle::Moved));

@@ -1,20 +1,20 @@
-//! Merges an identity into another one: its logins, devices and patch slots at once, its datasets one by one in steps.
+//! Merges an identity into another one: its logins at once, its devices (`merge_devices`) and then its datasets (`merge_dataset`) in steps.
 
 use driftless_protocol::{DatasetName, DeviceId, limits};
 
 use super::commit::Group;
 use super::engine::RowBatch;
-use super::keys::RowKind;
 use super::merge_dataset::{DatasetMerge, MERGE_DEVICE};
+use super::merge_devices::UNMOVED_IDENTITIES;
 use super::row_source::RowSource;
-use super::rows::{self, IdentityRow, JobRow, PatchRow};
-use super::{Identity, RetentionPolicy, StoreError, keys, push};
+use super::rows::{self, IdentityRow, JobRow};
+use super::{Identity, RetentionPolicy, StoreError, keys};
 use crate::merge::ConflictPolicy;
 
 /// The outcome of a request to merge an identity into another one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MergeStart {
-    /// The identity's logins and devices lead to the other one; its datasets follow step by step.
+    /// The identity's logins lead to the other one; its devices and datasets follow step by step.
     Begun,
     /// This identity does not exist.
     NoIdentity(Identity),
@@ -24,6 +24,8 @@ pub enum MergeStart {
     OtherPool,
     /// Together they have more logins than an identity may have.
     TooManyLogins,
+    /// As many identities as may be are merged into them and have not moved their devices yet. It can begin a moment later.
+    TooManyUnderWay,
 }
 
 /// Policies of single datasets that a merge takes with it: with the longest names they fit the row of its job.
@@ -38,8 +40,7 @@ pub struct MergePolicies {
 }
 
 impl Group<'_> {
-    /// Begins to merge an identity into another one. Logins, devices and patch slots move at once, so that a device that sends an unanswered
-    /// patch again gets the right answer from either identity.
+    /// Begins to merge an identity into another one. Its logins lead to the target from then on, and no device is signed in as the source any more.
     pub fn merge(&mut self, from: &Identity, into: &Identity, policies: &MergePolicies, now_ms: u64) -> Result<MergeStart, StoreError> {
         if from == into {
             return Ok(MergeStart::Same);
@@ -56,17 +57,21 @@ impl Group<'_> {
         if self.login_count(from)? + self.login_count(into)? > limits::LOGINS_PER_IDENTITY {
             return Ok(MergeStart::TooManyLogins);
         }
-        self.move_registrations(from, into)?;
         let (Some(mut from_row), Some(into_row)) = (self.identity_row(from)?, self.identity_row(into)?) else {
             return Ok(MergeStart::NoIdentity(from.clone()));
         };
+        if from_row.devices_from.len() + into_row.devices_from.len() >= UNMOVED_IDENTITIES {
+            return Ok(MergeStart::TooManyUnderWay);
+        }
         let mut batch = RowBatch::new();
         self.clear_debts(from, &mut batch)?;
         self.mark_logins_linked(into, now_ms, &mut batch)?;
         self.repoint_logins(from, into, now_ms, &mut batch)?;
         self.repoint_jobs(&from_row.merged, from, into, &mut batch)?;
-        self.move_devices(from, into, &mut batch)?;
-        let merged = self.with_merged(into_row, from, &from_row)?;
+        let mut merged = self.with_merged(into_row, from, &from_row)?;
+        // The devices of what was merged into it before would have moved after its own.
+        merged.devices_from.push(from.as_str().to_owned());
+        merged.devices_from.append(&mut from_row.devices_from);
         from_row.moved_to = Some(into.as_str().to_owned());
         let MergePolicies { policy, datasets } = policies.clone();
         let job = JobRow::Merge { into: into.as_str().to_owned(), policy, datasets };
@@ -75,6 +80,7 @@ impl Group<'_> {
         batch.push((keys::job(from), Some(rows::encode(&job)?)));
         self.view.decide(batch);
         self.identities.insert(from.clone(), None);
+        self.identities.remove(into);
         Ok(MergeStart::Begun)
     }
 
@@ -105,28 +111,6 @@ impl Group<'_> {
         kept.append(&mut into.merged);
         kept.push(from.as_str().to_owned());
         Ok(IdentityRow { merged: kept, ..into })
-    }
-
-    /// Moves devices, patch slots, push budgets and delivery logs. Where both identities have a row, the target's stays; of two patch slots the
-    /// one with the newer patch.
-    fn move_devices(&mut self, from: &Identity, into: &Identity, batch: &mut RowBatch) -> Result<(), StoreError> {
-        for kind in [RowKind::Device, RowKind::Patch, RowKind::PushBudget, RowKind::DeliveryLog] {
-            let (old, new) = (keys::of_identity(kind, from), keys::of_identity(kind, into));
-            for (key, row) in self.view.all_of(&old)? {
-                let moved = [new.as_slice(), &key[old.len()..]].concat();
-                let stays = match self.view.get(&moved)? {
-                    Some(there) if kind == RowKind::Patch => rows::decode::<PatchRow>(&there)?.id >= rows::decode::<PatchRow>(&row)?.id,
-                    there => there.is_some(),
-                };
-                if !stays {
-                    // The versions for which the device was woken count the source's datasets; the target's have other versions.
-                    let row = if kind == RowKind::PushBudget { push::without_woken(&row)? } else { row };
-                    batch.push((moved, Some(row)));
-                }
-                batch.push((key, None));
-            }
-        }
-        Ok(())
     }
 
     /// Moves the next dataset or a part of it, and returns its name and its version at the target; `None` if no dataset is left.

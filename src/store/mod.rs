@@ -9,6 +9,7 @@
 
 mod backup;
 mod commit;
+mod compare;
 mod cursor;
 mod datasets;
 mod devices;
@@ -29,9 +30,11 @@ mod job_steps;
 mod jobs;
 mod keys;
 mod link_check;
+mod live_identity;
 mod login_pages;
 mod logins;
 mod merge_dataset;
+mod merge_devices;
 mod merge_identity;
 mod open;
 mod owned_bytes;
@@ -53,16 +56,18 @@ mod view;
 mod whole_versions;
 
 pub use backup::{
-    BACKUP_FORMAT, BackupChecker, BackupDamage, BackupPart, BackupRefused, BackupSummary, BackupTicket, RestoreError, restore,
+    BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupRow, BackupSummary, BackupTicket,
+    BackupWriter, RestoreError, restore,
 };
 pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
+pub use compare::RecordDiff;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;
-pub use history::{DatasetHistory, RecordDiff, VersionEntry, VersionNotKept};
+pub use history::{DatasetHistory, VersionEntry, VersionNotKept};
 pub use history_row::VersionOrigin;
 pub use identities::{LinkResult, LoginInfo, LoginKey};
 pub use identity::Identity;

@@ -204,6 +204,9 @@ pub(super) struct IdentityRow {
     /// Bytes of its datasets, as [`HeadRow::counted_bytes`] counts them.
     #[serde(default)]
     pub owned_bytes: u64,
+    /// Identities that are merged into it, whose devices have not all moved yet, in the order in which they move.
+    #[serde(default)]
+    pub devices_from: Vec<String>,
 }
 
 /// A job on a whole identity, done in bounded steps.

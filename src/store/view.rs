@@ -87,6 +87,11 @@ impl<'a> View<'a> {
         self.work_bytes.get()
     }
 
+    /// Counts rows that a decision has read elsewhere, by their bytes.
+    pub(super) fn count_rows(&self, rows: impl Iterator<Item = usize>) {
+        self.count_work(rows.map(|bytes| ROW_WORK_BYTES + bytes).sum());
+    }
+
     /// Counts bytes that a decision looks at.
     pub(super) fn count_work(&self, bytes: usize) {
         self.work_bytes.set(self.work_bytes.get().saturating_add(bytes));

@@ -32,7 +32,7 @@ pub(super) const POOL: &[ConfigSetting] = &[
     setting(
         "pools.*.identity_bytes",
         || value(PoolSection::default().identity_bytes),
-        "Maximum bytes of all that an identity owns: its datasets with history and tombstones, and what is kept of its devices (131072 bytes for each that it may have). Over it only writes that free space go through.",
+        "Maximum bytes of all that an identity owns: its datasets with history and tombstones, and what is kept of its devices (393216 bytes for each that it may have). Over it only writes that free space go through.",
     ).between(1, i64::MAX as u64),
     setting("pools.*.datasets.*", unset, "The conflict policy of the dataset with this name, instead of the pool's.").with_form(CONFLICTS),
     setting("pools.*.limits.key_bytes", || value(Limits::default().key_bytes), "Maximum bytes of a key, at most 1024.").between(1, limits::KEY_BYTES as u64),

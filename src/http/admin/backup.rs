@@ -22,7 +22,7 @@ pub(super) async fn backup(State(state): State<HttpState>) -> Result<Response, H
 impl ChunkSource for BackupStream {
     async fn next(&mut self) -> Result<Option<Bytes>, AbortReason> {
         match BackupStream::next(self).await {
-            Ok(Ok(part)) => Ok(part.map(|part| Bytes::from(part.bytes))),
+            Ok(Ok(part)) => Ok(part.map(Bytes::from)),
             Ok(Err(BackupRefused::TooSlow | BackupRefused::Busy)) => {
                 Err("the client reads the backup more slowly than the server writes, or the store failed")
             }

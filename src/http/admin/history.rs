@@ -3,11 +3,13 @@
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
-use serde::Deserialize;
+use driftless_protocol::{DeviceId, Key, Record};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::request;
 use crate::http::error::{HttpError, ok_json};
+use crate::http::json_list::json_list;
 use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
 use crate::store::{Conflict, RecordDiff, VersionEntry, VersionOrigin};
@@ -31,20 +33,40 @@ pub(super) async fn versions(
 ) -> Result<Response, HttpError> {
     let (identity, dataset) = (request::identity(&identity)?, request::dataset(&dataset)?);
     let HistoryQuery { below, limit } = query;
-    let history = state.admin.history(identity, dataset, below, limit.unwrap_or(DEFAULT_VERSIONS).min(MAX_VERSIONS)).await??;
-    let versions: Vec<Value> = history.versions.into_iter().map(version_json).collect();
-    Ok(ok_json(&json!({ "version": history.version, "oldest": history.oldest, "versions": versions })))
+    let limit = limit.unwrap_or(DEFAULT_VERSIONS).min(MAX_VERSIONS);
+    let (history, memory) = state.admin.history(identity, dataset, below, limit).await??;
+    let head = json!({ "version": history.version, "oldest": history.oldest });
+    Ok(json_list(&head, "versions", history.versions.into_iter().map(ListedVersion::of), memory))
 }
 
-fn version_json(entry: VersionEntry) -> Value {
-    let VersionEntry { version, at_ms, device, origin, touched, not_taken } = entry;
-    let origin = match origin {
-        VersionOrigin::Patch => json!({ "by": "write" }),
-        VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
-        VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
-    };
-    let touched: Vec<Value> = touched.into_iter().map(|(key, is_live)| json!({ "key": key, "live": is_live })).collect();
-    json!({ "version": version, "at_ms": at_ms, "device": device, "origin": origin, "touched": touched, "not_taken": not_taken })
+/// Values stay packed until they are written as text: as trees they would take many times as much memory.
+#[derive(Serialize)]
+struct ListedVersion {
+    version: u64,
+    at_ms: u64,
+    device: DeviceId,
+    origin: Value,
+    touched: Vec<ListedKey>,
+    not_taken: Vec<Record>,
+}
+
+#[derive(Serialize)]
+struct ListedKey {
+    key: Key,
+    live: bool,
+}
+
+impl ListedVersion {
+    fn of(entry: VersionEntry) -> ListedVersion {
+        let VersionEntry { version, at_ms, device, origin, touched, not_taken } = entry;
+        let origin = match origin {
+            VersionOrigin::Patch => json!({ "by": "write" }),
+            VersionOrigin::Restored(to) => json!({ "by": "restore", "to": to }),
+            VersionOrigin::Merged(from) => json!({ "by": "merge", "from": from }),
+        };
+        let touched = touched.into_iter().map(|(key, live)| ListedKey { key, live }).collect();
+        ListedVersion { version, at_ms, device, origin, touched, not_taken }
+    }
 }
 
 pub(super) async fn records_at(
@@ -52,8 +74,8 @@ pub(super) async fn records_at(
     PathNames((identity, dataset, version)): PathNames<(String, String, String)>,
 ) -> Result<Response, HttpError> {
     let version = version.parse().map_err(|_| HttpError::BadAdminRequest("a version must be a whole number".to_owned()))?;
-    let records = state.admin.records_at(request::identity(&identity)?, request::dataset(&dataset)?, version).await??;
-    Ok(ok_json(&json!({ "dataset": dataset, "version": version, "records": records })))
+    let (records, memory) = state.admin.records_at(request::identity(&identity)?, request::dataset(&dataset)?, version).await??;
+    Ok(json_list(&json!({ "dataset": dataset, "version": version }), "records", records.into_iter(), memory))
 }
 
 #[derive(Deserialize)]
@@ -68,10 +90,18 @@ pub(super) async fn compare(
     UrlQuery(query): UrlQuery<CompareQuery>,
 ) -> Result<Response, HttpError> {
     let CompareQuery { first, second } = query;
-    let differences = state.admin.compare(request::identity(&identity)?, request::dataset(&dataset)?, first, second).await??;
-    let difference = |diff: RecordDiff| json!({ "key": diff.key, "before": diff.before, "after": diff.after });
-    let differences: Vec<Value> = differences.into_iter().map(difference).collect();
-    Ok(ok_json(&json!({ "dataset": dataset, "first": first, "second": second, "differences": differences })))
+    let compared = state.admin.compare(request::identity(&identity)?, request::dataset(&dataset)?, first, second);
+    let (differences, memory) = compared.await??;
+    let difference = |RecordDiff { key, before, after }| ListedDifference { key, before, after };
+    let head = json!({ "dataset": dataset, "first": first, "second": second });
+    Ok(json_list(&head, "differences", differences.into_iter().map(difference), memory))
+}
+
+#[derive(Serialize)]
+struct ListedDifference {
+    key: Key,
+    before: Option<Record>,
+    after: Option<Record>,
 }
 
 #[derive(Deserialize)]

@@ -37,10 +37,11 @@ const BLOCK_HEADER_BYTES: usize = 9;
 const BLOCK_BYTES: usize = 4 * 1024 * 1024;
 
 /// A row to set or, without a value, to delete.
-pub(in crate::store) type BackupRow = (Bytes, Option<Bytes>);
+pub type BackupRow = (Bytes, Option<Bytes>);
 
+/// How the file begins.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct BackupHeader {
+pub struct BackupHeader {
     pub store_format: u32,
     pub epoch: Epoch,
     pub made_ms: u64,
@@ -103,21 +104,21 @@ impl fmt::Display for BackupDamage {
 
 impl std::error::Error for BackupDamage {}
 
-/// Encodes a backup, part by part.
+/// Encodes a backup, part by part. The task that sends the file does it, not the writer thread.
 #[derive(Default)]
-pub(super) struct BackupWriter {
+pub struct BackupWriter {
     number: u64,
     rows: u64,
 }
 
 impl BackupWriter {
-    pub(super) fn begin(&mut self, header: &BackupHeader) -> Result<Vec<u8>, StoreError> {
+    pub fn begin(&mut self, header: &BackupHeader) -> Result<Vec<u8>, StoreError> {
         let mut bytes = MAGIC.to_vec();
         self.block(b'H', &json(header)?, &mut bytes);
         Ok(bytes)
     }
 
-    pub(super) fn rows(&mut self, rows: &[BackupRow]) -> Result<Vec<u8>, StoreError> {
+    pub fn rows(&mut self, rows: &[BackupRow]) -> Result<Vec<u8>, StoreError> {
         let (mut bytes, mut content) = (Vec::new(), Vec::new());
         for (key, value) in rows {
             let length = u16::try_from(key.len()).map_err(|_| StoreError::Io("a key is too long for a backup".to_owned()))?;
@@ -140,7 +141,7 @@ impl BackupWriter {
         Ok(bytes)
     }
 
-    pub(super) fn end(&mut self) -> Result<Vec<u8>, StoreError> {
+    pub fn end(&mut self) -> Result<Vec<u8>, StoreError> {
         let mut bytes = Vec::new();
         self.block(b'E', &json(&BackupTrailer { rows: self.rows })?, &mut bytes);
         Ok(bytes)

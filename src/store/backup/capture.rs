@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::blocks::{BackupRow, BackupWriter};
+use super::blocks::BackupRow;
 use crate::store::engine::{Batch, Bytes};
 
 /// Bytes of captured changes that wait for the next step. A backup with more is given up: its reader is slower than the writers.
@@ -22,7 +22,6 @@ pub(super) struct RunningBackup {
     /// Rows below the cursor that changed since, in the order of the changes.
     captured: Vec<BackupRow>,
     captured_bytes: usize,
-    pub(super) writer: BackupWriter,
 }
 
 /// The right to continue a backup. Dropping it ends the backup.
@@ -30,10 +29,10 @@ pub(super) struct RunningBackup {
 pub struct BackupTicket(Arc<()>);
 
 impl RunningBackup {
-    pub(super) fn new(writer: BackupWriter) -> (BackupTicket, RunningBackup) {
+    pub(super) fn new() -> (BackupTicket, RunningBackup) {
         let ticket = BackupTicket(Arc::new(()));
         let requester = Arc::downgrade(&ticket.0);
-        (ticket, RunningBackup { requester, cursor: Bytes::new(), captured: Vec::new(), captured_bytes: 0, writer })
+        (ticket, RunningBackup { requester, cursor: Bytes::new(), captured: Vec::new(), captured_bytes: 0 })
     }
 
     pub(super) fn has_requester(&self) -> bool {
@@ -44,6 +43,7 @@ impl RunningBackup {
         std::ptr::eq(self.requester.as_ptr(), Arc::as_ptr(&ticket.0))
     }
 
+    /// All of them at once: it moves a list, whatever is in it.
     pub(super) fn take_captured(&mut self) -> Vec<BackupRow> {
         self.captured_bytes = 0;
         std::mem::take(&mut self.captured)

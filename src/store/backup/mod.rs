@@ -2,26 +2,23 @@
 //!
 //! A backup is made in steps, between groups of writes. Each step reads the next rows in the order of their keys. A row behind that point
 //! that a group changes meanwhile is captured, and the next step writes it to the backup again. At the end the backup is the store as it
-//! was before the group of the last step. No group waits for longer than a step takes, and the captured changes are bounded.
+//! was before the group of the last step. No group waits for longer than a step takes, which reads a bounded number of rows and hands the
+//! captured ones over as they are; the file is encoded elsewhere. The captured changes are bounded.
 
 mod blocks;
 mod capture;
 mod restore;
 
-pub use blocks::{BACKUP_FORMAT, BackupChecker, BackupDamage, BackupSummary};
+pub use blocks::{BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupRow, BackupSummary, BackupWriter};
 pub use capture::BackupTicket;
 pub use restore::{RestoreError, restore};
 
 pub(super) use capture::BackupCapture;
 
 use super::commit::Group;
+use super::job_steps::{STEP_BYTES, STEP_ROWS};
 use super::{Store, StoreError, format};
-use blocks::{BackupHeader, BackupRow, BackupWriter};
 use capture::RunningBackup;
-
-/// Bounds of a step, in rows and in bytes: it takes as long as a group of writes.
-const STEP_ROWS: usize = 1024;
-const STEP_BYTES: usize = 1024 * 1024;
 
 /// Rows that a step asks the engine for at a time.
 const CHUNK_ROWS: usize = 32;
@@ -38,27 +35,23 @@ pub enum BackupRefused {
 /// What one step adds to a backup.
 #[derive(Debug)]
 pub struct BackupPart {
-    /// Bytes to append to the file.
-    pub bytes: Vec<u8>,
-    /// How many rows they hold.
-    pub rows: u64,
+    /// The rows to append to the file, in this order. There can be as many as writers have changed since the last step, up to 64 MiB.
+    pub rows: Vec<BackupRow>,
     /// Whether the backup is complete.
     pub last: bool,
 }
 
 impl Group<'_> {
-    /// Begins a backup: the first part of the file, and the ticket for the parts after it.
-    pub fn begin_backup(&mut self, now_ms: u64) -> Result<Result<(BackupTicket, BackupPart), BackupRefused>, StoreError> {
+    /// Begins a backup: how the file begins, and the ticket for its parts.
+    pub fn begin_backup(&mut self, now_ms: u64) -> Result<Result<(BackupTicket, BackupHeader), BackupRefused>, StoreError> {
         let mut running = self.store.capture.lock();
         if running.as_ref().is_some_and(RunningBackup::has_requester) {
             return Ok(Err(BackupRefused::Busy));
         }
-        let mut writer = BackupWriter::default();
         let header = BackupHeader { store_format: format::ROW_FORMAT, epoch: self.store.epoch.clone(), made_ms: now_ms };
-        let bytes = writer.begin(&header)?;
-        let (ticket, backup) = RunningBackup::new(writer);
+        let (ticket, backup) = RunningBackup::new();
         *running = Some(backup);
-        Ok(Ok((ticket, BackupPart { bytes, rows: 0, last: false })))
+        Ok(Ok((ticket, header)))
     }
 
     /// The next part of a backup: first the captured changes, then rows from the backup's point on.
@@ -74,13 +67,13 @@ impl Group<'_> {
         if let Some((last, _)) = read.last() {
             backup.cursor = [last.as_slice(), &[0]].concat();
         }
+        // They are read beside the view.
+        self.view.count_rows(read.iter().map(|(key, row)| key.len() + row.as_ref().map_or(0, Vec::len)));
         rows.extend(read);
-        let mut bytes = backup.writer.rows(&rows)?;
         if at_end {
-            bytes.extend(backup.writer.end()?);
             *running = None;
         }
-        Ok(Ok(BackupPart { bytes, rows: rows.len() as u64, last: at_end }))
+        Ok(Ok(BackupPart { rows, last: at_end }))
     }
 }
 

@@ -9,6 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use driftless_protocol::{DatasetName, DeviceId};
 
 use super::super::engine::CommitOutcome;
+use super::super::live_identity::LiveIdentity;
 use super::super::owners::{GroupOutcomes, JobPart};
 use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, HeadRow};
@@ -18,8 +19,8 @@ use super::super::{Identity, Store, StoreError, keys};
 pub struct Group<'a> {
     pub(in crate::store) view: View<'a>,
     pub(in crate::store) store: &'a Store,
-    /// The identities that were looked up: `None` if there is no such identity, otherwise how many of its devices are woken by pushes.
-    pub(in crate::store) identities: HashMap<Identity, Option<u32>>,
+    /// The identities that were looked up: `None` if there is no such identity.
+    pub(in crate::store) identities: HashMap<Identity, Option<LiveIdentity>>,
 }
 
 /// Why a job was not decided. It has left nothing in the group.

@@ -3,13 +3,18 @@
 use driftless_protocol::Limits;
 
 use super::super::RetentionPolicy;
+use super::super::devices::REVOKED_DEVICES;
 use crate::merge::ConflictPolicy;
 
 /// What an identity may own by default: 1 GiB, 64 datasets of the largest size. A person's data is a few MiB.
 pub const IDENTITY_BYTES: u64 = 1 << 30;
 
-/// What a device of an identity keeps beside datasets at most: results of patches (64 KiB), its delivery log and acknowledgements.
-pub const DEVICE_BYTES: u64 = 128 * 1024;
+/// What a device of an identity keeps beside datasets at most, with the longest names: answers to its patches (112 KiB), acknowledgements of 200
+/// datasets (91 KiB), its delivery log (50 KiB), what it was woken for (36 KiB) and its registration (32 KiB).
+pub(in crate::store) const DEVICE_BYTES: u64 = 384 * 1024;
+
+/// What a revoked device keeps at most: its row, with the longest name.
+pub(in crate::store) const REVOKED_DEVICE_BYTES: u64 = 512;
 
 #[derive(Clone, Copy, Debug)]
 pub struct DatasetRules {
@@ -41,5 +46,5 @@ impl DatasetRules {
 
 /// Bytes that all devices of an identity keep at most, beside datasets.
 pub fn device_bytes(limits: &Limits) -> u64 {
-    (limits.devices as u64).saturating_mul(DEVICE_BYTES)
+    (limits.devices as u64).saturating_mul(DEVICE_BYTES).saturating_add(REVOKED_DEVICES as u64 * REVOKED_DEVICE_BYTES)
 }

@@ -13,7 +13,10 @@ use super::super::{Admission, DueDataset, Identity, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
-use crate::merge::{self, AppliedPatch, MergeOutcome, MergeTerms, RecordHead, StoredRecord};
+use crate::merge::{self, AppliedPatch, MergeOutcome, MergeTerms, Merged, RecordHead, StoredRecord};
+
+/// The work of an element that an operation looks at, as bytes: so long it takes to look at and copy so many bytes of a text.
+const ELEMENT_WORK_BYTES: usize = 16;
 
 /// A patch that was merged, and the batch that its rows go into.
 struct MergedPatch<'a> {
@@ -70,7 +73,8 @@ impl Group<'_> {
         self.view.count_work(merge::operand_bytes(&heads, changes));
         let terms = MergeTerms { device, now_ms, policy: rules.policy, limits: &rules.limits };
         let value_of = |at: usize| self.value_of(identity, dataset, current.get(&changes[at].key));
-        let outcome = merge::merge(head.head(), &heads, changes, terms, value_of)?;
+        let Merged { outcome, elements } = merge::merge(head.head(), &heads, changes, terms, value_of)?;
+        self.view.count_work(elements * ELEMENT_WORK_BYTES);
         let merged = MergedPatch { patch, slot, head_key, head, heads: &heads, now_ms, batch: RowBatch::new() };
         match outcome {
             // Like a patch that cannot be decoded, one that breaks the rules of a change decides nothing: its number stays free.

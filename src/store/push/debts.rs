@@ -48,7 +48,7 @@ impl Group<'_> {
         now_ms: u64,
         batch: &mut RowBatch,
     ) -> Result<(), StoreError> {
-        if self.push_target_count(identity)? == 0 {
+        if !self.has_push_targets(identity)? {
             return Ok(());
         }
         let key = keys::debt(identity, dataset);

@@ -11,6 +11,9 @@ use super::rows::PushBudgetRow;
 /// Entries of a device's log: a week of a phone that is woken three times a day, and enough to diagnose one with problems.
 pub const DELIVERY_LOG_ENTRIES: u64 = 64;
 
+/// The most bytes of a text in an entry. Reasons have a few words, or a gateway's name; FCM's ids have about 70 characters.
+const STATUS_TEXT_BYTES: usize = 256;
+
 /// An entry of a device's log, which can stand for several equal events in a row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeliveryLogEntry {
@@ -66,6 +69,23 @@ impl DeliveryLogEntry {
 }
 
 impl DeliveryStatus {
+    /// The same with texts of a bounded length: a gateway's id may have any.
+    fn bounded(mut self) -> DeliveryStatus {
+        let text = match &mut self {
+            DeliveryStatus::Accepted { id, .. } => id.as_mut(),
+            DeliveryStatus::TokenDead(text)
+            | DeliveryStatus::Deferred(text, _)
+            | DeliveryStatus::Refused(text)
+            | DeliveryStatus::NotSent(text)
+            | DeliveryStatus::Note(text) => Some(text),
+        };
+        if let Some(text) = text {
+            let end = (0..=STATUS_TEXT_BYTES.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+            text.truncate(end.unwrap_or(0));
+        }
+        self
+    }
+
     /// Whether two events in a row become one entry. Only those of wakes that were not sent do: they can recur without end.
     fn repeats(&self, before: &DeliveryStatus) -> bool {
         matches!((before, self), (DeliveryStatus::NotSent(one), DeliveryStatus::NotSent(other)) if one == other)
@@ -92,6 +112,7 @@ impl Group<'_> {
         if !self.is_known(identity, device)? {
             return Ok(());
         }
+        let entry = DeliveryLogEntry { status: entry.status.bounded(), ..entry };
         let mut budget = self.budget_row(identity, device)?;
         let last = match budget.log_entries {
             0 => None,

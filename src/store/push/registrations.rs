@@ -44,6 +44,13 @@ pub(in crate::store) fn token_binding_of(row: &[u8]) -> Result<Option<Bytes>, St
     Ok(row.target.map(|target| token_binding(&row.pool, &target)))
 }
 
+impl RegistrationRow {
+    /// Whether it is kept, and not another one of the same device: it has a live token, or it is the later one.
+    pub(super) fn comes_before(&self, other: &RegistrationRow) -> bool {
+        (self.target.is_some(), self.registered_ms) > (other.target.is_some(), other.registered_ms)
+    }
+}
+
 impl Store {
     /// The provider and the app of a device's registration, if it has one with a live token.
     pub fn live_registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<(Provider, String)>, StoreError> {
@@ -131,6 +138,12 @@ impl Group<'_> {
 
     /// Deletes a device's registration and the binding of its token. The versions that it was woken for, its budget and its log stay.
     pub fn unregister(&mut self, identity: &Identity, device: &DeviceId) -> Result<(), StoreError> {
+        // With its row a device has its registration under this identity.
+        self.device_row(identity, device)?;
+        self.delete_registration(identity, device)
+    }
+
+    fn delete_registration(&mut self, identity: &Identity, device: &DeviceId) -> Result<(), StoreError> {
         let key = keys::registration(identity, device);
         let Some(row) = self.view.row::<RegistrationRow>(&key)? else { return Ok(()) };
         let mut batch = vec![(key, None)];
@@ -142,6 +155,7 @@ impl Group<'_> {
 
     /// Marks a registered device as seen: it gets a grace before its next wake, and its registration is not stale.
     pub fn mark_seen(&mut self, identity: &Identity, device: &DeviceId, now_ms: u64) -> Result<(), StoreError> {
+        self.device_row(identity, device)?;
         let key = keys::registration(identity, device);
         let Some(row) = self.view.get(&key)? else { return Ok(()) };
         let row = rows::encode(&RegistrationRow { seen_ms: now_ms, ..rows::decode(&row)? })?;
@@ -229,30 +243,26 @@ impl Group<'_> {
         self.append_delivery_log(identity, device, DeliveryLogEntry::new(now_ms, None, status))
     }
 
-    /// Moves the registrations of an identity to the one into which it is merged. If both have one for a device, that with a live token
-    /// stays, or the later one.
-    pub(in crate::store) fn move_registrations(&mut self, from: &Identity, into: &Identity) -> Result<(), StoreError> {
-        let prefix = keys::of_identity(RowKind::Registration, from);
-        for (key, row) in self.view.all_of(&prefix)? {
-            let device = keys::KeyParts::after(&key, &prefix)?.device()?;
-            self.unregister(from, &device)?;
-            let moved: RegistrationRow = rows::decode(&row)?;
-            let there = self.registration(into, &device)?;
-            let stays =
-                there.is_some_and(|there| (there.target.is_some(), there.registered_ms) > (moved.target.is_some(), moved.registered_ms));
-            if stays || self.is_revoked(into, &device)? {
-                continue;
-            }
-            self.unregister(into, &device)?;
-            let mut batch = vec![(keys::registration(into, &device), Some(row))];
-            if let Some(target) = &moved.target {
-                batch.push((token_binding(&moved.pool, target), Some(rows::encode(&(into.as_str(), &device))?)));
-            }
-            self.view.decide(batch);
-            if moved.target.is_some() {
-                self.add_push_targets(into, 1)?;
-            }
+    /// Moves the registration of a device of an identity that is merged into another one. If both have one, that with a live token stays, or the
+    /// later one. A device that is revoked there has none.
+    pub(in crate::store) fn move_registration(
+        &mut self,
+        from: &Identity,
+        into: &Identity,
+        device: &DeviceId,
+        is_revoked: bool,
+    ) -> Result<(), StoreError> {
+        let Some(moved) = self.registration(from, device)? else { return Ok(()) };
+        self.delete_registration(from, device)?;
+        if is_revoked || self.registration(into, device)?.is_some_and(|there| there.comes_before(&moved)) {
+            return Ok(());
         }
-        Ok(())
+        self.delete_registration(into, device)?;
+        let mut batch = vec![(keys::registration(into, device), Some(rows::encode(&moved)?))];
+        if let Some(target) = &moved.target {
+            batch.push((token_binding(&moved.pool, target), Some(rows::encode(&(into.as_str(), device))?)));
+        }
+        self.view.decide(batch);
+        if moved.target.is_some() { self.add_push_targets(into, 1) } else { Ok(()) }
     }
 }

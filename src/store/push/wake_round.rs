@@ -1,7 +1,7 @@
 //! A wake round: the facts about one identity from which the courier decides its wakes, and the results that the courier records.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use driftless_protocol::{DatasetName, DeviceId, Provider, PushTarget};
 
@@ -10,7 +10,7 @@ use super::super::engine::{Bytes, RowBatch};
 use super::super::keys::{self, RowKind};
 use super::super::row_source::RowSource;
 use super::super::rows::{self, AckRow, IdentityRow};
-use super::super::{Identity, Store, StoreError};
+use super::super::{Identity, Store, StoreError, live_identity};
 use super::debts::Debt;
 use super::delivery_log::DeliveryLogEntry;
 use super::rows::{DeadToken, DebtRow, PushBudget, PushBudgetRow, RegistrationRow, TokenLoss};
@@ -112,22 +112,49 @@ fn wake_round(source: &(impl RowSource + ?Sized), identity: &Identity) -> Result
     if debts.is_empty() {
         return Ok(None);
     }
-    let Some(pool) = source.row::<IdentityRow>(&keys::identity(identity))?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
+    let Some(row) = source.row::<IdentityRow>(&keys::identity(identity))?.filter(|row| row.moved_to.is_none()) else {
         return Ok(None);
     };
-    let targets = wake_targets(source, identity, &debts)?;
-    Ok(Some(WakeRound { identity: identity.clone(), pool, debts, targets }))
+    let targets = wake_targets(source, identity, &live_identity::unmoved(Some(&row)), &debts)?;
+    Ok(Some(WakeRound { identity: identity.clone(), pool: row.pool, debts, targets }))
 }
 
-fn wake_targets(source: &(impl RowSource + ?Sized), identity: &Identity, debts: &[Debt]) -> Result<Vec<WakeTarget>, StoreError> {
-    let prefix = keys::of_identity(RowKind::Registration, identity);
-    let mut targets = Vec::new();
-    for (key, row) in source.all_of(&prefix)? {
-        let device = keys::KeyParts::after(&key, &prefix)?.device()?;
-        let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(&row)?;
-        let row: PushBudgetRow = source.row(&keys::push_budget(identity, &device))?.unwrap_or_default();
-        let debts = target_debts(source, identity, &device, &row.woken, debts)?;
-        let budget = row.budget;
+/// The registered devices, also those that are yet to come from identities that are merged into this one. Of two registrations of a device it has
+/// the one that the merge keeps.
+fn wake_targets(
+    source: &(impl RowSource + ?Sized),
+    identity: &Identity,
+    unmoved: &[Identity],
+    debts: &[Debt],
+) -> Result<Vec<WakeTarget>, StoreError> {
+    let mut registered: BTreeMap<Bytes, (DeviceId, &Identity, RegistrationRow)> = BTreeMap::new();
+    // The identity comes last: a reader that sees no single state finds a device that moves meanwhile under one of both.
+    for owner in unmoved.iter().chain([identity]) {
+        let prefix = keys::of_identity(RowKind::Registration, owner);
+        for (key, row) in source.all_of(&prefix)? {
+            let (device, row) = (keys::KeyParts::after(&key, &prefix)?.device()?, rows::decode::<RegistrationRow>(&row)?);
+            if owner != identity && live_identity::is_revoked_at(source, identity, &device)? {
+                continue;
+            }
+            let is_kept = |there: &RegistrationRow| if owner == identity { row.comes_before(there) } else { !there.comes_before(&row) };
+            if registered.get(&key[prefix.len()..]).is_none_or(|(_, _, there)| is_kept(there)) {
+                registered.insert(key[prefix.len()..].to_vec(), (device, owner, row));
+            }
+        }
+    }
+    let mut targets = Vec::with_capacity(registered.len());
+    for (device, owner, row) in registered.into_values() {
+        let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = row;
+        let own: Option<PushBudgetRow> = source.row(&keys::push_budget(identity, &device))?;
+        let PushBudgetRow { woken, budget, .. } = match own {
+            None if owner != identity => {
+                // What it was woken for there are versions of other datasets.
+                let theirs: PushBudgetRow = source.row(&keys::push_budget(owner, &device))?.unwrap_or_default();
+                PushBudgetRow { woken: Vec::new(), ..theirs }
+            }
+            own => own.unwrap_or_default(),
+        };
+        let debts = target_debts(source, identity, &device, &woken, debts)?;
         targets.push(WakeTarget { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, debts, budget });
     }
     Ok(targets)
@@ -190,7 +217,8 @@ impl Store {
 
     /// The registered devices of an identity, without its debts.
     pub fn wake_targets(&self, identity: &Identity) -> Result<Vec<WakeTarget>, StoreError> {
-        wake_targets(&*self.engine, identity, &[])
+        let unmoved = live_identity::unmoved(self.engine.row(&keys::identity(identity))?.as_ref());
+        wake_targets(&*self.engine, identity, &unmoved, &[])
     }
 }
 

@@ -5,31 +5,45 @@ use std::path::Path;
 use driftless_protocol::{Epoch, Op, Position};
 
 use super::erasing::{fill, finish_job};
+use crate::store::engine::ROW_BYTES;
+use crate::store::job_steps::{STEP_BYTES, STEP_ROWS};
 use crate::store::keys::RowKind;
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
-use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
+use crate::store::{
+    BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupTicket, BackupWriter, ReadStart, RestoreError, Store, restore,
+};
 
 /// Makes a backup; `meanwhile` runs before each of its steps.
 pub(super) fn backup(store: &Store, mut meanwhile: impl FnMut(usize)) -> Vec<u8> {
-    let (ticket, mut bytes) = begin(store);
+    let (ticket, header) = begin(store);
+    let mut writer = BackupWriter::default();
+    let mut bytes = writer.begin(&header).expect("is encoded");
     for step in 0.. {
         meanwhile(step);
-        let mut group = store.group();
-        let part = group.continue_backup(&ticket).expect("reads").expect("goes on");
-        group.commit().expect("commits");
-        bytes.extend(part.bytes);
+        let (part, _) = next_part(store, &ticket);
+        bytes.extend(writer.rows(&part.rows).expect("is encoded"));
         if part.last {
+            bytes.extend(writer.end().expect("is encoded"));
             break;
         }
     }
     bytes
 }
 
-fn begin(store: &Store) -> (BackupTicket, Vec<u8>) {
+fn begin(store: &Store) -> (BackupTicket, BackupHeader) {
     let mut group = store.group();
-    let (ticket, part) = group.begin_backup(7).expect("begins").expect("no other backup");
+    let begun = group.begin_backup(7).expect("begins").expect("no other backup");
     group.commit().expect("commits");
-    (ticket, part.bytes)
+    begun
+}
+
+/// The next part, and the work that it was for the writer.
+fn next_part(store: &Store, ticket: &BackupTicket) -> (BackupPart, usize) {
+    let mut group = store.group();
+    let part = group.continue_backup(ticket).expect("reads").expect("goes on");
+    let work = group.work_bytes();
+    group.commit().expect("commits");
+    (part, work)
 }
 
 pub(super) fn restored(folder: &Path, bytes: &[u8], name: &str) -> Result<Store, RestoreError> {
@@ -99,6 +113,40 @@ fn a_restored_store_has_an_epoch_of_its_own_and_knows_its_earlier_epochs() {
     let again = restored(folder.path(), &backup(&copy, |_| {}), "third").expect("restores");
     assert_eq!(shared(&again, &epoch("first"), 3), Some(2));
     assert_eq!(shared(&again, &epoch("second"), 3), Some(3));
+}
+
+/// A step reads as much as its bounds say, with the last rows that it reads at a time, which may be the largest. What writers have changed since the
+/// last step is handed over, and not looked at.
+#[test]
+fn a_step_is_bounded_work_for_the_writer_whatever_was_written_meanwhile() {
+    const MOST_WORK: usize = STEP_BYTES + 32 * ROW_BYTES + (STEP_ROWS + 32) * 256;
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let text = format!("\"{}\"", "x".repeat(400_000));
+    let large = |id: u64, number: u64| patch(id, "phone", &[(&format!("k{number}"), Op::Put, &text)]);
+    for number in 1..=12 {
+        write(&store, &large(number, number));
+    }
+    let small: Vec<String> = (0..1000).map(|number| format!("s{number}")).collect();
+    let small: Vec<_> = small.iter().map(|name| (name.as_str(), Op::Put, "1")).collect();
+    (13..=15).for_each(|id| drop(write(&store, &patch(id, "phone", &small))));
+    let (ticket, _) = begin(&store);
+    let (mut most_work, mut most_rows, mut steps, mut id) = (0, 0, 0, 15);
+    loop {
+        if steps == 4 {
+            for number in 1..=30 {
+                id += 1;
+                write(&store, &large(id, number % 12));
+            }
+        }
+        let (part, work) = next_part(&store, &ticket);
+        (most_work, most_rows, steps) = (most_work.max(work), most_rows.max(part.rows.len()), steps + 1);
+        if part.last {
+            break;
+        }
+    }
+    assert!((STEP_BYTES / 2..MOST_WORK).contains(&most_work) && steps >= 8, "{most_work} bytes in the largest of {steps} steps");
+    assert!(most_rows > 300, "the step after the writes has all that they changed: {most_rows} rows");
 }
 
 #[test]

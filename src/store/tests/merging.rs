@@ -287,8 +287,9 @@ fn a_merge_moves_every_kind_of_row_that_an_identity_owns() {
     for kind in RowKind::owned_by_identity().filter(|kind| *kind != RowKind::Rewind) {
         let is_moved = match kind {
             // Moved with the first batch.
-            RowKind::Identity | RowKind::IdentityLogin | RowKind::Device | RowKind::Patch | RowKind::Job => true,
-            RowKind::Registration | RowKind::PushBudget | RowKind::DeliveryLog | RowKind::Debt => true,
+            RowKind::Identity | RowKind::IdentityLogin | RowKind::Job | RowKind::Debt => true,
+            // Moved with their device.
+            RowKind::Device | RowKind::Patch | RowKind::Registration | RowKind::PushBudget | RowKind::DeliveryLog => true,
             // Moved with their dataset.
             RowKind::Head | RowKind::Ack => true,
             kind => crate::store::merge_dataset::DATASET_KINDS.contains(&kind),

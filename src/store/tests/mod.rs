@@ -2,6 +2,7 @@
 
 mod backup;
 mod counted_work;
+mod device_bytes;
 mod erasing;
 mod failed_jobs;
 mod failing;
@@ -11,6 +12,7 @@ mod growth;
 mod history;
 mod login_pages;
 mod merging;
+mod merging_devices;
 mod owned_bytes;
 mod push;
 mod reaping;

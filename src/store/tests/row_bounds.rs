@@ -5,6 +5,7 @@ use driftless_protocol::{DatasetName, DeviceId, Key, Op, Provider, PushTarget, R
 use crate::merge::ConflictPolicy;
 use crate::store::engine::ROW_BYTES;
 use crate::store::keys::{self, RowKind};
+use crate::store::merge_devices::UNMOVED_IDENTITIES;
 use crate::store::merge_identity::MERGE_POLICIES;
 use crate::store::push::{RegistrationRow, WOKEN_DATASETS};
 use crate::store::row_source::RowSource;
@@ -45,8 +46,9 @@ fn a_job_with_as_many_policies_as_a_pool_may_have_fits() {
 fn an_identity_with_as_many_merges_as_it_may_have_logins_fits() {
     // Each of them had a login, which leads to this one now.
     let merged = (0..limits::LOGINS_PER_IDENTITY + limits::MERGED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
+    let devices_from = (0..UNMOVED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
     let (pool, moved_to) = (name(1, 128), Some(name(1, IDENTITY_BYTES)));
-    let row = IdentityRow { pool, made_ms: u64::MAX, moved_to, merged, push_targets: u32::MAX, owned_bytes: u64::MAX };
+    let row = IdentityRow { pool, made_ms: u64::MAX, moved_to, merged, push_targets: u32::MAX, owned_bytes: u64::MAX, devices_from };
     assert!(encoded(&row) <= ROW_BYTES, "{} bytes", encoded(&row));
 }
 
