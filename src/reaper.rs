@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, RewindOutcome, Unavailable};
 use crate::metrics::Metrics;
 use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy, UnfinishedRewind};
 
@@ -144,8 +144,12 @@ impl Reaper {
     async fn resume_rewind(&self, unfinished: UnfinishedRewind) -> Result<(), Unavailable> {
         let retention = self.retention_of(&unfinished.identity).await?;
         let (identity, dataset) = (unfinished.identity.clone(), unfinished.dataset.clone());
-        let outcome = self.committer.resume_rewind(&self.reader, unfinished, retention).await?;
-        info!(%identity, %dataset, ?outcome, "restore of a version ended");
+        match self.committer.resume_rewind(&self.reader, unfinished, retention).await? {
+            RewindOutcome::VersionNotKept(not_kept) => {
+                warn!(%identity, %dataset, ?not_kept, "restore of a version cannot be completed: its history is gone");
+            }
+            outcome => info!(%identity, %dataset, ?outcome, "restore of a version ended"),
+        }
         Ok(())
     }
 

@@ -34,13 +34,13 @@ pub fn manual_page(command: Command, path: &[String]) -> Result<String, String> 
     Ok(String::from_utf8_lossy(&page).into_owned())
 }
 
-/// Writes all manual pages into a folder, one for each command, and returns how many.
+/// Writes all manual pages into a folder, one for each command, and returns how many. `help` has none: `man` shows what it does.
 pub fn manual_pages(command: Command, folder: &Path) -> io::Result<usize> {
     if !folder.exists() {
         std::fs::create_dir_all(folder)?;
         std::fs::set_permissions(folder, Permissions::from_mode(0o755))?;
     }
-    let mut command = command.name(PROGRAM);
+    let mut command = command.name(PROGRAM).disable_help_subcommand(true);
     command.build();
     clap_mangen::generate_to(command, folder)?;
     let is_page = |name: &str| name.starts_with(PROGRAM) && name.ends_with(".1");

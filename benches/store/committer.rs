@@ -25,12 +25,17 @@ const RECORDS: u64 = 100;
 
 /// Opens or creates a store with the defaults of a server, except for the engine.
 pub fn open(folder: &Path) -> Store {
+    open_with_cache(folder, EngineConfig::default().cache_mib)
+}
+
+/// The same with another cache of the engine's tree.
+pub fn open_with_cache(folder: &Path, cache_mib: u64) -> Store {
     let engine = match settings::engine().as_deref() {
         None | Some("sled") => EngineKind::Sled,
         Some("redb") => EngineKind::Redb,
         Some(other) => panic!("unknown engine {other}"),
     };
-    Store::open(folder, &EngineConfig { engine, ..EngineConfig::default() }, &Epoch::new("bench").unwrap()).unwrap()
+    Store::open(folder, &EngineConfig { engine, cache_mib, ..EngineConfig::default() }, &Epoch::new("bench").unwrap()).unwrap()
 }
 
 /// A patch that puts a value to each of these keys.

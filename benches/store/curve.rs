@@ -19,7 +19,7 @@ const RECORDS: [u64; 5] = [1_000, 10_000, 100_000, 1_000_000, 10_000_000];
 const DEFAULT_MAX_RECORDS: u64 = 1_000_000;
 
 /// Records of each person, all written by one patch.
-const RECORDS_PER_PERSON: u64 = 10;
+pub const RECORDS_PER_PERSON: u64 = 10;
 
 /// Patches of a group when a store is filled.
 const FILL_GROUP: u64 = 1_000;
@@ -63,7 +63,8 @@ pub fn measure(folder: &Path, baseline: &mut DiskBaseline) {
     }
 }
 
-fn fill(folder: &Path, records: u64) {
+/// Makes a store with so many records.
+pub fn fill(folder: &Path, records: u64) {
     let store = open(folder);
     let people = records / RECORDS_PER_PERSON;
     let begun = Instant::now();

@@ -3,6 +3,7 @@
 //! - `disk`: the disk's own limit. The bytes of a group's rows are appended to a file, then `fdatasync`, for several group sizes.
 //! - `committer` and `sockets`: durable writes through the committer and through 64 sockets of the real server, each beside the disk's
 //!   limit at the group size that was reached. Slices of the two alternate, because a disk's speed drifts.
+//! - `cold_reads`: what a commit waits beside reads that the disk has to serve, and without them, in turns.
 //! - `curve`: the cost of a write, the time to start, the memory and the bytes on disk as the store grows. `BENCH_RECORDS=10000000`
 //!   adds a larger size, `BENCH_SLICE_MS` changes the length of the slices, and `BENCH_ENGINE` chooses the engine.
 //!
@@ -11,6 +12,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cold_reads;
 mod committer;
 mod curve;
 mod disk;
@@ -37,6 +39,9 @@ fn main() {
     }
     if is_selected("sockets") {
         sockets::measure(&folder.path().join("sockets"), &mut baseline);
+    }
+    if is_selected("cold_reads") {
+        cold_reads::measure(&folder.path().join("cold"));
     }
     if is_selected("curve") {
         curve::measure(folder.path(), &mut baseline);

@@ -38,7 +38,7 @@ impl ValueSyntax {
 
 /// Parses `KEY=VALUE`. The key ends at the first `=`.
 pub(super) fn parse_pair(text: &str) -> Result<KeyValue, String> {
-    let (key, value) = text.split_once('=').ok_or("an = is missing, as in theme=dark")?;
+    let (key, value) = text.split_once('=').ok_or("an = is missing, as in visits=1")?;
     Ok(KeyValue { key: Key::new(key).map_err(|why| why.to_string())?, value: value.to_owned() })
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
 
 use driftless_client::{Device, DisconnectReason, Event, Events, Settings, WriteOutcome};
 use driftless_protocol::{Change, Codec, DatasetName, Key, Limits, Record};
@@ -10,6 +12,9 @@ use super::error::ClientError;
 use super::nearest::nearest;
 use super::output::note;
 use super::render::{self, printable};
+
+/// After this time a note says that a write is not answered: a server that refuses writes for now gets them again until it takes them.
+const UNANSWERED_NOTE: Duration = Duration::from_secs(3);
 
 /// The most keys that a note names.
 const MAX_SHOWN_KEYS: usize = 10;
@@ -112,7 +117,15 @@ impl CliSession {
     /// Writes a patch; a conflict and a refusal are errors.
     pub(super) async fn write(&mut self, dataset: &DatasetName, changes: Vec<Change>) -> Result<(u64, Vec<Record>), ClientError> {
         let device = self.device.clone();
-        written(self.run(device.write(dataset, changes)).await??)
+        let mut writing = pin!(self.run(device.write(dataset, changes)));
+        let outcome = match tokio::time::timeout(UNANSWERED_NOTE, &mut writing).await {
+            Ok(outcome) => outcome,
+            Err(_) => {
+                note("not written yet: the server refuses writes for now, its log says why, or is not reached; the write is sent again");
+                writing.await
+            }
+        };
+        written(outcome??)
     }
 
     pub(super) async fn close(self) {

@@ -1,5 +1,8 @@
 //! The jobs that wait for the writer: each identity has a queue of its own, and the queues have turns.
 //!
+//! Reads have another queue (`read_queue`), because they run beside each other and end in any order. Its order by bytes would cost the writer more for
+//! each job than the turns here do.
+//!
 //! One identity's jobs keep their order. However many it has submitted, a job of another one waits for its turn only, and a turn costs at most
 //! [`TURN_WORK_BYTES`] and one job.
 

@@ -109,6 +109,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
     /// Closes a dataset that cannot be read, and tells the device; the other datasets go on.
     async fn close_unreadable(&mut self, index: usize) -> Result<(), SessionEnd> {
         let subscription = self.subscriptions.swap_remove(index);
+        self.forget_read_ahead(subscription.dataset());
         let SessionContext { services, who, signals, .. } = &self.context;
         services.hub.unsubscribe(who.identity.as_str(), subscription.topic(), signals);
         let message = "the dataset cannot be read now and was closed; open it again after a while".to_owned();

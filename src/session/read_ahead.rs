@@ -21,7 +21,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         (ahead.cursor == cursor).then_some(ahead)
     }
 
-    /// Sends a page, and meanwhile reads the one that begins at a cursor, if there is memory for it.
+    /// Gives back the memory of a page that was read ahead of this dataset.
+    pub(super) fn forget_read_ahead(&mut self, dataset: &DatasetName) {
+        self.read_ahead.take_if(|ahead| ahead.dataset == *dataset);
+    }
+
+    /// Sends a page, and meanwhile reads the one that begins at a cursor, if there is memory for it and no page of another dataset waits.
     pub(super) async fn send_page_and_read(
         &mut self,
         page: ServerMessage,
@@ -29,7 +34,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         dataset: DatasetName,
         cursor: Cursor,
     ) -> Result<(), SessionEnd> {
-        let Some(mut next_memory) = self.context.try_take_answer_memory() else { return self.send_counted(page, memory).await };
+        let next_memory = if self.read_ahead.is_none() { self.context.try_take_answer_memory() } else { None };
+        let Some(mut next_memory) = next_memory else { return self.send_counted(page, memory).await };
         let services = self.context.services;
         let reading = services.sync.changes(&self.context.who, &dataset, cursor);
         let (read, sent) = join(reading, self.send_counted(page, memory)).await;

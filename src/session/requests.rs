@@ -119,6 +119,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             let message = format!("a session has at most {most} datasets open");
             return self.refuse(None, Some(dataset.to_string()), RefusalCode::TooManyDatasets, message).await;
         }
+        // The dataset begins anew, and may not ask for that page again.
+        self.forget_read_ahead(&dataset);
         let memory = self.answer_memory().await?;
         let SessionContext { services, who, signals, .. } = &self.context;
         // Subscribed before the read, so that no change can be published unnoticed in between.
@@ -150,7 +152,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
             return self.refuse_not_open(&dataset).await;
         };
         let subscription = self.subscriptions.swap_remove(index);
-        self.read_ahead = None;
+        self.forget_read_ahead(&dataset);
         self.context.services.hub.unsubscribe(self.context.who.identity.as_str(), subscription.topic(), &self.context.signals);
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::store::{EngineConfig, Store};
 use crate::sync::{Pool, Principal, WriteRequest};
 
 mod memory;
+mod reading_ahead;
 mod sending;
 
 /// The capacity of the pipe in bytes: less than any message.
@@ -34,6 +35,7 @@ struct SessionFixture {
     sync: SyncService,
     committer: Committer,
     reader: Reader,
+    metrics: Metrics,
     authenticator: Authenticator,
     token: String,
     /// The monotonic time in milliseconds.
@@ -55,7 +57,7 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
     let epoch = Epoch::new("e").expect("an epoch");
     let store = Store::open(folder.path(), &EngineConfig::cached(16), &epoch).expect("opens");
     let (committer, _) = Committer::start(store.clone(), hub.clone(), metrics.clone(), clock).expect("starts");
-    let reader = Reader::start(store).expect("starts");
+    let reader = Reader::start(store).expect("starts").counted_in(metrics.clone());
     let issuer = IssuerConfig {
         issuer: "i".to_owned(),
         audience: vec!["a".to_owned()],
@@ -87,10 +89,10 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
         hub,
         wheel.clone(),
         running.clone(),
-        metrics,
+        metrics.clone(),
         SessionConfig { heartbeat_s: HEARTBEAT_S, reconnect_spread_ms: 1000, memory },
     );
-    SessionFixture { sessions, sync, committer, reader, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
+    SessionFixture { sessions, sync, committer, reader, metrics, authenticator, token, elapsed_ms, running, wheel, _folder: folder }
 }
 
 fn dataset() -> DatasetName {

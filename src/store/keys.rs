@@ -105,8 +105,9 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
 }
 
 /// Whether the row of a key is set by one write, deleted by a later one, and never set again: a version's own rows. No version is used twice (I1).
+/// A tombstone is not among them: the reaper corrects its date.
 pub(super) fn is_written_once(key: &[u8]) -> bool {
-    [RowKind::Record, RowKind::History, RowKind::Tombstone].into_iter().any(|kind| kind.is_of(key))
+    [RowKind::Record, RowKind::History].into_iter().any(|kind| kind.is_of(key))
 }
 
 /// The prefix of all rows of a kind that stands by kind.

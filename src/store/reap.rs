@@ -11,6 +11,7 @@ use driftless_protocol::DatasetName;
 use super::commit::Group;
 use super::engine::{Bytes, RowBatch};
 use super::retention::REVISIT_MS;
+use super::rewind::RewindRow;
 use super::row_source::RowSource;
 use super::rows::{self, AckRow, HeadRow, PointerRow, TombstoneRow};
 use super::{Identity, RetentionPolicy, Store, StoreError, history_row, keys, pieces, version};
@@ -182,6 +183,7 @@ impl Group<'_> {
         }
         let prefix = keys::of_dataset(keys::RowKind::History, identity, dataset);
         let end = keys::prefix_end(&prefix);
+        let under_way: Option<RewindRow> = self.view.row(&keys::rewind(identity, dataset))?;
         let limit = if retention.oldest_kept(head.version).saturating_sub(head.oldest_version) > STEP as u64 { FLOOD_STEP } else { STEP };
         let (mut remaining, mut start, mut bytes) = (Remaining::default(), prefix.clone(), 0);
         loop {
@@ -192,7 +194,9 @@ impl Group<'_> {
                 // A version's first piece holds its date; the other pieces go with it, in the same step.
                 if pieces::is_first(key) {
                     let at_ms = history_row::date_ms(part)?;
-                    if version > head.oldest_version && retention.keeps_version(head, version, at_ms, *now_ms) {
+                    let is_needed = under_way.is_some_and(|rewind| rewind.needs_history_of(version, *now_ms));
+                    let is_kept = is_needed || retention.keeps_version(head, version, at_ms, *now_ms);
+                    if version > head.oldest_version && is_kept {
                         remaining.oldest_ms = Some(at_ms.min(*now_ms));
                         return Ok(remaining);
                     }

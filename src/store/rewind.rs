@@ -29,6 +29,10 @@ const PART_RECORDS: usize = 256;
 /// Bytes of values after which a part ends, those that are replaced and those that take their place. One record may have more.
 const PART_BYTES: u64 = 512 * 1024;
 
+/// How long after its beginning a restore keeps the history that it needs, in milliseconds. The reaper completes it in some minutes; one that it
+/// cannot complete must not keep history for ever.
+const HISTORY_KEPT_MS: u64 = 3600 * 1000;
+
 /// `s`: a restore under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct RewindRow {
@@ -38,6 +42,14 @@ pub(super) struct RewindRow {
     base: u64,
     /// When it began, in milliseconds since 1970 (UTC).
     begun_ms: u64,
+}
+
+impl RewindRow {
+    /// Whether the restore reads the history row of a version if it is planned once more. Its own parts make history, too, which may be more than is
+    /// kept: what they would push out stays until they are written.
+    pub(super) fn needs_history_of(&self, version: u64, now_ms: u64) -> bool {
+        version > self.to && now_ms.saturating_sub(self.begun_ms) < HISTORY_KEPT_MS
+    }
 }
 
 /// What a restore changes, in parts.

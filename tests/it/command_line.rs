@@ -142,6 +142,7 @@ async fn the_program_describes_itself() {
     assert!(page.contains(".TH driftless-client-put 1") && page.contains("\\-\\-base"), "{page}");
     let folder = TempDir::new().unwrap();
     printed(&["man", "--out", folder.path().join("man1").to_str().unwrap()]).await;
+    assert!(!folder.path().join("man1/driftless-help.1").exists(), "a page about help would only say what man does");
     for name in ["driftless.1", "driftless-serve.1", "driftless-client-put.1"] {
         let page = folder.path().join("man1").join(name);
         assert_eq!(std::fs::metadata(page).unwrap().permissions().mode() & 0o777, 0o644, "{name}: everybody reads it");

@@ -31,7 +31,7 @@ impl SessionFixture {
 }
 
 /// Lets the sessions go on until it is so.
-async fn until(is_so: impl Fn() -> bool) {
+pub(super) async fn until(is_so: impl Fn() -> bool) {
     let waiting = async {
         while !is_so() {
             tokio::time::sleep(Duration::from_millis(1)).await;

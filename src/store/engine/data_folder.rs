@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rustix::io::Errno;
+
 use super::config::EngineKind;
 use super::error::{EngineError, io_error, open_error};
 use super::{layout, page_cache, private_files};
@@ -41,7 +43,7 @@ impl DataFolder {
         let folder = DataFolder { path: path.to_owned(), engine, _lock: lock };
         // A folder's name is stored in its parent, so each created folder needs a sync of the one above.
         for created in &created {
-            sync_folder(parent(created))?;
+            sync_parent(created)?;
         }
         folder.sync()?;
         Ok(folder)
@@ -54,7 +56,7 @@ impl DataFolder {
     /// Makes the names of the folder's files durable.
     pub(super) fn sync(&self) -> Result<(), EngineError> {
         sync_folder(&self.path)?;
-        sync_folder(parent(&self.path))
+        sync_parent(&self.path)
     }
 
     /// Takes the access that other accounts have to the folder's files.
@@ -204,8 +206,21 @@ fn parent(folder: &Path) -> &Path {
     }
 }
 
+/// Makes the names in a folder durable. A file system that cannot, such as 9p, answers `EINVAL`; there is nothing else to ask of it.
 fn sync_folder(folder: &Path) -> Result<(), EngineError> {
-    File::open(folder).and_then(|folder| folder.sync_all()).map_err(io_error)
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(()),
+        other => other.map_err(|error| open_error(folder, &error)),
+    }
+}
+
+/// Makes a folder's own name durable. The folder above may be one that only others can read; then they have made this one.
+fn sync_parent(folder: &Path) -> Result<(), EngineError> {
+    let parent = parent(folder);
+    match File::open(parent) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        _ => sync_folder(parent),
+    }
 }
 
 #[cfg(test)]
@@ -221,6 +236,13 @@ mod tests {
         assert!(missing_folders(&deep).is_empty());
         assert_eq!(parent(Path::new("driftless-data")), Path::new("."));
         assert_eq!(parent(Path::new("/")), Path::new("/"));
+    }
+
+    #[test]
+    fn a_file_system_that_cannot_sync_folders_is_taken_as_it_is() {
+        sync_folder(Path::new("/proc")).expect("it answers EINVAL");
+        let missing = sync_folder(Path::new("/nowhere/at/all")).expect_err("there is no such folder").to_string();
+        assert!(missing.contains("/nowhere/at/all"), "{missing}");
     }
 
     #[test]

@@ -75,9 +75,10 @@ impl FreeSpace {
     }
 }
 
-/// Bytes that are free for this process; `None`: unknown.
+/// Bytes that are free for this process; `None`: unknown. A file system without a size, such as ramfs and some in user space, says that it has no
+/// blocks at all.
 fn measure(folder: &Path) -> Option<u64> {
-    let answer = rustix::fs::statvfs(folder).ok()?;
+    let answer = rustix::fs::statvfs(folder).ok().filter(|answer| answer.f_blocks > 0)?;
     Some(answer.f_bavail.saturating_mul(answer.f_frsize))
 }
 
@@ -131,6 +132,8 @@ mod tests {
         FreeSpace::new(folder.path(), 1).check(&rows(1, 0, 9)).expect("a byte is free");
         let refused = FreeSpace::new(folder.path(), u64::MAX).check(&rows(1, 0, 9)).expect_err("no disk has as much").to_string();
         assert!(refused.contains("store.reserve_mib") && refused.contains("free some space"), "{refused}");
-        FreeSpace::new(Path::new("/nowhere/at/all"), 1).check(&rows(1, 0, 9)).expect("space that cannot be measured refuses nothing");
+        for unmeasured in ["/nowhere/at/all", "/proc"] {
+            FreeSpace::new(Path::new(unmeasured), 1).check(&rows(1, 0, 9)).expect("space that cannot be measured refuses nothing");
+        }
     }
 }

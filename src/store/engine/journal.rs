@@ -36,7 +36,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub(super) struct Journal {
     file: BlockFile,
     path: PathBuf,
-    /// `None`: the file is empty.
+    /// `None`: the file is empty, or has zeros only.
     header: Option<JournalHeader>,
     /// Where the next record goes, in bytes.
     end: u64,
@@ -58,7 +58,8 @@ pub(super) struct JournalContents {
 
 impl Journal {
     /// Opens a file and reads its records. A missing file is created, without records and with generation 0; it must be recycled before
-    /// use.
+    /// use. So must a file of zeros: a loss of power before its first header was durable can leave one, since a file can have its size before
+    /// its contents.
     pub(super) fn open(path: PathBuf) -> Result<(Journal, JournalContents), EngineError> {
         let failed = |error: std::io::Error| open_error(&path, &error);
         let file = BlockFile::open(&path).map_err(failed)?;
@@ -66,7 +67,7 @@ impl Journal {
         let mut journal =
             Journal { file, path, header: None, end: 0, size: bytes.len() as u64, growth_failed: false, buffer: AlignedBuffer::default() };
         let mut contents = JournalContents::default();
-        if !bytes.is_empty() {
+        if bytes.iter().any(|byte| *byte != 0) {
             journal.read(&bytes, &mut contents)?;
         }
         Ok((journal, contents))

@@ -2,6 +2,7 @@
 
 mod backup;
 mod counted_work;
+mod counts;
 mod device_bytes;
 mod erasing;
 mod failed_jobs;

@@ -193,6 +193,29 @@ fn due_dates_survive_a_restart() {
     assert_eq!(tombstones(&reap(&opened, &retention, BEGIN_MS + 31 * DAY_MS)), 1);
 }
 
+/// A tombstone whose date is corrected is set twice. When its record is put again it must be gone, also from the tree.
+#[test]
+fn a_tombstone_whose_date_was_corrected_takes_no_later_record_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let retention = RetentionPolicy::default();
+    // The clock is years ahead. Closing the store flushes everything to the tree.
+    let mut version = put_and_remove(&store(folder.path()), &["a"], BEGIN_MS + 3_650 * DAY_MS);
+    let store = Store::open(folder.path(), &CONFIG, &epoch("unused")).expect("opens");
+    let mut put = |name: &str, at_ms: u64| {
+        version += 1;
+        write_at(&store, &patch(version, "phone", &[(name, Op::Put, "1")]), &DatasetRules::default(), at_ms)
+    };
+    // The clock is right again, and the reaper corrects the date.
+    put("other", BEGIN_MS);
+    let (reaped_ms, later_ms) = (BEGIN_MS + 2 * DAY_MS, BEGIN_MS + 100 * DAY_MS);
+    assert_eq!(tombstones(&reap(&store, &retention, reaped_ms)), 0);
+    put("a", reaped_ms);
+    put_and_remove(&store, &["b"], reaped_ms);
+    assert_eq!(tombstones(&reap(&store, &retention, later_ms)), 1, "that of b");
+    let live: Vec<_> = all(&store).into_iter().filter(|record| record.content != Content::Removed).map(|record| record.key).collect();
+    assert_eq!(live, [key("other"), key("a")]);
+}
+
 #[test]
 fn the_next_write_corrects_a_due_date_that_a_clock_far_ahead_has_set() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -137,6 +137,33 @@ fn a_restore_whose_history_is_gone_ends() {
     assert_eq!(apply(&store, &plan, 1).0, RewindPart::Ended);
 }
 
+/// What the first parts of a restore add to the history would push out what the rest of it needs.
+#[test]
+fn an_interrupted_restore_keeps_the_history_that_it_needs() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let to = write_large_dataset(&store);
+    let expected = store.records_at(&me(), &dataset(), to).expect("reads").expect("kept");
+    let plan = plan(&store, to);
+    for part in 0..5 {
+        apply(&store, &plan, part);
+    }
+    let retention = RetentionPolicy { history_versions: 9, history_bytes: 1, ..RetentionPolicy::default() };
+    let later_ms = 9 + 2 * retention.least_tombstone_ms();
+    super::reaping::reap(&store, &retention, later_ms);
+    assert!(store.history(&me(), &dataset(), None, 100).expect("reads").oldest <= to);
+    let unfinished = store.unfinished_rewinds(None, 9).expect("reads").remove(0);
+    let rest = store.resumed_rewind_plan(&unfinished).expect("reads").expect("kept");
+    for part in 0..rest.parts() {
+        apply(&store, &rest, part);
+    }
+    let expected: Vec<_> = expected.into_iter().map(|record| (record.key.as_str().to_owned(), record.content)).collect();
+    assert_eq!(live(&store), expected);
+    // Once it is complete history is as short as ever.
+    super::reaping::reap(&store, &retention, later_ms + retention.history_ms);
+    assert!(store.history(&me(), &dataset(), None, 100).expect("reads").oldest > to);
+}
+
 #[test]
 fn an_erasure_ends_a_restore() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -177,3 +177,18 @@ fn a_new_record_overwrites_a_torn_one() {
     rows(7).into_iter().for_each(|(key, row)| expected.rows.set(&key, row.as_deref()));
     assert_eq!(rows_of(&Journal::open(path).expect("opens").1.memtable), rows_of(&expected));
 }
+
+/// What a loss of power leaves of a file whose first header was being written.
+#[test]
+fn a_file_of_zeros_is_as_good_as_a_missing_one() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("journal");
+    for length in [0, 1, HEADER_BYTES, BLOCK_BYTES, 3 * BLOCK_BYTES + 100] {
+        std::fs::write(&path, vec![0; length]).expect("writes");
+        let (mut journal, found) = Journal::open(path.clone()).expect("opens");
+        assert!(journal.is_new() && journal.generation() == 0 && found.memtable.is_empty(), "{length}");
+        journal.recycle(1, 1 << 20).expect("recycles");
+        append(&mut journal, 1);
+        assert_eq!(Journal::open(path.clone()).expect("opens").1.memtable.rows, memtable(1..2).rows, "{length}");
+    }
+}
