@@ -137,3 +137,6 @@ impl RowSource for View<'_> {
         Ok(rows.into_iter().take(limit).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;
