@@ -173,6 +173,9 @@ fn an_older_acknowledgement_changes_nothing() {
         group.commit().expect("commits");
         assert_eq!(store.acknowledged_version(&identity, &device, &dataset).expect("reads"), 3);
     }
+    let mut group = store.group();
+    group.acknowledge(&identity, &device, &dataset, 3).expect("decides");
+    assert_eq!(group.row_bytes(), 0, "one that is repeated writes nothing");
 }
 
 #[test]

@@ -5,7 +5,8 @@ use std::path::Path;
 use driftless_protocol::{Epoch, Op, Position};
 
 use super::erasing::{fill, finish_job};
-use crate::store::keys::RowKind;
+use crate::store::engine::{Batch, Owner};
+use crate::store::keys::{self, RowKind};
 use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
 use crate::store::{BackupDamage, BackupRefused, BackupTicket, ReadStart, RestoreError, Store, restore};
 
@@ -147,4 +148,28 @@ fn an_erasure_under_way_goes_on_in_the_restored_store() {
     assert_eq!(copy.background_jobs(None, 9).expect("reads"), [me()]);
     finish_job(&copy, &me());
     assert_eq!(rows(&copy), []);
+}
+
+#[test]
+fn a_backup_has_the_rows_of_a_batch_behind_its_point_unless_the_batch_is_stale() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let row = |version| keys::record(&me(), &dataset(), version, 0);
+    store.engine.commit(vec![Batch::unfenced((1..2000).map(|version| (row(version), Some(vec![7]))).collect())]).expect("commits");
+    for (is_stale, captured) in [(false, 1), (true, 0)] {
+        let (ticket, _) = begin(&store);
+        let part = |store: &Store| store.group().continue_backup(&ticket).expect("reads").expect("goes on");
+        let first = part(&store).rows;
+        let mut group = store.group();
+        group.view.decide(vec![(row(1), Some(vec![8]))]);
+        if is_stale {
+            let owner = Owner::from(keys::owner(&row(1)));
+            let fences = vec![(owner.clone(), store.engine.fence(&owner))];
+            store.engine.commit(vec![Batch { fences, rows: vec![(row(2), Some(vec![9]))] }]).expect("commits");
+        }
+        group.commit().expect("commits");
+        let (second, all) = (part(&store), store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans").len() as u64);
+        assert!(second.last && first < all);
+        assert_eq!(first + second.rows, all + captured, "stale: {is_stale}");
+    }
 }
