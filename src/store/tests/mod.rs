@@ -10,6 +10,7 @@ mod format;
 mod growth;
 mod history;
 mod login_pages;
+mod merged_datasets;
 mod merging;
 mod owned_bytes;
 mod push;
