@@ -2,6 +2,7 @@
 
 mod backup;
 mod counted_work;
+mod due_dates;
 mod erasing;
 mod failed_jobs;
 mod failing;
