@@ -58,6 +58,10 @@ fn history_is_due_later_or_at_once_if_its_versions_or_bytes_are_more_than_twice_
     let due: Vec<_> = (1..=5).map(|id| head_after(&versions, id, WITH_HISTORY, &[("a", Op::Put, "1")]).reap_at_ms).collect();
     assert_eq!(due, [later_ms, later_ms, later_ms, later_ms, NOW_MS]);
     let folder = tempfile::tempdir().expect("a folder");
+    let begun = store(folder.path());
+    (1..=3).for_each(|id| drop(head_after(&begun, id, WITHOUT_HISTORY, &[("a", Op::Put, "1")])));
+    assert_eq!(head_after(&begun, 4, WITH_HISTORY, &[("a", Op::Put, "1")]).reap_at_ms, later_ms, "one version of four is in the history");
+    let folder = tempfile::tempdir().expect("a folder");
     let bytes = store(folder.path());
     let retention = RetentionPolicy { history_versions: 1000, history_bytes: 500, ..WITH_HISTORY };
     let heads = (1..).map(|id| head_after(&bytes, id, retention, &[("a", Op::Put, "1")]));
