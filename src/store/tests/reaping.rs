@@ -194,6 +194,19 @@ fn a_record_that_comes_back_takes_its_tombstone_with_it() {
 }
 
 #[test]
+fn a_step_says_whether_positions_need_a_snapshot_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, retention) = (store(folder.path()), RetentionPolicy::default());
+    put_and_remove(&store, &["a"], BEGIN_MS);
+    let moved = |days| {
+        let steps = reap(&store, &retention, BEGIN_MS + days * DAY_MS);
+        assert!(steps.iter().any(|step| step.tombstones + step.versions > 0), "{days} days");
+        steps.iter().any(|step| step.has_moved_horizon)
+    };
+    assert_eq!((moved(8), moved(31)), (false, true), "history goes first, then the tombstone");
+}
+
+#[test]
 fn due_dates_survive_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let retention = RetentionPolicy::default();

@@ -104,6 +104,7 @@ fn rows_that_a_group_has_read_are_known_to_the_next_one_as_it_has_left_them() {
     for key in [&ack, &head, &other] {
         group.view.get(key).expect("reads");
     }
+    assert_eq!(group.work_bytes(), 3 * (ROW_WORK_BYTES + 1));
     group.view.decide(vec![set(&head, b"2")]);
     group.commit().expect("commits");
     memory.fail_always(FaultPoint::Get);
