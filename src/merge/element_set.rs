@@ -143,8 +143,22 @@ mod tests {
         let numbers = (0..1_u32 << 16).map(|n| key.hash_one(n.to_be_bytes().as_slice())).collect();
         let high_bits = (0..1_u64 << 16).map(|n| key.hash_one((n << 48).to_le_bytes().as_slice())).collect();
         let lengths = (0..1_usize << 12).map(|length| key.hash_one(vec![0_u8; length].as_slice())).collect();
-        for (name, most) in [("numbers", spread(numbers)), ("high bits", spread(high_bits)), ("lengths", spread(lengths))] {
+        // Differences in one word that a difference in the next could undo.
+        let repeated = (0..1_u64 << 16).map(|n| key.hash_one([n.to_le_bytes(), n.to_le_bytes()].as_flattened())).collect();
+        let top_bit = |n: u32, word: u32| (u64::from(n >> word & 1) << 63).to_le_bytes();
+        let top_bits = (0..1_u32 << 16)
+            .map(|n| key.hash_one(std::array::from_fn::<_, 16, _>(|word| top_bit(n, word as u32)).as_flattened()))
+            .collect();
+        for (name, hashes) in
+            [("numbers", numbers), ("high bits", high_bits), ("lengths", lengths), ("repeated", repeated), ("top bits", top_bits)]
+        {
+            let most = spread(hashes);
             assert!(most < 24, "{name}: {most} in one bucket");
         }
+    }
+
+    #[test]
+    fn the_factor_of_hashes_is_odd() {
+        assert!((0..64).all(|_| ElementKey::by_chance().factor % 2 == 1));
     }
 }

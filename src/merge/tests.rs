@@ -1,3 +1,6 @@
+mod bounds;
+mod removals;
+
 use std::cell::Cell;
 use std::convert::Infallible;
 
@@ -299,32 +302,6 @@ fn operands_of_the_wrong_type_and_malformed_changes_are_refused() {
         assert_eq!(data.refused("phone", std::slice::from_ref(&bad)), RefusalCode::BadRequest, "{bad:?}");
     }
     assert_eq!(data.get("ok"), None);
-}
-
-#[test]
-fn a_dataset_over_a_lowered_bound_takes_patches_that_make_it_smaller() {
-    let mut data = MemoryDataset::default();
-    let patch: Vec<_> = (0..10).map(|n| put(&format!("k{n}"), "\"0123456789\"")).collect();
-    data.applied("phone", &patch);
-    data.limits = Limits { records: 5, dataset_bytes: 50, ..Limits::default() };
-    assert_eq!(data.refused("phone", &[put("new", "1")]), RefusalCode::TooManyRecords);
-    assert_eq!(data.refused("phone", &[put("k0", "\"0123456789a\"")]), RefusalCode::DatasetFull);
-    data.applied("phone", &[put("k0", "1")]);
-    data.applied("phone", &[remove("k1")]);
-    data.applied("phone", &[put("k2", "\"9876543210\"")]);
-}
-
-#[test]
-fn conflicts_and_results_fit_a_reply() {
-    let mut data = MemoryDataset::default();
-    let large = format!("\"{}\"", "x".repeat(300_000));
-    let patch: Vec<_> = (0..6).map(|n| put(&format!("k{n}"), &large)).collect();
-    data.applied("phone", &patch);
-    let conflicting = data.conflict("laptop", &(0..6).map(|n| put(&format!("k{n}"), "1").with_base(0)).collect::<Vec<_>>());
-    assert_eq!(conflicting.len(), 1, "the first record always, and those that fit beside it");
-    let set = format!("[{large}]");
-    assert_eq!(data.refused("phone", &[change(Op::Insert, "a", &set), change(Op::Insert, "b", &set)]), RefusalCode::TooLarge);
-    data.applied("phone", &[change(Op::Insert, "a", &set)]);
 }
 
 #[test]

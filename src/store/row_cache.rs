@@ -230,4 +230,18 @@ mod tests {
         assert!(cache.older.len() > 10, "the newest owners of before are still known");
         assert!(taken(&mut cache, "never seen", 0).rows.is_empty());
     }
+
+    #[test]
+    fn an_owner_that_writes_again_and_again_counts_once() {
+        let mut cache = RowCache::default();
+        for fence in 0..9 {
+            let (id, mut known) = cache.take(b"a", |_| fence);
+            known.note_read(b"head", &row(&[0; ROW_BYTES]));
+            known.note_commit();
+            assert!(known.get(b"head").is_some(), "a row of the largest size is kept");
+            let bytes = known.bytes;
+            cache.keep(id, known);
+            assert_eq!((cache.recent_bytes, cache.recent.len()), (bytes, 1));
+        }
+    }
 }

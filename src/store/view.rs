@@ -142,3 +142,6 @@ impl RowSource for View<'_> {
         Ok(rows.into_iter().take(limit).collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

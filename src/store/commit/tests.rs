@@ -4,7 +4,7 @@ use super::super::row_source::RowSource;
 use super::conflict_log::CONFLICT_LOG;
 use super::{DatasetRules, Decision, Patch};
 use crate::store::support::{self, CONFIG, all, dataset, device, epoch, me, patch, store, write, write_at};
-use crate::store::{Cursor, Identity, Store, keys};
+use crate::store::{Cursor, Identity, JobFailure, Store, StoreError, keys};
 
 #[test]
 fn a_group_sees_what_it_decided_and_commits_it_whole() {
@@ -169,10 +169,15 @@ fn an_older_acknowledgement_changes_nothing() {
     for version in [3, 1, 2] {
         let mut group = store.group();
         support::sign_in_device(&mut group, &patch(1, "phone", &[]));
+        let before = group.row_bytes();
         group.acknowledge(&identity, &device, &dataset, version).expect("decides");
+        assert_eq!(group.row_bytes() > before, version == 3, "version {version}");
         group.commit().expect("commits");
         assert_eq!(store.acknowledged_version(&identity, &device, &dataset).expect("reads"), 3);
     }
+    let mut group = store.group();
+    group.acknowledge(&identity, &device, &dataset, 3).expect("decides");
+    assert_eq!(group.row_bytes(), 0, "one that is repeated writes nothing");
 }
 
 #[test]
@@ -266,4 +271,15 @@ fn a_patch_to_a_dataset_beyond_the_limit_stays_refused() {
     assert!(matches!(write_at(&store, &first, &none, 0), Decision::Refused(RefusalCode::TooManyDatasets, _)));
     write(&store, &patch(2, "phone", &[("a", Op::Put, "2")]));
     assert!(matches!(write(&store, &first), Decision::Refused(RefusalCode::TooManyDatasets, _)), "it would be applied after a later patch");
+}
+
+#[test]
+fn each_failure_of_a_job_has_a_name_for_metrics_and_a_text() {
+    let damaged = StoreError::Damaged("row".to_owned());
+    let failures =
+        [JobFailure::Store(damaged.clone()), JobFailure::Store(StoreError::Io("disk".to_owned())), JobFailure::Panicked, JobFailure::Stale];
+    assert_eq!(failures.each_ref().map(JobFailure::label), ["damaged", "store", "panic", "stale"]);
+    let texts = failures.map(|failure| failure.to_string());
+    assert_eq!(texts[0], damaged.to_string());
+    assert_eq!(texts[2..], ["its decision panicked", "another writer was faster"]);
 }

@@ -150,6 +150,20 @@ mod tests {
         assert_ne!(modes[1], WriteMode::Any);
     }
 
+    #[test]
+    fn a_write_that_fails_for_another_reason_keeps_the_mode() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = BlockFile::open(&folder.path().join("blocks")).expect("opens");
+        file.use_blocks();
+        file.write_all_at(block(1).bytes(), 0).expect("writes");
+        let before = file.mode;
+        // Beyond the largest file.
+        let error = file.write_all_at(block(2).bytes(), 1 << 62).expect_err("fails");
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        check_mode(&file);
+        assert_eq!(file.mode, before);
+    }
+
     /// Needs root.
     #[test]
     fn a_file_system_that_refuses_the_mode_is_written_through_the_page_cache() {

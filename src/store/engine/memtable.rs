@@ -198,6 +198,12 @@ mod tests {
             [(key(0), Some(b"third!".to_vec())), (key(1), None), (key(2), Some(b"first".to_vec())), (key(7), Some(b"third!".to_vec()))];
         assert_eq!(memtable.chunk(b"k", b"l", usize::MAX).rows, newest);
         assert!(memtable.memory_bytes() > before + 6 * REPLACED_OVERHEAD_BYTES, "two commits replaced three rows each, and one is new");
+        let values = 2 * "first".len() + "second".len() + "second".len();
+        assert_eq!(
+            memtable.replaced_bytes,
+            values + 6 * (key(0).len() + REPLACED_OVERHEAD_BYTES),
+            "a row that was new or deleted had no value"
+        );
         drop(version);
         assert_eq!(memtable.apply(&[], |_| false).len(), 3, "the replaced values of three rows");
         let mut same = Memtable::default();

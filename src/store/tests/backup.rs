@@ -5,10 +5,10 @@ use std::path::Path;
 use driftless_protocol::{Epoch, Op, Position};
 
 use super::erasing::{fill, finish_job};
-use crate::store::engine::ROW_BYTES;
+use crate::store::engine::{Batch, Owner, ROW_BYTES};
 use crate::store::job_steps::{STEP_BYTES, STEP_ROWS};
-use crate::store::keys::RowKind;
-use crate::store::support::{CONFIG, all, dataset, epoch, me, patch, store, write};
+use crate::store::keys::{self, RowKind};
+use crate::store::support::{CONFIG, all, dataset, epoch, key, me, patch, store, write};
 use crate::store::{
     BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupTicket, BackupWriter, ReadStart, RestoreError, Store, restore,
 };
@@ -195,4 +195,28 @@ fn an_erasure_under_way_goes_on_in_the_restored_store() {
     assert_eq!(copy.background_jobs(None, 9).expect("reads"), [me()]);
     finish_job(&copy, &me());
     assert_eq!(rows(&copy), []);
+}
+
+#[test]
+fn a_backup_has_the_rows_of_a_batch_behind_its_point_unless_the_batch_is_stale() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    let row = |number: u32| keys::pointer(&me(), &dataset(), &key(&format!("k{number}")));
+    store.engine.commit(vec![Batch::unfenced((1..2000).map(|number| (row(number), Some(vec![7]))).collect())]).expect("commits");
+    for (is_stale, captured) in [(false, 1), (true, 0)] {
+        let (ticket, _) = begin(&store);
+        let part = |store: &Store| store.group().continue_backup(&ticket).expect("reads").expect("goes on");
+        let first = part(&store).rows.len();
+        let mut group = store.group();
+        group.view.decide(vec![(row(1), Some(vec![8]))]);
+        if is_stale {
+            let owner = Owner::from(keys::owner(&row(1)));
+            let fences = vec![(owner.clone(), store.engine.fence(&owner))];
+            store.engine.commit(vec![Batch { fences, rows: vec![(row(2), Some(vec![9]))] }]).expect("commits");
+        }
+        group.commit().expect("commits");
+        let (second, all) = (part(&store), store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans").len());
+        assert!(second.last && first < all);
+        assert_eq!(first + second.rows.len(), all + captured, "stale: {is_stale}");
+    }
 }

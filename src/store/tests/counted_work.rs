@@ -52,7 +52,7 @@ fn steps_of_job(store: &Store, identity: &Identity) -> (usize, usize) {
 /// What a step of a job may cost: what it reads of both sides, and what it writes of them, history included.
 const MOST_STEP_WORK: usize = 8 * 1024 * 1024;
 
-/// A guest with a dataset of 12 MiB, many small records and many tombstones.
+/// A guest with a dataset of 12 MiB, many small records, many tombstones and large history.
 fn large_guest(store: &Store) -> Identity {
     let guest = Identity::from("local:guest");
     sign_in(store, "guest", &guest);
@@ -67,6 +67,10 @@ fn large_guest(store: &Store) -> Identity {
     }
     let gone: Vec<String> = (0..1000).map(|n| format!("small 0 {n}")).collect();
     write(store, &as_guest(patch(30, "phone", &gone.iter().map(|name| (name.as_str(), Op::Remove, "")).collect::<Vec<_>>())));
+    // History that takes several steps to delete.
+    for n in 0..3 {
+        write(store, &as_guest(patch(40 + n, "phone", &[("large 0", Op::Put, &text.replace('x', &n.to_string()))])));
+    }
     guest
 }
 

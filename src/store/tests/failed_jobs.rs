@@ -186,7 +186,7 @@ fn an_acknowledgement_of_what_does_not_exist_leaves_no_row() {
     let mut group = store.group();
     for (name, version) in [("d", head + 1), ("none", 1), ("none", 0)] {
         let dataset = driftless_protocol::DatasetName::new(name).expect("a name");
-        group.acknowledge(&me(), &device("laptop"), &dataset, version).expect("decides");
+        group.run(|group| group.acknowledge(&me(), &device("laptop"), &dataset, version)).expect("decides");
     }
     assert!(rows_of(group).is_empty());
     let mut group = store.group();

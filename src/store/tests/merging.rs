@@ -1,9 +1,12 @@
 //! Merging a guest into a user: no record is lost, and a patch is applied once whichever identity it reaches.
 
-use driftless_protocol::{Content, DatasetName, Op, Value, limits};
+use driftless_protocol::{Content, DatasetName, Op, RefusalCode, Value, limits};
 
 use super::erasing::finish_job;
 use crate::merge::ConflictPolicy;
+use crate::store::keys;
+use crate::store::row_source::RowSource;
+use crate::store::rows::IdentityRow;
 use crate::store::support::{all_of, dataset, device, key, me, patch, sign_in, store, write, write_at};
 use crate::store::{
     DatasetRules, Decision, DeviceBound, EraseStart, Identity, LinkResult, LoginKey, MergePolicies, MergeStart, Patch, Store, VersionOrigin,
@@ -121,6 +124,41 @@ fn a_write_to_the_user_during_the_merge_wins_over_the_guests_record_by_the_polic
 }
 
 #[test]
+fn a_dataset_with_a_policy_of_its_own_is_merged_by_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write_both(&store);
+    let others = DatasetName::new("own").expect("a name");
+    let datasets = vec![(others, ConflictPolicy::Reject), (dataset(), ConflictPolicy::LastWriterWins)];
+    let mut group = store.group();
+    group.merge(&guest(), &me(), &MergePolicies { policy: ConflictPolicy::Reject, datasets }, 7).expect("decides");
+    group.commit().expect("commits");
+    finish_job(&store, &guest());
+    assert_eq!(value(&store, "theme"), Some(Value::from("guest")));
+}
+
+#[test]
+fn of_two_patches_in_one_slot_the_newer_one_is_known_after_a_merge() {
+    for (users, guests) in [(3, 3 + limits::PATCH_WINDOW), (3 + limits::PATCH_WINDOW, 3)] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = store(folder.path());
+        sign_in(&store, "guest", &guest());
+        let user_patch = |id| patch(id, "phone", &[("user", Op::Put, "1")]);
+        let guest_patch = |id| as_guest(patch(id, "phone", &[("guest", Op::Put, "1")]));
+        write(&store, &user_patch(users));
+        write(&store, &guest_patch(guests));
+        merge(&store, ConflictPolicy::Reject);
+        let as_user = |patch: Patch| Patch { identity: me(), ..patch };
+        let (older, newer) = match users < guests {
+            true => (user_patch(users), as_user(guest_patch(guests))),
+            false => (as_user(guest_patch(guests)), user_patch(users)),
+        };
+        assert!(matches!(write(&store, &newer), Decision::Repeated { .. }), "{users} and {guests}");
+        assert!(matches!(write(&store, &older), Decision::Refused(RefusalCode::PatchExpired, _)), "{users} and {guests}");
+    }
+}
+
+#[test]
 fn a_merge_that_is_not_possible_is_refused_with_its_reason() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = store(folder.path());
@@ -197,6 +235,15 @@ fn an_identity_knows_which_logins_were_linked_to_it_and_has_a_bounded_number_of_
     sign_in(&store, "guest", &guest());
     let mut group = store.group();
     assert_eq!(group.merge(&guest(), &me(), &MergePolicies::default(), 7).expect("decides"), MergeStart::TooManyLogins);
+    let other = Identity::from("local:other");
+    for (number, start) in [(limits::LOGINS_PER_IDENTITY - 1, MergeStart::Begun), (limits::LOGINS_PER_IDENTITY, MergeStart::TooManyLogins)]
+    {
+        let mut group = store.group();
+        for number in 0..number {
+            group.identity(LoginKey { pool: "demo", issuer: "third", subject: &number.to_string() }, &other, 7).expect("decides");
+        }
+        assert_eq!(group.merge(&guest(), &other, &MergePolicies::default(), 7).expect("decides"), start, "beside {number} logins");
+    }
 }
 
 #[test]
@@ -254,6 +301,8 @@ fn an_identity_remembers_only_its_newest_merges() {
     }
     let merged = store.merged(&me()).expect("reads").expect("there");
     assert_eq!((merged.len(), merged[0].as_str()), (limits::MERGED_IDENTITIES, "local:g5"));
+    let row: IdentityRow = store.engine.row(&keys::identity(&me())).expect("reads").expect("there");
+    assert_eq!(row.merged, merged, "all of them are finished, so the row keeps no more");
 }
 
 #[test]

@@ -182,3 +182,14 @@ fn a_restored_backup_has_the_totals_and_erasing_goes_through_at_the_bound() {
     assert_eq!(owned(&other, &me()), 0);
     assert!(is_written(&write_at(&other, &put(1, "a", "x"), &rules, 7)));
 }
+
+#[test]
+fn a_dataset_is_counted_once_it_has_grown_by_a_step_and_each_of_its_conflicts_counts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write_at(&store, &patch(1, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), 7);
+    assert_eq!(owned(&store, &me()), 0, "a small write does not touch the identity's row");
+    let bytes = |conflicts| HeadRow { conflicts, ..HeadRow::default() }.stored_bytes();
+    assert_eq!((bytes(0), bytes(3)), (0, 3 * bytes(1)));
+    assert!(bytes(1) >= 8 * 32, "the keys of a conflict");
+}

@@ -2,6 +2,7 @@
 
 use driftless_protocol::{Content, Op, Position};
 
+use crate::store::keys::RowKind;
 use crate::store::support::{CONFIG, all, dataset, device, epoch, key, me, patch, store, write_at};
 use crate::store::{Cursor, DatasetRules, Decision, DeviceBound, ReadResult, ReadStart, ReapResult, RetentionPolicy, Store};
 
@@ -180,6 +181,29 @@ fn a_remove_with_a_base_leaves_a_tombstone_even_where_no_record_was() {
         matches!(write_at(&store, &late, &DatasetRules::default(), BEGIN_MS), Decision::Conflict(_)),
         "the record does not come back without a conflict"
     );
+}
+
+#[test]
+fn a_record_that_comes_back_takes_its_tombstone_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    put_and_remove(&store, &["a", "b"], BEGIN_MS);
+    write_at(&store, &patch(100, "phone", &[("a", Op::Put, "1")]), &DatasetRules::default(), BEGIN_MS);
+    let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
+    assert_eq!(rows.iter().filter(|(key, _)| RowKind::Tombstone.is_of(key)).count(), 1, "that of b");
+}
+
+#[test]
+fn a_step_says_whether_positions_need_a_snapshot_now() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (store, retention) = (store(folder.path()), RetentionPolicy::default());
+    put_and_remove(&store, &["a"], BEGIN_MS);
+    let moved = |days| {
+        let steps = reap(&store, &retention, BEGIN_MS + days * DAY_MS);
+        assert!(steps.iter().any(|step| step.tombstones + step.versions > 0), "{days} days");
+        steps.iter().any(|step| step.has_moved_horizon)
+    };
+    assert_eq!((moved(8), moved(31)), (false, true), "history goes first, then the tombstone");
 }
 
 #[test]

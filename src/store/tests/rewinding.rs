@@ -178,3 +178,13 @@ fn an_erasure_ends_a_restore() {
     super::erasing::finish_job(&store, &me());
     assert_eq!(store.unfinished_rewinds(None, 9).expect("reads"), []);
 }
+
+#[test]
+fn large_records_that_a_restore_removes_count_to_its_parts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    write(&store, &patch(1, "phone", &[("small", Op::Put, "1")]));
+    let text = format!("\"{}\"", "x".repeat(900_000));
+    (0..3).for_each(|n| drop(write(&store, &patch(2 + n, "phone", &[(&n.to_string(), Op::Put, &text)]))));
+    assert!(plan(&store, 1).parts() > 1);
+}

@@ -189,6 +189,39 @@ fn a_file_of_zeros_is_as_good_as_a_missing_one() {
         assert!(journal.is_new() && journal.generation() == 0 && found.memtable.is_empty(), "{length}");
         journal.recycle(1, 1 << 20).expect("recycles");
         append(&mut journal, 1);
-        assert_eq!(Journal::open(path.clone()).expect("opens").1.memtable.rows, memtable(1..2).rows, "{length}");
+        assert_eq!(rows_of(&Journal::open(path.clone()).expect("opens").1.memtable), rows_of(&memtable(1..2)), "{length}");
+    }
+}
+
+#[test]
+fn a_file_doubles_when_it_grows_and_a_recycled_one_is_cut() {
+    const BLOCK: u64 = BLOCK_BYTES as u64;
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("journal");
+    let (mut journal, _) = Journal::open(path.clone()).expect("opens");
+    journal.recycle(1, 0).expect("recycles");
+    let length = || path.metadata().expect("is there").len();
+    let append = |journal: &mut Journal, bytes: usize| {
+        let row = vec![7; bytes];
+        journal.append(std::iter::once((b"k".as_slice(), Some(row.as_slice())))).expect("appends");
+    };
+    assert_eq!(length(), BLOCK, "the header");
+    // Each takes a block.
+    let lengths = [1; 4].map(|bytes| {
+        append(&mut journal, bytes);
+        length()
+    });
+    assert_eq!(lengths, [4, 4, 4, 10].map(|blocks| blocks * BLOCK));
+    assert!(journal.buffer.capacity() > 0, "is used again");
+    append(&mut journal, 2 * BUFFER_BYTES);
+    assert_eq!(length(), journal.length() + MAX_GROWTH_BYTES);
+    assert_eq!(journal.buffer.capacity(), 0, "is freed");
+    for (generation, kept, expected) in [(2, 1 << 30, length()), (3, 5 * BLOCK, 5 * BLOCK), (4, 0, BLOCK)] {
+        journal.recycle(generation, kept).expect("recycles");
+        assert_eq!(length(), expected, "of {kept}");
+        if generation == 3 {
+            (0..4).for_each(|_| append(&mut journal, 1));
+            assert_eq!(length(), 5 * BLOCK, "there is space for four");
+        }
     }
 }

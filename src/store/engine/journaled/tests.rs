@@ -200,3 +200,23 @@ fn a_row_that_is_written_once_is_deleted_from_the_tree_that_an_interrupted_flush
     drop(crashed);
     assert!(!tree.state().rows.contains_key(b"once0000".as_slice()));
 }
+
+#[test]
+fn a_memtable_that_is_flushed_takes_no_more_memory() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    let commits = commit_until_half_flushed(&fixture, &engine);
+    assert!(engine.shared.memtables.has_immutable());
+    fixture.tree.hold(false);
+    drop(engine.shared.wait_for_flush(engine.shared.flush_state()));
+    assert!(!engine.shared.memtables.has_immutable());
+    check(&engine, 0..commits);
+}
+
+#[test]
+fn a_memtable_and_a_journal_file_have_the_size_that_is_set() {
+    for (mib, memtable_bytes, journal_bytes) in [(8, 8 << 20, 16 << 20), (0, 1, 2)] {
+        let thresholds = FlushThresholds::from_mib(mib);
+        assert_eq!((thresholds.memtable_bytes, thresholds.journal_bytes), (memtable_bytes, journal_bytes), "{mib} MiB");
+    }
+}
