@@ -9,7 +9,7 @@ use crate::logging::AUDIT;
 use crate::store::{Conflict, DatasetHistory, Identity, RecordDiff, Store, StoreError, VersionNotKept};
 
 /// What was read of a whole dataset, and the memory that it counts as.
-pub type Held<T> = (T, ReadMemory);
+pub type HeldRead<T> = (T, ReadMemory);
 
 impl Admin {
     /// Up to `limit` versions below `below`, newest first; without `below` from the newest version.
@@ -19,17 +19,23 @@ impl Admin {
         dataset: DatasetName,
         below: Option<u64>,
         limit: u64,
-    ) -> AdminResult<Held<DatasetHistory>> {
+    ) -> AdminResult<HeldRead<DatasetHistory>> {
         self.read_held(identity, dataset, move |store, identity, dataset| Ok(Ok(store.history(identity, dataset, below, limit)?))).await
     }
 
     /// The dataset's records as they were at a version.
-    pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<Held<Vec<Record>>> {
+    pub async fn records_at(&self, identity: Identity, dataset: DatasetName, version: u64) -> AdminResult<HeldRead<Vec<Record>>> {
         self.read_held(identity, dataset, move |store, identity, dataset| store.records_at(identity, dataset, version)).await
     }
 
     /// The records that differ between two versions.
-    pub async fn compare(&self, identity: Identity, dataset: DatasetName, first: u64, second: u64) -> AdminResult<Held<Vec<RecordDiff>>> {
+    pub async fn compare(
+        &self,
+        identity: Identity,
+        dataset: DatasetName,
+        first: u64,
+        second: u64,
+    ) -> AdminResult<HeldRead<Vec<RecordDiff>>> {
         self.read_held(identity, dataset, move |store, identity, dataset| store.compare(identity, dataset, first, second)).await
     }
 
@@ -65,7 +71,7 @@ impl Admin {
     }
 
     /// Runs a read of much of a dataset, if the dataset exists. It begins when there is memory for it.
-    async fn read_held<T, F>(&self, identity: Identity, dataset: DatasetName, read: F) -> AdminResult<Held<T>>
+    async fn read_held<T, F>(&self, identity: Identity, dataset: DatasetName, read: F) -> AdminResult<HeldRead<T>>
     where
         T: Send + 'static,
         F: FnOnce(&Store, &Identity, &DatasetName) -> Result<Result<T, VersionNotKept>, StoreError> + Send + 'static,
