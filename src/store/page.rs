@@ -185,3 +185,6 @@ fn parse_place(rest: &[u8]) -> Result<(u64, u16, u16), StoreError> {
     let piece = rest.try_into().map_err(|_| damaged())?;
     Ok((u64::from_be_bytes(*version), u16::from_be_bytes(*ordinal), u16::from_be_bytes(piece)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,10 +6,12 @@ use super::erasing::fill;
 use super::push::{dead_token, registration};
 use crate::store::devices::{REVOKED_DEVICES, SEEN_PRECISION_MS};
 use crate::store::keys::RowKind;
+use crate::store::row_source::RowSource;
+use crate::store::rows::DeviceRow;
 use crate::store::support::{dataset, device, me, patch, store, write, write_at};
 use crate::store::{
-    Admission, DatasetRules, Decision, DeliveryLogEntry, DeliveryStatus, DeviceBound, Group, ReadStart, RegisterOutcome, RetentionPolicy,
-    Store,
+    Admission, DatasetRules, Decision, DeliveryLogEntry, DeliveryStatus, DeviceBound, DeviceLink, Group, LinkObstacle, LinkedToken,
+    LoginKey, ReadStart, RegisterOutcome, RetentionPolicy, Store,
 };
 
 fn commit<T>(store: &Store, decide: impl FnOnce(&mut Group<'_>) -> T) -> T {
@@ -294,4 +296,29 @@ fn the_keys_of_a_conflict_that_a_device_keeps_are_bounded() {
     let rows = store.engine.scan(&[], &[u8::MAX], usize::MAX).expect("scans");
     let bytes: usize = rows.iter().filter(|(key, _)| RowKind::Patch.is_of(key) && is_of(key, "phone")).map(|(_, row)| row.len()).sum();
     assert!((30_000..64 * 1024).contains(&bytes), "{bytes} bytes");
+}
+
+#[test]
+fn a_device_is_marked_once_within_the_precision_and_known_anew_only_after_it_was_revoked() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(folder.path());
+    sign_in(&store, "phone", 10, 1000);
+    for (now_ms, is_marked) in [(1001, false), (1000 + SEEN_PRECISION_MS, true)] {
+        let mut group = store.group();
+        group.mark_device_seen(&me(), &device("phone"), now_ms).expect("decides");
+        assert_eq!(group.row_bytes() > 0, is_marked, "{now_ms}");
+    }
+    let allow = |now_ms| {
+        assert_eq!(commit(&store, |group| group.set_revoked(&me(), &device("phone"), None, now_ms)), Ok(true));
+        let row = store.engine.row::<DeviceRow>(&crate::store::keys::device(&me(), &device("phone"))).expect("reads").expect("there");
+        row.known_since_ms
+    };
+    assert_eq!(allow(2000), 1000, "it was not revoked");
+    revoke(&store, "phone", 3000);
+    let login = LoginKey { pool: "demo", issuer: "issuer", subject: "alice" };
+    let token = || LinkedToken { login, issued_s: Some(1) };
+    let link = DeviceLink { identity: &me(), device: &device("phone"), first: token(), second: token() };
+    assert_eq!(store.group().link_obstacle(&link), Ok(Some(LinkObstacle::DeviceRevoked)));
+    assert_eq!(allow(4000), 4000);
+    assert_eq!(store.group().link_obstacle(&link), Ok(None));
 }
