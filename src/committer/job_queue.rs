@@ -6,7 +6,9 @@
 //! One identity's jobs keep their order. However many it has submitted, a job of another one waits for its turn only, and a turn costs at most
 //! [`TURN_WORK_BYTES`] and one job.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+
+use foldhash::HashMap;
 
 use super::job::JobOwner;
 
@@ -33,7 +35,7 @@ struct OwnerQueue<J> {
 
 impl<J> Default for JobQueue<J> {
     fn default() -> JobQueue<J> {
-        JobQueue { queues: HashMap::new(), turns: VecDeque::new(), resting: Vec::new(), current: None, jobs: 0 }
+        JobQueue { queues: HashMap::default(), turns: VecDeque::new(), resting: Vec::new(), current: None, jobs: 0 }
     }
 }
 

@@ -3,7 +3,9 @@
 //!
 //! Pure but for the fences and rows, which it asks the caller for. Invariant: the fence of an owner is taken before the first read of its rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use foldhash::HashMap;
 
 use super::engine::{Batch, Bytes, CommitOutcome, Fence, Owner};
 use super::row_cache::{KnownRows, RowCache};

@@ -3,8 +3,9 @@
 //! What is known of an owner was read after its fence was taken, or written by this store at that fence. It counts for nothing once the fence is
 //! another one, so another writer's commits are never missed. Only groups use it: readers ask the engine.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use foldhash::HashMap;
 
 use super::engine::{Bytes, Fence, Owner};
 use super::keys::{self, RowKind};
@@ -86,7 +87,7 @@ impl StoreCache {
 
 impl KnownRows {
     pub(super) fn none_at(fence: Fence) -> KnownRows {
-        KnownRows { fence, rows: HashMap::new(), bytes: 0 }
+        KnownRows { fence, rows: HashMap::default(), bytes: 0 }
     }
 
     pub(super) fn fence(&self) -> Fence {

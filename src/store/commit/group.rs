@@ -2,11 +2,11 @@
 //!
 //! Every kind of write adds its own `impl Group` beside its rows. Only the committer makes groups, and one at a time.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use driftless_protocol::{DatasetName, DeviceId};
+use foldhash::HashMap;
 
 use super::super::engine::CommitOutcome;
 use super::super::live_identity::LiveIdentity;
@@ -59,7 +59,7 @@ impl fmt::Display for JobFailure {
 
 impl Store {
     pub fn group(&self) -> Group<'_> {
-        Group { view: View::new(&*self.engine, self.known_rows.take()), store: self, identities: HashMap::new() }
+        Group { view: View::new(&*self.engine, self.known_rows.take()), store: self, identities: HashMap::default() }
     }
 }
 

@@ -29,6 +29,9 @@ const SPACE_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Returns an error while the disk has too little space for the tree to grow.
 pub(super) type SpaceCheck = Box<dyn Fn() -> Result<(), EngineError> + Send>;
 
+/// A row on its way to the tree, whose key was put together.
+type FlushedRow<'a> = (Bytes, Option<&'a [u8]>);
+
 pub(super) struct Flusher {
     pub tree: Arc<dyn Tree>,
     pub shared: Arc<SharedMemtables>,
@@ -69,7 +72,7 @@ impl Flusher {
         if let Some(scans) = earlier_scans {
             scans.wait();
         }
-        let (mut rows, mut bytes): (Vec<(Bytes, Option<&[u8]>)>, usize) = (Vec::new(), 0);
+        let (mut rows, mut bytes): (Vec<FlushedRow<'_>>, usize) = (Vec::new(), 0);
         // The engine's own rows go last: the commit count says what the tree holds, and a tree can lose its end (`commit_counter`).
         let own = memtable.rows.range(&[], commit_counter::FIRST_STORE_KEY);
         for (key, row) in memtable.rows.starting_at(commit_counter::FIRST_STORE_KEY) {
@@ -89,7 +92,7 @@ impl Flusher {
         Ok(journal)
     }
 
-    fn write(&self, rows: &[(Bytes, Option<&[u8]>)]) -> Result<(), EngineError> {
+    fn write(&self, rows: &[FlushedRow<'_>]) -> Result<(), EngineError> {
         if rows.is_empty() {
             return Ok(());
         }

@@ -10,9 +10,9 @@ use std::ops::Bound;
 
 use super::batch::Bytes;
 
-/// Bytes of a key that its row shares with others: about as many as a kind and an identity take. A shorter key is shared whole. Keys that are cut
+/// Bytes of a key that its row shares with others: all rows of an identity begin with them. A shorter key is shared whole. Keys that are cut
 /// after so many bytes have the order that they have uncut.
-const SHARED_BYTES: usize = 48;
+const SHARED_BYTES: usize = 40;
 
 /// Bytes that a row takes in memory beside its own: its place in the set and the rest of its allocation.
 const ROW_OVERHEAD_BYTES: usize = 48;
