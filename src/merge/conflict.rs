@@ -51,7 +51,9 @@ impl ConflictReply {
         let bytes = state.value_bytes();
         let takes = !self.is_begun || self.bytes + bytes <= REPLY_BYTES as u64;
         self.is_begun = true;
-        self.bytes += bytes;
+        if takes {
+            self.bytes += bytes;
+        }
         takes
     }
 }
@@ -75,4 +77,20 @@ pub fn unknown_device() -> DeviceId {
 /// with this version as its base no longer conflicts.
 pub fn reaped_record(key: &Key, tombstone_horizon: u64) -> Record {
     Record { key: key.clone(), content: Content::Removed, version: tombstone_horizon, modified_ms: 0, device: unknown_device() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_for_which_there_is_no_room_takes_none_from_those_behind_it() {
+        let half = REPLY_BYTES as u64 / 2;
+        let taken = |sizes: &[u64]| {
+            let mut reply = ConflictReply::default();
+            sizes.iter().map(|size| reply.takes(ContentState::Live(*size))).collect::<Vec<_>>()
+        };
+        assert_eq!(taken(&[half, half + 1, half, 1, 0]), [true, false, true, false, true]);
+        assert_eq!(taken(&[3 * half, 1, 0]), [true, false, false], "the first one always is in it");
+    }
 }
