@@ -124,6 +124,30 @@ fn a_gap_between_the_files_and_the_tree_is_refused() {
     fixture.tree.hold(false);
 }
 
+/// Somebody puts one of the two files of an earlier copy of the folder into its place. The tree has all commits of both.
+#[test]
+fn a_file_of_an_earlier_time_is_refused_though_no_commit_is_missing() {
+    let fixture = JournaledFixture::new();
+    let engine = fixture.open();
+    engine.write(batch(0)).expect("commits");
+    let (early, _) = fixture.copy_as_crashed();
+    let generation = |path: &PathBuf| Journal::open(path.clone()).expect("opens").0.generation();
+    let mut next = 1;
+    while journal::paths(fixture.folder.path()).iter().map(generation).min() < Some(4) {
+        engine.write(batch(next)).expect("commits");
+        next += 1;
+    }
+    drop(engine);
+    for (n, name) in journal::paths(early.path()).iter().enumerate() {
+        let (folder, tree) = fixture.copy_as_crashed();
+        std::fs::copy(name, &journal::paths(folder.path())[n]).expect("is copied");
+        let refused = fixture.try_open(folder.path(), tree, true).err().unwrap_or_else(|| panic!("{n} is refused"));
+        assert!(refused.to_string().contains("does not belong to"), "{refused}");
+    }
+    let (folder, tree) = fixture.copy_as_crashed();
+    check(&fixture.open_at(folder.path(), tree), 0..next);
+}
+
 fn cut(path: &Path, bytes: u64) {
     // A recycled file is longer than its records.
     let (journal, _) = Journal::open(path.to_owned()).expect("opens");
