@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_record_for_which_there_is_no_room_takes_none_from_those_behind_it() {
+    fn a_record_that_does_not_fit_takes_no_space_from_those_behind_it() {
         let half = REPLY_BYTES as u64 / 2;
         let taken = |sizes: &[u64]| {
             let mut reply = ConflictReply::default();
