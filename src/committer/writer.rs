@@ -99,10 +99,12 @@ impl GroupWriter {
         }
     }
 
-    /// Waits for something to do, or until held acknowledgements are due. While jobs wait already it only takes what else was submitted.
+    /// Waits for something to do, or until held acknowledgements are due or an identity has rested. While there is a job to do already it only takes
+    /// what else was submitted.
     pub(super) fn receive(&mut self) {
         let mut received = std::mem::take(&mut self.received);
-        let wait_until = if self.has_work() { Some(Instant::now()) } else { self.held_acks.due() };
+        let due = || self.held_acks.due().into_iter().chain(self.jobs.rested_at()).min();
+        let wait_until = if self.has_work() { Some(Instant::now()) } else { due() };
         if self.jobs.len() < MAX_WAITING_JOBS && block_until(wait_until, self.queue.recv_many(&mut received, GROUP_JOBS)) == Some(0) {
             self.is_stopping = true;
         }
@@ -118,7 +120,7 @@ impl GroupWriter {
     }
 
     fn has_work(&self) -> bool {
-        !self.jobs.is_empty() || !self.flushes.is_empty() || self.is_stopping
+        self.jobs.is_ready() || !self.flushes.is_empty() || self.is_stopping
     }
 
     /// Whether the writer was told to stop, and has done all that was submitted before.
@@ -132,6 +134,8 @@ impl GroupWriter {
         let now_ms = self.clock.unix_ms();
         let store = self.store.clone();
         let mut group = store.group();
+        // A caller that waits for a place in the queues must not wait for those that rest.
+        self.jobs.begin_group(started, !self.is_stopping && self.jobs.len() < MAX_WAITING_JOBS);
         let mut decided = Vec::with_capacity(self.jobs.len().min(GROUP_JOBS));
         while group.work_bytes() < GROUP_WORK_BYTES
             && decided.len() < GROUP_JOBS
@@ -142,7 +146,7 @@ impl GroupWriter {
             decided.extend(self.decide(job, &mut group, now_ms));
             self.jobs.charge(group.work_bytes() - before);
         }
-        self.jobs.end_group();
+        self.jobs.end_group(Instant::now());
         let is_last = self.is_stopping && self.jobs.is_empty();
         let has_acks = self.held_acks.collect(!self.flushes.is_empty() || is_last);
         let acks = if has_acks { self.decide_held_acks(&mut group) } else { Some(Vec::new()) };
