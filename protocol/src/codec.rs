@@ -20,7 +20,7 @@ use crate::partial::PartialRequest;
 use crate::text::StrictText;
 use crate::{
     Change, ClientMessage, DatasetName, DeviceId, Provider, PushTarget, RefusalCode, Registration, ServerMessage, Value,
-    WebPushSubscription, limits, whole_numbers,
+    WebPushSubscription, limits, record_list, whole_numbers,
 };
 
 /// The encoding of messages, selected by the WebSocket subprotocol.
@@ -86,6 +86,17 @@ impl Codec {
         };
         // Encoding fails only on a map with keys that are not strings, which no message has, or if the writer fails, which a buffer never does.
         debug_assert!(done.is_ok(), "{done:?}");
+    }
+
+    /// Encodes a message of the server and appends it to a buffer: the same bytes as [`Codec::encode_into`], sooner if it has records.
+    pub fn encode_server_into(self, message: &ServerMessage, buffer: &mut Vec<u8>) {
+        match (self, message.split_records()) {
+            (Codec::MsgPack, Some((rest, records))) => {
+                self.encode_into(&rest, buffer);
+                record_list::replace_empty_list(records, buffer);
+            }
+            _ => self.encode_into(message, buffer),
+        }
     }
 
     /// Encodes a message.

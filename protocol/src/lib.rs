@@ -27,6 +27,7 @@ mod packed_value;
 mod partial;
 mod push;
 mod record;
+mod record_list;
 mod refusal;
 mod text;
 mod value;

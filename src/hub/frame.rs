@@ -12,7 +12,7 @@ const USUAL_BYTES: usize = 512;
 pub fn encode_frame(codec: Codec, message: &ServerMessage) -> Vec<u8> {
     let mut frame = Vec::with_capacity(USUAL_BYTES);
     frame.resize(HEADER_BYTES, 0);
-    codec.encode_into(message, &mut frame);
+    codec.encode_server_into(message, &mut frame);
     let payload_bytes = frame.len() - HEADER_BYTES;
     let mut header = [0; HEADER_BYTES];
     // The last frame of its message, and its only one.

@@ -9,6 +9,9 @@ use super::identity_work::IdentityWork;
 use super::rate::{Allowance, TakenRate};
 use super::{LimitExceeded, LimitedUse};
 
+/// How many seconds' worth of an identity's work may be done at once: meanwhile it takes whole cores.
+const WORK_BURST_S: u64 = 1;
+
 /// Clones share what was taken.
 #[derive(Clone, Debug, Default)]
 pub struct PoolUse {
@@ -99,7 +102,7 @@ impl PoolUse {
     }
 
     fn work_allowance(&self) -> Allowance {
-        Allowance::per_s(self.rates.identity_work_bytes_per_s)
+        Allowance::per_s(self.rates.identity_work_bytes_per_s).at_once(WORK_BURST_S)
     }
 
     /// Counts bytes that were received.

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How many seconds' worth may be taken at once: devices that reconnect after a restart come within as many.
+/// How many seconds' worth may be taken at once, of most rates: devices that reconnect after a restart come within as many.
 const BURST_S: u64 = 10;
 
 /// The longest time that a charge may lie ahead, in seconds: what was received cannot be refused any more, and must not punish for longer.
@@ -18,15 +18,22 @@ const NS_PER_MS: u64 = 1_000_000;
 pub(super) struct Allowance {
     amount: u64,
     per_s: u64,
+    /// How many seconds' worth may be taken at once.
+    burst_s: u64,
 }
 
 impl Allowance {
     pub(super) fn per_s(amount: u64) -> Allowance {
-        Allowance { amount, per_s: 1 }
+        Allowance { amount, per_s: 1, burst_s: BURST_S }
     }
 
     pub(super) fn per_min(amount: u64) -> Allowance {
-        Allowance { amount, per_s: 60 }
+        Allowance { amount, per_s: 60, burst_s: BURST_S }
+    }
+
+    /// The same with what may be taken at once, in seconds' worth.
+    pub(super) fn at_once(self, burst_s: u64) -> Allowance {
+        Allowance { burst_s, ..self }
     }
 
     /// The same for a network that has the share of so many addresses.
@@ -38,6 +45,12 @@ impl Allowance {
     fn time_of(self, taken: u64) -> Option<u64> {
         let ns = u128::from(taken) * u128::from(self.per_s) * u128::from(NS_PER_S);
         Some(u64::try_from(ns.checked_div(u128::from(self.amount))?).unwrap_or(u64::MAX))
+    }
+
+    /// Now, and the time up to which may be taken, in nanoseconds. At least one may always be taken.
+    fn window(self, now_ms: u64, cost_ns: u64) -> (u64, u64) {
+        let now_ns = now_ms.saturating_mul(NS_PER_MS);
+        (now_ns, now_ns.saturating_add((self.burst_s * NS_PER_S).max(cost_ns)))
     }
 }
 
@@ -56,7 +69,7 @@ impl TakenRate {
     /// Takes one, if the rate permits it. A refusal takes nothing, so that a client that is refused does not push its own date away.
     pub(super) fn take(&self, allowance: Allowance, now_ms: u64) -> Result<(), Postponed> {
         let Some(cost_ns) = allowance.time_of(1) else { return Ok(()) };
-        let (now_ns, latest_ns) = window(now_ms, cost_ns);
+        let (now_ns, latest_ns) = allowance.window(now_ms, cost_ns);
         let mut paid_ns = self.0.load(Ordering::Relaxed);
         loop {
             let next_ns = paid_ns.max(now_ns).saturating_add(cost_ns);
@@ -73,7 +86,7 @@ impl TakenRate {
     /// Whether one could be taken now.
     pub(super) fn check(&self, allowance: Allowance, now_ms: u64) -> Result<(), Postponed> {
         let Some(cost_ns) = allowance.time_of(1) else { return Ok(()) };
-        let (now_ns, latest_ns) = window(now_ms, cost_ns);
+        let (now_ns, latest_ns) = allowance.window(now_ms, cost_ns);
         let next_ns = self.0.load(Ordering::Relaxed).max(now_ns).saturating_add(cost_ns);
         if next_ns > latest_ns { Err(Postponed { wait_ms: (next_ns - latest_ns).div_ceil(NS_PER_MS) }) } else { Ok(()) }
     }
@@ -82,7 +95,7 @@ impl TakenRate {
     pub(super) fn charge(&self, allowance: Allowance, now_ms: u64, taken: u64) {
         let Some(cost_ns) = allowance.time_of(taken) else { return };
         let now_ns = now_ms.saturating_mul(NS_PER_MS);
-        let latest_ns = now_ns.saturating_add((BURST_S + LONGEST_DEBT_S) * NS_PER_S);
+        let latest_ns = now_ns.saturating_add((allowance.burst_s + LONGEST_DEBT_S) * NS_PER_S);
         let charged = |paid_ns: u64| Some(paid_ns.max(now_ns).saturating_add(cost_ns).min(latest_ns.max(paid_ns)));
         let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, charged);
     }
@@ -91,12 +104,6 @@ impl TakenRate {
     pub(super) fn owed_ns(&self, now_ms: u64) -> u64 {
         self.0.load(Ordering::Relaxed).saturating_sub(now_ms.saturating_mul(NS_PER_MS))
     }
-}
-
-/// Now, and the time up to which may be taken, in nanoseconds. At least one may always be taken.
-fn window(now_ms: u64, cost_ns: u64) -> (u64, u64) {
-    let now_ns = now_ms.saturating_mul(NS_PER_MS);
-    (now_ns, now_ns.saturating_add((BURST_S * NS_PER_S).max(cost_ns)))
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use driftless_protocol::{CloseCode, limits};
 use futures_util::FutureExt;
+use tokio::time::Sleep;
 
 use super::closing::Closing;
 use super::framed::SocketCounter;
@@ -96,6 +98,8 @@ pub(super) struct SessionContext<'a> {
     message_memory: Option<MemoryWait>,
     /// Bytes that were received and sent, and are not charged to the identity yet.
     work_bytes: u64,
+    /// Ends when the identity is within its rate again.
+    page_pause: Option<Pin<Box<Sleep>>>,
     presence: Presence<'a>,
 }
 
@@ -155,6 +159,7 @@ impl<'a> SessionContext<'a> {
             slow_transfer: None,
             message_memory: None,
             work_bytes: 0,
+            page_pause: None,
             presence,
         }
     }
@@ -175,7 +180,8 @@ impl<'a> SessionContext<'a> {
         }
     }
 
-    /// Counts a message that was received or is sent as work for the identity. Over its rate the session reads nothing until a tick.
+    /// Counts a message that was received or is sent as work for the identity. Over its rate the session reads no message of the device until a tick,
+    /// and sends no page of the store until a time of its own: pages of a second's ticks at once would take the cores from all other sessions.
     pub(super) fn charge_work(&mut self, bytes: usize) {
         self.work_bytes += (MESSAGE_WORK_BYTES + bytes) as u64;
         if self.work_bytes < CHARGE_BYTES {
@@ -185,7 +191,27 @@ impl<'a> SessionContext<'a> {
         if let Err(exceeded) = self.who.pool.used.charge_work(self.who.identity.text(), now_ms, work_bytes) {
             self.services.metrics.limit_exceeded(exceeded.what.code());
             let until_ms = self.received.pause(now_ms, exceeded);
+            self.page_pause = Some(Box::pin(tokio::time::sleep(Duration::from_millis(until_ms - now_ms))));
             self.schedule_tick(until_ms);
+        }
+    }
+
+    /// Whether pages wait, because the identity is over its rate.
+    pub(super) fn are_pages_paused(&self) -> bool {
+        self.page_pause.is_some()
+    }
+
+    /// Whether there is something to send without waiting for another event; ready also when pages have waited for long enough.
+    pub(super) fn poll_backlog(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(pause) = &mut self.page_pause
+            && pause.as_mut().poll(context).is_ready()
+        {
+            self.page_pause = None;
+            return Poll::Ready(());
+        }
+        match self.backlog {
+            Backlog::Pending => Poll::Ready(()),
+            Backlog::Empty => Poll::Pending,
         }
     }
 

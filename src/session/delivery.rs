@@ -13,6 +13,8 @@ use crate::store::{Cursor, ReadResult};
 /// The state of a subscription after one turn.
 pub(super) enum DeliveryProgress {
     UpToDate,
+    /// A page waits until the identity is within its rate.
+    Paused,
     MorePending,
     /// The store cannot read the dataset.
     ReadFailed,
@@ -26,7 +28,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         let mut index = 0;
         while index < self.subscriptions.len() {
             match self.deliver_some(index).await? {
-                DeliveryProgress::UpToDate => index += 1,
+                DeliveryProgress::UpToDate | DeliveryProgress::Paused => index += 1,
                 DeliveryProgress::MorePending => {
                     self.context.backlog = Backlog::Pending;
                     index += 1;
@@ -43,6 +45,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> LiveSession<'_, S> {
         for _ in 0..RING_CHANGES {
             match self.subscriptions[index].next(session) {
                 NextSend::Nothing => return Ok(DeliveryProgress::UpToDate),
+                // The end of the pause is an event of the backlog.
+                NextSend::Page(_) if self.context.are_pages_paused() => return Ok(DeliveryProgress::Paused),
                 NextSend::Page(cursor) => {
                     if let Some(ahead) = self.take_read_ahead(index, cursor) {
                         return self.send_read_result(index, ahead.read, ahead.memory).await;

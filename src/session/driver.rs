@@ -118,10 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SessionDriver<'_, S> {
             Input::Replies => self.poll_reply(context),
             Input::Messages if self.takes_messages() => self.poll_message(context).map(SessionEvent::Message),
             Input::Messages => Poll::Pending,
-            Input::Backlog => match self.session.context.backlog {
-                Backlog::Pending => Poll::Ready(SessionEvent::Backlog),
-                Backlog::Empty => Poll::Pending,
-            },
+            Input::Backlog => self.session.context.poll_backlog(context).map(|()| SessionEvent::Backlog),
         }
     }
 
