@@ -33,7 +33,7 @@ pub struct PoolRates {
 }
 
 impl Default for PoolRates {
-    /// A person whose devices all fetch their largest dataset anew within ten seconds (40 of 16 MiB) stays below.
+    /// A person whose devices all fetch their largest dataset anew (ten of 16 MiB) has them within five seconds.
     fn default() -> PoolRates {
         let identity_work_bytes_per_s = 32 * 1024 * 1024;
         PoolRates { sessions: 0, handshakes_per_s: 0, refused_tokens_per_min: 0, bytes_per_s: 0, identity_work_bytes_per_s }
