@@ -90,12 +90,12 @@ impl Codec {
 
     /// Encodes a message of the server and appends it to a buffer: the same bytes as [`Codec::encode_into`], sooner if it has records.
     pub fn encode_server_into(self, message: &ServerMessage, buffer: &mut Vec<u8>) {
-        match (self, message.split_records()) {
-            (Codec::MsgPack, Some((rest, records))) => {
+        match message.split_records() {
+            Some((rest, records)) => {
                 self.encode_into(&rest, buffer);
-                record_list::replace_empty_list(records, buffer);
+                record_list::replace_empty_list(self, records, buffer);
             }
-            _ => self.encode_into(message, buffer),
+            None => self.encode_into(message, buffer),
         }
     }
 

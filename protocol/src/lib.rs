@@ -17,6 +17,7 @@ mod codec;
 mod fault;
 mod flag;
 mod json_length;
+mod json_text;
 pub mod limits;
 mod message;
 mod named;

@@ -1,8 +1,8 @@
-//! The MessagePack of a message's records, which are its last field. A value is copied as the bytes that are stored: to go through its elements
-//! takes some 30 times as long.
+//! How the records of a message are encoded, which are its last field: in MessagePack a value is copied as the bytes that are stored, in JSON it is
+//! written from them in one pass. To go through its elements with the derived code takes some 30 and some 5 times as long.
 
 use crate::packed::{self, ContainerHead};
-use crate::{Content, Number, Record, ServerMessage};
+use crate::{Codec, Content, Number, Record, ServerMessage, json_text};
 
 impl ServerMessage {
     /// The same message without its records, and the records; `None` for one that has none, or that leaves out an empty list of them.
@@ -24,14 +24,51 @@ impl ServerMessage {
 }
 
 /// Replaces an empty list at the end of an encoded message by these records.
-pub(crate) fn replace_empty_list(records: &[Record], out: &mut Vec<u8>) {
-    let empty = out.pop();
-    debug_assert_eq!(empty, Some(0x90), "records are the last field");
-    out.extend_from_slice(ContainerHead::list(records.len()).as_bytes());
-    records.iter().for_each(|record| write_record(record, out));
+pub(crate) fn replace_empty_list(codec: Codec, records: &[Record], out: &mut Vec<u8>) {
+    let empty: &[u8] = match codec {
+        Codec::MsgPack => &[0x90],
+        Codec::Json => b"[]}",
+    };
+    debug_assert!(out.ends_with(empty), "records are the last field");
+    out.truncate(out.len() - empty.len());
+    match codec {
+        Codec::MsgPack => {
+            out.extend_from_slice(ContainerHead::list(records.len()).as_bytes());
+            records.iter().for_each(|record| write_packed(record, out));
+        }
+        Codec::Json => {
+            out.push(b'[');
+            for (at, record) in records.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                write_json(record, out);
+            }
+            out.extend_from_slice(b"]}");
+        }
+    }
 }
 
-fn write_record(Record { key, content, version, modified_ms, device }: &Record, out: &mut Vec<u8>) {
+fn write_json(Record { key, content, version, modified_ms, device }: &Record, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"key\":");
+    json_text::write_text(key.as_str(), out);
+    match content {
+        Content::Value(value) => {
+            out.extend_from_slice(b",\"value\":");
+            json_text::write_value(value.packed(), out);
+        }
+        Content::Removed => out.extend_from_slice(b",\"removed\":true"),
+    }
+    out.extend_from_slice(b",\"version\":");
+    json_text::write_number(Number::from(*version), out);
+    out.extend_from_slice(b",\"modified_ms\":");
+    json_text::write_number(Number::from(*modified_ms), out);
+    out.extend_from_slice(b",\"device\":");
+    json_text::write_text(device.as_str(), out);
+    out.push(b'}');
+}
+
+fn write_packed(Record { key, content, version, modified_ms, device }: &Record, out: &mut Vec<u8>) {
     out.extend_from_slice(ContainerHead::map(5).as_bytes());
     packed::write_text("key", out);
     packed::write_text(key.as_str(), out);
@@ -98,10 +135,12 @@ mod tests {
             let conflict = ServerMessage::Conflict { id: 300, dataset: notes(), records: records.clone() };
             let written = ServerMessage::Written { id: 1, version: 2, records: records.clone() };
             for message in [changes(records.clone()), conflict, written, ServerMessage::Pong] {
-                let mut encoded = b"before".to_vec();
-                Codec::MsgPack.encode_server_into(&message, &mut encoded);
-                assert!(encoded[6..] == Codec::MsgPack.encode(&message), "{} records", records.len());
-                assert_eq!(Codec::MsgPack.decode_server(&encoded[6..]), Ok(message));
+                for codec in Codec::ALL {
+                    let mut encoded = b"before".to_vec();
+                    codec.encode_server_into(&message, &mut encoded);
+                    assert!(encoded[6..] == codec.encode(&message), "{} records in {codec:?}", records.len());
+                    assert_eq!(codec.decode_server(&encoded[6..]).as_ref(), Ok(&message));
+                }
             }
         }
     }
