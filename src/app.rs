@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -29,7 +28,7 @@ use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::logging;
 use crate::metrics::Metrics;
-use crate::origin::AllowedOrigins;
+use crate::pools::Pools;
 use crate::push::{Courier, PoolPush, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
@@ -167,19 +166,18 @@ impl App {
         let reader = Reader::start(store.clone()).map_err(AppError::System)?.counted_in(metrics.clone());
         let push = PushService::new(config.pool_push().map_err(AppError::Config)?);
         let sync = SyncService::new(reader.clone(), committer.clone(), push.clone(), clock);
-        let admin = Admin::new(reader.clone(), committer.clone(), config.pools(), push.clone(), clock);
-        let retention = config.pools().into_iter().map(|pool| (pool.name, pool.retention)).collect();
-        let reaper = Reaper::new(reader.clone(), committer.clone(), retention, clock, metrics.clone());
+        let pools = Pools::declared(config.pools());
+        let admin = Admin::new(reader.clone(), committer.clone(), pools.clone(), push.clone(), clock);
+        let reaper = Reaper::new(reader.clone(), committer.clone(), pools.clone(), clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader, committer.clone(), clock);
         let running = RunningClock::new(clock);
-        let authenticator = Authenticator::new(verifier.clone(), identities, config.pools(), running.clone(), metrics.clone());
+        let authenticator = Authenticator::new(verifier.clone(), identities, pools.clone(), running.clone(), metrics.clone());
         let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
         let transfers = Transfers { clock: running.clone(), slow: sessions.slow_transfers().clone() };
         let (phase, current_phase) = watch::channel(ServerPhase::Serving);
-        let origins = Arc::new(AllowedOrigins::union(config.pools().iter().map(|pool| &pool.origins)));
         let state = HttpState {
             authenticator,
             sync,
@@ -188,7 +186,7 @@ impl App {
             operator_key: config.operator_key(),
             committer: committer.clone(),
             metrics: metrics.clone(),
-            origins,
+            pools,
             pages: config.pages,
             transfers: transfers.clone(),
             phase: current_phase,

@@ -32,6 +32,7 @@ pub mod admin;
 pub mod sync;
 
 pub mod identity;
+pub mod pools;
 pub mod push;
 pub(crate) mod reaper;
 

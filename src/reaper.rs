@@ -3,8 +3,6 @@
 //! Each step is a bounded transaction of the committer, decided in a group like a write but never inside one. Due dates are stored, so a
 //! restart forgets nothing, and a dataset with nothing to delete costs nothing. An erasure or merge whose operator went away is finished here.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,6 +11,7 @@ use tracing::{debug, info, warn};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, RewindOutcome, Unavailable};
 use crate::metrics::Metrics;
+use crate::pools::Pools;
 use crate::store::{DueDataset, Identity, JobProgress, ReapResult, RetentionPolicy, UnfinishedRewind};
 
 /// Due datasets that are reaped concurrently: their steps share a group, and hold it up for as long as a few large patches do.
@@ -31,8 +30,7 @@ const IDLE_PAUSE: Duration = Duration::from_secs(1);
 pub struct Reaper {
     reader: Reader,
     committer: Committer,
-    /// Retention policies by pool name.
-    retention: HashMap<Arc<str>, RetentionPolicy>,
+    pools: Pools,
     clock: Clock,
     metrics: Metrics,
 }
@@ -54,15 +52,8 @@ enum ReaperRound {
 }
 
 impl Reaper {
-    /// `retention` has the policy of each pool by the pool's name.
-    pub fn new(
-        reader: Reader,
-        committer: Committer,
-        retention: HashMap<Arc<str>, RetentionPolicy>,
-        clock: Clock,
-        metrics: Metrics,
-    ) -> Reaper {
-        Reaper { reader, committer, retention, clock, metrics }
+    pub fn new(reader: Reader, committer: Committer, pools: Pools, clock: Clock, metrics: Metrics) -> Reaper {
+        Reaper { reader, committer, pools, clock, metrics }
     }
 
     /// Runs until the future is dropped.
@@ -157,7 +148,7 @@ impl Reaper {
     async fn retention_of(&self, identity: &Identity) -> Result<RetentionPolicy, Unavailable> {
         let identity = identity.clone();
         let pool = self.reader.read(ReadOwner::Server, move |store| store.pool(&identity)).await?;
-        Ok(pool.and_then(|pool| self.retention.get(pool.as_str())).copied().unwrap_or_default())
+        Ok(pool.map(|pool| self.pools.retention(&pool)).unwrap_or_default())
     }
 }
 

@@ -7,52 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use driftless_protocol::{
-    Change, DatasetInfo, DatasetName, DeviceId, Epoch, Limits, LinkedLogin, Provider, PushLossReason, PushLost, Record, Registration,
+    Change, DatasetInfo, DatasetName, DeviceId, Epoch, LinkedLogin, Provider, PushLossReason, PushLost, Record, Registration,
 };
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, JobOwner, PendingReply, ReadOwner, Reader, Unavailable};
-use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
-use crate::origin::AllowedOrigins;
+use crate::pools::Pool;
 use crate::push::{PushService, RegistrationRejected};
 use crate::store::{
-    Admission, Cursor, DatasetRules, DeadToken, Decision, Group, Identity, LoginKey, Patch, ReadPosition, ReadResult, ReadStart,
-    RegisterOutcome, RetentionPolicy, Store, TokenLoss,
+    Admission, Cursor, DeadToken, Decision, Group, Identity, LoginKey, Patch, ReadPosition, ReadResult, ReadStart, RegisterOutcome, Store,
+    TokenLoss,
 };
-
-/// The settings of a pool that concern its data.
-#[derive(Clone, Debug)]
-pub struct Pool {
-    pub name: Arc<str>,
-    /// The first part of the pool's identities.
-    pub region: Arc<str>,
-    pub limits: Limits,
-    /// The conflict policy of datasets that have none of their own.
-    pub policy: ConflictPolicy,
-    /// Conflict policies by dataset.
-    pub datasets: Vec<(DatasetName, ConflictPolicy)>,
-    /// How long tombstones and history are kept.
-    pub retention: RetentionPolicy,
-    /// Bytes that an identity may own, with history and tombstones.
-    pub identity_bytes: u64,
-    /// The web pages that may use the pool.
-    pub origins: AllowedOrigins,
-    /// Within how many seconds the user must have proved both logins that a device links.
-    pub link_fresh_s: u64,
-    /// What the pool has taken of its limits.
-    pub used: PoolUse,
-}
-
-/// [`Pool::link_fresh_s`] unless the configuration says otherwise: enough to sign in and to confirm, too short for most stolen tokens.
-pub const LINK_FRESH_S: u64 = 300;
-
-impl Pool {
-    fn rules(&self, dataset: &DatasetName) -> DatasetRules {
-        let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, retention: self.retention, identity_bytes: self.identity_bytes }
-    }
-}
 
 /// An authenticated device: an identity of a pool, on a device.
 #[derive(Clone, Debug)]

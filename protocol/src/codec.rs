@@ -90,12 +90,11 @@ impl Codec {
 
     /// Encodes a message of the server and appends it to a buffer: the same bytes as [`Codec::encode_into`], sooner if it has records.
     pub fn encode_server_into(self, message: &ServerMessage, buffer: &mut Vec<u8>) {
-        match message.split_records() {
-            Some((rest, records)) => {
-                self.encode_into(&rest, buffer);
-                record_list::replace_empty_list(self, records, buffer);
-            }
-            None => self.encode_into(message, buffer),
+        let Some((rest, records)) = message.split_records() else { return self.encode_into(message, buffer) };
+        self.encode_into(&rest, buffer);
+        match self {
+            Codec::MsgPack => record_list::replace_packed(records, buffer),
+            Codec::Json => record_list::replace_json(records, buffer),
         }
     }
 

@@ -2,7 +2,7 @@
 //! written from them in one pass. To go through its elements with the derived code takes some 30 and some 5 times as long.
 
 use crate::packed::{self, ContainerHead};
-use crate::{Codec, Content, Number, Record, ServerMessage, json_text};
+use crate::{Content, Number, Record, ServerMessage, json_text};
 
 impl ServerMessage {
     /// The same message without its records, and the records; `None` for one that has none, or that leaves out an empty list of them.
@@ -23,30 +23,29 @@ impl ServerMessage {
     }
 }
 
-/// Replaces an empty list at the end of an encoded message by these records.
-pub(crate) fn replace_empty_list(codec: Codec, records: &[Record], out: &mut Vec<u8>) {
-    let empty: &[u8] = match codec {
-        Codec::MsgPack => &[0x90],
-        Codec::Json => b"[]}",
-    };
+/// Replaces the empty list at the end of a message in MessagePack by these records.
+pub(crate) fn replace_packed(records: &[Record], out: &mut Vec<u8>) {
+    cut_off(&[0x90], out);
+    out.extend_from_slice(ContainerHead::list(records.len()).as_bytes());
+    records.iter().for_each(|record| write_packed(record, out));
+}
+
+/// Replaces the empty list at the end of a message in JSON by these records.
+pub(crate) fn replace_json(records: &[Record], out: &mut Vec<u8>) {
+    cut_off(b"[]}", out);
+    out.push(b'[');
+    for (at, record) in records.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        write_json(record, out);
+    }
+    out.extend_from_slice(b"]}");
+}
+
+fn cut_off(empty: &[u8], out: &mut Vec<u8>) {
     debug_assert!(out.ends_with(empty), "records are the last field");
     out.truncate(out.len() - empty.len());
-    match codec {
-        Codec::MsgPack => {
-            out.extend_from_slice(ContainerHead::list(records.len()).as_bytes());
-            records.iter().for_each(|record| write_packed(record, out));
-        }
-        Codec::Json => {
-            out.push(b'[');
-            for (at, record) in records.iter().enumerate() {
-                if at > 0 {
-                    out.push(b',');
-                }
-                write_json(record, out);
-            }
-            out.extend_from_slice(b"]}");
-        }
-    }
 }
 
 fn write_json(Record { key, content, version, modified_ms, device }: &Record, out: &mut Vec<u8>) {

@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, Reader};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::pools::Pools;
 use crate::push::{ApnsConfig, Courier, PoolPush, PushConfig, PushService, WakeSettings};
 use crate::store::{DatasetRules, Decision, DeviceBound, EngineConfig, Group, Identity, LoginKey, Patch, RegisterOutcome, Store};
 
@@ -109,7 +110,7 @@ async fn a_wake_that_waits_for_its_gateway_is_not_sent_after_an_erasure() {
     let reader = Reader::start(store).expect("starts");
     let mut gateway = ClosedGateway::start().await;
     let push = gateway.push_service(folder.path());
-    let admin = Admin::new(reader.clone(), committer.clone(), [], push.clone(), clock);
+    let admin = Admin::new(reader.clone(), committer.clone(), Pools::default(), push.clone(), clock);
     let courier = tokio::spawn(Courier::new(reader, committer.clone(), push, clock, metrics).run());
     let write = async |subject: &'static str, token: &'static str| {
         let decide = move |group: &mut Group<'_>, now_ms| Ok((owe_a_wake(group, subject, token, now_ms), Vec::new()));

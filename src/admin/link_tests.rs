@@ -11,6 +11,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, Reader, SignInRequest};
 use crate::hub::{Hub, SessionSignals, Signal};
 use crate::metrics::Metrics;
+use crate::pools::Pools;
 use crate::push::PushService;
 use crate::store::{Admission, EngineConfig, Identity, LinkObstacle, Store};
 use crate::sync::LoginToken;
@@ -31,7 +32,7 @@ impl LinkingNode {
         let (clock, hub) = (Clock::start(), Hub::default());
         let (committer, _) = Committer::start(store.clone(), hub.clone(), Metrics::default(), clock).expect("starts");
         let reader = Reader::start(store).expect("starts");
-        let admin = Admin::new(reader, committer.clone(), [], PushService::default(), clock);
+        let admin = Admin::new(reader, committer.clone(), Pools::default(), PushService::default(), clock);
         let node = LinkingNode { _folder: folder, admin, committer, hub, now_s: clock.unix_ms() / 1000 };
         for subject in ["alice", "bob"] {
             assert_eq!(node.sign_in(subject, "phone", node.now_s).await, Admission::Admitted);

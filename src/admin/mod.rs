@@ -19,7 +19,6 @@ mod operator_key;
 mod push;
 mod read_memory;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use driftless_protocol::DatasetInfo;
@@ -36,9 +35,9 @@ use read_memory::ReadBudget;
 
 use crate::clock::Clock;
 use crate::committer::{Committer, ReadOwner, Reader, Unavailable};
+use crate::pools::{PoolOrigin, Pools};
 use crate::push::PushService;
 use crate::store::{Identity, LoginInfo, LoginSearch, LoginsPage, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
-use crate::sync::Pool;
 
 /// The most logins that a search returns: a person has one at each issuer.
 const MAX_LOGINS: usize = 64;
@@ -74,17 +73,15 @@ pub struct IdentitySummary {
 pub struct Admin {
     reader: Reader,
     committer: Committer,
-    pools: Arc<HashMap<Arc<str>, (RetentionPolicy, MergePolicies)>>,
+    pools: Pools,
     push: PushService,
     clock: Clock,
     whole_reads: ReadBudget,
 }
 
 impl Admin {
-    pub fn new(reader: Reader, committer: Committer, pools: impl IntoIterator<Item = Pool>, push: PushService, clock: Clock) -> Admin {
-        let pools =
-            pools.into_iter().map(|Pool { name, policy, datasets, retention, .. }| (name, (retention, MergePolicies { policy, datasets })));
-        Admin { reader, committer, pools: Arc::new(pools.collect()), push, clock, whole_reads: ReadBudget::default() }
+    pub fn new(reader: Reader, committer: Committer, pools: Pools, push: PushService, clock: Clock) -> Admin {
+        Admin { reader, committer, pools, push, clock, whole_reads: ReadBudget::default() }
     }
 
     /// The logins of a pool with this subject, of all issuers.
@@ -97,11 +94,9 @@ impl Admin {
         self.reader.read(ReadOwner::Server, move |store| store.logins_page(&search)).await
     }
 
-    /// The names of the configured pools, sorted.
-    pub fn pools(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.pools.keys().map(|name| &**name).collect();
-        names.sort_unstable();
-        names
+    /// Name, id and origin of each pool, in the order of the names.
+    pub fn pools(&self) -> Vec<(Arc<str>, Arc<str>, PoolOrigin)> {
+        self.pools.list()
     }
 
     pub async fn summary(&self, identity: Identity) -> AdminResult<IdentitySummary> {
@@ -113,11 +108,12 @@ impl Admin {
         self.reader.read(ReadOwner::Server, read).await
     }
 
-    /// The policies of an identity's pool; the defaults if the pool is no longer configured.
+    /// The policies of an identity's pool; the defaults if there is no such pool any more.
     async fn pool_policies(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
         let of = identity.clone();
         let pool = self.reader.read(ReadOwner::Server, move |store| if exists(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
-        Ok(pool.ok_or(NotFound::Identity).map(|pool| self.pools.get(pool.as_str()).cloned().unwrap_or_default()))
+        let policies = |pool: String| self.pools.get(&pool).map(|pool| (pool.retention, pool.merge_policies())).unwrap_or_default();
+        Ok(pool.ok_or(NotFound::Identity).map(policies))
     }
 }
 

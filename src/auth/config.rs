@@ -63,7 +63,7 @@ pub const DEVELOPMENT_SECRET: &str = "driftless development secret, public, not 
 
 /// An issuer of tokens that a pool trusts, and the source of its keys: at most one of `jwks_url`, `keys_file`, `secret` and `secret_file`; without
 /// one of them the issuer's metadata name its keys (OpenID Connect Discovery).
-#[derive(Clone, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerConfig {
     /// The `iss` of its tokens. The comparison is exact (RFC 7519 section 4.1.1), but for `{tenantid}`, which stands for any one segment of

@@ -27,9 +27,9 @@ pub(super) struct TrustedIssuer {
     configured: Arc<str>,
     /// The `iss` of its tokens.
     pub(super) name: IssuerName,
-    audience_claim: String,
-    audience: Vec<String>,
     keys: KeySource,
+    /// What it was made of.
+    config: IssuerConfig,
 }
 
 enum KeySource {
@@ -49,11 +49,12 @@ impl TrustedIssuer {
     }
 }
 
-#[derive(Default)]
+/// The entries are shared with earlier tables, and with them the keys that were fetched.
+#[derive(Clone, Default)]
 pub(super) struct TrustedIssuers {
-    exact: HashMap<Arc<str>, Vec<TrustedIssuer>>,
+    exact: HashMap<Arc<str>, Vec<Arc<TrustedIssuer>>>,
     /// Few: each is a line that an operator wrote.
-    templates: Vec<TrustedIssuer>,
+    templates: Vec<Arc<TrustedIssuer>>,
 }
 
 impl TrustedIssuers {
@@ -61,13 +62,14 @@ impl TrustedIssuers {
     /// another one. Of several entries of one pool that fit, one with the exact name is chosen before a template, and the one that was
     /// configured first.
     ///
-    /// A token whose audience matches issuers of several pools is rejected, as it is ambiguous which pool it is for.
-    pub(super) fn choose(&self, claims: &TokenClaims<'_>) -> Result<&TrustedIssuer, TokenRefusal> {
+    /// A token whose audience matches issuers of several pools is rejected, as it is ambiguous which pool it is for, unless its bearer has named the
+    /// pool.
+    pub(super) fn choose(&self, claims: &TokenClaims<'_>, pool: Option<&str>) -> Result<&Arc<TrustedIssuer>, TokenRefusal> {
         let mut refusal = TokenRefusal::UnknownIssuer;
-        let mut chosen: Option<&TrustedIssuer> = None;
-        for trusted in self.named(&claims.issuer) {
-            let unread = match claims.audience(&trusted.audience_claim) {
-                Ok(Some(audience)) if trusted.audience.iter().any(|name| audience.contains(name)) => match chosen {
+        let mut chosen: Option<&Arc<TrustedIssuer>> = None;
+        for trusted in self.named(&claims.issuer).filter(|trusted| pool.is_none_or(|pool| *trusted.pool == *pool)) {
+            let unread = match claims.audience(&trusted.config.audience_claim) {
+                Ok(Some(audience)) if trusted.config.audience.iter().any(|name| audience.contains(name)) => match chosen {
                     Some(first) if first.pool != trusted.pool => return Err(TokenRefusal::WrongAudience),
                     Some(_) => continue,
                     None => {
@@ -95,7 +97,7 @@ impl TrustedIssuers {
     }
 
     /// The entries for this `iss`.
-    fn named<'s, 'i>(&'s self, iss: &'i str) -> impl Iterator<Item = &'s TrustedIssuer> + use<'s, 'i> {
+    fn named<'s, 'i>(&'s self, iss: &'i str) -> impl Iterator<Item = &'s Arc<TrustedIssuer>> + use<'s, 'i> {
         let exact = self.exact.get(iss).into_iter().flatten();
         exact.chain(self.templates.iter().filter(move |trusted| trusted.name.matches(iss)))
     }
@@ -103,7 +105,7 @@ impl TrustedIssuers {
     /// The issuer of this `iss` as the configuration has it, and the claims that name the audience of its tokens; `None`: no pool trusts it.
     pub(super) fn configured(&self, iss: &str) -> Option<(&Arc<str>, Vec<&str>)> {
         let first = self.named(iss).next()?;
-        Some((&first.configured, self.named(iss).map(|trusted| trusted.audience_claim.as_str()).collect()))
+        Some((&first.configured, self.named(iss).map(|trusted| trusted.config.audience_claim.as_str()).collect()))
     }
 
     /// Whether an issuer has the same name but for a slash at its end: the most common mistake in a configuration.
@@ -120,26 +122,68 @@ impl TrustedIssuers {
         })
     }
 
-    /// Adds an issuer of a pool, after checking its configuration.
-    pub(super) fn add(&mut self, pool: &Arc<str>, config: IssuerConfig, fetchers: &mut Fetchers) -> Result<(), IssuerConfigError> {
-        let config_error = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
-        let name = IssuerName::parse(&config.issuer).map_err(config_error)?;
-        check_audience(&config).map_err(config_error)?;
-        self.check_overlap(&name, &config).map_err(config_error)?;
-        let keys = key_source(pool, &config, fetchers).map_err(config_error)?;
-        let IssuerConfig { issuer, audience_claim, audience, .. } = config;
-        let trusted = TrustedIssuer { pool: pool.clone(), configured: issuer.into(), name: name.clone(), audience_claim, audience, keys };
-        match name {
-            IssuerName::Exact(name) => self.exact.entry(name).or_default().push(trusted),
-            IssuerName::Template { .. } => self.templates.push(trusted),
+    /// Adds issuers of a pool, after checking their configuration.
+    pub(super) fn add_all(
+        &mut self,
+        pool: &Arc<str>,
+        configs: Vec<IssuerConfig>,
+        fetchers: &mut Fetchers,
+    ) -> Result<(), IssuerConfigError> {
+        configs.into_iter().try_for_each(|config| self.add(pool, config, fetchers, |_| true))
+    }
+
+    /// Sets the issuers of a pool in place of those that it has. One that stays as it is keeps its keys.
+    ///
+    /// Another pool may trust the same tokens: their bearers name the pool ([`TrustedIssuers::choose`]).
+    pub(super) fn replace(
+        &mut self,
+        pool: &Arc<str>,
+        configs: Vec<IssuerConfig>,
+        fetchers: &mut Fetchers,
+    ) -> Result<(), IssuerConfigError> {
+        let mut before = Vec::new();
+        let is_of_pool = |trusted: &mut Arc<TrustedIssuer>| trusted.pool == *pool;
+        before.extend(self.exact.values_mut().flat_map(|entries| entries.extract_if(.., is_of_pool)));
+        before.extend(self.templates.extract_if(.., is_of_pool));
+        self.exact.retain(|_, entries| !entries.is_empty());
+        for config in configs {
+            match before.iter().position(|trusted| trusted.config == config) {
+                Some(same) => self.insert(before.swap_remove(same)),
+                None => self.add(pool, config, fetchers, |other| *other == **pool)?,
+            }
         }
         Ok(())
     }
 
-    fn check_overlap(&self, name: &IssuerName, config: &IssuerConfig) -> Result<(), IssuerProblem> {
-        let others = self.exact.values().flatten().chain(&self.templates);
-        for other in others.filter(|other| other.audience_claim == config.audience_claim && other.name.overlaps(name)) {
-            if let Some(audience) = config.audience.iter().find(|name| other.audience.contains(name)) {
+    /// Adds an issuer, unless one of a pool that `is_rival` names trusts some of its tokens already.
+    fn add(
+        &mut self,
+        pool: &Arc<str>,
+        config: IssuerConfig,
+        fetchers: &mut Fetchers,
+        is_rival: impl Fn(&str) -> bool,
+    ) -> Result<(), IssuerConfigError> {
+        let config_error = |problem| IssuerConfigError { pool: pool.clone(), issuer: config.issuer.clone(), problem };
+        let name = IssuerName::parse(&config.issuer).map_err(config_error)?;
+        check_audience(&config).map_err(config_error)?;
+        self.check_overlap(&name, &config, is_rival).map_err(config_error)?;
+        let keys = key_source(pool, &config, fetchers).map_err(config_error)?;
+        let configured = config.issuer.as_str().into();
+        self.insert(Arc::new(TrustedIssuer { pool: pool.clone(), configured, name, keys, config }));
+        Ok(())
+    }
+
+    fn insert(&mut self, trusted: Arc<TrustedIssuer>) {
+        match &trusted.name {
+            IssuerName::Exact(name) => self.exact.entry(name.clone()).or_default().push(trusted),
+            IssuerName::Template { .. } => self.templates.push(trusted),
+        }
+    }
+
+    fn check_overlap(&self, name: &IssuerName, config: &IssuerConfig, is_rival: impl Fn(&str) -> bool) -> Result<(), IssuerProblem> {
+        let others = self.exact.values().flatten().chain(&self.templates).filter(|other| is_rival(&other.pool));
+        for other in others.filter(|other| other.config.audience_claim == config.audience_claim && other.name.overlaps(name)) {
+            if let Some(audience) = config.audience.iter().find(|name| other.config.audience.contains(name)) {
                 return Err(IssuerProblem::Ambiguous {
                     audience: audience.clone(),
                     other_issuer: other.configured.clone(),

@@ -34,6 +34,7 @@ mod jwks;
 mod key;
 mod key_file;
 mod key_set;
+mod shared_issuers;
 mod shared_secret;
 mod signature_cache;
 

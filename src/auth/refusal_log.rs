@@ -132,7 +132,7 @@ mod tests {
         let (log, verifier) = (RefusalLog::default(), with_two_claims());
         let lines = |claims: Value, refusal| {
             let token = shared_token(claims_with(claims));
-            let kind = (TokenNames::read(verifier.issuers(), &token).configured, TokenRefusal::code(refusal));
+            let kind = (TokenNames::read(&verifier.issuers(), &token).configured, TokenRefusal::code(refusal));
             (0..1000).filter(|_| log.count(kind.clone(), 1000).is_some()).count() as u64
         };
         assert_eq!(lines(json!({}), TokenRefusal::BadSignature), LINES);
@@ -148,7 +148,7 @@ mod tests {
     fn the_names_are_read_whatever_is_wrong_and_the_audience_where_the_issuer_has_it() {
         let verifier = with_two_claims();
         let read = |claims: Value| {
-            let TokenNames { issuer, audience, audience_claim, .. } = TokenNames::read(verifier.issuers(), &shared_token(claims));
+            let TokenNames { issuer, audience, audience_claim, .. } = TokenNames::read(&verifier.issuers(), &shared_token(claims));
             (issuer, format!("{audience_claim}={audience}"))
         };
         let of = |audience: &str| (ISSUER.to_owned(), audience.to_owned());
@@ -166,7 +166,7 @@ mod tests {
         );
         assert_eq!(read(claims_with(json!({"iss": 7}))).0, "");
         for unreadable in ["", "a.b.c", "a", "e30.e30", "e30.W10.x"] {
-            assert_eq!(TokenNames::read(verifier.issuers(), unreadable).issuer, "", "{unreadable}");
+            assert_eq!(TokenNames::read(&verifier.issuers(), unreadable).issuer, "", "{unreadable}");
         }
         let long = read(claims_with(json!({"iss": "i".repeat(5_000), "aud": "a".repeat(5_000)})));
         assert_eq!((long.0.len(), long.1.len()), (NAME_CHARS, NAME_CHARS + "aud=".len()));

@@ -9,18 +9,20 @@ use futures_util::future::join_all;
 use super::config::{FETCH_TIMEOUT_MS, IssuerConfig, LEEWAY_S, RETRY_AFTER_S};
 use super::config_error::IssuerConfigError;
 use super::fetcher::Fetchers;
+#[cfg(test)]
 use super::issuers::TrustedIssuers;
 use super::key_set::SignedMessage;
 use super::proxy::OutboundProxy;
 use super::refusal::TokenRefusal;
 use super::refusal_log::RefusalLog;
 use super::remote::IssuerWithoutKeys;
+use super::shared_issuers::SharedIssuers;
 use super::token::CompactToken;
 
 /// Verifies tokens with the keys of the issuers that the pools trust. Cheap to clone; clones share the cached keys.
 #[derive(Clone)]
 pub struct Verifier {
-    issuers: Arc<TrustedIssuers>,
+    issuers: Arc<SharedIssuers>,
     log: Arc<RefusalLog>,
 }
 
@@ -76,15 +78,27 @@ impl Verifier {
 
     pub(super) fn with_fetchers(
         pools: impl IntoIterator<Item = (Arc<str>, Vec<IssuerConfig>)>,
-        mut fetchers: Fetchers,
+        fetchers: Fetchers,
     ) -> Result<Self, IssuerConfigError> {
-        let mut issuers = TrustedIssuers::default();
-        for (pool, configs) in pools {
-            for config in configs {
-                issuers.add(&pool, config, &mut fetchers)?;
+        let issuers = SharedIssuers::new(fetchers);
+        issuers.change(|issuers, fetchers| {
+            for (pool, configs) in pools {
+                issuers.add_all(&pool, configs, fetchers)?;
             }
-        }
+            Ok(())
+        })?;
         Ok(Self { issuers: Arc::new(issuers), log: Arc::default() })
+    }
+
+    /// Sets the issuers that a pool trusts from now on, in place of those that it trusted. Keys that were fetched for an issuer that stays are kept.
+    /// Other pools may trust the same tokens, which are then accepted only where the pool is named ([`Verifier::verify_in`]).
+    ///
+    /// Blocks: as [`Verifier::new`].
+    ///
+    /// # Errors
+    /// The first issuer whose configuration cannot be used; the pool then trusts those that it trusted before.
+    pub fn set_issuers(&self, pool: &Arc<str>, configs: Vec<IssuerConfig>) -> Result<(), IssuerConfigError> {
+        self.issuers.change(|issuers, fetchers| issuers.replace(pool, configs, fetchers))
     }
 
     /// Fetches the keys of every issuer, and tries again until each has some. The log says which issuer has none.
@@ -94,7 +108,8 @@ impl Verifier {
 
     pub(super) async fn fetch_first_keys_every(&self, interval: Duration, now_s: impl Fn() -> u64) {
         loop {
-            join_all(self.issuers.remotes().map(|remote| remote.prefetch(now_s()))).await;
+            let issuers = self.issuers.current();
+            join_all(issuers.remotes().map(|remote| remote.prefetch(now_s()))).await;
             if self.issuers_without_keys().is_empty() {
                 return;
             }
@@ -104,12 +119,12 @@ impl Verifier {
 
     /// The issuers whose keys could not be fetched yet. Once an issuer has keys it keeps them, even if it cannot be reached any more.
     pub fn issuers_without_keys(&self) -> Vec<IssuerWithoutKeys> {
-        self.issuers.remotes().filter_map(|remote| remote.without_keys()).collect()
+        self.issuers.current().remotes().filter_map(|remote| remote.without_keys()).collect()
     }
 
     #[cfg(test)]
-    pub(super) fn issuers(&self) -> &TrustedIssuers {
-        &self.issuers
+    pub(super) fn issuers(&self) -> Arc<TrustedIssuers> {
+        self.issuers.current()
     }
 
     /// Verifies a token at `now_s`, in Unix seconds.
@@ -120,25 +135,37 @@ impl Verifier {
     /// The first reason to reject the token, which is logged at the level `info`. Times are checked last, so `Expired` is returned for genuine
     /// tokens only, and while the issuer's keys are not at hand for tokens that may be.
     pub async fn verify(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
-        let result = self.verify_parts(token, now_s).await;
+        self.verify_and_log(token, None, now_s).await
+    }
+
+    /// The same for a caller that has named the pool: what other pools trust does not matter.
+    ///
+    /// # Errors
+    /// As [`Verifier::verify`].
+    pub async fn verify_in(&self, pool: &str, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
+        self.verify_and_log(token, Some(pool), now_s).await
+    }
+
+    async fn verify_and_log(&self, token: &str, pool: Option<&str>, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
+        let result = self.verify_parts(token, pool, now_s).await;
         if let Err(refusal) = &result {
-            self.log.refused(&self.issuers, token, *refusal, now_s);
+            self.log.refused(&self.issuers.current(), token, *refusal, now_s);
         }
         result
     }
 
     /// The pool that a token names, which nobody has verified.
-    pub fn named_pool(&self, token: &str) -> Option<&Arc<str>> {
+    pub fn named_pool(&self, token: &str) -> Option<Arc<str>> {
         let token = CompactToken::split(token).ok()?;
         let claims = token.claims().ok()?;
-        self.issuers.choose(&claims).ok().map(|trusted| &trusted.pool)
+        self.issuers.current().choose(&claims, None).ok().map(|trusted| Arc::clone(&trusted.pool))
     }
 
-    async fn verify_parts(&self, token: &str, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
+    async fn verify_parts(&self, token: &str, pool: Option<&str>, now_s: u64) -> Result<VerifiedLogin, TokenRefusal> {
         let token = CompactToken::split(token)?;
         let header = token.header()?;
         let claims = token.claims()?;
-        let trusted = self.issuers.choose(&claims)?;
+        let trusted = self.issuers.current().choose(&claims, pool).map(Arc::clone)?;
         let signed = SignedMessage {
             header: &header,
             tenant: trusted.name.tenant(&claims.issuer),

@@ -10,9 +10,9 @@ use crate::auth::IssuerConfig;
 use crate::limits::PoolUse;
 use crate::merge::ConflictPolicy;
 use crate::origin::{AllowedOrigins, Origin};
+use crate::pools::{LINK_FRESH_S, Pool};
 use crate::push::{PushConfig, WakeSettings};
 use crate::store::{IDENTITY_BYTES, RetentionPolicy};
-use crate::sync::{LINK_FRESH_S, Pool};
 
 /// The configuration of a pool. The parts that use limits, retention, push and wakes define their defaults.
 #[derive(Clone, Debug, Deserialize)]

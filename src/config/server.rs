@@ -19,12 +19,12 @@ use crate::http::{HttpConfig, ProxiesConfig, ServedPages, TlsConfig};
 use crate::limits::AddressLimits;
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
+use crate::pools::Pool;
 use crate::push::PoolPush;
 use crate::secret_file;
 use crate::session::{self, SessionConfig};
 use crate::stop_times::StopTimes;
 use crate::store::{EngineConfig, EngineKind};
-use crate::sync::Pool;
 
 /// How to run a server: the file's tables as types. Made by [`read`](super::read), which also checks the values.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,7 +1,5 @@
 //! What holds for every request and every response of the port.
 
-use std::sync::Arc;
-
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
@@ -14,12 +12,13 @@ use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
 use crate::committer::Unavailable;
 use crate::origin::{AllowedOrigins, OriginMatch};
+use crate::pools::Pools;
 use crate::session::DrainWatch;
 
 /// Which web pages may use the server.
 #[derive(Clone)]
 pub(super) struct PageRules {
-    pub(super) origins: Arc<AllowedOrigins>,
+    pub(super) pools: Pools,
     pub(super) pages: ServedPages,
 }
 
@@ -29,7 +28,8 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
     let page = PageRequest::read(&parts);
     let (body, unread) = UnreadBody::lend(&parts.headers, body);
     let drain = parts.extensions.get::<DrainWatch>().cloned();
-    let mut response = answer(&rules, page.as_ref(), Request::from_parts(parts, body), next).await;
+    let origins = rules.pools.origins();
+    let mut response = answer((rules.pages, &origins), page.as_ref(), Request::from_parts(parts, body), next).await;
     if error::is_upgrade(&response) {
         return response;
     }
@@ -43,20 +43,20 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
     }
     complete(response.headers_mut());
     if let Some(page) = page {
-        page.complete(response.headers_mut(), &rules.origins);
+        page.complete(response.headers_mut(), &origins);
     }
     response
 }
 
 /// Refuses a request with an invalid head, answers `OPTIONS`, and leaves all others to the routes.
-async fn answer(rules: &PageRules, page: Option<&PageRequest>, request: Request, next: Next) -> Response {
+async fn answer((pages, origins): (ServedPages, &AllowedOrigins), page: Option<&PageRequest>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
-    let is_named = |origin: &str| rules.origins.find(origin) == OriginMatch::Named;
-    let checked = head::check(&parts).and_then(|()| page_guard::check(rules.pages, &parts, is_named).map_err(HttpError::ForeignPage));
+    let is_named = |origin: &str| origins.find(origin) == OriginMatch::Named;
+    let checked = head::check(&parts).and_then(|()| page_guard::check(pages, &parts, is_named).map_err(HttpError::ForeignPage));
     match checked {
         Err(error) => error.into_response(),
-        Ok(()) => match page.and_then(|page| page.answer_preflight(&rules.origins)) {
+        Ok(()) => match page.and_then(|page| page.answer_preflight(origins)) {
             Some(answer) => answer,
             None => error::with_allowed_methods(&method, next.run(Request::from_parts(parts, body)).await),
         },

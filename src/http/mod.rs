@@ -40,8 +40,6 @@ mod transfers;
 mod unauthenticated;
 mod unread_body;
 
-use std::sync::Arc;
-
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
@@ -66,7 +64,7 @@ pub enum PortUse {
 
 /// The routes of a port: the server's own, and `extra` ones.
 pub fn router(state: HttpState, port: PortUse, extra: Router) -> Router {
-    let rules = middleware::PageRules { origins: Arc::clone(&state.origins), pages: state.pages };
+    let rules = middleware::PageRules { pools: state.pools.clone(), pages: state.pages };
     let devices = || device_routes(state.clone()).route("/v1/sync", get(socket::upgrade));
     let operators = || {
         let api = Router::new().nest("/admin/api", admin::routes(state.clone()));

@@ -30,7 +30,7 @@ pub(super) async fn upgrade(State(state): State<HttpState>, mut request: Request
     let headers = request.headers();
     let accept = accept_key(headers)?;
     // The pool, which may allow fewer origins, is known once the hello has arrived.
-    if !state.origins.allow(&request_origin(headers)) {
+    if !state.pools.origins().allow(&request_origin(headers)) {
         return Err(HttpError::OriginNotAllowed);
     }
     let offered = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|value| value.to_str().ok());

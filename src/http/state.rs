@@ -1,7 +1,5 @@
 //! What the handlers use of the rest of the server.
 
-use std::sync::Arc;
-
 use tokio::sync::watch;
 
 use super::page_guard::ServedPages;
@@ -9,7 +7,7 @@ use super::transfers::Transfers;
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::Committer;
 use crate::metrics::Metrics;
-use crate::origin::AllowedOrigins;
+use crate::pools::Pools;
 use crate::session::{Authenticator, Sessions};
 use crate::sync::SyncService;
 
@@ -40,8 +38,8 @@ pub struct HttpState {
     pub committer: Committer,
     /// The counters that `/metrics` shows.
     pub metrics: Metrics,
-    /// The origins of web pages that at least one pool allows.
-    pub origins: Arc<AllowedOrigins>,
+    /// Whose origins say which web pages may use the server at all.
+    pub pools: Pools,
     /// The web pages that may use the server at all.
     pub pages: ServedPages,
     /// The time that limits are counted in.

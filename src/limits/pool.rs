@@ -43,6 +43,11 @@ impl PoolUse {
         PoolUse { rates, taken: Arc::default() }
     }
 
+    /// What the pool has taken, with the rates of another one: its settings were changed.
+    pub fn with_rates(&self, other: &PoolUse) -> PoolUse {
+        PoolUse { rates: other.rates, taken: Arc::clone(&self.taken) }
+    }
+
     /// Counts one more session.
     pub fn open_session(&self) -> Result<CountedSession, LimitExceeded> {
         let open = self.taken.sessions.fetch_add(1, Ordering::Relaxed);

@@ -33,7 +33,7 @@ async fn jobs_that_cannot_go_on_do_not_hide_the_others_behind_them() {
     }
     let (committer, _writer) = Committer::start(store.clone(), Hub::default(), Metrics::default(), Clock::start()).expect("starts");
     let reader = Reader::start(store.clone()).expect("starts");
-    let reaper = Reaper::new(reader, committer, HashMap::new(), Clock::start(), Metrics::default());
+    let reaper = Reaper::new(reader, committer, Pools::default(), Clock::start(), Metrics::default());
     let mut position = RoundPosition::default();
     for _ in 0..2 {
         reaper.run_round(&mut position).await.expect("the store works");

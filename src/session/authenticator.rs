@@ -1,6 +1,5 @@
 //! Takes a token and a device, and returns a principal: the one way in, for sockets and for HTTP.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use driftless_protocol::{CloseCode, DeviceId, RefusalCode};
@@ -12,7 +11,8 @@ use crate::clock::RunningClock;
 use crate::identity::{FoundLogin, Identities, LoginRequest, SignInPurpose, SignInResult};
 use crate::limits::{ClientAddress, LimitExceeded};
 use crate::metrics::Metrics;
-use crate::sync::{LoginToken, Pool, Principal};
+use crate::pools::{Pool, Pools};
+use crate::sync::{LoginToken, Principal};
 
 #[derive(Clone, Debug)]
 pub struct AuthenticatedDevice {
@@ -146,25 +146,15 @@ impl std::fmt::Display for AuthError {
 pub struct Authenticator {
     verifier: Verifier,
     identities: Identities,
-    pools: Arc<HashMap<Arc<str>, Arc<Pool>>>,
-    /// Whether any pool does: only then a token is read once more, to find its pool.
-    limits_refused_tokens: bool,
+    pools: Pools,
     /// Limits are counted in the time of the connections, so that a pause of the process keeps nobody out.
     clock: RunningClock,
     metrics: Metrics,
 }
 
 impl Authenticator {
-    pub fn new(
-        verifier: Verifier,
-        identities: Identities,
-        pools: impl IntoIterator<Item = Pool>,
-        clock: RunningClock,
-        metrics: Metrics,
-    ) -> Authenticator {
-        let pools: HashMap<_, _> = pools.into_iter().map(|pool| (Arc::clone(&pool.name), Arc::new(pool))).collect();
-        let limits_refused_tokens = pools.values().any(|pool| pool.used.limits_refused_tokens());
-        Authenticator { verifier, identities, pools: Arc::new(pools), limits_refused_tokens, clock, metrics }
+    pub fn new(verifier: Verifier, identities: Identities, pools: Pools, clock: RunningClock, metrics: Metrics) -> Authenticator {
+        Authenticator { verifier, identities, pools, clock, metrics }
     }
 
     /// Verifies the token and finds the identity. A login or a device that is new is durable before this returns.
@@ -202,9 +192,9 @@ impl Authenticator {
             return Err(AuthError::OriginNotAllowed);
         }
         let expires_s = login.expires_s.saturating_add(LEEWAY_S);
-        match self.identities.sign_in(login_request(pool, &login, device.clone(), purpose)).await {
+        match self.identities.sign_in(login_request(&pool, &login, device.clone(), purpose)).await {
             Ok(SignInResult::SignedIn(identity)) => {
-                Ok(AuthenticatedDevice { principal: Principal { pool: Arc::clone(pool), identity, device }, login, expires_s })
+                Ok(AuthenticatedDevice { principal: Principal { pool, identity, device }, login, expires_s })
             }
             Ok(SignInResult::TokenRefused { until_s }) => Err(self.token_revoked(until_s)),
             Ok(SignInResult::TooManyDevices) => Err(AuthError::TooManyDevices),
@@ -267,7 +257,7 @@ impl Authenticator {
         let now_ms = self.clock.running_ms();
         self.within_limits(client, client.check_tokens(now_ms))?;
         let limiting_pool = self.pool_that_limits_refused_tokens(token);
-        if let Some(pool) = limiting_pool {
+        if let Some(pool) = &limiting_pool {
             self.within_limits(client, pool.used.check_tokens(client, now_ms))?;
         }
         let verified = self.verifier.verify(token, self.clock.unix_ms() / 1000).await;
@@ -277,7 +267,7 @@ impl Authenticator {
             // out the others behind its address.
             if !refusal.is_temporary() && !refusal.is_of_genuine_token() {
                 client.token_refused(self.clock.running_ms());
-                if let Some(pool) = limiting_pool {
+                if let Some(pool) = &limiting_pool {
                     pool.used.token_refused(self.clock.running_ms());
                 }
             }
@@ -286,12 +276,11 @@ impl Authenticator {
     }
 
     /// The pool that a token names, if it limits refused tokens.
-    fn pool_that_limits_refused_tokens(&self, token: &str) -> Option<&Pool> {
-        if !self.limits_refused_tokens {
+    fn pool_that_limits_refused_tokens(&self, token: &str) -> Option<Arc<Pool>> {
+        if !self.pools.limits_refused_tokens() {
             return None;
         }
-        let pool = self.pools.get(self.verifier.named_pool(token)?)?;
-        pool.used.limits_refused_tokens().then_some(pool)
+        self.pools.get(&self.verifier.named_pool(token)?).filter(|pool| pool.used.limits_refused_tokens())
     }
 
     /// Counts and logs what a limit does not permit.

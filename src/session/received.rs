@@ -2,7 +2,7 @@
 //! a while; the system then slows its peer down.
 
 use crate::limits::{CHARGE_BYTES, ClientAddress, CountedSession, LimitExceeded};
-use crate::sync::Pool;
+use crate::pools::Pool;
 
 /// The longest pause at a time, in milliseconds: shorter than a device waits for an answer to its ping.
 const LONGEST_PAUSE_MS: u64 = 5_000;

@@ -20,8 +20,9 @@ use crate::committer::{Committer, Reader};
 use crate::identity::{Identities, SignInPurpose};
 use crate::limits::{AddressLimits, ClientAddresses, MemoryLimits};
 use crate::origin::AllowedOrigins;
+use crate::pools::{LINK_FRESH_S, Pool, Pools};
 use crate::store::{EngineConfig, Store};
-use crate::sync::{Pool, Principal, WriteRequest};
+use crate::sync::{Principal, WriteRequest};
 
 mod memory;
 mod reading_ahead;
@@ -74,11 +75,16 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
         retention: Default::default(),
         identity_bytes: crate::store::IDENTITY_BYTES,
         origins: AllowedOrigins::new([]),
-        link_fresh_s: crate::sync::LINK_FRESH_S,
+        link_fresh_s: LINK_FRESH_S,
         used: Default::default(),
     };
-    let authenticator =
-        Authenticator::new(verifier, Identities::new(reader.clone(), committer.clone(), clock), [pool], running.clone(), metrics.clone());
+    let authenticator = Authenticator::new(
+        verifier,
+        Identities::new(reader.clone(), committer.clone(), clock),
+        Pools::declared([pool]),
+        running.clone(),
+        metrics.clone(),
+    );
     let sync = SyncService::new(reader.clone(), committer.clone(), crate::push::PushService::default(), clock);
     let now_s = clock.unix_ms() / 1000;
     let claims = MintClaims { issuer: "i", audience: "a", subject: "alice", issued_s: now_s, expires_s: now_s + 3600 };

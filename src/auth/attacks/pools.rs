@@ -1,8 +1,11 @@
 //! Tokens of one pool used at another (RFC 8725 sections 2.7 and 3.9).
 #![allow(clippy::unwrap_used)]
 
+use std::sync::Arc;
+
 use serde_json::json;
 
+use super::super::jwks_server::JwksServer;
 use super::super::support::*;
 use super::super::{IssuerConfig, IssuerProblem, TokenRefusal, Verifier};
 
@@ -130,4 +133,51 @@ async fn an_audience_that_one_entry_cannot_read_refuses_no_token_of_another_entr
             assert_eq!(refused(verifier, &other).await, TokenRefusal::WrongAudience, "{aud}");
         }
     }
+}
+
+#[tokio::test]
+async fn issuers_of_a_pool_come_and_go_while_tokens_are_verified() {
+    let (verifier, made) = (shared_verifier(), Arc::from("local:7d1f6a2e-3a52-4a7e-9c34-0a5d8b1c2e3f"));
+    let shared = verifier.clone();
+    let of_chat = token(&json!({"alg": "HS256"}), &claims_with(json!({"aud": "chat-app"})), &TestSigner::Shared(OTHER_SECRET.into()));
+    let chat = IssuerConfig { audience: vec!["chat-app".to_owned()], secret: Some(OTHER_SECRET.to_owned()), ..shared_config() };
+    assert_eq!(refused(&shared, &of_chat).await, TokenRefusal::WrongAudience);
+    verifier.set_issuers(&made, vec![chat.clone()]).unwrap();
+    assert_eq!(accepted(&shared, &of_chat).await.pool, made);
+    // One that cannot be used changes nothing.
+    let broken = IssuerConfig { audience: vec![], ..chat.clone() };
+    assert_eq!(verifier.set_issuers(&made, vec![broken]).unwrap_err().problem, IssuerProblem::NoAudience);
+    assert_eq!(verifier.set_issuers(&made, vec![chat.clone(), chat]).unwrap_err().pool, made, "twice the same");
+    assert_eq!(accepted(&shared, &of_chat).await.pool, made);
+    verifier.set_issuers(&made, vec![]).unwrap();
+    assert_eq!(refused(&shared, &of_chat).await, TokenRefusal::WrongAudience);
+    accepted(&shared, &shared_token(claims())).await;
+}
+
+#[tokio::test]
+async fn a_token_that_two_pools_trust_is_accepted_in_the_one_that_is_named() {
+    let (verifier, made) = (shared_verifier(), Arc::from("local:7d1f6a2e-3a52-4a7e-9c34-0a5d8b1c2e3f"));
+    verifier.set_issuers(&made, vec![shared_config()]).unwrap();
+    let token = shared_token(claims());
+    assert_eq!(refused(&verifier, &token).await, TokenRefusal::WrongAudience);
+    for pool in [POOL, &made] {
+        assert_eq!(&*verifier.verify_in(pool, &token, NOW_S).await.unwrap().pool, pool);
+    }
+    assert_eq!(verifier.verify_in("another", &token, NOW_S).await, Err(TokenRefusal::UnknownIssuer));
+}
+
+#[tokio::test]
+async fn keys_of_an_issuer_that_stays_are_not_fetched_again() {
+    let issuer = JwksServer::start().await;
+    issuer.publish(&[P256.jwk("k")]);
+    let config = IssuerConfig { jwks_url: Some(issuer.url()), secret: None, ..shared_config() };
+    let other = IssuerConfig { issuer: "https://other.example".to_owned(), ..shared_config() };
+    let verifier = verifier_of(&[]).unwrap();
+    verifier.set_issuers(&POOL.into(), vec![config.clone()]).unwrap();
+    accepted(&verifier, &token_of(&P256, "k")).await;
+    verifier.set_issuers(&POOL.into(), vec![other.clone(), config.clone()]).unwrap();
+    accepted(&verifier, &token_of(&P256, "k")).await;
+    assert_eq!(issuer.fetches(), 1);
+    verifier.set_issuers(&POOL.into(), vec![other]).unwrap();
+    assert_eq!(refused(&verifier, &token_of(&P256, "k")).await, TokenRefusal::UnknownIssuer);
 }

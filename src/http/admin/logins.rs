@@ -11,6 +11,7 @@ use super::request;
 use crate::http::error::{HttpError, ok_json};
 use crate::http::request::UrlQuery;
 use crate::http::state::HttpState;
+use crate::pools::PoolOrigin;
 use crate::store::{ListedLogin, LoginPosition, LoginSearch};
 
 /// The maximum number of logins in one response.
@@ -29,7 +30,11 @@ pub(super) struct LoginsQuery {
 }
 
 pub(super) async fn pools(State(state): State<HttpState>) -> Response {
-    ok_json(&json!({ "pools": state.admin.pools() }))
+    let pools = state.admin.pools();
+    let details =
+        |(name, id, origin): &(_, _, PoolOrigin)| json!({ "name": name, "id": id, "is_declared": *origin == PoolOrigin::Declared });
+    let names: Vec<_> = pools.iter().map(|(name, ..)| name).collect();
+    ok_json(&json!({ "pools": names, "details": pools.iter().map(details).collect::<Vec<_>>() }))
 }
 
 pub(super) async fn list(State(state): State<HttpState>, UrlQuery(query): UrlQuery<LoginsQuery>) -> Result<Response, HttpError> {
@@ -48,8 +53,8 @@ pub(super) async fn list(State(state): State<HttpState>, UrlQuery(query): UrlQue
 
 /// Refuses a name that no configured pool has. Logins of a pool that is not configured any more are still shown.
 pub(super) fn check_pool(state: &HttpState, pool: &str, is_empty: bool) -> Result<(), HttpError> {
-    let pools = state.admin.pools();
-    match is_empty && !pools.contains(&pool) {
+    let pools: Vec<_> = state.admin.pools().into_iter().map(|(name, ..)| name).collect();
+    match is_empty && !pools.iter().any(|known| **known == *pool) {
         true => Err(HttpError::NotFoundBecause(format!("no such pool: {pool}; the server's pools: {}", pools.join(", ")))),
         false => Ok(()),
     }
