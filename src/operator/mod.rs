@@ -111,6 +111,11 @@ pub enum OperatorCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Lists the server's pools with the ids by which AWS's clients name them.
+    Pools {
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Writes everything that belongs to an identity as one JSON document.
     ExportIdentity {
         #[command(flatten)]
@@ -294,6 +299,7 @@ async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), 
         OperatorCommand::Identities { list: None, subject, pool, server } => {
             identities::find(&client(server)?, pool, &subject.unwrap_or_default()).await
         }
+        OperatorCommand::Pools { server } => pools::list(&client(server)?).await,
         OperatorCommand::ExportIdentity { identity, out, server } => {
             let client = client(server)?;
             export::run(&client, &identity.resolve(&client).await?, out.as_deref()).await

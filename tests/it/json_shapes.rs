@@ -241,6 +241,8 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     let found = pages.run(at, of("identities --subject", &alice)).await;
     assert!(!found["identities"][0]["datasets"].as_array().unwrap().is_empty(), "{found}");
     pages.run(at, of("identities list", &["--limit", "1"])).await;
+    let pools = pages.run(at, of("pools", &[])).await;
+    assert!(pools["pools"][0]["id"].as_str().is_some_and(|id| id.starts_with("local:")), "{pools}");
     let devices = pages.run(at, of("devices", &alice)).await;
     assert!(devices["devices"].as_array().unwrap().iter().any(|device| device["push"].is_object()), "{devices}");
     let log = pages.run(at, of("push log", &phone)).await;

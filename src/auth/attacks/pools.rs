@@ -139,7 +139,7 @@ async fn an_audience_that_one_entry_cannot_read_refuses_no_token_of_another_entr
 async fn issuers_of_a_pool_come_and_go_while_tokens_are_verified() {
     let (verifier, made) = (shared_verifier(), Arc::from("local:7d1f6a2e-3a52-4a7e-9c34-0a5d8b1c2e3f"));
     let shared = verifier.clone();
-    let of_chat = token(&json!({"alg": "HS256"}), &claims_with(json!({"aud": "chat-app"})), &TestSigner::Shared(OTHER_SECRET.into()));
+    let of_chat = token(json!({"alg": "HS256"}), claims_with(json!({"aud": "chat-app"})), &TestSigner::Shared(OTHER_SECRET.into()));
     let chat = IssuerConfig { audience: vec!["chat-app".to_owned()], secret: Some(OTHER_SECRET.to_owned()), ..shared_config() };
     assert_eq!(refused(&shared, &of_chat).await, TokenRefusal::WrongAudience);
     verifier.set_issuers(&made, vec![chat.clone()]).unwrap();

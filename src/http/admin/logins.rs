@@ -31,10 +31,8 @@ pub(super) struct LoginsQuery {
 
 pub(super) async fn pools(State(state): State<HttpState>) -> Response {
     let pools = state.admin.pools();
-    let details =
-        |(name, id, origin): &(_, _, PoolOrigin)| json!({ "name": name, "id": id, "is_declared": *origin == PoolOrigin::Declared });
-    let names: Vec<_> = pools.iter().map(|(name, ..)| name).collect();
-    ok_json(&json!({ "pools": names, "details": pools.iter().map(details).collect::<Vec<_>>() }))
+    let entry = |(name, id, origin): &(_, _, PoolOrigin)| json!({ "name": name, "id": id, "declared": *origin == PoolOrigin::Declared });
+    ok_json(&json!({ "pools": pools.iter().map(entry).collect::<Vec<_>>() }))
 }
 
 pub(super) async fn list(State(state): State<HttpState>, UrlQuery(query): UrlQuery<LoginsQuery>) -> Result<Response, HttpError> {
