@@ -4,6 +4,7 @@ use driftless_protocol::{DeviceId, Epoch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::accounts::{AccessKeyRow, AccountKeyRow, AccountRow};
 use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
 use super::pieces::{self, RowContent};
@@ -60,6 +61,9 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::Login => check_row::<String>(row),
         RowKind::TokenBinding => check_row::<(String, DeviceId)>(row),
         RowKind::ReapDue | RowKind::WakeDue => check_pieces(row),
+        RowKind::Account => check_row::<AccountRow>(row),
+        RowKind::AccountKey => check_row::<AccountKeyRow>(row),
+        RowKind::AccessKey => check_row::<AccessKeyRow>(row),
         RowKind::Meta => {
             check_row::<Epoch>(row);
             check_row::<LineageRow>(row);

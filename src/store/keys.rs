@@ -8,20 +8,20 @@ use super::identity::Identity;
 
 pub(super) use super::row_kinds::RowKind;
 
-/// The first byte of the keys that begin with an identity. No kind has it as its letter.
-const IDENTITY_MARK: u8 = b'#';
+use super::account::AccountId;
+use super::row_kinds::{ACCOUNT_MARK, IDENTITY_MARK};
 
 impl RowKind {
     /// Whether a key is that of a row of this kind.
     pub(super) fn is_of(self, key: &[u8]) -> bool {
         let letter = match key.split_first() {
-            Some((&IDENTITY_MARK, rest)) => {
+            Some((&(IDENTITY_MARK | ACCOUNT_MARK), rest)) => {
                 let mut parts = KeyParts(rest);
                 parts.name().ok().and_then(|_| parts.0.first())
             }
             _ => key.first(),
         };
-        letter == Some(&self.letter())
+        letter == Some(&self.letter()) && key.first() == Some(&self.owner_mark().unwrap_or(self.letter()))
     }
 }
 
@@ -32,18 +32,26 @@ struct RowKey {
 }
 
 impl RowKey {
-    /// Begins a key. Where the kind's rows stand with their identity, [`RowKey::identity`] comes next and adds the letter.
+    /// Begins a key. Where the kind's rows stand with their owner, [`RowKey::identity`] or [`RowKey::account`] comes next and adds the letter.
     fn of(kind: RowKind) -> RowKey {
-        let (first, capacity) = if kind.is_with_identity() { (IDENTITY_MARK, 112) } else { (kind.letter(), 96) };
+        let (first, capacity) = kind.owner_mark().map_or((kind.letter(), 96), |mark| (mark, 112));
         let mut bytes = Vec::with_capacity(capacity);
         bytes.push(first);
         RowKey { kind, bytes }
     }
 
     fn identity(self, identity: &Identity) -> RowKey {
+        self.owner(identity)
+    }
+
+    fn account(self, account: &AccountId) -> RowKey {
+        self.owner(account.as_str())
+    }
+
+    fn owner(self, owner: impl AsRef<[u8]>) -> RowKey {
         let kind = self.kind;
-        let mut key = self.name(identity);
-        if kind.is_with_identity() {
+        let mut key = self.name(owner);
+        if kind.owner_mark().is_some() {
             key.bytes.push(kind.letter());
         }
         key
@@ -90,6 +98,11 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
     let Some((&first, rest)) = key.split_first() else { return key };
     let behind = match first {
         IDENTITY_MARK => rest,
+        // With the mark: no identity has the name of an account.
+        ACCOUNT_MARK => {
+            let name = rest.split_first_chunk().map_or(0, |(length, _)| length.len() + usize::from(u16::from_be_bytes(*length)));
+            return key.get(..1 + name).unwrap_or(key);
+        }
         letter if [RowKind::Registration, RowKind::Job, RowKind::Rewind].iter().any(|kind| letter == kind.letter()) => rest,
         // A date stands before the identity.
         letter if letter == RowKind::ReapDue.letter() || letter == RowKind::WakeDue.letter() => {
@@ -112,7 +125,7 @@ pub(super) fn is_written_once(key: &[u8]) -> bool {
 
 /// The prefix of all rows of a kind that stands by kind.
 pub(super) fn of_kind(kind: RowKind) -> Bytes {
-    debug_assert!(!kind.is_with_identity(), "rows of {kind:?} do not stand together");
+    debug_assert!(kind.owner_mark().is_none(), "rows of {kind:?} do not stand together");
     RowKey::of(kind).done()
 }
 
@@ -129,6 +142,34 @@ pub(super) fn of_identity(kind: RowKind, identity: &Identity) -> Bytes {
 /// The prefix of all rows of a kind that belong to a dataset.
 pub(super) fn of_dataset(kind: RowKind, identity: &Identity, dataset: &DatasetName) -> Bytes {
     RowKey::of(kind).identity(identity).dataset(dataset).done()
+}
+
+/// The prefix of all rows that stand with their account.
+pub(super) fn all_accounts() -> Bytes {
+    vec![ACCOUNT_MARK]
+}
+
+/// The prefix of everything that an account owns.
+pub(super) fn of_account(account: &AccountId) -> Bytes {
+    let mut key = RowKey::of(RowKind::Account).account(account).done();
+    key.pop();
+    key
+}
+
+pub(super) fn account(account: &AccountId) -> Bytes {
+    RowKey::of(RowKind::Account).account(account).done()
+}
+
+pub(super) fn account_keys(account: &AccountId) -> Bytes {
+    RowKey::of(RowKind::AccountKey).account(account).done()
+}
+
+pub(super) fn account_key(account: &AccountId, access_key: &str) -> Bytes {
+    RowKey::of(RowKind::AccountKey).account(account).name(access_key).done()
+}
+
+pub(super) fn access_key(access_key: &str) -> Bytes {
+    RowKey::of(RowKind::AccessKey).name(access_key).done()
 }
 
 pub(super) fn meta(name: &str) -> Bytes {

@@ -7,6 +7,8 @@
 //!
 //! The store never knows sockets, tasks, the hub or pushes, and never asks for the time: it is an argument.
 
+mod account;
+mod accounts;
 mod backup;
 mod commit;
 mod compare;
@@ -55,6 +57,8 @@ mod version;
 mod view;
 mod whole_versions;
 
+pub use account::AccountId;
+pub use accounts::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS};
 pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupRow, BackupSummary, BackupTicket,
     BackupWriter, RestoreError, restore,

@@ -53,7 +53,13 @@ pub(super) enum RowKind {
     TokenBinding,
     /// Date, identity, dataset: when the courier has the next round for a dataset.
     WakeDue,
-    /// Name: `epoch`, `lineage`, `format`, `unfinished` or `erasures`.
+    /// No parts: the account's name and number.
+    Account,
+    /// Access key id: whose key of the account it is.
+    AccountKey,
+    /// Access key id: its account, its sealed secret, and whether it may be used.
+    AccessKey,
+    /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
     Meta,
 }
 
@@ -64,7 +70,9 @@ pub(super) enum RowOwner {
     Identity,
     /// An identity. The row stands by kind: the letter, the identity.
     IdentityByKind,
-    /// A row of this kind, which an identity owns. The index row stands by kind, and is written and deleted with its owner.
+    /// An account. The row stands with its other rows: `@`, the account, the letter.
+    Account,
+    /// A row of this kind, which an identity or an account owns. The index row stands by kind, and is written and deleted with its owner.
     IndexOf(RowKind),
     /// The store itself.
     Store,
@@ -81,6 +89,12 @@ pub(super) enum ExportList {
     Omitted,
 }
 
+/// The first byte of the keys that begin with an identity. No kind has it as its letter.
+pub(super) const IDENTITY_MARK: u8 = b'#';
+
+/// The first byte of the keys that begin with an account. No kind has it as its letter.
+pub(super) const ACCOUNT_MARK: u8 = b'@';
+
 struct RowKindSpec {
     kind: RowKind,
     letter: u8,
@@ -93,7 +107,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 22] = [
+const TABLE: [RowKindSpec; 25] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -115,6 +129,9 @@ const TABLE: [RowKindSpec; 22] = [
     spec(RowKind::ReapDue, b'r', RowOwner::IndexOf(RowKind::Head), ExportList::Omitted),
     spec(RowKind::TokenBinding, b'n', RowOwner::IndexOf(RowKind::Registration), ExportList::Omitted),
     spec(RowKind::WakeDue, b'b', RowOwner::IndexOf(RowKind::Debt), ExportList::Omitted),
+    spec(RowKind::Account, b'A', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::AccountKey, b'C', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];
 
@@ -131,9 +148,13 @@ impl RowKind {
         self.spec().letter
     }
 
-    /// Whether its rows stand with the other rows of their identity.
-    pub(super) fn is_with_identity(self) -> bool {
-        self.spec().owner == RowOwner::Identity
+    /// The first byte of its rows' keys if they stand with the other rows of their owner, which is named next; `None`: they stand by kind.
+    pub(super) fn owner_mark(self) -> Option<u8> {
+        match self.spec().owner {
+            RowOwner::Identity => Some(IDENTITY_MARK),
+            RowOwner::Account => Some(ACCOUNT_MARK),
+            RowOwner::IdentityByKind | RowOwner::IndexOf(_) | RowOwner::Store => None,
+        }
     }
 
     pub(super) fn export(self) -> ExportList {
@@ -144,6 +165,18 @@ impl RowKind {
     pub(super) fn owned_by_identity() -> impl Iterator<Item = RowKind> {
         let is_owned = |spec: &&RowKindSpec| matches!(spec.owner, RowOwner::Identity | RowOwner::IdentityByKind);
         TABLE.iter().filter(is_owned).map(|spec| spec.kind)
+    }
+
+    /// The kinds that an account owns. Their index rows go with them.
+    #[cfg(test)]
+    pub(super) fn owned_by_account() -> impl Iterator<Item = RowKind> {
+        TABLE.iter().filter(|spec| spec.owner == RowOwner::Account).map(|spec| spec.kind)
+    }
+
+    /// Whether its rows are an account's, or the index of such a row.
+    #[cfg(test)]
+    pub(super) fn is_of_account(self) -> bool {
+        RowKind::owned_by_account().any(|owned| owned == self || owned.index() == Some(self))
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
@@ -167,18 +200,21 @@ mod tests {
         for (at, spec) in TABLE.iter().enumerate() {
             assert_eq!(spec.kind as usize, at, "{:?}", spec.kind);
             assert!(TABLE[..at].iter().all(|other| other.letter != spec.letter), "{:?}", spec.kind);
+            assert!(![IDENTITY_MARK, ACCOUNT_MARK].contains(&spec.letter), "{:?}", spec.kind);
         }
         assert_eq!(RowKind::Meta as usize + 1, TABLE.len(), "`Meta` is the last variant");
     }
 
     #[test]
-    fn every_kind_is_the_stores_an_identitys_or_the_index_of_one_that_an_identity_owns() {
+    fn every_kind_is_the_stores_an_identitys_an_accounts_or_the_index_of_one_of_these() {
         for spec in &TABLE {
             match spec.owner {
                 RowOwner::Store => assert_eq!(spec.kind, RowKind::Meta),
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
+                RowOwner::Account => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
                 RowOwner::IndexOf(owner) => {
-                    assert!(RowKind::owned_by_identity().any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
+                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account());
+                    assert!(owned.any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
                     assert_eq!(spec.export, ExportList::Omitted, "{:?}", spec.kind);
                 }
             }

@@ -1,5 +1,6 @@
 //! Stories of the store as a whole. The tests pass the time.
 
+mod accounts;
 mod backup;
 mod counted_work;
 mod counts;
