@@ -35,6 +35,10 @@ pub mod identity;
 pub mod push;
 pub(crate) mod reaper;
 
+pub mod users;
+
+pub mod keyring;
+
 pub mod committer;
 
 pub mod store;
