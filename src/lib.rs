@@ -36,6 +36,10 @@ pub mod pools;
 pub mod push;
 pub(crate) mod reaper;
 
+pub mod users;
+
+pub mod keyring;
+
 pub mod committer;
 
 pub mod store;
