@@ -5,10 +5,8 @@ use std::fmt;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderValue, Response};
-use serde::Serialize;
 use uuid::Uuid;
 
-use super::error::AwsError;
 use super::service::AwsWire;
 
 /// What the services of Cognito send, whichever of the two forms of JSON they speak.
@@ -32,17 +30,6 @@ impl fmt::Display for AwsRequestId {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(text)
     }
-}
-
-/// A successful answer with a JSON body, in either form of JSON. Fails only if a value has no JSON, which is a mistake of the server.
-pub fn json<T: Serialize>(wire: AwsWire, value: &T, id: AwsRequestId) -> Result<Response<Bytes>, AwsError> {
-    let body = serde_json::to_vec(value).map_err(|_| AwsError::internal(wire))?;
-    Ok(with_body(body, JSON_TYPE, wire, id))
-}
-
-/// A successful answer of an operation whose output has no members and no body.
-pub fn empty(wire: AwsWire, id: AwsRequestId) -> Response<Bytes> {
-    with_body(Vec::new(), JSON_TYPE, wire, id)
 }
 
 /// A response with status 200, which the caller may change.

@@ -1,7 +1,11 @@
 //! AWS JSON 1.1 (the Smithy specification, "AWS JSON 1.1 protocol"): one path, the operation in `X-Amz-Target`, a JSON object as the body.
 
+use bytes::Bytes;
+use http::Response;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::answer::{self, AwsRequestId};
 use super::error::AwsError;
 use super::service::{AwsService, AwsWire};
 
@@ -20,8 +24,8 @@ pub fn is_operation_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= MAX_OPERATION_BYTES && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
-/// Reads the body of a call, in either form of JSON. No body is an empty object; members that the shape does not have are skipped; one that is
-/// there twice, and nesting over 128 levels, are refused.
+/// Reads the body of a call, in either form of JSON. No body is an empty object; members that the shape does not have are skipped; one of a
+/// structure that is there twice, and nesting over 128 levels, are refused. Of a key of a map that is there twice, the last counts.
 ///
 /// The error says at which member it failed, and never quotes a value: a body has passwords and tokens in it.
 pub fn read_body<T: DeserializeOwned>(service: AwsService, body: &[u8]) -> Result<T, AwsError> {
@@ -38,6 +42,17 @@ pub fn read_body<T: DeserializeOwned>(service: AwsService, body: &[u8]) -> Resul
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| unread(wire, &error))?;
     deserializer.end().map_err(|_| AwsError::malformed(wire, "The body has something after its JSON object"))?;
     Ok(value)
+}
+
+/// A successful answer with a JSON body, in either form of JSON. Fails only if a value has no JSON, which is a mistake of the server.
+pub fn answer<T: Serialize>(wire: AwsWire, value: &T, id: AwsRequestId) -> Result<Response<Bytes>, AwsError> {
+    let body = serde_json::to_vec(value).map_err(|_| AwsError::internal(wire))?;
+    Ok(answer::with_body(body, answer::JSON_TYPE, wire, id))
+}
+
+/// A successful answer of an operation whose output has no members and no body.
+pub fn empty_answer(wire: AwsWire, id: AwsRequestId) -> Response<Bytes> {
+    answer::with_body(Vec::new(), answer::JSON_TYPE, wire, id)
 }
 
 fn unread(wire: AwsWire, error: &serde_path_to_error::Error<serde_json::Error>) -> AwsError {
@@ -128,6 +143,16 @@ mod tests {
         assert!(error.message().contains("Logins.accounts.google.com"), "{}", error.message());
         let error = read("{\"Logins\":\"hunter2\"}").unwrap_err();
         assert!(!error.message().contains("hunter2"), "{}", error.message());
+    }
+
+    #[test]
+    fn answers_are_json_with_a_request_id() {
+        let id = AwsRequestId::new(uuid::Uuid::nil());
+        let response = answer(AwsWire::RestJson, &BTreeMap::from([("Count", 1)]), id).unwrap();
+        assert_eq!((response.status().as_u16(), response.body().as_ref()), (200, &b"{\"Count\":1}"[..]));
+        assert_eq!(response.headers()["content-type"], "application/x-amz-json-1.1");
+        assert_eq!(response.headers()["x-amzn-requestid"], "00000000-0000-0000-0000-000000000000");
+        assert!(empty_answer(AwsWire::RestJson, id).body().is_empty());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! In this order: a preflight of a page; a signature, whose scope names the service; `X-Amz-Target`; a form at the root; the server's own paths; and
 //! what is left is S3's, or nobody's. A signed request must agree with itself: the service of its scope, its target, its path and its form are one,
-//! so that no signature made for one service is taken by another. S3 is asked first among the signed, because a bucket may be called `v1`.
+//! so that no signature made for one service is taken by another. S3 is asked first among the signed, because a bucket may be called `admin`.
 
 use http::header::{ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN};
 
@@ -132,7 +132,7 @@ fn is_preflight(head: &AwsRequestHead) -> bool {
 }
 
 /// A preflight has no signature of its own. That of a presigned URL stands in its query, and headers that only a signed request has are asked
-/// for: so a bucket that is called `v1` is told from the server's own path.
+/// for: so a bucket that is called `admin` is told from the server's own path.
 fn preflight<'a>(head: &AwsRequestHead<'a>, pages: &[&str]) -> AwsRoute<'a> {
     let presigned = matches!(sigv4::locate(head), Ok(Some(LocatedSignature { service, .. })) if service == AwsService::S3.name());
     let asked = head.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter().filter_map(|value| value.to_str().ok());

@@ -2,7 +2,7 @@
 
 use super::AwsError;
 use crate::aws::service::AwsWire;
-use crate::aws::sigv4::SignatureFault;
+use crate::aws::sigv4::{MAX_SKEW_S, SignatureFault};
 use crate::aws::timestamp;
 
 /// What a signature names that is not known or not good any more.
@@ -150,7 +150,6 @@ enum Skew {
 
 /// The codes and the form of the text are what the SDKs know a wrong clock by; they then correct their own by the answer's `Date`.
 fn skewed(wire: AwsWire, signed_at_s: i64, now_s: i64, skew: Skew) -> AwsError {
-    const WINDOW_S: i64 = 15 * 60;
     if wire == AwsWire::S3 {
         return AwsError::new(wire, "RequestTimeTooSkewed", "The difference between the request time and the current time is too large.");
     }
@@ -159,11 +158,11 @@ fn skewed(wire: AwsWire, signed_at_s: i64, now_s: i64, skew: Skew) -> AwsError {
         wire,
         match skew {
             Skew::Past => {
-                let bound = timestamp::basic(now_s.saturating_sub(WINDOW_S));
+                let bound = timestamp::basic(now_s.saturating_sub(MAX_SKEW_S));
                 format!("Signature expired: {signed} is now earlier than {bound} ({now} - 15 min.)")
             }
             Skew::Future => {
-                let bound = timestamp::basic(now_s.saturating_add(WINDOW_S));
+                let bound = timestamp::basic(now_s.saturating_add(MAX_SKEW_S));
                 format!("Signature not yet current: {signed} is still later than {bound} ({now} + 15 min.)")
             }
         },

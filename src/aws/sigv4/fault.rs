@@ -2,6 +2,9 @@
 
 use crate::aws::parameters::ParameterFault;
 
+/// How far the sender's clock may be from this server's, in seconds, either way ("AWS Signature Version 4 for API requests").
+pub const MAX_SKEW_S: i64 = 15 * 60;
+
 /// A request that is not signed as it must be. What the sender is told of it, by wire, stands in `aws/error.rs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignatureFault {

@@ -41,6 +41,7 @@ pub fn locate(head: &AwsRequestHead) -> Result<Option<LocatedSignature>, Signatu
     }
     let in_query = QuerySignature::find(head.query);
     match (in_header, in_query) {
+        (_, QuerySignature::Repeated) => Err(SignatureFault::Several),
         (Some(_), QuerySignature::Version2 | QuerySignature::Version4 { .. }) => Err(SignatureFault::Several),
         (None, QuerySignature::Version2) => Err(SignatureFault::Version2),
         (None, QuerySignature::Absent) => Ok(None),
@@ -59,33 +60,36 @@ pub fn locate(head: &AwsRequestHead) -> Result<Option<LocatedSignature>, Signatu
 enum QuerySignature {
     Absent,
     Version2,
-    Version4 { credential: Option<String> },
+    Version4 {
+        credential: Option<String>,
+    },
+    /// A parameter of a signature is there twice, so another reader of the request might take the other one.
+    Repeated,
 }
 
 impl QuerySignature {
     /// Looks at each pair once and keeps none, so its work is bounded by the length of the query alone. A query that cannot be decoded may
     /// be one of the server's own paths, and is none of a signature here.
     fn find(query: &str) -> QuerySignature {
-        let (mut version4, mut credential, mut key_id, mut signature) = (false, None, false, false);
+        const NAMES: [&str; 5] = [presigned::CREDENTIAL, presigned::SIGNATURE, presigned::ALGORITHM_NAME, "AWSAccessKeyId", "Signature"];
+        let mut counts = [0usize; NAMES.len()];
+        let mut credential = None;
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Ok(name) = percent::decode(name.as_bytes(), PlusSign::Space) else { continue };
-            match name.as_slice() {
-                name if name == presigned::CREDENTIAL.as_bytes() => {
-                    let value = percent::decode(value.as_bytes(), PlusSign::Space).ok();
-                    credential = value.and_then(|value| String::from_utf8(value).ok());
-                    version4 = true;
-                }
-                name if name == presigned::SIGNATURE.as_bytes() || name == presigned::ALGORITHM_NAME.as_bytes() => version4 = true,
-                b"AWSAccessKeyId" => key_id = true,
-                b"Signature" => signature = true,
-                _ => {}
+            let Some(found) = NAMES.iter().position(|known| known.as_bytes() == name) else { continue };
+            counts[found] += 1;
+            if NAMES[found] == presigned::CREDENTIAL {
+                let value = percent::decode(value.as_bytes(), PlusSign::Space).ok();
+                credential = value.and_then(|value| String::from_utf8(value).ok());
             }
         }
-        match (version4, key_id && signature) {
-            (true, _) => QuerySignature::Version4 { credential },
-            (false, true) => QuerySignature::Version2,
-            (false, false) => QuerySignature::Absent,
+        let [in_credential, in_signature, in_algorithm, key_id, old_signature] = counts;
+        match (in_credential.max(in_signature).max(in_algorithm), key_id > 0 && old_signature > 0) {
+            (2.., _) => QuerySignature::Repeated,
+            (1, _) => QuerySignature::Version4 { credential },
+            (0, true) => QuerySignature::Version2,
+            (0, false) => QuerySignature::Absent,
         }
     }
 }

@@ -24,7 +24,7 @@ mod oracle_tests;
 mod refusal_tests;
 
 pub use canonical::SigningRules;
-pub use fault::SignatureFault;
+pub use fault::{MAX_SKEW_S, SignatureFault};
 pub use located::{LocatedSignature, SignaturePlace, locate};
 pub use scope::CredentialScope;
 pub use signed_request::SignedRequest;

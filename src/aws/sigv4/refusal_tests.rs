@@ -115,7 +115,8 @@ fn presigned_requests_are_good_until_their_own_end() {
         let refused = parse_at(&without.join("&"), &host, SigningRules::Standard, NOW_S).unwrap_err();
         assert!(incomplete(&refused).contains("must include"), "{pair}");
         let twice = parse_at(&format!("{query}&{pair}"), &host, SigningRules::Standard, NOW_S).unwrap_err();
-        assert_eq!(twice, SignatureFault::Query(ParameterFault::Repeated), "{pair}");
+        let is_located = ["X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Signature="].iter().any(|name| pair.starts_with(name));
+        assert_eq!(twice, if is_located { SignatureFault::Several } else { SignatureFault::Query(ParameterFault::Repeated) }, "{pair}");
     }
 }
 
@@ -185,6 +186,15 @@ fn an_explanation_shows_what_was_signed_but_no_token() {
     assert!(explanation.contains("AWS4-HMAC-SHA256\n20150830T123600Z\n20150830/us-east-1/sts/aws4_request\n"), "{explanation}");
     assert!(!explanation.contains("secret"), "{explanation}");
     assert!(!format!("{request:?}").contains("secret+token"), "a token is not printed");
+}
+
+#[test]
+fn a_short_token_is_not_torn_out_of_an_explanation() {
+    let value = authorization("host;x-amz-date;x-amz-security-token");
+    let headers = [("authorization", value.as_str()), ("host", "a.example"), DATE, ("x-amz-security-token", "s")];
+    let request = parse_at(&"s".repeat(4_000), &headers, SigningRules::Standard, NOW_S).unwrap();
+    let refused = request.verify(&SigningKey::derive("secret-key", request.scope()), b"").unwrap_err();
+    assert_eq!(refused, SignatureFault::Mismatch { explanation: Box::default() });
 }
 
 #[test]

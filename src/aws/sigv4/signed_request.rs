@@ -1,20 +1,19 @@
 //! A request with its signature, read and then checked.
 
+use std::fmt;
+
 use aws_lc_rs::digest;
 
 use super::authorization::{ALGORITHM, SignatureParts};
 use super::canonical::{self, SigningRules};
-use super::fault::SignatureFault;
+use super::fault::{MAX_SKEW_S, SignatureFault};
 use super::located::{self, SignaturePlace};
 use super::presigned::{self, PresignedParts};
 use super::scope::CredentialScope;
 use super::signing_key::SigningKey;
 use crate::aws::head::{AwsRequestHead, RepeatedHeader};
 use crate::aws::parameters::Parameters;
-use crate::aws::timestamp;
-
-/// How far the sender's clock may be from this server's, in seconds, either way ("Signature Version 4", request expiration).
-const MAX_SKEW_S: i64 = 15 * 60;
+use crate::aws::{percent, timestamp};
 
 /// A path of cognito-sync has at most 2 KiB; a key of S3 has 1,024 bytes, each as `%XX`.
 const MAX_PATH_BYTES: usize = 8 * 1024;
@@ -31,6 +30,9 @@ const MAX_SIGNED_HEADER_BYTES: usize = 64 * 1024;
 /// Our own session tokens have a few hundred bytes, AWS's up to 4 KiB.
 const MAX_SESSION_TOKEN_BYTES: usize = 8 * 1024;
 
+/// A session token is at least this long: ours and AWS's have hundreds of bytes.
+const MIN_SESSION_TOKEN_BYTES: usize = 16;
+
 /// A mismatch is explained up to this size, in bytes: a person reads it.
 const MAX_EXPLANATION_BYTES: usize = 8 * 1024;
 
@@ -38,21 +40,27 @@ const MAX_EXPLANATION_BYTES: usize = 8 * 1024;
 const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 /// A request whose signature was read; nothing of it is proved until [`verify`](Self::verify).
-#[derive(Debug)]
 pub struct SignedRequest {
     access_key_id: String,
     scope: CredentialScope,
     session_token: Option<String>,
     signed_at_s: i64,
     signature: [u8; 32],
-    /// `None`: the body is not signed.
     payload: SignedPayload,
     /// The canonical request up to the hash of the payload.
     canonical: Vec<u8>,
 }
 
+/// Without the session token, the headers and the signature: a log shows who signed what for when.
+impl fmt::Debug for SignedRequest {
+    fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SignedRequest { access_key_id, scope, signed_at_s, .. } = self;
+        let mut shown = text.debug_struct("SignedRequest");
+        shown.field("access_key_id", access_key_id).field("scope", scope).field("signed_at_s", signed_at_s).finish_non_exhaustive()
+    }
+}
+
 /// What a signature says of the body.
-#[derive(Debug)]
 enum SignedPayload {
     /// It covers the body's hash.
     Body,
@@ -154,12 +162,15 @@ impl SignedRequest {
     /// What should have been signed. All of it came with the request; the session token is left out all the same, because texts of errors
     /// end up in logs.
     fn explanation(&self, canonical: &[u8], string_to_sign: &str) -> Box<str> {
-        if canonical.len() > MAX_EXPLANATION_BYTES {
+        let token = self.session_token.as_deref().unwrap_or_default();
+        // A short text in the place of a token may stand anywhere in the request, and hiding it would tear the rest apart.
+        let is_short = !token.is_empty() && token.len() < MIN_SESSION_TOKEN_BYTES;
+        if canonical.len() > MAX_EXPLANATION_BYTES || is_short {
             return Box::default();
         }
         let mut canonical = String::from_utf8_lossy(canonical).into_owned();
-        if let Some(token) = self.session_token.as_deref().filter(|token| !token.is_empty()) {
-            let encoded = crate::aws::percent::encode(token.as_bytes());
+        if !token.is_empty() {
+            let encoded = percent::encode(token.as_bytes());
             canonical = canonical.replace(token, "(session token)").replace(&encoded, "(session token)");
         }
         let canonical = format!("The Canonical String for this request should have been\n'{canonical}'");
