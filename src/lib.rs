@@ -13,7 +13,7 @@
 //! Requests of operators also arrive through `http` and are handled by [`admin`]; the commands that send them are in [`operator`]. The
 //! commands for a user's own data are in [`client`].
 //!
-//! Imports point down this list only, and the last eleven modules import nothing of this crate; a test checks both. A module is public only if
+//! Imports point down this list only, and the last twelve modules import nothing of this crate; a test checks both. A module is public only if
 //! the binary, a test, a benchmark or the load test uses it: the library's interface is not stable.
 
 pub mod app;
@@ -47,6 +47,7 @@ pub mod store;
 pub mod client;
 
 pub mod auth;
+pub mod aws;
 pub mod clock;
 pub mod hub;
 pub mod invocation;
