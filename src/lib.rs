@@ -35,6 +35,8 @@ pub mod identity;
 pub mod push;
 pub(crate) mod reaper;
 
+pub mod access;
+
 pub mod committer;
 
 pub mod store;

@@ -68,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("identity", &["clock", "committer", "store"]),
     ("reaper", &["committer", "store", "clock", "metrics"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
+    ("access", &[]),
     ("committer", &["store", "clock", "hub", "limits", "metrics"]),
     ("store", &["merge"]),
     ("client", &["invocation", "secret_file"]),
@@ -266,9 +267,10 @@ fn the_protocol_crate_uses_no_other_crate_of_the_workspace() {
 }
 
 #[test]
-fn merge_and_the_decisions_of_a_session_do_no_io() {
-    let single = ["src/merge.rs", "src/session/timers.rs", "src/session/subscription.rs", "src/push/wakes.rs"].map(PathBuf::from);
-    let folders = ["src/merge", "src/push/wakes"].map(|folder| files(folder, ".rs")).concat();
+fn merge_access_and_the_decisions_of_a_session_do_no_io() {
+    let single = ["src/merge.rs", "src/session/timers.rs", "src/session/subscription.rs", "src/push/wakes.rs", "src/access/evaluate.rs"];
+    let single = single.map(PathBuf::from);
+    let folders = ["src/merge", "src/push/wakes", "src/access/policy"].map(|folder| files(folder, ".rs")).concat();
     for path in single.iter().chain(&folders).filter(|path| !is_test(path)) {
         let (name, code) = (path.display(), code(path));
         for impure in ["tokio", "SystemTime", "Instant", "std::fs", "std::net", "async fn", "random"] {
