@@ -28,7 +28,7 @@ impl PolicyDocument {
     }
 
     pub(super) fn of(kind: PolicyKind, json: &PolicyJson) -> Result<PolicyDocument, PolicyError> {
-        let parsed = parse_document(kind, json).map_err(|flaw| PolicyError::malformed(kind, flaw.0));
+        let parsed = parse_document(kind, json).map_err(|flaw| kind.malformed(&flaw.0));
         parsed.map(|(statements, resources)| PolicyDocument { statements, resources })
     }
 
@@ -50,5 +50,5 @@ impl PolicyDocument {
 pub(super) fn read_json(kind: PolicyKind, text: &str) -> Result<PolicyJson, PolicyError> {
     let words =
         if kind == PolicyKind::Bucket { "Policies must be valid JSON and the first byte must be '{'" } else { "Syntax errors in policy." };
-    PolicyJson::parse(text).map_err(|error| PolicyError::malformed(kind, format!("{words} ({error})")))
+    PolicyJson::parse(text).map_err(|error| kind.malformed(&format!("{words} ({error})")))
 }

@@ -1,6 +1,7 @@
 //! Why a policy is refused, in AWS's words.
 
-use super::kind::PolicyKind;
+/// Characters of a message, whose place and values come from the policy: an answer does not carry a whole policy back.
+const MESSAGE_CHARACTERS: usize = 1_000;
 
 /// Why a policy is refused: AWS's error code and words, and in parentheses the place in the document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,8 +12,10 @@ pub struct PolicyError {
 }
 
 impl PolicyError {
-    pub(super) fn malformed(kind: PolicyKind, message: impl Into<String>) -> PolicyError {
-        PolicyError { code: kind.malformed_code(), message: message.into() }
+    /// An error whose message has texts of the policy in it: cut off where it is too long, and without control characters, which XML cannot say.
+    pub(super) fn quoting(code: &'static str, message: &str) -> PolicyError {
+        let replace = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+        PolicyError { code, message: message.chars().take(MESSAGE_CHARACTERS).map(replace).collect() }
     }
 }
 

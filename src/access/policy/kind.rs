@@ -69,8 +69,9 @@ impl PolicyKind {
         if counted_size(self, text) > self.max_size() { Err(self.too_large()) } else { Ok(()) }
     }
 
-    pub(super) fn malformed_code(self) -> &'static str {
-        if self == PolicyKind::Bucket { "MalformedPolicy" } else { "MalformedPolicyDocument" }
+    /// The error for a policy that is not valid.
+    pub(super) fn malformed(self, message: &str) -> PolicyError {
+        PolicyError::quoting(if self == PolicyKind::Bucket { "MalformedPolicy" } else { "MalformedPolicyDocument" }, message)
     }
 
     /// Whether the statements name principals.

@@ -26,12 +26,17 @@ pub(super) struct Pattern(Vec<PatternPiece>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum PatternPiece {
-    Token(PatternToken),
-    /// The key in lower case, and what stands for it if the request has no value.
-    Variable {
-        key: String,
-        default: Option<String>,
-    },
+    Text(String),
+    One,
+    Run,
+    Variable(Box<PolicyVariable>),
+}
+
+/// A variable: the key in lower case, and what stands for it if the request has no value.
+#[derive(Clone, Debug, PartialEq)]
+struct PolicyVariable {
+    key: String,
+    default: Option<String>,
 }
 
 /// A pattern with the values of its variables.
@@ -49,18 +54,19 @@ impl Pattern {
         let mut pieces = Vec::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
-            if syntax.variables && rest.starts_with("${") {
-                let (piece, behind) = variable(&rest[2..])?;
-                pieces.push(piece);
-                rest = behind;
-                continue;
+            let (piece, behind) = match c {
+                '$' if syntax.variables && rest.starts_with("${") => variable(&rest[2..])?,
+                '*' if syntax.wildcards => (PatternPiece::Run, &rest[1..]),
+                '?' if syntax.wildcards => (PatternPiece::One, &rest[1..]),
+                c => (PatternPiece::Text(c.to_string()), &rest[c.len_utf8()..]),
+            };
+            rest = behind;
+            match (pieces.last_mut(), piece) {
+                (Some(PatternPiece::Text(before)), PatternPiece::Text(more)) => before.push_str(&more),
+                // A second `*` covers nothing that the first one does not.
+                (Some(PatternPiece::Run), PatternPiece::Run) => {}
+                (_, piece) => pieces.push(piece),
             }
-            rest = &rest[c.len_utf8()..];
-            pieces.push(PatternPiece::Token(match c {
-                '*' if syntax.wildcards => PatternToken::Run,
-                '?' if syntax.wildcards => PatternToken::One,
-                c => PatternToken::Character(c),
-            }));
         }
         Ok(Pattern(pieces))
     }
@@ -78,40 +84,39 @@ impl Pattern {
     /// Puts in the values of the variables. What a variable brings in is text: a `*` in a user's name is no wildcard. Characters over `most` are not
     /// collected, so a pattern with many long values takes no memory.
     pub(super) fn expand(&self, context: &RequestContext, case: LetterCase, most: usize) -> Expanded {
-        let mut tokens = Vec::with_capacity(self.0.len());
+        let mut tokens = Vec::new();
+        // Characters that a text needs to match; every one of them is a token as long as there are no more than `most`.
         let mut needed = 0;
         for piece in &self.0 {
-            match piece {
-                PatternPiece::Token(PatternToken::Run) => tokens.push(PatternToken::Run),
-                PatternPiece::Token(PatternToken::One) => {
+            let text = match piece {
+                PatternPiece::Run => {
+                    tokens.push(PatternToken::Run);
+                    continue;
+                }
+                PatternPiece::One => {
                     needed += 1;
                     tokens.push(PatternToken::One);
+                    continue;
                 }
-                PatternPiece::Token(PatternToken::Character(c)) => push(&mut tokens, &mut needed, most, &[*c], case),
-                PatternPiece::Variable { key, default } => {
-                    let Some(value) = context.variable(key).or(default.as_deref()) else { return Expanded::NoValue };
-                    // One character more than there is room for is enough to know that there is none.
-                    let value: Vec<char> = value.chars().take((most + 1).saturating_sub(needed)).collect();
-                    push(&mut tokens, &mut needed, most, &value, case);
+                PatternPiece::Text(text) => text,
+                PatternPiece::Variable(variable) => {
+                    let value = context.variable(&variable.key).or(variable.default.as_deref());
+                    let Some(value) = value else { return Expanded::NoValue };
+                    value
                 }
-            }
+            };
+            // One character more than there is room for is enough to know that there is none.
+            let room = (most + 1).saturating_sub(needed);
+            let before = tokens.len();
+            tokens.extend(text.chars().flat_map(|c| fold(c, case)).take(room).map(PatternToken::Character));
+            needed += tokens.len() - before;
         }
         if needed > most { Expanded::TooLong } else { Expanded::Tokens(tokens) }
     }
 
     /// Whether the text has no variable, so that it can be checked when the policy is saved.
     pub(super) fn is_constant(&self) -> bool {
-        self.0.iter().all(|piece| matches!(piece, PatternPiece::Token(_)))
-    }
-}
-
-fn push(tokens: &mut Vec<PatternToken>, needed: &mut usize, most: usize, value: &[char], case: LetterCase) {
-    for &c in value {
-        let folded = fold(c, case);
-        *needed += folded.clone().count();
-        if *needed <= most {
-            tokens.extend(folded.map(PatternToken::Character));
-        }
+        !self.0.iter().any(|piece| matches!(piece, PatternPiece::Variable(_)))
     }
 }
 
@@ -120,7 +125,7 @@ pub(super) fn characters(text: &str, case: LetterCase) -> Vec<char> {
     text.chars().flat_map(|c| fold(c, case)).collect()
 }
 
-fn fold(c: char, case: LetterCase) -> impl Iterator<Item = char> + Clone {
+fn fold(c: char, case: LetterCase) -> impl Iterator<Item = char> {
     let lower = (case == LetterCase::Ignored).then(|| c.to_lowercase());
     let exact = (case == LetterCase::Exact).then_some(c);
     lower.into_iter().flatten().chain(exact)
@@ -137,14 +142,9 @@ fn variable(text: &str) -> Result<(PatternPiece, &str), &'static str> {
     if key.contains("${") || key.contains('\'') || key.contains(char::is_whitespace) {
         return Err("unsupported symbol in variable");
     }
-    let variable = |default| PatternPiece::Variable { key: key.to_ascii_lowercase(), default };
+    let variable = |default| PatternPiece::Variable(Box::new(PolicyVariable { key: key.to_ascii_lowercase(), default }));
     if let Some(rest) = rest.strip_prefix('}') {
-        let piece = match key {
-            "*" => PatternPiece::Token(PatternToken::Character('*')),
-            "?" => PatternPiece::Token(PatternToken::Character('?')),
-            "$" => PatternPiece::Token(PatternToken::Character('$')),
-            _ => variable(None),
-        };
+        let piece = if ["*", "?", "$"].contains(&key) { PatternPiece::Text(key.to_owned()) } else { variable(None) };
         return Ok((piece, rest));
     }
     let quoted = rest[1..].trim_start().strip_prefix('\'').ok_or("missing quote in variable")?;
@@ -199,6 +199,13 @@ mod tests {
         let literal = PatternSyntax { wildcards: false, variables: false };
         let pattern = Pattern::parse("${aws:username}*", literal).expect("text");
         assert_eq!(pattern.matches("${aws:username}*", &RequestContext::default(), LetterCase::Exact), Some(true));
+    }
+
+    #[test]
+    fn a_pattern_takes_memory_as_its_text_does() {
+        let pattern = Pattern::parse(&("x".repeat(6_000) + &"*".repeat(6_000)), FULL).expect("text");
+        assert_eq!(pattern.0.len(), 2);
+        assert_eq!(std::mem::size_of::<PatternPiece>(), std::mem::size_of::<String>());
     }
 
     #[test]

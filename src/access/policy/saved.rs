@@ -25,7 +25,7 @@ pub fn resolve_principals(
             return Ok(());
         }
         let Some((name, session)) = name_of(principal) else { return Ok(()) };
-        let invalid = || PolicyError::malformed(kind, format!("Invalid principal in policy: \"AWS\":\"{principal}\""));
+        let invalid = || kind.malformed(&format!("Invalid principal in policy: \"AWS\":\"{principal}\""));
         let id = id_of(name).ok_or_else(invalid)?;
         *principal = session.map_or(id.clone(), |session| format!("{id}:{session}"));
         Ok(())
@@ -56,7 +56,7 @@ fn session_arn(role: &str, session: &str) -> Option<String> {
 }
 
 fn written(kind: PolicyKind, json: &PolicyJson) -> Result<String, PolicyError> {
-    serde_json::to_string(json).map_err(|error| PolicyError::malformed(kind, error.to_string()))
+    serde_json::to_string(json).map_err(|error| kind.malformed(&error.to_string()))
 }
 
 /// Visits the values of `"AWS"` in all principals.

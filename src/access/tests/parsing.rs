@@ -238,6 +238,14 @@ fn every_kind_has_its_size() {
 }
 
 #[test]
+fn a_message_carries_no_policy_back_and_no_control_characters() {
+    let long = format!(r#"{{"Effect":"Allow","Action":"*","Resource":"\u0000\u001b{}"}}"#, "x".repeat(3_000));
+    let error = PolicyDocument::parse(PolicyKind::Managed, &document(&[long])).expect_err("no ARN");
+    assert!(error.message.chars().count() <= 1_000 && !error.message.contains(char::is_control), "{}", error.message);
+    assert!(error.message.starts_with("Resource \u{fffd}\u{fffd}xxx"));
+}
+
+#[test]
 fn what_is_huge_or_deep_is_refused_before_it_is_read() {
     let statement = allow_all();
     let hundred_kilobytes = document(&vec![statement; 2_000]);
