@@ -40,6 +40,8 @@ pub mod users;
 
 pub mod keyring;
 
+pub mod access;
+
 pub mod committer;
 
 pub mod store;

@@ -1,0 +1,31 @@
+//! Who may do what: the policies of IAM, and the one question that decides a request, [`evaluate`].
+//!
+//! An [`AccessRequest`] names the caller, the action, the resource and the context keys; [`Grants`] are the policies that bear on it, each with its
+//! source. The [`AccessDecision`] says which statement allowed the request, or why it is denied, in AWS's words.
+//!
+//! Never here: a clock, a store, a runtime. The time of a request is a context key like the others. Policies are parsed by [`policy`] when they are
+//! saved, and again when they are read; what was refused is never evaluated.
+//!
+//! Invariants:
+//! - an explicit deny wins over every allow, in whatever policy it stands;
+//! - boundaries and session policies only limit: adding one never adds a right;
+//! - across accounts the caller's policies and the resource's policy must both allow;
+//! - the outcome does not depend on the order of policies or statements.
+
+mod arn;
+mod ask;
+mod caller;
+mod context;
+mod decision;
+mod evaluate;
+pub mod policy;
+
+pub use arn::{AccountId, Arn};
+pub use ask::{AccessRequest, ArnScope, OperationAsk};
+pub use caller::{Caller, RoleSession, UserIdentity};
+pub use context::RequestContext;
+pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
+pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
+
+#[cfg(test)]
+mod tests;

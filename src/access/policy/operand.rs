@@ -1,0 +1,96 @@
+//! The values of a condition in a policy: read once, when the policy is parsed, into what the operator compares.
+
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ipnet::IpNet;
+
+use super::date::parse_date;
+use super::decimal::Decimal;
+use super::operator::{OrderTest, TextTest, ValueTest};
+use super::pattern::{Expanded, LetterCase, Pattern, PatternSyntax, characters};
+use super::wildcard::{PatternToken, match_tokens};
+use crate::access::RequestContext;
+
+/// Parts of an ARN.
+const ARN_PARTS: usize = 6;
+
+/// One value of a condition.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Operand {
+    Text(Pattern, LetterCase),
+    Arn(Pattern),
+    Numeric(Decimal, OrderTest),
+    Date(i128, OrderTest),
+    Bool(bool),
+    Binary(Vec<u8>),
+    Address(IpNet),
+}
+
+impl Operand {
+    /// Reads a value for a test; the error says what is wrong with it. Variables stand in texts and ARNs only.
+    pub(super) fn parse(test: ValueTest, text: &str, variables: bool) -> Result<Operand, String> {
+        let wrong = |what: &str| format!("{text:?} is no {what}");
+        match test {
+            ValueTest::Text(test) => {
+                let syntax = PatternSyntax { wildcards: test == TextTest::Like, variables };
+                let case = if test == TextTest::EqualsIgnoreCase { LetterCase::Ignored } else { LetterCase::Exact };
+                Ok(Operand::Text(Pattern::parse(text, syntax)?, case))
+            }
+            ValueTest::Arn => {
+                let pattern = Pattern::parse(text, PatternSyntax { wildcards: true, variables })?;
+                // A pattern with fewer parts would never match, so a negated operator with it would allow everything.
+                let is_arn = text == "*" || text.splitn(ARN_PARTS, ':').count() == ARN_PARTS;
+                if pattern.is_constant() && !is_arn { Err(wrong("ARN")) } else { Ok(Operand::Arn(pattern)) }
+            }
+            ValueTest::Numeric(order) => Ok(Operand::Numeric(Decimal::parse(text).ok_or_else(|| wrong("number"))?, order)),
+            ValueTest::Date(order) => Ok(Operand::Date(parse_date(text).ok_or_else(|| wrong("date"))?, order)),
+            ValueTest::Bool | ValueTest::Null => Ok(Operand::Bool(boolean(text).ok_or_else(|| wrong("boolean"))?)),
+            ValueTest::Binary => Ok(Operand::Binary(STANDARD.decode(text).map_err(|_| wrong("base64 text"))?)),
+            ValueTest::Address => Ok(Operand::Address(network(text).ok_or_else(|| wrong("IP address or range"))?)),
+        }
+    }
+
+    /// Whether a value of the request matches. A value that is not of the operator's type matches nothing, and neither does anything match a variable
+    /// without a value: "There is no equal or like value." So a negated operator holds for both.
+    pub(super) fn matches(&self, value: &str, context: &RequestContext) -> bool {
+        match self {
+            Operand::Text(pattern, case) => pattern.matches(value, context, *case) == Some(true),
+            Operand::Arn(pattern) => arn_matches(pattern, value, context),
+            Operand::Numeric(operand, order) => Decimal::parse(value).is_some_and(|value| order.holds(value.cmp(operand))),
+            Operand::Date(operand, order) => parse_date(value).is_some_and(|value| order.holds(value.cmp(operand))),
+            Operand::Bool(operand) => boolean(value) == Some(*operand),
+            Operand::Binary(operand) => STANDARD.decode(value).is_ok_and(|value| value == *operand),
+            Operand::Address(operand) => value.parse::<IpAddr>().is_ok_and(|value| operand.contains(&value.to_canonical())),
+        }
+    }
+}
+
+/// Compares ARNs part by part: "Each of the six colon-delimited components of the ARN is checked separately and each can include multi-character match
+/// wildcards (*) or single-character match wildcards (?)."
+fn arn_matches(pattern: &Pattern, value: &str, context: &RequestContext) -> bool {
+    let parts: Vec<&str> = value.splitn(ARN_PARTS, ':').collect();
+    if parts.len() != ARN_PARTS || parts[0] != "arn" {
+        return false;
+    }
+    let Expanded::Tokens(tokens) = pattern.expand(context, LetterCase::Exact, value.chars().count()) else { return false };
+    if tokens == [PatternToken::Run] {
+        return true;
+    }
+    let patterns: Vec<&[PatternToken]> = tokens.splitn(ARN_PARTS, |token| *token == PatternToken::Character(':')).collect();
+    let part_matches = |(pattern, part): (&&[PatternToken], &&str)| match_tokens(pattern, &characters(part, LetterCase::Exact)).0;
+    patterns.len() == ARN_PARTS && patterns.iter().zip(&parts).all(part_matches)
+}
+
+fn boolean(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") {
+        return Some(true);
+    }
+    text.eq_ignore_ascii_case("false").then_some(false)
+}
+
+/// An address or a range. `203.0.113.7/24` is the range that the address lies in.
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
