@@ -172,6 +172,10 @@ pub(super) fn access_key(access_key: &str) -> Bytes {
     RowKey::of(RowKind::AccessKey).name(access_key).done()
 }
 
+pub(super) fn keyring(name: &str) -> Bytes {
+    RowKey::of(RowKind::Keyring).name(name).done()
+}
+
 pub(super) fn meta(name: &str) -> Bytes {
     RowKey::of(RowKind::Meta).name(name).done()
 }

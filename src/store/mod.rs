@@ -30,6 +30,7 @@ mod identity;
 mod index_rows;
 mod job_steps;
 mod jobs;
+mod keyring_rows;
 mod keys;
 mod link_check;
 mod live_identity;

@@ -59,6 +59,8 @@ pub(super) enum RowKind {
     AccountKey,
     /// Access key id: its account, its sealed secret, and whether it may be used.
     AccessKey,
+    /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
+    Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
     Meta,
 }
@@ -107,7 +109,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 25] = [
+const TABLE: [RowKindSpec; 26] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -132,6 +134,7 @@ const TABLE: [RowKindSpec; 25] = [
     spec(RowKind::Account, b'A', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccountKey, b'C', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
+    spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];
 
@@ -209,7 +212,7 @@ mod tests {
     fn every_kind_is_the_stores_an_identitys_an_accounts_or_the_index_of_one_of_these() {
         for spec in &TABLE {
             match spec.owner {
-                RowOwner::Store => assert_eq!(spec.kind, RowKind::Meta),
+                RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring), "{:?}", spec.kind),
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
                 RowOwner::Account => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
                 RowOwner::IndexOf(owner) => {

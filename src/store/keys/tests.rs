@@ -11,6 +11,7 @@ fn keys_have_the_bytes_that_are_on_disk() {
         (account(&account_id), r"@\x00\x0c123456789012A"),
         (account_key(&account_id, "AKIA"), r"@\x00\x0c123456789012C\x00\x04AKIA"),
         (access_key("AKIA"), r"K\x00\x04AKIA"),
+        (keyring("sts/1"), r"G\x00\x05sts/1"),
         (meta("epoch"), r"m\x00\x05epoch"),
         (login("p", "iss", "sub"), r"l\x00\x01p\x00\x03iss\x00\x03sub"),
         (identity(&identity_id), r"#\x00\x03i:1i"),

@@ -34,6 +34,7 @@ pub(super) fn fill(store: &Store) {
         let number = group.take_account_number().expect("decides").expect("a number");
         assert!(group.make_account(&account("123456789012", number)).expect("decides"));
         assert_eq!(group.add_access_key(&access_key("AKIA1", "123456789012", None)), Ok(Ok(())));
+        assert_eq!(group.add_keyring_row("sts/1", b"first"), Ok(b"first".to_vec()));
         assert_eq!(group.add_access_key(&access_key("AKIA2", "123456789012", Some("AIDA1"))), Ok(Ok(())));
     });
 }
@@ -54,6 +55,10 @@ fn accounts_and_keys_are_there_after_a_restart_and_a_restore() {
         let of_user = store.access_keys(&account_id("123456789012"), Some("AIDA1")).expect("reads");
         assert_eq!(of_user, [access_key("AKIA2", "123456789012", Some("AIDA1"))]);
         assert_eq!(commit(&store, |group| group.take_account_number()), Ok(Some(1)), "the number goes on");
+        assert_eq!(commit(&store, |group| group.add_keyring_row("sts/1", b"second")), Ok(b"first".to_vec()), "the first one stays");
+        assert_eq!(store.keyring_rows(), Ok(vec![("sts/1".to_owned(), b"first".to_vec())]));
+        commit(&store, |group| group.delete_keyring_row("sts/1"));
+        assert_eq!(store.keyring_rows(), Ok(Vec::new()));
     }
 }
 
