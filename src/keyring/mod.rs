@@ -8,7 +8,9 @@
 //! - A [`SigningKeyPair`] signs an issuer's tokens with RS256; `jwks` gives the public halves.
 //! - Which generation or pair is made, used and dropped at a time is a pure function of the times at which they were made.
 //!
-//! Never here: a clock (the time is an argument), the store's key kinds, a runtime. A secret never prints itself.
+//! - [`SharedKeyring`] is the keyring of a running server: it alone reads a clock, reads and writes rows, and waits.
+//!
+//! A secret never prints itself.
 
 mod access_key_id;
 mod access_key_secret;
@@ -19,6 +21,7 @@ mod purpose;
 mod rows;
 mod sealing;
 mod secret_key;
+mod shared;
 mod signing_key;
 mod signing_schedule;
 mod wrapping;
@@ -31,6 +34,7 @@ pub use purpose::{Purpose, SecretKind, TokenKind};
 pub use rows::{GenerationRow, KeyringRow, KeyringRowError, SigningKeyRow};
 pub use sealing::{Keyring, OpenError, SealError};
 pub use secret_key::{CryptoFailed, SecretKey};
+pub use shared::{KeyringError, SharedKeyring};
 pub use signing_key::{SigningKeyPair, jwks};
 pub use signing_schedule::{SigningPlan, SigningTimes, signing_plan};
 pub use wrapping::{UnwrapError, WrappingKey};

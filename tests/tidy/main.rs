@@ -72,7 +72,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("users", &["keyring"]),
     ("access", &[]),
-    ("keyring", &[]),
+    ("keyring", &["committer", "store", "clock"]),
     ("committer", &["store", "clock", "hub", "limits", "metrics"]),
     ("store", &["merge"]),
     ("client", &["invocation", "secret_file"]),
