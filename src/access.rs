@@ -3,7 +3,9 @@
 //! An [`AccessRequest`] names the caller, the action, the resource and the context keys; [`Grants`] are the policies that bear on it, each with its
 //! source. The [`AccessDecision`] says which statement allowed the request, or why it is denied, in AWS's words.
 //!
-//! Never here: a clock, a store, a runtime. The time of a request is a context key like the others. Policies are parsed by [`policy`] when they are
+//! [`Accounts`] makes accounts and keys, and knows whose key signed a request: it alone reads a clock and the store.
+//!
+//! Never in a decision: a clock, a store, a runtime. The time of a request is a context key like the others. Policies are parsed by [`policy`] when they are
 //! saved, and again when they are read; what was refused is never evaluated.
 //!
 //! Invariants:
@@ -12,6 +14,7 @@
 //! - across accounts the caller's policies and the resource's policy must both allow;
 //! - the outcome does not depend on the order of policies or statements.
 
+mod accounts;
 mod arn;
 mod ask;
 mod caller;
@@ -20,6 +23,7 @@ mod decision;
 mod evaluate;
 pub mod policy;
 
+pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
 pub use arn::{AccountId, Arn};
 pub use ask::{AccessRequest, ArnScope, OperationAsk};
 pub use caller::{Caller, RoleSession, UserIdentity};

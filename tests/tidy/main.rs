@@ -71,7 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pools", &["store", "limits", "merge", "origin"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("users", &["keyring"]),
-    ("access", &[]),
+    ("access", &["keyring", "committer", "store", "clock"]),
     ("keyring", &["committer", "store", "clock"]),
     ("committer", &["store", "clock", "hub", "limits", "metrics"]),
     ("store", &["merge"]),
