@@ -15,17 +15,20 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use crate::access::Accounts;
 use crate::admin::Admin;
 use crate::auth::{OutboundProxy, Verifier};
+use crate::aws::endpoint::AwsEndpoint;
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
     self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPages, ServedPort, ServerCertificate,
-    ServerPhase, Transfers,
+    ServerPhase, ServiceBeforeRoutes, Transfers,
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
+use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::pools::Pools;
@@ -57,6 +60,8 @@ pub enum AppError {
     Listen(ListenError),
     /// The operating system refused a thread, a file descriptor or random bytes.
     System(std::io::Error),
+    /// The key file or the keys of the store cannot be used.
+    Keyring(KeyringError),
     /// The committer stopped while the server ran.
     StoreFailed,
     /// The store did not close within its share of `drain_s`.
@@ -68,6 +73,7 @@ impl fmt::Display for AppError {
         match self {
             AppError::Config(error) => write!(f, "{error}"),
             AppError::Store(error) => write!(f, "{error}"),
+            AppError::Keyring(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "operating system error: {error}"),
             AppError::StoreNotClosed => {
@@ -122,6 +128,18 @@ impl ReadablePorts {
     }
 }
 
+/// Puts AWS's services before the routes of devices.
+fn aws_services(endpoint: AwsEndpoint) -> ServiceBeforeRoutes {
+    let claims = endpoint.clone();
+    ServiceBeforeRoutes::new(
+        move |request| claims.is_for(request),
+        move |request| {
+            let endpoint = endpoint.clone();
+            Box::pin(async move { endpoint.answer(request).await })
+        },
+    )
+}
+
 /// What can be exchanged while a server runs.
 #[derive(Clone)]
 pub struct Reloader {
@@ -170,9 +188,13 @@ impl App {
         let admin = Admin::new(reader.clone(), committer.clone(), pools.clone(), push.clone(), clock);
         let reaper = Reaper::new(reader.clone(), committer.clone(), pools.clone(), clock, metrics.clone());
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
-        let identities = Identities::new(reader, committer.clone(), clock);
+        let identities = Identities::new(reader.clone(), committer.clone(), clock);
         let running = RunningClock::new(clock);
         let authenticator = Authenticator::new(verifier.clone(), identities, pools.clone(), running.clone(), metrics.clone());
+        let key_file = config.key_file();
+        let keyring = SharedKeyring::open(&key_file, reader.clone(), committer.clone(), clock).await.map_err(AppError::Keyring)?;
+        let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
+        let before_routes = Some(aws_services(AwsEndpoint::new(accounts.clone(), clock)));
         let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
@@ -187,6 +209,7 @@ impl App {
             committer: committer.clone(),
             metrics: metrics.clone(),
             pools,
+            before_routes,
             pages: config.pages,
             transfers: transfers.clone(),
             phase: current_phase,
@@ -215,7 +238,8 @@ impl App {
         let serving = listener.serve(http::router(state, port_use, extra), transfers, rules);
         let ticker = tokio::spawn(tick(running, wheel, committer.clone(), metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
-        let mut background = vec![tokio::spawn(reaper.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
+        let mut background =
+            vec![tokio::spawn(reaper.run()), tokio::spawn(keyring.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
         background.extend(watch_certificate);
         info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
         if config.pages == ServedPages::Any {

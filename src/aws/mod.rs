@@ -4,11 +4,13 @@
 //! (cognito-identity, cognito-idp) and [`rest`] (cognito-sync) read the call and write the answer; [`error`] writes what went wrong in the words
 //! and with the status codes of AWS. S3's wire is a library's; only requests that never reach it are refused here.
 //!
-//! Nothing here reads a clock, the store or a secret: the time, the key and the body are arguments. Each function is bounded by the limits that
+//! [`endpoint`] puts them together: it alone reads the clock and asks `access` who signed. Everything else takes the time, the key and the body as
+//! arguments. Each function is bounded by the limits that
 //! stand beside it, whatever the bytes of a request are, and none keeps anything of a request.
 
 pub mod answer;
 pub mod cors;
+pub mod endpoint;
 pub mod error;
 pub mod head;
 pub mod json;
@@ -20,6 +22,7 @@ pub mod rest;
 pub mod route;
 pub mod service;
 pub mod sigv4;
+mod sts;
 pub mod timestamp;
 
 #[cfg(test)]

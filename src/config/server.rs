@@ -273,6 +273,11 @@ impl ServerConfig {
         SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms, memory: self.limits.of_memory() }
     }
 
+    /// The key file of the keyring.
+    pub fn key_file(&self) -> PathBuf {
+        self.data.join("keyring.key")
+    }
+
     /// The engine's configuration, as `store` takes it.
     pub fn store(&self) -> EngineConfig {
         let StoreSection { engine, cache_mib, journal_mib, reserve_mib } = self.store;

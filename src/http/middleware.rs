@@ -5,9 +5,11 @@ use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::before_routes::ServiceBeforeRoutes;
 use super::cors::PageRequest;
 use super::error::HttpError;
 use super::page_guard::{self, ServedPages};
+use super::transfers::Transfers;
 use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
 use crate::committer::Unavailable;
@@ -15,21 +17,24 @@ use crate::origin::{AllowedOrigins, OriginMatch};
 use crate::pools::Pools;
 use crate::session::DrainWatch;
 
-/// Which web pages may use the server.
+/// What every request meets before the routes.
 #[derive(Clone)]
-pub(super) struct PageRules {
+pub(super) struct RequestRules {
+    /// Whose origins say which web pages may use the server.
     pub(super) pools: Pools,
     pub(super) pages: ServedPages,
+    pub(super) before_routes: Option<ServiceBeforeRoutes>,
+    pub(super) transfers: Transfers,
 }
 
 /// Answers a request, reads and drops what the answer has left unread of its body, and completes the headers, whatever the status.
-pub(super) async fn every_request(State(rules): State<PageRules>, request: Request, next: Next) -> Response {
+pub(super) async fn every_request(State(rules): State<RequestRules>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let page = PageRequest::read(&parts);
     let (body, unread) = UnreadBody::lend(&parts.headers, body);
     let drain = parts.extensions.get::<DrainWatch>().cloned();
     let origins = rules.pools.origins();
-    let mut response = answer((rules.pages, &origins), page.as_ref(), Request::from_parts(parts, body), next).await;
+    let mut response = answer(&rules, &origins, page.as_ref(), Request::from_parts(parts, body), next).await;
     if error::is_upgrade(&response) {
         return response;
     }
@@ -49,16 +54,20 @@ pub(super) async fn every_request(State(rules): State<PageRules>, request: Reque
 }
 
 /// Refuses a request with an invalid head, answers `OPTIONS`, and leaves all others to the routes.
-async fn answer((pages, origins): (ServedPages, &AllowedOrigins), page: Option<&PageRequest>, request: Request, next: Next) -> Response {
+async fn answer(rules: &RequestRules, origins: &AllowedOrigins, page: Option<&PageRequest>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let method = parts.method.clone();
     let is_named = |origin: &str| origins.find(origin) == OriginMatch::Named;
-    let checked = head::check(&parts).and_then(|()| page_guard::check(pages, &parts, is_named).map_err(HttpError::ForeignPage));
+    let checked = head::check(&parts).and_then(|()| page_guard::check(rules.pages, &parts, is_named).map_err(HttpError::ForeignPage));
+    let request = Request::from_parts(parts, body);
     match checked {
         Err(error) => error.into_response(),
+        Ok(()) if let Some(service) = rules.before_routes.as_ref().filter(|service| service.claims(&request)) => {
+            service.answer(&rules.transfers, request).await
+        }
         Ok(()) => match page.and_then(|page| page.answer_preflight(origins)) {
             Some(answer) => answer,
-            None => error::with_allowed_methods(&method, next.run(Request::from_parts(parts, body)).await),
+            None => error::with_allowed_methods(&method, next.run(request).await),
         },
     }
 }

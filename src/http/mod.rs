@@ -5,6 +5,7 @@
 //! - Status codes are named in `error` only, and every error has the one form of `refused`, in JSON.
 
 mod admin;
+mod before_routes;
 mod body;
 mod challenge;
 mod connection;
@@ -44,6 +45,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 
+pub use before_routes::ServiceBeforeRoutes;
 pub use page_guard::ServedPages;
 pub use proxies::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
 pub use rules::ConnectionRules;
@@ -64,7 +66,9 @@ pub enum PortUse {
 
 /// The routes of a port: the server's own, and `extra` ones.
 pub fn router(state: HttpState, port: PortUse, extra: Router) -> Router {
-    let rules = middleware::PageRules { pools: state.pools.clone(), pages: state.pages };
+    let before_routes = state.before_routes.clone().filter(|_| port != PortUse::Operators);
+    let rules =
+        middleware::RequestRules { pools: state.pools.clone(), pages: state.pages, before_routes, transfers: state.transfers.clone() };
     let devices = || device_routes(state.clone()).route("/v1/sync", get(socket::upgrade));
     let operators = || {
         let api = Router::new().nest("/admin/api", admin::routes(state.clone()));

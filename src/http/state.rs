@@ -2,6 +2,7 @@
 
 use tokio::sync::watch;
 
+use super::before_routes::ServiceBeforeRoutes;
 use super::page_guard::ServedPages;
 use super::transfers::Transfers;
 use crate::admin::{Admin, OperatorKey};
@@ -40,6 +41,8 @@ pub struct HttpState {
     pub metrics: Metrics,
     /// Whose origins say which web pages may use the server at all.
     pub pools: Pools,
+    /// A service that is asked before the routes of devices.
+    pub before_routes: Option<ServiceBeforeRoutes>,
     /// The web pages that may use the server at all.
     pub pages: ServedPages,
     /// The time that limits are counted in.

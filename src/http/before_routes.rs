@@ -1,0 +1,60 @@
+//! A service that is asked before the server's own routes, because its requests are told by their signature and not by their path.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+
+use super::error::HttpError;
+use super::permit::ConnectionPermit;
+use super::request::request_source;
+use super::transfers::Transfers;
+
+/// The answer of a service, on its way.
+pub type ServiceAnswer = Pin<Box<dyn Future<Output = axum::http::Response<Body>> + Send>>;
+
+/// Whether a request is the service's, by its head.
+type Claims = dyn Fn(&Request) -> bool + Send + Sync;
+
+type Answers = dyn Fn(Request) -> ServiceAnswer + Send + Sync;
+
+/// A service that `app` has put before the routes of the devices' port. Clones share it.
+#[derive(Clone)]
+pub struct ServiceBeforeRoutes {
+    claims: Arc<Claims>,
+    answers: Arc<Answers>,
+}
+
+impl ServiceBeforeRoutes {
+    /// `claims` looks at a request's head only; `answers` gets the requests that it has claimed.
+    pub fn new(
+        claims: impl Fn(&Request) -> bool + Send + Sync + 'static,
+        answers: impl Fn(Request) -> ServiceAnswer + Send + Sync + 'static,
+    ) -> ServiceBeforeRoutes {
+        ServiceBeforeRoutes { claims: Arc::new(claims), answers: Arc::new(answers) }
+    }
+
+    pub(super) fn claims(&self, request: &Request) -> bool {
+        (self.claims)(request)
+    }
+
+    /// Answers a request that it has claimed. It counts as a handshake of its client's address.
+    pub(super) async fn answer(&self, transfers: &Transfers, request: Request) -> Response {
+        let Some(source) = request_source(request.headers(), request.extensions()) else {
+            return HttpError::BadHandshake("the request came over no connection of the server").into_response();
+        };
+        if let Err(exceeded) = source.client.take_handshake(transfers.clock.running_ms()) {
+            return HttpError::Auth(exceeded.into()).into_response();
+        }
+        let permit = ConnectionPermit::of_request(request.extensions()).map(|(permit, _)| permit);
+        let response = (self.answers)(request).await;
+        // A request that was granted was signed by somebody who is known.
+        if let Some(permit) = permit.filter(|_| response.status().is_success()) {
+            permit.authenticated();
+        }
+        response
+    }
+}
