@@ -6,11 +6,11 @@ use aws_lc_rs::digest;
 
 use super::authorization::{ALGORITHM, SignatureParts};
 use super::canonical::{self, SigningRules};
+use super::derived_key::DerivedKey;
 use super::fault::{MAX_SKEW_S, SignatureFault};
 use super::located::{self, SignaturePlace};
 use super::presigned::{self, PresignedParts};
 use super::scope::CredentialScope;
-use super::signing_key::SigningKey;
 use crate::aws::head::{AwsRequestHead, RepeatedHeader};
 use crate::aws::parameters::Parameters;
 use crate::aws::{percent, timestamp};
@@ -142,7 +142,7 @@ impl SignedRequest {
     /// Whether the signature is that of this request, with this body, by this key.
     ///
     /// It costs a hash of the body and an HMAC. The signatures are compared in constant time.
-    pub fn verify(&self, key: &SigningKey, body: &[u8]) -> Result<(), SignatureFault> {
+    pub fn verify(&self, key: &DerivedKey, body: &[u8]) -> Result<(), SignatureFault> {
         let hash = match &self.payload {
             SignedPayload::Unsigned => UNSIGNED_PAYLOAD.to_owned(),
             SignedPayload::Body => sha256_hex(body),
