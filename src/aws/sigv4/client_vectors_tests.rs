@@ -29,7 +29,7 @@ impl ClientVector {
         let query = self.target.split_once('?').map_or("", |(_, query)| query);
         let head = AwsRequestHead { method: self.method, path, query, headers: &headers };
         let request = SignedRequest::parse(&head, self.rules, now_s)?;
-        request.verify(&SigningKey::derive(SECRET, request.scope()), self.body.as_bytes())?;
+        request.verify(&DerivedKey::derive(SECRET, request.scope()), self.body.as_bytes())?;
         Ok(request)
     }
 

@@ -2,19 +2,19 @@
 //!
 //! In two steps, because the secret is only known by the access key id: [`SignedRequest::parse`] reads the signature, its time and its scope,
 //! and refuses what no secret could make valid; [`SignedRequest::verify`] compares the signature with the key that the caller derived
-//! ([`SigningKey::derive`]) or kept from an earlier request of the same key, day, region and service.
+//! ([`DerivedKey::derive`]) or kept from an earlier request of the same key, day, region and service.
 //!
 //! A signature covers the method, the path, the query, the payload and exactly the headers that it names. `host` and every `x-amz-*` header that
 //! is in the request must be among them: otherwise a holder of a signed request could add one, and so change what is asked.
 
 mod authorization;
 mod canonical;
+mod derived_key;
 mod fault;
 mod located;
 mod presigned;
 mod scope;
 mod signed_request;
-mod signing_key;
 
 #[cfg(test)]
 mod client_vectors_tests;
@@ -24,8 +24,8 @@ mod oracle_tests;
 mod refusal_tests;
 
 pub use canonical::SigningRules;
+pub use derived_key::DerivedKey;
 pub use fault::{MAX_SKEW_S, SignatureFault};
 pub use located::{LocatedSignature, SignaturePlace, locate};
 pub use scope::CredentialScope;
 pub use signed_request::SignedRequest;
-pub use signing_key::SigningKey;

@@ -36,7 +36,7 @@ impl SentRequest {
             headers: self.request.headers(),
         };
         let request = SignedRequest::parse(&head, self.rules, NOW_S)?;
-        request.verify(&SigningKey::derive(secret, request.scope()), self.request.body())
+        request.verify(&DerivedKey::derive(secret, request.scope()), self.request.body())
     }
 }
 

@@ -177,7 +177,7 @@ fn an_explanation_shows_what_was_signed_but_no_token() {
     let headers = [("authorization", value.as_str()), ("host", "a.example"), DATE, ("x-amz-security-token", "FwoG/secret+token==")];
     let request = parse_at("b=2&a=1", &headers, SigningRules::Standard, NOW_S).unwrap();
     assert_eq!(request.session_token(), Some("FwoG/secret+token=="));
-    let key = SigningKey::derive("secret-key", request.scope());
+    let key = DerivedKey::derive("secret-key", request.scope());
     let SignatureFault::Mismatch { explanation } = request.verify(&key, b"").unwrap_err() else { panic!("a signature of another key") };
     assert!(
         explanation.contains("POST\n/\na=1&b=2\nhost:a.example\nx-amz-date:20150830T123600Z\nx-amz-security-token:(session token)\n"),
@@ -193,7 +193,7 @@ fn a_short_token_is_not_torn_out_of_an_explanation() {
     let value = authorization("host;x-amz-date;x-amz-security-token");
     let headers = [("authorization", value.as_str()), ("host", "a.example"), DATE, ("x-amz-security-token", "s")];
     let request = parse_at(&"s".repeat(4_000), &headers, SigningRules::Standard, NOW_S).unwrap();
-    let refused = request.verify(&SigningKey::derive("secret-key", request.scope()), b"").unwrap_err();
+    let refused = request.verify(&DerivedKey::derive("secret-key", request.scope()), b"").unwrap_err();
     assert_eq!(refused, SignatureFault::Mismatch { explanation: Box::default() });
 }
 
@@ -202,6 +202,6 @@ fn a_key_of_another_scope_matches_nothing() {
     let value = authorization("host;x-amz-date");
     let request = parse_at("", &[("authorization", value.as_str()), ("host", "a"), DATE], SigningRules::Standard, NOW_S).unwrap();
     let scope = CredentialScope { region: "local".to_owned(), ..request.scope().clone() };
-    let refused = request.verify(&SigningKey::derive("a", &scope), b"").unwrap_err();
+    let refused = request.verify(&DerivedKey::derive("a", &scope), b"").unwrap_err();
     assert!(matches!(refused, SignatureFault::Mismatch { .. }));
 }

@@ -4,13 +4,13 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 
-use super::authorization::{ALGORITHM, SignatureParts};
+use super::authorization::{ALGORITHM, SignatureParts, SignedHeaderNames};
 use super::canonical::{self, SigningRules};
+use super::derived_key::DerivedKey;
 use super::fault::{MAX_SKEW_S, SignatureFault};
 use super::located::{self, SignaturePlace};
 use super::presigned::{self, PresignedParts};
 use super::scope::CredentialScope;
-use super::signing_key::SigningKey;
 use crate::aws::head::{AwsRequestHead, RepeatedHeader};
 use crate::aws::parameters::Parameters;
 use crate::aws::{percent, timestamp};
@@ -94,16 +94,8 @@ impl SignedRequest {
         if !timestamp::basic(signed_at_s).starts_with(&credential.scope.day) {
             return Err(SignatureFault::WrongDay);
         }
-        if !signed_headers.contains("host") {
-            return Err(SignatureFault::UnsignedHeader("host".to_owned()));
-        }
-        // Checked before anything reads one of these headers.
-        let unsigned =
-            head.headers.keys().map(|name| name.as_str()).find(|name| name.starts_with("x-amz-") && !signed_headers.contains(name));
-        if let Some(name) = unsigned {
-            return Err(SignatureFault::UnsignedHeader(name.to_owned()));
-        }
-        single(head, "host")?;
+        // Before anything reads one of these headers.
+        require_signed(head, &signed_headers)?;
         let session_token = session_token(head, &query)?;
         let payload = signed_payload(head, &query, place, rules)?;
         let headers = canonical::headers(&signed_headers, head.headers)?;
@@ -142,7 +134,7 @@ impl SignedRequest {
     /// Whether the signature is that of this request, with this body, by this key.
     ///
     /// It costs a hash of the body and an HMAC. The signatures are compared in constant time.
-    pub fn verify(&self, key: &SigningKey, body: &[u8]) -> Result<(), SignatureFault> {
+    pub fn verify(&self, key: &DerivedKey, body: &[u8]) -> Result<(), SignatureFault> {
         let hash = match &self.payload {
             SignedPayload::Unsigned => UNSIGNED_PAYLOAD.to_owned(),
             SignedPayload::Body => sha256_hex(body),
@@ -152,7 +144,7 @@ impl SignedRequest {
         let canonical = [self.canonical.as_slice(), hash.as_bytes()].concat();
         let date = timestamp::basic(self.signed_at_s);
         let string_to_sign = format!("{ALGORITHM}\n{date}\n{}\n{}", self.scope.text(), sha256_hex(&canonical));
-        // A key that was kept for another scope would match no signature; this says so before the comparison.
+        // A key of another scope matches no signature.
         if *key.scope() == self.scope && key.matches(string_to_sign.as_bytes(), &self.signature) {
             return Ok(());
         }
@@ -175,6 +167,16 @@ impl SignedRequest {
         }
         let canonical = format!("The Canonical String for this request should have been\n'{canonical}'");
         format!("{canonical}\n\nThe String-to-Sign should have been\n'{string_to_sign}'").into()
+    }
+}
+
+/// `host`, which is there once, and every `x-amz-*` header must be signed.
+fn require_signed(head: &AwsRequestHead, signed: &SignedHeaderNames) -> Result<(), SignatureFault> {
+    single(head, "host")?;
+    let of_aws = head.headers.keys().map(|name| name.as_str()).filter(|name| name.starts_with("x-amz-"));
+    match std::iter::once("host").chain(of_aws).find(|name| !signed.contains(name)) {
+        Some(name) => Err(SignatureFault::UnsignedHeader(name.to_owned())),
+        None => Ok(()),
     }
 }
 
