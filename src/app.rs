@@ -209,6 +209,7 @@ impl App {
             committer: committer.clone(),
             metrics: metrics.clone(),
             pools,
+            accounts,
             before_routes,
             pages: config.pages,
             transfers: transfers.clone(),

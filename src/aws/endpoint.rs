@@ -18,7 +18,7 @@ use super::head::AwsRequestHead;
 use super::query::QueryCall;
 use super::route::{AwsRoute, route};
 use super::service::{AwsService, AwsWire};
-use super::sigv4::{SignatureFault, SignedRequest, SigningKey, SigningRules};
+use super::sigv4::{DerivedKey, SignatureFault, SignedRequest, SigningRules};
 use super::sts;
 use crate::access::{Accounts, Caller, Signer, UnusableKey};
 use crate::clock::Clock;
@@ -139,7 +139,7 @@ impl AwsEndpoint {
         let signer = self.accounts.signer(signed.access_key_id()).await.map_err(|_| unavailable(wire))?;
         let Signer { caller, secret } = signer
             .map_err(|(UnusableKey::Unknown | UnusableKey::Inactive)| AwsError::of_credential(wire, CredentialFault::UnknownAccessKey))?;
-        let key = SigningKey::derive(secret.expose(), signed.scope());
+        let key = DerivedKey::derive(secret.expose(), signed.scope());
         signed.verify(&key, &request.body).map_err(|fault| AwsError::of_signature(wire, &fault))?;
         Ok(caller)
     }

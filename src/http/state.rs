@@ -5,6 +5,7 @@ use tokio::sync::watch;
 use super::before_routes::ServiceBeforeRoutes;
 use super::page_guard::ServedPages;
 use super::transfers::Transfers;
+use crate::access::Accounts;
 use crate::admin::{Admin, OperatorKey};
 use crate::committer::Committer;
 use crate::metrics::Metrics;
@@ -31,6 +32,8 @@ pub struct HttpState {
     pub sync: SyncService,
     /// Takes over a connection after its upgrade to a WebSocket.
     pub sessions: Sessions,
+    /// Accounts and the access keys of their roots.
+    pub accounts: Accounts,
     /// What an operator may ask.
     pub admin: Admin,
     /// The operator key; `None` disables the admin API.

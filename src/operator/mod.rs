@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, progress and hints to stderr. Times are in UTC. Keys, values and names are printed without control characters.
 
+mod access;
 mod admin_client;
 mod backup;
 mod compare;
@@ -25,6 +26,8 @@ use driftless_protocol::{DatasetName, DeviceId};
 pub use error::OperatorError;
 pub use output::ResultFormat;
 pub use restore::restore;
+
+pub use access::AccessCommand;
 
 use admin_client::ServerArgs;
 use clap::builder::NonEmptyStringValueParser;
@@ -111,6 +114,9 @@ pub enum OperatorCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Accounts that AWS's clients sign in to, and the access keys of their roots.
+    #[command(subcommand)]
+    Access(AccessCommand),
     /// Lists the server's pools with the ids by which AWS's clients name them.
     Pools {
         #[command(flatten)]
@@ -299,6 +305,7 @@ async fn execute(command: OperatorCommand, development_key: &str) -> Result<(), 
         OperatorCommand::Identities { list: None, subject, pool, server } => {
             identities::find(&client(server)?, pool, &subject.unwrap_or_default()).await
         }
+        OperatorCommand::Access(command) => access::run(command, development_key).await,
         OperatorCommand::Pools { server } => pools::list(&client(server)?).await,
         OperatorCommand::ExportIdentity { identity, out, server } => {
             let client = client(server)?;

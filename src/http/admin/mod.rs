@@ -1,5 +1,6 @@
 //! `/admin/api`: the admin API, in JSON. Every request is refused unless it carries the operator key.
 
+mod access;
 mod backup;
 mod devices;
 mod history;
@@ -27,6 +28,10 @@ use crate::session::TransferParty;
 pub(super) fn routes(state: HttpState) -> Router<HttpState> {
     Router::new()
         .route("/pools", get(logins::pools))
+        .route("/access/accounts", get(access::accounts).post(access::init))
+        .route("/access/accounts/{account}/keys", get(access::keys).post(access::add_key))
+        .route("/access/accounts/{account}/keys/{key}", delete(access::delete_key))
+        .route("/access/accounts/{account}/keys/{key}/status", post(access::set_status))
         .route("/logins", get(logins::list))
         .route("/identities", get(identities::find))
         .route("/identities/{identity}", get(identities::account).delete(identities::erase))
