@@ -36,7 +36,7 @@ pub struct SrpClientKey(U3072);
 impl SrpClientKey {
     /// Reads hexadecimal digits. A text that is too long is refused before it is looked at.
     ///
-    /// A number without a remainder by the modulus is refused: with it, whoever sends it knows what both sides would share, without a password
+    /// A number without a remainder by the modulus is refused: with it, the sender knows what both sides would share, without a password
     /// (RFC 5054 section 2.5.4). So is any other one that is not below the modulus, as no client makes it.
     pub fn parse(text: &str) -> Result<SrpClientKey, SrpRefusal> {
         let digits = text.trim_start_matches('0');

@@ -81,7 +81,7 @@ impl fmt::Debug for SrpVerifier {
 /// A salt that all clients hash alike. They take its hexadecimal digits for a number, and some add and drop leading zeros as a number has them
 /// while others keep the text as it is: from 0x40 to 0x7f as its first byte there is nothing to add and nothing to drop.
 fn plain_salt(mut chance: [u8; SALT_BYTES]) -> [u8; SALT_BYTES] {
-    chance[0] = chance[0] & 0x3f | 0x40;
+    chance[0] = (chance[0] & 0x3f) | 0x40;
     chance
 }
 
