@@ -64,13 +64,13 @@ impl AccessKeyId {
     /// The id of a temporary key. Of `chance` the low 55 bits count.
     pub fn temporary(generation: u32, account: AccountNumber, chance: u64) -> AccessKeyId {
         let letter = u128::from(generation % GENERATION_LETTERS);
-        AccessKeyId { is_temporary: true, bits: letter << (ACCOUNT_BITS + CHANCE_BITS) | account_and_chance(account, chance) }
+        AccessKeyId { is_temporary: true, bits: (letter << (ACCOUNT_BITS + CHANCE_BITS)) | account_and_chance(account, chance) }
     }
 
     /// The id of a key that lasts. Of `chance` the low 60 bits count.
     pub fn lasting(account: AccountNumber, chance: u64) -> AccessKeyId {
         let letter = u128::from(chance >> CHANCE_BITS) % u128::from(GENERATION_LETTERS);
-        AccessKeyId { is_temporary: false, bits: letter << (ACCOUNT_BITS + CHANCE_BITS) | account_and_chance(account, chance) }
+        AccessKeyId { is_temporary: false, bits: (letter << (ACCOUNT_BITS + CHANCE_BITS)) | account_and_chance(account, chance) }
     }
 
     /// The account to which the key belongs, if the server made it: anybody can write an id.
@@ -87,7 +87,7 @@ impl AccessKeyId {
 }
 
 fn account_and_chance(account: AccountNumber, chance: u64) -> u128 {
-    u128::from(account.0) << CHANCE_BITS | u128::from(chance) % (1 << CHANCE_BITS)
+    (u128::from(account.0) << CHANCE_BITS) | (u128::from(chance) % (1 << CHANCE_BITS))
 }
 
 impl fmt::Display for AccessKeyId {
@@ -135,7 +135,7 @@ impl FromStr for AccessKeyId {
         let mut bits = 0;
         for letter in letters {
             let value = ALPHABET.iter().position(|one| one == letter).ok_or(NoAccessKeyId)?;
-            bits = bits << LETTER_BITS | value as u128;
+            bits = (bits << LETTER_BITS) | value as u128;
         }
         Ok(AccessKeyId { is_temporary, bits })
     }

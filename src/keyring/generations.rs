@@ -114,8 +114,9 @@ mod tests {
                     TurnPlan { make: None, drop: vec![] },
                     "doing it twice changes nothing"
                 );
-                sealed.retain(|(_, expires_ms)| *expires_ms > now_ms);
-                for (number, _) in &sealed {
+                // What has expired by this clock may be valid again by the next one.
+                sealed.retain(|(_, expires_ms)| *expires_ms > START_MS + hour * HOUR_MS);
+                for (number, _) in sealed.iter().filter(|(_, expires_ms)| *expires_ms > now_ms) {
                     assert!(generations.iter().any(|one| one.number == *number), "seed {seed}, hour {hour}");
                 }
                 sealed.push((sealing_number(&generations).expect("one seals"), now_ms + random.u64(1..=36 * HOUR_MS)));

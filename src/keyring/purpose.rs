@@ -100,9 +100,9 @@ impl TokenKind {
             // As text under 7 KiB: with the name of the header it fits a line of 8 KiB, which is what proxies such as nginx take by default.
             TokenKind::SessionToken => 5 * 1024,
             // A `Session` may have 2,048 characters (SessionType of the service's model).
-            TokenKind::ChallengeSession => 1_280,
+            TokenKind::ChallengeSession | TokenKind::SecretBlock => 1_280,
             // Short states; the text stays under 1,500 characters, which fits an address with room to spare.
-            TokenKind::SyncSession | TokenKind::NextToken | TokenKind::SecretBlock | TokenKind::OauthState => 1024,
+            TokenKind::SyncSession | TokenKind::NextToken | TokenKind::OauthState => 1024,
         }
     }
 

@@ -77,7 +77,7 @@ impl Keyring {
         self.seal(kind.purpose(), kind.byte(), owner, &inside)
     }
 
-    /// [`seal_token`](Keyring::seal_token) as text: base64url without padding (RFC 4648 section 5), of at most [`max_text_bytes`] bytes.
+    /// [`seal_token`](Keyring::seal_token) as text: base64url without padding (RFC 4648 section 5).
     pub fn seal_text(&self, kind: TokenKind, owner: &[u8], now_ms: u64, life_ms: u64, content: &[u8]) -> Result<String, SealError> {
         self.seal_token(kind, owner, now_ms, life_ms, content).map(|sealed| URL_SAFE_NO_PAD.encode(sealed))
     }
@@ -136,7 +136,7 @@ impl Keyring {
         if let Some((_, kept)) = found {
             return AccessKeySecret::derived(&kept.key, id).map_err(|_| OpenError::Refused);
         }
-        let newest = self.sealing(Purpose::Sts).map_or(0, |(number, _)| number);
+        let Some((newest, _)) = self.sealing(Purpose::Sts) else { return Err(OpenError::UnknownGeneration) };
         let ahead = (generation_letter + GENERATION_LETTERS - letter_of(newest)) % GENERATION_LETTERS;
         Err(if ahead <= NUMBERS_AHEAD { OpenError::UnknownGeneration } else { OpenError::Expired })
     }
@@ -172,7 +172,7 @@ impl Keyring {
 
     /// Why there is no generation with this number.
     fn missing(&self, purpose: Purpose, number: u32) -> OpenError {
-        let newest = self.sealing(purpose).map_or(0, |(newest, _)| newest);
+        let Some((newest, _)) = self.sealing(purpose) else { return OpenError::UnknownGeneration };
         match number.checked_sub(newest) {
             Some(ahead) if ahead <= NUMBERS_AHEAD => OpenError::UnknownGeneration,
             Some(_) => OpenError::Refused,

@@ -185,6 +185,10 @@ fn only_a_number_just_ahead_is_worth_reading_the_store() {
             _ => Err(OpenError::Expired),
         };
         assert_eq!(derived, why, "{id}");
+        // A server that has read nothing yet knows nothing.
+        let empty = Keyring::default();
+        assert_eq!(empty.open_token(TokenKind::NextToken, b"o", NOW_MS, &sealed), Err(OpenError::UnknownGeneration), "{number}");
+        assert_eq!(empty.temporary_secret(&id).map(|_| ()), Err(OpenError::UnknownGeneration), "{id}");
     }
 }
 

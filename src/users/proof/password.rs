@@ -14,11 +14,11 @@ pub const MAX_PASSWORD_CHARACTERS: usize = 256;
 /// A character has at most four bytes, so a longer text is refused without counting its characters.
 const MAX_BYTES: usize = 4 * MAX_PASSWORD_CHARACTERS;
 
-/// argon2id with 19 MiB, two passes and one lane: the first choice of OWASP's "Password Storage Cheat Sheet". More memory would make guessing
+/// argon2id with 19 MiB, two passes and no parallelism: the first choice of OWASP's "Password Storage Cheat Sheet". More memory would make guessing
 /// dearer, and a storm of sign-ins as well.
 const MEMORY_KIB: u32 = 19 * 1024;
 const PASSES: u32 = 2;
-const LANES: u32 = 1;
+const PARALLELISM: u32 = 1;
 
 /// The memory that one hash needs while it is computed, in bytes.
 pub const PASSWORD_HASH_MEMORY_BYTES: usize = MEMORY_KIB as usize * 1024;
@@ -96,7 +96,7 @@ impl PasswordHash {
     /// The hash of a password with this salt, which must be random. It takes some tens of milliseconds of a processor and
     /// [`PASSWORD_HASH_MEMORY_BYTES`] of memory.
     pub fn of(password: Password<'_>, salt: [u8; SALT_BYTES]) -> Result<PasswordHash, CryptoFailed> {
-        let params = Params::new(MEMORY_KIB, PASSES, LANES, Some(HASH_BYTES)).map_err(|_| CryptoFailed)?;
+        let params = Params::new(MEMORY_KIB, PASSES, PARALLELISM, Some(HASH_BYTES)).map_err(|_| CryptoFailed)?;
         let mut memory = vec![Block::new(); params.block_count()];
         let mut hash = Zeroizing::new([0; HASH_BYTES]);
         let argon2id = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);

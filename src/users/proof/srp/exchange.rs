@@ -36,11 +36,14 @@ pub struct SrpClientKey(U3072);
 impl SrpClientKey {
     /// Reads hexadecimal digits. A text that is too long is refused before it is looked at.
     ///
-    /// A number without a remainder by the modulus is refused: with it, whoever sends it knows what both sides would share, without a password
+    /// A number without a remainder by the modulus is refused: with it, the sender knows what both sides would share, without a password
     /// (RFC 5054 section 2.5.4). So is any other one that is not below the modulus, as no client makes it.
     pub fn parse(text: &str) -> Result<SrpClientKey, SrpRefusal> {
+        if text.len() > MAX_KEY_DIGITS {
+            return Err(SrpRefusal::ClientKey);
+        }
         let digits = text.trim_start_matches('0');
-        if text.len() > MAX_KEY_DIGITS || digits.len() > 2 * GROUP_BYTES || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        if digits.len() > 2 * GROUP_BYTES || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(SrpRefusal::ClientKey);
         }
         let number = U3072::from_be_hex(&format!("{digits:0>width$}", width = 2 * GROUP_BYTES));

@@ -4,7 +4,7 @@
 //! proof is an HMAC under a key that HKDF derives.
 //!
 //! 1. USER_SRP_AUTH brings the client's public key ([`SrpClientKey`]). [`SrpExchange::start`] answers with the server's public key; what it has
-//!    to remember, the caller seals into the SECRET_BLOCK.
+//!    to remember, the caller seals into the SECRET_BLOCK, for one pool, client and user, and for one use.
 //! 2. PASSWORD_VERIFIER brings the block back, with a [`SrpClaim`]: [`SrpExchange::accepts`].
 
 mod exchange;

@@ -146,7 +146,7 @@ fn chance<const BYTES: usize>(random: &mut fastrand::Rng) -> [u8; BYTES] {
 
 #[test]
 fn the_numbers_are_those_of_the_vector() {
-    let verifier = SrpVerifier::with_salt(POOL, USER, &password("Passw0rd!"), vector::SALT);
+    let verifier = SrpVerifier::with_salt(POOL, USER, password("Passw0rd!"), vector::SALT);
     assert_eq!(text(&verifier.to_bytes()), text(&vector::SALT) + vector::VERIFIER);
     let client_key = U3072::from_be_hex(vector::CLIENT_KEY);
     let secret = U1024::from_be_hex(vector::SERVER_SECRET);
@@ -199,7 +199,7 @@ fn a_client_that_knows_the_password_is_accepted_and_no_other() {
         let length = random.usize(6..40);
         let right: String = std::iter::repeat_with(|| random.char('!'..)).take(length).collect();
         let user_password = password(&right);
-        let verifier = SrpVerifier::of_password(POOL, USER, &user_password, chance(&mut random));
+        let verifier = SrpVerifier::of_password(POOL, USER, user_password, chance(&mut random));
         let verifier = SrpVerifier::from_bytes(&verifier.to_bytes()).expect("decodes");
         let client = random_client(&mut random);
         let client_key = SrpClientKey::parse(&hexadecimal(&client.key)).expect("a key");
@@ -213,7 +213,7 @@ fn a_client_that_knows_the_password_is_accepted_and_no_other() {
         // The answer to one exchange is none to another, and the password of today is not that of yesterday.
         let (other, _) = SrpExchange::start(&verifier, &client_key, chance(&mut random)).expect("begins");
         assert_eq!(other.accepts(&verifier, &claim(&block, &signature)), Ok(false), "round {round}");
-        let changed = SrpVerifier::of_password(POOL, USER, &password("Other0ne!"), chance(&mut random));
+        let changed = SrpVerifier::of_password(POOL, USER, password("Other0ne!"), chance(&mut random));
         assert_eq!(exchange.accepts(&changed, &claim(&block, &signature)), Ok(false), "round {round}");
     }
 }
@@ -221,7 +221,7 @@ fn a_client_that_knows_the_password_is_accepted_and_no_other() {
 /// Numbers with a leading zero byte, each found by a search: the client's secret, the last bytes of the server's, and which number is short.
 #[test]
 fn numbers_with_leading_zeros_are_padded_as_clients_pad_them() {
-    let verifier = SrpVerifier::with_salt(POOL, USER, &password("Passw0rd!"), [0x47; 16]);
+    let verifier = SrpVerifier::with_salt(POOL, USER, password("Passw0rd!"), [0x47; 16]);
     for (secret, server_secret, short) in [(4096, 277, "B"), (4295, 0, "u"), (4723, 0, "S"), (4859, 0, "A")] {
         let client = Client::new(U1024::from_u32(secret));
         let client_key = SrpClientKey::parse(&hexadecimal(&client.key)).expect("a key");
@@ -278,7 +278,7 @@ fn a_key_without_a_remainder_or_of_another_group_is_refused() {
 #[test]
 fn nobody_is_accepted_who_guesses_what_both_sides_share() {
     let mut random = fastrand::Rng::with_seed(5);
-    let verifier = SrpVerifier::of_password(POOL, USER, &password("Passw0rd!"), chance(&mut random));
+    let verifier = SrpVerifier::of_password(POOL, USER, password("Passw0rd!"), chance(&mut random));
     let one_less = hexadecimal(&modulus().wrapping_sub(&U3072::ONE));
     for key in ["1", "2", &one_less] {
         for chance in [[0; 32], [0xff; 32], chance(&mut random)] {
@@ -309,7 +309,7 @@ fn an_unknown_user_is_answered_like_a_known_one_and_never_accepted() {
     assert_ne!(unknown.salt_text(), another_server.salt_text());
     let client = random_client(&mut random);
     let client_key = SrpClientKey::parse(&hexadecimal(&client.key)).expect("a key");
-    let known = SrpVerifier::of_password(POOL, USER, &password("Passw0rd!"), chance(&mut random));
+    let known = SrpVerifier::of_password(POOL, USER, password("Passw0rd!"), chance(&mut random));
     for verifier in [unknown, known] {
         // The same shape: 32 digits of a salt that no client pads, and a key of the group.
         let salt = verifier.salt_text();
@@ -324,7 +324,7 @@ fn an_unknown_user_is_answered_like_a_known_one_and_never_accepted() {
 #[test]
 fn nothing_secret_prints_itself_and_other_bytes_are_nothing() {
     let mut random = fastrand::Rng::with_seed(11);
-    let verifier = SrpVerifier::of_password(POOL, USER, &password("Passw0rd!"), chance(&mut random));
+    let verifier = SrpVerifier::of_password(POOL, USER, password("Passw0rd!"), chance(&mut random));
     let client_key = SrpClientKey::parse("2").expect("a key");
     let (exchange, _) = SrpExchange::start(&verifier, &client_key, chance(&mut random)).expect("begins");
     assert_eq!(format!("{verifier:?} {client_key:?} {exchange:?}"), "SrpVerifier SrpClientKey SrpExchange");

@@ -25,11 +25,11 @@ impl SrpVerifier {
 
     /// The verifier of a password, with a salt from these random bytes. `pool_name` is what stands behind the `_` of the user pool's id, and
     /// `user_id` what the server answers as USER_ID_FOR_SRP. It takes a millisecond of a processor.
-    pub fn of_password(pool_name: &str, user_id: &str, password: &Password<'_>, chance: [u8; SALT_BYTES]) -> SrpVerifier {
+    pub fn of_password(pool_name: &str, user_id: &str, password: Password<'_>, chance: [u8; SALT_BYTES]) -> SrpVerifier {
         SrpVerifier::with_salt(pool_name, user_id, password, plain_salt(chance))
     }
 
-    pub(super) fn with_salt(pool_name: &str, user_id: &str, password: &Password<'_>, salt: [u8; SALT_BYTES]) -> SrpVerifier {
+    pub(super) fn with_salt(pool_name: &str, user_id: &str, password: Password<'_>, salt: [u8; SALT_BYTES]) -> SrpVerifier {
         let mut exponent = private_key(pool_name, user_id, password.as_str(), &salt);
         let verifier = encoded(&power(&exponent).retrieve());
         exponent.zeroize();
@@ -81,7 +81,7 @@ impl fmt::Debug for SrpVerifier {
 /// A salt that all clients hash alike. They take its hexadecimal digits for a number, and some add and drop leading zeros as a number has them
 /// while others keep the text as it is: from 0x40 to 0x7f as its first byte there is nothing to add and nothing to drop.
 fn plain_salt(mut chance: [u8; SALT_BYTES]) -> [u8; SALT_BYTES] {
-    chance[0] = chance[0] & 0x3f | 0x40;
+    chance[0] = (chance[0] & 0x3f) | 0x40;
     chance
 }
 
