@@ -241,6 +241,15 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     let found = pages.run(at, of("identities --subject", &alice)).await;
     assert!(!found["identities"][0]["datasets"].as_array().unwrap().is_empty(), "{found}");
     pages.run(at, of("identities list", &["--limit", "1"])).await;
+    let made = pages.run(at, of("access init", &["--account", "test"])).await;
+    let account = made["account"].as_str().unwrap();
+    let second = pages.run(at, of("access rotate", &[account])).await;
+    let of_key = [account, second["access_key_id"].as_str().unwrap()];
+    pages.run(at, of("access accounts", &[])).await;
+    pages.run(at, of("access keys", &[account])).await;
+    pages.run(at, of("access disable", &of_key)).await;
+    pages.run(at, of("access enable", &of_key)).await;
+    pages.run(at, of("access delete-key", &of_key)).await;
     let pools = pages.run(at, of("pools", &[])).await;
     assert!(pools["pools"][0]["id"].as_str().is_some_and(|id| id.starts_with("local:")), "{pools}");
     let devices = pages.run(at, of("devices", &alice)).await;
@@ -316,7 +325,7 @@ async fn every_command_prints_the_json_that_its_page_describes() {
 #[tokio::test]
 async fn every_command_that_prints_data_takes_json() {
     // They start a server, group others, or print a text for another program.
-    const WITHOUT: [&str; 6] = ["dev", "serve", "client", "push", "completions", "man"];
+    const WITHOUT: [&str; 7] = ["access", "dev", "serve", "client", "push", "completions", "man"];
     let help = |arguments: Vec<String>| async move {
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(["--help"]).collect();
         text(&output(&arguments, &[]).await.stdout)

@@ -5,6 +5,7 @@
 mod support;
 
 mod admin;
+mod aws;
 mod certificates;
 mod command_line;
 mod datasets;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports)]
 
+pub mod aws;
 mod bystander;
 pub mod commands;
 mod device;

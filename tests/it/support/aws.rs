@@ -1,0 +1,62 @@
+//! A client of AWS's wire: requests that the signer of AWS's own SDK signs, over real sockets.
+
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+
+use super::{DeviceHttpResponse, OperatorClient, raw_request};
+
+/// An access key, and the server that it is for.
+#[derive(Clone, Debug)]
+pub struct AwsClient {
+    pub address: SocketAddr,
+    pub key: String,
+    pub secret: String,
+    pub service: &'static str,
+    /// How far the client's clock is ahead, in seconds.
+    pub ahead_s: i64,
+}
+
+impl AwsClient {
+    /// A client of sts with a new account's root key.
+    pub async fn of_new_account(address: SocketAddr, operator: &OperatorClient, id: &str) -> AwsClient {
+        let made = operator.post("/access/accounts", &format!(r#"{{"name":"test","id":"{id}"}}"#)).await;
+        assert_eq!(made.status, 200, "{}", made.text());
+        let made = made.json();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        AwsClient { address, key: text("access_key_id"), secret: text("secret_access_key"), service: "sts", ahead_s: 0 }
+    }
+
+    /// A form, signed as a client signs it.
+    pub fn signed(&self, form: &str) -> String {
+        let time = SystemTime::now() + Duration::from_secs(1_000_000) - Duration::from_secs((1_000_000 - self.ahead_s).unsigned_abs());
+        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
+        let params = v4::SigningParams::builder().identity(&identity).region("local").name(self.service).time(time);
+        let params = params.settings(SigningSettings::default()).build().unwrap().into();
+        let content_type = "application/x-www-form-urlencoded; charset=utf-8";
+        let headers = [("host", "localhost"), ("content-type", content_type)];
+        let body = SignableBody::Bytes(form.as_bytes());
+        let signable = SignableRequest::new("POST", "http://localhost/", headers.into_iter(), body).unwrap();
+        let (instructions, _) = sign(signable, &params).unwrap().into_parts();
+        let (more, _) = instructions.into_parts();
+        let more: String = more.iter().map(|header| format!("{}: {}\r\n", header.name(), header.value())).collect();
+        format!(
+            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {content_type}\r\n{more}content-length: {}\r\n\r\n{form}",
+            form.len()
+        )
+    }
+
+    pub async fn send(&self, form: &str) -> DeviceHttpResponse {
+        raw_request(self.address, self.signed(form).as_bytes()).await
+    }
+}
+
+/// The text of an element of an answer in XML.
+pub fn element<'a>(answer: &'a DeviceHttpResponse, name: &str) -> &'a str {
+    let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+    let text = answer.body.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
+    text.map_or_else(|| panic!("no {name}: {}", answer.body), |(text, _)| text)
+}
