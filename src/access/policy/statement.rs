@@ -2,9 +2,10 @@
 
 use super::condition::Condition;
 use super::effect::Effect;
-use super::pattern::{LetterCase, Pattern};
+use super::pattern::{LetterCase, Pattern, characters};
 use super::principal::{PrincipalList, PrincipalScope};
-use crate::access::{AccessRequest, Caller, RequestContext};
+use super::work::MatchContext;
+use crate::access::{AccessRequest, Caller};
 
 /// A statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -36,8 +37,7 @@ pub(super) enum PrincipalElement {
 
 impl PolicyStatement {
     /// Whether the statement applies to the action, the resource and the context. Principals are asked for apart.
-    pub(in crate::access) fn applies(&self, request: &AccessRequest<'_>) -> bool {
-        let context = &request.context;
+    pub(in crate::access) fn applies(&self, request: &AccessRequest<'_>, context: &MatchContext<'_>) -> bool {
         // Names of actions are not case-sensitive; a resource is compared as a whole, so a `*` reaches over colons and slashes.
         self.actions.covers(request.action, context, LetterCase::Ignored, self.effect)
             && self.resources.as_ref().is_none_or(|resources| resources.covers(&request.resource, context, LetterCase::Exact, self.effect))
@@ -71,7 +71,9 @@ impl PatternList {
     /// A pattern with a variable that has no value "will not match any resource" (IAM User Guide, "Policy variables with no value"), for `Deny` as for
     /// `Allow`. Of `NotResource` that means that the statement covers the resource. In a `Deny` we follow AWS; in an `Allow` the statement does not apply:
     /// it would allow everything because one value is missing.
-    fn covers(&self, text: &str, context: &RequestContext, case: LetterCase, effect: Effect) -> bool {
+    fn covers(&self, text: &str, context: &MatchContext<'_>, case: LetterCase, effect: Effect) -> bool {
+        context.spend(text.len());
+        let text = &characters(text, case);
         match self {
             PatternList::Any(patterns) => patterns.iter().any(|pattern| pattern.matches(text, context, case) == Some(true)),
             PatternList::NoneOf(patterns) => {
