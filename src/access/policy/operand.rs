@@ -65,6 +65,11 @@ impl Operand {
         }
     }
 
+    /// Whether the operand is a text of nothing but wildcards.
+    pub(super) fn matches_everything(&self) -> bool {
+        matches!(self, Operand::Text(pattern) if pattern.is_all_wildcards())
+    }
+
     /// Whether a value of the request matches. A value that is not of the operator's type matches nothing, and neither does anything match a variable
     /// without a value: "There is no equal or like value." So a negated operator holds for both.
     pub(super) fn matches(&self, compared: &ComparedValue<'_>, context: &MatchContext<'_>) -> bool {

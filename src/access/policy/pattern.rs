@@ -115,6 +115,11 @@ impl Pattern {
         if needed > most { Expanded::TooLong } else { Expanded::Tokens(tokens) }
     }
 
+    /// Whether the text has nothing but wildcards, and at least one.
+    pub(super) fn is_all_wildcards(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|piece| matches!(piece, PatternPiece::Run | PatternPiece::One))
+    }
+
     /// Whether the text has no variable, so that it can be checked when the policy is saved.
     pub(super) fn is_constant(&self) -> bool {
         !self.0.iter().any(|piece| matches!(piece, PatternPiece::Variable(_)))

@@ -2,10 +2,18 @@
 
 use super::condition::Condition;
 use super::effect::Effect;
+use super::operand::Operand;
+use super::operator::{SetQualifier, ValueTest};
 use super::pattern::{LetterCase, Pattern, characters};
 use super::principal::{PrincipalList, PrincipalScope};
 use super::work::MatchContext;
 use crate::access::{AccessRequest, Caller};
+
+/// The provider by which trust policies name the identities of all identity pools.
+const IDENTITY_POOLS: &str = "cognito-identity.amazonaws.com";
+
+/// The key with the id of the identity pool, in lower case.
+const IDENTITY_POOL_KEY: &str = "cognito-identity.amazonaws.com:aud";
 
 /// A statement.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,6 +70,22 @@ impl PolicyStatement {
             Some(PrincipalElement::NotPrincipal(list)) => has_boundary || !list.exempts(caller),
             None => false,
         }
+    }
+}
+
+impl PolicyStatement {
+    /// Whether the statement names the identities of all pools, without a condition that says which pool. One pool's guests would get the role that is
+    /// meant for another pool's. Source: "Identity-provider controls for shared OIDC providers" in the IAM User Guide.
+    pub(super) fn trusts_any_identity_pool(&self) -> bool {
+        let Some(PrincipalElement::Principal(list)) = &self.principals else { return false };
+        let says_which = |condition: &Condition| {
+            let operator = condition.operator;
+            // A condition that holds without the key, or that leaves out some pools only, names none.
+            let needs_value = !operator.is_negated && !operator.if_exists && operator.qualifier != SetQualifier::ForAllValues;
+            let is_text = matches!(operator.test, ValueTest::Text(_));
+            condition.key == IDENTITY_POOL_KEY && needs_value && is_text && !condition.operands.iter().any(Operand::matches_everything)
+        };
+        list.has_provider(IDENTITY_POOLS) && !self.conditions.iter().any(says_which)
     }
 }
 

@@ -4,9 +4,9 @@ use std::cell::Cell;
 
 use crate::access::RequestContext;
 
-/// Comparisons of characters that one request may take, over all patterns of its policies. A policy that is not written to be slow takes as many as the
-/// request's texts and the pattern have characters: the largest policies that a user can have take a tenth of this. The worst patterns multiply both
-/// lengths, and all other requests wait for a core meanwhile: this many take tens of milliseconds.
+/// Comparisons of characters that one request may take, over all patterns of its policies. Ordinary patterns differ from a text within their first
+/// characters: eleven managed policies of the largest size take less than a tenth of this. Patterns that are written to be slow multiply the lengths of
+/// pattern and text, and other requests wait for a core meanwhile: this many take some ten milliseconds.
 pub(in crate::access) const COMPARISONS: usize = 4_000_000;
 
 /// The context keys, and the work that is left.
