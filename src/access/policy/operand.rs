@@ -65,9 +65,10 @@ impl Operand {
         }
     }
 
-    /// Whether the operand is a text of nothing but wildcards.
-    pub(super) fn matches_everything(&self) -> bool {
-        matches!(self, Operand::Text(pattern) if pattern.is_all_wildcards())
+    /// Whether the operand is a text that is known when the policy is saved and has more than wildcards. A variable could stand for the very value that it
+    /// is compared with.
+    pub(super) fn names_something(&self) -> bool {
+        matches!(self, Operand::Text(pattern) if pattern.is_constant() && !pattern.is_all_wildcards())
     }
 
     /// Whether a value of the request matches. A value that is not of the operator's type matches nothing, and neither does anything match a variable

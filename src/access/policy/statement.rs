@@ -71,9 +71,7 @@ impl PolicyStatement {
             None => false,
         }
     }
-}
 
-impl PolicyStatement {
     /// Whether the statement names the identities of all pools, without a condition that says which pool. One pool's guests would get the role that is
     /// meant for another pool's. Source: "Identity-provider controls for shared OIDC providers" in the IAM User Guide.
     pub(super) fn trusts_any_identity_pool(&self) -> bool {
@@ -83,7 +81,7 @@ impl PolicyStatement {
             // A condition that holds without the key, or that leaves out some pools only, names none.
             let needs_value = !operator.is_negated && !operator.if_exists && operator.qualifier != SetQualifier::ForAllValues;
             let is_text = matches!(operator.test, ValueTest::Text(_));
-            condition.key == IDENTITY_POOL_KEY && needs_value && is_text && !condition.operands.iter().any(Operand::matches_everything)
+            condition.key == IDENTITY_POOL_KEY && needs_value && is_text && condition.operands.iter().all(Operand::names_something)
         };
         list.has_provider(IDENTITY_POOLS) && !self.conditions.iter().any(says_which)
     }

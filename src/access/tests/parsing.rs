@@ -210,6 +210,7 @@ fn trust_in_identity_pools_says_which_pool() {
         r#","Condition":{"StringEqualsIfExists":{"cognito-identity.amazonaws.com:aud":"local:1"}}"#,
         r#","Condition":{"ForAllValues:StringEquals":{"cognito-identity.amazonaws.com:aud":"local:1"}}"#,
         r#","Condition":{"Null":{"cognito-identity.amazonaws.com:aud":"false"}}"#,
+        r#","Condition":{"StringEquals":{"cognito-identity.amazonaws.com:aud":"${cognito-identity.amazonaws.com:aud}"}}"#,
     ] {
         let error = trust(none).expect_err(none);
         assert!(error.message.starts_with("A condition block must be present for the Cognito provider ("), "{}", error.message);
