@@ -12,7 +12,8 @@
 //! - an explicit deny wins over every allow, in whatever policy it stands;
 //! - boundaries and session policies only limit: adding one never adds a right;
 //! - across accounts the caller's policies and the resource's policy must both allow;
-//! - the outcome does not depend on the order of policies or statements.
+//! - the outcome does not depend on the order of policies or statements;
+//! - a request that takes more work than the bound is denied.
 
 mod accounts;
 mod arn;

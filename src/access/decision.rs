@@ -29,6 +29,8 @@ pub enum DenialReason {
     Explicit(StatementSource),
     /// No policy of this type allows it.
     NoAllow(PolicyType),
+    /// To compare the policies with the request takes more work than one request may take.
+    TooMuchWork,
 }
 
 /// A statement, and where it stands.
@@ -94,6 +96,7 @@ impl DenialReason {
         let why = match self {
             DenialReason::Explicit(source) => format!("with an explicit deny in {}", source.policy_type.name_with_article()),
             DenialReason::NoAllow(policy_type) => format!("because no {} allows the {action} action", policy_type.name()),
+            DenialReason::TooMuchWork => "because its policies take too much work to evaluate".to_owned(),
         };
         format!("User: {caller} is not authorized to perform: {action}{on} {why}")
     }

@@ -2,7 +2,7 @@
 //! Source: "How AWS enforcement code logic evaluates requests", "Cross-account policy evaluation logic" and "Permissions boundaries" (IAM User Guide).
 
 use super::decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
-use super::policy::{Effect, PolicyDocument, PrincipalScope};
+use super::policy::{Effect, MatchContext, PolicyDocument, PrincipalScope};
 use super::{AccessRequest, Caller};
 
 /// The policies that bear on a request.
@@ -53,11 +53,15 @@ impl<'a> ResourcePolicy<'a> {
     }
 }
 
-/// Decides a request. Pure; the work is bounded by the sum over all patterns of the policies of the pattern's length times the length of the text that
-/// it is compared with.
+/// Decides a request. Pure. The work is at most the sum over all patterns of the policies of the pattern's length times the length of the text that it is
+/// compared with, and at most four million comparisons of characters, after which the request is denied.
 pub fn evaluate(request: &AccessRequest<'_>, grants: &Grants<'_>) -> AccessDecision {
-    let evaluation = Evaluation { request, grants };
-    match evaluation.decide() {
+    let evaluation = Evaluation { request, grants, context: MatchContext::new(&request.context) };
+    let decided = evaluation.decide();
+    if evaluation.context.is_exhausted() {
+        return AccessDecision::Denied(DenialReason::TooMuchWork);
+    }
+    match decided {
         Ok(source) => AccessDecision::Allowed(source),
         Err(reason) => AccessDecision::Denied(reason),
     }
@@ -67,6 +71,7 @@ pub fn evaluate(request: &AccessRequest<'_>, grants: &Grants<'_>) -> AccessDecis
 struct Evaluation<'a> {
     request: &'a AccessRequest<'a>,
     grants: &'a Grants<'a>,
+    context: MatchContext<'a>,
 }
 
 impl Evaluation<'_> {
@@ -141,7 +146,8 @@ impl Evaluation<'_> {
     fn first(&self, policy_type: PolicyType, policies: &[NamedPolicy<'_>], effect: Effect) -> Option<StatementSource> {
         policies.iter().find_map(|policy| {
             let mut statements = policy.document.statements().iter().enumerate();
-            let (index, _) = statements.find(|(_, statement)| statement.effect == effect && statement.applies(self.request))?;
+            let (index, _) =
+                statements.find(|(_, statement)| statement.effect == effect && statement.applies(self.request, &self.context))?;
             Some(source(policy_type, *policy, index))
         })
     }
@@ -154,7 +160,7 @@ impl Evaluation<'_> {
         let (index, _) = statements.find(|(_, statement)| {
             statement.effect == Effect::Deny
                 && statement.denies_principal(self.request.caller, has_boundary)
-                && statement.applies(self.request)
+                && statement.applies(self.request, &self.context)
         })?;
         Some(source(self.grants.resource.policy_type(), policy, index))
     }
@@ -166,7 +172,7 @@ impl Evaluation<'_> {
         let mut best: Option<(PrincipalScope, usize)> = None;
         for (index, statement) in statements {
             let Some(scope) = statement.allowed_principal(self.request.caller) else { continue };
-            if best.is_none_or(|(found, _)| scope > found) && statement.applies(self.request) {
+            if best.is_none_or(|(found, _)| scope > found) && statement.applies(self.request, &self.context) {
                 best = Some((scope, index));
             }
         }

@@ -24,6 +24,7 @@ mod principal;
 mod saved;
 mod statement;
 mod wildcard;
+mod work;
 
 pub use document::PolicyDocument;
 pub use effect::Effect;
@@ -32,3 +33,4 @@ pub use kind::{PolicyKind, counted_size};
 pub use principal::{PrincipalName, PrincipalScope};
 pub use saved::{resolve_principals, show_principals};
 pub use statement::PolicyStatement;
+pub(in crate::access) use work::MatchContext;

@@ -2,9 +2,9 @@
 //! Source: "IAM JSON policy elements: Condition operators" and "Single-valued vs. multivalued context keys" in the IAM User Guide.
 
 use super::effect::Effect;
-use super::operand::Operand;
+use super::operand::{ComparedValue, Operand};
 use super::operator::{ConditionOperator, SetQualifier, ValueTest};
-use crate::access::RequestContext;
+use super::work::MatchContext;
 
 /// An operator, a key and the values it is compared with. All conditions of a statement have to hold; of the values of one condition one is enough, and
 /// for a negated operator none may match.
@@ -17,7 +17,7 @@ pub(super) struct Condition {
 }
 
 impl Condition {
-    pub(super) fn holds(&self, context: &RequestContext, effect: Effect) -> bool {
+    pub(super) fn holds(&self, context: &MatchContext<'_>, effect: Effect) -> bool {
         let values = context.values(&self.key);
         // AWS calls a key without values, or with nothing but empty ones, "a null dataset".
         let is_null = values.iter().all(String::is_empty);
@@ -25,7 +25,13 @@ impl Condition {
         if test == ValueTest::Null {
             return self.operands.contains(&Operand::Bool(is_null));
         }
-        let holds_for = |value: &String| self.operands.iter().any(|operand| operand.matches(value, context)) != is_negated;
+        let holds_for = |value: &String| {
+            // Numbers, dates, addresses and binary values are read again for each operand.
+            let reads = if matches!(test, ValueTest::Text(_) | ValueTest::Arn) { 1 } else { self.operands.len() };
+            context.spend(value.len() * reads);
+            let value = ComparedValue::new(value, test);
+            self.operands.iter().any(|operand| operand.matches(&value, context)) != is_negated
+        };
         match qualifier {
             // "It also returns true if there are no context keys in the request."
             SetQualifier::ForAllValues => is_null || values.iter().all(holds_for),

@@ -48,7 +48,10 @@ impl PolicyDocument {
 
 /// Reads the JSON of a policy whose size was checked.
 pub(super) fn read_json(kind: PolicyKind, text: &str) -> Result<PolicyJson, PolicyError> {
-    let words =
-        if kind == PolicyKind::Bucket { "Policies must be valid JSON and the first byte must be '{'" } else { "Syntax errors in policy." };
+    let words = match kind {
+        PolicyKind::Bucket if !text.starts_with('{') => "Policies must be valid JSON and the first byte must be '{'",
+        PolicyKind::Bucket | PolicyKind::Trust => "This policy contains invalid Json",
+        _ => "Syntax errors in policy.",
+    };
     PolicyJson::parse(text).map_err(|error| kind.malformed(&format!("{words} ({error})")))
 }

@@ -53,7 +53,11 @@ pub(super) fn principals(json: &PolicyJson, place: &str) -> Result<PrincipalList
             found.push(principal.ok_or_else(|| Flaw::at(&words(), place, "no principal that is known"))?);
         }
     }
-    if found.is_empty() { Err(Flaw::at("Invalid principal in policy", place, "empty")) } else { Ok(PrincipalList(found)) }
+    if found.is_empty() {
+        Err(Flaw::at("Missing required field Principal cannot be empty!", place, "empty"))
+    } else {
+        Ok(PrincipalList(found))
+    }
 }
 
 fn principal(kind: &str, value: &str) -> Option<PolicyPrincipal> {

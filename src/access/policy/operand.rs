@@ -9,17 +9,31 @@ use ipnet::IpNet;
 use super::date::parse_date;
 use super::decimal::Decimal;
 use super::operator::{OrderTest, TextTest, ValueTest};
-use super::pattern::{Expanded, LetterCase, Pattern, PatternSyntax, characters};
-use super::wildcard::{PatternToken, match_tokens};
-use crate::access::RequestContext;
+use super::pattern::{Expanded, LetterCase, Pattern, PatternSyntax, characters, counted_match};
+use super::wildcard::PatternToken;
+use super::work::MatchContext;
 
 /// Parts of an ARN.
 const ARN_PARTS: usize = 6;
 
+/// A value of the request, in the form in which the values of a condition are compared with it.
+pub(super) struct ComparedValue<'a> {
+    text: &'a str,
+    characters: Vec<char>,
+    case: LetterCase,
+}
+
+impl<'a> ComparedValue<'a> {
+    pub(super) fn new(text: &'a str, test: ValueTest) -> ComparedValue<'a> {
+        let case = if test == ValueTest::Text(TextTest::EqualsIgnoreCase) { LetterCase::Ignored } else { LetterCase::Exact };
+        ComparedValue { text, characters: characters(text, case), case }
+    }
+}
+
 /// One value of a condition.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Operand {
-    Text(Pattern, LetterCase),
+    Text(Pattern),
     Arn(Pattern),
     Numeric(Decimal, OrderTest),
     Date(i128, OrderTest),
@@ -35,8 +49,7 @@ impl Operand {
         match test {
             ValueTest::Text(test) => {
                 let syntax = PatternSyntax { wildcards: test == TextTest::Like, variables };
-                let case = if test == TextTest::EqualsIgnoreCase { LetterCase::Ignored } else { LetterCase::Exact };
-                Ok(Operand::Text(Pattern::parse(text, syntax)?, case))
+                Ok(Operand::Text(Pattern::parse(text, syntax)?))
             }
             ValueTest::Arn => {
                 let pattern = Pattern::parse(text, PatternSyntax { wildcards: true, variables })?;
@@ -52,12 +65,19 @@ impl Operand {
         }
     }
 
+    /// Whether the operand is a text that is known when the policy is saved and has more than wildcards. A variable could stand for the very value that it
+    /// is compared with.
+    pub(super) fn names_something(&self) -> bool {
+        matches!(self, Operand::Text(pattern) if pattern.is_constant() && !pattern.is_all_wildcards())
+    }
+
     /// Whether a value of the request matches. A value that is not of the operator's type matches nothing, and neither does anything match a variable
     /// without a value: "There is no equal or like value." So a negated operator holds for both.
-    pub(super) fn matches(&self, value: &str, context: &RequestContext) -> bool {
+    pub(super) fn matches(&self, compared: &ComparedValue<'_>, context: &MatchContext<'_>) -> bool {
+        let value = compared.text;
         match self {
-            Operand::Text(pattern, case) => pattern.matches(value, context, *case) == Some(true),
-            Operand::Arn(pattern) => arn_matches(pattern, value, context),
+            Operand::Text(pattern) => pattern.matches(&compared.characters, context, compared.case) == Some(true),
+            Operand::Arn(pattern) => arn_matches(pattern, &compared.characters, context),
             Operand::Numeric(operand, order) => Decimal::parse(value).is_some_and(|value| order.holds(value.cmp(operand))),
             Operand::Date(operand, order) => parse_date(value).is_some_and(|value| order.holds(value.cmp(operand))),
             Operand::Bool(operand) => boolean(value) == Some(*operand),
@@ -69,18 +89,17 @@ impl Operand {
 
 /// Compares ARNs part by part: "Each of the six colon-delimited components of the ARN is checked separately and each can include multi-character match
 /// wildcards (*) or single-character match wildcards (?)."
-fn arn_matches(pattern: &Pattern, value: &str, context: &RequestContext) -> bool {
-    let parts: Vec<&str> = value.splitn(ARN_PARTS, ':').collect();
-    if parts.len() != ARN_PARTS || parts[0] != "arn" {
+fn arn_matches(pattern: &Pattern, value: &[char], context: &MatchContext<'_>) -> bool {
+    let parts: Vec<&[char]> = value.splitn(ARN_PARTS, |c| *c == ':').collect();
+    if parts.len() != ARN_PARTS || parts[0] != ['a', 'r', 'n'] {
         return false;
     }
-    let Expanded::Tokens(tokens) = pattern.expand(context, LetterCase::Exact, value.chars().count()) else { return false };
+    let Expanded::Tokens(tokens) = pattern.expand(context, LetterCase::Exact, value.len()) else { return false };
     if tokens == [PatternToken::Run] {
         return true;
     }
     let patterns: Vec<&[PatternToken]> = tokens.splitn(ARN_PARTS, |token| *token == PatternToken::Character(':')).collect();
-    let part_matches = |(pattern, part): (&&[PatternToken], &&str)| match_tokens(pattern, &characters(part, LetterCase::Exact)).0;
-    patterns.len() == ARN_PARTS && patterns.iter().zip(&parts).all(part_matches)
+    patterns.len() == ARN_PARTS && patterns.iter().zip(&parts).all(|(pattern, part)| counted_match(pattern, part, context))
 }
 
 fn boolean(text: &str) -> Option<bool> {

@@ -45,7 +45,7 @@ pub(super) fn parse_document(kind: PolicyKind, json: &PolicyJson) -> Result<(Vec
                 variables = match text(value, name)? {
                     "2012-10-17" => true,
                     "2008-10-17" => false,
-                    other => return Err(Flaw::syntax(name, format_args!("unknown version {other:?}"))),
+                    other => return Err(Flaw::at(version_words(kind), name, format_args!("unknown version {other:?}"))),
                 }
             }
             "Id" => _ = text(value, name)?,
@@ -60,7 +60,7 @@ pub(super) fn parse_document(kind: PolicyKind, json: &PolicyJson) -> Result<(Vec
         None => return Err(missing(kind, "Syntax errors in policy.", "Statement", "document")),
     };
     if list.is_empty() {
-        let words = if kind == PolicyKind::Bucket { "Could not parse the policy: Statement is empty!" } else { "Syntax errors in policy." };
+        let words = if kind.has_principals() { "Could not parse the policy: Statement is empty!" } else { "Syntax errors in policy." };
         return Err(Flaw::at(words, "Statement", "empty"));
     }
     let mut statements = Vec::with_capacity(list.len());
@@ -70,7 +70,11 @@ pub(super) fn parse_document(kind: PolicyKind, json: &PolicyJson) -> Result<(Vec
         let place = format!("Statement[{index}]");
         let parsed = StatementRules { kind, variables }.statement(statement, &place, &mut resources)?;
         if parsed.sid.as_ref().is_some_and(|sid| !sid.is_empty() && !sids.insert(sid.clone())) {
-            return Err(Flaw::at("Statement IDs (SID) in a single policy must be unique.", &format!("{place}.Sid"), "occurs twice"));
+            let words = match kind.has_principals() {
+                true => "The Statement Ids in the policy are not unique",
+                false => "Statement IDs (SID) in a single policy must be unique.",
+            };
+            return Err(Flaw::at(words, &format!("{place}.Sid"), "occurs twice"));
         }
         statements.push(parsed);
     }
@@ -92,7 +96,12 @@ impl StatementRules {
         let actions = self.actions(&found, place)?;
         let resources = self.resources(&found, place, all_resources)?;
         let conditions = found.condition.map(|json| conditions(json, &format!("{place}.Condition"), self.variables)).transpose()?;
-        Ok(PolicyStatement { sid, effect, actions, resources, principals, conditions: conditions.unwrap_or_default() })
+        let statement = PolicyStatement { sid, effect, actions, resources, principals, conditions: conditions.unwrap_or_default() };
+        if self.kind == PolicyKind::Trust && effect == Effect::Allow && statement.trusts_any_identity_pool() {
+            let what = "a statement that trusts cognito-identity.amazonaws.com has to say which identity pool, by its aud";
+            return Err(Flaw::at("A condition block must be present for the Cognito provider", place, what));
+        }
+        Ok(statement)
     }
 
     fn elements<'a>(self, json: &'a PolicyJson, place: &str) -> Result<StatementElements<'a>, Flaw> {
@@ -137,12 +146,12 @@ impl StatementRules {
         }
         match element {
             Some((json, false)) => Ok(Some(PrincipalElement::Principal(principals(json, &format!("{place}.Principal"))?))),
-            Some((_, true)) if self.kind == PolicyKind::Trust => {
-                Err(Flaw::at("Has prohibited field NotPrincipal", place, "a trust policy names whom it trusts"))
-            }
             // "NotPrincipal must be used with "Effect":"Deny". Using it with "Effect":"Allow" is not supported."
             Some((_, true)) if effect == Effect::Allow => {
                 Err(Flaw::at("Allow with NotPrincipal is not allowed.", place, "it would allow everyone else"))
+            }
+            Some((_, true)) if self.kind == PolicyKind::Trust => {
+                Err(Flaw::at("AssumeRole policy must not contain NotPrincipal field.", place, "a trust policy names whom it is about"))
             }
             Some((json, true)) => Ok(Some(PrincipalElement::NotPrincipal(principals(json, &format!("{place}.NotPrincipal"))?))),
             None => Err(Flaw::at("Missing required field Principal", place, "no principal")),
@@ -160,13 +169,13 @@ impl StatementRules {
             return Err(Flaw::at("Policy statement must contain actions.", &place, "empty"));
         }
         for action in &actions {
-            self.check_action(action, is_not, &place)?;
+            self.check_action(action, &place)?;
         }
         // Actions have wildcards and no variables.
         patterns(&actions, false, &place).map(|actions| list(actions, is_not))
     }
 
-    fn check_action(self, action: &str, is_not: bool, place: &str) -> Result<(), Flaw> {
+    fn check_action(self, action: &str, place: &str) -> Result<(), Flaw> {
         let flaw = |words: &str| {
             let words = if self.kind == PolicyKind::Bucket { "Policy has invalid action" } else { words };
             Err(Flaw::at(words, place, format_args!("{action:?}")))
@@ -186,9 +195,7 @@ impl StatementRules {
         };
         match self.kind {
             // A trust policy with more would say something of actions that never ask it.
-            PolicyKind::Trust if is_not || !service.eq_ignore_ascii_case("sts") => {
-                flaw("AssumeRole policy may only specify STS AssumeRole actions.")
-            }
+            PolicyKind::Trust if !service.eq_ignore_ascii_case("sts") => flaw("AssumeRole policy may only specify STS AssumeRole actions."),
             PolicyKind::Bucket if service != "*" && !service.eq_ignore_ascii_case("s3") => flaw(""),
             _ => Ok(()),
         }
@@ -200,7 +207,8 @@ impl StatementRules {
         let place = format!("{place}.{name}");
         if self.kind == PolicyKind::Trust {
             return match element {
-                Some(_) => Err(Flaw::at(&format!("Has prohibited field {name}"), &place, "the resource is the role")),
+                Some((_, false)) => Err(Flaw::at("Has prohibited field Resource", &place, "the resource is the role")),
+                Some((_, true)) => Err(Flaw::at("AssumeRole policy must not contain resources.", &place, "the resource is the role")),
                 None => Ok(None),
             };
         }
@@ -257,6 +265,10 @@ fn unknown(kind: PolicyKind, name: &str, place: &str) -> Flaw {
         PolicyKind::Bucket => Flaw::at(&format!("Unknown field {name}"), place, "unknown element"),
         _ => Flaw::syntax(place, "unknown element"),
     }
+}
+
+fn version_words(kind: PolicyKind) -> &'static str {
+    if kind.has_principals() { "The policy must contain a valid version string" } else { "Syntax errors in policy." }
 }
 
 /// IAM has words of its own for the policies of callers; trust policies and bucket policies name the field.

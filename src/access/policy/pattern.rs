@@ -2,7 +2,7 @@
 //! Source: "IAM policy elements: Variables and tags" in the IAM User Guide.
 
 use super::wildcard::{PatternToken, match_tokens};
-use crate::access::RequestContext;
+use super::work::MatchContext;
 
 /// What a text of a policy may contain.
 #[derive(Clone, Copy, Debug)]
@@ -71,11 +71,10 @@ impl Pattern {
         Ok(Pattern(pieces))
     }
 
-    /// Whether the whole text matches; `None` if a variable has no value.
-    pub(super) fn matches(&self, text: &str, context: &RequestContext, case: LetterCase) -> Option<bool> {
-        let text = characters(text, case);
+    /// Whether the whole text matches, which is given as its [`characters`]; `None` if a variable has no value.
+    pub(super) fn matches(&self, text: &[char], context: &MatchContext<'_>, case: LetterCase) -> Option<bool> {
         match self.expand(context, case, text.len()) {
-            Expanded::Tokens(tokens) => Some(match_tokens(&tokens, &text).0),
+            Expanded::Tokens(tokens) => Some(counted_match(&tokens, text, context)),
             Expanded::TooLong => Some(false),
             Expanded::NoValue => None,
         }
@@ -83,10 +82,11 @@ impl Pattern {
 
     /// Puts in the values of the variables. What a variable brings in is text: a `*` in a user's name is no wildcard. Characters over `most` are not
     /// collected, so a pattern with many long values takes no memory.
-    pub(super) fn expand(&self, context: &RequestContext, case: LetterCase, most: usize) -> Expanded {
+    pub(super) fn expand(&self, context: &MatchContext<'_>, case: LetterCase, most: usize) -> Expanded {
         let mut tokens = Vec::new();
         // Characters that a text needs to match; every one of them is a token as long as there are no more than `most`.
         let mut needed = 0;
+        context.spend(self.0.len());
         for piece in &self.0 {
             let text = match piece {
                 PatternPiece::Run => {
@@ -105,19 +105,32 @@ impl Pattern {
                     value
                 }
             };
-            // One character more than there is room for is enough to know that there is none.
-            let room = (most + 1).saturating_sub(needed);
+            // One character more than fits is enough to know that the text is too short.
+            let limit = (most + 1).saturating_sub(needed);
             let before = tokens.len();
-            tokens.extend(text.chars().flat_map(|c| fold(c, case)).take(room).map(PatternToken::Character));
+            tokens.extend(text.chars().flat_map(|c| fold(c, case)).take(limit).map(PatternToken::Character));
             needed += tokens.len() - before;
+            context.spend(tokens.len() - before);
         }
         if needed > most { Expanded::TooLong } else { Expanded::Tokens(tokens) }
+    }
+
+    /// Whether the text has nothing but wildcards, and at least one.
+    pub(super) fn is_all_wildcards(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|piece| matches!(piece, PatternPiece::Run | PatternPiece::One))
     }
 
     /// Whether the text has no variable, so that it can be checked when the policy is saved.
     pub(super) fn is_constant(&self) -> bool {
         !self.0.iter().any(|piece| matches!(piece, PatternPiece::Variable(_)))
     }
+}
+
+/// Compares within the work that is left.
+pub(super) fn counted_match(tokens: &[PatternToken], text: &[char], context: &MatchContext<'_>) -> bool {
+    let (is_match, comparisons) = match_tokens(tokens, text, context.left());
+    context.spend(comparisons);
+    is_match
 }
 
 /// The characters of a text in the form in which they are compared.
@@ -156,6 +169,11 @@ fn variable(text: &str) -> Result<(PatternPiece, &str), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::RequestContext;
+
+    fn exactly(pattern: &Pattern, text: &str, keys: &RequestContext) -> Option<bool> {
+        pattern.matches(&characters(text, LetterCase::Exact), &MatchContext::new(keys), LetterCase::Exact)
+    }
 
     const FULL: PatternSyntax = PatternSyntax { wildcards: true, variables: true };
 
@@ -165,7 +183,7 @@ mod tests {
         context.set("cognito-identity.amazonaws.com:sub", "local:1");
         context.set("aws:PrincipalTag/empty", "");
         context.set_all("aws:TagKeys", ["x".to_owned(), "y".to_owned()]);
-        Pattern::parse(pattern, FULL).expect(pattern).matches(text, &context, LetterCase::Exact)
+        exactly(&Pattern::parse(pattern, FULL).expect(pattern), text, &context)
     }
 
     #[test]
@@ -198,7 +216,7 @@ mod tests {
         }
         let literal = PatternSyntax { wildcards: false, variables: false };
         let pattern = Pattern::parse("${aws:username}*", literal).expect("text");
-        assert_eq!(pattern.matches("${aws:username}*", &RequestContext::default(), LetterCase::Exact), Some(true));
+        assert_eq!(exactly(&pattern, "${aws:username}*", &RequestContext::default()), Some(true));
     }
 
     #[test]
@@ -213,10 +231,10 @@ mod tests {
         let mut context = RequestContext::default();
         context.set("a", "x".repeat(10_000));
         let pattern = Pattern::parse(&"${a}".repeat(1_500), FULL).expect("variables");
-        assert!(matches!(pattern.expand(&context, LetterCase::Exact, 100), Expanded::TooLong));
-        assert_eq!(pattern.matches("xx", &context, LetterCase::Exact), Some(false));
+        assert!(matches!(pattern.expand(&MatchContext::new(&context), LetterCase::Exact, 100), Expanded::TooLong));
+        assert_eq!(exactly(&pattern, "xx", &context), Some(false));
         // A variable without a value counts also behind the text's end.
         let pattern = Pattern::parse("${a}${b}", FULL).expect("variables");
-        assert_eq!(pattern.matches("xx", &context, LetterCase::Exact), None);
+        assert_eq!(exactly(&pattern, "xx", &context), None);
     }
 }

@@ -119,6 +119,11 @@ impl PrincipalList {
         self.0.iter().filter_map(|principal| principal.scope(caller)).max()
     }
 
+    /// Whether the list names the tokens of a provider.
+    pub(super) fn has_provider(&self, name: &str) -> bool {
+        self.0.iter().any(|principal| matches!(principal, PolicyPrincipal::Provider(provider) if provider == name))
+    }
+
     /// Whether a statement that denies is about a caller.
     pub(super) fn names(&self, caller: &Caller) -> bool {
         self.0.iter().any(|principal| principal.scope(caller).is_some() || principal.has_name_of(caller))

@@ -10,16 +10,17 @@ pub(super) enum PatternToken {
     Run,
 }
 
-/// Whether the whole text matches, and the comparisons that it took: at most (length of the pattern + 1) x (length of the text + 1).
+/// Whether the whole text matches, and the comparisons that it took: at most (length of the pattern + 1) x (length of the text + 1), and at most `most`,
+/// after which the text counts as one that does not match.
 ///
 /// After a mismatch only the last `*` takes one character more. The earlier ones need not be tried again: what stands between two of them was found as
 /// far left as it can be, which leaves the most text for the rest.
-pub(super) fn match_tokens(pattern: &[PatternToken], text: &[char]) -> (bool, usize) {
+pub(super) fn match_tokens(pattern: &[PatternToken], text: &[char], most: usize) -> (bool, usize) {
     let (mut at, mut read) = (0, 0);
     // Behind the last `*`, and the text's position up to which it reaches.
     let mut run: Option<(usize, usize)> = None;
     let mut steps = 0;
-    loop {
+    while steps < most {
         steps += 1;
         match (pattern.get(at), text.get(read)) {
             (Some(PatternToken::Run), _) => {
@@ -38,6 +39,7 @@ pub(super) fn match_tokens(pattern: &[PatternToken], text: &[char]) -> (bool, us
             }
         }
     }
+    (false, steps)
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
     }
 
     fn is_match(pattern: &str, text: &str) -> bool {
-        match_tokens(&tokens(pattern), &text.chars().collect::<Vec<_>>()).0
+        match_tokens(&tokens(pattern), &text.chars().collect::<Vec<_>>(), usize::MAX).0
     }
 
     /// What a match is, tried in every way.
@@ -92,7 +94,7 @@ mod tests {
         for _ in 0..50_000 {
             let pattern: Vec<_> = (0..random.usize(..8)).map(|_| tokens("ab*?")[random.usize(..4)]).collect();
             let text: Vec<_> = (0..random.usize(..8)).map(|_| ['a', 'b'][random.usize(..2)]).collect();
-            let (found, steps) = match_tokens(&pattern, &text);
+            let (found, steps) = match_tokens(&pattern, &text, usize::MAX);
             assert_eq!(found, reference(&pattern, &text), "{pattern:?} {text:?}");
             assert!(steps <= (pattern.len() + 1) * (text.len() + 1), "{pattern:?} {text:?}: {steps}");
         }
@@ -104,9 +106,10 @@ mod tests {
         for pattern in ["*a".repeat(100) + "b", "a*".repeat(100) + "b", "*".to_owned() + &"a".repeat(500) + "b", "*?a".repeat(100) + "*b*"]
         {
             let tokens = tokens(&pattern);
-            let (found, steps) = match_tokens(&tokens, &text);
+            let (found, steps) = match_tokens(&tokens, &text, usize::MAX);
             assert!(!found);
             assert!(steps <= (tokens.len() + 1) * (text.len() + 1), "{pattern}: {steps}");
+            assert_eq!(match_tokens(&tokens, &text, 100), (false, 100));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which policies decide: within an account and across accounts.
 
 use super::support::*;
-use crate::access::{AccessDecision, AllowSource, Caller, PolicyType};
+use crate::access::{AccessDecision, AllowSource, Caller, DenialReason, PolicyType};
 
 const GET: &str = "s3:GetObject";
 const ANN: &str = r#"{"AWS":"AIDAANN"}"#;
@@ -178,6 +178,34 @@ fn a_guest_of_an_identity_pool_gets_its_role_and_its_own_folder() {
     assert!(!opens("local:2/photo"));
     assert!(!opens("local:1"));
     assert!(!opens("local:11/photo"));
+}
+
+#[test]
+fn policies_that_are_written_to_be_slow_deny_instead() {
+    // Each pattern looks for a long text at every position of a key of the largest size.
+    let pattern = format!("*{}b*", "a".repeat(500));
+    let slow = statement("Deny", "*", &format!("arn:aws:s3:::{pattern}"));
+    let mut case = AccessCase::new(user(), GET, &format!("arn:aws:s3:::{}", "a".repeat(1_024))).identity(allow_all());
+    assert!(case.is_allowed());
+    for _ in 0..40 {
+        case = case.identity(&slow);
+    }
+    assert_eq!(case.decide(), AccessDecision::Denied(DenialReason::TooMuchWork));
+    assert!(case.message().ends_with("because its policies take too much work to evaluate"));
+}
+
+#[test]
+fn the_largest_ordinary_policies_are_evaluated_whole() {
+    // Ten managed policies of the largest size, and an object whose key has the largest size.
+    let folders: Vec<String> = (0..110).map(|n| format!(r#""arn:aws:s3:::app/departments/{n:04}/*/reports/*.csv""#)).collect();
+    let policy = format!(r#"{{"Effect":"Allow","Action":"s3:*","Resource":[{}]}}"#, folders.join(","));
+    let key = format!("arn:aws:s3:::app/departments/0109/{}/reports/x.csv", "y/".repeat(490));
+    let mut case = AccessCase::new(user(), GET, &key);
+    for _ in 0..10 {
+        case = case.identity(policy.replace("01", "99"));
+    }
+    assert_eq!(case.missing(), Some(PolicyType::Identity));
+    assert!(case.identity(policy).is_allowed());
 }
 
 #[test]

