@@ -24,8 +24,9 @@ mod decision;
 mod evaluate;
 pub mod policy;
 
+pub use crate::store::AccountId;
 pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
-pub use arn::{AccountId, Arn};
+pub use arn::Arn;
 pub use ask::{AccessRequest, ArnScope, OperationAsk};
 pub use caller::{Caller, RoleSession, UserIdentity};
 pub use context::RequestContext;

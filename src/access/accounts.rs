@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{AccountId as CallerAccount, Caller};
+use super::Caller;
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, OpenError, SecretKind, SharedKeyring};
@@ -196,9 +196,11 @@ impl Accounts {
         if key.status == AccessKeyStatus::Inactive {
             return Ok(Err(UnusableKey::Inactive));
         }
-        let account = CallerAccount::parse(key.account.as_str()).filter(|_| key.user.is_none());
-        let Some(account) = account else { return Ok(Err(UnusableKey::Unknown)) };
-        Ok(Ok(Signer { caller: Caller::Root { account }, secret: self.open_secret(&key).await? }))
+        if key.user.is_some() {
+            return Ok(Err(UnusableKey::Unknown));
+        }
+        let secret = self.open_secret(&key).await?;
+        Ok(Ok(Signer { caller: Caller::Root { account: key.account }, secret }))
     }
 
     async fn open_secret(&self, key: &AccessKey) -> Result<AccessKeySecret, Unavailable> {

@@ -1,35 +1,10 @@
-//! Amazon Resource Names and the ids of accounts. Source: "Amazon Resource Names (ARNs)" in the AWS General Reference.
+//! Amazon Resource Names. Source: "Amazon Resource Names (ARNs)" in the AWS General Reference.
 
-use std::fmt;
+use super::AccountId;
 
-/// Digits of an account's id.
-const ACCOUNT_DIGITS: usize = 12;
-
-/// The id of an account: twelve digits.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct AccountId(String);
-
-impl AccountId {
-    /// `None` unless the text is twelve ASCII digits.
-    pub fn parse(text: &str) -> Option<AccountId> {
-        let is_valid = text.len() == ACCOUNT_DIGITS && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_valid.then(|| AccountId(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// `arn:aws:iam::123456789012:root`, which in a policy stands for the account.
-    pub fn root_arn(&self) -> String {
-        format!("arn:aws:iam::{self}:root")
-    }
-}
-
-impl fmt::Display for AccountId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+/// `arn:aws:iam::123456789012:root`, which in a policy stands for the account.
+pub fn root_arn(account: &AccountId) -> String {
+    format!("arn:aws:iam::{account}:root")
 }
 
 /// The six parts of an ARN. The last part keeps its colons: names of datasets and keys of objects may have some.
@@ -57,14 +32,6 @@ impl<'a> Arn<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_account_has_twelve_digits() {
-        assert!(AccountId::parse("123456789012").is_some());
-        for wrong in ["", "12345678901", "1234567890123", "12345678901x", "１２３４"] {
-            assert_eq!(AccountId::parse(wrong), None, "{wrong}");
-        }
-    }
 
     #[test]
     fn the_last_part_of_an_arn_keeps_its_colons() {

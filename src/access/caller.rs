@@ -1,6 +1,7 @@
 //! Who makes a request, with the names that policies know the caller by.
 //! Source: "IAM identifiers" and "Principal key values" (policy variables) in the IAM User Guide.
 
+use super::arn::root_arn;
 use super::{AccountId, RequestContext};
 
 /// Who makes a request.
@@ -81,7 +82,7 @@ impl Caller {
     /// The caller as AWS's messages name it: the ARN if it has one.
     pub fn arn(&self) -> String {
         match self {
-            Caller::Root { account } => account.root_arn(),
+            Caller::Root { account } => root_arn(account),
             Caller::User(user) => user.arn(),
             Caller::AssumedRole(session) => session.arn(),
             Caller::FederatedUser { account, name, .. } => format!("arn:aws:sts::{account}:federated-user/{name}"),

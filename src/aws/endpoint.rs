@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
-use axum::http::{Request, Response};
+use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::sync::Semaphore;
@@ -69,6 +70,8 @@ impl AwsEndpoint {
         let id = AwsRequestId::new(Uuid::new_v4());
         let mut response = self.answer_as(request, id).await;
         cors::complete(response.headers_mut());
+        let length = HeaderValue::from(response.body().len());
+        response.headers_mut().insert(CONTENT_LENGTH, length);
         response.map(Body::from)
     }
 

@@ -12,7 +12,7 @@ use crate::access::Caller;
 /// The operations that are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StsOperation {
-    /// Who signed the request. It needs no policy: whoever can sign may ask.
+    /// Who signed the request. It needs no policy: everybody who can sign may ask.
     GetCallerIdentity,
 }
 

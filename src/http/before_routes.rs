@@ -10,7 +10,6 @@ use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
 use super::permit::ConnectionPermit;
-use super::request::request_source;
 use super::transfers::Transfers;
 
 /// The answer of a service, on its way.
@@ -43,16 +42,16 @@ impl ServiceBeforeRoutes {
 
     /// Answers a request that it has claimed. It counts as a handshake of its client's address.
     pub(super) async fn answer(&self, transfers: &Transfers, request: Request) -> Response {
-        let Some(source) = request_source(request.headers(), request.extensions()) else {
+        let Some((permit, client)) = ConnectionPermit::of_request(request.extensions()) else {
             return HttpError::BadHandshake("the request came over no connection of the server").into_response();
         };
-        if let Err(exceeded) = source.client.take_handshake(transfers.clock.running_ms()) {
+        if let Err(exceeded) = client.take_handshake(transfers.clock.running_ms()) {
+            permit.rules().refused(&client, exceeded);
             return HttpError::Auth(exceeded.into()).into_response();
         }
-        let permit = ConnectionPermit::of_request(request.extensions()).map(|(permit, _)| permit);
         let response = (self.answers)(request).await;
-        // A request that was granted was signed by somebody who is known.
-        if let Some(permit) = permit.filter(|_| response.status().is_success()) {
+        // It was signed by somebody who is known.
+        if response.status().is_success() {
             permit.authenticated();
         }
         response

@@ -45,7 +45,7 @@ pub enum AccessCommand {
         /// The account's id
         account: String,
         /// The access key's id
-        key: String,
+        access_key: String,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -54,7 +54,7 @@ pub enum AccessCommand {
         /// The account's id
         account: String,
         /// The access key's id
-        key: String,
+        access_key: String,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -63,7 +63,7 @@ pub enum AccessCommand {
         /// The account's id
         account: String,
         /// The access key's id
-        key: String,
+        access_key: String,
         #[command(flatten)]
         server: ServerArgs,
     },
@@ -109,9 +109,9 @@ pub(super) async fn run(command: AccessCommand, development_key: &str) -> Result
         AccessCommand::Rotate { account, server } => new_key(&client(server)?, &keys_path(&account), &json!({})).await,
         AccessCommand::Accounts { server } => accounts(&client(server)?).await,
         AccessCommand::Keys { account, server } => keys(&client(server)?, &account).await,
-        AccessCommand::Disable { account, key, server } => set_status(&client(server)?, &account, &key, false).await,
-        AccessCommand::Enable { account, key, server } => set_status(&client(server)?, &account, &key, true).await,
-        AccessCommand::DeleteKey { account, key, server } => {
+        AccessCommand::Disable { account, access_key, server } => set_status(&client(server)?, &account, &access_key, false).await,
+        AccessCommand::Enable { account, access_key, server } => set_status(&client(server)?, &account, &access_key, true).await,
+        AccessCommand::DeleteKey { account, access_key: key, server } => {
             let server = client(server)?;
             let answer = server.answer(Method::DELETE, &key_path(&account, &key), &json!({})).await?;
             print(&server, &answer, || line(&format!("access key {key} is deleted")))

@@ -7,6 +7,7 @@ use super::json::PolicyJson;
 use super::kind::PolicyKind;
 use super::principal::{PolicyPrincipal, PrincipalName, name_of};
 use crate::access::Arn;
+use crate::access::arn::root_arn;
 
 /// The text of a trust policy or bucket policy to store: compact, with the ids of users and roles in place of their ARNs and an account's ARN in place of its
 /// digits. `id_of` gives the id (`AIDA...`, `AROA...`) of a name, or whether an id is in use, in any account. A principal that is not there is refused,
@@ -21,7 +22,7 @@ pub fn resolve_principals(
     PolicyDocument::of(kind, &json)?;
     for_each_principal(&mut json, |principal| {
         if let Some(PolicyPrincipal::Account(account)) = PolicyPrincipal::parse_aws(principal) {
-            *principal = account.root_arn();
+            *principal = root_arn(&account);
             return Ok(());
         }
         let Some((name, session)) = name_of(principal) else { return Ok(()) };
