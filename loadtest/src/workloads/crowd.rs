@@ -18,6 +18,7 @@ use driftless::config::ServerConfig;
 use driftless::hub::Hub;
 use driftless::identity::Identities;
 use driftless::metrics::Metrics;
+use driftless::pools::Pools;
 use driftless::push::PushService;
 use driftless::session::{Authenticator, RequestSource, Sessions, SignInPurpose, TimerWheel};
 use driftless::store::Store;
@@ -112,7 +113,7 @@ impl SocketlessServer {
         let authenticator = Authenticator::new(
             verifier,
             Identities::new(reader.clone(), committer.clone(), clock),
-            config.pools(),
+            Pools::declared(config.pools()),
             running.clone(),
             metrics.clone(),
         );
