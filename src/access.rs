@@ -21,6 +21,7 @@ mod ask;
 mod caller;
 mod context;
 mod decision;
+mod development_key;
 mod evaluate;
 pub mod policy;
 
@@ -31,6 +32,7 @@ pub use ask::{AccessRequest, ArnScope, OperationAsk};
 pub use caller::{Caller, RoleSession, UserIdentity};
 pub use context::RequestContext;
 pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
+pub use development_key::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
 pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
 
 #[cfg(test)]

@@ -2,10 +2,14 @@
 //!
 //! Invariant: on a shutdown every submitted write is answered before the store is closed.
 
+mod development_key;
+
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+
+pub use development_key::{DevelopmentKey, DevelopmentKeyError};
 
 use axum::Router;
 use driftless_protocol::Epoch;
@@ -62,6 +66,8 @@ pub enum AppError {
     System(std::io::Error),
     /// The key file or the keys of the store cannot be used.
     Keyring(KeyringError),
+    /// The store has the access key for development, and the server is none for development.
+    DevelopmentKey(DevelopmentKeyError),
     /// The committer stopped while the server ran.
     StoreFailed,
     /// The store did not close within its share of `drain_s`.
@@ -74,6 +80,7 @@ impl fmt::Display for AppError {
             AppError::Config(error) => write!(f, "{error}"),
             AppError::Store(error) => write!(f, "{error}"),
             AppError::Keyring(error) => write!(f, "{error}"),
+            AppError::DevelopmentKey(error) => write!(f, "{error}"),
             AppError::Listen(error) => write!(f, "{error}"),
             AppError::System(error) => write!(f, "operating system error: {error}"),
             AppError::StoreNotClosed => {
@@ -99,6 +106,7 @@ pub struct App {
     ticker: JoinHandle<()>,
     background: Vec<JoinHandle<()>>,
     push: PushService,
+    development_key: DevelopmentKey,
     committer: Committer,
     writer: std::thread::JoinHandle<()>,
     hub: Hub,
@@ -194,6 +202,7 @@ impl App {
         let key_file = config.key_file();
         let keyring = SharedKeyring::open(&key_file, reader.clone(), committer.clone(), clock).await.map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
+        let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
         let before_routes = Some(aws_services(AwsEndpoint::new(accounts.clone(), clock)));
         let timing = config.session();
         let sessions =
@@ -256,6 +265,7 @@ impl App {
             ticker,
             background,
             push,
+            development_key,
             committer,
             writer,
             hub,
@@ -276,6 +286,11 @@ impl App {
     /// The push service, whose gateways can be exchanged while the server runs.
     pub fn push(&self) -> &PushService {
         &self.push
+    }
+
+    /// Whether requests can be signed with the public access key.
+    pub fn development_key(&self) -> DevelopmentKey {
+        self.development_key
     }
 
     /// What can be exchanged while the server runs.

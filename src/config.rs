@@ -30,7 +30,7 @@ pub use error::ConfigError;
 pub use example::ExampleConfig;
 pub use flags::{Flags, StoreFlags};
 pub use pool::PoolSection;
-pub use server::{LogFormat, ServerConfig};
+pub use server::{DevelopmentKeyUse, LogFormat, ServerConfig};
 pub use settings::{ConfigSetting, SETTINGS};
 pub use source::read;
 

@@ -156,7 +156,7 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             let read_config: ReadConfig = Arc::new(move || {
                 let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
                 let config = config::read(None, &Environment::of_process(), &flags)?.with_pool(dev::POOL, pool);
-                Ok(config.for_development(admin::DEVELOPMENT_KEY).for_pages_of_this_machine())
+                Ok(config.for_development(admin::DEVELOPMENT_KEY).for_pages_of_this_machine().with_development_key())
             });
             let mode = ServeMode::Development { gateway, key: admin::DEVELOPMENT_KEY };
             Ok(ServerPlan { config: read_config()?, mode, read_config })

@@ -7,7 +7,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use driftless::app::App;
+use driftless::app::{App, DevelopmentKey};
 use driftless::config::{ConfigError, ServerConfig};
 use driftless::push::WakeSettings;
 use driftless::{dev, logging};
@@ -120,7 +120,11 @@ fn print_banner(app: &App, config: &ServerConfig, gateway: &StandInGateway, publ
     let tokens = [dev::token(dev::PERSON, dev::TOKEN_S)?, dev::token(dev::PERSON, dev::TOKEN_S)?];
     let is_public = config.operator_key().is_some_and(|key| key.matches(public_key));
     let key = if is_public { dev::BannerKey::Public(public_key) } else { dev::BannerKey::Configured };
-    let banner = dev::Banner { address: app.address(), tokens, key, gateway: gateway.url() }.to_string();
+    let access_key = match app.development_key() {
+        DevelopmentKey::Present { id, secret } => dev::BannerAccessKey::Public { id, secret },
+        DevelopmentKey::Absent => dev::BannerAccessKey::Configured,
+    };
+    let banner = dev::Banner { address: app.address(), tokens, key, access_key, gateway: gateway.url() }.to_string();
     let _ = std::io::Write::write_all(&mut std::io::stdout(), banner.as_bytes());
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! Accounts and the access keys of their roots: how they are made, and whose key signed a request.
 
+mod development;
+
 use std::fmt;
 
 use super::Caller;

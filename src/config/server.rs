@@ -51,6 +51,9 @@ pub struct ServerConfig {
     /// The web pages that may use the server at all.
     #[serde(skip)]
     pub pages: ServedPages,
+    /// What becomes of the public access key for development.
+    #[serde(skip)]
+    pub development_key: DevelopmentKeyUse,
     pub(super) heartbeat_s: u32,
     pub(super) tls: TlsSection,
     pub(super) admin: AdminSection,
@@ -77,6 +80,16 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+/// What a server does about the access key for development, which is public.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DevelopmentKeyUse {
+    /// A store that has it is not served.
+    #[default]
+    Refused,
+    /// It is added to the store if it is missing.
+    Added,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -130,6 +143,7 @@ impl Default for ServerConfig {
             drain_s: 25,
             origins: Vec::new(),
             pages: ServedPages::Any,
+            development_key: DevelopmentKeyUse::default(),
             heartbeat_s: session::HEARTBEAT_S,
             tls: TlsSection::default(),
             admin: AdminSection::default(),
@@ -203,6 +217,12 @@ impl ServerConfig {
     /// The same configuration for web pages of this machine only, as its keys are public.
     pub fn for_pages_of_this_machine(mut self) -> ServerConfig {
         self.pages = ServedPages::OfThisMachine;
+        self
+    }
+
+    /// The same configuration for a store that has the public access key.
+    pub fn with_development_key(mut self) -> ServerConfig {
+        self.development_key = DevelopmentKeyUse::Added;
         self
     }
 

@@ -30,6 +30,9 @@ pub const PERSON: &str = "alice";
 /// The lifetime of a development token, in seconds.
 pub const TOKEN_S: u64 = 24 * 3600;
 
+/// The region that AWS's clients sign for. The server accepts any; clients do not start without one.
+const REGION: &str = "local";
+
 /// The URL at which commands look for a server if they are not told another one.
 const DEFAULT_URL: &str = "http://127.0.0.1:7400";
 
@@ -68,6 +71,14 @@ pub enum BannerKey {
     Configured,
 }
 
+/// The access key of the development account's root, if it may be printed.
+pub enum BannerAccessKey {
+    /// The public development key.
+    Public { id: &'static str, secret: &'static str },
+    /// The root has other keys, which are secret.
+    Configured,
+}
+
 /// What `dev` prints when the server is ready.
 pub struct Banner {
     /// The address that the server listens on.
@@ -76,13 +87,15 @@ pub struct Banner {
     pub tokens: [String; 2],
     /// The key for the operator's commands.
     pub key: BannerKey,
+    /// The access key for AWS's clients.
+    pub access_key: BannerAccessKey,
     /// The stand-in push gateway's URL.
     pub gateway: String,
 }
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Banner { address, tokens: [laptop, phone], key, gateway } = self;
+        let Banner { address, tokens: [laptop, phone], key, access_key, gateway } = self;
         let program = invocation::name();
         let (address, outside) = (local_address(*address), outside_addresses(address.ip()));
         let server = format!("http://{address}");
@@ -107,13 +120,25 @@ impl fmt::Display for Banner {
                 writeln!(f, "The operator commands use the operator key. You have configured one (admin.key): pass it with --key.\n")?
             }
         }
+        if let BannerAccessKey::Public { id, secret } = access_key {
+            writeln!(f, "To call the server with AWS's command line:\n")?;
+            writeln!(f, "  export AWS_ENDPOINT_URL={server}")?;
+            writeln!(f, "  export AWS_DEFAULT_REGION={REGION}")?;
+            writeln!(f, "  export AWS_ACCESS_KEY_ID={id}")?;
+            writeln!(f, "  export AWS_SECRET_ACCESS_KEY={secret}")?;
+            writeln!(f, "  aws sts get-caller-identity\n")?;
+        }
         writeln!(f, "Tokens for your own client, valid for {} hours, for development only:\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;
         writeln!(f, "  phone   {phone}\n")?;
         if !outside.is_empty() {
-            let keys = match key {
-                BannerKey::Public(_) => "the pool's secret and the operator key are public",
-                BannerKey::Configured => "the pool's secret is public",
+            let keys = match (key, access_key) {
+                (BannerKey::Public(_), BannerAccessKey::Public { .. }) => {
+                    "the pool's secret, the operator key and the access key are public"
+                }
+                (BannerKey::Public(_), BannerAccessKey::Configured) => "the pool's secret and the operator key are public",
+                (BannerKey::Configured, BannerAccessKey::Public { .. }) => "the pool's secret and the access key are public",
+                (BannerKey::Configured, BannerAccessKey::Configured) => "the pool's secret is public",
             };
             writeln!(
                 f,

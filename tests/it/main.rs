@@ -9,6 +9,7 @@ mod aws;
 mod certificates;
 mod command_line;
 mod datasets;
+mod development_key;
 mod devices;
 mod documents;
 mod draining;
