@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use tokio::sync::Semaphore;
 use tracing::info;
 use uuid::Uuid;
@@ -27,15 +28,19 @@ use crate::clock::Clock;
 /// Pages of the server beside its own paths, by their first segment.
 const PAGES: [&str; 1] = ["demo"];
 
-/// Bodies that are read at the same time. Each has at most 1 MiB.
-const BODIES: usize = 32;
+/// The longest body that takes no place among the large ones: the head of a request may be as long.
+const SMALL_BODY_BYTES: u64 = 16 * 1024;
+
+/// Larger bodies that are read at the same time. Each has at most 1 MiB. A form of that size is rare, and slow senders of some keep nobody out
+/// whose form is small.
+const LARGE_BODIES: usize = 32;
 
 /// The AWS services of a server. Clones share them.
 #[derive(Clone)]
 pub struct AwsEndpoint {
     accounts: Accounts,
     clock: Clock,
-    bodies: Arc<Semaphore>,
+    large_bodies: Arc<Semaphore>,
 }
 
 /// A form that was read whole, and what its head said of it.
@@ -48,7 +53,7 @@ struct FormRequest {
 
 impl AwsEndpoint {
     pub fn new(accounts: Accounts, clock: Clock) -> AwsEndpoint {
-        AwsEndpoint { accounts, clock, bodies: Arc::new(Semaphore::new(BODIES)) }
+        AwsEndpoint { accounts, clock, large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)) }
     }
 
     /// Whether a request is for one of AWS's services, judged by its head alone. Paths that could be a bucket's are none of theirs yet: what is not
@@ -96,10 +101,14 @@ impl AwsEndpoint {
         }
     }
 
-    /// Reads the whole body of a form. A slow sender is ended by the connection, as for any other request.
+    /// Reads the whole body of a form. One that may be large is refused while many are read.
     async fn read_form(&self, body: Body) -> Result<Bytes, AwsError> {
         let most_bytes = AwsService::Sts.max_body_bytes().unwrap_or_default();
-        let _place = self.bodies.acquire().await.map_err(|_| AwsError::internal(AwsWire::Query))?;
+        let is_small = body.size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
+        let place = if is_small { None } else { Some(self.large_bodies.try_acquire()) };
+        if let Some(Err(_)) = place {
+            return Err(AwsError::new(AwsWire::Query, "ServiceUnavailable", "Many large requests are being read now; try again"));
+        }
         match Limited::new(body, most_bytes).collect().await {
             Ok(whole) => Ok(whole.to_bytes()),
             Err(error) if error.is::<LengthLimitError>() => Err(AwsError::too_large(AwsWire::Query, most_bytes)),

@@ -4,7 +4,7 @@ use driftless_protocol::Codec;
 use serde_json::json;
 
 use crate::support::aws::{AwsClient, element};
-use crate::support::{DeviceHttp, RawSocket, TestServer, raw_request, token};
+use crate::support::{DeviceHttp, RawSocket, TestServer, raw_request, token, wait_for};
 
 const WHO: &str = "Action=GetCallerIdentity&Version=2011-06-15";
 const ACCOUNT: &str = "123456789012";
@@ -146,5 +146,28 @@ async fn a_form_of_more_than_a_mebibyte_is_refused() {
     let root = client(&server).await;
     let answer = root.send(&format!("{WHO}&Padding={}", "x".repeat(1 << 20))).await;
     assert_eq!((answer.status, element(&answer, "Code")), (413, "RequestEntityTooLargeException"));
+    assert_eq!(root.send(WHO).await.status, 200);
+}
+
+/// Slow senders of large forms keep nobody out whose form is small.
+#[tokio::test]
+async fn large_forms_that_never_end_hold_up_no_small_one() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let server = TestServer::start().await;
+    let root = client(&server).await;
+    let head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100000\r\n\r\nA";
+    let mut slow = Vec::new();
+    for _ in 0..33 {
+        let mut socket = tokio::net::TcpStream::connect(server.address()).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        slow.push(socket);
+    }
+    // One of them is too many.
+    let mut answers: Vec<_> = slow.iter_mut().map(|socket| Box::pin(async { socket.read_u8().await })).collect();
+    let first = std::future::poll_fn(|context| {
+        let ready = answers.iter_mut().any(|answer| answer.as_mut().poll(context).is_ready());
+        if ready { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+    });
+    wait_for("the refusal of one large form", first).await;
     assert_eq!(root.send(WHO).await.status, 200);
 }
