@@ -200,7 +200,9 @@ impl App {
         let running = RunningClock::new(clock);
         let authenticator = Authenticator::new(verifier.clone(), identities, pools.clone(), running.clone(), metrics.clone());
         let key_file = config.key_file();
-        let keyring = SharedKeyring::open(&key_file, reader.clone(), committer.clone(), clock).await.map_err(AppError::Keyring)?;
+        let keyring = SharedKeyring::open(&key_file, config.lost_key_file, reader.clone(), committer.clone(), clock)
+            .await
+            .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
         let before_routes = Some(aws_services(AwsEndpoint::new(accounts.clone(), clock)));

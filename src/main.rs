@@ -44,6 +44,9 @@ enum CliCommand {
         /// The configuration file, in TOML (`driftless config` prints all settings) [env: DRIFTLESS_CONFIG]
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Make new keys if the key file is lost: access keys whose secrets the old ones have sealed are deleted
+        #[arg(long)]
+        new_keyring: bool,
         #[command(flatten)]
         flags: Flags,
     },
@@ -156,16 +159,17 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             let read_config: ReadConfig = Arc::new(move || {
                 let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
                 let config = config::read(None, &Environment::of_process(), &flags)?.with_pool(dev::POOL, pool);
-                Ok(config.for_development(admin::DEVELOPMENT_KEY).for_pages_of_this_machine().with_development_key())
+                Ok(config.for_development(admin::DEVELOPMENT_KEY).for_pages_of_this_machine().with_development_key().with_new_keyring())
             });
             let mode = ServeMode::Development { gateway, key: admin::DEVELOPMENT_KEY };
             Ok(ServerPlan { config: read_config()?, mode, read_config })
         }),
-        CliCommand::Serve { config, flags } => serve::serve(|_| {
+        CliCommand::Serve { config, new_keyring, flags } => serve::serve(|_| {
             let config = config_file(config);
             let read_config: ReadConfig = Arc::new(move || config::read(config.as_deref(), &Environment::of_process(), &flags));
             let config = read_config()?;
             config.check_production()?;
+            let config = if new_keyring { config.with_new_keyring() } else { config };
             Ok(ServerPlan { config, mode: ServeMode::Production, read_config })
         }),
         CliCommand::Restore { file, config, json, flags } => {

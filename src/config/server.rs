@@ -16,6 +16,7 @@ use super::pool::PoolSection;
 use crate::admin::OperatorKey;
 use crate::auth::{IssuerConfig, OutboundProxy};
 use crate::http::{HttpConfig, ProxiesConfig, ServedPages, TlsConfig};
+use crate::keyring::LostKeyFile;
 use crate::limits::AddressLimits;
 use crate::logging::{self, LogConfig};
 use crate::origin::Origin;
@@ -54,6 +55,9 @@ pub struct ServerConfig {
     /// What becomes of the public access key for development.
     #[serde(skip)]
     pub development_key: DevelopmentKeyUse,
+    /// What becomes of a store whose key file is lost.
+    #[serde(skip)]
+    pub lost_key_file: LostKeyFile,
     pub(super) heartbeat_s: u32,
     pub(super) tls: TlsSection,
     pub(super) admin: AdminSection,
@@ -144,6 +148,7 @@ impl Default for ServerConfig {
             origins: Vec::new(),
             pages: ServedPages::Any,
             development_key: DevelopmentKeyUse::default(),
+            lost_key_file: LostKeyFile::default(),
             heartbeat_s: session::HEARTBEAT_S,
             tls: TlsSection::default(),
             admin: AdminSection::default(),
@@ -217,6 +222,12 @@ impl ServerConfig {
     /// The same configuration for web pages of this machine only, as its keys are public.
     pub fn for_pages_of_this_machine(mut self) -> ServerConfig {
         self.pages = ServedPages::OfThisMachine;
+        self
+    }
+
+    /// The same configuration, for a server whose key file is lost: it makes new keys, and deletes what the old ones have sealed.
+    pub fn with_new_keyring(mut self) -> ServerConfig {
+        self.lost_key_file = LostKeyFile::NewKeyring;
         self
     }
 

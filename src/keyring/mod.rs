@@ -34,7 +34,7 @@ pub use purpose::{Purpose, SecretKind, TokenKind};
 pub use rows::{GenerationRow, KeyringRow, KeyringRowError, SigningKeyRow};
 pub use sealing::{Keyring, OpenError, SealError};
 pub use secret_key::{CryptoFailed, SecretKey};
-pub use shared::{KeyringError, SharedKeyring};
+pub use shared::{KeyringError, LostKeyFile, SharedKeyring};
 pub use signing_key::{SigningKeyPair, jwks};
 pub use signing_schedule::{SigningPlan, SigningTimes, signing_plan};
 pub use wrapping::{UnwrapError, WrappingKey};

@@ -21,6 +21,9 @@ use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 /// How often the generations are looked at. A generation seals for days, so an hour more is nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
 
+/// Access keys that one transaction deletes.
+const DELETED_KEYS: usize = 64;
+
 /// How soon it is tried again if the store could not be used.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
@@ -32,6 +35,16 @@ pub struct SharedKeyring {
     reader: Reader,
     committer: Committer,
     clock: Clock,
+}
+
+/// What becomes of a store whose key file is lost, or is another one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LostKeyFile {
+    /// The store is not served, unless nothing is sealed in it: that is so after a restore of a server without accounts.
+    #[default]
+    Refuses,
+    /// New keys are made, and what the old ones have sealed is deleted.
+    NewKeyring,
 }
 
 /// Why there is no keyring.
@@ -66,17 +79,35 @@ impl From<Unavailable> for KeyringError {
 }
 
 impl SharedKeyring {
-    /// Reads the key file, which is made if the store has nothing that one wrapped, and the store's keys; makes those that are missing.
+    /// Reads the key file, which is made if the store has nothing that one sealed, and the store's keys; makes those that are missing.
     ///
     /// # Errors
     /// The key file or a row of the keyring cannot be used: the store is not served, because what it sealed could not be opened.
-    pub async fn open(key_file: &Path, reader: Reader, committer: Committer, clock: Clock) -> Result<SharedKeyring, KeyringError> {
-        let rows = read_rows(&reader).await?;
+    pub async fn open(
+        key_file: &Path,
+        lost: LostKeyFile,
+        reader: Reader,
+        committer: Committer,
+        clock: Clock,
+    ) -> Result<SharedKeyring, KeyringError> {
+        let mut rows = read_rows(&reader).await?;
+        let is_sealed = !reader.read(ReadOwner::Server, |store| store.some_access_keys(1)).await?.is_empty();
         let stored = if rows.is_empty() { StoredKeys::None } else { StoredKeys::Some };
-        let path = PathBuf::from(key_file);
-        let loading = tokio::task::spawn_blocking(move || key_file::load_or_create(&path, stored)).await;
-        let LoadedKeyFile { key, is_open_to_others } =
-            loading.map_err(|_| KeyringError::Unavailable(Unavailable::Now))?.map_err(KeyringError::KeyFile)?;
+        let loaded = match load(key_file, stored).await {
+            Err(KeyringError::KeyFile(KeyFileError::Missing(_))) if !is_sealed || lost == LostKeyFile::NewKeyring => {
+                delete_all(&reader, &committer).await?;
+                rows.clear();
+                load(key_file, StoredKeys::None).await?
+            }
+            loaded => loaded?,
+        };
+        if lost == LostKeyFile::NewKeyring
+            && let Err(UnwrapError::OtherKeyFile) = Keyring::unwrapped(&loaded.key, &rows)
+        {
+            delete_all(&reader, &committer).await?;
+            rows.clear();
+        }
+        let LoadedKeyFile { key, is_open_to_others } = loaded;
         if is_open_to_others {
             warn!(file = %key_file.display(), "other accounts of this machine can read the key file; its mode should be 0600");
         }
@@ -142,6 +173,44 @@ impl SharedKeyring {
     }
 }
 
+/// Reads or makes the key file.
+async fn load(key_file: &Path, stored: StoredKeys) -> Result<LoadedKeyFile, KeyringError> {
+    let path = PathBuf::from(key_file);
+    let loading = tokio::task::spawn_blocking(move || key_file::load_or_create(&path, stored)).await;
+    loading.map_err(|_| KeyringError::Unavailable(Unavailable::Now))?.map_err(KeyringError::KeyFile)
+}
+
+/// Deletes what no key file opens any more, in bounded steps: the access keys, then the keys that have sealed them. After a crash the next start
+/// goes on.
+async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), KeyringError> {
+    let mut deleted = 0;
+    loop {
+        let keys = reader.read(ReadOwner::Server, |store| store.some_access_keys(DELETED_KEYS)).await?;
+        if keys.is_empty() {
+            break;
+        }
+        deleted += keys.len();
+        let delete = committer.transact(JobOwner::Store, move |group, _| {
+            for key in &keys {
+                group.delete_access_key(&key.account, &key.id)?;
+            }
+            Ok(((), Vec::new()))
+        });
+        delete.await?;
+    }
+    let rows = reader.read(ReadOwner::Server, |store| store.keyring_rows()).await?;
+    let delete = committer.transact(JobOwner::Store, move |group, _| {
+        rows.iter().for_each(|(name, _)| group.delete_keyring_row(name));
+        Ok(((), Vec::new()))
+    });
+    delete.await?;
+    warn!(
+        access_keys = deleted,
+        "the store's keyring is new: access keys that the old one had sealed are deleted; driftless access rotate makes others"
+    );
+    Ok(())
+}
+
 fn row_name(purpose: Purpose, number: u32) -> String {
     let purpose = match purpose {
         Purpose::Sts => "sts",
@@ -181,12 +250,16 @@ mod tests {
     }
 
     async fn start(folder: &Path, key_file: &str) -> Result<Server, KeyringError> {
+        start_with(folder, key_file, LostKeyFile::Refuses).await
+    }
+
+    async fn start_with(folder: &Path, key_file: &str, lost: LostKeyFile) -> Result<Server, KeyringError> {
         let (epoch, config) = (Epoch::new("e").expect("an epoch"), EngineConfig::cached(16));
         let store = Store::open(&folder.join("store"), &config, &epoch).expect("opens");
         let clock = Clock::start();
         let (committer, writer) = Committer::start(store.clone(), Hub::default(), Metrics::default(), clock).expect("starts");
         let reader = Reader::start(store).expect("starts");
-        match SharedKeyring::open(&folder.join(key_file), reader.clone(), committer.clone(), clock).await {
+        match SharedKeyring::open(&folder.join(key_file), lost, reader.clone(), committer.clone(), clock).await {
             Ok(keyring) => Ok(Server { keyring, reader, committer, writer }),
             Err(why) => {
                 committer.stop().await;
@@ -216,6 +289,7 @@ mod tests {
         let server = start(folder.path(), "keyring.key").await.expect("starts again");
         let opened = server.keyring.current().open_secret(SecretKind::AccessKey, b"AKIA1", &sealed).expect("opens");
         assert_eq!(opened.as_slice(), b"secret");
+        make_account(&server, &sealed).await;
         server.stop().await;
         let missing = start(folder.path(), "another.key").await.err().expect("has no key file");
         assert!(matches!(&missing, KeyringError::KeyFile(KeyFileError::Missing(_))), "{missing}");
@@ -223,6 +297,39 @@ mod tests {
         key_file::load_or_create(&folder.path().join("another.key"), StoredKeys::None).expect("makes another key");
         let wrong = start(folder.path(), "another.key").await.err().expect("has another key");
         assert!(matches!(&wrong, KeyringError::Unwrap(_)), "{wrong}");
+        // With new keys the account stays, and its key does not.
+        for key_file in ["another.key", "keyring.key"] {
+            let server = start_with(folder.path(), key_file, LostKeyFile::NewKeyring).await.expect("starts");
+            let left = |store: &Store| Ok((store.accounts(None, 9)?.len(), store.some_access_keys(9)?.len()));
+            assert_eq!(server.reader.read(ReadOwner::Server, left).await, Ok((1, 0)), "{key_file}");
+            server.stop().await;
+        }
+        let server = start(folder.path(), "keyring.key").await.expect("starts as before");
+        server.stop().await;
+    }
+
+    /// An account with a key whose secret is sealed.
+    async fn make_account(server: &Server, sealed: &[u8]) {
+        let id = crate::store::AccountId::parse("123456789012").expect("an id");
+        let account = crate::store::Account { id: id.clone(), name: "test".to_owned(), number: 0, made_ms: 7 };
+        let (sealed_secret, status) = (sealed.to_owned(), crate::store::AccessKeyStatus::Active);
+        let key = crate::store::AccessKey { id: "AKIA1".to_owned(), account: id, user: None, sealed_secret, status, made_ms: 7 };
+        let make = server.committer.transact(JobOwner::Store, move |group, _| {
+            assert!(group.make_account(&account)?);
+            Ok((group.add_access_key(&key)?, Vec::new()))
+        });
+        assert_eq!(make.await, Ok(Ok(())));
+    }
+
+    /// As after a restore: the store has keys, and the folder no key file.
+    #[tokio::test]
+    async fn a_store_in_which_nothing_is_sealed_needs_no_key_file_of_old() {
+        let folder = tempfile::tempdir().expect("a folder");
+        start(folder.path(), "keyring.key").await.expect("starts").stop().await;
+        let server = start(folder.path(), "another.key").await.expect("makes new keys");
+        assert_eq!(server.keyring.current().times(Purpose::Secret).len(), 1);
+        server.stop().await;
+        assert!(start(folder.path(), "keyring.key").await.is_err(), "the first one opens nothing any more");
     }
 
     #[tokio::test]

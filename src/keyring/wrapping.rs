@@ -95,8 +95,8 @@ pub enum UnwrapError {
 }
 
 /// What an operator can do about a store whose key file is not there. It stands in the errors of both files that notice it.
-pub(super) const WITHOUT_KEY_FILE: &str = "put back the key file that belongs to this store, or start once with --new-keyring, which makes \
-    new keys: all sessions and tokens end, and access keys, passwords and client secrets of this store are lost";
+pub(super) const WITHOUT_KEY_FILE: &str = "put back the key file that belongs to this store, or start once with driftless serve --new-keyring, which \
+    makes new keys: all sessions and tokens end, and access keys, passwords and client secrets of this store are lost";
 
 impl fmt::Display for UnwrapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

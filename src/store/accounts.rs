@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::account::AccountId;
 use super::commit::Group;
 use super::engine::{Bytes, RowBatch};
-use super::keys::KeyParts;
+use super::keys::{KeyParts, RowKind};
 use super::row_source::RowSource;
 use super::{Store, StoreError, keys, rows};
 
@@ -143,6 +143,16 @@ impl Store {
     /// The access key with an id.
     pub fn access_key(&self, id: &str) -> Result<Option<AccessKey>, StoreError> {
         access_key(&*self.engine, id)
+    }
+
+    /// Up to `limit` access keys of any account: what the keyring has sealed.
+    pub fn some_access_keys(&self, limit: usize) -> Result<Vec<AccessKey>, StoreError> {
+        let prefix = keys::of_kind(RowKind::AccessKey);
+        let one = |(key, row): &(Bytes, Bytes)| {
+            let row: AccessKeyRow = rows::decode(row)?;
+            row.access_key(KeyParts::after(key, &prefix)?.name()?)
+        };
+        self.engine.some_of(&prefix, limit)?.iter().map(one).collect()
     }
 
     /// The access keys of an account's root, or of one of its users, in the order of their ids.

@@ -52,6 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "push",
             "store",
             "auth",
+            "keyring",
             "limits",
             "logging",
             "merge",
