@@ -181,7 +181,7 @@ async fn load(key_file: &Path, stored: StoredKeys) -> Result<LoadedKeyFile, Keyr
 }
 
 /// Deletes what no key file opens any more, in bounded steps: the access keys, then the keys that have sealed them. After a crash the next start
-/// goes on.
+/// goes on. A kind of row that has something else sealed in it belongs here, and to what [`SharedKeyring::open`] looks for.
 async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), KeyringError> {
     let mut deleted = 0;
     loop {
