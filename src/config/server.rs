@@ -25,7 +25,7 @@ use crate::push::PoolPush;
 use crate::secret_file;
 use crate::session::{self, SessionConfig};
 use crate::stop_times::StopTimes;
-use crate::store::{EngineConfig, EngineKind};
+use crate::store::{EngineConfig, EngineKind, KEY_FILE};
 
 /// How to run a server: the file's tables as types. Made by [`read`](super::read), which also checks the values.
 #[derive(Clone, Debug, Deserialize)]
@@ -306,7 +306,7 @@ impl ServerConfig {
 
     /// The key file of the keyring.
     pub fn key_file(&self) -> PathBuf {
-        self.data.join("keyring.key")
+        self.data.join(KEY_FILE)
     }
 
     /// The engine's configuration, as `store` takes it.

@@ -68,7 +68,7 @@ pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patc
 pub use compare::RecordDiff;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use devices::{Admission, DeviceBound, DeviceInfo};
-pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind};
+pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;

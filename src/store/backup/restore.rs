@@ -16,7 +16,7 @@ use super::blocks::{BackupChecker, BackupDamage, BackupSummary};
 use crate::store::engine::{Batch, EmbeddedEngine, Engine, tighten};
 use crate::store::keys::{self, RowKind};
 use crate::store::rows::{self, HeadRow, LineageRow};
-use crate::store::{EngineConfig, Store, StoreError, format};
+use crate::store::{EngineConfig, KEY_FILE, Store, StoreError, format};
 
 /// How many earlier epochs a store remembers. A device that was offline over more restores than these gets a snapshot and no version in
 /// common.
@@ -70,7 +70,7 @@ impl From<StoreError> for RestoreError {
     }
 }
 
-/// Makes a store from a backup, in a folder that is empty or does not exist. After each block `progress` gets the number of rows applied,
+/// Makes a store from a backup, in a folder that does not exist or has at most the key file. After each block `progress` gets the number of rows applied,
 /// and of all rows.
 pub fn restore(
     file: &Path,
@@ -85,7 +85,8 @@ pub fn restore(
     };
     let open = || File::open(file).map(BufReader::new).map_err(io(file));
     let beside = folder.join(UNFINISHED);
-    let is_other = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| entry.path() != beside);
+    let key_file = folder.join(KEY_FILE);
+    let is_other = |entry: std::io::Result<std::fs::DirEntry>| entry.is_ok_and(|entry| entry.path() != beside && entry.path() != key_file);
     if std::fs::read_dir(folder).is_ok_and(|entries| entries.into_iter().any(is_other)) {
         return Err(RestoreError::NotEmpty(folder.to_owned()));
     }

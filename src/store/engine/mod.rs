@@ -63,4 +63,5 @@ pub use embedded::EmbeddedEngine;
 pub use error::EngineError;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use journal::fuzzing::check_journal;
+pub use layout::KEY_FILE;
 pub(in crate::store) use private_files::tighten;

@@ -4,8 +4,8 @@ use super::backup::{backup, restored};
 use super::erasing;
 use crate::store::support::{me, store};
 use crate::store::{
-    AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, EraseStart, Group, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS, Store, keys,
-    rows,
+    AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, EraseStart, Group, KEY_FILE, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS,
+    Store, keys, rows,
 };
 
 pub(super) fn account_id(text: &str) -> AccountId {
@@ -47,6 +47,9 @@ fn accounts_and_keys_are_there_after_a_restart_and_a_restore() {
     let bytes = backup(&first, |_| {});
     drop(first);
     let copies = tempfile::tempdir().expect("a folder");
+    // The key file lies there already.
+    std::fs::create_dir(copies.path().join("copy")).expect("makes a folder");
+    std::fs::write(copies.path().join("copy").join(KEY_FILE), [7; 32]).expect("writes");
     for store in [store(folder.path()), restored(copies.path(), &bytes, "copy").expect("restores")] {
         assert_eq!(store.account(&account_id("123456789012")), Ok(Some(account("123456789012", 0))));
         assert_eq!(store.account(&account_id("123456789013")), Ok(None));
