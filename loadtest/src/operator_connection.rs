@@ -1,6 +1,7 @@
 //! Requests of an operator, and of a user over HTTP, to the server under test.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::http::{HttpConnection, check_status};
 use crate::server::{OPERATOR_KEY, ServerUnderTest, TokenSigner};
@@ -24,6 +25,14 @@ impl OperatorConnection {
     }
 }
 
+const TOO_MANY_REQUESTS: u16 = 429;
+
+/// How long is waited after a refusal over the rate: what the server asks for.
+const RATE_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often. What was received is owed for a minute at most.
+const MOST_WAITS: usize = 70;
+
 /// A user's requests.
 pub struct UserConnection {
     http: HttpConnection,
@@ -39,7 +48,15 @@ impl UserConnection {
     pub fn request(&mut self, person: &str, device: &str, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
         let token = format!("Bearer {}", self.signer.sign(person));
         let headers = [("Authorization", token.as_str()), ("Driftless-Device", device), ("Content-Type", "application/json")];
-        check_status(self.http.request(method, path, &headers, body.as_bytes())?).map_err(|error| format!("{method} {path}: {error}"))
+        for _ in 0..MOST_WAITS {
+            let response = self.http.request(method, path, &headers, body.as_bytes())?;
+            // The person's devices have just been over their rate.
+            if response.status != TOO_MANY_REQUESTS {
+                return check_status(response).map_err(|error| format!("{method} {path}: {error}"));
+            }
+            std::thread::sleep(RATE_PAUSE);
+        }
+        Err(format!("{method} {path}: over the person's rate for a minute"))
     }
 
     /// The identity that a person's login leads to.
