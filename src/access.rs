@@ -23,17 +23,19 @@ mod context;
 mod decision;
 mod development_key;
 mod evaluate;
+mod grants;
 pub mod policy;
 
 pub use crate::store::AccountId;
 pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
 pub use arn::Arn;
-pub use ask::{AccessRequest, ArnScope, OperationAsk};
-pub use caller::{Caller, RoleSession, UserIdentity};
+pub use ask::{AccessOperation, AccessRequest, ArnScope, OperationAsk, OperationPolicy};
+pub use caller::{Caller, Federation, IDENTITY_PROVIDER, PoolIdentity, RoleSession, UserIdentity};
 pub use context::RequestContext;
 pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
 pub use development_key::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
 pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
+pub use grants::AccessDenied;
 
 #[cfg(test)]
 mod tests;

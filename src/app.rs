@@ -23,6 +23,7 @@ use crate::access::Accounts;
 use crate::admin::Admin;
 use crate::auth::{OutboundProxy, Verifier};
 use crate::aws::endpoint::AwsEndpoint;
+use crate::aws::services::AwsServices;
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
@@ -205,7 +206,8 @@ impl App {
             .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
-        let before_routes = Some(aws_services(AwsEndpoint::new(accounts.clone(), clock)));
+        let services = AwsServices { accounts: accounts.clone(), clock, region: config.aws_region(), declared_owner: config.aws_account() };
+        let before_routes = Some(aws_services(AwsEndpoint::new(services)));
         let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);

@@ -173,6 +173,11 @@ impl Accounts {
         self.reader.read(ReadOwner::Server, move |store| store.accounts(after.as_ref(), MOST_LISTED)).await
     }
 
+    /// The account that was made first of those that are there.
+    pub async fn first(&self) -> Result<Option<AccountId>, Unavailable> {
+        self.reader.read(ReadOwner::Server, Store::first_account).await
+    }
+
     /// The access keys of an account's root: ids, dates and whether they may be used.
     pub async fn root_keys(&self, account: AccountId) -> AccountResult<Vec<AccessKey>> {
         let read = move |store: &Store| match store.account(&account)? {

@@ -34,6 +34,18 @@ pub struct OperationAsk<I> {
     pub keys: fn(&I, &mut RequestContext),
 }
 
+/// What is asked before an operation is done.
+pub enum OperationPolicy<I> {
+    /// Nothing: the reason why everybody who gets so far may do it.
+    NotAsked(&'static str),
+    Asked(OperationAsk<I>),
+}
+
+/// The input of an operation. One without a policy does not compile.
+pub trait AccessOperation: Sized {
+    const POLICY: OperationPolicy<Self>;
+}
+
 impl<I> OperationAsk<I> {
     /// The request for this input. `context` has the keys that every operation has, such as the time and the address; those of the caller are set over
     /// them, and those of the operation last.

@@ -49,6 +49,39 @@ pub struct RoleSession {
     pub path: String,
     pub role: String,
     pub session: String,
+    /// Whose token the session was given for; `None` if a user or another role took it.
+    pub federation: Option<Federation>,
+}
+
+/// What a provider's token said of somebody who took a role with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Federation {
+    /// What stands before the colon of the context keys: `cognito-identity.amazonaws.com`, or the issuer without its scheme.
+    pub provider: String,
+    /// The provider as a trust policy names it: the same name, or the provider's ARN.
+    pub principal: String,
+    /// The claims that policies may ask for, as `sub`, `aud` and `amr`, each with its values.
+    pub claims: Vec<(String, Vec<String>)>,
+}
+
+/// The provider's name of the identities of this server's own identity pools.
+pub const IDENTITY_PROVIDER: &str = "cognito-identity.amazonaws.com";
+
+impl Federation {
+    /// The only value of a claim.
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        match self.claims.iter().find(|(claim, _)| claim == name)?.1.as_slice() {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// An identity of an identity pool, as a session of its credentials names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolIdentity<'a> {
+    pub pool: &'a str,
+    pub identity: &'a str,
 }
 
 impl UserIdentity {
@@ -92,6 +125,13 @@ impl Caller {
         }
     }
 
+    /// The identity whose credentials signed the request, if they are an identity's.
+    pub fn pool_identity(&self) -> Option<PoolIdentity<'_>> {
+        let Caller::AssumedRole(session) = self else { return None };
+        let federation = session.federation.as_ref().filter(|federation| federation.provider == IDENTITY_PROVIDER)?;
+        Some(PoolIdentity { pool: federation.claim("aud")?, identity: federation.claim("sub")? })
+    }
+
     /// The context keys that follow from who calls. A federated user and a role's session have no `aws:username`.
     pub fn context(&self) -> RequestContext {
         let mut context = RequestContext::default();
@@ -119,6 +159,12 @@ impl Caller {
         }
         if let Caller::User(user) = self {
             context.set("aws:username", &user.name);
+        }
+        if let Caller::AssumedRole(RoleSession { federation: Some(federation), .. }) = self {
+            context.set("aws:FederatedProvider", &federation.principal);
+            for (claim, values) in &federation.claims {
+                context.set_all(&format!("{}:{claim}", federation.provider), values.iter().cloned());
+            }
         }
         context
     }

@@ -7,53 +7,68 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body as _;
-use tokio::sync::Semaphore;
 use tracing::info;
 use uuid::Uuid;
 
 use super::answer::AwsRequestId;
+use super::call::{AwsAnswer, AwsCall};
+use super::call_body::CallBodies;
 use super::cors;
 use super::error::{AwsError, CredentialFault};
 use super::head::AwsRequestHead;
 use super::query::QueryCall;
+use super::request_context;
+use super::rest::SyncCall;
 use super::route::{AwsRoute, route};
 use super::service::{AwsService, AwsWire};
+use super::services::AwsServices;
 use super::sigv4::{DerivedKey, SignatureFault, SignedRequest, SigningRules};
-use super::sts;
-use crate::access::{Accounts, Caller, Signer, UnusableKey};
-use crate::clock::Clock;
+use crate::access::{Caller, Signer, UnusableKey};
 
 /// Pages of the server beside its own paths, by their first segment.
 const PAGES: [&str; 1] = ["demo"];
 
-/// The longest body that takes no place among the large ones: the head of a request may be as long.
-const SMALL_BODY_BYTES: u64 = 16 * 1024;
-
-/// Larger bodies that are read at the same time. Each has at most 1 MiB. A form of that size is rare, and slow senders of some keep nobody out
-/// whose form is small.
-const LARGE_BODIES: usize = 32;
-
 /// The AWS services of a server. Clones share them.
 #[derive(Clone)]
 pub struct AwsEndpoint {
-    accounts: Accounts,
-    clock: Clock,
-    large_bodies: Arc<Semaphore>,
+    services: Arc<AwsServices>,
+    bodies: CallBodies,
 }
 
-/// A form that was read whole, and what its head said of it.
-struct FormRequest {
+/// A request whose body was read whole.
+struct WholeRequest {
     parts: Parts,
     body: Bytes,
-    signed_for: Option<AwsService>,
-    is_signed: bool,
+}
+
+/// What a request calls, as its head says it.
+enum Called {
+    Json { service: AwsService, operation: String },
+    Rest(SyncCall),
+    Form { signed_for: Option<AwsService> },
+}
+
+impl Called {
+    fn wire(&self) -> AwsWire {
+        match self {
+            Called::Json { .. } => AwsWire::Json,
+            Called::Rest(_) => AwsWire::RestJson,
+            Called::Form { .. } => AwsWire::Query,
+        }
+    }
+
+    fn service(&self) -> Option<AwsService> {
+        match self {
+            Called::Json { service, .. } => Some(*service),
+            Called::Rest(_) => Some(AwsService::CognitoSync),
+            Called::Form { signed_for } => *signed_for,
+        }
+    }
 }
 
 impl AwsEndpoint {
-    pub fn new(accounts: Accounts, clock: Clock) -> AwsEndpoint {
-        AwsEndpoint { accounts, clock, large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)) }
+    pub fn new(services: AwsServices) -> AwsEndpoint {
+        AwsEndpoint { services: Arc::new(services), bodies: CallBodies::default() }
     }
 
     /// Whether a request is for one of AWS's services, judged by its head alone. Paths that could be a bucket's are none of theirs yet: what is not
@@ -81,84 +96,87 @@ impl AwsEndpoint {
     }
 
     async fn answer_as(&self, request: Request<Body>, id: AwsRequestId) -> Response<Bytes> {
-        let unknown = |service: AwsService, operation: &str| {
-            AwsError::unknown_operation(service.wire(), operation, service.form_version()).response(Some(service), id)
-        };
-        let (signed_for, is_signed) = match route(&head_of(&request), &PAGES) {
+        let (called, is_signed) = match route(&head_of(&request), &PAGES) {
             AwsRoute::ServicePreflight => return cors::preflight_answer(),
             AwsRoute::Refused(error) => return error.response(None, id),
-            AwsRoute::Json { service, operation, .. } => return unknown(service, operation),
-            AwsRoute::Rest { .. } => {
-                return unknown(AwsService::CognitoSync, &format!("{} {}", request.method(), request.uri().path()));
+            AwsRoute::Json { service, operation, signature } => {
+                (Called::Json { service, operation: operation.to_owned() }, signature.is_some())
             }
-            AwsRoute::Form { signed_for, signature } => (signed_for, signature.is_some()),
-            AwsRoute::S3 { .. } | AwsRoute::BucketPreflight | AwsRoute::Own | AwsRoute::NotFound => return unknown(AwsService::S3, ""),
-        };
-        let (parts, body) = request.into_parts();
-        match self.read_form(body).await {
-            Ok(body) => self.answer_form(FormRequest { parts, body, signed_for, is_signed }, id).await,
-            Err(error) => error.response(signed_for, id),
-        }
-    }
-
-    /// Reads the whole body of a form. One that may be large is refused while many are read.
-    async fn read_form(&self, body: Body) -> Result<Bytes, AwsError> {
-        let most_bytes = AwsService::Sts.max_body_bytes().unwrap_or_default();
-        let is_small = body.size_hint().upper().is_some_and(|bytes| bytes <= SMALL_BODY_BYTES);
-        let place = if is_small { None } else { Some(self.large_bodies.try_acquire()) };
-        if let Some(Err(_)) = place {
-            return Err(AwsError::new(AwsWire::Query, "ServiceUnavailable", "Many large requests are being read now; try again"));
-        }
-        match Limited::new(body, most_bytes).collect().await {
-            Ok(whole) => Ok(whole.to_bytes()),
-            Err(error) if error.is::<LengthLimitError>() => Err(AwsError::too_large(AwsWire::Query, most_bytes)),
-            Err(_) => Err(AwsError::malformed(AwsWire::Query, "The body ended before its length")),
-        }
-    }
-
-    async fn answer_form(&self, request: FormRequest, id: AwsRequestId) -> Response<Bytes> {
-        let query = request.parts.uri.query().unwrap_or_default();
-        let call = match QueryCall::read(request.signed_for, query, &request.body) {
-            Ok(call) => call,
-            Err(error) => return error.response(request.signed_for, id),
-        };
-        let answered = match call.service {
-            AwsService::Sts => match sts::StsOperation::of_action(&call.action) {
-                Some(operation) => self.authenticate(&request).await.map(|caller| operation.answer(&caller, id)),
-                None => Err(AwsError::unknown_operation(AwsWire::Query, &call.action, AwsService::Sts.form_version())),
+            AwsRoute::Rest { signature } => match SyncCall::read(&head_of(&request)) {
+                Ok(call) => (Called::Rest(call), signature.is_some()),
+                Err(error) => return error.response(Some(AwsService::CognitoSync), id),
             },
-            service => Err(AwsError::unknown_operation(AwsWire::Query, &call.action, service.form_version())),
+            AwsRoute::Form { signed_for, signature } => (Called::Form { signed_for }, signature.is_some()),
+            AwsRoute::S3 { .. } | AwsRoute::BucketPreflight | AwsRoute::Own | AwsRoute::NotFound => {
+                return AwsError::unknown_operation(AwsWire::S3, "", None).response(Some(AwsService::S3), id);
+            }
         };
-        answered.unwrap_or_else(|error| {
-            info!(request = %id, action = call.action, code = error.code(), "AWS request refused");
-            error.response(Some(call.service), id)
+        let service = called.service();
+        self.answer_call(request, called, is_signed, id).await.unwrap_or_else(|(service_called, error)| {
+            info!(request = %id, code = error.code(), "AWS request refused");
+            error.response(service_called.or(service), id)
         })
     }
 
+    /// Reads, authenticates and does a call. An error of a form names the service that the form called.
+    async fn answer_call(
+        &self,
+        request: Request<Body>,
+        called: Called,
+        is_signed: bool,
+        id: AwsRequestId,
+    ) -> Result<Response<Bytes>, (Option<AwsService>, AwsError)> {
+        let wire = called.wire();
+        let most_bytes = called.service().unwrap_or(AwsService::Sts).max_body_bytes().unwrap_or_default();
+        let (parts, body) = request.into_parts();
+        // What is read counts until the call is done.
+        let (body, _place) = self.bodies.read(body, wire, most_bytes).await.map_err(|error| (None, error))?;
+        let request = WholeRequest { parts, body };
+        let call = match called {
+            Called::Form { signed_for } => {
+                let query = request.parts.uri.query().unwrap_or_default();
+                let form = QueryCall::read(signed_for, query, &request.body).map_err(|error| (None, error))?;
+                let of_form = |error| (Some(form.service), error);
+                if !self.services.has_form(form.service, &form.action) {
+                    return Err(of_form(AwsError::unknown_operation(wire, &form.action, form.service.form_version())));
+                }
+                let call = self.call(&request, wire, is_signed, id).await.map_err(of_form)?;
+                return self.services.answer_form(&call, &form).await.map_err(of_form);
+            }
+            Called::Json { .. } | Called::Rest(_) => self.call(&request, wire, is_signed, id).await,
+        };
+        let call = call.map_err(|error| (None, error))?;
+        let answered: AwsAnswer = match called {
+            Called::Json { service, operation } => self.services.answer_json(&call, service, &operation, &request.body).await,
+            Called::Rest(sync_call) => self.services.answer_sync(&call, &sync_call, &request.body).await,
+            Called::Form { .. } => Err(AwsError::internal(wire)),
+        };
+        answered.map_err(|error| (None, error))
+    }
+
+    /// The call of a request, with its caller.
+    async fn call(&self, request: &WholeRequest, wire: AwsWire, is_signed: bool, id: AwsRequestId) -> Result<AwsCall, AwsError> {
+        let caller = if is_signed { self.authenticate(request, wire).await? } else { Caller::Anonymous };
+        let context = request_context::of(&request.parts, self.services.clock().unix_ms());
+        Ok(AwsCall { wire, caller, context, id })
+    }
+
     /// Who has signed a request.
-    async fn authenticate(&self, request: &FormRequest) -> Result<Caller, AwsError> {
-        let wire = AwsWire::Query;
+    async fn authenticate(&self, request: &WholeRequest, wire: AwsWire) -> Result<Caller, AwsError> {
         let head = head_of_parts(&request.parts);
-        if !request.is_signed {
-            return Err(AwsError::of_signature(wire, &SignatureFault::Missing));
-        }
-        let now_s = i64::try_from(self.clock.unix_ms() / 1000).unwrap_or(i64::MAX);
+        let now_s = i64::try_from(self.services.clock().unix_ms() / 1000).unwrap_or(i64::MAX);
         let signed = SignedRequest::parse(&head, SigningRules::Standard, now_s).map_err(|fault| AwsError::of_signature(wire, &fault))?;
         if signed.session_token().is_some() {
             // No session has been given out yet.
             return Err(AwsError::of_credential(wire, CredentialFault::InvalidToken));
         }
-        let signer = self.accounts.signer(signed.access_key_id()).await.map_err(|_| unavailable(wire))?;
+        let signer = self.services.accounts().signer(signed.access_key_id()).await.map_err(|_| AwsError::unavailable(wire))?;
         let Signer { caller, secret } = signer
             .map_err(|(UnusableKey::Unknown | UnusableKey::Inactive)| AwsError::of_credential(wire, CredentialFault::UnknownAccessKey))?;
         let key = DerivedKey::derive(secret.expose(), signed.scope());
-        signed.verify(&key, &request.body).map_err(|fault| AwsError::of_signature(wire, &fault))?;
+        signed.verify(&key, &request.body).map_err(|fault: SignatureFault| AwsError::of_signature(wire, &fault))?;
         Ok(caller)
     }
-}
-
-fn unavailable(wire: AwsWire) -> AwsError {
-    AwsError::new(wire, "ServiceUnavailable", "The store is not available now; try again")
 }
 
 fn head_of<T>(request: &Request<T>) -> AwsRequestHead<'_> {

@@ -103,6 +103,15 @@ impl AwsError {
         AwsError::new(wire, code, format!("The request is larger than {most_bytes} bytes"))
     }
 
+    /// The store cannot be used now, or too much is asked of it.
+    pub fn unavailable(wire: AwsWire) -> AwsError {
+        let code = match wire {
+            AwsWire::Query | AwsWire::S3 => "ServiceUnavailable",
+            AwsWire::Json | AwsWire::RestJson => "ServiceUnavailableException",
+        };
+        AwsError::new(wire, code, "The server cannot do this now; try again")
+    }
+
     /// The server failed. It does not say how: that stands in its log, under the request's id.
     pub fn internal(wire: AwsWire) -> AwsError {
         let code = match wire {

@@ -9,21 +9,29 @@
 //! stand beside it, whatever the bytes of a request are, and none keeps anything of a request.
 
 pub mod answer;
+mod call;
+mod call_body;
 pub mod cors;
 pub mod endpoint;
 pub mod error;
 pub mod head;
+mod iam;
+mod identity;
 pub mod json;
 pub mod media;
 pub mod parameters;
 pub mod percent;
 pub mod query;
+mod request_context;
 pub mod rest;
 pub mod route;
 pub mod service;
+pub mod services;
 pub mod sigv4;
 mod sts;
+mod sync;
 pub mod timestamp;
+mod user_pools;
 
 #[cfg(test)]
 mod random_tests;

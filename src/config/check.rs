@@ -6,6 +6,7 @@ use super::error::{ConfigError, ConfigProblem};
 use super::key_path::KeyPath;
 use super::pool::PoolSection;
 use super::server::ServerConfig;
+use crate::access::AccountId;
 use crate::admin::{DEVELOPMENT_KEY, OperatorKey};
 use crate::auth::IssuerConfig;
 use crate::store::{MERGE_POLICIES, device_bytes};
@@ -41,6 +42,12 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
         let setting = if config.admin.key_file.is_some() { "admin.key_file" } else { "admin.key" };
         report(KeyPath::of_setting(setting), format!("{setting}: the operator key is not usable: {error}"));
     }
+    if let Some(text) = region_fault("aws.region", &config.aws.region) {
+        report(KeyPath::of_setting("aws.region"), text);
+    }
+    if let Some(account) = config.aws.account.as_ref().filter(|account| AccountId::parse(account).is_none()) {
+        report(KeyPath::of_setting("aws.account"), format!("aws.account must be the twelve digits of an account, not {account:?}"));
+    }
     for (name, pool) in &config.pools {
         let path = KeyPath::of_setting("pools").name(name);
         check_pool(name, pool, &path).into_iter().for_each(|(key, text)| report(key.map_or(path.clone(), |key| path.name(key)), text));
@@ -72,16 +79,19 @@ fn overlap_text(config: &ServerConfig) -> String {
     )
 }
 
+/// What is wrong with a region.
+fn region_fault(path: &str, region: &str) -> Option<String> {
+    let is_fit = (1..=MAX_REGION_BYTES).contains(&region.len()) && region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    (!is_fit).then(|| format!("{path} must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {region:?}"))
+}
+
 /// What is wrong with a pool, each with the key below it that is.
 fn check_pool(name: &str, pool: &PoolSection, path: &KeyPath) -> Vec<(Option<&'static str>, String)> {
     let mut found = Vec::new();
     if !(1..=MAX_POOL_NAME_BYTES).contains(&name.len()) || name.chars().any(char::is_control) {
         found.push((None, format!("the name of a pool must have 1 to {MAX_POOL_NAME_BYTES} bytes and no control characters")));
     }
-    let region = pool.region.as_bytes();
-    if region.is_empty() || region.len() > MAX_REGION_BYTES || !region.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b)) {
-        let text =
-            format!("{path}.region must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {:?}", pool.region);
+    if let Some(text) = region_fault(&format!("{path}.region"), &pool.region) {
         found.push((Some("region"), text));
     }
     if pool.datasets.len() > MERGE_POLICIES {

@@ -60,7 +60,7 @@ fn each_error_has_its_place_its_key_what_was_expected_and_what_was_found() {
         ("origins = [1]", "origins must be a list of origins, as in [\"https://app.example.com\"], not a list with a number"),
         ("log = \"warning\"", "d.toml, line 1: log: \"warning\" is no level; the levels are error, warn, info, debug, trace, off"),
         ("log = \"driftless=loud\"", "d.toml, line 1: log: \"driftless=loud\" is no filter such as driftless=debug"),
-        ("region = \"eu\"", "it belongs into [pools.NAME]"),
+        ("region = \"eu\"", "it belongs into [aws], or into [pools.NAME]"),
         ("[limits]\nrecords = 1", "it belongs into [pools.NAME.limits]"),
         ("[retention]\nhistory_s = 1", "it belongs into [pools.NAME]"),
         ("[proxies]\ntrusted = [\"10.0.0.0/33\"]", "d.toml, line 2: proxies.trusted: \"10.0.0.0/33\" is neither an address nor a network"),

@@ -13,6 +13,7 @@ use super::key_path::KeyPath;
 use super::limits::{LimitsSection, ProxiesSection};
 use super::origins::ValueOrigins;
 use super::pool::PoolSection;
+use crate::access::AccountId;
 use crate::admin::OperatorKey;
 use crate::auth::{IssuerConfig, OutboundProxy};
 use crate::http::{HttpConfig, ProxiesConfig, ServedPages, TlsConfig};
@@ -64,6 +65,7 @@ pub struct ServerConfig {
     pub(super) limits: LimitsSection,
     pub(super) proxies: ProxiesSection,
     pub(super) store: StoreSection,
+    pub(super) aws: AwsSection,
     pub(super) pools: BTreeMap<String, PoolSection>,
     #[serde(skip)]
     value_origins: ValueOrigins,
@@ -127,6 +129,20 @@ pub(super) struct StoreSection {
     reserve_mib: u64,
 }
 
+/// How AWS's clients name what this server has.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct AwsSection {
+    pub(super) region: String,
+    pub(super) account: Option<String>,
+}
+
+impl Default for AwsSection {
+    fn default() -> AwsSection {
+        AwsSection { region: "local".to_owned(), account: None }
+    }
+}
+
 impl Default for StoreSection {
     fn default() -> StoreSection {
         let EngineConfig { engine, cache_mib, journal_mib, reserve_mib, .. } = EngineConfig::default();
@@ -155,6 +171,7 @@ impl Default for ServerConfig {
             limits: LimitsSection::default(),
             proxies: ProxiesSection::default(),
             store: StoreSection::default(),
+            aws: AwsSection::default(),
             pools: BTreeMap::new(),
             value_origins: ValueOrigins::default(),
         }
@@ -302,6 +319,16 @@ impl ServerConfig {
     pub fn session(&self) -> SessionConfig {
         let reconnect_spread_ms = self.stop_times().sessions.as_millis() as u64;
         SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms, memory: self.limits.of_memory() }
+    }
+
+    /// The region in the ARNs of what this server has.
+    pub fn aws_region(&self) -> String {
+        self.aws.region.clone()
+    }
+
+    /// The account that owns the pools of the configuration; `None`: the one that was made first.
+    pub fn aws_account(&self) -> Option<AccountId> {
+        self.aws.account.as_deref().and_then(AccountId::parse)
     }
 
     /// The key file of the keyring.

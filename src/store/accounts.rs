@@ -72,6 +72,11 @@ pub(super) struct AccountRow {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+pub(super) struct AccountNumberRow {
+    pub account: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AccountKeyRow {
     pub user: Option<String>,
 }
@@ -101,6 +106,10 @@ impl AccountRow {
     }
 }
 
+fn account_of(row: &AccountNumberRow) -> Result<AccountId, StoreError> {
+    AccountId::parse(&row.account).ok_or_else(|| StoreError::Damaged("the account of a number".to_owned()))
+}
+
 /// The access key with an id.
 fn access_key(source: &(impl RowSource + ?Sized), id: &str) -> Result<Option<AccessKey>, StoreError> {
     let row: Option<AccessKeyRow> = source.row(&keys::access_key(id))?;
@@ -122,6 +131,18 @@ impl Store {
     pub fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = self.engine.row(&keys::account(id))?;
         Ok(row.map(|row| row.account(id.clone())))
+    }
+
+    /// The account with a running number.
+    pub fn account_of_number(&self, number: u32) -> Result<Option<AccountId>, StoreError> {
+        let row: Option<AccountNumberRow> = self.engine.row(&keys::account_number(number))?;
+        row.map(|row| account_of(&row)).transpose()
+    }
+
+    /// The account with the lowest running number.
+    pub fn first_account(&self) -> Result<Option<AccountId>, StoreError> {
+        let first = self.engine.some_of(&keys::of_kind(RowKind::AccountNumber), 1)?.pop();
+        first.map(|(_, row)| account_of(&rows::decode(&row)?)).transpose()
     }
 
     /// Up to `limit` accounts behind one, in the order of their ids. Reads one or two rows for each, whatever they own.
@@ -181,8 +202,9 @@ impl Group<'_> {
         if self.view.get(&key)?.is_some() {
             return Ok(false);
         }
-        let Account { id: _, name, number, made_ms } = account.clone();
-        self.view.decide(vec![(key, Some(rows::encode(&AccountRow { name, number, made_ms })?))]);
+        let Account { id, name, number, made_ms } = account.clone();
+        let of_number = (keys::account_number(number), Some(rows::encode(&AccountNumberRow { account: id.as_str().to_owned() })?));
+        self.view.decide(vec![(key, Some(rows::encode(&AccountRow { name, number, made_ms })?)), of_number]);
         Ok(true)
     }
 

@@ -16,7 +16,7 @@ use super::rows;
 use super::{StoreError, keys};
 
 /// The format that this version reads and writes. Lower ones are of versions from before the first release.
-pub const ROW_FORMAT: u32 = 6;
+pub const ROW_FORMAT: u32 = 7;
 
 /// The name of the row that says from which format an interrupted migration comes. This version only reads it,
 /// to refuse such a store; the first migration will write it.

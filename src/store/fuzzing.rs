@@ -4,7 +4,7 @@ use driftless_protocol::{DeviceId, Epoch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::accounts::{AccessKeyRow, AccountKeyRow, AccountRow};
+use super::accounts::{AccessKeyRow, AccountKeyRow, AccountNumberRow, AccountRow};
 use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
 use super::pieces::{self, RowContent};
@@ -64,6 +64,7 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::Account => check_row::<AccountRow>(row),
         RowKind::AccountKey => check_row::<AccountKeyRow>(row),
         RowKind::AccessKey => check_row::<AccessKeyRow>(row),
+        RowKind::AccountNumber => check_row::<AccountNumberRow>(row),
         // The keyring reads them, which refuses what it has not written.
         RowKind::Keyring => {}
         RowKind::Meta => {

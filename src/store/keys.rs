@@ -160,6 +160,11 @@ pub(super) fn account(account: &AccountId) -> Bytes {
     RowKey::of(RowKind::Account).account(account).done()
 }
 
+/// The index row of an account's number.
+pub(super) fn account_number(number: u32) -> Bytes {
+    RowKey::of(RowKind::AccountNumber).version(u64::from(number)).done()
+}
+
 pub(super) fn account_keys(account: &AccountId) -> Bytes {
     RowKey::of(RowKind::AccountKey).account(account).done()
 }

@@ -59,6 +59,8 @@ pub(super) enum RowKind {
     AccountKey,
     /// Access key id: its account, its sealed secret, and whether it may be used.
     AccessKey,
+    /// Number: the account that has it.
+    AccountNumber,
     /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
     Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
@@ -109,7 +111,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 26] = [
+const TABLE: [RowKindSpec; 27] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -134,6 +136,7 @@ const TABLE: [RowKindSpec; 26] = [
     spec(RowKind::Account, b'A', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccountKey, b'C', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
+    spec(RowKind::AccountNumber, b'N', RowOwner::IndexOf(RowKind::Account), ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];

@@ -45,6 +45,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "access",
             "http",
             "session",
             "admin",
@@ -66,7 +67,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
-    ("aws", &["access", "clock"]),
+    ("aws", &["access", "committer", "clock", "limits"]),
     ("http", &["access", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"]),
     ("session", &["sync", "identity", "pools", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
     ("admin", &["sync", "pools", "auth", "push", "committer", "store", "clock", "hub", "logging"]),

@@ -33,6 +33,7 @@ pub fn role_session() -> Caller {
         path: "/apps/".to_owned(),
         role: "reader".to_owned(),
         session: "s1".to_owned(),
+        federation: None,
     })
 }
 

@@ -3,7 +3,7 @@
 use super::bounds::{MAX_DRAIN_S, MIN_HEARTBEAT_S};
 use super::form::ValueForm;
 use super::setting::{ConfigSetting, setting, unset, value};
-use crate::config::server::ServerConfig;
+use crate::config::server::{AwsSection, ServerConfig};
 use crate::session::LONGEST_HEARTBEAT_S;
 use crate::store::EngineConfig;
 
@@ -86,5 +86,15 @@ pub(super) const SERVER: &[ConfigSetting] = &[
         "store.reserve_mib",
         || value(EngineConfig::default().reserve_mib),
         "Disk space in MiB that is kept free: the server turns read-only before it uses it. 0: no reserve.",
+    ),
+    setting(
+        "aws.region",
+        || value(AwsSection::default().region),
+        "The region by which AWS's clients name what this server has: in ARNs, and in the ids of user pools. A request may be signed for any region.",
+    ),
+    setting(
+        "aws.account",
+        unset,
+        "The account of twelve digits that owns the pools of this configuration for AWS's clients. Unset: the account that was made first.",
     ),
 ];

@@ -1,24 +1,22 @@
 //! AWS Security Token Service. Source: "AWS Security Token Service API Reference".
 
-use bytes::Bytes;
-use http::Response;
-
-use super::answer::AwsRequestId;
-use super::query;
+use super::call::{AwsAnswer, AwsCall};
 use super::query::xml::XmlElement;
+use super::query::{self, QueryCall};
 use super::service::AwsService;
+use super::services::AwsServices;
 use crate::access::Caller;
 
 /// The operations that are answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StsOperation {
+pub(super) enum StsOperation {
     /// Who signed the request. It needs no policy: everybody who can sign may ask.
     GetCallerIdentity,
 }
 
 impl StsOperation {
     /// The operation of a form's `Action`.
-    pub fn of_action(action: &str) -> Option<StsOperation> {
+    pub(super) fn of_action(action: &str) -> Option<StsOperation> {
         match action {
             "GetCallerIdentity" => Some(StsOperation::GetCallerIdentity),
             _ => None,
@@ -26,13 +24,14 @@ impl StsOperation {
     }
 
     /// Does what a caller asks.
-    pub fn answer(self, caller: &Caller, id: AwsRequestId) -> Response<Bytes> {
+    pub(super) async fn answer(self, _: &AwsServices, call: &AwsCall, _: &QueryCall) -> AwsAnswer {
+        let caller = call.signed()?;
         match self {
             StsOperation::GetCallerIdentity => {
                 let account = caller.account().map(ToString::to_string).unwrap_or_default();
                 let (user_id, arn) = (user_id(caller), caller.arn());
                 let result = vec![XmlElement::text("UserId", user_id), XmlElement::text("Account", account), XmlElement::text("Arn", arn)];
-                query::answer(AwsService::Sts, "GetCallerIdentityResponse", Some(("GetCallerIdentityResult", result)), id)
+                Ok(query::answer(AwsService::Sts, "GetCallerIdentityResponse", Some(("GetCallerIdentityResult", result)), call.id))
             }
         }
     }

@@ -1,0 +1,70 @@
+//! What the services act on, and which of them does a call.
+
+use super::call::{AwsAnswer, AwsCall};
+use super::error::AwsError;
+use super::query::QueryCall;
+use super::rest::SyncCall;
+use super::service::AwsService;
+use super::{iam, identity, sts, sync, user_pools};
+use crate::access::{AccountId, Accounts, ArnScope};
+use crate::clock::Clock;
+
+/// What the services act on.
+pub struct AwsServices {
+    pub accounts: Accounts,
+    pub clock: Clock,
+    /// The region in the ARNs of what this server has.
+    pub region: String,
+    /// The account that owns the pools of the configuration; `None`: the one that was made first.
+    pub declared_owner: Option<AccountId>,
+}
+
+impl AwsServices {
+    pub(super) fn accounts(&self) -> &Accounts {
+        &self.accounts
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// Where the ARNs of a pool of the configuration point to. Until there is an account nobody can sign.
+    pub(super) async fn declared_scope(&self, call: &AwsCall) -> Result<ArnScope, AwsError> {
+        let account = match &self.declared_owner {
+            Some(account) => Some(account.clone()),
+            None => self.accounts.first().await.map_err(|why| call.unavailable(why))?,
+        };
+        let account = account.ok_or_else(|| AwsError::access_denied(call.wire, "This server has no account yet"))?;
+        Ok(ArnScope { region: self.region.clone(), account })
+    }
+
+    /// Whether a service with forms has an operation: an unknown one is refused before its signature is looked at.
+    pub(super) fn has_form(&self, service: AwsService, action: &str) -> bool {
+        match service {
+            AwsService::Sts => sts::StsOperation::of_action(action).is_some(),
+            AwsService::Iam => iam::IamOperation::of_action(action).is_some(),
+            _ => false,
+        }
+    }
+
+    pub(super) async fn answer_form(&self, call: &AwsCall, form: &QueryCall) -> AwsAnswer {
+        let unknown = || AwsError::unknown_operation(call.wire, &form.action, form.service.form_version());
+        match form.service {
+            AwsService::Sts => sts::StsOperation::of_action(&form.action).ok_or_else(unknown)?.answer(self, call, form).await,
+            AwsService::Iam => iam::IamOperation::of_action(&form.action).ok_or_else(unknown)?.answer(self, call, form).await,
+            _ => Err(unknown()),
+        }
+    }
+
+    pub(super) async fn answer_json(&self, call: &AwsCall, service: AwsService, operation: &str, body: &[u8]) -> AwsAnswer {
+        match service {
+            AwsService::CognitoIdentity => identity::answer(self, call, operation, body).await,
+            AwsService::CognitoIdp => user_pools::answer(self, call, operation, body).await,
+            _ => Err(AwsError::unknown_operation(call.wire, operation, None)),
+        }
+    }
+
+    pub(super) async fn answer_sync(&self, call: &AwsCall, sync_call: &SyncCall, body: &[u8]) -> AwsAnswer {
+        sync::answer(self, call, sync_call, body).await
+    }
+}
