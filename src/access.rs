@@ -18,13 +18,16 @@
 mod accounts;
 mod arn;
 mod ask;
+mod assume;
 mod caller;
 mod context;
 mod decision;
 mod development_key;
 mod evaluate;
 mod grants;
+mod iam;
 pub mod policy;
+mod session;
 
 pub use crate::store::AccountId;
 pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
@@ -34,8 +37,13 @@ pub use caller::{Caller, Federation, IDENTITY_PROVIDER, PoolIdentity, RoleSessio
 pub use context::RequestContext;
 pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
 pub use development_key::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
+pub use session::{SessionLimits, SignedCaller, TemporaryCredentials};
 pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
-pub use grants::AccessDenied;
+pub use assume::{AssumeRefused, AssumeResult, AssumedRole, RoleAsk};
+pub use grants::{AccessDenied, CallerGrants};
+pub use iam::{
+    IamError, IamPage, IamResult, InlineDocument, MAX_TAGS, MOST_ITEMS, NewPolicy, NewProvider, NewRole, NewUser, PolicyRecord, RoleRecord, UserKey, parse_path,
+};
 
 #[cfg(test)]
 mod tests;

@@ -3,12 +3,17 @@
 mod development;
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Caller;
+use super::grants::GrantsCache;
+use super::iam::user_of_id;
+use super::session::UnusableToken;
+use super::{Caller, SignedCaller, UserIdentity};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
-use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, OpenError, SecretKind, SharedKeyring};
-use crate::store::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, Group, Store};
+use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, Keyring, OpenError, SecretKind, SharedKeyring};
+use crate::store::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, AccountState, Group, Store};
 
 /// Characters of an account's name: what AWS Organizations allows.
 const MAX_NAME_CHARS: usize = 50;
@@ -22,10 +27,12 @@ pub const MOST_LISTED: usize = 1000;
 /// The accounts of a server. Clones share them.
 #[derive(Clone)]
 pub struct Accounts {
-    reader: Reader,
-    committer: Committer,
-    keyring: SharedKeyring,
-    clock: Clock,
+    pub(super) reader: Reader,
+    pub(super) committer: Committer,
+    pub(super) keyring: SharedKeyring,
+    pub(super) clock: Clock,
+    pub(super) grants_cache: GrantsCache,
+    renewals: Arc<KeyringRenewals>,
 }
 
 /// A new access key. The secret is shown this once.
@@ -39,7 +46,7 @@ pub struct NewAccessKey {
 /// Who signs with an access key, and what the signature is made with.
 #[derive(Clone, Debug)]
 pub struct Signer {
-    pub caller: Caller,
+    pub caller: SignedCaller,
     pub secret: AccessKeySecret,
 }
 
@@ -50,6 +57,10 @@ pub enum UnusableKey {
     Unknown,
     /// It was switched off.
     Inactive,
+    /// The session token is not that of the key, or is none.
+    InvalidToken,
+    /// The session has ended.
+    ExpiredToken,
 }
 
 /// Why an account or a key was not made or changed.
@@ -88,7 +99,7 @@ pub type AccountResult<T> = Result<Result<T, AccountRefused>, Unavailable>;
 
 impl Accounts {
     pub fn new(reader: Reader, committer: Committer, keyring: SharedKeyring, clock: Clock) -> Accounts {
-        Accounts { reader, committer, keyring, clock }
+        Accounts { reader, committer, keyring, clock, grants_cache: GrantsCache::default(), renewals: Arc::default() }
     }
 
     /// Makes an account, with this id or a random one, and a first access key of its root.
@@ -100,7 +111,7 @@ impl Accounts {
         let Some(number) = take.await? else { return Ok(Err(AccountRefused::TooMany)) };
         for _ in 0..MOST_DRAWS {
             let drawn = id.clone().map_or_else(random_account, Ok)?;
-            let account = Account { id: drawn, name: name.to_owned(), number, made_ms: self.clock.unix_ms() };
+            let account = Account { id: drawn, name: name.to_owned(), number, made_ms: self.clock.unix_ms(), state: AccountState::default() };
             match self.store_account(account).await? {
                 // Somebody else's, by chance.
                 Err(AccountRefused::IdTaken) if id.is_none() => {}
@@ -187,41 +198,104 @@ impl Accounts {
         self.reader.read(ReadOwner::Server, read).await
     }
 
-    /// Whose key signed a request. What is read is read now: a key that was switched off signs nothing more.
+    /// Whose key signed a request, and the secret that it is signed with. What is read is read now: a key that was switched off signs nothing more.
     ///
-    /// Keys of users and of sessions are not given out yet, so only those of roots are known.
-    pub async fn signer(&self, id: &str) -> Result<Result<Signer, UnusableKey>, Unavailable> {
-        // An id of another spelling is no key's: the store is not asked.
-        match id.parse::<AccessKeyId>().map(|id| id.kind()) {
-            Ok(AccessKeyKind::Lasting) => {}
-            Ok(_) | Err(_) => return Ok(Err(UnusableKey::Unknown)),
-        }
-        let name = id.to_owned();
-        let Some(key) = self.reader.read(ReadOwner::Server, move |store| store.access_key(&name)).await? else {
-            return Ok(Err(UnusableKey::Unknown));
+    /// `token` is the session token of the request. The signature must be verified before anything is done for the caller.
+    pub async fn signer(&self, id: &str, token: Option<&str>) -> Result<Result<Signer, UnusableKey>, Unavailable> {
+        let secret = match self.secret(id).await? {
+            Ok(secret) => secret,
+            Err(why) => return Ok(Err(why)),
         };
-        if key.status == AccessKeyStatus::Inactive {
-            return Ok(Err(UnusableKey::Inactive));
+        Ok(self.signed_caller(id, token).await?.map(|caller| Signer { caller, secret }))
+    }
+
+    /// The secret of an access key, which signatures are checked with.
+    pub async fn secret(&self, id: &str) -> Result<Result<AccessKeySecret, UnusableKey>, Unavailable> {
+        // An id of another spelling is no key's: the store is not asked.
+        let Ok(parsed) = id.parse::<AccessKeyId>() else { return Ok(Err(UnusableKey::Unknown)) };
+        if let AccessKeyKind::Temporary { .. } = parsed.kind() {
+            return Ok(self.temporary_secret(&parsed).await?.ok_or(UnusableKey::Unknown));
         }
-        if key.user.is_some() {
-            return Ok(Err(UnusableKey::Unknown));
+        match self.usable_key(id).await? {
+            Ok(key) => self.open_secret(&key).await.map(Ok),
+            Err(why) => Ok(Err(why)),
         }
-        let secret = self.open_secret(&key).await?;
-        Ok(Ok(Signer { caller: Caller::Root { account: key.account }, secret }))
+    }
+
+    /// Who signs with an access key and a session token: the one that belongs to a temporary key, and none for a lasting one.
+    pub async fn signed_caller(&self, id: &str, token: Option<&str>) -> Result<Result<SignedCaller, UnusableKey>, Unavailable> {
+        match (id.parse::<AccessKeyId>().map(|id| id.kind()), token) {
+            (Ok(AccessKeyKind::Temporary { .. }), Some(token)) => Ok(self.session_caller(id, token).await?.map_err(|why| match why {
+                UnusableToken::Invalid => UnusableKey::InvalidToken,
+                UnusableToken::Expired => UnusableKey::ExpiredToken,
+            })),
+            (Ok(AccessKeyKind::Temporary { .. }), None) | (Ok(AccessKeyKind::Lasting), Some(_)) => Ok(Err(UnusableKey::InvalidToken)),
+            (Ok(AccessKeyKind::Lasting), None) => {
+                let key = match self.usable_key(id).await? {
+                    Ok(key) => key,
+                    Err(why) => return Ok(Err(why)),
+                };
+                let Some(user_id) = key.user else {
+                    return Ok(Ok(SignedCaller::unlimited(Caller::Root { account: key.account })));
+                };
+                let of = key.account.clone();
+                let user = self.reader.read(ReadOwner::Server, move |store| user_of_id(store, &of, &user_id)).await?;
+                let caller = user.map(|user| Caller::User(UserIdentity::of(key.account, &user)));
+                Ok(caller.map(SignedCaller::unlimited).ok_or(UnusableKey::Unknown))
+            }
+            (Err(_), _) => Ok(Err(UnusableKey::Unknown)),
+        }
+    }
+
+    /// The account that an access key id belongs to, if this server has it: what GetAccessKeyInfo tells.
+    pub async fn account_of_key(&self, id: &str) -> Result<Option<AccountId>, Unavailable> {
+        let Ok(id) = id.parse::<AccessKeyId>() else { return Ok(None) };
+        let number = id.account().get();
+        self.reader.read(ReadOwner::Server, move |store| store.account_of_number(number)).await
+    }
+
+    async fn usable_key(&self, id: &str) -> Result<Result<AccessKey, UnusableKey>, Unavailable> {
+        let name = id.to_owned();
+        Ok(match self.reader.read(ReadOwner::Server, move |store| store.access_key(&name)).await? {
+            None => Err(UnusableKey::Unknown),
+            Some(key) if key.status == AccessKeyStatus::Inactive => Err(UnusableKey::Inactive),
+            Some(key) => Ok(key),
+        })
     }
 
     async fn open_secret(&self, key: &AccessKey) -> Result<AccessKeySecret, Unavailable> {
-        let open = || self.keyring.current().open_secret(SecretKind::AccessKey, key.id.as_bytes(), &key.sealed_secret);
-        let opened = match open() {
-            // Another server of this store may have made the generation a moment ago.
-            Err(OpenError::UnknownGeneration) => {
-                self.keyring.refresh().await.map_err(|_| Unavailable::Now)?;
-                open()
-            }
-            opened => opened,
-        };
+        let opened = self.opened(|keyring| keyring.open_secret(SecretKind::AccessKey, key.id.as_bytes(), &key.sealed_secret)).await?;
         let secret = opened.map_err(|_| Unavailable::Now)?;
         std::str::from_utf8(&secret).ok().and_then(AccessKeySecret::from_text).ok_or(Unavailable::Now)
+    }
+
+    /// What the keyring opens. If its generation is not known, another server of this store may have made it a moment ago: the store's keys are read
+    /// again, at most once a second, because anybody can name a generation.
+    pub(super) async fn opened<T>(&self, open: impl Fn(&Keyring) -> Result<T, OpenError>) -> Result<Result<T, OpenError>, Unavailable> {
+        match open(&self.keyring.current()) {
+            Err(OpenError::UnknownGeneration) if self.renewals.is_due(self.clock.unix_ms()) => {
+                self.keyring.refresh().await.map_err(|_| Unavailable::Now)?;
+                Ok(open(&self.keyring.current()))
+            }
+            opened => Ok(opened),
+        }
+    }
+}
+
+/// When the store's keys were last read again.
+#[derive(Default)]
+struct KeyringRenewals(AtomicU64);
+
+impl KeyringRenewals {
+    /// How often they may be, in milliseconds.
+    const EVERY_MS: u64 = 1000;
+
+    /// Whether they may be read again; if so, that is noted.
+    fn is_due(&self, now_ms: u64) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        // A clock that was set back does not stop it.
+        let is_due = now_ms >= last.saturating_add(Self::EVERY_MS) || now_ms < last;
+        is_due && self.0.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

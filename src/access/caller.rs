@@ -1,6 +1,8 @@
 //! Who makes a request, with the names that policies know the caller by.
 //! Source: "IAM identifiers" and "Principal key values" (policy variables) in the IAM User Guide.
 
+use serde::{Deserialize, Serialize};
+
 use super::arn::root_arn;
 use super::{AccountId, RequestContext};
 
@@ -54,7 +56,7 @@ pub struct RoleSession {
 }
 
 /// What a provider's token said of somebody who took a role with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Federation {
     /// What stands before the colon of the context keys: `cognito-identity.amazonaws.com`, or the issuer without its scheme.
     pub provider: String,

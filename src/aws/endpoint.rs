@@ -23,7 +23,7 @@ use super::route::{AwsRoute, route};
 use super::service::{AwsService, AwsWire};
 use super::services::AwsServices;
 use super::sigv4::{DerivedKey, SignatureFault, SignedRequest, SigningRules};
-use crate::access::{Caller, Signer, UnusableKey};
+use crate::access::{Caller, SignedCaller, UnusableKey};
 
 /// Pages of the server beside its own paths, by their first segment.
 const PAGES: [&str; 1] = ["demo"];
@@ -156,27 +156,35 @@ impl AwsEndpoint {
 
     /// The call of a request, with its caller.
     async fn call(&self, request: &WholeRequest, wire: AwsWire, is_signed: bool, id: AwsRequestId) -> Result<AwsCall, AwsError> {
-        let caller = if is_signed { self.authenticate(request, wire).await? } else { Caller::Anonymous };
+        let signed = if is_signed { self.authenticate(request, wire).await? } else { SignedCaller::unlimited(Caller::Anonymous) };
+        let SignedCaller { caller, limits } = signed;
         let context = request_context::of(&request.parts, self.services.clock().unix_ms());
-        Ok(AwsCall { wire, caller, context, id })
+        Ok(AwsCall { wire, caller, limits, context, id })
     }
 
     /// Who has signed a request.
-    async fn authenticate(&self, request: &WholeRequest, wire: AwsWire) -> Result<Caller, AwsError> {
+    async fn authenticate(&self, request: &WholeRequest, wire: AwsWire) -> Result<SignedCaller, AwsError> {
         let head = head_of_parts(&request.parts);
         let now_s = i64::try_from(self.services.clock().unix_ms() / 1000).unwrap_or(i64::MAX);
         let signed = SignedRequest::parse(&head, SigningRules::Standard, now_s).map_err(|fault| AwsError::of_signature(wire, &fault))?;
-        if signed.session_token().is_some() {
-            // No session has been given out yet.
-            return Err(AwsError::of_credential(wire, CredentialFault::InvalidToken));
-        }
-        let signer = self.services.accounts().signer(signed.access_key_id()).await.map_err(|_| AwsError::unavailable(wire))?;
-        let Signer { caller, secret } = signer
-            .map_err(|(UnusableKey::Unknown | UnusableKey::Inactive)| AwsError::of_credential(wire, CredentialFault::UnknownAccessKey))?;
+        // The signature is checked before the session token is opened: who has no key learns nothing of a token.
+        let accounts = self.services.accounts();
+        let secret = accounts.secret(signed.access_key_id()).await.map_err(|_| AwsError::unavailable(wire))?;
+        let secret = secret.map_err(|why| unusable(wire, why))?;
         let key = DerivedKey::derive(secret.expose(), signed.scope());
         signed.verify(&key, &request.body).map_err(|fault: SignatureFault| AwsError::of_signature(wire, &fault))?;
-        Ok(caller)
+        let caller = accounts.signed_caller(signed.access_key_id(), signed.session_token()).await;
+        caller.map_err(|_| AwsError::unavailable(wire))?.map_err(|why| unusable(wire, why))
     }
+}
+
+fn unusable(wire: AwsWire, why: UnusableKey) -> AwsError {
+    let fault = match why {
+        UnusableKey::Unknown | UnusableKey::Inactive => CredentialFault::UnknownAccessKey,
+        UnusableKey::InvalidToken => CredentialFault::InvalidToken,
+        UnusableKey::ExpiredToken => CredentialFault::ExpiredToken,
+    };
+    AwsError::of_credential(wire, fault)
 }
 
 fn head_of<T>(request: &Request<T>) -> AwsRequestHead<'_> {

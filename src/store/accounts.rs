@@ -31,6 +31,19 @@ pub struct Account {
     pub number: u32,
     /// When it was made, in milliseconds since 1970 (UTC).
     pub made_ms: u64,
+    pub state: AccountState,
+}
+
+/// What an account counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountState {
+    /// It rises with every change of who is there and of what policies say.
+    pub revision: u64,
+    pub users: u32,
+    pub groups: u32,
+    pub roles: u32,
+    pub policies: u32,
+    pub providers: u32,
 }
 
 /// An access key.
@@ -69,6 +82,7 @@ pub(super) struct AccountRow {
     pub name: String,
     pub number: u32,
     pub made_ms: u64,
+    pub state: AccountState,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -101,8 +115,8 @@ impl AccessKeyRow {
 
 impl AccountRow {
     fn account(self, id: AccountId) -> Account {
-        let AccountRow { name, number, made_ms } = self;
-        Account { id, name, number, made_ms }
+        let AccountRow { name, number, made_ms, state } = self;
+        Account { id, name, number, made_ms, state }
     }
 }
 
@@ -202,10 +216,29 @@ impl Group<'_> {
         if self.view.get(&key)?.is_some() {
             return Ok(false);
         }
-        let Account { id, name, number, made_ms } = account.clone();
+        let Account { id, name, number, made_ms, state } = account.clone();
         let of_number = (keys::account_number(number), Some(rows::encode(&AccountNumberRow { account: id.as_str().to_owned() })?));
-        self.view.decide(vec![(key, Some(rows::encode(&AccountRow { name, number, made_ms })?)), of_number]);
+        self.view.decide(vec![(key, Some(rows::encode(&AccountRow { name, number, made_ms, state })?)), of_number]);
         Ok(true)
+    }
+
+    /// The account with an id, to be changed.
+    pub fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
+        let row: Option<AccountRow> = self.view.row(&keys::account(id))?;
+        Ok(row.map(|row| row.account(id.clone())))
+    }
+
+    /// Writes what an account counts.
+    pub fn set_account_state(&mut self, account: Account) -> Result<(), StoreError> {
+        let Account { id, name, number, made_ms, state } = account;
+        self.view.decide(vec![(keys::account(&id), Some(rows::encode(&AccountRow { name, number, made_ms, state })?))]);
+        Ok(())
+    }
+
+    /// The ids of the access keys of an account's user.
+    pub fn access_key_ids(&self, account: &AccountId, user: &str) -> Result<Vec<String>, StoreError> {
+        let own = account_keys(&self.view, account)?.into_iter().filter(|(_, of)| of.as_deref() == Some(user));
+        Ok(own.map(|(id, _)| id).collect())
     }
 
     /// Adds an access key to its account.

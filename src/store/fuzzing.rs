@@ -4,6 +4,9 @@ use driftless_protocol::{DeviceId, Epoch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::account_records::{
+    GroupMember, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, OidcProvider, PolicyAttachment, PolicyVersion, PrincipalId,
+};
 use super::accounts::{AccessKeyRow, AccountKeyRow, AccountNumberRow, AccountRow};
 use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
@@ -63,6 +66,16 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::ReapDue | RowKind::WakeDue => check_pieces(row),
         RowKind::Account => check_row::<AccountRow>(row),
         RowKind::AccountKey => check_row::<AccountKeyRow>(row),
+        RowKind::IamUser => check_row::<IamUser>(row),
+        RowKind::IamGroup => check_row::<IamGroup>(row),
+        RowKind::IamRole => check_row::<IamRole>(row),
+        RowKind::ManagedPolicy => check_row::<ManagedPolicy>(row),
+        RowKind::PolicyVersion => check_row::<PolicyVersion>(row),
+        RowKind::InlinePolicy => check_row::<InlinePolicy>(row),
+        RowKind::PolicyAttachment => check_row::<PolicyAttachment>(row),
+        RowKind::GroupMember => check_row::<GroupMember>(row),
+        RowKind::PrincipalId => check_row::<PrincipalId>(row),
+        RowKind::OidcProvider => check_row::<OidcProvider>(row),
         RowKind::AccessKey => check_row::<AccessKeyRow>(row),
         RowKind::AccountNumber => check_row::<AccountNumberRow>(row),
         // The keyring reads them, which refuses what it has not written.

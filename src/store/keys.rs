@@ -165,6 +165,11 @@ pub(super) fn account_number(number: u32) -> Bytes {
     RowKey::of(RowKind::AccountNumber).version(u64::from(number)).done()
 }
 
+/// The key of what an account has under these names, or the prefix of what stands below them.
+pub(super) fn account_record(kind: RowKind, account: &AccountId, names: &[&str]) -> Bytes {
+    names.iter().fold(RowKey::of(kind).account(account), |key, name| key.name(name)).done()
+}
+
 pub(super) fn account_keys(account: &AccountId) -> Bytes {
     RowKey::of(RowKind::AccountKey).account(account).done()
 }
@@ -347,6 +352,10 @@ impl<'a> KeyParts<'a> {
     /// The parts of a key after its prefix.
     pub(super) fn after(key: &'a [u8], prefix: &[u8]) -> Result<KeyParts<'a>, EngineError> {
         key.strip_prefix(prefix).map(KeyParts).ok_or_else(malformed)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(super) fn name(&mut self) -> Result<&'a str, EngineError> {

@@ -8,6 +8,7 @@
 //! The store never knows sockets, tasks, the hub or pushes, and never asks for the time: it is an argument.
 
 mod account;
+mod account_records;
 mod accounts;
 mod backup;
 mod commit;
@@ -59,7 +60,11 @@ mod view;
 mod whole_versions;
 
 pub use account::AccountId;
-pub use accounts::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS};
+pub use account_records::{
+    AccountRecord, AccountRecordKind, GroupMember, IamGroup, IamRole, IamTag, IamUser, InlinePolicy, ManagedPolicy, OidcProvider, PolicyAttachment,
+    PolicyVersion, PrincipalId, PrincipalKind,
+};
+pub use accounts::{AccountState, AccessKey, AccessKeyRefused, AccessKeyStatus, Account, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS};
 pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupRow, BackupSummary, BackupTicket,
     BackupWriter, RestoreError, restore,

@@ -57,6 +57,26 @@ pub(super) enum RowKind {
     Account,
     /// Access key id: whose key of the account it is.
     AccountKey,
+    /// User: its id, its path, its groups and the policies that are attached to it.
+    IamUser,
+    /// Group: its id, its path and the policies that are attached to it.
+    IamGroup,
+    /// Role: its id, its path, who may assume it, and the policies that are attached to it.
+    IamRole,
+    /// Policy: its id, its path, and which of its versions is the default.
+    ManagedPolicy,
+    /// Policy, version: a document.
+    PolicyVersion,
+    /// Kind of principal, its name, policy: a document that is the principal's own.
+    InlinePolicy,
+    /// Policy, kind of principal, its name: that the policy is attached to it.
+    PolicyAttachment,
+    /// Group, user: that the user is in the group.
+    GroupMember,
+    /// Id of a user or role: its kind and name.
+    PrincipalId,
+    /// Issuer: a provider whose tokens the account's roles may trust.
+    OidcProvider,
     /// Access key id: its account, its sealed secret, and whether it may be used.
     AccessKey,
     /// Number: the account that has it.
@@ -111,7 +131,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 27] = [
+const TABLE: [RowKindSpec; 37] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -135,6 +155,16 @@ const TABLE: [RowKindSpec; 27] = [
     spec(RowKind::WakeDue, b'b', RowOwner::IndexOf(RowKind::Debt), ExportList::Omitted),
     spec(RowKind::Account, b'A', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccountKey, b'C', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::IamUser, b'U', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::IamGroup, b'E', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::IamRole, b'R', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::ManagedPolicy, b'P', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::PolicyVersion, b'V', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::InlinePolicy, b'I', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::PolicyAttachment, b'T', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::GroupMember, b'M', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::PrincipalId, b'B', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::OidcProvider, b'O', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
     spec(RowKind::AccountNumber, b'N', RowOwner::IndexOf(RowKind::Account), ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),

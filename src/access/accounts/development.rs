@@ -4,7 +4,7 @@ use super::{AccountRefused, AccountResult, Accounts, refused};
 use crate::access::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
 use crate::committer::{JobOwner, ReadOwner, Unavailable};
 use crate::keyring::AccessKeySecret;
-use crate::store::{Account, AccountId, Group};
+use crate::store::{Account, AccountId, AccountState, Group};
 
 /// What the development account is called.
 const NAME: &str = "development";
@@ -22,7 +22,7 @@ impl Accounts {
         }
         let of = id.clone();
         let known = self.reader.read(ReadOwner::Server, move |store| store.account(&of)).await?;
-        let account = Account { id, name: NAME.to_owned(), number: 0, made_ms: self.clock.unix_ms() };
+        let account = Account { id, name: NAME.to_owned(), number: 0, made_ms: self.clock.unix_ms(), state: AccountState::default() };
         let is_new = known.is_none();
         let key = self.sealed_root_key(&account, DEVELOPMENT_ACCESS_KEY_ID.to_owned(), &secret)?;
         let decide = move |group: &mut Group<'_>, _| {

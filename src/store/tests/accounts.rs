@@ -13,7 +13,7 @@ pub(super) fn account_id(text: &str) -> AccountId {
 }
 
 fn account(id: &str, number: u32) -> Account {
-    Account { id: account_id(id), name: format!("account {number}"), number, made_ms: 7 }
+    Account { id: account_id(id), name: format!("account {number}"), number, made_ms: 7, state: Default::default() }
 }
 
 fn access_key(id: &str, account: &str, user: Option<&str>) -> AccessKey {

@@ -34,14 +34,14 @@ fn a_new_store_has_todays_format_and_opens_again() {
     drop(Store::open(folder.path(), &CONFIG, &epoch("first")).expect("opens"));
     let store = Store::open(folder.path(), &CONFIG, &epoch("unused")).expect("opens again");
     assert_eq!(*store.epoch(), epoch("first"));
-    assert_eq!(format::read_format(&*store.engine), Ok(Some(6)));
+    assert_eq!(format::read_format(&*store.engine), Ok(Some(7)));
 }
 
 #[test]
 fn a_store_of_a_newer_format_is_refused() {
     // Even if the newer version was interrupted in its migration from this version's format.
     let refused = refusal(&[meta("format", format::ROW_FORMAT + 1), meta("unfinished", format::ROW_FORMAT)]);
-    assert!(refused.contains("format is 7, this driftless reads format 6") && refused.contains("newer"), "{refused}");
+    assert!(refused.contains("format is 8, this driftless reads format 7") && refused.contains("newer"), "{refused}");
 }
 
 #[test]
@@ -50,7 +50,7 @@ fn a_store_of_a_format_from_before_the_first_release_is_refused() {
     let cases = [(1, vec![]), (5, vec![meta("format", 5)]), (2, vec![meta("format", format::ROW_FORMAT), meta("unfinished", 2)])];
     for (found, rows) in cases {
         let refused = refusal(&rows);
-        let formats = format!("format is {found}, this driftless reads format 6");
+        let formats = format!("format is {found}, this driftless reads format 7");
         assert!(refused.contains(&formats) && refused.contains("before the first release"), "{refused}");
     }
 }
