@@ -33,17 +33,18 @@ pub use crate::store::AccountId;
 pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
 pub use arn::Arn;
 pub use ask::{AccessOperation, AccessRequest, ArnScope, OperationAsk, OperationPolicy};
+pub use assume::{AssumeRefused, AssumeResult, AssumedRole, RoleAsk};
 pub use caller::{Caller, Federation, IDENTITY_PROVIDER, PoolIdentity, RoleSession, UserIdentity};
 pub use context::RequestContext;
 pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
 pub use development_key::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
-pub use session::{SessionLimits, SignedCaller, TemporaryCredentials};
 pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
-pub use assume::{AssumeRefused, AssumeResult, AssumedRole, RoleAsk};
 pub use grants::{AccessDenied, CallerGrants};
 pub use iam::{
-    IamError, IamPage, IamResult, InlineDocument, MAX_TAGS, MOST_ITEMS, NewPolicy, NewProvider, NewRole, NewUser, PolicyRecord, RoleRecord, UserKey, parse_path,
+    IamError, IamPage, IamResult, InlineDocument, MAX_TAGS, MOST_ITEMS, NewPolicy, NewProvider, NewRole, NewUser, PolicyRecord, RoleRecord,
+    UserKey, parse_path,
 };
+pub use session::{SessionLimits, SignedCaller, TemporaryCredentials};
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,9 @@ use super::session::UnusableToken;
 use super::{Caller, SignedCaller, UserIdentity};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
-use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, Keyring, OpenError, SecretKind, SharedKeyring};
+use crate::keyring::{
+    AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, Keyring, OpenError, SecretKind, SharedKeyring,
+};
 use crate::store::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, AccountState, Group, Store};
 
 /// Characters of an account's name: what AWS Organizations allows.
@@ -111,7 +113,8 @@ impl Accounts {
         let Some(number) = take.await? else { return Ok(Err(AccountRefused::TooMany)) };
         for _ in 0..MOST_DRAWS {
             let drawn = id.clone().map_or_else(random_account, Ok)?;
-            let account = Account { id: drawn, name: name.to_owned(), number, made_ms: self.clock.unix_ms(), state: AccountState::default() };
+            let account =
+                Account { id: drawn, name: name.to_owned(), number, made_ms: self.clock.unix_ms(), state: AccountState::default() };
             match self.store_account(account).await? {
                 // Somebody else's, by chance.
                 Err(AccountRefused::IdTaken) if id.is_none() => {}

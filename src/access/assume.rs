@@ -4,7 +4,8 @@ use super::iam::role_key;
 use super::policy::{PolicyDocument, PolicyError, PolicyKind};
 use super::session::{SessionLimits, SessionOwner, SessionRefused, SignedCaller, TemporaryCredentials};
 use super::{
-    AccessDecision, AccessRequest, Accounts, Arn, Caller, CallerGrants, Federation, NamedPolicy, RequestContext, ResourcePolicy, RoleSession,
+    AccessDecision, AccessRequest, Accounts, Arn, Caller, CallerGrants, Federation, NamedPolicy, RequestContext, ResourcePolicy,
+    RoleSession,
 };
 use crate::committer::{ReadOwner, Unavailable};
 use crate::store::{AccountId, IamRole};
@@ -148,7 +149,11 @@ impl Accounts {
         let (account, owner, most_s) = match &signed.caller {
             Caller::Root { account } => (account, SessionOwner::Root, root_s),
             Caller::User(user) => (&user.account, SessionOwner::User { id: user.id.clone() }, longest_s),
-            Caller::AssumedRole(_) | Caller::FederatedUser { .. } | Caller::WebIdentity { .. } | Caller::Service { .. } | Caller::Anonymous => {
+            Caller::AssumedRole(_)
+            | Caller::FederatedUser { .. }
+            | Caller::WebIdentity { .. }
+            | Caller::Service { .. }
+            | Caller::Anonymous => {
                 return Ok(Err(AssumeRefused::Denied("Cannot call GetSessionToken with session credentials".to_owned())));
             }
         };

@@ -231,6 +231,7 @@ fn nothing(name: &str) -> Result<KeptPolicy, StoreError> {
 
 /// A stored policy. What was accepted once is always parsed; what is not is never taken for a policy that says nothing, because it may deny something.
 fn parsed(kind: PolicyKind, name: &str, text: &str) -> Result<KeptPolicy, StoreError> {
-    let document = PolicyDocument::parse_stored(kind, text).map_err(|error| StoreError::Damaged(format!("policy {name}: {}", error.code)))?;
+    let document =
+        PolicyDocument::parse_stored(kind, text).map_err(|error| StoreError::Damaged(format!("policy {name}: {}", error.code)))?;
     Ok(KeptPolicy { name: name.to_owned(), document: Arc::new(document) })
 }

@@ -311,7 +311,13 @@ mod tests {
     /// An account with a key whose secret is sealed.
     async fn make_account(server: &Server, sealed: &[u8]) {
         let id = crate::store::AccountId::parse("123456789012").expect("an id");
-        let account = crate::store::Account { id: id.clone(), name: "test".to_owned(), number: 0, made_ms: 7, state: crate::store::AccountState::default() };
+        let account = crate::store::Account {
+            id: id.clone(),
+            name: "test".to_owned(),
+            number: 0,
+            made_ms: 7,
+            state: crate::store::AccountState::default(),
+        };
         let (sealed_secret, status) = (sealed.to_owned(), crate::store::AccessKeyStatus::Active);
         let key = crate::store::AccessKey { id: "AKIA1".to_owned(), account: id, user: None, sealed_secret, status, made_ms: 7 };
         let make = server.committer.transact(JobOwner::Store, move |group, _| {

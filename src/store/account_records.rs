@@ -208,11 +208,7 @@ pub struct OidcProvider {
     pub tags: Vec<IamTag>,
 }
 
-fn record<R: AccountRecord>(
-    source: &(impl RowSource + ?Sized),
-    account: &AccountId,
-    names: &[&str],
-) -> Result<Option<R>, StoreError> {
+fn record<R: AccountRecord>(source: &(impl RowSource + ?Sized), account: &AccountId, names: &[&str]) -> Result<Option<R>, StoreError> {
     Ok(source.row(&keys::account_record(R::KIND.row_kind(), account, names))?)
 }
 
@@ -225,7 +221,10 @@ fn records<R: AccountRecord>(
     limit: usize,
 ) -> Result<Vec<(Vec<String>, R)>, StoreError> {
     let prefix = keys::account_record(R::KIND.row_kind(), account, under);
-    let start = after.map_or_else(|| prefix.clone(), |after| keys::prefix_end(&keys::account_record(R::KIND.row_kind(), account, &[under, &[after]].concat())));
+    let start = after.map_or_else(
+        || prefix.clone(),
+        |after| keys::prefix_end(&keys::account_record(R::KIND.row_kind(), account, &[under, &[after]].concat())),
+    );
     let one = |(key, row): &(Bytes, Bytes)| {
         let mut parts = KeyParts::after(key, &prefix)?;
         let mut names = Vec::new();

@@ -61,10 +61,10 @@ mod whole_versions;
 
 pub use account::AccountId;
 pub use account_records::{
-    AccountRecord, AccountRecordKind, GroupMember, IamGroup, IamRole, IamTag, IamUser, InlinePolicy, ManagedPolicy, OidcProvider, PolicyAttachment,
-    PolicyVersion, PrincipalId, PrincipalKind,
+    AccountRecord, AccountRecordKind, GroupMember, IamGroup, IamRole, IamTag, IamUser, InlinePolicy, ManagedPolicy, OidcProvider,
+    PolicyAttachment, PolicyVersion, PrincipalId, PrincipalKind,
 };
-pub use accounts::{AccountState, AccessKey, AccessKeyRefused, AccessKeyStatus, Account, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS};
+pub use accounts::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountState, KEYS_PER_PRINCIPAL, MOST_ACCOUNTS};
 pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupRow, BackupSummary, BackupTicket,
     BackupWriter, RestoreError, restore,

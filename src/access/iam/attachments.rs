@@ -7,7 +7,9 @@ use super::policies::{no_policy, policy_key};
 use super::{groups, roles, users};
 use crate::access::Accounts;
 use crate::access::policy::{PolicyDocument, PolicyKind, counted_size};
-use crate::store::{AccountId, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, PolicyAttachment, PrincipalKind, Store, StoreError};
+use crate::store::{
+    AccountId, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, PolicyAttachment, PrincipalKind, Store, StoreError,
+};
 
 /// Managed policies of one principal: the most that "IAM and AWS STS quotas" lets an account have.
 const MOST_ATTACHED: usize = 20;

@@ -53,7 +53,8 @@ pub(super) fn key_of(kind: NameKind, name: &str) -> Result<String, IamError> {
 /// A path; without one it is `/`. It begins and ends with a slash and has characters from `!` to DEL.
 pub fn parse_path(path: Option<&str>) -> Result<String, IamError> {
     let path = path.unwrap_or("/");
-    let is_path = path.len() <= MAX_PATH && path.starts_with('/') && path.ends_with('/') && path.bytes().all(|b| (b'!'..=0x7f).contains(&b));
+    let is_path =
+        path.len() <= MAX_PATH && path.starts_with('/') && path.ends_with('/') && path.bytes().all(|b| (b'!'..=0x7f).contains(&b));
     is_path
         .then(|| path.to_owned())
         .ok_or_else(|| IamError::invalid("The specified value for path is invalid. It must begin and end with / and contain only alphanumeric characters and/or / characters."))
@@ -78,7 +79,8 @@ pub(super) fn check_tags(tags: &[IamTag]) -> Result<(), IamError> {
 
 /// A text of a description, up to 1,000 characters.
 pub(super) fn check_description(description: Option<&str>) -> Result<(), IamError> {
-    let is_fit = description.is_none_or(|text| text.chars().count() <= 1000 && !text.chars().any(|c| c.is_control() && !"\t\n\r".contains(c)));
+    let is_fit =
+        description.is_none_or(|text| text.chars().count() <= 1000 && !text.chars().any(|c| c.is_control() && !"\t\n\r".contains(c)));
     is_fit.then_some(()).ok_or_else(|| IamError::invalid("A description has up to 1,000 characters and no control characters"))
 }
 

@@ -1,11 +1,11 @@
 //! Managed policies and their versions.
 
+use super::IamPage;
 use super::change::AccountChange;
 use super::error::{IamError, IamResult};
 use super::names::{NameKind, check_description, check_tags, key_of, parse_path};
 use super::unique_id::{IdKind, unique_id};
 use super::users::{chance, page};
-use super::IamPage;
 use crate::access::policy::{PolicyDocument, PolicyKind};
 use crate::access::{Accounts, Arn};
 use crate::store::{AccountId, IamTag, ManagedPolicy, PolicyVersion};
@@ -38,7 +38,8 @@ impl ManagedPolicy {
 
 /// The key of the policy that an ARN names.
 pub(in crate::access) fn policy_key(arn: &str) -> Result<String, IamError> {
-    let invalid = || IamError::input(format!("ARN {} is not valid.", arn.chars().filter(|c| !c.is_control()).take(200).collect::<String>()));
+    let invalid =
+        || IamError::input(format!("ARN {} is not valid.", arn.chars().filter(|c| !c.is_control()).take(200).collect::<String>()));
     let parsed = Arn::parse(arn).filter(|arn| arn.service == "iam" && arn.region.is_empty()).ok_or_else(invalid)?;
     let path = parsed.resource.strip_prefix("policy/").ok_or_else(invalid)?;
     let name = path.rsplit('/').next().unwrap_or_default();
@@ -71,7 +72,9 @@ impl Accounts {
             check_tags(&new.tags)?;
             check_description(new.description.as_deref())?;
             if change.get::<ManagedPolicy>(&[&key])?.is_some() {
-                return Err(IamError::exists(format!("A policy called {} already exists. Duplicate names are not allowed.", new.name)).into());
+                return Err(
+                    IamError::exists(format!("A policy called {} already exists. Duplicate names are not allowed.", new.name)).into()
+                );
             }
             if change.account.state.policies >= MOST_POLICIES {
                 return Err(IamError::quota("CustomerManagedPoliciesPerAccount", MOST_POLICIES as usize).into());
@@ -120,7 +123,8 @@ impl Accounts {
             let policy = policy.filter(|policy| policy.arn(account) == arn);
             let policy = policy.ok_or_else(|| IamError::absent(format!("Policy {arn} was not found.")))?;
             let found: Option<PolicyVersion> = store.account_record(account, &[&key, &version])?;
-            let found = found.ok_or_else(|| IamError::absent(format!("Policy {arn} version {version} does not exist or is not attachable.")))?;
+            let found =
+                found.ok_or_else(|| IamError::absent(format!("Policy {arn} version {version} does not exist or is not attachable.")))?;
             Ok((found, policy.default_version == version))
         })
         .await

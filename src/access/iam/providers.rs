@@ -141,7 +141,9 @@ mod tests {
     fn an_issuer_is_https_or_of_this_machine() {
         assert_eq!(issuer_of("https://idp.example/realm/").as_deref(), Ok("idp.example/realm"));
         assert_eq!(issuer_of("http://127.0.0.1:9000").as_deref(), Ok("127.0.0.1:9000"));
-        for url in ["", "idp.example", "http://idp.example", "https://", "https://a@b", "https://a?b", "https://a b", "http://127.0.0.1.example"] {
+        for url in
+            ["", "idp.example", "http://idp.example", "https://", "https://a@b", "https://a?b", "https://a b", "http://127.0.0.1.example"]
+        {
             assert_eq!(issuer_of(url).map_err(|error| error.code), Err("ValidationError"), "{url}");
         }
     }

@@ -64,7 +64,8 @@ impl Accounts {
         self.look(account, move |store, account| {
             let user = find_user(store, account, &name)?;
             let keys = store.access_keys(account, Some(&user.id))?.into_iter();
-            let shown = |key: AccessKey| UserKey { user: user.name.clone(), id: key.id, status: key.status, made_ms: key.made_ms, secret: None };
+            let shown =
+                |key: AccessKey| UserKey { user: user.name.clone(), id: key.id, status: key.status, made_ms: key.made_ms, secret: None };
             Ok(keys.map(shown).collect())
         })
         .await

@@ -69,8 +69,7 @@ impl Accounts {
 
     /// Up to `most` users whose path begins with a prefix, behind the marker.
     pub async fn users(&self, account: &AccountId, prefix: String, marker: Option<String>, most: usize) -> IamResult<IamPage<IamUser>> {
-        self.look(account, move |store, account| page(store, account, marker, most, |user: &IamUser| user.path.starts_with(&prefix)))
-            .await
+        self.look(account, move |store, account| page(store, account, marker, most, |user: &IamUser| user.path.starts_with(&prefix))).await
     }
 
     /// Deletes a user that has nothing any more.

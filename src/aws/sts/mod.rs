@@ -1,40 +1,134 @@
 //! AWS Security Token Service. Source: "AWS Security Token Service API Reference".
 
 use super::call::{AwsAnswer, AwsCall};
+use super::error::AwsError;
 use super::query::xml::XmlElement;
 use super::query::{self, QueryCall};
 use super::service::AwsService;
 use super::services::AwsServices;
-use crate::access::Caller;
+use super::timestamp;
+use crate::access::{AssumeRefused, AssumeResult, AssumedRole, Caller, RoleAsk, TemporaryCredentials};
 
-/// The operations that are answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum StsOperation {
-    /// Who signed the request. It needs no policy: everybody who can sign may ask.
-    GetCallerIdentity,
-}
+macro_rules! sts_operations {
+    ($($name:ident),* $(,)?) => {
+        /// The operations that are answered.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum StsOperation { $($name),* }
 
-impl StsOperation {
-    /// The operation of a form's `Action`.
-    pub(super) fn of_action(action: &str) -> Option<StsOperation> {
-        match action {
-            "GetCallerIdentity" => Some(StsOperation::GetCallerIdentity),
-            _ => None,
-        }
-    }
+        impl StsOperation {
+            /// The operation of a form's `Action`.
+            pub(super) fn of_action(action: &str) -> Option<StsOperation> {
+                match action {
+                    $(stringify!($name) => Some(StsOperation::$name),)*
+                    _ => None,
+                }
+            }
 
-    /// Does what a caller asks.
-    pub(super) async fn answer(self, _: &AwsServices, call: &AwsCall, _: &QueryCall) -> AwsAnswer {
-        let caller = call.signed()?;
-        match self {
-            StsOperation::GetCallerIdentity => {
-                let account = caller.account().map(ToString::to_string).unwrap_or_default();
-                let (user_id, arn) = (user_id(caller), caller.arn());
-                let result = vec![XmlElement::text("UserId", user_id), XmlElement::text("Account", account), XmlElement::text("Arn", arn)];
-                Ok(query::answer(AwsService::Sts, "GetCallerIdentityResponse", Some(("GetCallerIdentityResult", result)), call.id))
+            /// The elements of its answer.
+            fn elements(self) -> (&'static str, &'static str) {
+                match self { $(StsOperation::$name => (concat!(stringify!($name), "Response"), concat!(stringify!($name), "Result"))),* }
             }
         }
+    };
+}
+
+// What each asks about: AssumeRole the caller's policies and the role's trust policy (`access::assume`); the others need no policy, because
+// "no permissions are required" to learn who one is, whose a key is, and to get a session of one's own ("GetCallerIdentity", "GetAccessKeyInfo",
+// "GetSessionToken").
+sts_operations!(GetCallerIdentity, AssumeRole, GetSessionToken, GetAccessKeyInfo);
+
+impl StsOperation {
+    /// Does what a caller asks.
+    pub(super) async fn answer(self, services: &AwsServices, call: &AwsCall, form: &QueryCall) -> AwsAnswer {
+        let result = match self {
+            StsOperation::GetCallerIdentity => caller_identity(call.signed()?),
+            StsOperation::AssumeRole => assume_role(services, call, form).await?,
+            StsOperation::GetSessionToken => session_token(services, call, form).await?,
+            StsOperation::GetAccessKeyInfo => access_key_info(services, call, form).await?,
+        };
+        let (response, result_name) = self.elements();
+        Ok(query::answer(AwsService::Sts, response, Some((result_name, result)), call.id))
     }
+}
+
+fn caller_identity(caller: &Caller) -> Vec<XmlElement> {
+    let account = caller.account().map(ToString::to_string).unwrap_or_default();
+    vec![XmlElement::text("UserId", user_id(caller)), XmlElement::text("Account", account), XmlElement::text("Arn", caller.arn())]
+}
+
+async fn assume_role(services: &AwsServices, call: &AwsCall, form: &QueryCall) -> Result<Vec<XmlElement>, AwsError> {
+    let mut ask = role_ask(form)?;
+    ask.external_id = form.members().text("ExternalId").map(str::to_owned);
+    let signed = call.signed_caller()?;
+    let assumed = done(call, services.accounts().assume_role(&signed, &ask, call.context.clone()).await)?;
+    Ok(assumed_elements(&assumed, &ask))
+}
+
+/// What both ways to a role read of their form.
+fn role_ask(form: &QueryCall) -> Result<RoleAsk, AwsError> {
+    let members = form.members();
+    let arns = members.list("PolicyArns")?;
+    Ok(RoleAsk {
+        role_arn: members.required("RoleArn")?.to_owned(),
+        session_name: members.required("RoleSessionName")?.to_owned(),
+        duration_s: members.number("DurationSeconds")?,
+        policy: members.text("Policy").map(str::to_owned),
+        policy_arns: arns.iter().map(|member| Ok(member.required("arn")?.to_owned())).collect::<Result<_, AwsError>>()?,
+        external_id: None,
+    })
+}
+
+fn assumed_elements(assumed: &AssumedRole, ask: &RoleAsk) -> Vec<XmlElement> {
+    let session = &assumed.session;
+    let id = format!("{}:{}", session.role_id, session.session);
+    let user = vec![XmlElement::text("AssumedRoleId", id), XmlElement::text("Arn", session.arn())];
+    let mut elements = vec![credentials(&assumed.credentials), XmlElement::parent("AssumedRoleUser", user)];
+    if ask.policy.is_some() || !ask.policy_arns.is_empty() {
+        elements.push(XmlElement::text("PackedPolicySize", assumed.packed_policy_percent.to_string()));
+    }
+    elements
+}
+
+async fn session_token(services: &AwsServices, call: &AwsCall, form: &QueryCall) -> Result<Vec<XmlElement>, AwsError> {
+    let members = form.members();
+    if members.text("SerialNumber").is_some() || members.text("TokenCode").is_some() {
+        return Err(AwsError::access_denied(call.wire, "MultiFactorAuthentication failed: there are no MFA devices here"));
+    }
+    let signed = call.signed_caller()?;
+    let made = services.accounts().session_token(&signed, members.number("DurationSeconds")?).await;
+    Ok(vec![credentials(&done(call, made)?)])
+}
+
+async fn access_key_info(services: &AwsServices, call: &AwsCall, form: &QueryCall) -> Result<Vec<XmlElement>, AwsError> {
+    call.signed()?;
+    let members = form.members();
+    let id = members.required("AccessKeyId")?;
+    let account = services.accounts().account_of_key(id).await.map_err(|why| call.unavailable(why))?;
+    let account = account.ok_or_else(|| AwsError::new(call.wire, "ValidationError", "Invalid AccessKeyId"))?;
+    Ok(vec![XmlElement::text("Account", account.to_string())])
+}
+
+fn credentials(given: &TemporaryCredentials) -> XmlElement {
+    let expiration = timestamp::extended(i64::try_from(given.expires_ms / 1000).unwrap_or(i64::MAX));
+    let parts = vec![
+        XmlElement::text("AccessKeyId", &given.access_key_id),
+        XmlElement::text("SecretAccessKey", given.secret.expose()),
+        XmlElement::text("SessionToken", &given.session_token),
+        XmlElement::text("Expiration", expiration),
+    ];
+    XmlElement::parent("Credentials", parts)
+}
+
+fn done<T>(call: &AwsCall, result: AssumeResult<T>) -> Result<T, AwsError> {
+    let wire = call.wire;
+    result.map_err(|why| call.unavailable(why))?.map_err(|refused| match refused {
+        AssumeRefused::Denied(message) => AwsError::access_denied(wire, message),
+        AssumeRefused::Invalid(message) => AwsError::new(wire, "ValidationError", message),
+        AssumeRefused::Policy(error) => AwsError::new(wire, error.code, error.message),
+        AssumeRefused::PolicyTooLarge => {
+            AwsError::new(wire, "PackedPolicyTooLarge", "The policies of the session take more space than a session token has")
+        }
+    })
 }
 
 /// The `UserId` of a caller ("GetCallerIdentity"): a root's is its account.

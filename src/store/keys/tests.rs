@@ -17,7 +17,10 @@ fn keys_have_the_bytes_that_are_on_disk() {
         (account_record(RowKind::ManagedPolicy, &account_id, &["p"]), r"@\x00\x0c123456789012P\x00\x01p"),
         (account_record(RowKind::PolicyVersion, &account_id, &["p", "v1"]), r"@\x00\x0c123456789012V\x00\x01p\x00\x02v1"),
         (account_record(RowKind::InlinePolicy, &account_id, &["user", "u", "p"]), r"@\x00\x0c123456789012I\x00\x04user\x00\x01u\x00\x01p"),
-        (account_record(RowKind::PolicyAttachment, &account_id, &["p", "user", "u"]), r"@\x00\x0c123456789012T\x00\x01p\x00\x04user\x00\x01u"),
+        (
+            account_record(RowKind::PolicyAttachment, &account_id, &["p", "user", "u"]),
+            r"@\x00\x0c123456789012T\x00\x01p\x00\x04user\x00\x01u",
+        ),
         (account_record(RowKind::GroupMember, &account_id, &["g", "u"]), r"@\x00\x0c123456789012M\x00\x01g\x00\x01u"),
         (account_record(RowKind::PrincipalId, &account_id, &["AIDA"]), r"@\x00\x0c123456789012B\x00\x04AIDA"),
         (account_record(RowKind::OidcProvider, &account_id, &["a.example"]), r"@\x00\x0c123456789012O\x00\x09a.example"),
