@@ -32,7 +32,7 @@ use crate::http::{
     ServerPhase, ServiceBeforeRoutes, Transfers,
 };
 use crate::hub::{Hub, Signal};
-use crate::identity::Identities;
+use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools};
 use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -199,14 +199,31 @@ impl App {
         let courier = Courier::new(reader.clone(), committer.clone(), push.clone(), clock, metrics.clone());
         let identities = Identities::new(reader.clone(), committer.clone(), clock);
         let running = RunningClock::new(clock);
-        let authenticator = Authenticator::new(verifier.clone(), identities, pools.clone(), running.clone(), metrics.clone());
+        let authenticator = Authenticator::new(verifier.clone(), identities.clone(), pools.clone(), running.clone(), metrics.clone());
         let key_file = config.key_file();
         let keyring = SharedKeyring::open(&key_file, config.lost_key_file, reader.clone(), committer.clone(), clock)
             .await
             .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
-        let services = AwsServices { accounts: accounts.clone(), clock, region: config.aws_region(), declared_owner: config.aws_account() };
+        let identity_pools = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &config.aws_region());
+        let federation = FederatedIdentities::new(FederationParts {
+            pools: identity_pools.await.map_err(|_| AppError::StoreFailed)?,
+            identities: identities.clone(),
+            links: IdentityLinks::new(reader.clone(), committer.clone(), pools.clone()),
+            verifier: verifier.clone(),
+            accounts: accounts.clone(),
+            reader: reader.clone(),
+            committer: committer.clone(),
+            clock,
+        });
+        let services = AwsServices {
+            accounts: accounts.clone(),
+            clock,
+            federation,
+            region: config.aws_region(),
+            declared_owner: config.aws_account(),
+        };
         let before_routes = Some(aws_services(AwsEndpoint::new(services)));
         let timing = config.session();
         let sessions =

@@ -157,7 +157,7 @@ fn run(command: CliCommand) -> Result<ExitCode, FatalError> {
             let gateway = runtime.block_on(StandInGateway::start())?;
             let (push, wakes) = demo_push(&gateway);
             let read_config: ReadConfig = Arc::new(move || {
-                let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes);
+                let pool = PoolSection::with_issuer(dev::issuer()).with_push(push.clone(), wakes).with_guests();
                 let config = config::read(None, &Environment::of_process(), &flags)?.with_pool(dev::POOL, pool);
                 Ok(config.for_development(admin::DEVELOPMENT_KEY).for_pages_of_this_machine().with_development_key().with_new_keyring())
             });

@@ -38,6 +38,8 @@ pub struct Pool {
     pub identity_bytes: u64,
     /// The web pages that may use the pool.
     pub origins: AllowedOrigins,
+    /// Whether a declared pool makes identities for guests; of a pool that was made its row says so.
+    pub guests: bool,
     /// Within how many seconds the user must have proved both logins that a device links.
     pub link_fresh_s: u64,
     /// What the pool has taken of its limits.
@@ -233,6 +235,7 @@ mod tests {
             retention: RetentionPolicy::default(),
             identity_bytes: 1,
             origins: AllowedOrigins::new([]),
+            guests: false,
             link_fresh_s: LINK_FRESH_S,
             used: PoolUse::default(),
         }

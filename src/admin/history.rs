@@ -47,10 +47,7 @@ impl Admin {
     /// Restores a dataset to a version by writing new versions, which all devices receive like any write. Returns the last of them and how many
     /// records changed; `None` if no record differs. A record that is written meanwhile keeps what was written.
     pub async fn restore_version(&self, identity: Identity, dataset: DatasetName, to: u64) -> AdminResult<Option<(u64, usize)>> {
-        let retention = match self.pool_policies(&identity).await? {
-            Ok((retention, _)) => retention,
-            Err(missing) => return Ok(Err(missing)),
-        };
+        let Some((retention, _)) = self.links.pool_policies(&identity).await? else { return Ok(Err(NotFound::Identity)) };
         // The plan of a restore holds as much as a comparison, until its last part is written.
         let _memory = match self.read_held(identity.clone(), dataset.clone(), |_, _, _| Ok(Ok(()))).await? {
             Ok(((), memory)) => memory,

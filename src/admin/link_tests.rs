@@ -5,7 +5,8 @@ use std::sync::Arc;
 use driftless_protocol::{DeviceId, Epoch};
 use tempfile::TempDir;
 
-use super::{Admin, DeviceAccess, DeviceLinkRequest, LinkOutcome, LoginName, SecondSignIn};
+use super::{Admin, DeviceAccess, DeviceLinkRequest, SecondSignIn};
+use crate::identity::{LinkOutcome, LoginName};
 use crate::auth::LEEWAY_S;
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, SignInRequest};

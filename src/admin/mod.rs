@@ -25,8 +25,8 @@ use driftless_protocol::DatasetInfo;
 
 pub use backup::BackupStream;
 pub use export::ExportStream;
-pub use identity_jobs::{EraseResult, IdentityMergeOutcome};
-pub use logins::{DeviceLinkRequest, LinkOutcome, LoginName, SecondSignIn};
+pub use identity_jobs::EraseResult;
+pub use logins::{DeviceLinkRequest, SecondSignIn};
 pub use operator_key::{DEVELOPMENT_KEY, InvalidOperatorKey, OperatorKey};
 pub use push::{DeviceAccess, DeviceWakeState, TestWakeResult, WakeState};
 pub use read_memory::ReadMemory;
@@ -35,9 +35,10 @@ use read_memory::ReadBudget;
 
 use crate::clock::Clock;
 use crate::committer::{Committer, ReadOwner, Reader, Unavailable};
+use crate::identity::IdentityLinks;
 use crate::pools::{PoolOrigin, Pools};
 use crate::push::PushService;
-use crate::store::{Identity, LoginInfo, LoginSearch, LoginsPage, MergePolicies, RetentionPolicy, Store, StoreError, VersionNotKept};
+use crate::store::{Identity, LoginInfo, LoginSearch, LoginsPage, Store, StoreError, VersionNotKept};
 
 /// The most logins that a search returns: a person has one at each issuer.
 const MAX_LOGINS: usize = 64;
@@ -77,11 +78,13 @@ pub struct Admin {
     push: PushService,
     clock: Clock,
     whole_reads: ReadBudget,
+    links: IdentityLinks,
 }
 
 impl Admin {
     pub fn new(reader: Reader, committer: Committer, pools: Pools, push: PushService, clock: Clock) -> Admin {
-        Admin { reader, committer, pools, push, clock, whole_reads: ReadBudget::default() }
+        let links = IdentityLinks::new(reader.clone(), committer.clone(), pools.clone());
+        Admin { reader, committer, pools, push, clock, whole_reads: ReadBudget::default(), links }
     }
 
     /// The logins of a pool with this subject, of all issuers.
@@ -106,14 +109,6 @@ impl Admin {
             Ok(Ok(IdentitySummary { pool, merged, owned_bytes, datasets: store.datasets(&identity)? }))
         };
         self.reader.read(ReadOwner::Server, read).await
-    }
-
-    /// The policies of an identity's pool; the defaults if there is no such pool any more.
-    async fn pool_policies(&self, identity: &Identity) -> AdminResult<(RetentionPolicy, MergePolicies)> {
-        let of = identity.clone();
-        let pool = self.reader.read(ReadOwner::Server, move |store| if exists(store, &of)? { store.pool(&of) } else { Ok(None) }).await?;
-        let policies = |pool: String| self.pools.get(&pool).map(|pool| (pool.retention, pool.merge_policies())).unwrap_or_default();
-        Ok(pool.ok_or(NotFound::Identity).map(policies))
     }
 }
 

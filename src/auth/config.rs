@@ -116,6 +116,11 @@ impl Default for IssuerConfig {
 }
 
 impl IssuerConfig {
+    /// An issuer whose metadata name its keys, with tokens for one of these audiences.
+    pub fn discovered(issuer: String, audience: Vec<String>) -> IssuerConfig {
+        IssuerConfig { issuer, audience, ..IssuerConfig::default() }
+    }
+
     /// Whether the secret is [`DEVELOPMENT_SECRET`], so that anyone can make tokens of this issuer.
     pub fn uses_development_secret(&self) -> bool {
         self.secret.as_deref() == Some(DEVELOPMENT_SECRET)

@@ -154,6 +154,12 @@ impl Verifier {
         result
     }
 
+    /// The claims of a token as JSON. Nothing of them is verified: for a token that was verified.
+    pub fn claims(token: &str) -> Option<serde_json::Map<String, serde_json::Value>> {
+        let token = CompactToken::split(token).ok()?;
+        serde_json::from_slice(token.claims_json()).ok()
+    }
+
     /// The pool that a token names, which nobody has verified.
     pub fn named_pool(&self, token: &str) -> Option<Arc<str>> {
         let token = CompactToken::split(token).ok()?;

@@ -26,6 +26,7 @@ pub struct PoolSection {
     pub(super) rates: RatesSection,
     pub(super) retention: RetentionSection,
     pub(super) identity_bytes: u64,
+    pub(super) guests: bool,
     pub(super) link_fresh_s: u64,
     pub(super) push: PushConfig,
     pub(super) wakes: WakeSettings,
@@ -68,6 +69,7 @@ impl Default for PoolSection {
             rates: RatesSection::default(),
             retention: RetentionSection::default(),
             identity_bytes: IDENTITY_BYTES,
+            guests: false,
             link_fresh_s: LINK_FRESH_S,
             push: PushConfig::default(),
             wakes: WakeSettings::default(),
@@ -80,6 +82,11 @@ impl PoolSection {
     /// A pool that trusts one issuer, with the defaults for everything else.
     pub fn with_issuer(issuer: IssuerConfig) -> PoolSection {
         PoolSection { issuers: vec![issuer], ..PoolSection::default() }
+    }
+
+    /// The same pool, which lets guests in.
+    pub fn with_guests(self) -> PoolSection {
+        PoolSection { guests: true, ..self }
     }
 
     /// The same pool with these push gateways and wake settings.
@@ -98,6 +105,7 @@ impl PoolSection {
             retention: self.retention.policy(self.limits),
             identity_bytes: self.identity_bytes,
             origins: AllowedOrigins::new(of_server.iter().chain(&self.origins).cloned()),
+            guests: self.guests,
             link_fresh_s: self.link_fresh_s,
             used: PoolUse::new(self.rates.of_pool()),
         }

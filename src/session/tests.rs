@@ -67,6 +67,7 @@ fn fixture_with(memory: MemoryLimits) -> SessionFixture {
     };
     let verifier = Verifier::new([(Arc::from("p"), vec![issuer])]).expect("an issuer");
     let pool = Pool {
+        guests: false,
         name: "p".into(),
         region: "local".into(),
         limits: Default::default(),

@@ -44,6 +44,7 @@ pub struct AccountState {
     pub roles: u32,
     pub policies: u32,
     pub providers: u32,
+    pub pools: u32,
 }
 
 /// An access key.

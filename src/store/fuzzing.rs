@@ -11,6 +11,7 @@ use super::accounts::{AccessKeyRow, AccountKeyRow, AccountNumberRow, AccountRow}
 use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
 use super::pieces::{self, RowContent};
+use super::pools::StoredPool;
 use super::push::{DebtRow, DeliveryLogRow, PushBudgetRow, RegistrationRow};
 use super::rewind::RewindRow;
 use super::rows::{
@@ -66,6 +67,7 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::ReapDue | RowKind::WakeDue => check_pieces(row),
         RowKind::Account => check_row::<AccountRow>(row),
         RowKind::AccountKey => check_row::<AccountKeyRow>(row),
+        RowKind::IdentityPool => check_row::<StoredPool>(row),
         RowKind::IamUser => check_row::<IamUser>(row),
         RowKind::IamGroup => check_row::<IamGroup>(row),
         RowKind::IamRole => check_row::<IamRole>(row),

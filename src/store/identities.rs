@@ -119,6 +119,7 @@ impl Group<'_> {
             push_targets: 0,
             owned_bytes: 0,
             devices_from: Vec::new(),
+            guest: false,
         };
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),

@@ -160,6 +160,11 @@ pub(super) fn account(account: &AccountId) -> Bytes {
     RowKey::of(RowKind::Account).account(account).done()
 }
 
+/// The key of an identity pool: its name if it is declared, else its id. Each pool is an owner of its own.
+pub(super) fn identity_pool(key: &str) -> Bytes {
+    RowKey::of(RowKind::IdentityPool).name(key).done()
+}
+
 /// The index row of an account's number.
 pub(super) fn account_number(number: u32) -> Bytes {
     RowKey::of(RowKind::AccountNumber).version(u64::from(number)).done()

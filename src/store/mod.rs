@@ -24,6 +24,7 @@ mod export_entries;
 mod format;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzzing;
+mod guests;
 mod history;
 mod history_row;
 mod identities;
@@ -45,6 +46,7 @@ mod owned_bytes;
 mod owners;
 mod page;
 mod pieces;
+mod pools;
 mod push;
 mod reap;
 mod retention;
@@ -77,6 +79,7 @@ pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineK
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;
+pub use guests::IdentityState;
 pub use history::{DatasetHistory, VersionEntry, VersionNotKept};
 pub use history_row::VersionOrigin;
 pub use identities::{LinkResult, LoginInfo, LoginKey};
@@ -88,6 +91,7 @@ pub use merge_identity::{MERGE_POLICIES, MergePolicies, MergeStart};
 pub use open::Store;
 pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};
+pub use pools::{ClaimComparison, MadePool, PoolRoles, RoleMapping, RoleMappingKind, RoleRule, StoredPool, TrustedUserPool};
 pub use push::{
     DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
     TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,

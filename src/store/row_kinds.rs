@@ -81,6 +81,8 @@ pub(super) enum RowKind {
     AccessKey,
     /// Number: the account that has it.
     AccountNumber,
+    /// Name or id: what is remembered of an identity pool.
+    IdentityPool,
     /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
     Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
@@ -131,7 +133,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 37] = [
+const TABLE: [RowKindSpec; 38] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -167,6 +169,7 @@ const TABLE: [RowKindSpec; 37] = [
     spec(RowKind::OidcProvider, b'O', RowOwner::Account, ExportList::Omitted),
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
     spec(RowKind::AccountNumber, b'N', RowOwner::IndexOf(RowKind::Account), ExportList::Omitted),
+    spec(RowKind::IdentityPool, b'+', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];

@@ -207,6 +207,9 @@ pub(super) struct IdentityRow {
     /// Identities that are merged into it, whose devices have not all moved yet, in the order in which they move.
     #[serde(default)]
     pub devices_from: Vec<String>,
+    /// It was made without a login.
+    #[serde(default)]
+    pub guest: bool,
 }
 
 /// A job on a whole identity, done in bounded steps.

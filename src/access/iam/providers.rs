@@ -32,6 +32,12 @@ impl OidcProvider {
     pub fn arn(&self, account: &AccountId) -> String {
         format!("arn:aws:iam::{account}:oidc-provider/{}", self.issuer)
     }
+
+    /// The issuer with its scheme: `http` only for one on this machine.
+    pub fn url(&self) -> String {
+        let scheme = if is_local(&self.issuer) { "http" } else { "https" };
+        format!("{scheme}://{}", self.issuer)
+    }
 }
 
 impl Accounts {
@@ -107,14 +113,20 @@ fn issuer_of(url: &str) -> Result<String, IamError> {
     }
     let (scheme, rest) = url.split_once("://").ok_or_else(|| invalid("it begins with https://"))?;
     let host = rest.split(['/', ':']).next().unwrap_or_default();
-    let is_local = ["localhost", "127.0.0.1", "[::1]"].contains(&host) || rest.starts_with("[::1]");
-    if scheme != "https" && !(scheme == "http" && is_local) {
+    // A provider on this machine has no certificate; one elsewhere has.
+    if scheme != if is_local(rest) { "http" } else { "https" } {
         return Err(invalid("it begins with https://; http:// is accepted for a provider on this machine"));
     }
     if host.is_empty() || rest.contains(['?', '#', '@']) {
         return Err(invalid("it has a host, and no query, fragment or user"));
     }
     Ok(rest.trim_end_matches('/').to_owned())
+}
+
+/// Whether an address without its scheme is of this machine.
+fn is_local(address: &str) -> bool {
+    let host = address.split(['/', ':']).next().unwrap_or_default();
+    ["localhost", "127.0.0.1"].contains(&host) || address.starts_with("[::1]")
 }
 
 fn check(new: &NewProvider) -> Result<(), IamError> {

@@ -25,6 +25,11 @@ pub(super) const POOL: &[ConfigSetting] = &[
         "What happens when two devices change the same record without having seen each other's change: reject or last-writer-wins.",
     ).with_form(CONFLICTS),
     setting(
+        "pools.*.guests",
+        || value(PoolSection::default().guests),
+        "Whether somebody who has not signed in gets an identity of the pool through AWS's GetId. Whoever knows its id can use it until a login is linked.",
+    ),
+    setting(
         "pools.*.link_fresh_s",
         || value(PoolSection::default().link_fresh_s),
         "Seconds, 30 to 86400, within which a user must have proved both logins that a device links (auth_time, or else iat, of each token). Whatever is stolen later links nothing.",

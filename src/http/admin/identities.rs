@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{logins, request};
-use crate::admin::{ExportStream, IdentityMergeOutcome, LinkOutcome, LoginName};
+use crate::admin::ExportStream;
+use crate::identity::{IdentityMergeOutcome, LinkOutcome, LoginName};
 use crate::http::error::{HttpError, ok_json};
 use crate::http::link::too_many_logins;
 use crate::http::request::{PathNames, UrlQuery};

@@ -10,6 +10,7 @@ fn keys_have_the_bytes_that_are_on_disk() {
     let cases = [
         (account(&account_id), r"@\x00\x0c123456789012A"),
         (account_key(&account_id, "AKIA"), r"@\x00\x0c123456789012C\x00\x04AKIA"),
+        (identity_pool("p"), r"+\x00\x01p"),
         (account_number(2), r"N\x00\x00\x00\x00\x00\x00\x00\x02"),
         (account_record(RowKind::IamUser, &account_id, &["u"]), r"@\x00\x0c123456789012U\x00\x01u"),
         (account_record(RowKind::IamGroup, &account_id, &["g"]), r"@\x00\x0c123456789012E\x00\x01g"),

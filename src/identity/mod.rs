@@ -1,6 +1,11 @@
 //! Identities and the logins that lead to them. An identity is created and stored when a login first signs in, so that
 //! several logins can lead to it later.
 
+mod federation;
+mod links;
+mod made_pools;
+mod role_choice;
+
 use std::sync::Arc;
 
 use driftless_protocol::DeviceId;
@@ -9,6 +14,12 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SignInRequest, Unavailable};
 use crate::store::{Admission, Identity, LoginKey, Store};
+
+pub use federation::{
+    FederatedIdentities, FederationParts, FederationRefused, FederationResult, IdentityCredentials, MOST_LOGINS, ProvedLogin, SentLogins,
+};
+pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult};
+pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c2);

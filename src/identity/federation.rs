@@ -1,0 +1,336 @@
+//! Identities for people whom others vouch for: a token of an issuer that the pool trusts leads to an identity, and an identity to credentials of a role.
+//! Source: "Identity pools authentication flow" (Amazon Cognito Developer Guide).
+//!
+//! - A login is the token's issuer and subject, never the name under which the token was sent, so a socket's hello and a federated call lead to the same
+//!   identity.
+//! - Every token that is sent has to be valid. An identity that has logins needs one of them; a guest's identity has none.
+//! - A guest who proves a login keeps the identity, unless the login has one: then the guest's data is merged into that, and the caller is told its id.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use tracing::info;
+use uuid::Uuid;
+
+use super::links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
+use super::role_choice::{NoRole, ProvedClaims, choose};
+use super::{Identities, IdentityPools, LoginRequest, PoolDetails, SignInPurpose, SignInResult};
+use crate::access::{Accounts, AssumeRefused, Federation, IDENTITY_PROVIDER, RequestContext, RoleAsk, TemporaryCredentials};
+use crate::auth::Verifier;
+use crate::clock::Clock;
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
+use crate::logging::AUDIT;
+use crate::pools::Pool;
+use crate::store::{Group, Identity, IdentityState, LoginKey};
+
+/// Logins of one call ("GetId": `Logins` has at most 10 entries).
+pub const MOST_LOGINS: usize = 10;
+
+/// The name of the sessions of identities.
+const SESSION_NAME: &str = "CognitoIdentityCredentials";
+
+/// How often an id is drawn for a guest.
+const MOST_DRAWS: u32 = 4;
+
+/// Logins as they are sent: the provider's name and a token.
+pub type SentLogins = Vec<(String, String)>;
+
+/// A token that was verified.
+#[derive(Clone, Debug)]
+pub struct ProvedLogin {
+    /// The name under which it was sent.
+    pub provider: String,
+    pub issuer: Arc<str>,
+    pub subject: String,
+    pub issued_s: Option<u64>,
+    pub claims: Map<String, Value>,
+}
+
+/// Why somebody gets no identity or no credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FederationRefused {
+    NoPool(String),
+    NoIdentity(String),
+    /// The pool lets nobody in without a login.
+    NoGuests,
+    /// A token is not valid: of which provider, and why.
+    InvalidToken { provider: String, why: String },
+    /// A provider's keys could not be fetched.
+    ProviderUnavailable { provider: String },
+    /// None of the logins is the identity's, or it has none and the caller has no right to it.
+    NotItsLogin(String),
+    /// An operator has refused the login's tokens.
+    TokenRefused,
+    TooManyLogins,
+    /// The pool has no role for this, or the role does not trust the pool.
+    NoRole(String),
+}
+
+pub type FederationResult<T> = Result<Result<T, FederationRefused>, Unavailable>;
+
+/// Credentials of an identity. Its id may be another one than the one that was asked for.
+#[derive(Clone, Debug)]
+pub struct IdentityCredentials {
+    pub identity: Identity,
+    pub credentials: TemporaryCredentials,
+}
+
+/// Federation. Clones share it.
+#[derive(Clone)]
+pub struct FederatedIdentities {
+    pub pools: IdentityPools,
+    identities: Identities,
+    links: IdentityLinks,
+    verifier: Verifier,
+    accounts: Accounts,
+    reader: Reader,
+    committer: Committer,
+    clock: Clock,
+}
+
+/// What the federation of a server is made of.
+pub struct FederationParts {
+    pub pools: IdentityPools,
+    pub identities: Identities,
+    pub links: IdentityLinks,
+    pub verifier: Verifier,
+    pub accounts: Accounts,
+    pub reader: Reader,
+    pub committer: Committer,
+    pub clock: Clock,
+}
+
+impl FederatedIdentities {
+    pub fn new(parts: FederationParts) -> FederatedIdentities {
+        let FederationParts { pools, identities, links, verifier, accounts, reader, committer, clock } = parts;
+        FederatedIdentities { pools, identities, links, verifier, accounts, reader, committer, clock }
+    }
+
+    /// The identity to which logins lead, which is made if there is none; without logins a guest's, a new one each time.
+    pub async fn identity_of(&self, pool_id: &str, logins: &SentLogins) -> FederationResult<Identity> {
+        let Ok(details) = self.pools.find(pool_id).await? else { return Ok(Err(FederationRefused::NoPool(pool_id.to_owned()))) };
+        let Some(pool) = self.pools.pools().by_id(pool_id) else { return Ok(Err(FederationRefused::NoPool(pool_id.to_owned()))) };
+        if logins.is_empty() {
+            return match self.lets_guests_in(&details, &pool) {
+                true => self.make_guest(&pool).await.map(Ok),
+                false => Ok(Err(FederationRefused::NoGuests)),
+            };
+        }
+        let proved = match self.prove(&pool, logins).await {
+            Ok(proved) => proved,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        // One that leads somewhere decides: the others are linked to that identity.
+        let mut found = None;
+        for login in &proved {
+            found = found.or(self.leads_to(&pool, login).await?);
+        }
+        let identity = match (found, proved.first()) {
+            (Some(identity), _) => identity,
+            (None, Some(first)) => match self.sign_in(&pool, first).await? {
+                Ok(identity) => identity,
+                Err(refused) => return Ok(Err(refused)),
+            },
+            (None, None) => return Ok(Err(FederationRefused::NoGuests)),
+        };
+        self.link_all(&pool, identity, &proved).await
+    }
+
+    /// Credentials of an identity for who has a right to it. `wanted` is one of the person's roles.
+    pub async fn credentials(
+        &self,
+        identity: &Identity,
+        logins: &SentLogins,
+        wanted: Option<String>,
+        context: RequestContext,
+    ) -> FederationResult<IdentityCredentials> {
+        let (identity, pool, proved) = match self.admitted(identity, logins).await? {
+            Ok(admitted) => admitted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let Ok(details) = self.pools.find(&pool.id()).await? else { return Ok(Err(FederationRefused::NoPool(pool.id().to_string()))) };
+        let claims: Vec<ProvedClaims<'_>> =
+            proved.iter().map(|login| ProvedClaims { provider: &login.provider, claims: &login.claims }).collect();
+        let role = match choose(&details.roles, &claims, wanted.as_deref()) {
+            Ok(role) => role,
+            Err(NoRole::NotConfigured) => {
+                let text = "Invalid identity pool configuration. Check assigned IAM roles for this pool.";
+                return Ok(Err(FederationRefused::NoRole(text.to_owned())));
+            }
+            Err(NoRole::Denied) => return Ok(Err(FederationRefused::NotItsLogin(identity.to_string()))),
+        };
+        let federation = federation(&pool.id(), &identity, &proved);
+        let ask = RoleAsk { role_arn: role, session_name: SESSION_NAME.to_owned(), ..RoleAsk::default() };
+        Ok(match self.accounts.assume_with_token(federation, &ask, context).await? {
+            Ok(assumed) => Ok(IdentityCredentials { identity, credentials: assumed.credentials }),
+            Err(AssumeRefused::Denied(_) | AssumeRefused::Invalid(_) | AssumeRefused::Policy(_) | AssumeRefused::PolicyTooLarge) => {
+                let text = "Invalid identity pool configuration. Check assigned IAM roles for this pool.";
+                Err(FederationRefused::NoRole(text.to_owned()))
+            }
+        })
+    }
+
+    /// Who gets to an identity with these logins: the identity, which may be another one by now, its pool, and the logins.
+    pub async fn admitted(&self, identity: &Identity, logins: &SentLogins) -> FederationResult<(Identity, Arc<Pool>, Vec<ProvedLogin>)> {
+        let state = match self.state(identity).await? {
+            Ok(state) => state,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let Some(pool) = self.pools.pools().get(&state.pool) else { return Ok(Err(FederationRefused::NoIdentity(identity.to_string()))) };
+        let forbidden = || FederationRefused::NotItsLogin(identity.to_string());
+        if logins.is_empty() {
+            let Ok(details) = self.pools.find(&pool.id()).await? else { return Ok(Err(forbidden())) };
+            let is_let_in = state.is_guest && state.moved_to.is_none() && self.lets_guests_in(&details, &pool);
+            return Ok(is_let_in.then(|| (identity.clone(), pool, Vec::new())).ok_or_else(forbidden));
+        }
+        let proved = match self.prove(&pool, logins).await {
+            Ok(proved) => proved,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        // The identity may have been merged into the one that the logins lead to.
+        let current = state.moved_to.clone().unwrap_or_else(|| identity.clone());
+        let mut leads_there = false;
+        for login in &proved {
+            leads_there |= self.leads_to(&pool, login).await?.as_ref() == Some(&current);
+        }
+        if !leads_there && !(state.is_guest && state.moved_to.is_none()) {
+            return Ok(Err(forbidden()));
+        }
+        Ok(self.link_all(&pool, current, &proved).await?.map(|identity| (identity, pool, proved)))
+    }
+
+    /// An identity that was not erased.
+    pub async fn state(&self, identity: &Identity) -> FederationResult<IdentityState> {
+        let of = identity.clone();
+        let state = self.reader.read(identity, move |store| store.identity_state(&of, MOST_LOGINS)).await?;
+        Ok(state.ok_or_else(|| FederationRefused::NoIdentity(identity.to_string())))
+    }
+
+    /// Takes logins away from an identity, for who proves all of them.
+    pub async fn unlink(&self, identity: &Identity, logins: &SentLogins, removed: &[String]) -> FederationResult<()> {
+        let (identity, pool, proved) = match self.admitted(identity, logins).await? {
+            Ok(admitted) => admitted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        for login in proved.into_iter().filter(|login| removed.contains(&login.provider)) {
+            let (of, name) = (identity.clone(), Arc::clone(&pool.name));
+            let (issuer, subject) = (Arc::clone(&login.issuer), login.subject.clone());
+            let transaction = move |group: &mut Group<'_>, _| {
+                let key = LoginKey { pool: &name, issuer: &login.issuer, subject: &login.subject };
+                Ok((group.unlink(key, &of)?, Vec::new()))
+            };
+            if self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await? {
+                info!(target: AUDIT, %identity, ?issuer, ?subject, "login unlinked by its owner");
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn lets_guests_in(&self, details: &PoolDetails, pool: &Pool) -> bool {
+        details.made.as_ref().map_or(pool.guests, |made| made.allow_guests)
+    }
+
+    /// Verifies all tokens in the pool.
+    async fn prove(&self, pool: &Pool, logins: &SentLogins) -> Result<Vec<ProvedLogin>, FederationRefused> {
+        let now_s = self.clock.unix_ms() / 1000;
+        let mut proved = Vec::new();
+        for (provider, token) in logins.iter().take(MOST_LOGINS) {
+            let verified = self.verifier.verify_in(&pool.name, token, now_s).await.map_err(|why| match why {
+                crate::auth::TokenRefusal::KeysUnavailable => FederationRefused::ProviderUnavailable { provider: provider.clone() },
+                why => FederationRefused::InvalidToken { provider: provider.clone(), why: why.to_string() },
+            })?;
+            let claims = Verifier::claims(token).unwrap_or_default();
+            let (issuer, subject, issued_s) = (verified.issuer, verified.subject, verified.issued_s);
+            proved.push(ProvedLogin { provider: provider.clone(), issuer, subject, issued_s, claims });
+        }
+        Ok(proved)
+    }
+
+    async fn leads_to(&self, pool: &Pool, login: &ProvedLogin) -> Result<Option<Identity>, Unavailable> {
+        let (name, issuer, subject) = (Arc::clone(&pool.name), Arc::clone(&login.issuer), login.subject.clone());
+        let read = move |store: &crate::store::Store| store.identity(LoginKey { pool: &name, issuer: &issuer, subject: &subject });
+        self.reader.read(ReadOwner::Login(login.subject.clone()), read).await
+    }
+
+    /// The identity of a login, which is made if there is none.
+    async fn sign_in(&self, pool: &Pool, login: &ProvedLogin) -> FederationResult<Identity> {
+        // A federated call names no device, and makes none.
+        let Ok(device) = driftless_protocol::DeviceId::new("federation") else { return Err(Unavailable::Now) };
+        let request = LoginRequest {
+            pool: Arc::clone(&pool.name),
+            region: Arc::clone(&pool.region),
+            issuer: Arc::clone(&login.issuer),
+            subject: login.subject.clone(),
+            issued_s: login.issued_s,
+            device,
+            purpose: SignInPurpose::Read,
+            max_devices: pool.limits.devices,
+        };
+        Ok(match self.identities.sign_in(request).await? {
+            SignInResult::SignedIn(identity) => Ok(identity),
+            SignInResult::TokenRefused { .. } | SignInResult::Revoked | SignInResult::TooManyDevices => Err(FederationRefused::TokenRefused),
+        })
+    }
+
+    /// Lets all proved logins lead to one identity, and returns it: that of a login which has another one, if the first is a guest's.
+    async fn link_all(&self, pool: &Pool, identity: Identity, proved: &[ProvedLogin]) -> FederationResult<Identity> {
+        let mut identity = identity;
+        for login in proved {
+            // A refused token is no proof, whatever it leads to.
+            let (name, key, of) = (Arc::clone(&pool.name), login.clone(), identity.clone());
+            let is_refused = self.reader.read(&identity, move |store| {
+                let login = LoginKey { pool: &name, issuer: &key.issuer, subject: &key.subject };
+                let leads_to = store.identity(login)?.unwrap_or(of);
+                store.refused_until(login, &leads_to, key.issued_s)
+            });
+            if is_refused.await?.is_some() {
+                return Ok(Err(FederationRefused::TokenRefused));
+            }
+            let name = LoginName { issuer: login.issuer.to_string(), subject: login.subject.clone() };
+            let linked = self.links.link(identity.clone(), name, |_| Ok(None::<Infallible>)).await?;
+            let (issuer, subject) = (&login.issuer, &login.subject);
+            match linked {
+                None => return Ok(Err(FederationRefused::NoIdentity(identity.to_string()))),
+                Some(Ok(LinkOutcome::Known)) => {}
+                Some(Ok(LinkOutcome::Linked)) => info!(target: AUDIT, %identity, ?issuer, ?subject, "login linked by federation"),
+                Some(Ok(LinkOutcome::TooManyLogins)) => return Ok(Err(FederationRefused::TooManyLogins)),
+                Some(Ok(LinkOutcome::LeadsElsewhere(other))) => match self.links.merge_unless(identity.clone(), other.clone(), |_| Ok(None::<Infallible>)).await? {
+                    Ok(IdentityMergeOutcome::Merged { .. }) => {
+                        info!(target: AUDIT, from = %identity, into = %other, ?issuer, ?subject, "identity merged by federation");
+                        identity = other;
+                    }
+                    Ok(IdentityMergeOutcome::TooManyLogins) => return Ok(Err(FederationRefused::TooManyLogins)),
+                    Ok(IdentityMergeOutcome::SameIdentity) => {}
+                    Ok(IdentityMergeOutcome::NoIdentity(_) | IdentityMergeOutcome::OtherPool) => return Err(Unavailable::Now),
+                },
+            }
+        }
+        Ok(Ok(identity))
+    }
+
+    /// A new identity without a login.
+    async fn make_guest(&self, pool: &Pool) -> Result<Identity, Unavailable> {
+        for _ in 0..MOST_DRAWS {
+            let identity = Identity::from(format!("{}:{}", pool.region, Uuid::new_v4()).as_str());
+            let (name, made) = (Arc::clone(&pool.name), identity.clone());
+            let transaction = move |group: &mut Group<'_>, now_ms| Ok((group.make_guest(&name, &made, now_ms)?, Vec::new()));
+            if self.committer.transact(JobOwner::Identity(identity.clone()), transaction).await? {
+                return Ok(identity);
+            }
+        }
+        Err(Unavailable::Now)
+    }
+}
+
+/// What an identity's session says of it, as trust and permission policies ask for it.
+pub fn federation(pool: &str, identity: &Identity, logins: &[ProvedLogin]) -> Federation {
+    let mut amr = vec![if logins.is_empty() { "unauthenticated".to_owned() } else { "authenticated".to_owned() }];
+    for login in logins {
+        amr.push(login.provider.clone());
+        amr.push(format!("{}:{pool}:{}", login.provider, login.subject));
+    }
+    let one = |name: &str, value: String| (name.to_owned(), vec![value]);
+    let claims = vec![one("aud", pool.to_owned()), one("sub", identity.to_string()), ("amr".to_owned(), amr)];
+    Federation { provider: IDENTITY_PROVIDER.to_owned(), principal: IDENTITY_PROVIDER.to_owned(), claims }
+}
