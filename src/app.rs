@@ -2,6 +2,7 @@
 //!
 //! Invariant: on a shutdown every submitted write is answered before the store is closed.
 
+mod aws_services;
 mod development_key;
 
 use std::collections::HashMap;
@@ -19,20 +20,20 @@ use tokio::time::MissedTickBehavior;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
+use aws_services::AwsParts;
+
 use crate::access::Accounts;
 use crate::admin::Admin;
 use crate::auth::{OutboundProxy, Verifier};
-use crate::aws::endpoint::AwsEndpoint;
-use crate::aws::services::AwsServices;
 use crate::clock::{Clock, RunningClock};
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::{
     self, ConnectionRules, HttpState, ListenError, PortUse, ProxiesConfig, ReservedPort, ServedPages, ServedPort, ServerCertificate,
-    ServerPhase, ServiceBeforeRoutes, Transfers,
+    ServerPhase, Transfers,
 };
 use crate::hub::{Hub, Signal};
-use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools};
+use crate::identity::Identities;
 use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
 use crate::metrics::Metrics;
@@ -137,18 +138,6 @@ impl ReadablePorts {
     }
 }
 
-/// Puts AWS's services before the routes of devices.
-fn aws_services(endpoint: AwsEndpoint) -> ServiceBeforeRoutes {
-    let claims = endpoint.clone();
-    ServiceBeforeRoutes::new(
-        move |request| claims.is_for(request),
-        move |request| {
-            let endpoint = endpoint.clone();
-            Box::pin(async move { endpoint.answer(request).await })
-        },
-    )
-}
-
 /// What can be exchanged while a server runs.
 #[derive(Clone)]
 pub struct Reloader {
@@ -206,25 +195,15 @@ impl App {
             .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
-        let identity_pools = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &config.aws_region());
-        let federation = FederatedIdentities::new(FederationParts {
-            pools: identity_pools.await.map_err(|_| AppError::StoreFailed)?,
-            identities: identities.clone(),
-            links: IdentityLinks::new(reader.clone(), committer.clone(), pools.clone()),
-            verifier: verifier.clone(),
-            accounts: accounts.clone(),
-            reader: reader.clone(),
-            committer: committer.clone(),
-            clock,
-        });
-        let services = AwsServices {
-            accounts: accounts.clone(),
-            clock,
-            federation,
-            region: config.aws_region(),
-            declared_owner: config.aws_account(),
+        let parts = AwsParts {
+            pools: &pools,
+            verifier: &verifier,
+            reader: &reader,
+            committer: &committer,
+            accounts: &accounts,
+            identities: &identities,
         };
-        let before_routes = Some(aws_services(AwsEndpoint::new(services)));
+        let before_routes = Some(aws_services::open(parts, config, clock).await?);
         let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);

@@ -6,11 +6,11 @@ use driftless_protocol::{DeviceId, Epoch};
 use tempfile::TempDir;
 
 use super::{Admin, DeviceAccess, DeviceLinkRequest, SecondSignIn};
-use crate::identity::{LinkOutcome, LoginName};
 use crate::auth::LEEWAY_S;
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader, SignInRequest};
 use crate::hub::{Hub, SessionSignals, Signal};
+use crate::identity::{LinkOutcome, LoginName};
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::push::PushService;

@@ -8,13 +8,15 @@ use super::service::AwsService;
 use super::{iam, identity, sts, sync, user_pools};
 use crate::access::{AccountId, Accounts, ArnScope};
 use crate::clock::Clock;
-use crate::identity::FederatedIdentities;
+use crate::identity::{FederatedIdentities, WebIdentities};
 
 /// What the services act on.
 pub struct AwsServices {
     pub accounts: Accounts,
     pub clock: Clock,
     pub federation: FederatedIdentities,
+    /// `None`: the system has no root certificates.
+    pub web_identities: Option<WebIdentities>,
     /// The region in the ARNs of what this server has.
     pub region: String,
     /// The account that owns the pools of the configuration; `None`: the one that was made first.

@@ -55,9 +55,14 @@ pub enum FederationRefused {
     /// The pool lets nobody in without a login.
     NoGuests,
     /// A token is not valid: of which provider, and why.
-    InvalidToken { provider: String, why: String },
+    InvalidToken {
+        provider: String,
+        why: String,
+    },
     /// A provider's keys could not be fetched.
-    ProviderUnavailable { provider: String },
+    ProviderUnavailable {
+        provider: String,
+    },
     /// None of the logins is the identity's, or it has none and the caller has no right to it.
     NotItsLogin(String),
     /// An operator has refused the login's tokens.
@@ -269,7 +274,9 @@ impl FederatedIdentities {
         };
         Ok(match self.identities.sign_in(request).await? {
             SignInResult::SignedIn(identity) => Ok(identity),
-            SignInResult::TokenRefused { .. } | SignInResult::Revoked | SignInResult::TooManyDevices => Err(FederationRefused::TokenRefused),
+            SignInResult::TokenRefused { .. } | SignInResult::Revoked | SignInResult::TooManyDevices => {
+                Err(FederationRefused::TokenRefused)
+            }
         })
     }
 
@@ -295,15 +302,17 @@ impl FederatedIdentities {
                 Some(Ok(LinkOutcome::Known)) => {}
                 Some(Ok(LinkOutcome::Linked)) => info!(target: AUDIT, %identity, ?issuer, ?subject, "login linked by federation"),
                 Some(Ok(LinkOutcome::TooManyLogins)) => return Ok(Err(FederationRefused::TooManyLogins)),
-                Some(Ok(LinkOutcome::LeadsElsewhere(other))) => match self.links.merge_unless(identity.clone(), other.clone(), |_| Ok(None::<Infallible>)).await? {
-                    Ok(IdentityMergeOutcome::Merged { .. }) => {
-                        info!(target: AUDIT, from = %identity, into = %other, ?issuer, ?subject, "identity merged by federation");
-                        identity = other;
+                Some(Ok(LinkOutcome::LeadsElsewhere(other))) => {
+                    match self.links.merge_unless(identity.clone(), other.clone(), |_| Ok(None::<Infallible>)).await? {
+                        Ok(IdentityMergeOutcome::Merged { .. }) => {
+                            info!(target: AUDIT, from = %identity, into = %other, ?issuer, ?subject, "identity merged by federation");
+                            identity = other;
+                        }
+                        Ok(IdentityMergeOutcome::TooManyLogins) => return Ok(Err(FederationRefused::TooManyLogins)),
+                        Ok(IdentityMergeOutcome::SameIdentity) => {}
+                        Ok(IdentityMergeOutcome::NoIdentity(_) | IdentityMergeOutcome::OtherPool) => return Err(Unavailable::Now),
                     }
-                    Ok(IdentityMergeOutcome::TooManyLogins) => return Ok(Err(FederationRefused::TooManyLogins)),
-                    Ok(IdentityMergeOutcome::SameIdentity) => {}
-                    Ok(IdentityMergeOutcome::NoIdentity(_) | IdentityMergeOutcome::OtherPool) => return Err(Unavailable::Now),
-                },
+                }
             }
         }
         Ok(Ok(identity))

@@ -11,9 +11,7 @@ use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SessionNotice, Un
 use crate::hub::Signal;
 use crate::logging::AUDIT;
 use crate::pools::Pools;
-use crate::store::{
-    Group, Identity, JobProgress, LinkResult, LoginKey, MergePolicies, MergeStart, RetentionPolicy, Store, StoreError,
-};
+use crate::store::{Group, Identity, JobProgress, LinkResult, LoginKey, MergePolicies, MergeStart, RetentionPolicy, Store, StoreError};
 
 /// How long a caller waits for a job. The reaper does the rest.
 const JOB_TIMEOUT: Duration = Duration::from_secs(30);

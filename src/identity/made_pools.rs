@@ -118,8 +118,11 @@ impl IdentityPools {
             }
         }
         let Some(account) = AccountId::parse(&made.account) else { return Ok(issuers) };
-        let names: Vec<String> = made.oidc_providers.iter().filter_map(|arn| arn.split_once(":oidc-provider/").map(|(_, name)| name.to_owned())).collect();
-        let read = move |store: &Store| names.iter().map(|name| store.account_record::<OidcProvider>(&account, &[name])).collect::<Result<Vec<_>, _>>();
+        let names: Vec<String> =
+            made.oidc_providers.iter().filter_map(|arn| arn.split_once(":oidc-provider/").map(|(_, name)| name.to_owned())).collect();
+        let read = move |store: &Store| {
+            names.iter().map(|name| store.account_record::<OidcProvider>(&account, &[name])).collect::<Result<Vec<_>, _>>()
+        };
         for provider in self.reader.read(ReadOwner::Server, read).await?.into_iter().flatten() {
             if !provider.client_ids.is_empty() {
                 issuers.push(IssuerConfig::discovered(provider.url(), provider.client_ids));

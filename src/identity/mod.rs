@@ -5,6 +5,7 @@ mod federation;
 mod links;
 mod made_pools;
 mod role_choice;
+mod web_identity;
 
 use std::sync::Arc;
 
@@ -18,8 +19,9 @@ use crate::store::{Admission, Identity, LoginKey, Store};
 pub use federation::{
     FederatedIdentities, FederationParts, FederationRefused, FederationResult, IdentityCredentials, MOST_LOGINS, ProvedLogin, SentLogins,
 };
-pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult};
 pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
+pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult};
+pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c2);

@@ -68,7 +68,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
     ("aws", &["identity", "pools", "access", "committer", "store", "clock", "limits"]),
-    ("http", &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"]),
+    (
+        "http",
+        &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"],
+    ),
     ("session", &["sync", "identity", "pools", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
     ("admin", &["sync", "identity", "pools", "auth", "push", "committer", "store", "clock", "hub", "logging"]),
     ("sync", &["pools", "push", "committer", "store", "clock", "merge"]),

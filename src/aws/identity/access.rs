@@ -36,9 +36,7 @@ impl IdentityContext<'_> {
         match why {
             PoolRefused::NoPool => self.error("ResourceNotFoundException", format!("IdentityPool '{}' not found.", excerpt(id))),
             PoolRefused::TooMany => self.error("LimitExceededException", "The account has as many identity pools as it may have."),
-            PoolRefused::Declared => {
-                self.invalid(format!("What is asked of pool {} is set by its configuration.", excerpt(id)))
-            }
+            PoolRefused::Declared => self.invalid(format!("What is asked of pool {} is set by its configuration.", excerpt(id))),
             PoolRefused::Invalid(why) => self.invalid(why),
         }
     }
@@ -61,9 +59,7 @@ impl IdentityContext<'_> {
                 self.error("NotAuthorizedException", format!("Access to Identity '{}' is forbidden.", excerpt(&id)))
             }
             FederationRefused::TokenRefused => self.error("NotAuthorizedException", "Invalid login token. It was revoked."),
-            FederationRefused::TooManyLogins => {
-                self.error("LimitExceededException", "The identity has as many logins as it may have.")
-            }
+            FederationRefused::TooManyLogins => self.error("LimitExceededException", "The identity has as many logins as it may have."),
             FederationRefused::NoRole(text) => self.error("InvalidIdentityPoolConfigurationException", text),
         })
     }

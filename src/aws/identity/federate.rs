@@ -94,7 +94,8 @@ pub(super) async fn describe(context: &IdentityContext<'_>) -> AwsAnswer {
     let checked = context.checked_pool(&pool_id, &asked).await;
     let state = context.federated(Ok(state))?;
     checked?;
-    let logins = state.logins.iter().map(|(issuer, _)| issuer.split_once("://").map_or(issuer.as_str(), |(_, rest)| rest).to_owned()).collect();
+    let logins =
+        state.logins.iter().map(|(issuer, _)| issuer.split_once("://").map_or(issuer.as_str(), |(_, rest)| rest).to_owned()).collect();
     let date = EpochSeconds::from_ms(state.made_ms);
     let output = IdentityDescription { identity_id: identity.to_string(), logins, creation_date: date, last_modified_date: date };
     context.output(&output)

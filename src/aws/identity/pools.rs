@@ -88,7 +88,10 @@ pub(super) async fn list(context: &IdentityContext<'_>) -> AwsAnswer {
 fn made(context: &IdentityContext<'_>, account: &AccountId, shape: PoolShape) -> Result<MadePool, AwsError> {
     let (name, providers, tags) = BOUNDS;
     let is_letter = |c: char| c.is_alphanumeric() || c.is_whitespace() || "_+=,.@-".contains(c);
-    if shape.identity_pool_name.is_empty() || shape.identity_pool_name.chars().count() > name || !shape.identity_pool_name.chars().all(is_letter) {
+    if shape.identity_pool_name.is_empty()
+        || shape.identity_pool_name.chars().count() > name
+        || !shape.identity_pool_name.chars().all(is_letter)
+    {
         return Err(context.invalid(format!("IdentityPoolName has 1 to {name} characters of letters, digits, spaces and _+=,.@-")));
     }
     let count = shape.supported_login_providers.len() + shape.open_id_connect_provider_arns.len() + shape.cognito_identity_providers.len();
@@ -98,7 +101,8 @@ fn made(context: &IdentityContext<'_>, account: &AccountId, shape: PoolShape) ->
     if !shape.saml_provider_arns.is_empty() {
         return Err(context.invalid("SamlProviderARNs: providers of SAML are not supported yet"));
     }
-    let is_text = |text: &String| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:-".contains(&b));
+    let is_text =
+        |text: &String| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_./:-".contains(&b));
     if !shape.supported_login_providers.iter().all(|(key, value)| is_text(key) && is_text(value)) {
         return Err(context.invalid("SupportedLoginProviders names providers and app ids of 1 to 128 characters"));
     }

@@ -1,10 +1,12 @@
 //! AWS Security Token Service. Source: "AWS Security Token Service API Reference".
 
+mod web_identity;
+
 use super::call::{AwsAnswer, AwsCall};
 use super::error::AwsError;
 use super::query::xml::XmlElement;
 use super::query::{self, QueryCall};
-use super::service::AwsService;
+use super::service::{AwsService, AwsWire};
 use super::services::AwsServices;
 use super::timestamp;
 use crate::access::{AssumeRefused, AssumeResult, AssumedRole, Caller, RoleAsk, TemporaryCredentials};
@@ -32,10 +34,11 @@ macro_rules! sts_operations {
     };
 }
 
-// What each asks about: AssumeRole the caller's policies and the role's trust policy (`access::assume`); the others need no policy, because
+// What each asks about: AssumeRole the caller's policies and the role's trust policy, AssumeRoleWithWebIdentity the trust policy and a provider's token
+// (`access::assume`); the others need no policy, because
 // "no permissions are required" to learn who one is, whose a key is, and to get a session of one's own ("GetCallerIdentity", "GetAccessKeyInfo",
 // "GetSessionToken").
-sts_operations!(GetCallerIdentity, AssumeRole, GetSessionToken, GetAccessKeyInfo);
+sts_operations!(GetCallerIdentity, AssumeRole, AssumeRoleWithWebIdentity, GetSessionToken, GetAccessKeyInfo);
 
 impl StsOperation {
     /// Does what a caller asks.
@@ -43,6 +46,7 @@ impl StsOperation {
         let result = match self {
             StsOperation::GetCallerIdentity => caller_identity(call.signed()?),
             StsOperation::AssumeRole => assume_role(services, call, form).await?,
+            StsOperation::AssumeRoleWithWebIdentity => web_identity::assume(services, call, form).await?,
             StsOperation::GetSessionToken => session_token(services, call, form).await?,
             StsOperation::GetAccessKeyInfo => access_key_info(services, call, form).await?,
         };
@@ -121,14 +125,18 @@ fn credentials(given: &TemporaryCredentials) -> XmlElement {
 
 fn done<T>(call: &AwsCall, result: AssumeResult<T>) -> Result<T, AwsError> {
     let wire = call.wire;
-    result.map_err(|why| call.unavailable(why))?.map_err(|refused| match refused {
+    result.map_err(|why| call.unavailable(why))?.map_err(|refused| refused_error(wire, refused))
+}
+
+fn refused_error(wire: AwsWire, refused: AssumeRefused) -> AwsError {
+    match refused {
         AssumeRefused::Denied(message) => AwsError::access_denied(wire, message),
         AssumeRefused::Invalid(message) => AwsError::new(wire, "ValidationError", message),
         AssumeRefused::Policy(error) => AwsError::new(wire, error.code, error.message),
         AssumeRefused::PolicyTooLarge => {
             AwsError::new(wire, "PackedPolicyTooLarge", "The policies of the session take more space than a session token has")
         }
-    })
+    }
 }
 
 /// The `UserId` of a caller ("GetCallerIdentity"): a root's is its account.

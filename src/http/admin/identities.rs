@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::{logins, request};
 use crate::admin::ExportStream;
-use crate::identity::{IdentityMergeOutcome, LinkOutcome, LoginName};
 use crate::http::error::{HttpError, ok_json};
 use crate::http::link::too_many_logins;
 use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
 use crate::http::stream::{AbortReason, ChunkSource, streamed_response};
+use crate::identity::{IdentityMergeOutcome, LinkOutcome, LoginName};
 use crate::store::LoginInfo;
 
 #[derive(Deserialize)]

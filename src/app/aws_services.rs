@@ -1,0 +1,59 @@
+//! Puts AWS's services before the routes of devices.
+
+use super::AppError;
+use crate::access::Accounts;
+use crate::auth::Verifier;
+use crate::aws::endpoint::AwsEndpoint;
+use crate::aws::services::AwsServices;
+use crate::clock::Clock;
+use crate::committer::{Committer, Reader};
+use crate::config::ServerConfig;
+use crate::http::ServiceBeforeRoutes;
+use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools, WebIdentities};
+use crate::pools::Pools;
+
+/// The parts of a server that AWS's services act on.
+pub(super) struct AwsParts<'a> {
+    pub pools: &'a Pools,
+    pub verifier: &'a Verifier,
+    pub reader: &'a Reader,
+    pub committer: &'a Committer,
+    pub accounts: &'a Accounts,
+    pub identities: &'a Identities,
+}
+
+/// Reads the pools that requests have made, and opens the services.
+pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
+    let AwsParts { pools, verifier, reader, committer, accounts, identities } = parts;
+    let region = config.aws_region();
+    let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
+    let federation = FederatedIdentities::new(FederationParts {
+        pools: made.map_err(|_| AppError::StoreFailed)?,
+        identities: identities.clone(),
+        links: IdentityLinks::new(reader.clone(), committer.clone(), pools.clone()),
+        verifier: verifier.clone(),
+        accounts: accounts.clone(),
+        reader: reader.clone(),
+        committer: committer.clone(),
+        clock,
+    });
+    let (of_accounts, reading) = (accounts.clone(), reader.clone());
+    let web_identities = tokio::task::spawn_blocking(move || WebIdentities::new(of_accounts, reading, clock)).await;
+    let services = AwsServices {
+        accounts: accounts.clone(),
+        clock,
+        federation,
+        web_identities: web_identities.ok().flatten(),
+        region,
+        declared_owner: config.aws_account(),
+    };
+    let endpoint = AwsEndpoint::new(services);
+    let claims = endpoint.clone();
+    Ok(ServiceBeforeRoutes::new(
+        move |request| claims.is_for(request),
+        move |request| {
+            let endpoint = endpoint.clone();
+            Box::pin(async move { endpoint.answer(request).await })
+        },
+    ))
+}
