@@ -180,7 +180,7 @@ impl FederatedIdentities {
     pub async fn admitted(&self, identity: &Identity, logins: &SentLogins) -> FederationResult<(Identity, Arc<Pool>, Vec<ProvedLogin>)> {
         let state = match self.state(identity).await? {
             Ok(state) => state,
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return Ok(self.merged_into(identity, logins).await?.ok_or(refused)),
         };
         let Some(pool) = self.pools.pools().get(&state.pool) else { return Ok(Err(FederationRefused::NoIdentity(identity.to_string()))) };
         let forbidden = || FederationRefused::NotItsLogin(identity.to_string());
@@ -203,6 +203,26 @@ impl FederatedIdentities {
             return Ok(Err(forbidden()));
         }
         Ok(self.link_all(&pool, current, &proved).await?.map(|identity| (identity, pool, proved)))
+    }
+
+    /// The identity into which one was merged that is gone since, for who proves a login of it.
+    async fn merged_into(
+        &self,
+        gone: &Identity,
+        logins: &SentLogins,
+    ) -> Result<Option<(Identity, Arc<Pool>, Vec<ProvedLogin>)>, Unavailable> {
+        let Some(pool) = logins.first().and_then(|(_, token)| self.verifier.named_pool(token)) else { return Ok(None) };
+        let Some(pool) = self.pools.pools().get(&pool) else { return Ok(None) };
+        let Ok(proved) = self.prove(&pool, logins).await else { return Ok(None) };
+        for login in &proved {
+            let Some(identity) = self.leads_to(&pool, login).await? else { continue };
+            let of = identity.clone();
+            let merged = self.reader.read(&identity, move |store| store.merged(&of)).await?.unwrap_or_default();
+            if merged.iter().any(|id| id == gone.as_str()) {
+                return Ok(self.link_all(&pool, identity, &proved).await?.ok().map(|identity| (identity, pool, proved)));
+            }
+        }
+        Ok(None)
     }
 
     /// An identity that was not erased.

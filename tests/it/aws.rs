@@ -43,8 +43,9 @@ async fn what_is_not_signed_by_a_known_key_is_refused_and_says_why() {
         (AwsClient { ahead_s: 3600, ..root.clone() }, WHO, (403, "SignatureDoesNotMatch")),
         (AwsClient { ahead_s: -3600, ..root.clone() }, WHO, (403, "SignatureDoesNotMatch")),
         (AwsClient { service: "iam", ..root.clone() }, WHO, (400, "InvalidAction")),
-        (root.clone(), "Action=AssumeRole&Version=2011-06-15", (400, "InvalidAction")),
+        (root.clone(), "Action=AssumeRoleWithSAML&Version=2011-06-15", (400, "InvalidAction")),
         (root.clone(), "Action=ListUsers&Version=2010-05-08", (400, "InvalidAction")),
+        (root.clone(), "Action=AssumeRole&Version=2011-06-15", (400, "MissingParameter")),
     ];
     for (client, form, (status, code)) in cases {
         let answer = client.send(form).await;
@@ -131,7 +132,7 @@ async fn the_servers_own_paths_and_devices_are_as_they_were() {
 #[tokio::test]
 async fn other_services_answer_that_they_do_not_know_the_operation() {
     let server = TestServer::start().await;
-    let json = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Amz-Target: AWSCognitoIdentityService.GetId\r\n\
+    let json = "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nX-Amz-Target: AWSCognitoIdentityService.ListIdentities\r\n\
                 Content-Type: application/x-amz-json-1.1\r\nContent-Length: 2\r\n\r\n{}";
     let answer = raw_request(server.address(), json.as_bytes()).await;
     assert_eq!((answer.status, &answer.json()["__type"]), (400, &json!("UnknownOperationException")));

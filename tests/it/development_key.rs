@@ -48,6 +48,7 @@ async fn the_access_key_that_dev_prints_signs_requests_after_each_start() {
             secret: exported(&banner, "AWS_SECRET_ACCESS_KEY").expect("a secret").to_owned(),
             service: "sts",
             ahead_s: 0,
+            token: None,
         };
         let who = client.send(WHO).await;
         assert_eq!((who.status, element(&who, "Arn")), (200, "arn:aws:iam::123456789012:root"), "{}", who.body);

@@ -6,6 +6,8 @@ mod support;
 
 mod admin;
 mod aws;
+mod aws_access;
+mod aws_identity;
 mod certificates;
 mod command_line;
 mod datasets;

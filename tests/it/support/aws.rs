@@ -18,6 +18,8 @@ pub struct AwsClient {
     pub service: &'static str,
     /// How far the client's clock is ahead, in seconds.
     pub ahead_s: i64,
+    /// The session token of temporary credentials.
+    pub token: Option<String>,
 }
 
 impl AwsClient {
@@ -27,31 +29,69 @@ impl AwsClient {
         assert_eq!(made.status, 200, "{}", made.text());
         let made = made.json();
         let text = |name: &str| made[name].as_str().unwrap().to_owned();
-        AwsClient { address, key: text("access_key_id"), secret: text("secret_access_key"), service: "sts", ahead_s: 0 }
+        AwsClient { address, key: text("access_key_id"), secret: text("secret_access_key"), service: "sts", ahead_s: 0, token: None }
+    }
+
+    /// A client with other credentials: a key, its secret, and a session token or nothing.
+    pub fn with(&self, key: &str, secret: &str, token: Option<&str>) -> AwsClient {
+        AwsClient { key: key.to_owned(), secret: secret.to_owned(), token: token.map(str::to_owned), ..self.clone() }
+    }
+
+    /// The same client for another service.
+    pub fn of(&self, service: &'static str) -> AwsClient {
+        AwsClient { service, ..self.clone() }
     }
 
     /// A form, signed as a client signs it.
     pub fn signed(&self, form: &str) -> String {
+        self.signed_request("POST", "/", &[("content-type", "application/x-www-form-urlencoded; charset=utf-8")], form)
+    }
+
+    /// A request of a method, a path and further headers, signed as a client signs it.
+    pub fn signed_request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> String {
         let time = SystemTime::now() + Duration::from_secs(1_000_000) - Duration::from_secs((1_000_000 - self.ahead_s).unsigned_abs());
-        let identity = Credentials::new(&self.key, &self.secret, None, None, "test").into();
+        let identity = Credentials::new(&self.key, &self.secret, self.token.clone(), None, "test").into();
         let params = v4::SigningParams::builder().identity(&identity).region("local").name(self.service).time(time);
         let params = params.settings(SigningSettings::default()).build().unwrap().into();
-        let content_type = "application/x-www-form-urlencoded; charset=utf-8";
-        let headers = [("host", "localhost"), ("content-type", content_type)];
-        let body = SignableBody::Bytes(form.as_bytes());
-        let signable = SignableRequest::new("POST", "http://localhost/", headers.into_iter(), body).unwrap();
+        let all = [&[("host", "localhost")], headers].concat();
+        let signable =
+            SignableRequest::new(method, format!("http://localhost{path}"), all.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
         let (instructions, _) = sign(signable, &params).unwrap().into_parts();
         let (more, _) = instructions.into_parts();
-        let more: String = more.iter().map(|header| format!("{}: {}\r\n", header.name(), header.value())).collect();
-        format!(
-            "POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {content_type}\r\n{more}content-length: {}\r\n\r\n{form}",
-            form.len()
-        )
+        let own = headers.iter().copied().chain(more.iter().map(|header| (header.name(), header.value())));
+        let lines: String = own.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{lines}content-length: {}\r\n\r\n{body}", body.len())
     }
 
     pub async fn send(&self, form: &str) -> DeviceHttpResponse {
         raw_request(self.address, self.signed(form).as_bytes()).await
     }
+
+    /// An operation of sts or iam, with its fields; the fields' values are encoded here.
+    pub async fn form(&self, action: &str, fields: &[(&str, &str)]) -> DeviceHttpResponse {
+        let version = if self.service == "iam" { "2010-05-08" } else { "2011-06-15" };
+        let fields: String = fields.iter().map(|(name, value)| format!("&{name}={}", form_encoded(value))).collect();
+        self.send(&format!("Action={action}&Version={version}{fields}")).await
+    }
+
+    /// An operation in JSON, by its target.
+    pub async fn json(&self, target: &str, body: &serde_json::Value) -> DeviceHttpResponse {
+        let headers = [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", target)];
+        raw_request(self.address, self.signed_request("POST", "/", &headers, &body.to_string()).as_bytes()).await
+    }
+
+    /// The same without a signature, as the public operations are called.
+    pub async fn unsigned_json(&self, target: &str, body: &serde_json::Value) -> DeviceHttpResponse {
+        let body = body.to_string();
+        let head = format!("POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-amz-target: {target}\r\n");
+        let head = format!("{head}content-type: application/x-amz-json-1.1\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        raw_request(self.address, head.as_bytes()).await
+    }
+}
+
+/// A text as a value of a form.
+pub fn form_encoded(text: &str) -> String {
+    text.bytes().map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 
 /// The text of an element of an answer in XML.
