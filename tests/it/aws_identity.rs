@@ -127,7 +127,7 @@ async fn a_guest_with_a_login_of_another_identity_is_merged_into_it_and_told_so(
     let merged = federated.credentials(&guest, alice.clone()).await;
     assert_eq!(parsed(&merged)["IdentityId"], json!(own));
     assert_eq!(parsed(&federated.credentials(&guest, alice.clone()).await)["IdentityId"], json!(own), "also the next time");
-    assert_eq!(outcome(&federated.credentials(&guest, json!({})).await), "400 NotAuthorizedException");
+    assert_eq!(outcome(&federated.credentials(&guest, json!({})).await), "400 ResourceNotFoundException");
     // An identity with logins needs one of them: nobody else's token gets there, and it links nothing.
     let of_bob = federated.id(bob.clone()).await;
     assert_ne!(of_bob, own);
