@@ -24,6 +24,7 @@ mod context;
 mod decision;
 mod development_key;
 mod evaluate;
+mod explain;
 mod grants;
 mod iam;
 pub mod policy;
@@ -39,6 +40,7 @@ pub use context::RequestContext;
 pub use decision::{AccessDecision, AllowSource, DenialReason, PolicyType, StatementSource};
 pub use development_key::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
 pub use evaluate::{Grants, NamedPolicy, ResourcePolicy, evaluate};
+pub use explain::{ExplainAsk, Explanation};
 pub use grants::{AccessDenied, CallerGrants};
 pub use iam::{
     IamError, IamPage, IamResult, InlineDocument, MAX_TAGS, MOST_ITEMS, NewPolicy, NewProvider, NewRole, NewUser, PolicyRecord, RoleRecord,

@@ -4,6 +4,7 @@
 
 mod aws_services;
 mod development_key;
+mod development_roles;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -202,6 +203,7 @@ impl App {
             committer: &committer,
             accounts: &accounts,
             identities: &identities,
+            development_key,
         };
         let before_routes = Some(aws_services::open(parts, config, clock).await?);
         let timing = config.session();

@@ -1,6 +1,7 @@
 //! Puts AWS's services before the routes of devices.
 
-use super::AppError;
+use super::development_key::DevelopmentKey;
+use super::{AppError, development_roles};
 use crate::access::Accounts;
 use crate::auth::Verifier;
 use crate::aws::endpoint::AwsEndpoint;
@@ -20,15 +21,18 @@ pub(super) struct AwsParts<'a> {
     pub committer: &'a Committer,
     pub accounts: &'a Accounts,
     pub identities: &'a Identities,
+    pub development_key: DevelopmentKey,
 }
 
 /// Reads the pools that requests have made, and opens the services.
 pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
-    let AwsParts { pools, verifier, reader, committer, accounts, identities } = parts;
+    let AwsParts { pools, verifier, reader, committer, accounts, identities, development_key } = parts;
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
+    let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
+    development_roles::prepare(accounts, &identity_pools, development_key).await.map_err(|_| AppError::StoreFailed)?;
     let federation = FederatedIdentities::new(FederationParts {
-        pools: made.map_err(|_| AppError::StoreFailed)?,
+        pools: identity_pools,
         identities: identities.clone(),
         links: IdentityLinks::new(reader.clone(), committer.clone(), pools.clone()),
         verifier: verifier.clone(),

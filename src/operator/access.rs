@@ -1,5 +1,7 @@
 //! The commands about accounts and the access keys of their roots.
 
+use std::collections::BTreeMap;
+
 use hyper::Method;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,6 +60,22 @@ pub enum AccessCommand {
         #[command(flatten)]
         server: ServerArgs,
     },
+    /// Says whether a user, a role or the root may do something, and which policy decides
+    Explain {
+        /// The account's id
+        account: String,
+        /// Who: root, user/NAME or role/NAME
+        principal: String,
+        /// What, such as s3:GetObject
+        action: String,
+        /// On what: an ARN, or * for an action without resources
+        resource: String,
+        /// A context key of the request, as aws:SourceIp=192.0.2.1. Can be repeated
+        #[arg(long = "context", value_name = "KEY=VALUE", value_parser = context_key)]
+        context: Vec<(String, String)>,
+        #[command(flatten)]
+        server: ServerArgs,
+    },
     /// Deletes an access key for good
     DeleteKey {
         /// The account's id
@@ -79,6 +97,14 @@ struct AccountEntry {
     account: String,
     name: String,
     made_ms: u64,
+}
+
+#[derive(Deserialize)]
+struct ExplainResponse {
+    allowed: bool,
+    why: String,
+    policy: Option<String>,
+    statement: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -111,12 +137,35 @@ pub(super) async fn run(command: AccessCommand, development_key: &str) -> Result
         AccessCommand::Keys { account, server } => keys(&client(server)?, &account).await,
         AccessCommand::Disable { account, access_key, server } => set_status(&client(server)?, &account, &access_key, false).await,
         AccessCommand::Enable { account, access_key, server } => set_status(&client(server)?, &account, &access_key, true).await,
+        AccessCommand::Explain { account, principal, action, resource, context, server } => {
+            let context: BTreeMap<String, String> = context.into_iter().collect();
+            let body = json!({ "principal": principal, "action": action, "resource": resource, "context": context });
+            explain(&client(server)?, &account, &body).await
+        }
         AccessCommand::DeleteKey { account, access_key: key, server } => {
             let server = client(server)?;
             let answer = server.answer(Method::DELETE, &key_path(&account, &key), &json!({})).await?;
             print(&server, &answer, || line(&format!("access key {key} is deleted")))
         }
     }
+}
+
+/// `KEY=VALUE`
+fn context_key(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+    pair.map(|(key, value)| (key.to_owned(), value.to_owned())).ok_or_else(|| "it must be KEY=VALUE".to_owned())
+}
+
+async fn explain(server: &AdminClient, account: &str, body: &Value) -> Result<(), OperatorError> {
+    let answer = server.answer(Method::POST, &format!("access/accounts/{}/explain", percent_encoded(account)), body).await?;
+    let ExplainResponse { allowed, why, policy, statement } = server.typed(&answer)?;
+    print(server, &answer, || {
+        line(&format!("{}: {why}", if allowed { "allowed" } else { "denied" }))?;
+        match (policy, statement) {
+            (Some(policy), Some(statement)) => line(&format!("policy {policy}, statement {statement}")),
+            _ => Ok(()),
+        }
+    })
 }
 
 fn keys_path(account: &str) -> String {

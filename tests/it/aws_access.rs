@@ -217,10 +217,7 @@ async fn every_list_and_policy_of_iam_reads_back_what_was_written() {
         assert_eq!(outcome(&root.form(&format!("Delete{kind}"), &[(member, name)]).await), "409 DeleteConflict");
         assert_eq!(outcome(&root.form("DeletePolicy", &[("PolicyArn", &arn)]).await), "409 DeleteConflict");
         done(&root, &format!("Delete{kind}Policy"), &[(member, name), ("PolicyName", "own")]).await;
-        assert_eq!(
-            outcome(&root.form(&format!("Get{kind}Policy"), &[(member, name), ("PolicyName", "own")]).await),
-            "404 NoSuchEntity"
-        );
+        assert_eq!(outcome(&root.form(&format!("Get{kind}Policy"), &[(member, name), ("PolicyName", "own")]).await), "404 NoSuchEntity");
         done(&root, &format!("Detach{kind}Policy"), &[(member, name), ("PolicyArn", &arn)]).await;
         done(&root, &format!("Delete{kind}"), &[(member, name)]).await;
         assert_eq!(outcome(&root.form(&format!("Get{kind}"), &[(member, name)]).await), "404 NoSuchEntity");

@@ -157,7 +157,11 @@ async fn a_pool_that_was_made_admits_its_guests_until_it_is_deleted() {
     let id = made["IdentityPoolId"].as_str().unwrap_or_default().to_owned();
     let declared = std::mem::replace(&mut federated.pool, id.clone());
     let guest = federated.id(json!({})).await;
-    assert_eq!(outcome(&federated.credentials(&guest, json!({})).await), "400 InvalidIdentityPoolConfigurationException", "it has no roles");
+    assert_eq!(
+        outcome(&federated.credentials(&guest, json!({})).await),
+        "400 InvalidIdentityPoolConfigurationException",
+        "it has no roles"
+    );
     // A role that trusts another pool is of no use here.
     let roles = json!({ "unauthenticated": format!("arn:aws:iam::{ACCOUNT}:role/guest") });
     assert_eq!(federated.signed("SetIdentityPoolRoles", &json!({ "IdentityPoolId": id, "Roles": roles })).await.status, 200);
@@ -175,7 +179,10 @@ async fn a_pool_that_was_made_admits_its_guests_until_it_is_deleted() {
     // What the configuration says is not changed over the wire.
     let refused = json!({ "IdentityPoolId": declared, "IdentityPoolName": "x", "AllowUnauthenticatedIdentities": false });
     assert_eq!(outcome(&federated.signed("UpdateIdentityPool", &refused).await), "400 InvalidParameterException");
-    assert_eq!(outcome(&federated.signed("DeleteIdentityPool", &json!({ "IdentityPoolId": declared })).await), "400 NotAuthorizedException");
+    assert_eq!(
+        outcome(&federated.signed("DeleteIdentityPool", &json!({ "IdentityPoolId": declared })).await),
+        "400 NotAuthorizedException"
+    );
     assert_eq!(federated.signed("DeleteIdentityPool", &json!({ "IdentityPoolId": id })).await.status, 200);
     assert_eq!(outcome(&federated.signed("DescribeIdentityPool", &json!({ "IdentityPoolId": id })).await), "400 ResourceNotFoundException");
     assert_eq!(outcome(&federated.get_id(json!({})).await), "400 ResourceNotFoundException");

@@ -247,6 +247,7 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     let of_key = [account, second["access_key_id"].as_str().unwrap()];
     pages.run(at, of("access accounts", &[])).await;
     pages.run(at, of("access keys", &[account])).await;
+    pages.run(at, of("access explain", &[account, "root", "iam:ListUsers", "*"])).await;
     pages.run(at, of("access disable", &of_key)).await;
     pages.run(at, of("access enable", &of_key)).await;
     pages.run(at, of("access delete-key", &of_key)).await;

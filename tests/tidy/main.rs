@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "app",
         &[
             "config",
+            "dev",
             "aws",
             "http",
             "session",

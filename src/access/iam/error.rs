@@ -46,6 +46,10 @@ impl IamError {
         IamError::new("InvalidInput", message)
     }
 
+    pub(in crate::access) fn unknown_principal() -> IamError {
+        IamError::invalid("a principal is root, user/NAME or role/NAME")
+    }
+
     pub(super) fn no_account() -> IamError {
         IamError::absent("The account cannot be found.")
     }

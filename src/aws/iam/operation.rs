@@ -24,7 +24,7 @@ macro_rules! iam_operations {
 
         impl IamOperation {
             #[cfg(test)]
-            pub(in crate::aws) const ALL: &[IamOperation] = &[$(IamOperation::$name),*];
+            const ALL: &[IamOperation] = &[$(IamOperation::$name),*];
 
             /// The operation of a form's `Action`.
             pub(in crate::aws) fn of_action(action: &str) -> Option<IamOperation> {
@@ -66,4 +66,20 @@ iam_operations! {
     PutRolePolicy => Role, GetRolePolicy => Role, ListRolePolicies => Role, DeleteRolePolicy => Role,
     CreateOpenIDConnectProvider => Provider, GetOpenIDConnectProvider => Provider, ListOpenIDConnectProviders => Any,
     DeleteOpenIDConnectProvider => Provider,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_operation_is_found_by_its_action_and_asks_about_it() {
+        for operation in IamOperation::ALL {
+            let action = operation.action().strip_prefix("iam:").expect("the service");
+            assert_eq!(IamOperation::of_action(action), Some(*operation));
+            assert_eq!(operation.elements(), (format!("{action}Response").as_str(), format!("{action}Result").as_str()));
+        }
+        assert_eq!(IamOperation::of_action("createuser"), None);
+        assert_eq!((IamOperation::ListUsers.resource(), IamOperation::DeleteRole.resource()), (IamResource::Any, IamResource::Role));
+    }
 }

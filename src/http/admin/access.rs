@@ -1,5 +1,7 @@
 //! Accounts and the access keys of their roots. A secret is in one answer only: that of the request that made its key.
 
+use std::collections::BTreeMap;
+
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -7,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::request;
-use crate::access::{AccountRefused, NewAccessKey};
+use crate::access::{AccountRefused, ExplainAsk, Explanation, NewAccessKey};
 use crate::http::error::{HttpError, ok_json};
 use crate::http::request::{PathNames, UrlQuery};
 use crate::http::state::HttpState;
@@ -24,6 +26,16 @@ pub(super) struct AccountsQuery {
 struct InitBody {
     name: String,
     id: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExplainBody {
+    principal: String,
+    action: String,
+    resource: String,
+    #[serde(default)]
+    context: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +85,19 @@ pub(super) async fn delete_key(
 ) -> Result<Response, HttpError> {
     state.accounts.delete_root_key(account(&id)?, key.clone()).await?.map_err(refused)?;
     Ok(ok_json(&json!({ "access_key_id": key, "deleted": true })))
+}
+
+/// Whether a principal of the account may do something, and which policy says so.
+pub(super) async fn explain(State(state): State<HttpState>, PathNames(id): PathNames<String>, body: Body) -> Result<Response, HttpError> {
+    let ExplainBody { principal, action, resource, context } = request::json_body(body).await?;
+    let ask = ExplainAsk { principal: principal.clone(), action, resource, context: context.into_iter().collect() };
+    let explained = state.accounts.explain(&account(&id)?, ask).await?;
+    let Explanation { is_allowed, why, policy } = explained.map_err(|error| match error.code {
+        "NoSuchEntity" => HttpError::NotFoundBecause(error.message),
+        _ => HttpError::BadAdminRequest(error.message),
+    })?;
+    let (policy, statement) = policy.unzip();
+    Ok(ok_json(&json!({ "principal": principal, "allowed": is_allowed, "why": why, "policy": policy, "statement": statement })))
 }
 
 fn new_key(key: NewAccessKey) -> Response {

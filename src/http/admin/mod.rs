@@ -29,6 +29,7 @@ pub(super) fn routes(state: HttpState) -> Router<HttpState> {
     Router::new()
         .route("/pools", get(logins::pools))
         .route("/access/accounts", get(access::accounts).post(access::init))
+        .route("/access/accounts/{account}/explain", post(access::explain))
         .route("/access/accounts/{account}/keys", get(access::keys).post(access::add_key))
         .route("/access/accounts/{account}/keys/{key}", delete(access::delete_key))
         .route("/access/accounts/{account}/keys/{key}/status", post(access::set_status))
