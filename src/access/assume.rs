@@ -201,7 +201,7 @@ fn session_s(wanted: Option<i64>, role: &IamRole, is_chained: bool) -> Result<u3
         let text = "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining";
         return Err(AssumeRefused::Invalid(text.to_owned()));
     }
-    if life > 43_200 || life < LEAST_S {
+    if !(LEAST_S..=43_200).contains(&life) {
         return Err(out_of_bounds("durationSeconds", 43_200));
     }
     if life > most {

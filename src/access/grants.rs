@@ -52,7 +52,9 @@ pub struct CallerGrants {
 
 /// The policies that were read, by the principal's id, each with the account's revision.
 #[derive(Clone, Default)]
-pub(super) struct GrantsCache(Arc<Mutex<HashMap<String, (u64, Arc<KeptGrants>)>>>);
+pub(super) struct GrantsCache(Arc<Mutex<GrantsById>>);
+
+type GrantsById = HashMap<String, (u64, Arc<KeptGrants>)>;
 
 impl CallerGrants {
     /// The decision on a request of this caller.
@@ -159,7 +161,7 @@ impl GrantsCache {
         Ok(read)
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<String, (u64, Arc<KeptGrants>)>> {
+    fn kept(&self) -> std::sync::MutexGuard<'_, GrantsById> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

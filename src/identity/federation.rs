@@ -6,7 +6,6 @@
 //! - Every token that is sent has to be valid. An identity that has logins needs one of them; a guest's identity has none.
 //! - A guest who proves a login keeps the identity, unless the login has one: then the guest's data is merged into that, and the caller is told its id.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -22,7 +21,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 use crate::logging::AUDIT;
 use crate::pools::Pool;
-use crate::store::{Group, Identity, IdentityState, LoginKey};
+use crate::store::{Group, Identity, IdentityState, LoginKey, StoreError};
 
 /// Logins of one call ("GetId": `Logins` has at most 10 entries).
 pub const MOST_LOGINS: usize = 10;
@@ -79,6 +78,27 @@ pub type FederationResult<T> = Result<Result<T, FederationRefused>, Unavailable>
 pub struct IdentityCredentials {
     pub identity: Identity,
     pub credentials: TemporaryCredentials,
+}
+
+/// By what right logins are linked to an identity.
+#[derive(Clone, Copy)]
+enum LinkRight {
+    /// One of its logins was proved.
+    ItsLogin,
+    /// It is a guest's, whose id is enough: until a login is linked, which may happen meanwhile.
+    Guest,
+}
+
+/// A guest's identity got a login while another one was about to be linked.
+struct NotAGuest;
+
+impl LinkRight {
+    fn obstacle(self, group: &mut Group<'_>, identity: &Identity) -> Result<Option<NotAGuest>, StoreError> {
+        match self {
+            LinkRight::ItsLogin => Ok(None),
+            LinkRight::Guest => Ok(if group.is_guest(identity)? { None } else { Some(NotAGuest) }),
+        }
+    }
 }
 
 /// Federation. Clones share it.
@@ -139,7 +159,7 @@ impl FederatedIdentities {
             },
             (None, None) => return Ok(Err(FederationRefused::NoGuests)),
         };
-        self.link_all(&pool, identity, &proved).await
+        self.link_all(&pool, identity, &proved, LinkRight::ItsLogin).await
     }
 
     /// Credentials of an identity for who has a right to it. `wanted` is one of the person's roles.
@@ -199,10 +219,12 @@ impl FederatedIdentities {
         for login in &proved {
             leads_there |= self.leads_to(&pool, login).await?.as_ref() == Some(&current);
         }
-        if !leads_there && !(state.is_guest && state.moved_to.is_none()) {
-            return Ok(Err(forbidden()));
-        }
-        Ok(self.link_all(&pool, current, &proved).await?.map(|identity| (identity, pool, proved)))
+        let right = match leads_there {
+            true => LinkRight::ItsLogin,
+            false if state.is_guest && state.moved_to.is_none() => LinkRight::Guest,
+            false => return Ok(Err(forbidden())),
+        };
+        Ok(self.link_all(&pool, current, &proved, right).await?.map(|identity| (identity, pool, proved)))
     }
 
     /// The identity into which one was merged that is gone since, for who proves a login of it.
@@ -219,7 +241,11 @@ impl FederatedIdentities {
             let of = identity.clone();
             let merged = self.reader.read(&identity, move |store| store.merged(&of)).await?.unwrap_or_default();
             if merged.iter().any(|id| id == gone.as_str()) {
-                return Ok(self.link_all(&pool, identity, &proved).await?.ok().map(|identity| (identity, pool, proved)));
+                return Ok(self
+                    .link_all(&pool, identity, &proved, LinkRight::ItsLogin)
+                    .await?
+                    .ok()
+                    .map(|identity| (identity, pool, proved)));
             }
         }
         Ok(None)
@@ -301,8 +327,8 @@ impl FederatedIdentities {
     }
 
     /// Lets all proved logins lead to one identity, and returns it: that of a login which has another one, if the first is a guest's.
-    async fn link_all(&self, pool: &Pool, identity: Identity, proved: &[ProvedLogin]) -> FederationResult<Identity> {
-        let mut identity = identity;
+    async fn link_all(&self, pool: &Pool, identity: Identity, proved: &[ProvedLogin], right: LinkRight) -> FederationResult<Identity> {
+        let (mut identity, mut right) = (identity, right);
         for login in proved {
             // A refused token is no proof, whatever it leads to.
             let (name, key, of) = (Arc::clone(&pool.name), login.clone(), identity.clone());
@@ -315,15 +341,21 @@ impl FederatedIdentities {
                 return Ok(Err(FederationRefused::TokenRefused));
             }
             let name = LoginName { issuer: login.issuer.to_string(), subject: login.subject.clone() };
-            let linked = self.links.link(identity.clone(), name, |_| Ok(None::<Infallible>)).await?;
+            let claimed = identity.clone();
+            let linked = self.links.link(identity.clone(), name, move |group| right.obstacle(group, &claimed)).await?;
             let (issuer, subject) = (&login.issuer, &login.subject);
             match linked {
                 None => return Ok(Err(FederationRefused::NoIdentity(identity.to_string()))),
+                Some(Err(NotAGuest)) => return Ok(Err(FederationRefused::NotItsLogin(identity.to_string()))),
                 Some(Ok(LinkOutcome::Known)) => {}
                 Some(Ok(LinkOutcome::Linked)) => info!(target: AUDIT, %identity, ?issuer, ?subject, "login linked by federation"),
                 Some(Ok(LinkOutcome::TooManyLogins)) => return Ok(Err(FederationRefused::TooManyLogins)),
                 Some(Ok(LinkOutcome::LeadsElsewhere(other))) => {
-                    match self.links.merge_unless(identity.clone(), other.clone(), |_| Ok(None::<Infallible>)).await? {
+                    let claimed = identity.clone();
+                    let merged =
+                        self.links.merge_unless(identity.clone(), other.clone(), move |group| right.obstacle(group, &claimed)).await?;
+                    match merged {
+                        Err(NotAGuest) => return Ok(Err(FederationRefused::NotItsLogin(identity.to_string()))),
                         Ok(IdentityMergeOutcome::Merged { .. }) => {
                             info!(target: AUDIT, from = %identity, into = %other, ?issuer, ?subject, "identity merged by federation");
                             identity = other;
@@ -334,6 +366,8 @@ impl FederatedIdentities {
                     }
                 }
             }
+            // From here on the identity has a login that was proved.
+            right = LinkRight::ItsLogin;
         }
         Ok(Ok(identity))
     }

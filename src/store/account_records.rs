@@ -209,7 +209,7 @@ pub struct OidcProvider {
 }
 
 fn record<R: AccountRecord>(source: &(impl RowSource + ?Sized), account: &AccountId, names: &[&str]) -> Result<Option<R>, StoreError> {
-    Ok(source.row(&keys::account_record(R::KIND.row_kind(), account, names))?)
+    source.row(&keys::account_record(R::KIND.row_kind(), account, names))
 }
 
 /// Up to `limit` records that stand under some names, behind the one with the name `after` that comes next in their keys.

@@ -92,7 +92,7 @@ pub enum ClaimComparison {
 impl Store {
     /// What the store has of a pool, by the name under which its rows are found.
     pub fn stored_pool(&self, key: &str) -> Result<Option<StoredPool>, StoreError> {
-        Ok(self.engine.row(&keys::identity_pool(key))?)
+        self.engine.row(&keys::identity_pool(key))
     }
 
     /// Up to `limit` pools behind one, each with its key, in the order of the keys' lengths first.
@@ -107,7 +107,7 @@ impl Store {
 impl Group<'_> {
     /// What the store has of a pool.
     pub fn stored_pool(&self, key: &str) -> Result<Option<StoredPool>, StoreError> {
-        Ok(self.view.row(&keys::identity_pool(key))?)
+        self.view.row(&keys::identity_pool(key))
     }
 
     /// Writes what the store has of a pool.
