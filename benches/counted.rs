@@ -194,7 +194,7 @@ fn merge_one(rounds: u64) -> CountedStep {
     let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
         for changes in patches {
-            let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, limits: &limits };
+            let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, bases: Bases::Seen, limits: &limits };
             let value_of = |_| -> Result<_, std::convert::Infallible> { unreachable!("a put asks for no value") };
             drop(black_box(merge(DatasetHead::default(), &[None], &changes, terms, value_of)));
         }

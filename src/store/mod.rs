@@ -15,6 +15,7 @@ mod commit;
 mod compare;
 mod cursor;
 mod datasets;
+mod delete_dataset;
 mod devices;
 mod engine;
 mod erase;
@@ -73,7 +74,9 @@ pub use backup::{
 };
 pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
 pub use compare::RecordDiff;
+pub use datasets::DatasetState;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
+pub use delete_dataset::DeleteStep;
 pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE};
 pub use erase::EraseStart;
