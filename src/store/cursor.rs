@@ -26,11 +26,6 @@ impl Cursor {
         Cursor { version: 0, next: None, fresh_until: head }
     }
 
-    /// The cursor of a reader that misses no tombstone that is gone: Amazon Cognito Sync does not say how long it keeps them.
-    pub fn without_horizon(version: u64) -> Cursor {
-        Cursor { version, next: None, fresh_until: u64::MAX }
-    }
-
     /// The version and the ordinal of the record that the next page begins with, if it is inside a version.
     pub fn place(&self) -> Option<(u64, u16)> {
         self.next

@@ -35,9 +35,13 @@ pub enum DeleteStep {
     NoDataset,
     NoIdentity,
     /// Some records were removed, by this version; more are left.
-    Removed { version: u64 },
+    Removed {
+        version: u64,
+    },
     /// The dataset is deleted, by this version.
-    Deleted { version: u64 },
+    Deleted {
+        version: u64,
+    },
 }
 
 impl Group<'_> {
@@ -116,12 +120,13 @@ impl Group<'_> {
     }
 
     /// Whether an identity has as many datasets as its pool allows. Deleted ones do not count, as long as there are not as many of them again.
-    pub(super) fn has_most_datasets(&self, identity: &Identity, most: usize) -> Result<bool, StoreError> {
+    /// One that is written again has its head already.
+    pub(super) fn has_most_datasets(&self, identity: &Identity, most: usize, has_head: bool) -> Result<bool, StoreError> {
         let heads = self.view.all_of(&keys::heads(identity))?;
         if heads.len() < most {
             return Ok(false);
         }
-        if heads.len() >= most.saturating_mul(HEADS_PER_DATASET) {
+        if !has_head && heads.len() >= most.saturating_mul(HEADS_PER_DATASET) {
             return Ok(true);
         }
         let mut alive = 0;
@@ -156,7 +161,6 @@ impl HeadRow {
     /// When a deleted dataset of which nothing is left may be forgotten, in milliseconds since 1970; `None`: it is not deleted, or not empty.
     pub(super) fn forgotten_at_ms(&self, retention: &RetentionPolicy) -> Option<u64> {
         let is_empty = self.records == 0 && self.tombstones == 0 && self.history_bytes == 0;
-        (is_empty && self.deleted > 0 && self.deleted == self.version)
-            .then(|| self.modified_ms.saturating_add(retention.tombstone_ms))
+        (is_empty && self.deleted > 0 && self.deleted == self.version).then(|| self.modified_ms.saturating_add(retention.tombstone_ms))
     }
 }

@@ -74,8 +74,8 @@ pub use backup::{
 };
 pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
 pub use compare::RecordDiff;
-pub use datasets::DatasetState;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
+pub use datasets::DatasetState;
 pub use delete_dataset::DeleteStep;
 pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE};

@@ -38,20 +38,9 @@ pub struct RecordPage {
 impl Store {
     /// The next page, of about [`limits::PAGE_BYTES`].
     pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, StoreError> {
-        self.changes_up_to(identity, dataset, cursor, usize::MAX)
-    }
-
-    /// The next page, of at most so many records.
-    pub fn changes_up_to(
-        &self,
-        identity: &Identity,
-        dataset: &DatasetName,
-        cursor: Cursor,
-        most: usize,
-    ) -> Result<ReadResult, StoreError> {
         // Read before the scan, so that the scan reads every record up to this version.
         let head = self.version(identity, dataset)?;
-        let page = self.page(identity, dataset, cursor, head, most)?;
+        let page = self.page(identity, dataset, cursor, head, usize::MAX)?;
         // Read after the scan: it may have missed a tombstone that was reaped meanwhile.
         let HeadRow { version, tombstone_horizon, .. } = self.head(identity, dataset)?;
         if cursor.is_behind(tombstone_horizon) {
@@ -62,14 +51,21 @@ impl Store {
         Ok(ReadResult::Page(RecordPage { records, ..page }))
     }
 
-    fn page(
+    /// The next page, of at most so many records, also for a reader that has not seen tombstones that are gone: it misses them.
+    pub fn changes_with_gaps(
         &self,
         identity: &Identity,
         dataset: &DatasetName,
         cursor: Cursor,
-        head: u64,
         most: usize,
     ) -> Result<RecordPage, StoreError> {
+        let head = self.version(identity, dataset)?;
+        let page = self.page(identity, dataset, cursor, head, most)?;
+        let records = newest_only(page.records);
+        Ok(RecordPage { records, ..page })
+    }
+
+    fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64, most: usize) -> Result<RecordPage, StoreError> {
         let prefix = keys::records(identity, dataset);
         let end = keys::prefix_end(&prefix);
         let (version, ordinal) = cursor.next.unwrap_or((cursor.version + 1, 0));

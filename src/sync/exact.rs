@@ -5,7 +5,7 @@ use driftless_protocol::{Change, DatasetName, Record};
 use super::{Principal, SyncService};
 use crate::committer::{JobOwner, SessionNotice, Unavailable};
 use crate::merge::Bases;
-use crate::store::{Admission, Cursor, DatasetState, Decision, DeleteStep, Group, Patch, ReadResult, RecordPage, Store};
+use crate::store::{Admission, Cursor, DatasetState, Decision, DeleteStep, Group, Patch, RecordPage, Store};
 
 /// The number of a patch that has none.
 const UNNUMBERED: u64 = 0;
@@ -40,18 +40,14 @@ impl SyncService {
         self.committer.write(patch, rules, 0).await?.await.map_err(|_| Unavailable::Now)?
     }
 
-    /// The next page after a cursor, of at most so many records, and the dataset's state.
+    /// The next page after a cursor, of at most so many records, and the dataset's state. Tombstones that are gone are not missed: the service that
+    /// asks so does not say how long it keeps them.
     pub async fn page(&self, who: &Principal, dataset: &DatasetName, cursor: Cursor, most: usize) -> Result<StatePage, Unavailable> {
         let (identity, dataset) = (who.identity.clone(), dataset.clone());
         let read = move |store: &Store| {
-            let mut cursor = cursor;
-            loop {
-                let state = store.dataset_state(&identity, &dataset)?;
-                match store.changes_up_to(&identity, &dataset, cursor, most)? {
-                    ReadResult::Page(page) => return Ok(StatePage { state, page }),
-                    ReadResult::Behind(_) => cursor = Cursor::without_horizon(cursor.version).at_place(cursor.place()),
-                }
-            }
+            // Read first, so that the page has all of what the state counts.
+            let state = store.dataset_state(&identity, &dataset)?;
+            Ok(StatePage { state, page: store.changes_with_gaps(&identity, &dataset, cursor, most)? })
         };
         let bytes_of = |read: &StatePage| read.page.records.iter().map(Record::memory_bytes).sum();
         self.reader.read_counted(&who.identity, read, bytes_of).await

@@ -55,7 +55,7 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
     };
     let (mut records, mut bytes) = (Vec::new(), 0);
     let (state, more) = loop {
-        let cursor = Cursor::without_horizon(place.version).at_place(place.place);
+        let cursor = Cursor::at(place.version).at_place(place.place);
         let read = services.sync.page(&who, &dataset, cursor, most - records.len()).await.map_err(|why| call.unavailable(why))?;
         (place.version, place.place) = (read.page.cursor.version, read.page.cursor.place());
         bytes += read.page.records.iter().map(Record::memory_bytes).sum::<usize>();
@@ -93,13 +93,19 @@ fn first_place(state: &DatasetState, last_sync_count: u64) -> RecordsPlace {
 pub(super) fn dataset_name(call: &SyncCall) -> Result<DatasetName, AwsError> {
     let is_valid = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.:-".contains(&byte));
     let name = DatasetName::new(&call.dataset_name).ok().filter(|name| is_valid(name.as_str()));
-    name.ok_or_else(|| invalid("Value at 'datasetName' failed to satisfy constraint: it must match [a-zA-Z0-9_.:-]+ and have 1 to 128 characters"))
+    name.ok_or_else(|| {
+        invalid("Value at 'datasetName' failed to satisfy constraint: it must match [a-zA-Z0-9_.:-]+ and have 1 to 128 characters")
+    })
 }
 
 /// `maxResults`, if there is one, up to `most`.
 pub(super) fn limit(call: &SyncCall, most: usize) -> Result<usize, AwsError> {
     let asked = number(call, "maxResults")?.map_or(most, |asked| usize::try_from(asked).unwrap_or(usize::MAX));
-    if asked == 0 { Err(invalid("Value at 'maxResults' failed to satisfy constraint: it must be greater than 0")) } else { Ok(asked.min(most)) }
+    if asked == 0 {
+        Err(invalid("Value at 'maxResults' failed to satisfy constraint: it must be greater than 0"))
+    } else {
+        Ok(asked.min(most))
+    }
 }
 
 /// A whole number of the query. The clients of iOS send -1 for a count that they do not have: it counts as 0.
@@ -120,14 +126,9 @@ mod tests {
             let place = first_place(&state, count);
             (place.version, place.deleted, place.was_deleted)
         };
-        assert_eq!([0, 1, 4, 5, 6, 9, 10].map(of), [
-            (0, 5, false),
-            (0, 5, true),
-            (0, 5, true),
-            (5, 0, false),
-            (6, 0, false),
-            (9, 0, false),
-            (0, 5, false),
-        ]);
+        assert_eq!(
+            [0, 1, 4, 5, 6, 9, 10].map(of),
+            [(0, 5, false), (0, 5, true), (0, 5, true), (5, 0, false), (6, 0, false), (9, 0, false), (0, 5, false),]
+        );
     }
 }

@@ -35,8 +35,6 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
         | SyncOperation::SetCognitoEvents
         | SyncOperation::SetIdentityPoolConfiguration
         | SyncOperation::SubscribeToDataset
-        | SyncOperation::UnsubscribeFromDataset => {
-            Err(AwsError::unknown_operation(call.wire, &format!("{:?}", sync_call.operation), None))
-        }
+        | SyncOperation::UnsubscribeFromDataset => Err(AwsError::unknown_operation(call.wire, &format!("{:?}", sync_call.operation), None)),
     }
 }

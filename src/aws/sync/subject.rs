@@ -68,7 +68,9 @@ fn check_id(member: &str, id: &str) -> Result<(), AwsError> {
     let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| b"0123456789abcdef-".contains(&byte));
     match id.split_once(':') {
         Some((region, rest)) if id.len() <= MAX_ID_CHARS && is_word(region) && is_hex(rest) => Ok(()),
-        _ => Err(invalid(format!("Value at '{member}' failed to satisfy constraint: it must match [\\w-]+:[0-9a-f-]+ and have 1 to 55 characters"))),
+        _ => Err(invalid(format!(
+            "Value at '{member}' failed to satisfy constraint: it must match [\\w-]+:[0-9a-f-]+ and have 1 to 55 characters"
+        ))),
     }
 }
 

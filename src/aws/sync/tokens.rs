@@ -88,7 +88,11 @@ async fn open(services: &AwsServices, kind: TokenKind, owner: &[u8], token: &str
     let found = match opened() {
         // Another server of the same store may have made it. The caller is known, and its rate is bounded as for any call.
         Err(OpenError::UnknownGeneration) => {
-            services.keyring.refresh().await.map_err(|_| error("ServiceUnavailableException", "The server cannot do this now; try again"))?;
+            services
+                .keyring
+                .refresh()
+                .await
+                .map_err(|_| error("ServiceUnavailableException", "The server cannot do this now; try again"))?;
             opened()
         }
         found => found,

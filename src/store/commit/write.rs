@@ -68,11 +68,12 @@ impl Group<'_> {
         }
         let head_key = keys::head(&patch.identity, &patch.dataset);
         let head = match self.view.row::<HeadRow>(&head_key)? {
-            Some(head) => head,
-            None if self.has_most_datasets(&patch.identity, rules.limits.datasets)? => {
+            Some(head) if head.deleted == 0 || head.head().is_alive() => head,
+            known if self.has_most_datasets(&patch.identity, rules.limits.datasets, known.is_some())? => {
                 let message = format!("the identity has {} datasets, its pool allows no more", rules.limits.datasets);
                 return self.refuse(slot, RefusalCode::TooManyDatasets, message);
             }
+            Some(head) => head,
             None => self.new_head(&patch.identity)?,
         };
         let current = self.current_records(patch)?;

@@ -4,6 +4,7 @@ mod accounts;
 mod backup;
 mod counted_work;
 mod counts;
+mod deleting;
 mod device_bytes;
 mod due_dates;
 mod erasing;
