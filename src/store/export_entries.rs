@@ -31,7 +31,8 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
 }
 
 fn identity_entry(row: &[u8]) -> Result<Value, StoreError> {
-    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _, owned_bytes, devices_from: _, guest, retired: _ } = rows::decode(row)?;
+    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _, owned_bytes, devices_from: _, guest, retired: _ } =
+        rows::decode(row)?;
     Ok(
         json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged, "owned_bytes": owned_bytes, "guest": guest }),
     )

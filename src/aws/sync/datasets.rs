@@ -30,9 +30,7 @@ struct ListOutput {
 }
 
 pub(super) async fn list(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::ListDatasets(sync_call), &scope).await?;
-    let who = principal(services, call, sync_call).await?;
+    let who = principal(services, call, sync_call, &asks::ListDatasets(sync_call)).await?;
     let most = limit(sync_call, MOST_DATASETS)?;
     let after = match sync_call.parameter("nextToken")? {
         Some(token) => tokens::name_place(services, sync_call, token).await?,
@@ -47,9 +45,7 @@ pub(super) async fn list(services: &AwsServices, call: &AwsCall, sync_call: &Syn
 }
 
 pub(super) async fn describe(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::DescribeDataset(sync_call), &scope).await?;
-    let who = principal(services, call, sync_call).await?;
+    let who = principal(services, call, sync_call, &asks::DescribeDataset(sync_call)).await?;
     let dataset = dataset_name(sync_call)?;
     let state = services.sync.dataset_state(&who, &dataset).await.map_err(|why| call.unavailable(why))?;
     if !state.exists() {
@@ -59,9 +55,7 @@ pub(super) async fn describe(services: &AwsServices, call: &AwsCall, sync_call: 
 }
 
 pub(super) async fn delete(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::DeleteDataset(sync_call), &scope).await?;
-    let who = principal(services, call, sync_call).await?;
+    let who = principal(services, call, sync_call, &asks::DeleteDataset(sync_call)).await?;
     let dataset = dataset_name(sync_call)?;
     let deleted = services.sync.delete(&who, &dataset).await.map_err(|why| call.unavailable(why))?;
     let state = deleted.ok_or_else(|| no_dataset(sync_call))?;

@@ -37,9 +37,7 @@ struct Output {
 }
 
 pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::ListRecords(sync_call), &scope).await?;
-    let who = principal(services, call, sync_call).await?;
+    let who = principal(services, call, sync_call, &asks::ListRecords(sync_call)).await?;
     let dataset = dataset_name(sync_call)?;
     let most = limit(sync_call, MOST_RECORDS)?;
     if let Some(token) = sync_call.parameter("syncSessionToken")? {

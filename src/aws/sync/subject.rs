@@ -4,11 +4,12 @@ use driftless_protocol::DeviceId;
 use driftless_protocol::limits::RESERVED_DEVICE_PREFIX;
 
 use super::refusal::{invalid, not_found};
-use crate::access::Caller;
+use crate::access::{AccessOperation, ArnScope, Caller};
 use crate::aws::call::AwsCall;
 use crate::aws::error::AwsError;
 use crate::aws::rest::SyncCall;
 use crate::aws::services::AwsServices;
+use crate::identity::PoolDetails;
 use crate::store::Identity;
 use crate::sync::Principal;
 
@@ -16,17 +17,35 @@ use crate::sync::Principal;
 const MAX_ID_CHARS: usize = 55;
 
 /// The identity of a call's path, after it was found that the caller may do what it asks. Its device is the caller's name as a writer.
-pub(super) async fn principal(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> Result<Principal, AwsError> {
+pub(super) async fn principal<I: AccessOperation>(
+    services: &AwsServices,
+    call: &AwsCall,
+    sync_call: &SyncCall,
+    ask: &I,
+) -> Result<Principal, AwsError> {
+    let caller = call.signed()?;
     check_id("identityPoolId", &sync_call.identity_pool_id)?;
     check_id("identityId", &sync_call.identity_id)?;
+    call.check(services.accounts(), ask, &scope(services, call, &sync_call.identity_pool_id).await?).await?;
     let pool = services.pools.by_id(&sync_call.identity_pool_id);
     let pool = pool.ok_or_else(|| not_found(format!("IdentityPool '{}' not found.", sync_call.identity_pool_id)))?;
     let identity = Identity::from(sync_call.identity_id.as_str());
-    let principal = Principal { pool, identity, device: writer(call.signed()?)? };
+    let principal = Principal { pool, identity, device: writer(caller)? };
     match services.sync.identity_exists(&principal).await.map_err(|why| call.unavailable(why))? {
         true => Ok(principal),
         false => Err(not_found(format!("Identity '{}' not found.", sync_call.identity_id))),
     }
+}
+
+/// Where the ARNs of a pool point to: its account. A pool that is not there is one of the caller's, so that a stranger learns nothing.
+async fn scope(services: &AwsServices, call: &AwsCall, pool: &str) -> Result<ArnScope, AwsError> {
+    let account = match services.federation.pools.find(pool).await.map_err(|why| call.unavailable(why))? {
+        Ok(PoolDetails { account: Some(account), .. }) => Some(account),
+        Ok(_) => return services.declared_scope(call).await,
+        Err(_) => call.signed()?.account().cloned(),
+    };
+    let account = account.ok_or_else(|| AwsError::internal(call.wire))?;
+    Ok(ArnScope { region: services.region.clone(), account })
 }
 
 /// The same identity, with one of its devices as the writer if it has that device.

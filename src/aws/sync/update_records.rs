@@ -47,8 +47,7 @@ struct Output {
 }
 
 pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall, body: &[u8]) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::UpdateRecords(sync_call), &scope).await?;
+    let who = principal(services, call, sync_call, &asks::UpdateRecords(sync_call)).await?;
     let input: Input = json::read_body(AwsService::CognitoSync, body)?;
     let dataset = dataset_name(sync_call)?;
     let token = input.sync_session_token.as_deref().ok_or_else(|| invalid("SyncSessionToken is missing"))?;
@@ -56,7 +55,6 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
     if changes.is_empty() {
         return Err(invalid("RecordPatches is empty"));
     }
-    let who = principal(services, call, sync_call).await?;
     tokens::check_session(services, sync_call, token).await?;
     let who = with_device(services, call, who, input.device_id.as_deref()).await?;
     let bases: Vec<(Key, Option<u64>)> = changes.iter().map(|change| (change.key.clone(), change.base)).collect();

@@ -28,9 +28,7 @@ struct Output {
 }
 
 pub(super) async fn of_identity(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall) -> AwsAnswer {
-    let scope = services.declared_scope(call).await?;
-    call.check(services.accounts(), &asks::DescribeIdentityUsage(sync_call), &scope).await?;
-    let who = principal(services, call, sync_call).await?;
+    let who = principal(services, call, sync_call, &asks::DescribeIdentityUsage(sync_call)).await?;
     let states = services.sync.dataset_states(&who).await.map_err(|why| call.unavailable(why))?;
     let identity_usage = IdentityUsage {
         identity_id: sync_call.identity_id.clone(),

@@ -48,8 +48,17 @@ fn an_identity_with_as_many_merges_as_it_may_have_logins_fits() {
     let merged = (0..limits::LOGINS_PER_IDENTITY + limits::MERGED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
     let devices_from = (0..UNMOVED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
     let (pool, moved_to) = (name(1, 128), Some(name(1, IDENTITY_BYTES)));
-    let row =
-        IdentityRow { pool, made_ms: u64::MAX, moved_to, merged, push_targets: u32::MAX, owned_bytes: u64::MAX, devices_from, guest: true, retired: u64::MAX };
+    let row = IdentityRow {
+        pool,
+        made_ms: u64::MAX,
+        moved_to,
+        merged,
+        push_targets: u32::MAX,
+        owned_bytes: u64::MAX,
+        devices_from,
+        guest: true,
+        retired: u64::MAX,
+    };
     assert!(encoded(&row) <= ROW_BYTES, "{} bytes", encoded(&row));
 }
 
