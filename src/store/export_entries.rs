@@ -95,7 +95,8 @@ fn patch(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 }
 
 fn registration(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(row)?;
+    let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead, cognito_pool: _ } =
+        rows::decode(row)?;
     Ok(json!({
         "device": key.name()?, "provider": provider, "app": app, "token": target.as_ref().map(|target| target.address().to_owned()),
         "datasets": datasets, "shown": shown, "registered_ms": registered_ms, "seen_ms": seen_ms, "dead": dead,

@@ -96,8 +96,8 @@ pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};
 pub use pools::{ClaimComparison, MadePool, PoolRoles, RoleMapping, RoleMappingKind, RoleRule, StoredPool, TrustedUserPool};
 pub use push::{
-    DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
-    TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,
+    CognitoRegistered, DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, NewCognitoDevice,
+    PushBudget, RegisterOutcome, SubscribeOutcome, TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,
 };
 pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;

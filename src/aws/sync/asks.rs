@@ -27,6 +27,9 @@ asks! {
     DescribeDataset, "cognito-sync:DescribeDataset", dataset_arn;
     DeleteDataset, "cognito-sync:DeleteDataset", dataset_arn;
     ListDatasets, "cognito-sync:ListDatasets", identity_arn;
+    RegisterDevice, "cognito-sync:RegisterDevice", identity_arn;
+    SubscribeToDataset, "cognito-sync:SubscribeToDataset", dataset_arn;
+    UnsubscribeFromDataset, "cognito-sync:UnsubscribeFromDataset", dataset_arn;
     DescribeIdentityUsage, "cognito-sync:DescribeIdentityUsage", identity_arn;
 }
 

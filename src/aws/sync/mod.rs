@@ -3,6 +3,7 @@
 
 mod asks;
 mod datasets;
+mod devices;
 mod list_records;
 mod refusal;
 mod shapes;
@@ -25,16 +26,18 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
         SyncOperation::DescribeDataset => datasets::describe(services, call, sync_call).await,
         SyncOperation::DeleteDataset => datasets::delete(services, call, sync_call).await,
         SyncOperation::DescribeIdentityUsage => usage::of_identity(services, call, sync_call).await,
+        SyncOperation::RegisterDevice => devices::register(services, call, sync_call, body).await,
+        SyncOperation::SubscribeToDataset => devices::subscribe(services, call, sync_call).await,
+        SyncOperation::UnsubscribeFromDataset => devices::unsubscribe(services, call, sync_call).await,
         SyncOperation::BulkPublish
         | SyncOperation::DescribeIdentityPoolUsage
         | SyncOperation::GetBulkPublishDetails
         | SyncOperation::GetCognitoEvents
         | SyncOperation::GetIdentityPoolConfiguration
         | SyncOperation::ListIdentityPoolUsage
-        | SyncOperation::RegisterDevice
         | SyncOperation::SetCognitoEvents
-        | SyncOperation::SetIdentityPoolConfiguration
-        | SyncOperation::SubscribeToDataset
-        | SyncOperation::UnsubscribeFromDataset => Err(AwsError::unknown_operation(call.wire, &format!("{:?}", sync_call.operation), None)),
+        | SyncOperation::SetIdentityPoolConfiguration => {
+            Err(AwsError::unknown_operation(call.wire, &format!("{:?}", sync_call.operation), None))
+        }
     }
 }

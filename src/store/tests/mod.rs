@@ -24,4 +24,5 @@ mod reaping;
 mod rewinding;
 mod row_bounds;
 mod row_seeds;
+mod subscribing;
 mod two_writers;

@@ -77,6 +77,7 @@ fn a_registration_with_the_longest_names_fits() {
             app: part(limits::APP_BYTES),
             datasets: Some((0..limits::DATASETS_PER_IDENTITY).map(dataset).collect()),
             shown: true,
+            cognito_pool: Some(name(1, 128)),
             registered_ms: u64::MAX,
             seen_ms: u64::MAX,
             dead: None,
