@@ -14,7 +14,7 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use driftless::hub::{self, Hub, NextChange, SessionSignals};
-use driftless::merge::{ConflictPolicy, DatasetHead, MergeTerms, merge};
+use driftless::merge::{Bases, ConflictPolicy, DatasetHead, MergeTerms, merge};
 use driftless::store::{DatasetRules, DeviceBound, EngineConfig, Identity, LoginKey, Patch, Store};
 use driftless_protocol::{
     Change, ClientMessage, Codec, Content, DatasetName, DeviceId, Epoch, Key, Limits, Op, Record, ServerMessage, Value,
@@ -194,7 +194,13 @@ fn merge_one(rounds: u64) -> CountedStep {
     let patches: Vec<_> = (0..rounds).map(|_| vec![change(1)]).collect();
     Box::new(move || {
         for changes in patches {
-            let terms = MergeTerms { device: &device, now_ms: 1_790_000_000_000, policy: ConflictPolicy::Reject, limits: &limits };
+            let terms = MergeTerms {
+                device: &device,
+                now_ms: 1_790_000_000_000,
+                policy: ConflictPolicy::Reject,
+                bases: Bases::Seen,
+                limits: &limits,
+            };
             let value_of = |_| -> Result<_, std::convert::Infallible> { unreachable!("a put asks for no value") };
             drop(black_box(merge(DatasetHead::default(), &[None], &changes, terms, value_of)));
         }

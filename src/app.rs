@@ -204,6 +204,8 @@ impl App {
             accounts: &accounts,
             identities: &identities,
             development_key,
+            sync: &sync,
+            keyring: &keyring,
         };
         let before_routes = Some(aws_services::open(parts, config, clock).await?);
         let timing = config.session();

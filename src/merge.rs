@@ -6,7 +6,7 @@
 //! Invariants:
 //! - an applied patch raises the version by exactly one (I1), and stamps each record that it touched once;
 //! - a patch is applied whole or not at all;
-//! - a device never conflicts with its own writes, and equal values never conflict;
+//! - a device never conflicts with its own writes, and equal values never conflict, unless bases are exact;
 //! - a dataset over a bound that was lowered still takes a patch that does not make it larger.
 
 mod bounds;
@@ -22,8 +22,8 @@ use driftless_protocol::limits as protocol_limits;
 use driftless_protocol::{Change, Content, DeviceId, Key, Limits, Op, Record, RefusalCode, Value};
 
 use bounds::{PatchRefusal, check_base, check_change, check_dataset, check_value, quoted};
-pub use conflict::{ConflictPolicy, ConflictReply, StoredRecord, reaped_record, unknown_device};
-use conflict::{REPLY_BYTES, is_behind_horizon, is_changed_by_others};
+pub use conflict::{Bases, ConflictPolicy, ConflictReply, StoredRecord, reaped_record, unknown_device};
+use conflict::{REPLY_BYTES, is_another_version, is_behind_horizon, is_changed_by_others};
 pub use head::{ContentState, DatasetHead, RecordHead};
 use operation::compute;
 
@@ -48,6 +48,8 @@ pub struct MergeTerms<'a> {
     /// Now, in milliseconds since 1970 (UTC).
     pub now_ms: u64,
     pub policy: ConflictPolicy,
+    /// What the bases of changes are compared with. With exact ones a conflict is never overruled.
+    pub bases: Bases,
     pub limits: &'a Limits,
 }
 
@@ -187,10 +189,10 @@ impl<'a> TouchedRecord<'a> {
         self.is_computed = false;
     }
 
-    fn remove(&mut self, has_base: bool) {
+    fn remove(&mut self, has_base: bool, bases: Bases) {
         // A base shows that the device knew the record: its removal is remembered even where the record never was.
         let is_unknown = self.stored.is_none() && self.next.is_none() && has_base;
-        if self.is_live() || is_unknown {
+        if self.is_live() || is_unknown || bases == Bases::Exact {
             self.next = Some(Content::Removed);
             self.is_computed = false;
         }
@@ -228,6 +230,8 @@ struct PatchDraft<'a, V> {
     /// The dataset's version before the patch.
     version: u64,
     tombstone_horizon: u64,
+    /// The version that deleted the dataset.
+    deleted: u64,
     value_of: V,
     touched: Vec<TouchedRecord<'a>>,
     by_key: HashMap<Key, usize>,
@@ -246,6 +250,7 @@ impl<'a, V> PatchDraft<'a, V> {
             terms,
             version: head.version,
             tombstone_horizon: head.tombstone_horizon,
+            deleted: head.deleted,
             value_of,
             touched: Vec::with_capacity(count),
             by_key: HashMap::with_capacity(count),
@@ -272,7 +277,8 @@ impl<'a, V> PatchDraft<'a, V> {
                 Err(NotMerged::Unread(error)) => return Err(error),
             }
         }
-        if !self.conflicting.is_empty() && self.terms.policy == ConflictPolicy::Reject {
+        let is_rejected = self.terms.policy == ConflictPolicy::Reject || self.terms.bases == Bases::Exact;
+        if !self.conflicting.is_empty() && is_rejected {
             return Ok(MergeOutcome::Conflict(std::mem::take(&mut self.conflicting)));
         }
         Ok(match self.finish(head) {
@@ -286,7 +292,9 @@ impl<'a, V> PatchDraft<'a, V> {
         V: FnMut(usize) -> Result<Value, E>,
     {
         check_change(change, self.terms.limits)?;
-        check_base(change, self.version)?;
+        if self.terms.bases == Bases::Seen {
+            check_base(change, self.version)?;
+        }
         let place = match self.by_key.entry(change.key.clone()) {
             Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(entry) => {
@@ -300,7 +308,7 @@ impl<'a, V> PatchDraft<'a, V> {
         touched.has_seen_others |= change.base.is_some_and(|base| base >= others_version);
         match (change.op, &change.value) {
             (Op::Put, Some(value)) => touched.put(value.clone()),
-            (Op::Remove, _) => touched.remove(change.base.is_some()),
+            (Op::Remove, _) => touched.remove(change.base.is_some(), self.terms.bases),
             (op, Some(operand)) => {
                 // Before the value is read.
                 self.operand_bytes += change_bytes(change, touched.state());
@@ -327,6 +335,11 @@ impl<'a, V> PatchDraft<'a, V> {
             return Ok(());
         }
         let state = match touched.stored {
+            Some(stored) if self.terms.bases == Bases::Exact => match is_another_version(change, stored, self.deleted) {
+                true => stored.state,
+                false => return Ok(()),
+            },
+            None if self.terms.bases == Bases::Exact => return Ok(()),
             Some(stored) if is_changed_by_others(change, stored, self.terms.device) => {
                 // A value of another size is another value. One of the same size costs no more to read than the change itself.
                 let is_equal = stored.state == ContentState::of_value(change.value.as_ref())

@@ -10,7 +10,7 @@ use driftless_protocol::{DatasetName, Limits};
 use uuid::Uuid;
 
 use crate::limits::PoolUse;
-use crate::merge::ConflictPolicy;
+use crate::merge::{Bases, ConflictPolicy};
 use crate::origin::AllowedOrigins;
 use crate::store::{DatasetRules, MergePolicies, RetentionPolicy};
 
@@ -96,7 +96,7 @@ impl Pool {
     /// The rules of one of its datasets.
     pub fn rules(&self, dataset: &DatasetName) -> DatasetRules {
         let policy = self.datasets.iter().find(|(name, _)| name == dataset).map_or(self.policy, |(_, policy)| *policy);
-        DatasetRules { limits: self.limits, policy, retention: self.retention, identity_bytes: self.identity_bytes }
+        DatasetRules { limits: self.limits, policy, bases: Bases::Seen, retention: self.retention, identity_bytes: self.identity_bytes }
     }
 
     /// How datasets of its identities are merged.

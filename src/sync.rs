@@ -3,12 +3,18 @@
 //!
 //! Invariant: a principal can reach no identity but its own, because no method takes another one as an argument.
 
+mod cognito_devices;
+mod exact;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use driftless_protocol::{
     Change, DatasetInfo, DatasetName, DeviceId, Epoch, LinkedLogin, Provider, PushLossReason, PushLost, Record, Registration,
 };
+
+pub use cognito_devices::CognitoRegisterError;
+pub use exact::StatePage;
 
 use crate::clock::Clock;
 use crate::committer::{AckKey, Committer, JobOwner, PendingReply, ReadOwner, Reader, Unavailable};

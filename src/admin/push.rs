@@ -139,8 +139,15 @@ impl Admin {
         let Ok(dataset) = DatasetName::new(TEST_WAKE_DATASET) else { return Ok(Err(NotFound::Dataset)) };
         let (began_ms, expires_unix_s) = (self.clock.elapsed_ms(), self.clock.unix_ms() / 1000 + TEST_WAKE_TTL_S);
         let alert = shown.then(|| pool.alert.clone());
-        let wake =
-            Wake { pool: pool_name, identity: identity.as_str().to_owned(), dataset: dataset.clone(), version: 0, alert, expires_unix_s };
+        let wake = Wake {
+            pool: pool_name,
+            identity: identity.as_str().to_owned(),
+            dataset: dataset.clone(),
+            version: 0,
+            cognito_pool: target.cognito_pool.clone(),
+            alert,
+            expires_unix_s,
+        };
         let (verdict, _) = pool.wake(address, &target.app, &wake, self.clock).await;
         let took_ms = self.clock.elapsed_ms() - began_ms;
         let (outcome, failure) = (verdict.outcome(), verdict.failure());

@@ -11,7 +11,9 @@ use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::ServiceBeforeRoutes;
 use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools, WebIdentities};
+use crate::keyring::SharedKeyring;
 use crate::pools::Pools;
+use crate::sync::SyncService;
 
 /// The parts of a server that AWS's services act on.
 pub(super) struct AwsParts<'a> {
@@ -22,11 +24,13 @@ pub(super) struct AwsParts<'a> {
     pub accounts: &'a Accounts,
     pub identities: &'a Identities,
     pub development_key: DevelopmentKey,
+    pub sync: &'a SyncService,
+    pub keyring: &'a SharedKeyring,
 }
 
 /// Reads the pools that requests have made, and opens the services.
 pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
-    let AwsParts { pools, verifier, reader, committer, accounts, identities, development_key } = parts;
+    let AwsParts { pools, verifier, reader, committer, accounts, identities, sync, keyring, development_key } = parts;
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
@@ -50,6 +54,9 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
         web_identities: web_identities.ok().flatten(),
         region,
         declared_owner: config.aws_account(),
+        pools: pools.clone(),
+        sync: sync.clone(),
+        keyring: keyring.clone(),
     };
     let endpoint = AwsEndpoint::new(services);
     let claims = endpoint.clone();

@@ -9,6 +9,9 @@ use super::{iam, identity, sts, sync, user_pools};
 use crate::access::{AccountId, Accounts, ArnScope};
 use crate::clock::Clock;
 use crate::identity::{FederatedIdentities, WebIdentities};
+use crate::keyring::SharedKeyring;
+use crate::pools::Pools;
+use crate::sync::SyncService;
 
 /// What the services act on.
 pub struct AwsServices {
@@ -21,6 +24,10 @@ pub struct AwsServices {
     pub region: String,
     /// The account that owns the pools of the configuration; `None`: the one that was made first.
     pub declared_owner: Option<AccountId>,
+    pub pools: Pools,
+    pub sync: SyncService,
+    /// Seals what clients carry.
+    pub keyring: SharedKeyring,
 }
 
 impl AwsServices {

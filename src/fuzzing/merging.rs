@@ -88,7 +88,7 @@ impl FuzzDataset {
             let value = self.records.get(key).and_then(|stored| stored.record.content.value());
             Ok::<_, Infallible>(value.unwrap_or_else(|| panic!("the value of a record that has none is asked for")).clone())
         };
-        let terms = MergeTerms { device, now_ms: 7, policy, limits: &self.limits };
+        let terms = MergeTerms { device, now_ms: 7, policy, bases: crate::merge::Bases::Seen, limits: &self.limits };
         let Ok(merged) = merge::merge(self.head, &current, changes, terms, value_of);
         merged.outcome
     }

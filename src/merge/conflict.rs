@@ -21,6 +21,18 @@ pub enum ConflictPolicy {
     LastWriterWins,
 }
 
+/// What the base of a change is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bases {
+    /// What other devices wrote: a device never conflicts with its own writes, and equal values never conflict.
+    #[default]
+    Seen,
+    /// The record's version, whoever wrote it and whatever the value and the policy are, as Amazon Cognito Sync compares a `SyncCount`
+    /// ("UpdateRecords"). A record that is not there does not conflict, nor does a tombstone with the base 0 or from before the dataset was deleted.
+    /// Every change stamps its record, also the removal of what is removed.
+    Exact,
+}
+
 /// A record as it is stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredRecord {
@@ -61,6 +73,12 @@ impl ConflictReply {
 /// Whether another device changed the record after the change's base. It is a conflict unless it has the value that the change puts.
 pub(super) fn is_changed_by_others(change: &Change, stored: RecordHead<'_>, device: &DeviceId) -> bool {
     change.base.is_some_and(|base| stored.version_by_others(device) > base)
+}
+
+/// Whether a change has another base than the record's version, where bases are exact.
+pub(super) fn is_another_version(change: &Change, stored: RecordHead<'_>, deleted: u64) -> bool {
+    let is_gone = |base| !stored.state.is_live() && (base == 0 || stored.version <= deleted);
+    change.base.is_some_and(|base| stored.version != base && !is_gone(base))
 }
 
 /// Whether a change is based on a record that was removed since, with a tombstone that is gone: the store no longer knows who removed it.

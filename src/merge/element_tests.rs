@@ -11,7 +11,13 @@ fn decide(before: &Value, changes: &[(Op, &Value)]) -> Merged {
     let head = DatasetHead { version: 1, records: 1, bytes: (before.packed_bytes() + key.as_str().len()) as u64, ..DatasetHead::default() };
     let stored = RecordHead { version: 1, device: &other, others_version: 0, state: ContentState::of_value(Some(before)) };
     let current = vec![Some(stored); changes.len()];
-    let terms = MergeTerms { device: &writer, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
+    let terms = MergeTerms {
+        device: &writer,
+        now_ms: 7,
+        policy: ConflictPolicy::Reject,
+        bases: crate::merge::Bases::Seen,
+        limits: &Limits::default(),
+    };
     let Ok(merged) = merge(head, &current, &changes, terms, |_| Ok::<_, Infallible>(before.clone()));
     merged
 }

@@ -15,6 +15,8 @@ pub struct DatasetHead {
     pub tombstones: u64,
     /// The newest version whose tombstones may be gone: a device that has seen less cannot be told what was removed.
     pub tombstone_horizon: u64,
+    /// The version that deleted the whole dataset; 0 if it never was deleted, or not since it was made anew.
+    pub deleted: u64,
 }
 
 /// Whether a record is live, and how large.
@@ -68,6 +70,11 @@ impl ContentState {
 }
 
 impl DatasetHead {
+    /// Whether the dataset was written since it was deleted.
+    pub fn is_alive(&self) -> bool {
+        self.version > self.deleted
+    }
+
     /// Counts a record's new state in the place of its stored one.
     pub fn replace(&mut self, key: &Key, before: Option<ContentState>, after: ContentState) {
         match before {

@@ -1,4 +1,5 @@
 mod bounds;
+mod exact;
 mod removals;
 
 use std::cell::Cell;
@@ -48,7 +49,7 @@ impl MemoryDataset {
     fn write(&mut self, writer: &str, changes: &[Change]) -> MergeOutcome {
         let current: Vec<_> = changes.iter().map(|change| self.records.get(&change.key).map(StoredRecord::head)).collect();
         let writer = device(writer);
-        let terms = MergeTerms { device: &writer, now_ms: 7, policy: self.policy, limits: &self.limits };
+        let terms = MergeTerms { device: &writer, now_ms: 7, policy: self.policy, bases: crate::merge::Bases::Seen, limits: &self.limits };
         let reads = Cell::new(0);
         let value_of = |at: usize| {
             reads.set(reads.get() + 1);
@@ -387,7 +388,13 @@ fn a_value_that_is_put_is_shared_not_copied() {
     let (device, text) = (device("phone"), Value::from("x".repeat(1000)));
     let place = |value: &Value| value.packed().as_ptr();
     let before = place(&text);
-    let terms = MergeTerms { device: &device, now_ms: 7, policy: ConflictPolicy::Reject, limits: &Limits::default() };
+    let terms = MergeTerms {
+        device: &device,
+        now_ms: 7,
+        policy: ConflictPolicy::Reject,
+        bases: crate::merge::Bases::Seen,
+        limits: &Limits::default(),
+    };
     let Ok(Merged { outcome: MergeOutcome::Applied(applied), .. }) =
         merge(DatasetHead::default(), &[None], &[Change::new(key("a"), Op::Put, text)], terms, |_| Err(()))
     else {

@@ -184,6 +184,7 @@ impl Courier {
             identity: round.identity.as_str().to_owned(),
             dataset: due.dataset.clone(),
             version: due.version,
+            cognito_pool: target.cognito_pool.clone(),
             alert: due.shown.then(|| pool.alert.clone()),
             expires_unix_s: now_ms / 1000 + pool.wakes.debt_s,
         };

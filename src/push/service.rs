@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use driftless_protocol::{PushTarget, RefusalCode, Registration};
+use driftless_protocol::{Provider, PushTarget, RefusalCode, Registration};
 
 use super::breakers::{AppKey, CircuitBreakers};
 use super::cancellations::WakeCancellations;
@@ -141,6 +141,11 @@ impl PushService {
     /// The public key of each of a pool's Web Push apps, as browsers take it, by the apps' names.
     pub fn application_server_keys(&self, pool_name: &str) -> BTreeMap<String, String> {
         self.pool(pool_name).map(|pool| pool.gateways.application_server_keys()).unwrap_or_default()
+    }
+
+    /// The pool's app of a provider, if it has exactly one.
+    pub fn only_app(&self, pool_name: &str, provider: Provider) -> Option<String> {
+        self.pool(pool_name)?.gateways.only_app(provider)
     }
 
     /// Whether the pool can send wakes to what a device registers.

@@ -26,6 +26,16 @@ impl Cursor {
         Cursor { version: 0, next: None, fresh_until: head }
     }
 
+    /// The version and the ordinal of the record that the next page begins with, if it is inside a version.
+    pub fn place(&self) -> Option<(u64, u16)> {
+        self.next
+    }
+
+    /// The same cursor, inside a version.
+    pub fn at_place(self, next: Option<(u64, u16)>) -> Cursor {
+        Cursor { next, ..self }
+    }
+
     /// The value that the reader must send beside a version to continue from there; `None` if none is needed: the reader is past all tombstones
     /// that it does not need.
     pub fn fresh_until(&self, version: u64) -> Option<u64> {

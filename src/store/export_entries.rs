@@ -31,7 +31,8 @@ pub(super) fn entry(kind: RowKind, identity: &Identity, key: &[u8], row: &[u8]) 
 }
 
 fn identity_entry(row: &[u8]) -> Result<Value, StoreError> {
-    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _, owned_bytes, devices_from: _, guest } = rows::decode(row)?;
+    let IdentityRow { pool, made_ms, moved_to, merged, push_targets: _, owned_bytes, devices_from: _, guest, retired: _ } =
+        rows::decode(row)?;
     Ok(
         json!({ "pool": pool, "created_ms": made_ms, "merged_into": moved_to, "merged": merged, "owned_bytes": owned_bytes, "guest": guest }),
     )
@@ -94,7 +95,8 @@ fn patch(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
 }
 
 fn registration(key: &mut KeyParts<'_>, row: &[u8]) -> Result<Value, StoreError> {
-    let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = rows::decode(row)?;
+    let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead, cognito_pool: _ } =
+        rows::decode(row)?;
     Ok(json!({
         "device": key.name()?, "provider": provider, "app": app, "token": target.as_ref().map(|target| target.address().to_owned()),
         "datasets": datasets, "shown": shown, "registered_ms": registered_ms, "seen_ms": seen_ms, "dead": dead,

@@ -45,6 +45,7 @@ impl Group<'_> {
             push_targets: 0,
             owned_bytes: 0,
             devices_from: Vec::new(),
+            retired: 0,
             guest: true,
         };
         self.view.decide(vec![(keys::identity(identity), Some(rows::encode(&row)?))]);

@@ -120,6 +120,7 @@ impl Group<'_> {
             owned_bytes: 0,
             devices_from: Vec::new(),
             guest: false,
+            retired: 0,
         };
         let rows = vec![
             (key, Some(rows::encode(&fresh.as_str())?)),

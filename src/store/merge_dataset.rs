@@ -52,11 +52,10 @@ impl Group<'_> {
     /// Moves a dataset, or merges some of its records, and returns its version at the target.
     pub(super) fn move_dataset(&mut self, merge: &DatasetMerge<'_>) -> Result<u64, StoreError> {
         let Some(source) = self.head_row(merge.from, merge.dataset)? else { return Ok(0) };
+        let made = self.new_head(merge.into)?;
         match self.head_row(merge.into, merge.dataset)? {
-            target if target.as_ref().is_none_or(|target| target.version == 0) && fits_step(&source) => {
-                self.move_whole_dataset(merge, source, target)
-            }
-            target => self.merge_some(merge, source, target.unwrap_or_default()),
+            target if target.as_ref().unwrap_or(&made).version == 0 && fits_step(&source) => self.move_whole_dataset(merge, source, target),
+            target => self.merge_some(merge, source, target.unwrap_or(made)),
         }
     }
 

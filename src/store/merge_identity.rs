@@ -110,7 +110,7 @@ impl Group<'_> {
         }
         kept.append(&mut into.merged);
         kept.push(from.as_str().to_owned());
-        Ok(IdentityRow { merged: kept, ..into })
+        Ok(IdentityRow { merged: kept, retired: into.retired.max(row.retired), ..into })
     }
 
     /// Moves the next dataset or a part of it, and returns its name and its version at the target; `None` if no dataset is left.

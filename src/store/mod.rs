@@ -15,6 +15,7 @@ mod commit;
 mod compare;
 mod cursor;
 mod datasets;
+mod delete_dataset;
 mod devices;
 mod engine;
 mod erase;
@@ -74,6 +75,8 @@ pub use backup::{
 pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
 pub use compare::RecordDiff;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
+pub use datasets::DatasetState;
+pub use delete_dataset::DeleteStep;
 pub use devices::{Admission, DeviceBound, DeviceInfo};
 pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE};
 pub use erase::EraseStart;
@@ -93,8 +96,8 @@ pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};
 pub use pools::{ClaimComparison, MadePool, PoolRoles, RoleMapping, RoleMappingKind, RoleRule, StoredPool, TrustedUserPool};
 pub use push::{
-    DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, PushBudget, RegisterOutcome,
-    TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,
+    CognitoRegistered, DELIVERY_LOG_ENTRIES, DeadToken, Debt, DeliveryLogEntry, DeliveryStatus, DueIdentity, LastSeen, NewCognitoDevice,
+    PushBudget, RegisterOutcome, SubscribeOutcome, TargetDebt, TokenBucket, TokenDisposition, TokenLoss, WakeResult, WakeRound, WakeTarget,
 };
 pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;

@@ -40,7 +40,7 @@ impl Store {
     pub fn changes(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor) -> Result<ReadResult, StoreError> {
         // Read before the scan, so that the scan reads every record up to this version.
         let head = self.version(identity, dataset)?;
-        let page = self.page(identity, dataset, cursor, head)?;
+        let page = self.page(identity, dataset, cursor, head, usize::MAX)?;
         // Read after the scan: it may have missed a tombstone that was reaped meanwhile.
         let HeadRow { version, tombstone_horizon, .. } = self.head(identity, dataset)?;
         if cursor.is_behind(tombstone_horizon) {
@@ -51,12 +51,26 @@ impl Store {
         Ok(ReadResult::Page(RecordPage { records, ..page }))
     }
 
-    fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64) -> Result<RecordPage, StoreError> {
+    /// The next page, of at most so many records, also for a reader that has not seen tombstones that are gone: it misses them.
+    pub fn changes_with_gaps(
+        &self,
+        identity: &Identity,
+        dataset: &DatasetName,
+        cursor: Cursor,
+        most: usize,
+    ) -> Result<RecordPage, StoreError> {
+        let head = self.version(identity, dataset)?;
+        let page = self.page(identity, dataset, cursor, head, most)?;
+        let records = newest_only(page.records);
+        Ok(RecordPage { records, ..page })
+    }
+
+    fn page(&self, identity: &Identity, dataset: &DatasetName, cursor: Cursor, head: u64, most: usize) -> Result<RecordPage, StoreError> {
         let prefix = keys::records(identity, dataset);
         let end = keys::prefix_end(&prefix);
         let (version, ordinal) = cursor.next.unwrap_or((cursor.version + 1, 0));
         let mut start = keys::record(identity, dataset, version, ordinal);
-        let (mut page, mut chunk_rows) = (PageBuilder::new(cursor, prefix.len()), CHUNK_ROWS);
+        let (mut page, mut chunk_rows) = (PageBuilder::new(cursor, prefix.len(), most), CHUNK_ROWS);
         loop {
             let rows = self.engine.scan(&start, &end, chunk_rows)?;
             let bytes: usize = rows.iter().map(|(_, row)| row.len()).sum();
@@ -91,6 +105,8 @@ struct PageBuilder {
     /// Length of the dataset's prefix in each key.
     prefix_bytes: usize,
     records: Vec<Record>,
+    /// How many records it has at most.
+    most: usize,
     bytes: usize,
     /// The record whose pieces are being read.
     partial: Option<PartialRecord>,
@@ -109,14 +125,15 @@ struct PartialRecord {
 }
 
 impl PageBuilder {
-    fn new(cursor: Cursor, prefix_bytes: usize) -> PageBuilder {
-        PageBuilder { last_version: cursor.version, cursor, prefix_bytes, records: Vec::new(), bytes: 0, partial: None, next: None }
+    fn new(cursor: Cursor, prefix_bytes: usize, most: usize) -> PageBuilder {
+        let records = Vec::new();
+        PageBuilder { last_version: cursor.version, cursor, prefix_bytes, records, most, bytes: 0, partial: None, next: None }
     }
 
     fn add_row(&mut self, key: &[u8], row: &[u8]) -> Result<PageState, StoreError> {
         let (version, ordinal, piece) = parse_place(&key[self.prefix_bytes..])?;
         let at = (version, ordinal);
-        if piece == 0 && self.bytes >= limits::PAGE_BYTES {
+        if piece == 0 && (self.bytes >= limits::PAGE_BYTES || self.records.len() >= self.most) {
             self.next = Some(at);
             return Ok(PageState::Full);
         }

@@ -108,7 +108,15 @@ impl Group<'_> {
         let versions = self.reap_history(&mut step)?;
         let ReapStep { mut head, mut batch, .. } = step;
         let has_more = tombstones.has_more || versions.has_more;
-        let next_ms = if has_more { Some(*at_ms) } else { next_visit_ms(&tombstones, &versions, retention, now_ms) };
+        let forgotten_at_ms = head.forgotten_at_ms(retention);
+        if forgotten_at_ms.is_some_and(|forgotten_at_ms| forgotten_at_ms <= now_ms) {
+            // The rest of the step's rows are deletions, too.
+            self.view.decide(batch);
+            self.forget_dataset(due, &head)?;
+            let has_moved_horizon = head.tombstone_horizon > horizon;
+            return Ok(ReapResult { tombstones: tombstones.deleted, versions: versions.deleted, has_moved_horizon, has_more: false });
+        }
+        let next_ms = if has_more { Some(*at_ms) } else { next_visit_ms(&tombstones, &versions, retention, now_ms).or(forgotten_at_ms) };
         version::move_due(identity, dataset, &mut head, next_ms.unwrap_or(0), &mut batch);
         self.count_owned(identity, &mut head, &mut batch)?;
         batch.push((head_key, Some(rows::encode(&head)?)));

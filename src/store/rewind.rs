@@ -231,7 +231,7 @@ impl Group<'_> {
             false if under_way.is_some() => batch.push((key, None)),
             _ => {}
         }
-        let before: HeadRow = self.view.row(&keys::head(identity, dataset))?.unwrap_or_default();
+        let before: HeadRow = self.view.row(&keys::head(identity, dataset))?.map_or_else(|| self.new_head(identity), Ok)?;
         let device = DeviceId::new(OPERATOR_DEVICE).map_err(|error| StoreError::Io(error.to_string()))?;
         let mut head = DatasetHead { version: before.version + 1, ..before.head() };
         let (mut records, mut current) = (Vec::new(), CurrentRecords::new());

@@ -37,18 +37,27 @@ pub(super) struct HeadRow {
     /// What the dataset counts in [`IdentityRow::owned_bytes`].
     #[serde(default)]
     pub counted_bytes: u64,
+    /// When it was made, or made anew after it was deleted, in milliseconds since 1970 (UTC).
+    #[serde(default)]
+    pub made_ms: u64,
+    /// The device that made its newest version.
+    #[serde(default)]
+    pub by: Option<DeviceId>,
+    /// The version that deleted the whole dataset; 0 if none did. It exists again from the next version on.
+    #[serde(default)]
+    pub deleted: u64,
 }
 
 impl HeadRow {
     pub(super) fn head(&self) -> merge::DatasetHead {
-        let HeadRow { version, records, bytes, tombstones, tombstone_horizon, .. } = *self;
-        merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon }
+        let HeadRow { version, records, bytes, tombstones, tombstone_horizon, deleted, .. } = *self;
+        merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon, deleted }
     }
 
     /// The row after a write, with the counts that `merge` made.
     pub(super) fn after(self, head: merge::DatasetHead, now_ms: u64) -> HeadRow {
-        let merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon } = head;
-        HeadRow { version, records, bytes, tombstones, tombstone_horizon, modified_ms: now_ms, ..self }
+        let merge::DatasetHead { version, records, bytes, tombstones, tombstone_horizon, deleted } = head;
+        HeadRow { version, records, bytes, tombstones, tombstone_horizon, deleted, modified_ms: now_ms, ..self }
     }
 }
 
@@ -210,6 +219,9 @@ pub(super) struct IdentityRow {
     /// It was made without a login.
     #[serde(default)]
     pub guest: bool,
+    /// The highest version of its datasets whose heads are gone: one that is made later begins above it.
+    #[serde(default)]
+    pub retired: u64,
 }
 
 /// A job on a whole identity, done in bounded steps.

@@ -99,7 +99,12 @@ impl NewVersion<'_> {
             self.move_record(stored, ordinal as u16, current.get(&stored.record.key), batch)?;
         }
         let reap_at_ms = before.reap_at_ms;
+        let was_alive = before.head().is_alive();
         let mut row = before.after(head, self.now_ms);
+        row.by = Some(self.device.clone());
+        if !was_alive {
+            row.made_ms = self.now_ms;
+        }
         for StoredRecord { record, .. } in records {
             let key_bytes = record.key.as_str().len() as u64;
             if current.get(&record.key).is_some_and(|before| !before.pointer.state().is_live()) {

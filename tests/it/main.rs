@@ -9,6 +9,7 @@ mod aws;
 mod aws_access;
 mod aws_identity;
 mod certificates;
+mod cognito_sync;
 mod command_line;
 mod datasets;
 mod development_key;

@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
-    ("aws", &["identity", "pools", "access", "committer", "store", "clock", "limits"]),
+    ("aws", &["identity", "sync", "pools", "keyring", "access", "committer", "store", "clock", "limits"]),
     (
         "http",
         &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"],

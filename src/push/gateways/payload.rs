@@ -19,6 +19,8 @@ pub struct Wake {
     pub identity: String,
     pub dataset: DatasetName,
     pub version: u64,
+    /// The id of the pool, for a device that expects the keys of Cognito's push sync whatever the pool's payloads have.
+    pub cognito_pool: Option<String>,
     /// What the user sees; `None`: the app is woken silently.
     pub alert: Option<AlertText>,
     /// When the gateway may drop the wake, in Unix seconds.
@@ -57,7 +59,8 @@ impl<'a> WakePayload<'a> {
         let collapse_key = collapse_key(&wake.pool, &identity, &dataset);
         let version: Cow<str> = Cow::Owned(wake.version.to_string());
         let pool: Cow<str> = Cow::Borrowed(wake.pool.as_str());
-        let source = if format.cognito { "cognito-sync" } else { "driftless" };
+        let is_cognito = format.cognito || wake.cognito_pool.is_some();
+        let source = if is_cognito { "cognito-sync" } else { "driftless" };
         let mut fields = vec![
             ("source", Cow::Borrowed(source)),
             ("pool", pool.clone()),
@@ -65,8 +68,9 @@ impl<'a> WakePayload<'a> {
             ("dataset", dataset.clone()),
             ("version", version.clone()),
         ];
-        if format.cognito {
-            fields.extend([("identityPoolId", pool), ("identityId", identity), ("datasetName", dataset), ("syncCount", version)]);
+        if is_cognito {
+            let id = wake.cognito_pool.as_deref().map_or(pool, Cow::Borrowed);
+            fields.extend([("identityPoolId", id), ("identityId", identity), ("datasetName", dataset), ("syncCount", version)]);
         }
         WakePayload { wake, fields, collapse_key }
     }
@@ -125,6 +129,14 @@ mod tests {
         assert_eq!(payload.ttl_s(1_790_000_000_999), 3600);
         assert_eq!(payload.ttl_s(1_890_000_000_000), 0);
         assert_eq!(payload.ttl_s(0), TTL_S);
+    }
+
+    #[test]
+    fn a_device_of_push_sync_gets_the_five_keys_with_its_pools_id_whatever_the_pool_says() {
+        let wake = Wake { cognito_pool: Some("local:0123".to_owned()), ..wake() };
+        let data = WakePayload::new(&wake, &PayloadFormat::default()).data();
+        let keys = ["source", "identityPoolId", "identityId", "datasetName", "syncCount"].map(|name| data[name].as_str().expect("a text"));
+        assert_eq!(keys, ["cognito-sync", "local:0123", "local:1", "settings", "7"]);
     }
 
     #[test]

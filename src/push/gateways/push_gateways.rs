@@ -56,6 +56,16 @@ impl PushGateways {
         }
     }
 
+    /// The app of a provider, if there is exactly one.
+    pub fn only_app(&self, provider: Provider) -> Option<String> {
+        let mut names: Vec<&String> = match provider {
+            Provider::Apns | Provider::ApnsSandbox => self.apps.apns.keys().collect(),
+            Provider::Fcm => self.apps.fcm.keys().collect(),
+            Provider::Webpush => self.apps.webpush.keys().collect(),
+        };
+        names.pop().filter(|_| names.is_empty()).cloned()
+    }
+
     /// The public key of each Web Push app, as browsers take it, by the apps' names.
     pub fn application_server_keys(&self) -> BTreeMap<String, String> {
         self.apps.webpush.iter().map(|(name, app)| (name.clone(), app.vapid.public_key().to_owned())).collect()

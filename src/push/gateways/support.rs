@@ -21,6 +21,7 @@ pub(super) fn wake() -> Wake {
         pool: "main".to_owned(),
         identity: "local:1".to_owned(),
         dataset: DatasetName::new("settings").expect("a name"),
+        cognito_pool: None,
         version: 7,
         alert: None,
         expires_unix_s: NOW_MS / 1000 + 3600,

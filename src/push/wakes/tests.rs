@@ -38,6 +38,7 @@ impl WakeWorld {
             dead: None,
             app: "app".to_owned(),
             datasets: None,
+            cognito_pool: None,
             shown: false,
             registered_ms: START_MS - DAY_MS,
             seen_ms: START_MS - DAY_MS,

@@ -4,7 +4,7 @@ use driftless_protocol::Limits;
 
 use super::super::RetentionPolicy;
 use super::super::devices::REVOKED_DEVICES;
-use crate::merge::ConflictPolicy;
+use crate::merge::{Bases, ConflictPolicy};
 
 /// What an identity may own by default: 1 GiB, 64 datasets of the largest size. A person's data is a few MiB.
 pub const IDENTITY_BYTES: u64 = 1 << 30;
@@ -21,6 +21,8 @@ pub struct DatasetRules {
     pub limits: Limits,
     /// What happens on a conflict.
     pub policy: ConflictPolicy,
+    /// How the bases of a patch are compared. A patch with exact bases has no number: it is decided anew whenever it is sent.
+    pub bases: Bases,
     pub retention: RetentionPolicy,
     /// Bytes that the identity may own.
     pub identity_bytes: u64,
@@ -31,6 +33,7 @@ impl Default for DatasetRules {
         DatasetRules {
             limits: Limits::default(),
             policy: ConflictPolicy::default(),
+            bases: Bases::default(),
             retention: RetentionPolicy::default(),
             identity_bytes: IDENTITY_BYTES,
         }

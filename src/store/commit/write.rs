@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use driftless_protocol::{Content, DatasetName, DeviceId, Key, RefusalCode, Value};
+use driftless_protocol::{Content, DatasetName, DeviceId, Key, RefusalCode, Value, limits};
 
 use super::super::engine::{Bytes, RowBatch};
 use super::super::history_row::VersionOrigin;
@@ -13,7 +13,7 @@ use super::super::{Admission, DueDataset, Identity, StoreError, keys};
 use super::conflict_log::conflict_row;
 use super::retry::PatchSlot;
 use super::{DatasetRules, Decision, Group, Patch};
-use crate::merge::{self, AppliedPatch, MergeOutcome, MergeTerms, Merged, RecordHead, StoredRecord};
+use crate::merge::{self, AppliedPatch, Bases, MergeOutcome, MergeTerms, Merged, RecordHead, StoredRecord};
 
 /// The work of an element that an operation looks at, as bytes: so long it takes to look at and copy so many bytes of a text.
 const ELEMENT_WORK_BYTES: usize = 16;
@@ -21,7 +21,8 @@ const ELEMENT_WORK_BYTES: usize = 16;
 /// A patch that was merged, and the batch that its rows go into.
 struct MergedPatch<'a> {
     patch: &'a Patch,
-    slot: PatchSlot,
+    /// `None`: the patch has no number.
+    slot: Option<PatchSlot>,
     head_key: Bytes,
     /// The dataset's head before the patch.
     head: HeadRow,
@@ -50,28 +51,36 @@ impl Group<'_> {
         }
         match self.device_admission(&patch.identity, &patch.device)? {
             Some(Admission::Revoked) => return Ok(Decision::DeviceRevoked),
+            // The writer of a caller without a device has no rows of its own.
+            None if rules.bases == Bases::Exact && patch.device.as_str().starts_with(limits::RESERVED_DEVICE_PREFIX) => {}
             // The slots of a device that is unknown would stay behind: it signs in again first.
             None => return Ok(Decision::DeviceForgotten),
             Some(_) => {}
         }
-        let slot = PatchSlot::of(patch)?;
-        if let Some(decision) = self.answer_retry(&slot, patch)? {
+        let slot = match rules.bases {
+            Bases::Exact => None,
+            Bases::Seen => Some(PatchSlot::of(patch)?),
+        };
+        if let Some(slot) = &slot
+            && let Some(decision) = self.answer_retry(slot, patch)?
+        {
             return Ok(decision);
         }
         let head_key = keys::head(&patch.identity, &patch.dataset);
         let head = match self.view.row::<HeadRow>(&head_key)? {
-            Some(head) => head,
-            None if self.view.all_of(&keys::heads(&patch.identity))?.len() >= rules.limits.datasets => {
+            Some(head) if head.deleted == 0 || head.head().is_alive() => head,
+            known if self.has_most_datasets(&patch.identity, rules.limits.datasets, known.is_some())? => {
                 let message = format!("the identity has {} datasets, its pool allows no more", rules.limits.datasets);
                 return self.refuse(slot, RefusalCode::TooManyDatasets, message);
             }
-            None => HeadRow::default(),
+            Some(head) => head,
+            None => self.new_head(&patch.identity)?,
         };
         let current = self.current_records(patch)?;
         let Patch { identity, device, dataset, id: _, changes } = patch;
         let heads: Vec<_> = changes.iter().map(|change| current.get(&change.key).map(|record| record.pointer.head())).collect();
         self.view.count_work(merge::operand_bytes(&heads, changes));
-        let terms = MergeTerms { device, now_ms, policy: rules.policy, limits: &rules.limits };
+        let terms = MergeTerms { device, now_ms, policy: rules.policy, bases: rules.bases, limits: &rules.limits };
         let value_of = |at: usize| self.value_of(identity, dataset, current.get(&changes[at].key));
         let Merged { outcome, elements } = merge::merge(head.head(), &heads, changes, terms, value_of)?;
         self.view.count_work(elements * ELEMENT_WORK_BYTES);
@@ -108,9 +117,11 @@ impl Group<'_> {
     }
 
     /// Refuses a patch, and remembers the refusal for a retry.
-    fn refuse(&mut self, slot: PatchSlot, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
-        let row = slot.refused(code, message.clone())?;
-        self.view.decide(vec![row]);
+    fn refuse(&mut self, slot: Option<PatchSlot>, code: RefusalCode, message: String) -> Result<Decision, StoreError> {
+        if let Some(slot) = slot {
+            let row = slot.refused(code, message.clone())?;
+            self.view.decide(vec![row]);
+        }
         Ok(Decision::Refused(code, message))
     }
 
@@ -130,7 +141,9 @@ impl Group<'_> {
         let MergedPatch { slot, head_key, head, mut batch, .. } = merged;
         batch.push(logged);
         batch.push((head_key, Some(rows::encode(&HeadRow { conflicts, ..head })?)));
-        batch.push(self.conflict_slot(slot, &records)?);
+        if let Some(slot) = slot {
+            batch.push(self.conflict_slot(slot, &records)?);
+        }
         self.view.decide(batch);
         Ok(Decision::Conflict(records))
     }
@@ -180,8 +193,14 @@ impl Group<'_> {
             batch.push((head_key, Some(rows::encode(&head)?)));
         }
         self.record_debt(identity, dataset, after.version, device, now_ms, &mut batch)?;
-        let results: Vec<&StoredRecord> = computed.iter().map(|&at| &records[at]).collect();
-        batch.push(self.written_slot(slot, after.version, &results)?);
+        let results: Vec<&StoredRecord> = match rules.bases {
+            // Its caller is answered with all of them.
+            Bases::Exact => records.iter().collect(),
+            Bases::Seen => computed.iter().map(|&at| &records[at]).collect(),
+        };
+        if let Some(slot) = slot {
+            batch.push(self.written_slot(slot, after.version, &results)?);
+        }
         let results = results.into_iter().map(|stored| stored.record.clone()).collect();
         let records = records.into_iter().map(|stored| stored.record).collect();
         self.view.decide(batch);

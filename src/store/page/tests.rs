@@ -32,7 +32,7 @@ fn a_record_of_which_a_scan_has_found_some_pieces_only_is_left_out() {
     {
         for is_first in [false, true] {
             let rows = if is_first { [found, &small[..]].concat() } else { [&small[..], found].concat() };
-            let mut page = PageBuilder::new(Cursor::fresh(0), keys::records(&me(), &dataset()).len());
+            let mut page = PageBuilder::new(Cursor::fresh(0), keys::records(&me(), &dataset()).len(), usize::MAX);
             for (key, row) in &rows {
                 assert!(page.add_row(key, row).expect("decodes") == PageState::Open, "{case}");
             }

@@ -13,12 +13,14 @@ mod debts;
 mod delivery_log;
 mod registrations;
 mod rows;
+mod subscriptions;
 mod wake_round;
 
 pub use debts::Debt;
 pub use delivery_log::{DELIVERY_LOG_ENTRIES, DeliveryLogEntry, DeliveryStatus};
 pub use registrations::{LastSeen, RegisterOutcome};
 pub use rows::{DeadToken, PushBudget, TokenBucket, TokenLoss};
+pub use subscriptions::{CognitoRegistered, NewCognitoDevice, SubscribeOutcome};
 pub use wake_round::{DueIdentity, TargetDebt, TokenDisposition, WakeResult, WakeRound, WakeTarget};
 
 pub(super) use delivery_log::DeliveryLogRow;

@@ -29,7 +29,7 @@ pub struct LastSeen {
 }
 
 /// The key of the row that binds a token to a device. APNs' two environments are one family: a token belongs to one of them.
-fn token_binding(pool: &str, target: &PushTarget) -> Bytes {
+pub(super) fn token_binding(pool: &str, target: &PushTarget) -> Bytes {
     let family: &[u8] = match target.provider() {
         Provider::Apns | Provider::ApnsSandbox => b"apns",
         Provider::Fcm => b"fcm",
@@ -98,6 +98,18 @@ impl Group<'_> {
         registration: &Registration,
         now_ms: u64,
     ) -> Result<RegisterOutcome, StoreError> {
+        self.register_as(identity, device, registration, None, now_ms)
+    }
+
+    /// Registers a device whose wakes have the keys of Amazon Cognito's push sync, if the id of its pool is given.
+    pub(super) fn register_as(
+        &mut self,
+        identity: &Identity,
+        device: &DeviceId,
+        registration: &Registration,
+        cognito_pool: Option<String>,
+        now_ms: u64,
+    ) -> Result<RegisterOutcome, StoreError> {
         let Some(pool) = self.identity_row(identity)?.filter(|row| row.moved_to.is_none()).map(|row| row.pool) else {
             return Ok(RegisterOutcome::NoIdentity);
         };
@@ -119,7 +131,18 @@ impl Group<'_> {
         self.unregister(identity, device)?;
         let provider = target.provider();
         let target = Some(target);
-        let row = RegistrationRow { pool, provider, target, app, datasets, shown, registered_ms: now_ms, seen_ms: now_ms, dead: None };
+        let row = RegistrationRow {
+            pool,
+            provider,
+            target,
+            app,
+            datasets,
+            shown,
+            registered_ms: now_ms,
+            seen_ms: now_ms,
+            dead: None,
+            cognito_pool,
+        };
         let mut budget = self.budget_row(identity, device)?;
         // Registering the same token again does not end the wait that a gateway has asked for.
         if !is_same_token {
@@ -234,7 +257,7 @@ impl Group<'_> {
         Ok(self.registration(identity, device)?.is_some_and(|row| row.target.is_some()))
     }
 
-    fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<RegistrationRow>, StoreError> {
+    pub(super) fn registration(&self, identity: &Identity, device: &DeviceId) -> Result<Option<RegistrationRow>, StoreError> {
         self.view.row(&keys::registration(identity, device))
     }
 

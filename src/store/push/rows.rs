@@ -17,6 +17,9 @@ pub(in crate::store) struct RegistrationRow {
     pub registered_ms: u64,
     pub seen_ms: u64,
     pub dead: Option<DeadToken>,
+    /// The id of its pool, if it registered by RegisterDevice: its wakes have the keys of Amazon Cognito's push sync.
+    #[serde(default)]
+    pub cognito_pool: Option<String>,
 }
 
 /// A push token that its device has no more.

@@ -45,6 +45,8 @@ pub struct WakeTarget {
     pub datasets: Option<Vec<DatasetName>>,
     /// Whether a wake may be shown to the user.
     pub shown: bool,
+    /// The id of its pool, if its wakes have the keys of Amazon Cognito's push sync.
+    pub cognito_pool: Option<String>,
     /// When it registered, in milliseconds since 1970 (UTC).
     pub registered_ms: u64,
     /// When it was last seen, in milliseconds since 1970 (UTC).
@@ -144,7 +146,7 @@ fn wake_targets(
     }
     let mut targets = Vec::with_capacity(registered.len());
     for (device, owner, row) in registered.into_values() {
-        let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead } = row;
+        let RegistrationRow { pool: _, provider, target, app, datasets, shown, registered_ms, seen_ms, dead, cognito_pool } = row;
         let own: Option<PushBudgetRow> = source.row(&keys::push_budget(identity, &device))?;
         let PushBudgetRow { woken, budget, .. } = match own {
             None if owner != identity => {
@@ -155,7 +157,20 @@ fn wake_targets(
             own => own.unwrap_or_default(),
         };
         let debts = target_debts(source, identity, &device, &woken, debts)?;
-        targets.push(WakeTarget { device, provider, target, dead, app, datasets, shown, registered_ms, seen_ms, debts, budget });
+        targets.push(WakeTarget {
+            device,
+            provider,
+            target,
+            dead,
+            app,
+            datasets,
+            shown,
+            cognito_pool,
+            registered_ms,
+            seen_ms,
+            debts,
+            budget,
+        });
     }
     Ok(targets)
 }

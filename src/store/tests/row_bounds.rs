@@ -48,8 +48,17 @@ fn an_identity_with_as_many_merges_as_it_may_have_logins_fits() {
     let merged = (0..limits::LOGINS_PER_IDENTITY + limits::MERGED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
     let devices_from = (0..UNMOVED_IDENTITIES).map(|number| name(number, IDENTITY_BYTES)).collect();
     let (pool, moved_to) = (name(1, 128), Some(name(1, IDENTITY_BYTES)));
-    let row =
-        IdentityRow { pool, made_ms: u64::MAX, moved_to, merged, push_targets: u32::MAX, owned_bytes: u64::MAX, devices_from, guest: true };
+    let row = IdentityRow {
+        pool,
+        made_ms: u64::MAX,
+        moved_to,
+        merged,
+        push_targets: u32::MAX,
+        owned_bytes: u64::MAX,
+        devices_from,
+        guest: true,
+        retired: u64::MAX,
+    };
     assert!(encoded(&row) <= ROW_BYTES, "{} bytes", encoded(&row));
 }
 
@@ -68,6 +77,7 @@ fn a_registration_with_the_longest_names_fits() {
             app: part(limits::APP_BYTES),
             datasets: Some((0..limits::DATASETS_PER_IDENTITY).map(dataset).collect()),
             shown: true,
+            cognito_pool: Some(name(1, 128)),
             registered_ms: u64::MAX,
             seen_ms: u64::MAX,
             dead: None,

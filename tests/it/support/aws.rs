@@ -80,6 +80,12 @@ impl AwsClient {
         raw_request(self.address, self.signed_request("POST", "/", &headers, &body.to_string()).as_bytes()).await
     }
 
+    /// A call of a service with paths and JSON.
+    pub async fn rest(&self, method: &str, path: &str, body: &str) -> DeviceHttpResponse {
+        let headers = [("content-type", "application/x-amz-json-1.1")];
+        raw_request(self.address, self.signed_request(method, path, &headers, body).as_bytes()).await
+    }
+
     /// The same without a signature, as the public operations are called.
     pub async fn unsigned_json(&self, target: &str, body: &serde_json::Value) -> DeviceHttpResponse {
         let body = body.to_string();
