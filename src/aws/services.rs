@@ -9,6 +9,7 @@ use super::{iam, identity, sts, sync, user_pools};
 use crate::access::{AccountId, Accounts, ArnScope};
 use crate::clock::Clock;
 use crate::identity::{FederatedIdentities, WebIdentities};
+use crate::objects::S3Endpoint;
 
 /// What the services act on.
 pub struct AwsServices {
@@ -17,6 +18,7 @@ pub struct AwsServices {
     pub federation: FederatedIdentities,
     /// `None`: the system has no root certificates.
     pub web_identities: Option<WebIdentities>,
+    pub s3: S3Endpoint,
     /// The region in the ARNs of what this server has.
     pub region: String,
     /// The account that owns the pools of the configuration; `None`: the one that was made first.
