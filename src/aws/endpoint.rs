@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
@@ -75,11 +75,13 @@ impl AwsEndpoint {
     pub fn is_for<T>(&self, request: &Request<T>) -> bool {
         match route(&head_of(request), &PAGES) {
             AwsRoute::Own | AwsRoute::NotFound => false,
+            // A device's token is nobody's at S3: such a request is for the server's own routes, also where they have none.
+            AwsRoute::S3 { signature: None } => !request.headers().contains_key(AUTHORIZATION),
             AwsRoute::ServicePreflight
             | AwsRoute::Json { .. }
             | AwsRoute::Rest { .. }
             | AwsRoute::Form { .. }
-            | AwsRoute::S3 { .. }
+            | AwsRoute::S3 { signature: Some(_) }
             | AwsRoute::BucketPreflight
             | AwsRoute::Refused(_) => true,
         }

@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
-    ("aws", &["identity", "pools", "access", "committer", "store", "clock", "limits"]),
+    ("aws", &["objects", "identity", "pools", "access", "committer", "store", "clock", "limits"]),
     (
         "http",
         &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"],
@@ -80,6 +80,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reaper", &["pools", "committer", "store", "clock", "metrics"]),
     ("pools", &["store", "limits", "merge", "origin"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
+    ("objects", &["access", "committer", "store", "clock"]),
     ("users", &["keyring"]),
     ("access", &["keyring", "committer", "store", "clock"]),
     ("keyring", &["committer", "store", "clock"]),
