@@ -27,6 +27,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "admin",
             "sync",
             "identity",
+            "objects",
             "access",
             "keyring",
             "reaper",
