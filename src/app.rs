@@ -38,12 +38,13 @@ use crate::identity::Identities;
 use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::objects::{BlobSweep, Objects};
 use crate::pools::Pools;
 use crate::push::{Courier, PoolPush, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::stop_times::StopTimes;
-use crate::store::{Store, StoreError};
+use crate::store::{OBJECTS_FOLDER, Store, StoreError};
 use crate::sync::SyncService;
 
 /// How often the timer wheel is advanced, and whether the committer still runs is checked.
@@ -196,7 +197,11 @@ impl App {
             .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
+        let folder = config.data.join(OBJECTS_FOLDER);
+        let objects = Objects::open(folder, reader.clone(), committer.clone(), accounts.clone(), clock, config.aws_region());
+        let objects = objects.map_err(AppError::System)?;
         let parts = AwsParts {
+            objects: &objects,
             pools: &pools,
             verifier: &verifier,
             reader: &reader,
@@ -252,8 +257,13 @@ impl App {
         let serving = listener.serve(http::router(state, port_use, extra), transfers, rules);
         let ticker = tokio::spawn(tick(running, wheel, committer.clone(), metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
-        let mut background =
-            vec![tokio::spawn(reaper.run()), tokio::spawn(keyring.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
+        let mut background = vec![
+            tokio::spawn(reaper.run()),
+            tokio::spawn(keyring.run()),
+            tokio::spawn(courier.run()),
+            tokio::spawn(first_keys),
+            tokio::spawn(BlobSweep::new(objects).run()),
+        ];
         background.extend(watch_certificate);
         info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
         if config.pages == ServedPages::Any {

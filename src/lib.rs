@@ -36,6 +36,8 @@ pub mod pools;
 pub mod push;
 pub(crate) mod reaper;
 
+pub mod objects;
+
 pub mod users;
 
 pub mod keyring;

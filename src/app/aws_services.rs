@@ -9,9 +9,10 @@ use crate::aws::services::AwsServices;
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
-use crate::http::ServiceBeforeRoutes;
+use crate::http::{ServiceBeforeRoutes, mark_authenticated};
 use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools, WebIdentities};
 use crate::keyring::SharedKeyring;
+use crate::objects::{Objects, OnAuthenticated, S3Endpoint};
 use crate::pools::Pools;
 use crate::sync::SyncService;
 
@@ -22,6 +23,7 @@ pub(super) struct AwsParts<'a> {
     pub reader: &'a Reader,
     pub committer: &'a Committer,
     pub accounts: &'a Accounts,
+    pub objects: &'a Objects,
     pub identities: &'a Identities,
     pub development_key: DevelopmentKey,
     pub sync: &'a SyncService,
@@ -30,7 +32,7 @@ pub(super) struct AwsParts<'a> {
 
 /// Reads the pools that requests have made, and opens the services.
 pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
-    let AwsParts { pools, verifier, reader, committer, accounts, identities, sync, keyring, development_key } = parts;
+    let AwsParts { pools, verifier, reader, committer, accounts, objects, identities, sync, keyring, development_key } = parts;
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
@@ -50,6 +52,7 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
     let services = AwsServices {
         accounts: accounts.clone(),
         clock,
+        s3: S3Endpoint::new(objects.clone()),
         federation,
         web_identities: web_identities.ok().flatten(),
         region,
@@ -62,8 +65,11 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
     let claims = endpoint.clone();
     Ok(ServiceBeforeRoutes::new(
         move |request| claims.is_for(request),
-        move |request| {
+        move |mut request| {
             let endpoint = endpoint.clone();
+            // An upload may be slow once its signature was checked.
+            let extensions = request.extensions().clone();
+            request.extensions_mut().insert(OnAuthenticated::new(move || mark_authenticated(&extensions)));
             Box::pin(async move { endpoint.answer(request).await })
         },
     ))

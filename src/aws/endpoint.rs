@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request, Response};
 use bytes::Bytes;
@@ -71,16 +71,18 @@ impl AwsEndpoint {
         AwsEndpoint { services: Arc::new(services), bodies: CallBodies::default() }
     }
 
-    /// Whether a request is for one of AWS's services, judged by its head alone. Paths that could be a bucket's are none of theirs yet: what is not
-    /// signed goes to the server's own routes.
+    /// Whether a request is for one of AWS's services, judged by its head alone.
     pub fn is_for<T>(&self, request: &Request<T>) -> bool {
         match route(&head_of(request), &PAGES) {
-            AwsRoute::Own | AwsRoute::NotFound | AwsRoute::BucketPreflight | AwsRoute::S3 { signature: None } => false,
+            AwsRoute::Own | AwsRoute::NotFound => false,
+            // A device's token is nobody's at S3: such a request is for the server's own routes, also where they have none.
+            AwsRoute::S3 { signature: None } => !request.headers().contains_key(AUTHORIZATION),
             AwsRoute::ServicePreflight
             | AwsRoute::Json { .. }
             | AwsRoute::Rest { .. }
             | AwsRoute::Form { .. }
             | AwsRoute::S3 { signature: Some(_) }
+            | AwsRoute::BucketPreflight
             | AwsRoute::Refused(_) => true,
         }
     }
@@ -88,11 +90,35 @@ impl AwsEndpoint {
     /// Answers a request that is for one of AWS's services.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let id = AwsRequestId::new(Uuid::new_v4());
+        match route(&head_of(&request), &PAGES) {
+            AwsRoute::BucketPreflight => {
+                let (parts, _) = request.into_parts();
+                return self.services.s3.preflight(parts.uri.path(), &parts.headers).await;
+            }
+            AwsRoute::S3 { signature } => return self.answer_s3(request, signature.is_some(), id).await,
+            _ => {}
+        }
         let mut response = self.answer_as(request, id).await;
         cors::complete(response.headers_mut());
         let length = HeaderValue::from(response.body().len());
         response.headers_mut().insert(CONTENT_LENGTH, length);
         response.map(Body::from)
+    }
+
+    /// Hands a request to S3, without reading its body. What a signature says of the head is looked at before: each header of AWS's must be signed.
+    async fn answer_s3(&self, request: Request<Body>, is_signed: bool, id: AwsRequestId) -> Response<Body> {
+        let now_ms = self.services.clock().unix_ms();
+        if is_signed {
+            let now_s = i64::try_from(now_ms / 1000).unwrap_or(i64::MAX);
+            if let Err(fault) = SignedRequest::parse(&head_of(&request), SigningRules::S3, now_s) {
+                let error = AwsError::of_signature(AwsWire::S3, &fault);
+                info!(request = %id, code = error.code(), "AWS request refused");
+                return error.response(Some(AwsService::S3), id).map(Body::from);
+            }
+        }
+        let (parts, body) = request.into_parts();
+        let context = request_context::of(&parts, now_ms);
+        self.services.s3.answer(Request::from_parts(parts, body), context, &id.to_string()).await
     }
 
     async fn answer_as(&self, request: Request<Body>, id: AwsRequestId) -> Response<Bytes> {

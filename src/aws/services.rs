@@ -12,6 +12,7 @@ use crate::identity::{FederatedIdentities, WebIdentities};
 use crate::keyring::SharedKeyring;
 use crate::pools::Pools;
 use crate::sync::SyncService;
+use crate::objects::S3Endpoint;
 
 /// What the services act on.
 pub struct AwsServices {
@@ -20,6 +21,7 @@ pub struct AwsServices {
     pub federation: FederatedIdentities,
     /// `None`: the system has no root certificates.
     pub web_identities: Option<WebIdentities>,
+    pub s3: S3Endpoint,
     /// The region in the ARNs of what this server has.
     pub region: String,
     /// The account that owns the pools of the configuration; `None`: the one that was made first.

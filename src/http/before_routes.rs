@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Extensions;
 use axum::response::{IntoResponse, Response};
 
 use super::error::HttpError;
+use super::party::RequestParty;
 use super::permit::ConnectionPermit;
 use super::transfers::Transfers;
+use crate::session::TransferParty;
 
 /// The answer of a service, on its way.
 pub type ServiceAnswer = Pin<Box<dyn Future<Output = axum::http::Response<Body>> + Send>>;
@@ -25,6 +28,11 @@ type Answers = dyn Fn(Request) -> ServiceAnswer + Send + Sync;
 pub struct ServiceBeforeRoutes {
     claims: Arc<Claims>,
     answers: Arc<Answers>,
+}
+
+/// Notes that the request with these extensions has proved whose it is, before its body is read: it may be a slow transfer then.
+pub fn mark_authenticated(extensions: &Extensions) {
+    RequestParty::authenticated(extensions, TransferParty::Device);
 }
 
 impl ServiceBeforeRoutes {

@@ -45,7 +45,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, get, post};
 
-pub use before_routes::ServiceBeforeRoutes;
+pub use before_routes::{ServiceBeforeRoutes, mark_authenticated};
 pub use page_guard::ServedPages;
 pub use proxies::{ForwardedHeader, ProxiesConfig, ProxyProtocol};
 pub use rules::ConnectionRules;

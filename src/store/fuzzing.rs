@@ -8,8 +8,10 @@ use super::account_records::{
     GroupMember, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, OidcProvider, PolicyAttachment, PolicyVersion, PrincipalId,
 };
 use super::accounts::{AccessKeyRow, AccountKeyRow, AccountNumberRow, AccountRow};
+use super::buckets::{AccountBucketRow, BucketRow};
 use super::engine::Bytes;
 use super::history_row::{HistoryEntry, HistoryRow, OwnedHistoryRow};
+use super::objects::{BlobUse, StoredObject, StoredPart, Upload};
 use super::pieces::{self, RowContent};
 use super::pools::StoredPool;
 use super::push::{DebtRow, DeliveryLogRow, PushBudgetRow, RegistrationRow};
@@ -80,6 +82,12 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::OidcProvider => check_row::<OidcProvider>(row),
         RowKind::AccessKey => check_row::<AccessKeyRow>(row),
         RowKind::AccountNumber => check_row::<AccountNumberRow>(row),
+        RowKind::AccountBucket => check_row::<AccountBucketRow>(row),
+        RowKind::Bucket => check_row::<BucketRow>(row),
+        RowKind::Object => check_row::<StoredObject>(row),
+        RowKind::Upload => check_row::<Upload>(row),
+        RowKind::Part => check_row::<StoredPart>(row),
+        RowKind::Blob => check_row::<BlobUse>(row),
         // The keyring reads them, which refuses what it has not written.
         RowKind::Keyring => {}
         RowKind::Meta => {

@@ -9,13 +9,13 @@ use super::identity::Identity;
 pub(super) use super::row_kinds::RowKind;
 
 use super::account::AccountId;
-use super::row_kinds::{ACCOUNT_MARK, IDENTITY_MARK};
+use super::row_kinds::{ACCOUNT_MARK, BUCKET_MARK, IDENTITY_MARK};
 
 impl RowKind {
     /// Whether a key is that of a row of this kind.
     pub(super) fn is_of(self, key: &[u8]) -> bool {
         let letter = match key.split_first() {
-            Some((&(IDENTITY_MARK | ACCOUNT_MARK), rest)) => {
+            Some((&(IDENTITY_MARK | ACCOUNT_MARK | BUCKET_MARK), rest)) => {
                 let mut parts = KeyParts(rest);
                 parts.name().ok().and_then(|_| parts.0.first())
             }
@@ -32,7 +32,7 @@ struct RowKey {
 }
 
 impl RowKey {
-    /// Begins a key. Where the kind's rows stand with their owner, [`RowKey::identity`] or [`RowKey::account`] comes next and adds the letter.
+    /// Begins a key. Where the kind's rows stand with their owner, [`RowKey::identity`], [`RowKey::account`] or the bucket's name comes next and adds the letter.
     fn of(kind: RowKind) -> RowKey {
         let (first, capacity) = kind.owner_mark().map_or((kind.letter(), 96), |mark| (mark, 112));
         let mut bytes = Vec::with_capacity(capacity);
@@ -98,8 +98,8 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
     let Some((&first, rest)) = key.split_first() else { return key };
     let behind = match first {
         IDENTITY_MARK => rest,
-        // With the mark: no identity has the name of an account.
-        ACCOUNT_MARK => {
+        // With the mark: no identity has the name of an account or of a bucket.
+        ACCOUNT_MARK | BUCKET_MARK => {
             let name = rest.split_first_chunk().map_or(0, |(length, _)| length.len() + usize::from(u16::from_be_bytes(*length)));
             return key.get(..1 + name).unwrap_or(key);
         }
@@ -185,6 +185,32 @@ pub(super) fn account_key(account: &AccountId, access_key: &str) -> Bytes {
 
 pub(super) fn access_key(access_key: &str) -> Bytes {
     RowKey::of(RowKind::AccessKey).name(access_key).done()
+}
+
+pub(super) fn account_buckets(account: &AccountId) -> Bytes {
+    RowKey::of(RowKind::AccountBucket).account(account).done()
+}
+
+pub(super) fn account_bucket(account: &AccountId, bucket: &str) -> Bytes {
+    RowKey::of(RowKind::AccountBucket).account(account).name(bucket).done()
+}
+
+/// The prefix of all rows of a kind that a bucket owns. Objects stand in the order of their keys' bytes, so their keys have no length before them.
+pub(super) fn of_bucket(kind: RowKind, bucket: &str) -> Bytes {
+    RowKey::of(kind).owner(bucket).done()
+}
+
+/// The prefix of the parts of an upload.
+pub(super) fn parts(bucket: &str, upload: &str) -> Bytes {
+    RowKey::of(RowKind::Part).owner(bucket).name(upload).done()
+}
+
+pub(super) fn part(bucket: &str, upload: &str, number: u16) -> Bytes {
+    RowKey::of(RowKind::Part).owner(bucket).name(upload).number(number).done()
+}
+
+pub(super) fn blob(blob: &str) -> Bytes {
+    RowKey::of(RowKind::Blob).name(blob).done()
 }
 
 pub(super) fn keyring(name: &str) -> Bytes {
@@ -384,7 +410,7 @@ impl<'a> KeyParts<'a> {
         Ok(u64::from_be_bytes(*number))
     }
 
-    fn number(&mut self) -> Result<u16, EngineError> {
+    pub(super) fn number(&mut self) -> Result<u16, EngineError> {
         let (number, rest) = self.0.split_first_chunk().ok_or_else(malformed)?;
         self.0 = rest;
         Ok(u16::from_be_bytes(*number))

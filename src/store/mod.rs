@@ -11,6 +11,7 @@ mod account;
 mod account_records;
 mod accounts;
 mod backup;
+mod buckets;
 mod commit;
 mod compare;
 mod cursor;
@@ -42,6 +43,7 @@ mod logins;
 mod merge_dataset;
 mod merge_devices;
 mod merge_identity;
+mod objects;
 mod open;
 mod owned_bytes;
 mod owners;
@@ -72,13 +74,14 @@ pub use backup::{
     BACKUP_FORMAT, BackupChecker, BackupDamage, BackupHeader, BackupPart, BackupRefused, BackupRow, BackupSummary, BackupTicket,
     BackupWriter, RestoreError, restore,
 };
+pub use buckets::{Bucket, BucketDeletion, CorsRule, MadeBucket};
 pub use commit::{DatasetRules, Decision, Group, IDENTITY_BYTES, JobFailure, Patch, device_bytes};
 pub use compare::RecordDiff;
 pub use cursor::{Cursor, ReadPosition, ReadStart};
 pub use datasets::DatasetState;
 pub use delete_dataset::DeleteStep;
 pub use devices::{Admission, DeviceBound, DeviceInfo};
-pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE};
+pub use engine::{CommitOutcome, EngineConfig, EngineError as StoreError, EngineKind, KEY_FILE, OBJECTS_FOLDER};
 pub use erase::EraseStart;
 pub use export::ExportCursor;
 pub use format::ROW_FORMAT;
@@ -91,6 +94,10 @@ pub use jobs::JobProgress;
 pub use link_check::{DeviceLink, LinkObstacle, LinkedToken};
 pub use login_pages::{ListedLogin, LoginPosition, LoginSearch, LoginsPage};
 pub use merge_identity::{MERGE_POLICIES, MergePolicies, MergeStart};
+pub use objects::{
+    BlobUse, DoneUpload, MOST_PARTS, ObjectBody, ObjectCondition, ObjectHeaders, ObjectPut, PartBits, StoredChecksum, StoredObject,
+    StoredPart, Upload, UploadState,
+};
 pub use open::Store;
 pub use owners::{GroupOutcomes, JobPart};
 pub use page::{ReadResult, RecordPage};

@@ -83,6 +83,18 @@ pub(super) enum RowKind {
     AccountNumber,
     /// Name or id: what is remembered of an identity pool.
     IdentityPool,
+    /// Bucket: a bucket that the account owns.
+    AccountBucket,
+    /// No parts: the bucket's account, when it was made, its policy and its rules for other origins.
+    Bucket,
+    /// Key, to the end: an object.
+    Object,
+    /// Key, and an id of fixed length: an upload in parts, under way or the parts of an object.
+    Upload,
+    /// Id of the upload, number: a part.
+    Part,
+    /// Id of the file: which object or part has its bytes there.
+    Blob,
     /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
     Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
@@ -98,7 +110,9 @@ pub(super) enum RowOwner {
     IdentityByKind,
     /// An account. The row stands with its other rows: `@`, the account, the letter.
     Account,
-    /// A row of this kind, which an identity or an account owns. The index row stands by kind, and is written and deleted with its owner.
+    /// A bucket. The row stands with its other rows: `$`, the bucket, the letter.
+    Bucket,
+    /// A row of this kind, which an identity, an account or a bucket owns. The index row stands by kind, and is written and deleted with its owner.
     IndexOf(RowKind),
     /// The store itself.
     Store,
@@ -121,6 +135,9 @@ pub(super) const IDENTITY_MARK: u8 = b'#';
 /// The first byte of the keys that begin with an account. No kind has it as its letter.
 pub(super) const ACCOUNT_MARK: u8 = b'@';
 
+/// The first byte of the keys that begin with a bucket. No kind has it as its letter.
+pub(super) const BUCKET_MARK: u8 = b'$';
+
 struct RowKindSpec {
     kind: RowKind,
     letter: u8,
@@ -133,7 +150,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 38] = [
+const TABLE: [RowKindSpec; 44] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -170,6 +187,12 @@ const TABLE: [RowKindSpec; 38] = [
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
     spec(RowKind::AccountNumber, b'N', RowOwner::IndexOf(RowKind::Account), ExportList::Omitted),
     spec(RowKind::IdentityPool, b'+', RowOwner::Store, ExportList::Omitted),
+    spec(RowKind::AccountBucket, b'J', RowOwner::Account, ExportList::Omitted),
+    spec(RowKind::Bucket, b'W', RowOwner::Bucket, ExportList::Omitted),
+    spec(RowKind::Object, b'Q', RowOwner::Bucket, ExportList::Omitted),
+    spec(RowKind::Upload, b'S', RowOwner::Bucket, ExportList::Omitted),
+    spec(RowKind::Part, b'X', RowOwner::Bucket, ExportList::Omitted),
+    spec(RowKind::Blob, b'L', RowOwner::IndexOf(RowKind::Object), ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];
@@ -192,6 +215,7 @@ impl RowKind {
         match self.spec().owner {
             RowOwner::Identity => Some(IDENTITY_MARK),
             RowOwner::Account => Some(ACCOUNT_MARK),
+            RowOwner::Bucket => Some(BUCKET_MARK),
             RowOwner::IdentityByKind | RowOwner::IndexOf(_) | RowOwner::Store => None,
         }
     }
@@ -210,6 +234,18 @@ impl RowKind {
     #[cfg(test)]
     pub(super) fn owned_by_account() -> impl Iterator<Item = RowKind> {
         TABLE.iter().filter(|spec| spec.owner == RowOwner::Account).map(|spec| spec.kind)
+    }
+
+    /// The kinds that a bucket owns.
+    #[cfg(test)]
+    pub(super) fn owned_by_bucket() -> impl Iterator<Item = RowKind> {
+        TABLE.iter().filter(|spec| spec.owner == RowOwner::Bucket).map(|spec| spec.kind)
+    }
+
+    /// Whether its rows are a bucket's, or the index of such a row.
+    #[cfg(test)]
+    pub(super) fn is_of_bucket(self) -> bool {
+        RowKind::owned_by_bucket().any(|owned| owned == self || owned.index() == Some(self))
     }
 
     /// Whether its rows are an account's, or the index of such a row.
@@ -239,7 +275,7 @@ mod tests {
         for (at, spec) in TABLE.iter().enumerate() {
             assert_eq!(spec.kind as usize, at, "{:?}", spec.kind);
             assert!(TABLE[..at].iter().all(|other| other.letter != spec.letter), "{:?}", spec.kind);
-            assert!(![IDENTITY_MARK, ACCOUNT_MARK].contains(&spec.letter), "{:?}", spec.kind);
+            assert!(![IDENTITY_MARK, ACCOUNT_MARK, BUCKET_MARK].contains(&spec.letter), "{:?}", spec.kind);
         }
         assert_eq!(RowKind::Meta as usize + 1, TABLE.len(), "`Meta` is the last variant");
     }
@@ -250,9 +286,9 @@ mod tests {
             match spec.owner {
                 RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring), "{:?}", spec.kind),
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
-                RowOwner::Account => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
+                RowOwner::Account | RowOwner::Bucket => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
                 RowOwner::IndexOf(owner) => {
-                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account());
+                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account()).chain(RowKind::owned_by_bucket());
                     assert!(owned.any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
                     assert_eq!(spec.export, ExportList::Omitted, "{:?}", spec.kind);
                 }

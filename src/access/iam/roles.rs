@@ -1,7 +1,7 @@
 //! Roles and who may assume them.
 
 use super::IamPage;
-use super::change::Decided;
+use super::change::{Decided, NotDone};
 use super::error::{IamError, IamResult};
 use super::names::{NameKind, check_description, check_tags, key_of, parse_path};
 use super::policies::policy_key;
@@ -158,6 +158,17 @@ impl Accounts {
             Ok(())
         })
         .await
+    }
+
+    /// A stored policy with principals, with the ARNs that they have now.
+    pub async fn shown_policy(&self, kind: PolicyKind, stored: &str) -> IamResult<String> {
+        let stored = stored.to_owned();
+        let read = move |store: &Store| match shown_policy(store, kind, &stored) {
+            Ok(shown) => Ok(Ok(shown)),
+            Err(NotDone::Refused(why)) => Ok(Err(why)),
+            Err(NotDone::Store(error)) => Err(error),
+        };
+        self.reader.read(ReadOwner::Server, read).await
     }
 
     /// A policy with principals as it is stored: users and roles of any account by their ids.

@@ -28,12 +28,18 @@ pub(super) const NEXT_FORMAT: &str = "engine.new";
 /// The key file of the keyring, which the store itself never reads. It may lie in the folder before the store does.
 pub const KEY_FILE: &str = "keyring.key";
 
+/// The folder with the bytes of objects, which the store itself never reads.
+pub const OBJECTS_FOLDER: &str = "objects";
+
 /// What only sled reads: its settings, large values, and tables of its pages (`snap.*`).
 const SLED_FILES: [&str; 2] = ["conf", "blobs"];
 
 /// Whether a name in a data folder is one of the store's.
 pub(super) fn is_own(name: &OsStr) -> bool {
-    let named = [LOCK, FORMAT, NEXT_FORMAT, COMMIT_COUNT, SLED_LOG, REDB_DATABASE, KEY_FILE].iter().chain(&JOURNAL).chain(&SLED_FILES);
+    let named = [LOCK, FORMAT, NEXT_FORMAT, COMMIT_COUNT, SLED_LOG, REDB_DATABASE, KEY_FILE, OBJECTS_FOLDER]
+        .iter()
+        .chain(&JOURNAL)
+        .chain(&SLED_FILES);
     name.to_str().is_some_and(|name| name.starts_with("snap.") || named.into_iter().any(|one| *one == name))
 }
 

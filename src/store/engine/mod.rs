@@ -63,5 +63,5 @@ pub use embedded::EmbeddedEngine;
 pub use error::EngineError;
 #[cfg(any(test, feature = "fuzzing"))]
 pub use journal::fuzzing::check_journal;
-pub use layout::KEY_FILE;
+pub use layout::{KEY_FILE, OBJECTS_FOLDER};
 pub(in crate::store) use private_files::tighten;

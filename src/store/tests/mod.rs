@@ -18,6 +18,7 @@ mod login_pages;
 mod merged_datasets;
 mod merging;
 mod merging_devices;
+mod objects;
 mod owned_bytes;
 mod push;
 mod reaping;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use driftless_protocol::Op;
 
-use super::{accounts, erasing, merging};
+use super::{accounts, erasing, merging, objects};
 use crate::merge::ConflictPolicy;
 use crate::store::support::{dataset, me, patch, store, write};
 use crate::store::{Decision, RetentionPolicy, Store, fuzzing, keys};
@@ -43,6 +43,7 @@ fn the_rows_of_a_store_pass_what_the_fuzz_targets_check() {
     let filled = store(folder.path());
     erasing::fill(&filled);
     accounts::fill(&filled);
+    objects::fill(&filled);
     let mut found = inputs(&filled);
     found.extend(inputs(restoring(&filled)));
     let mut group = filled.group();

@@ -37,7 +37,7 @@ async fn every_refusal_is_json_of_one_form() {
     let large = format!("\"{}\"", "x".repeat(2_100_000));
     let write = "POST /v1/datasets/d/write";
     for (what, line, headers, body, status, code) in [
-        ("no path", "GET /nowhere", "", "", 404, "not_found"),
+        ("no path", "GET /no_where", "", "", 404, "not_found"),
         ("no path of the protocol", "GET /v1/nowhere", &*phone, "", 404, "not_found"),
         ("a path that ends in a slash", "GET /v1/datasets/", &phone, "", 404, "not_found"),
         ("no admin path", "GET /admin", "", "", 404, "not_found"),
