@@ -83,6 +83,24 @@ pub(super) enum RowKind {
     AccountNumber,
     /// Name or id: what is remembered of an identity pool.
     IdentityPool,
+    /// No parts, under the user with no name: the user pool's settings.
+    UserPool,
+    /// Client, under the user with no name: the client's settings, and its sealed secret.
+    UserPoolClient,
+    /// The time from which on it signs, under the user with no name: a key pair, wrapped. The keyring says what the row means.
+    PoolSigningKey,
+    /// No parts: a user's attributes, state and sealed password.
+    User,
+    /// Use: a code that was sent to the user, and how often it was tried.
+    UserCode,
+    /// Family: one sign-in's chain of refresh tokens.
+    Family,
+    /// Account, user pool: that the account owns it.
+    AccountUserPool,
+    /// Client: its user pool.
+    ClientPool,
+    /// User pool, kind, value: the user whose other name it is.
+    UserAlias,
     /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
     Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
@@ -98,7 +116,9 @@ pub(super) enum RowOwner {
     IdentityByKind,
     /// An account. The row stands with its other rows: `@`, the account, the letter.
     Account,
-    /// A row of this kind, which an identity or an account owns. The index row stands by kind, and is written and deleted with its owner.
+    /// A user pool or one of its users. The row stands with its other rows: `%`, the user pool, the user, the letter.
+    UserPool,
+    /// A row of this kind, which an identity, an account or a user pool owns. The index row stands by kind, and is written and deleted with its owner.
     IndexOf(RowKind),
     /// The store itself.
     Store,
@@ -121,6 +141,9 @@ pub(super) const IDENTITY_MARK: u8 = b'#';
 /// The first byte of the keys that begin with an account. No kind has it as its letter.
 pub(super) const ACCOUNT_MARK: u8 = b'@';
 
+/// The first byte of the keys that begin with a user pool. No kind has it as its letter.
+pub(super) const USER_POOL_MARK: u8 = b'%';
+
 struct RowKindSpec {
     kind: RowKind,
     letter: u8,
@@ -133,7 +156,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 38] = [
+const TABLE: [RowKindSpec; 47] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -170,6 +193,15 @@ const TABLE: [RowKindSpec; 38] = [
     spec(RowKind::AccessKey, b'K', RowOwner::IndexOf(RowKind::AccountKey), ExportList::Omitted),
     spec(RowKind::AccountNumber, b'N', RowOwner::IndexOf(RowKind::Account), ExportList::Omitted),
     spec(RowKind::IdentityPool, b'+', RowOwner::Store, ExportList::Omitted),
+    spec(RowKind::UserPool, b'j', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::UserPoolClient, b'c', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::PoolSigningKey, b'Z', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::User, b'z', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::UserCode, b'D', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::Family, b'f', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::AccountUserPool, b'H', RowOwner::IndexOf(RowKind::UserPool), ExportList::Omitted),
+    spec(RowKind::ClientPool, b'F', RowOwner::IndexOf(RowKind::UserPoolClient), ExportList::Omitted),
+    spec(RowKind::UserAlias, b'Y', RowOwner::IndexOf(RowKind::User), ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];
@@ -192,6 +224,7 @@ impl RowKind {
         match self.spec().owner {
             RowOwner::Identity => Some(IDENTITY_MARK),
             RowOwner::Account => Some(ACCOUNT_MARK),
+            RowOwner::UserPool => Some(USER_POOL_MARK),
             RowOwner::IdentityByKind | RowOwner::IndexOf(_) | RowOwner::Store => None,
         }
     }
@@ -212,10 +245,16 @@ impl RowKind {
         TABLE.iter().filter(|spec| spec.owner == RowOwner::Account).map(|spec| spec.kind)
     }
 
-    /// Whether its rows are an account's, or the index of such a row.
+    /// The kinds that a user pool or one of its users owns. Their index rows go with them.
+    pub(super) fn owned_by_user_pool() -> impl Iterator<Item = RowKind> {
+        TABLE.iter().filter(|spec| spec.owner == RowOwner::UserPool).map(|spec| spec.kind)
+    }
+
+    /// Whether its rows are an account's or a user pool's, or the index of such a row.
     #[cfg(test)]
-    pub(super) fn is_of_account(self) -> bool {
-        RowKind::owned_by_account().any(|owned| owned == self || owned.index() == Some(self))
+    pub(super) fn is_of_account_or_user_pool(self) -> bool {
+        let mut owned = RowKind::owned_by_account().chain(RowKind::owned_by_user_pool());
+        owned.any(|owned| owned == self || owned.index() == Some(self))
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
@@ -239,7 +278,7 @@ mod tests {
         for (at, spec) in TABLE.iter().enumerate() {
             assert_eq!(spec.kind as usize, at, "{:?}", spec.kind);
             assert!(TABLE[..at].iter().all(|other| other.letter != spec.letter), "{:?}", spec.kind);
-            assert!(![IDENTITY_MARK, ACCOUNT_MARK].contains(&spec.letter), "{:?}", spec.kind);
+            assert!(![IDENTITY_MARK, ACCOUNT_MARK, USER_POOL_MARK].contains(&spec.letter), "{:?}", spec.kind);
         }
         assert_eq!(RowKind::Meta as usize + 1, TABLE.len(), "`Meta` is the last variant");
     }
@@ -250,9 +289,9 @@ mod tests {
             match spec.owner {
                 RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring), "{:?}", spec.kind),
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
-                RowOwner::Account => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
+                RowOwner::Account | RowOwner::UserPool => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
                 RowOwner::IndexOf(owner) => {
-                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account());
+                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account()).chain(RowKind::owned_by_user_pool());
                     assert!(owned.any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
                     assert_eq!(spec.export, ExportList::Omitted, "{:?}", spec.kind);
                 }

@@ -82,7 +82,7 @@ fn what_an_identity_owns_stands_together_and_each_key_names_its_kind() {
     let dataset = DatasetName::new("d").expect("a name");
     let of = |identity: &Identity| [head(identity, &dataset), records(identity, &dataset), of_identity(RowKind::Patch, identity)];
     assert!(of(&one).iter().all(|row| row.starts_with(&all_identities()) && of(&other).iter().all(|other| row < other)));
-    for kind in RowKind::all().filter(|kind| !kind.is_of_account()) {
+    for kind in RowKind::all().filter(|kind| !kind.is_of_account_or_user_pool()) {
         let row = of_identity(kind, &one);
         assert!(RowKind::all().all(|other| other.is_of(&row) == (other == kind)), "{kind:?}");
     }
