@@ -36,6 +36,7 @@ use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
+use crate::mail::{Mail, OUTBOX_FOLDER};
 use crate::metrics::Metrics;
 use crate::pools::Pools;
 use crate::push::{Courier, PoolPush, PushService};
@@ -44,6 +45,7 @@ use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::stop_times::StopTimes;
 use crate::store::{Store, StoreError};
 use crate::sync::SyncService;
+use crate::users::{UserPools, UserPoolsSetup};
 
 /// How often the timer wheel is advanced, and whether the committer still runs is checked.
 const TICK: Duration = Duration::from_secs(1);
@@ -195,6 +197,17 @@ impl App {
             .map_err(AppError::Keyring)?;
         let accounts = Accounts::new(reader.clone(), committer.clone(), keyring.clone(), clock);
         let development_key = development_key::apply(&accounts, config.development_key).await.map_err(AppError::DevelopmentKey)?;
+        let (mail, mail_runner) = Mail::to_outbox(config.data.join(OUTBOX_FOLDER));
+        let setup = UserPoolsSetup {
+            reader: reader.clone(),
+            committer: committer.clone(),
+            keyring: keyring.clone(),
+            clock,
+            mail,
+            public_url: config.public_url(port.address()),
+            region: config.aws_region(),
+        };
+        let user_pools = UserPools::start(setup).map_err(AppError::System)?;
         let parts = AwsParts {
             pools: &pools,
             verifier: &verifier,
@@ -202,6 +215,7 @@ impl App {
             committer: &committer,
             accounts: &accounts,
             identities: &identities,
+            user_pools: &user_pools,
         };
         let before_routes = Some(aws_services::open(parts, config, clock).await?);
         let timing = config.session();
@@ -248,8 +262,13 @@ impl App {
         let serving = listener.serve(http::router(state, port_use, extra), transfers, rules);
         let ticker = tokio::spawn(tick(running, wheel, committer.clone(), metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
-        let mut background =
-            vec![tokio::spawn(reaper.run()), tokio::spawn(keyring.run()), tokio::spawn(courier.run()), tokio::spawn(first_keys)];
+        let mut background = vec![
+            tokio::spawn(mail_runner.run()),
+            tokio::spawn(reaper.run()),
+            tokio::spawn(keyring.run()),
+            tokio::spawn(courier.run()),
+            tokio::spawn(first_keys),
+        ];
         background.extend(watch_certificate);
         info!(%address, admin = %admin_address, data = %config.data.display(), "server started");
         if config.pages == ServedPages::Any {

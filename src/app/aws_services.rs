@@ -4,13 +4,14 @@ use super::AppError;
 use crate::access::Accounts;
 use crate::auth::Verifier;
 use crate::aws::endpoint::AwsEndpoint;
-use crate::aws::services::AwsServices;
+use crate::aws::services::{AwsServices, EndSessions};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::ServiceBeforeRoutes;
 use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools, WebIdentities};
 use crate::pools::Pools;
+use crate::users::{EndedSignIns, UserPools};
 
 /// The parts of a server that AWS's services act on.
 pub(super) struct AwsParts<'a> {
@@ -20,11 +21,12 @@ pub(super) struct AwsParts<'a> {
     pub committer: &'a Committer,
     pub accounts: &'a Accounts,
     pub identities: &'a Identities,
+    pub user_pools: &'a UserPools,
 }
 
 /// Reads the pools that requests have made, and opens the services.
 pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
-    let AwsParts { pools, verifier, reader, committer, accounts, identities } = parts;
+    let AwsParts { pools, verifier, reader, committer, accounts, identities, user_pools } = parts;
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let federation = FederatedIdentities::new(FederationParts {
@@ -46,6 +48,8 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
         web_identities: web_identities.ok().flatten(),
         region,
         declared_owner: config.aws_account(),
+        end_sessions: end_sessions(user_pools.clone(), identities.clone(), pools.clone()),
+        user_pools: user_pools.clone(),
     };
     let endpoint = AwsEndpoint::new(services);
     let claims = endpoint.clone();
@@ -56,4 +60,13 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
             Box::pin(async move { endpoint.answer(request).await })
         },
     ))
+}
+
+/// Ends the sessions of the identities that a user's logins lead to, and refuses the tokens with which they were opened.
+fn end_sessions(user_pools: UserPools, identities: Identities, pools: Pools) -> EndSessions {
+    Box::new(move |ended: EndedSignIns| {
+        let (issuer, identities) = (user_pools.issuer(&ended.pool), identities.clone());
+        let names = pools.list().into_iter().map(|(name, _, _)| name).collect();
+        Box::pin(async move { identities.refuse_tokens(names, issuer.into(), ended.sub, ended.until_ms / 1000).await })
+    })
 }

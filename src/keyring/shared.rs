@@ -13,6 +13,7 @@ use super::key_file::{self, KeyFileError, StoredKeys};
 use super::purpose::Purpose;
 use super::rows::{GenerationRow, KeyringRow, KeyringRowError};
 use super::sealing::Keyring;
+use super::signing_key::SigningKeyPair;
 use super::wrapping::{UnwrapError, WrappingKey};
 use super::{CryptoFailed, LoadedKeyFile};
 use crate::clock::Clock;
@@ -156,6 +157,22 @@ impl SharedKeyring {
         });
         write.await?;
         self.refresh().await
+    }
+
+    /// A row of a key pair of an issuer that signs from a time.
+    pub fn wrap_pair(&self, issuer: &str, pair: &SigningKeyPair, signs_from_ms: u64) -> Result<Vec<u8>, KeyringError> {
+        let row = self.wrapping.signing_key_row(issuer, pair, signs_from_ms).map_err(KeyringError::Crypto)?;
+        KeyringRow::SigningKey(row).encode().map_err(KeyringError::Row)
+    }
+
+    /// The key pair in a row of an issuer, and from when on it signs.
+    pub fn unwrap_pair(&self, issuer: &str, row: &[u8]) -> Result<(u64, SigningKeyPair), KeyringError> {
+        match KeyringRow::decode(row).map_err(KeyringError::Row)? {
+            KeyringRow::SigningKey(row) if row.issuer == issuer => {
+                Ok((row.signs_from_ms, self.wrapping.signing_key_pair(&row).map_err(KeyringError::Unwrap)?))
+            }
+            KeyringRow::SigningKey(_) | KeyringRow::Generation(_) => Err(KeyringError::Unwrap(UnwrapError::Damaged)),
+        }
     }
 
     /// Turns the keys when it is time. Runs until the future is dropped.

@@ -107,9 +107,6 @@ pub struct Family {
     pub state: FamilyState,
     pub made_ms: u64,
     pub expires_ms: u64,
-    /// The hash of the current refresh token's secret.
-    #[serde(with = "serde_bytes")]
-    pub hash: Vec<u8>,
     /// How often the token was exchanged.
     pub exchanges: u32,
     /// When the last exchange was.
