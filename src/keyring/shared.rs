@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::generations::turn_plan;
 use super::key_file::{self, KeyFileError, StoredKeys};
+use super::lost_user_pools;
 use super::purpose::Purpose;
 use super::rows::{GenerationRow, KeyringRow, KeyringRowError};
 use super::sealing::Keyring;
@@ -92,7 +93,8 @@ impl SharedKeyring {
         clock: Clock,
     ) -> Result<SharedKeyring, KeyringError> {
         let mut rows = read_rows(&reader).await?;
-        let is_sealed = !reader.read(ReadOwner::Server, |store| store.some_access_keys(1)).await?.is_empty();
+        let is_sealed = !reader.read(ReadOwner::Server, |store| store.some_access_keys(1)).await?.is_empty()
+            || lost_user_pools::is_sealed(&reader).await?;
         let stored = if rows.is_empty() { StoredKeys::None } else { StoredKeys::Some };
         let loaded = match load(key_file, stored).await {
             Err(KeyringError::KeyFile(KeyFileError::Missing(_))) if !is_sealed || lost == LostKeyFile::NewKeyring => {
@@ -215,6 +217,7 @@ async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), Keyrin
         });
         delete.await?;
     }
+    let user_pools = lost_user_pools::forget_sealed(reader, committer).await?;
     let rows = reader.read(ReadOwner::Server, |store| store.keyring_rows()).await?;
     let delete = committer.transact(JobOwner::Store, move |group, _| {
         rows.iter().for_each(|(name, _)| group.delete_keyring_row(name));
@@ -223,7 +226,8 @@ async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), Keyrin
     delete.await?;
     warn!(
         access_keys = deleted,
-        "the store's keyring is new: access keys that the old one had sealed are deleted; driftless access rotate makes others"
+        user_pools,
+        "the store's keyring is new: access keys that the old one had sealed are deleted; driftless access rotate makes others; users set new passwords"
     );
     Ok(())
 }

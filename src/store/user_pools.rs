@@ -333,6 +333,13 @@ impl Group<'_> {
         Ok(is_newest)
     }
 
+    /// Deletes all key pairs of a pool.
+    pub fn delete_pool_signing_keys(&mut self, pool: &UserPoolId) -> Result<(), StoreError> {
+        let rows = self.view.all_of(&keys::pool_signing_keys(pool))?;
+        self.view.decide(rows.into_iter().map(|(key, _)| (key, None)).collect());
+        Ok(())
+    }
+
     /// Deletes the key pair of a pool that signs from a time.
     pub fn delete_pool_signing_key(&mut self, pool: &UserPoolId, from_ms: u64) {
         self.view.decide(vec![(keys::pool_signing_key(pool, from_ms), None)]);

@@ -40,6 +40,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
             "pools",
             "stop_times",
+            "mail",
+            "users",
         ],
     ),
     (
@@ -67,7 +69,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
-    ("aws", &["identity", "pools", "access", "committer", "store", "clock", "limits"]),
+    ("aws", &["identity", "pools", "users", "access", "committer", "store", "clock", "limits"]),
     (
         "http",
         &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"],
@@ -79,7 +81,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("reaper", &["pools", "committer", "store", "clock", "metrics"]),
     ("pools", &["store", "limits", "merge", "origin"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
-    ("users", &["keyring"]),
+    ("users", &["keyring", "mail", "committer", "store", "clock"]),
+    ("mail", &[]),
     ("access", &["keyring", "committer", "store", "clock"]),
     ("keyring", &["committer", "store", "clock"]),
     ("committer", &["store", "clock", "hub", "limits", "metrics"]),

@@ -24,3 +24,4 @@ mod rewinding;
 mod row_bounds;
 mod row_seeds;
 mod two_writers;
+mod user_pools;
