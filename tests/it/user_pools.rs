@@ -59,7 +59,7 @@ impl Pool {
 
     /// The last word of the message with this number, from 0.
     async fn code(&self, number: usize) -> String {
-        let folder = self.server.folder().join("outbox");
+        let folder = self.server.folder().join("store").join("outbox");
         let messages = || {
             let entries = std::fs::read_dir(&folder).into_iter().flatten().map(|entry| entry.unwrap().path());
             let mut found: Vec<_> = entries.filter(|path| path.extension().is_some_and(|end| end == "txt")).collect();
