@@ -5,6 +5,7 @@
 mod admin;
 mod clients;
 mod faults;
+mod pool_shape;
 mod pools;
 mod self_service;
 mod shapes;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::pool_shape::shape;
 use super::{answered, check_pool, done, fault, pool_arn, read};
 use crate::access::{AccessOperation, ArnScope, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::error::AwsError;
 use crate::aws::services::AwsServices;
 use crate::aws::timestamp::EpochSeconds;
-use crate::store::{CustomAttribute, CustomKind, PasswordDemands, UserPool, UserPoolId, UserPoolSettings, UsernameKind};
+use crate::store::{CustomAttribute, CustomKind, PasswordDemands, UserPoolId, UserPoolSettings, UsernameKind};
 use crate::users::{MAX_CUSTOM_NAME_CHARS, MOST_CUSTOM, NewUserPool, STANDARD, UserFault};
 
 /// Tags of a pool, as at AWS.
@@ -383,57 +384,4 @@ fn check_texts(settings: &UserPoolSettings) -> Result<(), UserFault> {
         return Err(UserFault::parameter("A pool has at most 50 tags of 128 and 256 characters"));
     }
     Ok(())
-}
-
-/// UserPoolType.
-fn shape(id: &UserPoolId, pool: &UserPool) -> Value {
-    let UserPool { account, name, made_ms, changed_ms, state: _, settings } = pool;
-    let PasswordDemands { minimum_length, uppercase, lowercase, numbers, symbols, temporary_days } = settings.password;
-    let custom: Vec<Value> = settings
-        .custom
-        .iter()
-        .map(|custom| {
-            let kind = match custom.kind {
-                CustomKind::Text { .. } => "String",
-                CustomKind::Number { .. } => "Number",
-                CustomKind::Boolean => "Boolean",
-                CustomKind::DateTime => "DateTime",
-            };
-            json!({ "Name": custom.name, "AttributeDataType": kind, "Mutable": custom.mutable, "Required": false, "DeveloperOnlyAttribute": false })
-        })
-        .collect();
-    let standard = STANDARD.iter().chain(&["sub"]).map(|name| {
-        let required = *name == "sub" || settings.required.iter().any(|one| one == name);
-        json!({ "Name": name, "AttributeDataType": "String", "Mutable": *name != "sub", "Required": required, "DeveloperOnlyAttribute": false })
-    });
-    let attributes: Vec<Value> = standard.chain(custom).collect();
-    let mut shape = json!({
-        "Id": id.as_str(),
-        "Name": name,
-        "Arn": format!("arn:aws:cognito-idp:{}:{account}:userpool/{id}", id.region()),
-        "CreationDate": EpochSeconds::from_ms(*made_ms),
-        "LastModifiedDate": EpochSeconds::from_ms(*changed_ms),
-        "LambdaConfig": {},
-        "Policies": { "PasswordPolicy": {
-            "MinimumLength": minimum_length, "RequireUppercase": uppercase, "RequireLowercase": lowercase, "RequireNumbers": numbers,
-            "RequireSymbols": symbols, "TemporaryPasswordValidityDays": temporary_days,
-        } },
-        "SchemaAttributes": attributes,
-        "AutoVerifiedAttributes": settings.auto_verified,
-        "MfaConfiguration": "OFF",
-        "DeletionProtection": if settings.protected { "ACTIVE" } else { "INACTIVE" },
-        "UserPoolTags": settings.tags,
-        "UsernameConfiguration": { "CaseSensitive": settings.case_sensitive },
-        "AdminCreateUserConfig": { "AllowAdminCreateUserOnly": settings.admin_only, "UnusedAccountValidityDays": temporary_days },
-    });
-    match settings.usernames {
-        UsernameKind::Chosen if settings.aliases.is_empty() => {}
-        UsernameKind::Chosen => shape["AliasAttributes"] = json!(settings.aliases),
-        UsernameKind::Attribute { email, phone } => {
-            let names: Vec<&str> =
-                [(email, "email"), (phone, "phone_number")].into_iter().filter(|(is, _)| *is).map(|(_, name)| name).collect();
-            shape["UsernameAttributes"] = json!(names);
-        }
-    }
-    shape
 }
