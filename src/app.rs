@@ -37,6 +37,7 @@ use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
 use crate::keyring::{KeyringError, SharedKeyring};
 use crate::logging;
+use crate::mail::{Mail, OUTBOX_FOLDER};
 use crate::metrics::Metrics;
 use crate::objects::{BlobSweep, Objects};
 use crate::pools::Pools;
@@ -46,6 +47,7 @@ use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::stop_times::StopTimes;
 use crate::store::{OBJECTS_FOLDER, Store, StoreError};
 use crate::sync::SyncService;
+use crate::users::{UserPools, UserPoolsSetup};
 
 /// How often the timer wheel is advanced, and whether the committer still runs is checked.
 const TICK: Duration = Duration::from_secs(1);
@@ -200,6 +202,17 @@ impl App {
         let folder = config.data.join(OBJECTS_FOLDER);
         let objects = Objects::open(folder, reader.clone(), committer.clone(), accounts.clone(), clock, config.aws_region());
         let objects = objects.map_err(AppError::System)?;
+        let (mail, mail_runner) = Mail::to_outbox(config.data.join(OUTBOX_FOLDER));
+        let setup = UserPoolsSetup {
+            reader: reader.clone(),
+            committer: committer.clone(),
+            keyring: keyring.clone(),
+            clock,
+            mail,
+            public_url: config.public_url(port.address()),
+            region: config.aws_region(),
+        };
+        let user_pools = UserPools::start(setup).map_err(AppError::System)?;
         let parts = AwsParts {
             objects: &objects,
             pools: &pools,
@@ -211,6 +224,7 @@ impl App {
             development_key,
             sync: &sync,
             keyring: &keyring,
+            user_pools: &user_pools,
         };
         let before_routes = Some(aws_services::open(parts, config, clock).await?);
         let timing = config.session();
@@ -258,6 +272,7 @@ impl App {
         let ticker = tokio::spawn(tick(running, wheel, committer.clone(), metrics, store));
         let first_keys = async move { verifier.fetch_first_keys(|| clock.unix_ms() / 1000).await };
         let mut background = vec![
+            tokio::spawn(mail_runner.run()),
             tokio::spawn(reaper.run()),
             tokio::spawn(keyring.run()),
             tokio::spawn(courier.run()),

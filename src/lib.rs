@@ -57,6 +57,7 @@ pub mod hub;
 pub mod invocation;
 pub mod limits;
 pub mod logging;
+pub mod mail;
 pub mod merge;
 pub mod metrics;
 pub mod origin;

@@ -5,7 +5,7 @@ use super::{AppError, development_roles};
 use crate::access::Accounts;
 use crate::auth::Verifier;
 use crate::aws::endpoint::AwsEndpoint;
-use crate::aws::services::AwsServices;
+use crate::aws::services::{AwsServices, EndSessions};
 use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
@@ -15,6 +15,7 @@ use crate::keyring::SharedKeyring;
 use crate::objects::{Objects, OnAuthenticated, S3Endpoint};
 use crate::pools::Pools;
 use crate::sync::SyncService;
+use crate::users::{EndedSignIns, UserPools};
 
 /// The parts of a server that AWS's services act on.
 pub(super) struct AwsParts<'a> {
@@ -28,11 +29,12 @@ pub(super) struct AwsParts<'a> {
     pub development_key: DevelopmentKey,
     pub sync: &'a SyncService,
     pub keyring: &'a SharedKeyring,
+    pub user_pools: &'a UserPools,
 }
 
 /// Reads the pools that requests have made, and opens the services.
 pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
-    let AwsParts { pools, verifier, reader, committer, accounts, objects, identities, sync, keyring, development_key } = parts;
+    let AwsParts { pools, verifier, reader, committer, accounts, objects, identities, user_pools, sync, keyring, development_key } = parts;
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
@@ -60,6 +62,8 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
         pools: pools.clone(),
         sync: sync.clone(),
         keyring: keyring.clone(),
+        end_sessions: end_sessions(user_pools.clone(), identities.clone(), pools.clone()),
+        user_pools: user_pools.clone(),
     };
     let endpoint = AwsEndpoint::new(services);
     let claims = endpoint.clone();
@@ -73,4 +77,13 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
             Box::pin(async move { endpoint.answer(request).await })
         },
     ))
+}
+
+/// Ends the sessions of the identities that a user's logins lead to, and refuses the tokens with which they were opened.
+fn end_sessions(user_pools: UserPools, identities: Identities, pools: Pools) -> EndSessions {
+    Box::new(move |ended: EndedSignIns| {
+        let (issuer, identities) = (user_pools.issuer(&ended.pool), identities.clone());
+        let names = pools.list().into_iter().map(|(name, _, _)| name).collect();
+        Box::pin(async move { identities.refuse_tokens(names, issuer.into(), ended.sub, ended.until_ms / 1000).await })
+    })
 }

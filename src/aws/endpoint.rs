@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderValue, Method, Request, Response};
 use bytes::Bytes;
 use tracing::info;
 use uuid::Uuid;
@@ -23,6 +23,7 @@ use super::route::{AwsRoute, route};
 use super::service::{AwsService, AwsWire};
 use super::services::AwsServices;
 use super::sigv4::{DerivedKey, SignatureFault, SignedRequest, SigningRules};
+use super::user_pools::PoolDocument;
 use crate::access::{Caller, SignedCaller, UnusableKey};
 
 /// Pages of the server beside its own paths, by their first segment.
@@ -74,6 +75,7 @@ impl AwsEndpoint {
     /// Whether a request is for one of AWS's services, judged by its head alone.
     pub fn is_for<T>(&self, request: &Request<T>) -> bool {
         match route(&head_of(request), &PAGES) {
+            AwsRoute::Own if request.method() == Method::GET => PoolDocument::of_path(request.uri().path()).is_some(),
             AwsRoute::Own | AwsRoute::NotFound => false,
             // A device's token is nobody's at S3: such a request is for the server's own routes, also where they have none.
             AwsRoute::S3 { signature: None } => !request.headers().contains_key(AUTHORIZATION),
@@ -133,6 +135,9 @@ impl AwsEndpoint {
                 Err(error) => return error.response(Some(AwsService::CognitoSync), id),
             },
             AwsRoute::Form { signed_for, signature } => (Called::Form { signed_for }, signature.is_some()),
+            AwsRoute::Own if let Some(document) = PoolDocument::of_path(request.uri().path()) => {
+                return document.answer(&self.services, id).await.unwrap_or_else(|error| error.response(Some(AwsService::CognitoIdp), id));
+            }
             AwsRoute::S3 { .. } | AwsRoute::BucketPreflight | AwsRoute::Own | AwsRoute::NotFound => {
                 return AwsError::unknown_operation(AwsWire::S3, "", None).response(Some(AwsService::S3), id);
             }

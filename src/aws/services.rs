@@ -1,5 +1,8 @@
 //! What the services act on, and which of them does a call.
 
+use std::future::Future;
+use std::pin::Pin;
+
 use super::call::{AwsAnswer, AwsCall};
 use super::error::AwsError;
 use super::query::QueryCall;
@@ -8,11 +11,16 @@ use super::service::AwsService;
 use super::{iam, identity, sts, sync, user_pools};
 use crate::access::{AccountId, Accounts, ArnScope};
 use crate::clock::Clock;
+use crate::committer::Unavailable;
 use crate::identity::{FederatedIdentities, WebIdentities};
 use crate::keyring::SharedKeyring;
 use crate::pools::Pools;
 use crate::sync::SyncService;
 use crate::objects::S3Endpoint;
+use crate::users::{EndedSignIns, UserPools};
+
+/// Ends what the tokens of a sign-in have opened elsewhere: given by `app`.
+pub type EndSessions = Box<dyn Fn(EndedSignIns) -> Pin<Box<dyn Future<Output = Result<(), Unavailable>> + Send>> + Send + Sync>;
 
 /// What the services act on.
 pub struct AwsServices {
@@ -30,11 +38,18 @@ pub struct AwsServices {
     pub sync: SyncService,
     /// Seals what clients carry.
     pub keyring: SharedKeyring,
+    pub user_pools: UserPools,
+    pub end_sessions: EndSessions,
 }
 
 impl AwsServices {
     pub(super) fn accounts(&self) -> &Accounts {
         &self.accounts
+    }
+
+    /// Ends the sessions that were opened with tokens of sign-ins that have ended.
+    pub(super) async fn sign_ins_ended(&self, call: &AwsCall, ended: &EndedSignIns) -> Result<(), AwsError> {
+        (self.end_sessions)(ended.clone()).await.map_err(|why| call.unavailable(why))
     }
 
     pub(super) fn clock(&self) -> Clock {

@@ -42,6 +42,9 @@ pub(super) fn problems(config: &ServerConfig) -> Vec<ConfigProblem> {
         let setting = if config.admin.key_file.is_some() { "admin.key_file" } else { "admin.key" };
         report(KeyPath::of_setting(setting), format!("{setting}: the operator key is not usable: {error}"));
     }
+    if let Some(url) = config.public_url.as_deref().filter(|url| !is_web_address(url)) {
+        report(KeyPath::of_setting("public_url"), format!("public_url must be an http or https address without a query, not {url:?}"));
+    }
     if let Some(text) = region_fault("aws.region", &config.aws.region) {
         report(KeyPath::of_setting("aws.region"), text);
     }
@@ -80,6 +83,13 @@ fn overlap_text(config: &ServerConfig) -> String {
 }
 
 /// What is wrong with a region.
+fn is_web_address(url: &str) -> bool {
+    const MAX_BYTES: usize = 512;
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    url.len() <= MAX_BYTES
+        && rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b"?#@\"\\".contains(&b)))
+}
+
 fn region_fault(path: &str, region: &str) -> Option<String> {
     let is_fit = (1..=MAX_REGION_BYTES).contains(&region.len()) && region.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     (!is_fit).then(|| format!("{path} must have 1 to {MAX_REGION_BYTES} characters, each one of a-z A-Z 0-9 - _, not {region:?}"))

@@ -50,6 +50,8 @@ pub struct ServerConfig {
     pub drain_s: u64,
     /// The origins of web pages that may use every pool. A pool without any of its own, on a server without any, allows all.
     pub origins: Vec<Origin>,
+    /// The server's address for its clients; `None`: the one that it listens on.
+    pub public_url: Option<String>,
     /// The web pages that may use the server at all.
     #[serde(skip)]
     pub pages: ServedPages,
@@ -162,6 +164,7 @@ impl Default for ServerConfig {
             drain_wait_s: 5,
             drain_s: 25,
             origins: Vec::new(),
+            public_url: None,
             pages: ServedPages::Any,
             development_key: DevelopmentKeyUse::default(),
             lost_key_file: LostKeyFile::default(),
@@ -319,6 +322,18 @@ impl ServerConfig {
     pub fn session(&self) -> SessionConfig {
         let reconnect_spread_ms = self.stop_times().sessions.as_millis() as u64;
         SessionConfig { heartbeat_s: self.heartbeat_s, reconnect_spread_ms, memory: self.limits.of_memory() }
+    }
+
+    /// The server's address for its clients, without a slash at its end: the first part of the issuers of user pools.
+    pub fn public_url(&self, listening: SocketAddr) -> String {
+        if let Some(url) = &self.public_url {
+            return url.trim_end_matches('/').to_owned();
+        }
+        let scheme = if self.certificate().is_some() { "https" } else { "http" };
+        match listening.ip().is_unspecified() {
+            true => format!("{scheme}://localhost:{}", listening.port()),
+            false => format!("{scheme}://{listening}"),
+        }
     }
 
     /// The region in the ARNs of what this server has.

@@ -13,7 +13,7 @@ use driftless_protocol::DeviceId;
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SignInRequest, Unavailable};
+use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SessionNotice, SignInRequest, Unavailable};
 use crate::store::{Admission, Identity, LoginKey, Store};
 
 pub use federation::{
@@ -25,6 +25,9 @@ pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).
 const NAMESPACE: Uuid = Uuid::from_u128(0x6f1c_2f0e_6c3b_4f5a_9d55_0b8e_37a1_d4c2);
+
+/// Pools that one transaction looks at.
+const POOLS_AT_ONCE: usize = 32;
 
 /// What a device signs in for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +130,26 @@ impl Identities {
             Some((result, _)) => Ok(result),
             None => self.store_login(request).await,
         }
+    }
+
+    /// Refuses all tokens of the identities that a login of these pools leads to, if they were issued until a time, in seconds since 1970 (UTC); their
+    /// sessions end.
+    pub async fn refuse_tokens(&self, pools: Vec<Arc<str>>, issuer: Arc<str>, subject: String, until_s: u64) -> Result<(), Unavailable> {
+        for some in pools.chunks(POOLS_AT_ONCE) {
+            let (pools, issuer, subject) = (some.to_vec(), Arc::clone(&issuer), subject.clone());
+            let decide = move |group: &mut crate::store::Group<'_>, _| {
+                let mut notices = Vec::new();
+                for pool in &pools {
+                    if let Some(identity) = group.leads_to(LoginKey { pool, issuer: &issuer, subject: &subject })? {
+                        group.refuse_tokens(&identity, until_s)?;
+                        notices.push(SessionNotice::LoginsChanged(identity));
+                    }
+                }
+                Ok(((), notices))
+            };
+            self.committer.transact(JobOwner::Store, decide).await?;
+        }
+        Ok(())
     }
 
     /// Marks a known device as seen, if its last mark is old.

@@ -17,6 +17,7 @@ mod access_key_secret;
 mod aead;
 mod generations;
 mod key_file;
+mod lost_user_pools;
 mod purpose;
 mod rows;
 mod sealing;

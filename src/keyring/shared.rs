@@ -10,9 +10,11 @@ use tracing::{info, warn};
 
 use super::generations::turn_plan;
 use super::key_file::{self, KeyFileError, StoredKeys};
+use super::lost_user_pools;
 use super::purpose::Purpose;
 use super::rows::{GenerationRow, KeyringRow, KeyringRowError};
 use super::sealing::Keyring;
+use super::signing_key::SigningKeyPair;
 use super::wrapping::{UnwrapError, WrappingKey};
 use super::{CryptoFailed, LoadedKeyFile};
 use crate::clock::Clock;
@@ -91,7 +93,8 @@ impl SharedKeyring {
         clock: Clock,
     ) -> Result<SharedKeyring, KeyringError> {
         let mut rows = read_rows(&reader).await?;
-        let is_sealed = !reader.read(ReadOwner::Server, |store| store.some_access_keys(1)).await?.is_empty();
+        let is_sealed = !reader.read(ReadOwner::Server, |store| store.some_access_keys(1)).await?.is_empty()
+            || lost_user_pools::is_sealed(&reader).await?;
         let stored = if rows.is_empty() { StoredKeys::None } else { StoredKeys::Some };
         let loaded = match load(key_file, stored).await {
             Err(KeyringError::KeyFile(KeyFileError::Missing(_))) if !is_sealed || lost == LostKeyFile::NewKeyring => {
@@ -158,6 +161,22 @@ impl SharedKeyring {
         self.refresh().await
     }
 
+    /// A row of a key pair of an issuer that signs from a time.
+    pub fn wrap_pair(&self, issuer: &str, pair: &SigningKeyPair, signs_from_ms: u64) -> Result<Vec<u8>, KeyringError> {
+        let row = self.wrapping.signing_key_row(issuer, pair, signs_from_ms).map_err(KeyringError::Crypto)?;
+        KeyringRow::SigningKey(row).encode().map_err(KeyringError::Row)
+    }
+
+    /// The key pair in a row of an issuer, and from when on it signs.
+    pub fn unwrap_pair(&self, issuer: &str, row: &[u8]) -> Result<(u64, SigningKeyPair), KeyringError> {
+        match KeyringRow::decode(row).map_err(KeyringError::Row)? {
+            KeyringRow::SigningKey(row) if row.issuer == issuer => {
+                Ok((row.signs_from_ms, self.wrapping.signing_key_pair(&row).map_err(KeyringError::Unwrap)?))
+            }
+            KeyringRow::SigningKey(_) | KeyringRow::Generation(_) => Err(KeyringError::Unwrap(UnwrapError::Damaged)),
+        }
+    }
+
     /// Turns the keys when it is time. Runs until the future is dropped.
     pub async fn run(self) {
         loop {
@@ -198,6 +217,7 @@ async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), Keyrin
         });
         delete.await?;
     }
+    let user_pools = lost_user_pools::forget_sealed(reader, committer).await?;
     let rows = reader.read(ReadOwner::Server, |store| store.keyring_rows()).await?;
     let delete = committer.transact(JobOwner::Store, move |group, _| {
         rows.iter().for_each(|(name, _)| group.delete_keyring_row(name));
@@ -206,7 +226,8 @@ async fn delete_all(reader: &Reader, committer: &Committer) -> Result<(), Keyrin
     delete.await?;
     warn!(
         access_keys = deleted,
-        "the store's keyring is new: access keys that the old one had sealed are deleted; driftless access rotate makes others"
+        user_pools,
+        "the store's keyring is new: access keys that the old one had sealed are deleted; driftless access rotate makes others; users set new passwords"
     );
     Ok(())
 }

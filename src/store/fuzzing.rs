@@ -19,6 +19,8 @@ use super::rewind::RewindRow;
 use super::rows::{
     self, AckRow, ConflictRow, DeviceRow, HeadRow, IdentityRow, JobRow, LineageRow, LoginRow, PatchRow, PointerRow, RecordRow, TombstoneRow,
 };
+use super::user_pools::{ClientPoolRow, UserPool, UserPoolClient};
+use super::users::{AliasRow, Family, StoredCode, User};
 use super::{Identity, StoreError, engine, export_entries, index_rows, keys, row_kinds::RowKind};
 
 pub use engine::check_journal;
@@ -88,8 +90,16 @@ fn check_contents(kind: RowKind, row: &[u8]) {
         RowKind::Upload => check_row::<Upload>(row),
         RowKind::Part => check_row::<StoredPart>(row),
         RowKind::Blob => check_row::<BlobUse>(row),
+        RowKind::UserPool => check_row::<UserPool>(row),
+        RowKind::UserPoolClient => check_row::<UserPoolClient>(row),
+        RowKind::User => check_row::<User>(row),
+        RowKind::UserCode => check_row::<StoredCode>(row),
+        RowKind::Family => check_row::<Family>(row),
+        RowKind::AccountUserPool => check_row::<()>(row),
+        RowKind::ClientPool => check_row::<ClientPoolRow>(row),
+        RowKind::UserAlias => check_row::<AliasRow>(row),
         // The keyring reads them, which refuses what it has not written.
-        RowKind::Keyring => {}
+        RowKind::Keyring | RowKind::PoolSigningKey => {}
         RowKind::Meta => {
             check_row::<Epoch>(row);
             check_row::<LineageRow>(row);

@@ -5,11 +5,12 @@ use driftless_protocol::{DatasetName, DeviceId, Key};
 
 use super::engine::{Bytes, EngineError};
 use super::identity::Identity;
+use super::user_pool_id::UserPoolId;
 
 pub(super) use super::row_kinds::RowKind;
 
 use super::account::AccountId;
-use super::row_kinds::{ACCOUNT_MARK, BUCKET_MARK, IDENTITY_MARK};
+use super::row_kinds::{ACCOUNT_MARK, BUCKET_MARK, IDENTITY_MARK, USER_POOL_MARK};
 
 impl RowKind {
     /// Whether a key is that of a row of this kind.
@@ -18,6 +19,10 @@ impl RowKind {
             Some((&(IDENTITY_MARK | ACCOUNT_MARK | BUCKET_MARK), rest)) => {
                 let mut parts = KeyParts(rest);
                 parts.name().ok().and_then(|_| parts.0.first())
+            }
+            Some((&USER_POOL_MARK, rest)) => {
+                let mut parts = KeyParts(rest);
+                parts.name().and_then(|_| parts.name()).ok().and_then(|_| parts.0.first())
             }
             _ => key.first(),
         };
@@ -46,6 +51,11 @@ impl RowKey {
 
     fn account(self, account: &AccountId) -> RowKey {
         self.owner(account.as_str())
+    }
+
+    /// A user of a user pool; the pool itself is the one with no name.
+    fn user(self, pool: &UserPoolId, name: &str) -> RowKey {
+        self.name(pool.as_str()).owner(name)
     }
 
     fn owner(self, owner: impl AsRef<[u8]>) -> RowKey {
@@ -99,9 +109,12 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
     let behind = match first {
         IDENTITY_MARK => rest,
         // With the mark: no identity has the name of an account or of a bucket.
-        ACCOUNT_MARK | BUCKET_MARK => {
-            let name = rest.split_first_chunk().map_or(0, |(length, _)| length.len() + usize::from(u16::from_be_bytes(*length)));
-            return key.get(..1 + name).unwrap_or(key);
+        ACCOUNT_MARK | BUCKET_MARK => return key.get(..1 + name_bytes(rest)).unwrap_or(key),
+        // The pool and the user: a user's rows are an owner of their own.
+        USER_POOL_MARK => {
+            let pool = name_bytes(rest);
+            let user = rest.get(pool..).map_or(0, name_bytes);
+            return key.get(..1 + pool + user).unwrap_or(key);
         }
         letter if [RowKind::Registration, RowKind::Job, RowKind::Rewind].iter().any(|kind| letter == kind.letter()) => rest,
         // A date stands before the identity.
@@ -115,6 +128,11 @@ pub(super) fn owner(key: &[u8]) -> &[u8] {
         Some((length, _)) => behind.get(..length.len() + usize::from(u16::from_be_bytes(*length))).unwrap_or(key),
         None => key,
     }
+}
+
+/// The bytes of the name at the beginning, with its length.
+fn name_bytes(key: &[u8]) -> usize {
+    key.split_first_chunk().map_or(0, |(length, _)| length.len() + usize::from(u16::from_be_bytes(*length)))
 }
 
 /// Whether the row of a key is set by one write, deleted by a later one, and never set again: a version's own rows. No version is used twice (I1).
@@ -420,6 +438,10 @@ impl<'a> KeyParts<'a> {
 fn malformed() -> EngineError {
     EngineError::Damaged("a row's key is malformed".to_owned())
 }
+
+mod user_pools;
+
+pub(super) use user_pools::*;
 
 #[cfg(test)]
 mod tests;

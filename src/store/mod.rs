@@ -60,6 +60,9 @@ mod row_source;
 mod rows;
 #[cfg(test)]
 mod support;
+mod user_pool_id;
+mod user_pools;
+mod users;
 mod version;
 mod view;
 mod whole_versions;
@@ -110,6 +113,12 @@ pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;
 pub use rewind::{RewindPart, RewindPlan, UnfinishedRewind};
 pub use rows::ConflictRow as Conflict;
+pub use user_pool_id::{UserKey, UserPoolId};
+pub use user_pools::{
+    CustomAttribute, CustomKind, MOST_CLIENTS, MOST_USER_POOLS, PasswordDemands, SealedSecret, TokenUnit, UserPool, UserPoolClient,
+    UserPoolRefused, UserPoolSettings, UserPoolState, UsernameKind,
+};
+pub use users::{AliasName, CodeUse, Family, FamilyState, MOST_FAMILIES, StoredCode, StoredPassword, Tries, User, UserStatus};
 pub use whole_versions::{VersionsPage, VersionsRead, WholeVersions};
 
 #[cfg(test)]

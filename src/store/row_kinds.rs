@@ -95,6 +95,24 @@ pub(super) enum RowKind {
     Part,
     /// Id of the file: which object or part has its bytes there.
     Blob,
+    /// No parts, under the user with no name: the user pool's settings.
+    UserPool,
+    /// Client, under the user with no name: the client's settings, and its sealed secret.
+    UserPoolClient,
+    /// The time from which on it signs, under the user with no name: a key pair, wrapped. The keyring says what the row means.
+    PoolSigningKey,
+    /// No parts: a user's attributes, state and sealed password.
+    User,
+    /// Use: a code that was sent to the user, and how often it was tried.
+    UserCode,
+    /// Family: one sign-in's chain of refresh tokens.
+    Family,
+    /// Account, user pool: that the account owns it.
+    AccountUserPool,
+    /// Client: its user pool.
+    ClientPool,
+    /// User pool, kind, value: the user whose other name it is.
+    UserAlias,
     /// Name: a key of the keyring, wrapped. The keyring says what the name and the row mean.
     Keyring,
     /// Name: `epoch`, `lineage`, `format`, `unfinished`, `erasures` or `accounts`.
@@ -112,7 +130,9 @@ pub(super) enum RowOwner {
     Account,
     /// A bucket. The row stands with its other rows: `$`, the bucket, the letter.
     Bucket,
-    /// A row of this kind, which an identity, an account or a bucket owns. The index row stands by kind, and is written and deleted with its owner.
+    /// A user pool or one of its users. The row stands with its other rows: `%`, the user pool, the user, the letter.
+    UserPool,
+    /// A row of this kind, which one of these owns. The index row stands by kind, and is written and deleted with its owner.
     IndexOf(RowKind),
     /// The store itself.
     Store,
@@ -137,6 +157,8 @@ pub(super) const ACCOUNT_MARK: u8 = b'@';
 
 /// The first byte of the keys that begin with a bucket. No kind has it as its letter.
 pub(super) const BUCKET_MARK: u8 = b'$';
+/// The first byte of the keys that begin with a user pool. No kind has it as its letter.
+pub(super) const USER_POOL_MARK: u8 = b'%';
 
 struct RowKindSpec {
     kind: RowKind,
@@ -150,7 +172,7 @@ const fn spec(kind: RowKind, letter: u8, owner: RowOwner, export: ExportList) ->
 }
 
 /// In the order of the variants, which is that of an export's lists. A letter is on disk and never changes.
-const TABLE: [RowKindSpec; 44] = [
+const TABLE: [RowKindSpec; 53] = [
     spec(RowKind::Identity, b'i', RowOwner::Identity, ExportList::Rows("identities")),
     spec(RowKind::IdentityLogin, b'o', RowOwner::Identity, ExportList::Rows("logins")),
     spec(RowKind::Device, b'd', RowOwner::Identity, ExportList::Rows("devices")),
@@ -193,6 +215,15 @@ const TABLE: [RowKindSpec; 44] = [
     spec(RowKind::Upload, b'S', RowOwner::Bucket, ExportList::Omitted),
     spec(RowKind::Part, b'X', RowOwner::Bucket, ExportList::Omitted),
     spec(RowKind::Blob, b'L', RowOwner::IndexOf(RowKind::Object), ExportList::Omitted),
+    spec(RowKind::UserPool, b'j', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::UserPoolClient, b'c', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::PoolSigningKey, b'Z', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::User, b'z', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::UserCode, b'D', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::Family, b'f', RowOwner::UserPool, ExportList::Omitted),
+    spec(RowKind::AccountUserPool, b'H', RowOwner::IndexOf(RowKind::UserPool), ExportList::Omitted),
+    spec(RowKind::ClientPool, b'F', RowOwner::IndexOf(RowKind::UserPoolClient), ExportList::Omitted),
+    spec(RowKind::UserAlias, b'Y', RowOwner::IndexOf(RowKind::User), ExportList::Omitted),
     spec(RowKind::Keyring, b'G', RowOwner::Store, ExportList::Omitted),
     spec(RowKind::Meta, b'm', RowOwner::Store, ExportList::Omitted),
 ];
@@ -216,6 +247,7 @@ impl RowKind {
             RowOwner::Identity => Some(IDENTITY_MARK),
             RowOwner::Account => Some(ACCOUNT_MARK),
             RowOwner::Bucket => Some(BUCKET_MARK),
+            RowOwner::UserPool => Some(USER_POOL_MARK),
             RowOwner::IdentityByKind | RowOwner::IndexOf(_) | RowOwner::Store => None,
         }
     }
@@ -242,16 +274,16 @@ impl RowKind {
         TABLE.iter().filter(|spec| spec.owner == RowOwner::Bucket).map(|spec| spec.kind)
     }
 
-    /// Whether its rows are a bucket's, or the index of such a row.
-    #[cfg(test)]
-    pub(super) fn is_of_bucket(self) -> bool {
-        RowKind::owned_by_bucket().any(|owned| owned == self || owned.index() == Some(self))
+    /// The kinds that a user pool or one of its users owns. Their index rows go with them.
+    pub(super) fn owned_by_user_pool() -> impl Iterator<Item = RowKind> {
+        TABLE.iter().filter(|spec| spec.owner == RowOwner::UserPool).map(|spec| spec.kind)
     }
 
-    /// Whether its rows are an account's, or the index of such a row.
+    /// Whether its rows are an account's, a bucket's or a user pool's, or the index of such a row.
     #[cfg(test)]
-    pub(super) fn is_of_account(self) -> bool {
-        RowKind::owned_by_account().any(|owned| owned == self || owned.index() == Some(self))
+    pub(super) fn is_of_another_owner(self) -> bool {
+        let mut owned = RowKind::owned_by_account().chain(RowKind::owned_by_bucket()).chain(RowKind::owned_by_user_pool());
+        owned.any(|owned| owned == self || owned.index() == Some(self))
     }
 
     #[cfg(any(test, feature = "fuzzing"))]
@@ -275,7 +307,7 @@ mod tests {
         for (at, spec) in TABLE.iter().enumerate() {
             assert_eq!(spec.kind as usize, at, "{:?}", spec.kind);
             assert!(TABLE[..at].iter().all(|other| other.letter != spec.letter), "{:?}", spec.kind);
-            assert!(![IDENTITY_MARK, ACCOUNT_MARK, BUCKET_MARK].contains(&spec.letter), "{:?}", spec.kind);
+            assert!(![IDENTITY_MARK, ACCOUNT_MARK, BUCKET_MARK, USER_POOL_MARK].contains(&spec.letter), "{:?}", spec.kind);
         }
         assert_eq!(RowKind::Meta as usize + 1, TABLE.len(), "`Meta` is the last variant");
     }
@@ -284,11 +316,14 @@ mod tests {
     fn every_kind_is_the_stores_an_identitys_an_accounts_or_the_index_of_one_of_these() {
         for spec in &TABLE {
             match spec.owner {
-                RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring), "{:?}", spec.kind),
+                RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring | RowKind::IdentityPool), "{:?}", spec.kind),
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
-                RowOwner::Account | RowOwner::Bucket => assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind),
+                RowOwner::Account | RowOwner::Bucket | RowOwner::UserPool => {
+                    assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind);
+                }
                 RowOwner::IndexOf(owner) => {
-                    let mut owned = RowKind::owned_by_identity().chain(RowKind::owned_by_account()).chain(RowKind::owned_by_bucket());
+                    let of_others = RowKind::owned_by_account().chain(RowKind::owned_by_bucket()).chain(RowKind::owned_by_user_pool());
+                    let mut owned = RowKind::owned_by_identity().chain(of_others);
                     assert!(owned.any(|kind| kind == owner), "{:?} would not be erased", spec.kind);
                     assert_eq!(spec.export, ExportList::Omitted, "{:?}", spec.kind);
                 }

@@ -36,4 +36,5 @@ mod serving;
 mod sessions;
 mod stopping;
 mod tokens;
+mod user_pools;
 mod values;

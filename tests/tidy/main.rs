@@ -42,6 +42,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "metrics",
             "pools",
             "stop_times",
+            "mail",
+            "users",
         ],
     ),
     (
@@ -69,7 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dev", &["auth", "invocation"]),
     ("operator", &["push", "store", "client", "invocation", "secret_file"]),
     ("fuzzing", &["store", "merge"]),
-    ("aws", &["objects", "identity", "sync", "pools", "keyring", "access", "committer", "store", "clock", "limits"]),
+    ("aws", &["objects", "identity", "sync", "pools", "users", "keyring", "access", "committer", "store", "clock", "limits"]),
     (
         "http",
         &["access", "identity", "session", "admin", "sync", "pools", "push", "committer", "store", "limits", "metrics", "origin", "clock"],
@@ -82,7 +84,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("pools", &["store", "limits", "merge", "origin"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),
     ("objects", &["access", "committer", "store", "clock"]),
-    ("users", &["keyring"]),
+    ("users", &["keyring", "mail", "committer", "store", "clock"]),
+    ("mail", &[]),
     ("access", &["keyring", "committer", "store", "clock"]),
     ("keyring", &["committer", "store", "clock"]),
     ("committer", &["store", "clock", "hub", "limits", "metrics"]),

@@ -46,6 +46,11 @@ pub(super) const SERVER: &[ConfigSetting] = &[
         "Seconds after which an idle device sends a heartbeat, 10 to 1500. A session ends after two missed heartbeats. Up to 39 s the server's own ping comes before a proxy's timeout of 60 s. Use 300 for a very large number of sessions, and longer timeouts in proxies.",
     ).between(MIN_HEARTBEAT_S, LONGEST_HEARTBEAT_S as u64),
     setting(
+        "public_url",
+        unset,
+        "The server's address for its clients, such as https://sync.example.com: the issuer of a user pool's tokens is this, a slash and the pool's id. Keep it once there are users. Unset: the address that the server listens on.",
+    ),
+    setting(
         "origins",
         || value(ServerConfig::default().origins),
         "Origins of web pages that may use every pool, over a WebSocket or HTTP, such as https://app.example.com. A pool for which neither the server nor the pool names any allows every origin.",

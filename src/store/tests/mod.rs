@@ -27,3 +27,4 @@ mod row_bounds;
 mod row_seeds;
 mod subscribing;
 mod two_writers;
+mod user_pools;

@@ -106,3 +106,28 @@ pub fn element<'a>(answer: &'a DeviceHttpResponse, name: &str) -> &'a str {
     let text = answer.body.split_once(&open).and_then(|(_, rest)| rest.split_once(&close));
     text.map_or_else(|| panic!("no {name}: {}", answer.body), |(text, _)| text)
 }
+
+/// An answer of a service that speaks JSON.
+pub async fn json_call(
+    client: Option<&AwsClient>,
+    address: SocketAddr,
+    target: &str,
+    body: &serde_json::Value,
+) -> (u16, serde_json::Value) {
+    let body = body.to_string();
+    let content_type = "application/x-amz-json-1.1";
+    let mut head =
+        format!("POST / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: {content_type}\r\nx-amz-target: {target}\r\n");
+    if let Some(client) = client {
+        let identity = Credentials::new(&client.key, &client.secret, None, None, "test").into();
+        let params = v4::SigningParams::builder().identity(&identity).region("local").name(client.service).time(SystemTime::now());
+        let params = params.settings(SigningSettings::default()).build().unwrap().into();
+        let headers = [("host", "localhost"), ("content-type", content_type), ("x-amz-target", target)];
+        let signable =
+            SignableRequest::new("POST", "http://localhost/", headers.into_iter(), SignableBody::Bytes(body.as_bytes())).unwrap();
+        let (more, _) = sign(signable, &params).unwrap().into_parts().0.into_parts();
+        more.iter().for_each(|header| head.push_str(&format!("{}: {}\r\n", header.name(), header.value())));
+    }
+    let answer = raw_request(address, format!("{head}content-length: {}\r\n\r\n{body}", body.len()).as_bytes()).await;
+    (answer.status, serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{error}: {}", answer.body)))
+}

@@ -1,0 +1,1 @@
+//! Stories of user pools on a real store.
