@@ -27,7 +27,7 @@ pub enum Bases {
     /// What other devices wrote: a device never conflicts with its own writes, and equal values never conflict.
     #[default]
     Seen,
-    /// The record's version, whoever wrote it and whatever the value and the policy are, as Amazon Cognito Sync compares a `SyncCount`
+    /// The record's version, by any writer and whatever the value and the policy are, as Amazon Cognito Sync compares a `SyncCount`
     /// ("UpdateRecords"). A record that is not there does not conflict, nor does a tombstone with the base 0 or from before the dataset was deleted.
     /// Every change stamps its record, also the removal of what is removed.
     Exact,

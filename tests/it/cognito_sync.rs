@@ -212,8 +212,8 @@ async fn tokens_and_inputs_that_are_not_good_are_refused_and_write_nothing() {
         assert_eq!(code(&refused), (400, "InvalidParameterException".to_owned()), "{query}");
     }
     assert_eq!(client.list("d", "").await["DatasetSyncCount"], json!(0), "nothing was written");
-    let stranger = SyncClient { aws: client.aws.clone(), pool: client.pool.clone(), identity: "local%3A0123-abc".to_owned() };
-    let refused = stranger.call("GET", "/datasets", &Value::Null).await;
+    let nobody = SyncClient { aws: client.aws.clone(), pool: client.pool.clone(), identity: "local%3A0123-abc".to_owned() };
+    let refused = nobody.call("GET", "/datasets", &Value::Null).await;
     assert_eq!(code(&refused), (404, "ResourceNotFoundException".to_owned()));
     let elsewhere = SyncClient { pool: "local%3A0123-abc".to_owned(), ..client };
     assert_eq!(code(&elsewhere.call("GET", "/datasets", &Value::Null).await), (404, "ResourceNotFoundException".to_owned()));

@@ -24,7 +24,7 @@ const MOST_BYTES: usize = 2 * 1024 * 1024;
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Output {
+struct ListRecordsOutput {
     records: Vec<RecordShape>,
     count: usize,
     next_token: Option<String>,
@@ -64,7 +64,7 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
         }
     };
     let exists = state.exists();
-    let output = Output {
+    let output = ListRecordsOutput {
         count: records.len(),
         records: records.into_iter().map(RecordShape::of).collect::<Result<_, _>>()?,
         next_token: more.then(|| tokens::next_records(services, sync_call, place)).transpose()?,

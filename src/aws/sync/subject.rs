@@ -37,7 +37,7 @@ pub(super) async fn principal<I: AccessOperation>(
     }
 }
 
-/// Where the ARNs of a pool point to: its account. A pool that is not there is one of the caller's, so that a stranger learns nothing.
+/// Where the ARNs of a pool point to: its account. A pool that is not there is one of the caller's, so that others learn nothing.
 async fn scope(services: &AwsServices, call: &AwsCall, pool: &str) -> Result<ArnScope, AwsError> {
     let account = match services.federation.pools.find(pool).await.map_err(|why| call.unavailable(why))? {
         Ok(PoolDetails { account: Some(account), .. }) => Some(account),

@@ -22,7 +22,7 @@ const MAX_VALUE_CHARS: usize = 1_048_575;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Input {
+struct UpdateRecordsInput {
     sync_session_token: Option<String>,
     device_id: Option<String>,
     #[serde(default)]
@@ -42,13 +42,13 @@ struct RecordPatch {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Output {
+struct UpdateRecordsOutput {
     records: Vec<RecordShape>,
 }
 
 pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &SyncCall, body: &[u8]) -> AwsAnswer {
     let who = principal(services, call, sync_call, &asks::UpdateRecords(sync_call)).await?;
-    let input: Input = json::read_body(AwsService::CognitoSync, body)?;
+    let input: UpdateRecordsInput = json::read_body(AwsService::CognitoSync, body)?;
     let dataset = dataset_name(sync_call)?;
     let token = input.sync_session_token.as_deref().ok_or_else(|| invalid("SyncSessionToken is missing"))?;
     let changes = input.record_patches.unwrap_or_default().into_iter().map(change).collect::<Result<Vec<_>, _>>()?;
@@ -62,7 +62,7 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, sync_call: &S
     match decision {
         Decision::Written { results, .. } | Decision::Repeated { results, .. } => {
             let records = results.into_iter().map(RecordShape::of).collect::<Result<_, _>>()?;
-            json::answer(call.wire, &Output { records }, call.id)
+            json::answer(call.wire, &UpdateRecordsOutput { records }, call.id)
         }
         Decision::Conflict(records) => Err(conflict(&records, &bases)),
         Decision::Refused(code, message) => Err(of_patch(code, message)),

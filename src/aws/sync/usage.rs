@@ -23,7 +23,7 @@ struct IdentityUsage {
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Output {
+struct IdentityUsageOutput {
     identity_usage: IdentityUsage,
 }
 
@@ -37,5 +37,5 @@ pub(super) async fn of_identity(services: &AwsServices, call: &AwsCall, sync_cal
         dataset_count: states.len(),
         data_storage: states.iter().map(|(_, state)| state.bytes).sum(),
     };
-    json::answer(call.wire, &Output { identity_usage }, call.id)
+    json::answer(call.wire, &IdentityUsageOutput { identity_usage }, call.id)
 }

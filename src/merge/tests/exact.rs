@@ -29,7 +29,7 @@ fn is_applied(outcome: &MergeOutcome) -> bool {
 }
 
 #[test]
-fn any_other_base_than_the_version_conflicts_whoever_wrote_and_whatever_the_value_and_the_policy() {
+fn any_other_base_than_the_version_conflicts_by_any_writer_with_any_value_under_any_policy() {
     for policy in [ConflictPolicy::Reject, ConflictPolicy::LastWriterWins] {
         for by in ["phone", "laptop"] {
             for change in [put("k", "1"), put("k", "2"), remove("k")] {
