@@ -26,12 +26,14 @@ mod development_key;
 mod evaluate;
 mod explain;
 mod grants;
+mod grants_cache;
 mod iam;
 pub mod policy;
 mod session;
+mod shared;
 
 pub use crate::store::AccountId;
-pub use accounts::{AccountRefused, AccountResult, Accounts, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
+pub use accounts::{AccountRefused, AccountResult, MOST_LISTED, NewAccessKey, Signer, UnusableKey};
 pub use arn::Arn;
 pub use ask::{AccessOperation, AccessRequest, ArnScope, OperationAsk, OperationPolicy};
 pub use assume::{AssumeRefused, AssumeResult, AssumedRole, RoleAsk};
@@ -47,6 +49,7 @@ pub use iam::{
     UserKey, parse_path,
 };
 pub use session::{SessionLimits, SignedCaller, TemporaryCredentials};
+pub use shared::Accounts;
 
 #[cfg(test)]
 mod tests;

@@ -3,18 +3,13 @@
 mod development;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::grants::GrantsCache;
 use super::iam::user_of_id;
 use super::session::UnusableToken;
+use super::shared::Accounts;
 use super::{Caller, SignedCaller, UserIdentity};
-use crate::clock::Clock;
-use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
-use crate::keyring::{
-    AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, Keyring, OpenError, SecretKind, SharedKeyring,
-};
+use crate::committer::{JobOwner, ReadOwner, Unavailable};
+use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, CryptoFailed, SecretKind};
 use crate::store::{AccessKey, AccessKeyRefused, AccessKeyStatus, Account, AccountId, AccountState, Group, Store};
 
 /// Characters of an account's name: what AWS Organizations allows.
@@ -25,17 +20,6 @@ const MOST_DRAWS: u32 = 8;
 
 /// Accounts that a list has at most.
 pub const MOST_LISTED: usize = 1000;
-
-/// The accounts of a server. Clones share them.
-#[derive(Clone)]
-pub struct Accounts {
-    pub(super) reader: Reader,
-    pub(super) committer: Committer,
-    pub(super) keyring: SharedKeyring,
-    pub(super) clock: Clock,
-    pub(super) grants_cache: GrantsCache,
-    renewals: Arc<KeyringRenewals>,
-}
 
 /// A new access key. The secret is shown this once.
 #[derive(Clone, Debug)]
@@ -100,10 +84,6 @@ impl std::error::Error for AccountRefused {}
 pub type AccountResult<T> = Result<Result<T, AccountRefused>, Unavailable>;
 
 impl Accounts {
-    pub fn new(reader: Reader, committer: Committer, keyring: SharedKeyring, clock: Clock) -> Accounts {
-        Accounts { reader, committer, keyring, clock, grants_cache: GrantsCache::default(), renewals: Arc::default() }
-    }
-
     /// Makes an account, with this id or a random one, and a first access key of its root.
     pub async fn init(&self, name: &str, id: Option<AccountId>) -> AccountResult<NewAccessKey> {
         if name.is_empty() || name.chars().count() > MAX_NAME_CHARS || name.chars().any(char::is_control) {
@@ -270,35 +250,6 @@ impl Accounts {
         let opened = self.opened(|keyring| keyring.open_secret(SecretKind::AccessKey, key.id.as_bytes(), &key.sealed_secret)).await?;
         let secret = opened.map_err(|_| Unavailable::Now)?;
         std::str::from_utf8(&secret).ok().and_then(AccessKeySecret::from_text).ok_or(Unavailable::Now)
-    }
-
-    /// What the keyring opens. If its generation is not known, another server of this store may have made it a moment ago: the store's keys are read
-    /// again, at most once a second, because anybody can name a generation.
-    pub(super) async fn opened<T>(&self, open: impl Fn(&Keyring) -> Result<T, OpenError>) -> Result<Result<T, OpenError>, Unavailable> {
-        match open(&self.keyring.current()) {
-            Err(OpenError::UnknownGeneration) if self.renewals.is_due(self.clock.unix_ms()) => {
-                self.keyring.refresh().await.map_err(|_| Unavailable::Now)?;
-                Ok(open(&self.keyring.current()))
-            }
-            opened => Ok(opened),
-        }
-    }
-}
-
-/// When the store's keys were last read again.
-#[derive(Default)]
-struct KeyringRenewals(AtomicU64);
-
-impl KeyringRenewals {
-    /// How often they may be, in milliseconds.
-    const EVERY_MS: u64 = 1000;
-
-    /// Whether they may be read again; if so, that is noted.
-    fn is_due(&self, now_ms: u64) -> bool {
-        let last = self.0.load(Ordering::Relaxed);
-        // A clock that was set back does not stop it.
-        let is_due = now_ms >= last.saturating_add(Self::EVERY_MS) || now_ms < last;
-        is_due && self.0.compare_exchange(last, now_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 

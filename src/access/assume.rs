@@ -3,9 +3,9 @@
 use super::iam::role_key;
 use super::policy::{PolicyDocument, PolicyError, PolicyKind};
 use super::session::{SessionLimits, SessionOwner, SessionRefused, SignedCaller, TemporaryCredentials};
+use super::shared::Accounts;
 use super::{
-    AccessDecision, AccessRequest, Accounts, Arn, Caller, CallerGrants, Federation, NamedPolicy, RequestContext, ResourcePolicy,
-    RoleSession,
+    AccessDecision, AccessRequest, Arn, Caller, CallerGrants, Federation, NamedPolicy, RequestContext, ResourcePolicy, RoleSession,
 };
 use crate::committer::{ReadOwner, Unavailable};
 use crate::store::{AccountId, IamRole};

@@ -2,9 +2,9 @@
 
 use super::iam::{IamError, IamResult};
 use super::session::SignedCaller;
+use super::shared::Accounts;
 use super::{
-    AccessDecision, AccessRequest, Accounts, AllowSource, Arn, Caller, DenialReason, ResourcePolicy, RoleSession, StatementSource,
-    UserIdentity,
+    AccessDecision, AccessRequest, AllowSource, Arn, Caller, DenialReason, ResourcePolicy, RoleSession, StatementSource, UserIdentity,
 };
 use crate::store::AccountId;
 

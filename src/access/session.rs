@@ -4,7 +4,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::iam::{role_of_id, user_of_id};
-use super::{Accounts, Caller, Federation, RoleSession, UserIdentity};
+use super::shared::Accounts;
+use super::{Caller, Federation, RoleSession, UserIdentity};
 use crate::committer::{ReadOwner, Unavailable};
 use crate::keyring::{AccessKeyId, AccessKeyKind, AccessKeySecret, AccountNumber, OpenError, TokenKind};
 use crate::store::{AccountId, Store, StoreError};
@@ -91,7 +92,7 @@ impl Accounts {
         let chance = getrandom::u64().map_err(|_| Unavailable::Now)?;
         let (id, secret) = keyring.new_temporary_key(number, chance).map_err(|_| Unavailable::Now)?;
         let content = SessionContent { account: account.as_str().to_owned(), owner, limits };
-        let content = rmp_serde::to_vec(&content).map_err(|_| Unavailable::Now)?;
+        let content = serde_json::to_vec(&content).map_err(|_| Unavailable::Now)?;
         let (now_ms, life_ms, id) = (self.clock.unix_ms(), u64::from(life_s) * 1000, id.to_string());
         let Ok(session_token) = keyring.seal_text(TokenKind::SessionToken, id.as_bytes(), now_ms, life_ms, &content) else {
             return Ok(Err(SessionRefused::TooLarge));
@@ -117,7 +118,7 @@ impl Accounts {
             Err(OpenError::Expired) => return Ok(Err(UnusableToken::Expired)),
             Err(_) => return Ok(Err(UnusableToken::Invalid)),
         };
-        let Ok(content) = rmp_serde::from_slice::<SessionContent>(&content) else { return Ok(Err(UnusableToken::Invalid)) };
+        let Ok(content) = serde_json::from_slice::<SessionContent>(&content) else { return Ok(Err(UnusableToken::Invalid)) };
         let Some(account) = AccountId::parse(&content.account) else { return Ok(Err(UnusableToken::Invalid)) };
         let limits = content.limits;
         let caller = self.reader.read(ReadOwner::Server, move |store| current_caller(store, account, content.owner)).await?;

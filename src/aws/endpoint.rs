@@ -14,6 +14,7 @@ use super::answer::AwsRequestId;
 use super::call::{AwsAnswer, AwsCall};
 use super::call_body::CallBodies;
 use super::cors;
+use super::dispatch;
 use super::error::{AwsError, CredentialFault};
 use super::head::AwsRequestHead;
 use super::query::QueryCall;
@@ -168,18 +169,18 @@ impl AwsEndpoint {
                 let query = request.parts.uri.query().unwrap_or_default();
                 let form = QueryCall::read(signed_for, query, &request.body).map_err(|error| (None, error))?;
                 let of_form = |error| (Some(form.service), error);
-                if !self.services.has_form(form.service, &form.action) {
+                if !dispatch::has_form(form.service, &form.action) {
                     return Err(of_form(AwsError::unknown_operation(wire, &form.action, form.service.form_version())));
                 }
                 let call = self.call(&request, wire, is_signed, id).await.map_err(of_form)?;
-                return self.services.answer_form(&call, &form).await.map_err(of_form);
+                return dispatch::answer_form(&self.services, &call, &form).await.map_err(of_form);
             }
             Called::Json { .. } | Called::Rest(_) => self.call(&request, wire, is_signed, id).await,
         };
         let call = call.map_err(|error| (None, error))?;
         let answered: AwsAnswer = match called {
-            Called::Json { service, operation } => self.services.answer_json(&call, service, &operation, &request.body).await,
-            Called::Rest(sync_call) => self.services.answer_sync(&call, &sync_call, &request.body).await,
+            Called::Json { service, operation } => dispatch::answer_json(&self.services, &call, service, &operation, &request.body).await,
+            Called::Rest(sync_call) => dispatch::answer_sync(&self.services, &call, &sync_call, &request.body).await,
             Called::Form { .. } => Err(AwsError::internal(wire)),
         };
         answered.map_err(|error| (None, error))

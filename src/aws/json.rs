@@ -79,13 +79,13 @@ mod tests {
 
     #[derive(Debug, Deserialize, PartialEq)]
     #[serde(rename_all = "PascalCase")]
-    struct GetIdInput {
+    struct ReadInput {
         identity_pool_id: Option<String>,
         #[serde(default)]
         logins: BTreeMap<String, String>,
     }
 
-    fn read(body: &str) -> Result<GetIdInput, AwsError> {
+    fn read(body: &str) -> Result<ReadInput, AwsError> {
         read_body(AwsService::CognitoIdentity, body.as_bytes())
     }
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn bodies_are_objects() {
-        assert_eq!(read("").unwrap(), GetIdInput { identity_pool_id: None, logins: BTreeMap::new() });
+        assert_eq!(read("").unwrap(), ReadInput { identity_pool_id: None, logins: BTreeMap::new() });
         assert_eq!(read(" {\"IdentityPoolId\":\"a\",\"Unknown\":[{}]} ").unwrap().identity_pool_id.as_deref(), Some("a"));
         let deep = format!("{{\"Unknown\":{}{}}}", "[".repeat(1_000_000 / 2), "]".repeat(100));
         for wrong in [
@@ -132,7 +132,7 @@ mod tests {
             assert_eq!((error.code(), error.status().as_u16()), ("SerializationException", 400), "{:.40}", wrong);
         }
         assert_eq!(
-            read_body::<GetIdInput>(AwsService::CognitoIdentity, b"{\"IdentityPoolId\":\"\xff\"}").unwrap_err().code(),
+            read_body::<ReadInput>(AwsService::CognitoIdentity, b"{\"IdentityPoolId\":\"\xff\"}").unwrap_err().code(),
             "SerializationException"
         );
     }

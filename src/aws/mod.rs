@@ -12,6 +12,7 @@ pub mod answer;
 mod call;
 mod call_body;
 pub mod cors;
+mod dispatch;
 pub mod endpoint;
 pub mod error;
 pub mod head;

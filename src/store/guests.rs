@@ -1,4 +1,4 @@
-//! Identities of guests: they have no login, and whoever knows the id gets in until a login is linked.
+//! Identities of guests: they have no login, and everybody who knows the id gets in until a login is linked.
 
 use super::commit::Group;
 use super::live_identity::LiveIdentity;

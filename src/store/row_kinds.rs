@@ -316,7 +316,9 @@ mod tests {
     fn every_kind_is_the_stores_an_identitys_an_accounts_or_the_index_of_one_of_these() {
         for spec in &TABLE {
             match spec.owner {
-                RowOwner::Store => assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring | RowKind::IdentityPool), "{:?}", spec.kind),
+                RowOwner::Store => {
+                    assert!(matches!(spec.kind, RowKind::Meta | RowKind::Keyring | RowKind::IdentityPool), "{:?}", spec.kind)
+                }
                 RowOwner::Identity | RowOwner::IdentityByKind => {}
                 RowOwner::Account | RowOwner::Bucket | RowOwner::UserPool => {
                     assert_eq!(spec.export, ExportList::Omitted, "no identity owns {:?}", spec.kind);

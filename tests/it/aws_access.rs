@@ -198,7 +198,7 @@ async fn every_list_and_policy_of_iam_reads_back_what_was_written() {
     assert_eq!((element(&first, "IsTruncated"), element(&first, "Marker")), ("true", "bb"));
     let rest = done(&root, "ListUsers", &[("Marker", "bb")]).await;
     assert_eq!((element(&rest, "IsTruncated"), element(&rest, "UserName")), ("false", "ccc"));
-    assert_eq!(outcome(&root.form("CreateUser", &[("UserName", "BB")]).await), "409 EntityAlreadyExists", "case does not tell names apart");
+    assert_eq!(outcome(&root.form("CreateUser", &[("UserName", "BB")]).await), "409 EntityAlreadyExists", "names differ by more than case");
     let text = policy("s3:GetObject", "arn:aws:s3:::b/*");
     let made = done(&root, "CreatePolicy", &[("PolicyName", "p"), ("PolicyDocument", &text), ("Description", "d")]).await;
     let arn = element(&made, "Arn").to_owned();

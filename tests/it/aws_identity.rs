@@ -192,16 +192,16 @@ async fn a_pool_that_was_made_admits_its_guests_until_it_is_deleted() {
 async fn only_the_pools_account_may_look_at_it() {
     let federated = Federated::new().await;
     let other = AwsClient::of_new_account(federated.server.address(), &federated.server.operator(), "210987654321").await;
-    let stranger = other.of("cognito-identity");
+    let outsider = other.of("cognito-identity");
     let pool = json!({ "IdentityPoolId": federated.pool });
     for operation in ["DescribeIdentityPool", "GetIdentityPoolRoles", "DeleteIdentityPool"] {
-        assert_eq!(outcome(&stranger.json(&called(operation), &pool).await), "400 AccessDeniedException", "{operation}");
-        let unsigned = stranger.unsigned_json(&called(operation), &pool).await;
+        assert_eq!(outcome(&outsider.json(&called(operation), &pool).await), "400 AccessDeniedException", "{operation}");
+        let unsigned = outsider.unsigned_json(&called(operation), &pool).await;
         assert_eq!(outcome(&unsigned), "400 MissingAuthenticationTokenException", "{operation}");
     }
     let guest = federated.id(json!({})).await;
-    assert_eq!(outcome(&stranger.json(&called("DescribeIdentity"), &json!({ "IdentityId": guest })).await), "400 AccessDeniedException");
-    assert_eq!(parsed(&stranger.json(&called("ListIdentityPools"), &json!({ "MaxResults": 1 })).await)["IdentityPools"], json!([]));
+    assert_eq!(outcome(&outsider.json(&called("DescribeIdentity"), &json!({ "IdentityId": guest })).await), "400 AccessDeniedException");
+    assert_eq!(parsed(&outsider.json(&called("ListIdentityPools"), &json!({ "MaxResults": 1 })).await)["IdentityPools"], json!([]));
     // A guest's credentials reach nothing that its role does not allow.
     let as_guest = federated.client(&federated.credentials(&guest, json!({})).await).of("cognito-identity");
     assert_eq!(outcome(&as_guest.json(&called("DescribeIdentityPool"), &pool).await), "400 AccessDeniedException");

@@ -1,6 +1,7 @@
 //! Makes the account of `driftless dev`, whose access key is public.
 
-use super::{AccountRefused, AccountResult, Accounts, refused};
+use super::{AccountRefused, AccountResult, refused};
+use crate::access::shared::Accounts;
 use crate::access::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_ACCOUNT, DEVELOPMENT_SECRET_ACCESS_KEY};
 use crate::committer::{JobOwner, ReadOwner, Unavailable};
 use crate::keyring::AccessKeySecret;

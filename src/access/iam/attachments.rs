@@ -2,11 +2,11 @@
 
 use super::change::{AccountChange, Decided};
 use super::error::{IamError, IamResult};
-use super::names::{NameKind, key_of};
-use super::policies::{no_policy, policy_key};
+use super::names::{NameKind, key_of, policy_key};
+use super::policies::no_policy;
 use super::{groups, roles, users};
-use crate::access::Accounts;
 use crate::access::policy::{PolicyDocument, PolicyKind, counted_size};
+use crate::access::shared::Accounts;
 use crate::store::{
     AccountId, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, PolicyAttachment, PrincipalKind, Store, StoreError,
 };

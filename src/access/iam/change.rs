@@ -1,7 +1,7 @@
 //! One change of what an account has, decided over its rows.
 
 use super::error::{IamError, IamResult};
-use crate::access::Accounts;
+use crate::access::shared::Accounts;
 use crate::committer::{JobOwner, ReadOwner};
 use crate::store::{Account, AccountId, AccountRecord, Group, Store, StoreError};
 

@@ -2,10 +2,10 @@
 
 use super::error::{IamError, IamResult};
 use super::names::{NameKind, key_of, parse_path};
+use super::page::{IamPage, MOST_ITEMS};
 use super::unique_id::{IdKind, unique_id};
 use super::users::{chance, find_user, page};
-use super::{IamPage, MOST_ITEMS};
-use crate::access::Accounts;
+use crate::access::shared::Accounts;
 use crate::store::{AccountId, GroupMember, IamGroup, IamUser, InlinePolicy};
 
 /// Groups of an account.

@@ -10,6 +10,7 @@ mod change;
 mod error;
 mod groups;
 mod names;
+mod page;
 mod policies;
 mod providers;
 mod roles;
@@ -20,23 +21,13 @@ mod users;
 pub use attachments::InlineDocument;
 pub use error::{IamError, IamResult};
 pub use names::{MAX_TAGS, parse_path};
+pub use page::{IamPage, MOST_ITEMS};
 pub use policies::{NewPolicy, PolicyRecord};
 pub use providers::NewProvider;
 pub use roles::{NewRole, RoleRecord};
 pub use user_keys::UserKey;
 pub use users::NewUser;
 
-pub(in crate::access) use policies::policy_key;
-pub(in crate::access) use roles::{role_key, role_of_id};
+pub(in crate::access) use names::{policy_key, role_key};
+pub(in crate::access) use roles::role_of_id;
 pub(in crate::access) use users::user_of_id;
-
-/// Entries of one page of a list at most ("MaxItems": 1 to 1,000), and without a wish.
-pub const MOST_ITEMS: usize = 1000;
-
-/// A page of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IamPage<T> {
-    pub items: Vec<T>,
-    /// After which entry the next page begins; `None`: this is the last one.
-    pub marker: Option<String>,
-}

@@ -1,6 +1,7 @@
 //! Names, paths and tags as IAM allows them. Source: the patterns of IAM's model, and "IAM and AWS STS quotas".
 
 use super::error::IamError;
+use crate::access::Arn;
 use crate::store::IamTag;
 
 /// Tags of one entity.
@@ -48,6 +49,23 @@ pub(super) fn key_of(kind: NameKind, name: &str) -> Result<String, IamError> {
         ))
     };
     is_name.then(|| name.to_ascii_lowercase()).ok_or_else(wrong)
+}
+
+/// The key of the policy that an ARN names.
+pub(in crate::access) fn policy_key(arn: &str) -> Result<String, IamError> {
+    let invalid =
+        || IamError::input(format!("ARN {} is not valid.", arn.chars().filter(|c| !c.is_control()).take(200).collect::<String>()));
+    let parsed = Arn::parse(arn).filter(|arn| arn.service == "iam" && arn.region.is_empty()).ok_or_else(invalid)?;
+    let path = parsed.resource.strip_prefix("policy/").ok_or_else(invalid)?;
+    let name = path.rsplit('/').next().unwrap_or_default();
+    key_of(NameKind::Policy, name).map_err(|_| invalid())
+}
+
+/// The key of the role that an ARN names.
+pub(in crate::access) fn role_key(arn: &str) -> Option<String> {
+    let parsed = Arn::parse(arn)?;
+    let name = parsed.resource.strip_prefix("role/")?.rsplit('/').next()?;
+    key_of(NameKind::Role, name).ok()
 }
 
 /// A path; without one it is `/`. It begins and ends with a slash and has characters from `!` to DEL.

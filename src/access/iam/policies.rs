@@ -1,13 +1,13 @@
 //! Managed policies and their versions.
 
-use super::IamPage;
 use super::change::AccountChange;
 use super::error::{IamError, IamResult};
-use super::names::{NameKind, check_description, check_tags, key_of, parse_path};
+use super::names::{NameKind, check_description, check_tags, key_of, parse_path, policy_key};
+use super::page::IamPage;
 use super::unique_id::{IdKind, unique_id};
 use super::users::{chance, page};
 use crate::access::policy::{PolicyDocument, PolicyKind};
-use crate::access::{Accounts, Arn};
+use crate::access::shared::Accounts;
 use crate::store::{AccountId, IamTag, ManagedPolicy, PolicyVersion};
 
 /// Managed policies of an account.
@@ -34,16 +34,6 @@ impl ManagedPolicy {
     pub fn arn(&self, account: &AccountId) -> String {
         format!("arn:aws:iam::{account}:policy{}{}", self.path, self.name)
     }
-}
-
-/// The key of the policy that an ARN names.
-pub(in crate::access) fn policy_key(arn: &str) -> Result<String, IamError> {
-    let invalid =
-        || IamError::input(format!("ARN {} is not valid.", arn.chars().filter(|c| !c.is_control()).take(200).collect::<String>()));
-    let parsed = Arn::parse(arn).filter(|arn| arn.service == "iam" && arn.region.is_empty()).ok_or_else(invalid)?;
-    let path = parsed.resource.strip_prefix("policy/").ok_or_else(invalid)?;
-    let name = path.rsplit('/').next().unwrap_or_default();
-    key_of(NameKind::Policy, name).map_err(|_| invalid())
 }
 
 pub(super) fn no_policy(arn: &str) -> IamError {

@@ -3,7 +3,8 @@
 use super::change::Decided;
 use super::error::{IamError, IamResult};
 use super::names::check_tags;
-use crate::access::{AccountId, Accounts, Arn};
+use crate::access::shared::Accounts;
+use crate::access::{AccountId, Arn};
 use crate::store::{IamTag, OidcProvider, Store};
 
 /// Providers of an account.

@@ -1,14 +1,14 @@
 //! Roles and who may assume them.
 
-use super::IamPage;
 use super::change::{Decided, NotDone};
 use super::error::{IamError, IamResult};
-use super::names::{NameKind, check_description, check_tags, key_of, parse_path};
-use super::policies::policy_key;
+use super::names::{NameKind, check_description, check_tags, key_of, parse_path, policy_key};
+use super::page::IamPage;
 use super::unique_id::{IdKind, account_number_of, unique_id};
 use super::users::{chance, page};
+use crate::access::AccountId;
 use crate::access::policy::{PolicyKind, PrincipalName, resolve_principals, show_principals};
-use crate::access::{AccountId, Accounts};
+use crate::access::shared::Accounts;
 use crate::committer::{ReadOwner, Unavailable};
 use crate::store::{IamRole, IamTag, IamUser, InlinePolicy, PrincipalId, PrincipalKind, Store, StoreError};
 
@@ -42,13 +42,6 @@ impl IamRole {
     pub fn arn(&self, account: &AccountId) -> String {
         format!("arn:aws:iam::{account}:role{}{}", self.path, self.name)
     }
-}
-
-/// The key of the role that an ARN names.
-pub(in crate::access) fn role_key(arn: &str) -> Option<String> {
-    let parsed = crate::access::Arn::parse(arn)?;
-    let name = parsed.resource.strip_prefix("role/")?.rsplit('/').next()?;
-    key_of(NameKind::Role, name).ok()
 }
 
 pub(super) fn no_role(name: &str) -> IamError {

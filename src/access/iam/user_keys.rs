@@ -3,7 +3,8 @@
 use super::error::{IamError, IamResult};
 use super::names::{NameKind, key_of};
 use super::users::find_user;
-use crate::access::{AccountId, Accounts};
+use crate::access::AccountId;
+use crate::access::shared::Accounts;
 use crate::committer::{JobOwner, Unavailable};
 use crate::keyring::{AccessKeyId, AccessKeySecret, AccountNumber, SecretKind};
 use crate::store::{AccessKey, AccessKeyRefused, AccessKeyStatus, Group, IamUser};

@@ -2,11 +2,11 @@
 
 use super::change::Decided;
 use super::error::{IamError, IamResult};
-use super::names::{NameKind, check_tags, key_of, parse_path};
-use super::policies::policy_key;
+use super::names::{NameKind, check_tags, key_of, parse_path, policy_key};
+use super::page::{IamPage, MOST_ITEMS};
 use super::unique_id::{IdKind, unique_id};
-use super::{IamPage, MOST_ITEMS};
-use crate::access::{Accounts, UserIdentity};
+use crate::access::UserIdentity;
+use crate::access::shared::Accounts;
 use crate::committer::Unavailable;
 use crate::store::{AccountId, AccountRecord, GroupMember, IamTag, IamUser, InlinePolicy, PrincipalId, PrincipalKind, Store};
 

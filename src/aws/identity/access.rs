@@ -1,6 +1,6 @@
 //! What the operations on a pool check first: that the pool is there, whose it is, and that the caller may.
 
-use super::IdentityContext;
+use super::context::IdentityContext;
 use crate::access::{AccessOperation, ArnScope};
 use crate::aws::error::AwsError;
 use crate::identity::{FederationRefused, FederationResult, PoolDetails, PoolRefused, PoolResult};

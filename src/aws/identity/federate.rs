@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::IdentityContext;
+use super::context::IdentityContext;
 use super::input::{CredentialsInput, DescribeIdentityInput, DescribedIdentity, GetIdInput, UnlinkInput};
 use crate::aws::call::AwsAnswer;
 use crate::aws::error::AwsError;

@@ -1,18 +1,16 @@
 //! Amazon Cognito Identity (identity pools). Source: "Amazon Cognito Federated Identities API Reference".
 
 mod access;
+mod context;
 mod federate;
 mod input;
 mod pools;
 mod roles;
 
-use serde::Serialize;
-
 use super::call::{AwsAnswer, AwsCall};
 use super::error::AwsError;
-use super::json;
-use super::service::AwsService;
 use super::services::AwsServices;
+use context::IdentityContext;
 
 /// Does a call.
 pub(super) async fn answer(services: &AwsServices, call: &AwsCall, operation: &str, body: &[u8]) -> AwsAnswer {
@@ -30,30 +28,5 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, operation: &s
         "SetIdentityPoolRoles" => roles::set(&context).await,
         "GetIdentityPoolRoles" => roles::get(&context).await,
         _ => Err(AwsError::unknown_operation(call.wire, operation, None)),
-    }
-}
-
-/// A call and its body.
-struct IdentityContext<'a> {
-    services: &'a AwsServices,
-    call: &'a AwsCall,
-    body: &'a [u8],
-}
-
-impl IdentityContext<'_> {
-    fn input<T: serde::de::DeserializeOwned>(&self) -> Result<T, AwsError> {
-        json::read_body(AwsService::CognitoIdentity, self.body)
-    }
-
-    fn output<T: Serialize>(&self, value: &T) -> AwsAnswer {
-        json::answer(self.call.wire, value, self.call.id)
-    }
-
-    fn error(&self, code: &'static str, message: impl Into<String>) -> AwsError {
-        AwsError::new(self.call.wire, code, message)
-    }
-
-    fn invalid(&self, message: impl Into<String>) -> AwsError {
-        self.error("InvalidParameterException", message)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::IdentityContext;
+use super::context::IdentityContext;
 use super::input::{CreatedPool, DeletePoolInput, DescribePoolInput, ListPoolsInput, PoolShape, UpdatedPool, UserPoolShape};
 use crate::access::AccountId;
 use crate::aws::call::AwsAnswer;

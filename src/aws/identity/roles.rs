@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::IdentityContext;
+use super::context::IdentityContext;
 use super::input::{GetRolesInput, RoleMappingShape, RuleShape, RulesShape, SetRolesInput};
 use crate::access::Arn;
 use crate::aws::call::AwsAnswer;

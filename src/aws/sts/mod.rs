@@ -1,15 +1,16 @@
 //! AWS Security Token Service. Source: "AWS Security Token Service API Reference".
 
+mod role;
 mod web_identity;
 
 use super::call::{AwsAnswer, AwsCall};
 use super::error::AwsError;
 use super::query::xml::XmlElement;
 use super::query::{self, QueryCall};
-use super::service::{AwsService, AwsWire};
+use super::service::AwsService;
 use super::services::AwsServices;
-use super::timestamp;
-use crate::access::{AssumeRefused, AssumeResult, AssumedRole, Caller, RoleAsk, TemporaryCredentials};
+use crate::access::Caller;
+use role::{assumed_elements, credentials, done, role_ask};
 
 macro_rules! sts_operations {
     ($($name:ident),* $(,)?) => {
@@ -68,31 +69,6 @@ async fn assume_role(services: &AwsServices, call: &AwsCall, form: &QueryCall) -
     Ok(assumed_elements(&assumed, &ask))
 }
 
-/// What both ways to a role read of their form.
-fn role_ask(form: &QueryCall) -> Result<RoleAsk, AwsError> {
-    let members = form.members();
-    let arns = members.list("PolicyArns")?;
-    Ok(RoleAsk {
-        role_arn: members.required("RoleArn")?.to_owned(),
-        session_name: members.required("RoleSessionName")?.to_owned(),
-        duration_s: members.number("DurationSeconds")?,
-        policy: members.text("Policy").map(str::to_owned),
-        policy_arns: arns.iter().map(|member| Ok(member.required("arn")?.to_owned())).collect::<Result<_, AwsError>>()?,
-        external_id: None,
-    })
-}
-
-fn assumed_elements(assumed: &AssumedRole, ask: &RoleAsk) -> Vec<XmlElement> {
-    let session = &assumed.session;
-    let id = format!("{}:{}", session.role_id, session.session);
-    let user = vec![XmlElement::text("AssumedRoleId", id), XmlElement::text("Arn", session.arn())];
-    let mut elements = vec![credentials(&assumed.credentials), XmlElement::parent("AssumedRoleUser", user)];
-    if ask.policy.is_some() || !ask.policy_arns.is_empty() {
-        elements.push(XmlElement::text("PackedPolicySize", assumed.packed_policy_percent.to_string()));
-    }
-    elements
-}
-
 async fn session_token(services: &AwsServices, call: &AwsCall, form: &QueryCall) -> Result<Vec<XmlElement>, AwsError> {
     let members = form.members();
     if members.text("SerialNumber").is_some() || members.text("TokenCode").is_some() {
@@ -110,33 +86,6 @@ async fn access_key_info(services: &AwsServices, call: &AwsCall, form: &QueryCal
     let account = services.accounts().account_of_key(id).await.map_err(|why| call.unavailable(why))?;
     let account = account.ok_or_else(|| AwsError::new(call.wire, "ValidationError", "Invalid AccessKeyId"))?;
     Ok(vec![XmlElement::text("Account", account.to_string())])
-}
-
-fn credentials(given: &TemporaryCredentials) -> XmlElement {
-    let expiration = timestamp::extended(i64::try_from(given.expires_ms / 1000).unwrap_or(i64::MAX));
-    let parts = vec![
-        XmlElement::text("AccessKeyId", &given.access_key_id),
-        XmlElement::text("SecretAccessKey", given.secret.expose()),
-        XmlElement::text("SessionToken", &given.session_token),
-        XmlElement::text("Expiration", expiration),
-    ];
-    XmlElement::parent("Credentials", parts)
-}
-
-fn done<T>(call: &AwsCall, result: AssumeResult<T>) -> Result<T, AwsError> {
-    let wire = call.wire;
-    result.map_err(|why| call.unavailable(why))?.map_err(|refused| refused_error(wire, refused))
-}
-
-fn refused_error(wire: AwsWire, refused: AssumeRefused) -> AwsError {
-    match refused {
-        AssumeRefused::Denied(message) => AwsError::access_denied(wire, message),
-        AssumeRefused::Invalid(message) => AwsError::new(wire, "ValidationError", message),
-        AssumeRefused::Policy(error) => AwsError::new(wire, error.code, error.message),
-        AssumeRefused::PolicyTooLarge => {
-            AwsError::new(wire, "PackedPolicyTooLarge", "The policies of the session take more space than a session token has")
-        }
-    }
 }
 
 /// The `UserId` of a caller ("GetCallerIdentity"): a root's is its account.

@@ -1,6 +1,6 @@
 //! AssumeRoleWithWebIdentity: a role for a provider's token.
 
-use super::{assumed_elements, refused_error, role_ask};
+use super::role::{assumed_elements, refused_error, role_ask};
 use crate::aws::call::AwsCall;
 use crate::aws::error::AwsError;
 use crate::aws::query::QueryCall;

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::faults::fault;
 use super::pools::check_name;
-use super::{answered, check_pool, done, fault, pool_arn, read};
+use super::requests::{answered, check_pool, done, pool_arn, read};
 use crate::access::{AccessOperation, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::services::AwsServices;

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::faults::fault;
 use super::pool_shape::shape;
-use super::{answered, check_pool, done, fault, pool_arn, read};
+use super::requests::{answered, check_pool, done, pool_arn, read};
 use crate::access::{AccessOperation, ArnScope, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::error::AwsError;

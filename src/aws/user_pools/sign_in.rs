@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{answered, check_pool, done, fault, pool_arn, read};
+use super::faults::fault;
+use super::requests::{answered, check_pool, done, pool_arn, read};
 use crate::access::{AccessOperation, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::services::AwsServices;

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::faults::fault;
+use super::requests::{answered, done, read};
 use super::shapes::{AttributeShape, CodeDeliveryShape, pairs};
-use super::{answered, done, fault, read};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::error::AwsError;
 use crate::aws::services::AwsServices;

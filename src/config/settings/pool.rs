@@ -27,7 +27,7 @@ pub(super) const POOL: &[ConfigSetting] = &[
     setting(
         "pools.*.guests",
         || value(PoolSection::default().guests),
-        "Whether somebody who has not signed in gets an identity of the pool through AWS's GetId. Whoever knows its id can use it until a login is linked.",
+        "Whether somebody who has not signed in gets an identity of the pool through AWS's GetId. Everybody who knows its id can use it until a login is linked.",
     ),
     setting(
         "pools.*.link_fresh_s",
