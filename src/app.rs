@@ -5,6 +5,7 @@
 mod aws_services;
 mod development_key;
 mod development_roles;
+mod error;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -22,6 +23,7 @@ use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use aws_services::AwsParts;
+pub use error::AppError;
 
 use crate::access::Accounts;
 use crate::admin::Admin;
@@ -35,7 +37,7 @@ use crate::http::{
 };
 use crate::hub::{Hub, Signal};
 use crate::identity::Identities;
-use crate::keyring::{KeyringError, SharedKeyring};
+use crate::keyring::SharedKeyring;
 use crate::logging;
 use crate::mail::{Mail, OUTBOX_FOLDER};
 use crate::metrics::Metrics;
@@ -45,7 +47,7 @@ use crate::push::{Courier, PoolPush, PushService};
 use crate::reaper::Reaper;
 use crate::session::{Authenticator, Sessions, TimerWheel};
 use crate::stop_times::StopTimes;
-use crate::store::{OBJECTS_FOLDER, Store, StoreError};
+use crate::store::{OBJECTS_FOLDER, Store};
 use crate::sync::SyncService;
 use crate::users::{UserPools, UserPoolsSetup};
 
@@ -60,46 +62,6 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How often the log says what it does not have, in ticks.
 const LOG_REPORT_TICKS: u64 = 5;
-
-/// Why a server did not start, or stopped.
-#[derive(Debug)]
-pub enum AppError {
-    /// A token issuer, a push credential, a certificate or the folder of the store cannot be used as it is configured.
-    Config(crate::config::ConfigError),
-    Store(StoreError),
-    Listen(ListenError),
-    /// The operating system refused a thread, a file descriptor or random bytes.
-    System(std::io::Error),
-    /// The key file or the keys of the store cannot be used.
-    Keyring(KeyringError),
-    /// The store has the access key for development, and the server is none for development.
-    DevelopmentKey(DevelopmentKeyError),
-    /// The committer stopped while the server ran.
-    StoreFailed,
-    /// The store did not close within its share of `drain_s`.
-    StoreNotClosed,
-}
-
-impl fmt::Display for AppError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            AppError::Config(error) => write!(f, "{error}"),
-            AppError::Store(error) => write!(f, "{error}"),
-            AppError::Keyring(error) => write!(f, "{error}"),
-            AppError::DevelopmentKey(error) => write!(f, "{error}"),
-            AppError::Listen(error) => write!(f, "{error}"),
-            AppError::System(error) => write!(f, "operating system error: {error}"),
-            AppError::StoreNotClosed => {
-                write!(f, "the store did not close in time; no acknowledged write is lost: the next start reads the journal")
-            }
-            AppError::StoreFailed => {
-                write!(f, "the store failed, see the log; no acknowledged write is lost: repair the disk and start again")
-            }
-        }
-    }
-}
-
-impl std::error::Error for AppError {}
 
 pub struct App {
     address: SocketAddr,

@@ -1,6 +1,6 @@
 //! Taking a role, and sessions of one's own. Source: "AssumeRole", "AssumeRoleWithWebIdentity" and "GetSessionToken" (AWS STS API Reference).
 
-use super::iam::role_key;
+use super::iam::names::role_key;
 use super::policy::{PolicyDocument, PolicyError, PolicyKind};
 use super::session::{SessionLimits, SessionOwner, SessionRefused, SignedCaller, TemporaryCredentials};
 use super::shared::Accounts;

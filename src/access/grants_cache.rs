@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::NamedPolicy;
-use super::iam::policy_key;
+use super::iam::names::policy_key;
 use super::policy::{PolicyDocument, PolicyKind};
 use crate::store::{
     AccountId, IamGroup, IamRole, IamUser, InlinePolicy, ManagedPolicy, PolicyVersion, PrincipalId, PrincipalKind, Store, StoreError,

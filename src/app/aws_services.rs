@@ -1,7 +1,8 @@
 //! Puts AWS's services before the routes of devices.
 
 use super::development_key::DevelopmentKey;
-use super::{AppError, development_roles};
+use super::development_roles;
+use super::error::AppError;
 use crate::access::Accounts;
 use crate::auth::Verifier;
 use crate::aws::endpoint::AwsEndpoint;

@@ -3,7 +3,7 @@
 //! Users keep their names and attributes and set new passwords with a code. Key pairs are made anew. A client that had a secret refuses everybody until
 //! it is deleted: one without its secret would be open to all.
 
-use super::shared::KeyringError;
+use super::error::KeyringError;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader};
 use crate::store::{AccountId, Group, SealedSecret, User, UserPoolId, UserStatus};
 

@@ -15,6 +15,7 @@
 mod access_key_id;
 mod access_key_secret;
 mod aead;
+mod error;
 mod generations;
 mod key_file;
 mod lost_user_pools;
@@ -29,13 +30,14 @@ mod wrapping;
 
 pub use access_key_id::{ACCOUNT_NUMBERS, AccessKeyId, AccessKeyKind, AccountNumber, NoAccessKeyId};
 pub use access_key_secret::AccessKeySecret;
+pub use error::KeyringError;
 pub use generations::{GenerationTimes, TurnPlan, sealing_number, turn_plan};
 pub use key_file::{KeyFileError, LoadedKeyFile, StoredKeys, load_or_create};
 pub use purpose::{Purpose, SecretKind, TokenKind};
 pub use rows::{GenerationRow, KeyringRow, KeyringRowError, SigningKeyRow};
 pub use sealing::{Keyring, OpenError, SealError};
 pub use secret_key::{CryptoFailed, SecretKey};
-pub use shared::{KeyringError, LostKeyFile, SharedKeyring};
+pub use shared::{LostKeyFile, SharedKeyring};
 pub use signing_key::{SigningKeyPair, jwks};
 pub use signing_schedule::{SigningPlan, SigningTimes, signing_plan};
 pub use wrapping::{UnwrapError, WrappingKey};

@@ -1,22 +1,22 @@
 //! The keyring of a running server, which follows the store: another server of the same store may have made a key.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::LoadedKeyFile;
+use super::error::KeyringError;
 use super::generations::turn_plan;
 use super::key_file::{self, KeyFileError, StoredKeys};
 use super::lost_user_pools;
 use super::purpose::Purpose;
-use super::rows::{GenerationRow, KeyringRow, KeyringRowError};
+use super::rows::{GenerationRow, KeyringRow};
 use super::sealing::Keyring;
 use super::signing_key::SigningKeyPair;
 use super::wrapping::{UnwrapError, WrappingKey};
-use super::{CryptoFailed, LoadedKeyFile};
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
 
@@ -47,37 +47,6 @@ pub enum LostKeyFile {
     Refuses,
     /// New keys are made, and what the old ones have sealed is deleted.
     NewKeyring,
-}
-
-/// Why there is no keyring.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KeyringError {
-    KeyFile(KeyFileError),
-    /// The key file is not the one that wrapped the store's keys, or a row is damaged.
-    Unwrap(UnwrapError),
-    Row(KeyringRowError),
-    Crypto(CryptoFailed),
-    Unavailable(Unavailable),
-}
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            KeyringError::KeyFile(why) => write!(f, "{why}"),
-            KeyringError::Unwrap(why) => write!(f, "{why}"),
-            KeyringError::Row(why) => write!(f, "{why}"),
-            KeyringError::Crypto(why) => write!(f, "{why}"),
-            KeyringError::Unavailable(_) => f.write_str("the store is not available now"),
-        }
-    }
-}
-
-impl std::error::Error for KeyringError {}
-
-impl From<Unavailable> for KeyringError {
-    fn from(why: Unavailable) -> KeyringError {
-        KeyringError::Unavailable(why)
-    }
 }
 
 impl SharedKeyring {

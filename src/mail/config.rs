@@ -6,5 +6,5 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MailConfig {
     /// Into a folder.
-    Outbox(PathBuf),
+    OutboxFolder(PathBuf),
 }

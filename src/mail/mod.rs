@@ -1,12 +1,12 @@
-//! Messages to users: written into a folder, or sent by SMTP.
+//! Messages to users: written into a folder.
 //!
 //! A message is queued and the caller goes on: no request waits for a mail server. The queue is bounded, and a message that does not fit is refused.
 //! What a message says is never logged: it has codes in it.
 
 mod config;
+mod message;
 mod outbox;
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,35 +14,13 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 pub use config::MailConfig;
+pub use message::{Message, MessageWay};
 pub use outbox::OUTBOX_FOLDER;
 
-use outbox::Outbox;
+use outbox::OutboxFolder;
 
 /// Messages that wait to be sent: what a server of some thousand sign-ups a minute queues while its mail server is asked for a second or two.
 const QUEUED_MESSAGES: usize = 256;
-
-/// A message to one user.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Message {
-    pub way: MessageWay,
-    /// The address or the number.
-    pub to: String,
-    pub subject: String,
-    pub body: String,
-}
-
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Message").field("way", &self.way).finish_non_exhaustive()
-    }
-}
-
-/// How a message reaches a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MessageWay {
-    Email,
-    Sms,
-}
 
 /// Why a message was not queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,14 +40,14 @@ pub struct Mail {
 /// Sends what was queued: a future that `app` runs.
 pub struct MailRunner {
     queued: mpsc::Receiver<Message>,
-    outbox: Arc<Outbox>,
+    outbox: Arc<OutboxFolder>,
 }
 
 impl Mail {
     /// Messages are written into a folder, where somebody who develops an app reads them. The folder has the newest ones only.
     pub fn to_outbox(folder: PathBuf) -> (Mail, MailRunner) {
         let (queue, queued) = mpsc::channel(QUEUED_MESSAGES);
-        (Mail { queue, sends_sms: true }, MailRunner { queued, outbox: Arc::new(Outbox::new(folder)) })
+        (Mail { queue, sends_sms: true }, MailRunner { queued, outbox: Arc::new(OutboxFolder::new(folder)) })
     }
 
     /// Whether messages of this kind can be sent at all.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Message, MessageWay};
+use super::message::{Message, MessageWay};
 
 /// The folder's name within that of the data.
 pub const OUTBOX_FOLDER: &str = "outbox";
@@ -15,14 +15,14 @@ pub const OUTBOX_FOLDER: &str = "outbox";
 /// Messages that stay in the folder: a day's work of somebody who develops an app.
 const KEPT_MESSAGES: usize = 100;
 
-pub(super) struct Outbox {
+pub(super) struct OutboxFolder {
     folder: PathBuf,
     written: AtomicU64,
 }
 
-impl Outbox {
-    pub(super) fn new(folder: PathBuf) -> Outbox {
-        Outbox { folder, written: AtomicU64::new(0) }
+impl OutboxFolder {
+    pub(super) fn new(folder: PathBuf) -> OutboxFolder {
+        OutboxFolder { folder, written: AtomicU64::new(0) }
     }
 
     /// Writes a message as a file that only this account can read, and removes the oldest ones. Names are in the order of time. Blocks.
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn the_folder_has_the_newest_messages_and_nobody_else_reads_them() {
         let folder = tempfile::tempdir().expect("a folder");
-        let outbox = Outbox::new(folder.path().join(OUTBOX_FOLDER));
+        let outbox = OutboxFolder::new(folder.path().join(OUTBOX_FOLDER));
         for at in 0..KEPT_MESSAGES + 7 {
             let (subject, body) = ("s".to_owned(), format!("code {at}"));
             outbox.write(&Message { way: MessageWay::Email, to: "a@b".to_owned(), subject, body }).expect("writes");

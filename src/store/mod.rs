@@ -60,6 +60,7 @@ mod row_source;
 mod rows;
 #[cfg(test)]
 mod support;
+mod user_names;
 mod user_pool_id;
 mod user_pools;
 mod users;
@@ -113,12 +114,13 @@ pub use reap::{DueDataset, ReapResult};
 pub use retention::RetentionPolicy;
 pub use rewind::{RewindPart, RewindPlan, UnfinishedRewind};
 pub use rows::ConflictRow as Conflict;
-pub use user_pool_id::{UserKey, UserPoolId};
+pub use user_names::{AliasName, CodeUse};
+pub use user_pool_id::{PoolUserKey, UserPoolId};
 pub use user_pools::{
     CustomAttribute, CustomKind, MOST_CLIENTS, MOST_USER_POOLS, PasswordDemands, SealedSecret, TokenUnit, UserPool, UserPoolClient,
     UserPoolRefused, UserPoolSettings, UserPoolState, UsernameKind,
 };
-pub use users::{AliasName, CodeUse, Family, FamilyState, MOST_FAMILIES, StoredCode, StoredPassword, Tries, User, UserStatus};
+pub use users::{Family, FamilyState, MOST_FAMILIES, StoredCode, StoredPassword, Tries, User, UserStatus};
 pub use whole_versions::{VersionsPage, VersionsRead, WholeVersions};
 
 #[cfg(test)]

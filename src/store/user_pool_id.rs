@@ -46,7 +46,7 @@ impl fmt::Display for UserPoolId {
 
 /// A user of a user pool, by the name that the rows are found by.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UserKey {
+pub struct PoolUserKey {
     pub pool: UserPoolId,
     /// The username; in lower case if the pool does not look at case. Never empty: the rows of the pool itself have no name.
     pub name: Arc<str>,

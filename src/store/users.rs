@@ -6,7 +6,8 @@ use super::commit::Group;
 use super::engine::Bytes;
 use super::keys::{KeyParts, RowKind};
 use super::row_source::RowSource;
-use super::user_pool_id::{UserKey, UserPoolId};
+use super::user_names::{AliasName, CodeUse};
+use super::user_pool_id::{PoolUserKey, UserPoolId};
 use super::user_pools::SealedSecret;
 use super::{Store, StoreError, keys, rows};
 
@@ -61,29 +62,6 @@ pub struct Tries {
     pub last_ms: u64,
 }
 
-/// What a code is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CodeUse {
-    SignUp,
-    Password,
-    Email,
-    Phone,
-}
-
-impl CodeUse {
-    pub const ALL: [CodeUse; 4] = [CodeUse::SignUp, CodeUse::Password, CodeUse::Email, CodeUse::Phone];
-
-    /// The name in the key of the row.
-    pub fn name(self) -> &'static str {
-        match self {
-            CodeUse::SignUp => "signup",
-            CodeUse::Password => "password",
-            CodeUse::Email => "email",
-            CodeUse::Phone => "phone",
-        }
-    }
-}
-
 /// A code that was sent, and how often it was asked for and tried.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredCode {
@@ -123,14 +101,6 @@ pub enum FamilyState {
     Revoked,
 }
 
-/// Another name of a user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AliasName<'a> {
-    /// `sub`, `email`, `phone_number` or `preferred_username`.
-    pub kind: &'a str,
-    pub value: &'a str,
-}
-
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct AliasRow {
     pub name: String,
@@ -140,18 +110,18 @@ pub(super) struct AliasRow {
 const USER_ROWS: usize = 256;
 
 impl Store {
-    pub fn user(&self, key: &UserKey) -> Result<Option<User>, StoreError> {
+    pub fn user(&self, key: &PoolUserKey) -> Result<Option<User>, StoreError> {
         self.engine.row(&keys::user(key))
     }
 
     /// The name of the user with an alias.
-    pub fn user_of_alias(&self, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<UserKey>, StoreError> {
+    pub fn user_of_alias(&self, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<PoolUserKey>, StoreError> {
         let row: Option<AliasRow> = self.engine.row(&keys::user_alias(pool, alias))?;
-        Ok(row.map(|AliasRow { name }| UserKey { pool: pool.clone(), name: name.into() }))
+        Ok(row.map(|AliasRow { name }| PoolUserKey { pool: pool.clone(), name: name.into() }))
     }
 
     /// Up to `limit` users of a pool, behind a name. Reads two rows for each, whatever they own.
-    pub fn users(&self, pool: &UserPoolId, after: Option<&str>, limit: usize) -> Result<Vec<(UserKey, User)>, StoreError> {
+    pub fn users(&self, pool: &UserPoolId, after: Option<&str>, limit: usize) -> Result<Vec<(PoolUserKey, User)>, StoreError> {
         let prefix = keys::of_user_pool(pool);
         let end = keys::prefix_end(&prefix);
         // The pool's own rows stand first, under the empty name.
@@ -162,72 +132,72 @@ impl Store {
         {
             let name = KeyParts::after(&key, &prefix)?.name()?;
             start = keys::prefix_end(&keys::of_user(pool, name));
-            let key = UserKey { pool: pool.clone(), name: name.into() };
+            let key = PoolUserKey { pool: pool.clone(), name: name.into() };
             let user = self.user(&key)?;
             found.extend(user.map(|user| (key, user)));
         }
         Ok(found)
     }
 
-    pub fn user_code(&self, key: &UserKey, code: CodeUse) -> Result<Option<StoredCode>, StoreError> {
+    pub fn user_code(&self, key: &PoolUserKey, code: CodeUse) -> Result<Option<StoredCode>, StoreError> {
         self.engine.row(&keys::user_code(key, code))
     }
 
-    pub fn family(&self, key: &UserKey, family: &str) -> Result<Option<Family>, StoreError> {
+    pub fn family(&self, key: &PoolUserKey, family: &str) -> Result<Option<Family>, StoreError> {
         self.engine.row(&keys::family(key, family))
     }
 }
 
 impl Group<'_> {
-    pub fn user(&mut self, key: &UserKey) -> Result<Option<User>, StoreError> {
+    pub fn user(&mut self, key: &PoolUserKey) -> Result<Option<User>, StoreError> {
         self.view.row(&keys::user(key))
     }
 
-    pub fn put_user(&mut self, key: &UserKey, user: &User) -> Result<(), StoreError> {
+    pub fn put_user(&mut self, key: &PoolUserKey, user: &User) -> Result<(), StoreError> {
         self.view.decide(vec![(keys::user(key), Some(rows::encode(user)?))]);
         Ok(())
     }
 
-    pub fn user_of_alias(&mut self, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<UserKey>, StoreError> {
+    pub fn user_of_alias(&mut self, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<PoolUserKey>, StoreError> {
         let row: Option<AliasRow> = self.view.row(&keys::user_alias(pool, alias))?;
-        Ok(row.map(|AliasRow { name }| UserKey { pool: pool.clone(), name: name.into() }))
+        Ok(row.map(|AliasRow { name }| PoolUserKey { pool: pool.clone(), name: name.into() }))
     }
 
     /// Gives a user an alias, which may be another's until now.
-    pub fn put_alias(&mut self, key: &UserKey, alias: AliasName<'_>) -> Result<(), StoreError> {
+    pub fn put_alias(&mut self, key: &PoolUserKey, alias: AliasName<'_>) -> Result<(), StoreError> {
         let row = rows::encode(&AliasRow { name: key.name.to_string() })?;
         self.view.decide(vec![(keys::user_alias(&key.pool, alias), Some(row))]);
         Ok(())
     }
 
     /// Takes an alias from a user, if it is the user's.
-    pub fn delete_alias(&mut self, key: &UserKey, alias: AliasName<'_>) -> Result<(), StoreError> {
+    pub fn delete_alias(&mut self, key: &PoolUserKey, alias: AliasName<'_>) -> Result<(), StoreError> {
         if self.user_of_alias(&key.pool, alias)?.as_ref() == Some(key) {
             self.view.decide(vec![(keys::user_alias(&key.pool, alias), None)]);
         }
         Ok(())
     }
 
-    pub fn user_code(&mut self, key: &UserKey, code: CodeUse) -> Result<Option<StoredCode>, StoreError> {
+    pub fn user_code(&mut self, key: &PoolUserKey, code: CodeUse) -> Result<Option<StoredCode>, StoreError> {
         self.view.row(&keys::user_code(key, code))
     }
 
-    pub fn put_user_code(&mut self, key: &UserKey, code: CodeUse, row: &StoredCode) -> Result<(), StoreError> {
+    pub fn put_user_code(&mut self, key: &PoolUserKey, code: CodeUse, row: &StoredCode) -> Result<(), StoreError> {
         self.view.decide(vec![(keys::user_code(key, code), Some(rows::encode(row)?))]);
         Ok(())
     }
 
-    pub fn family(&mut self, key: &UserKey, family: &str) -> Result<Option<Family>, StoreError> {
+    pub fn family(&mut self, key: &PoolUserKey, family: &str) -> Result<Option<Family>, StoreError> {
         self.view.row(&keys::family(key, family))
     }
 
-    pub fn put_family(&mut self, key: &UserKey, family: &str, row: &Family) -> Result<(), StoreError> {
+    pub fn put_family(&mut self, key: &PoolUserKey, family: &str, row: &Family) -> Result<(), StoreError> {
         self.view.decide(vec![(keys::family(key, family), Some(rows::encode(row)?))]);
         Ok(())
     }
 
     /// Adds a family. Those whose time is over go, and of [`MOST_FAMILIES`] the one that was made first.
-    pub fn add_family(&mut self, key: &UserKey, family: &str, row: &Family, now_ms: u64) -> Result<(), StoreError> {
+    pub fn add_family(&mut self, key: &PoolUserKey, family: &str, row: &Family, now_ms: u64) -> Result<(), StoreError> {
         let prefix = keys::families(key);
         let mut kept = Vec::new();
         let mut batch = Vec::new();
@@ -247,14 +217,14 @@ impl Group<'_> {
     }
 
     /// Ends all families of a user.
-    pub fn delete_families(&mut self, key: &UserKey) -> Result<(), StoreError> {
+    pub fn delete_families(&mut self, key: &PoolUserKey) -> Result<(), StoreError> {
         let rows = self.view.some_of(&keys::families(key), MOST_FAMILIES + 1)?;
         self.view.decide(rows.into_iter().map(|(at, _)| (at, None)).collect());
         Ok(())
     }
 
     /// Deletes a user with all rows; whether there was one. `aliases` are the user's other names.
-    pub fn delete_user(&mut self, key: &UserKey, aliases: &[AliasName<'_>]) -> Result<bool, StoreError> {
+    pub fn delete_user(&mut self, key: &PoolUserKey, aliases: &[AliasName<'_>]) -> Result<bool, StoreError> {
         let had = self.user(key)?.is_some();
         let rows: Vec<(Bytes, Bytes)> = self.view.some_of(&keys::of_user(&key.pool, &key.name), USER_ROWS)?;
         debug_assert!(rows.len() < USER_ROWS, "a user has a hundred families and four codes");

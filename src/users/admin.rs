@@ -1,11 +1,12 @@
 //! What administrators do with users: AdminCreateUser, AdminGetUser, AdminSetUserPassword, ListUsers.
 
-use super::attributes::{self, Moment, Writer};
+use super::attributes::{self, AttributeWriter, Moment};
 use super::fault::UserFault;
+use super::names::fold;
 use super::sign_up::{aliases, name_taken, new_user, put, take_names, taken};
-use super::user_pools::{UserPools, check_username, fold};
+use super::user_pools::{UserPools, check_username};
 use crate::committer::{JobOwner, ReadOwner};
-use crate::store::{AliasName, Group, Store, Tries, User, UserKey, UserPool, UserPoolId, UserStatus};
+use crate::store::{AliasName, Group, PoolUserKey, Store, Tries, User, UserPool, UserPoolId, UserStatus};
 
 /// Users of one page: QueryLimitType of the service's model.
 pub const MOST_LISTED: usize = 60;
@@ -17,7 +18,7 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// A user that an administrator makes.
 #[derive(Clone, Debug)]
-pub struct NewUser<'a> {
+pub struct NewPoolUser<'a> {
     pub username: &'a str,
     pub attributes: &'a [(String, String)],
     /// `None`: the server chooses one.
@@ -103,7 +104,7 @@ pub fn status_name(status: UserStatus) -> &'static str {
 
 impl UserPools {
     /// Makes a user who has to choose a password at the first sign-in.
-    pub async fn admin_create_user(&self, pool_id: &UserPoolId, pool: &UserPool, new: NewUser<'_>) -> Result<User, UserFault> {
+    pub async fn admin_create_user(&self, pool_id: &UserPoolId, pool: &UserPool, new: NewPoolUser<'_>) -> Result<User, UserFault> {
         check_username(new.username)?;
         let settings = &pool.settings;
         let password = match new.password {
@@ -121,7 +122,7 @@ impl UserPools {
             self.send_invitation(settings, &user, &password)?;
             return Ok(user);
         }
-        let given = attributes::checked(settings, new.attributes, Writer::Administrator, Moment::Creation)?;
+        let given = attributes::checked(settings, new.attributes, AttributeWriter::Administrator, Moment::Creation)?;
         let (key, mut user) = new_user(pool_id, settings, new.username, given, now_ms)?;
         user.password = Some(self.new_password(&key, &settings.password, &password, Some(until_ms)).await?);
         user.status = UserStatus::ForceChangePassword;
@@ -174,7 +175,7 @@ impl UserPools {
 
     async fn set_password(
         &self,
-        key: UserKey,
+        key: PoolUserKey,
         pool: &UserPool,
         password: &str,
         until_ms: Option<u64>,

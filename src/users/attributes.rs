@@ -43,7 +43,7 @@ pub const PHONE_VERIFIED: &str = "phone_number_verified";
 
 /// Who writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writer<'a> {
+pub enum AttributeWriter<'a> {
     /// A user, through a client that may write these attributes; all, if it names none.
     User(&'a [String]),
     Administrator,
@@ -93,7 +93,7 @@ pub fn is_verified(attributes: &[(String, String)], name: &str) -> bool {
 pub fn checked(
     settings: &UserPoolSettings,
     given: &[(String, String)],
-    writer: Writer<'_>,
+    writer: AttributeWriter<'_>,
     moment: Moment,
 ) -> Result<Attributes, UserFault> {
     if given.len() > STANDARD.len() + MOST_CUSTOM + 2 {
@@ -122,10 +122,11 @@ fn custom<'a>(settings: &'a UserPoolSettings, name: &str) -> Option<&'a CustomAt
     settings.custom.iter().find(|custom| custom.name == name)
 }
 
-fn check_name(settings: &UserPoolSettings, name: &str, writer: Writer<'_>, moment: Moment) -> Result<(), UserFault> {
+fn check_name(settings: &UserPoolSettings, name: &str, writer: AttributeWriter<'_>, moment: Moment) -> Result<(), UserFault> {
     let shown: String = name.chars().filter(|one| !one.is_control()).take(32).collect();
     let is_verification = [EMAIL_VERIFIED, PHONE_VERIFIED].contains(&name);
-    let is_known = STANDARD.contains(&name) || custom(settings, name).is_some() || (is_verification && writer == Writer::Administrator);
+    let is_known =
+        STANDARD.contains(&name) || custom(settings, name).is_some() || (is_verification && writer == AttributeWriter::Administrator);
     if !is_known {
         let words = match is_verification || name == "sub" {
             true => format!("Cannot modify the non-mutable attribute {shown}"),
@@ -137,10 +138,10 @@ fn check_name(settings: &UserPoolSettings, name: &str, writer: Writer<'_>, momen
         return Err(UserFault::parameter(format!("Cannot modify the non-mutable attribute {shown}")));
     }
     match writer {
-        Writer::User(may) if !may.is_empty() && !may.iter().any(|one| one == name) => {
+        AttributeWriter::User(may) if !may.is_empty() && !may.iter().any(|one| one == name) => {
             Err(UserFault::NotAuthorized("A client attempted to write unauthorized attribute"))
         }
-        Writer::User(_) | Writer::Administrator => Ok(()),
+        AttributeWriter::User(_) | AttributeWriter::Administrator => Ok(()),
     }
 }
 
@@ -228,7 +229,7 @@ mod tests {
     #[test]
     fn users_do_not_verify_themselves_and_write_what_their_client_may() {
         let settings = settings_of_test();
-        let by_user = |name: &str, value: &str| checked(&settings, &[pair(name, value)], Writer::User(&[]), Moment::Update);
+        let by_user = |name: &str, value: &str| checked(&settings, &[pair(name, value)], AttributeWriter::User(&[]), Moment::Update);
         assert!(by_user("nickname", "annie").is_ok());
         for (name, value) in
             [("email_verified", "true"), ("sub", "x"), ("custom:nope", "1"), ("email", "no address"), ("phone_number", "1")]
@@ -236,12 +237,12 @@ mod tests {
             assert!(matches!(by_user(name, value), Err(UserFault::Parameter(_))), "{name}");
         }
         let may = ["name".to_owned()];
-        let refused = checked(&settings, &[pair("nickname", "a")], Writer::User(&may), Moment::Creation);
+        let refused = checked(&settings, &[pair("nickname", "a")], AttributeWriter::User(&may), Moment::Creation);
         assert!(matches!(refused, Err(UserFault::NotAuthorized(_))));
-        assert!(checked(&settings, &[pair("email_verified", "true")], Writer::Administrator, Moment::Update).is_ok());
-        assert!(checked(&settings, &[pair("name", &"x".repeat(2049))], Writer::Administrator, Moment::Update).is_err());
+        assert!(checked(&settings, &[pair("email_verified", "true")], AttributeWriter::Administrator, Moment::Update).is_ok());
+        assert!(checked(&settings, &[pair("name", &"x".repeat(2049))], AttributeWriter::Administrator, Moment::Update).is_err());
         let many: Vec<_> = (0..200).map(|_| pair("name", "x")).collect();
-        assert!(checked(&settings, &many, Writer::Administrator, Moment::Update).is_err());
+        assert!(checked(&settings, &many, AttributeWriter::Administrator, Moment::Update).is_err());
     }
 
     #[test]
@@ -253,7 +254,8 @@ mod tests {
             custom("code", CustomKind::Text { min: 2, max: 3 }, false),
             custom("is", CustomKind::Boolean, true),
         ];
-        let by_user = |name: &str, value: &str, moment| checked(&settings, &[pair(name, value)], Writer::User(&[]), moment).is_ok();
+        let by_user =
+            |name: &str, value: &str, moment| checked(&settings, &[pair(name, value)], AttributeWriter::User(&[]), moment).is_ok();
         assert!(by_user("custom:age", "7", Moment::Update) && !by_user("custom:age", "-1", Moment::Update));
         assert!(!by_user("custom:age", "7.5", Moment::Update) && !by_user("custom:age", "99999999999999999999", Moment::Update));
         assert!(by_user("custom:code", "abc", Moment::Creation) && !by_user("custom:code", "abc", Moment::Update));

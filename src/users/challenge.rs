@@ -105,7 +105,7 @@ pub fn bytes(text: &str) -> Option<Vec<u8>> {
 
 /// The challenges that a client is told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Challenge {
+pub struct SignInChallenge {
     pub name: &'static str,
     pub session: Option<String>,
     pub parameters: Vec<(&'static str, String)>,

@@ -8,7 +8,7 @@ use crate::store::{CodeUse, StoredCode};
 /// The time in which codes and tries are counted, in milliseconds.
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
-/// Codes that are sent to a user for one use in an hour: more would fill a mailbox.
+/// Codes that are sent to a user for one use in an hour: more would fill a inbox.
 const MOST_SENT: u32 = 5;
 
 /// Wrong codes of a use that are looked at in an hour, whichever code: guessing takes 10^5 hours for an even chance of a tenth.

@@ -3,6 +3,7 @@
 use super::attributes::{EMAIL, PHONE, masked, value};
 use super::code;
 use super::fault::UserFault;
+use super::names::CodeDelivery;
 use super::user_pools::UserPools;
 use crate::mail::{Message, MessageWay, NotQueued};
 use crate::store::{CodeUse, StoredCode, User, UserPoolSettings};
@@ -10,13 +11,6 @@ use crate::store::{CodeUse, StoredCode, User, UserPoolSettings};
 /// What stands for the code in a text of a pool: "Configuring verification and invitation messages" in the Amazon Cognito developer guide.
 const CODE_PLACE: &str = "{####}";
 const USERNAME_PLACE: &str = "{username}";
-
-/// Where a code was sent, as it is told to who asked for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CodeDelivery {
-    pub attribute: String,
-    pub destination: String,
-}
 
 /// A code with its row and its message: made before the transaction, sent after it.
 pub(super) struct NewCode {

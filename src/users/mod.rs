@@ -2,7 +2,7 @@
 //!
 //! - [`UserPools`] is what the wire asks: one file for each thing that somebody may want of it. It alone reads a clock, waits, reads and writes.
 //! - What is decided is decided purely: codes, locks, attributes, challenges, claims, refresh tokens.
-//! - Whoever is not there is answered in the same shape and after the same work as whoever is.
+//! - Everybody who is not there is answered in the same shape and after the same work as everybody who is.
 //!
 //! Never here: identities, sessions and datasets. A user pool's tokens come to `auth` as those of any other issuer.
 
@@ -13,6 +13,7 @@ mod clients;
 mod code;
 mod fault;
 mod messages;
+mod names;
 mod new_password;
 mod pool_keys;
 mod pools;
@@ -22,23 +23,23 @@ mod refresh_token;
 mod self_service;
 mod sign_in;
 mod sign_up;
-mod strangers;
 mod token_claims;
 mod tokens;
 mod tries;
+mod unknown_users;
 mod user_pools;
 mod workers;
 
-pub use admin::{ListedUsers, MOST_LISTED, NewUser, UserFilter, status_name};
+pub use admin::{ListedUsers, MOST_LISTED, NewPoolUser, UserFilter, status_name};
 pub use attributes::{Attributes, MAX_CUSTOM_NAME_CHARS, MOST_CUSTOM, STANDARD};
-pub use challenge::Challenge;
+pub use challenge::SignInChallenge;
 pub use clients::{ClientSecretChoice, NewClient};
 pub use fault::UserFault;
-pub use messages::CodeDelivery;
+pub use names::CodeDelivery;
 pub use pool_keys::PoolKeys;
 pub use pools::NewUserPool;
 pub use self_service::{EndedSignIns, OwnUser};
-pub use sign_in::{AuthFlow, Parameters, SignInAnswer, SignedIn};
+pub use sign_in::{AuthFlow, ChallengeParameters, SignInAnswer, SignedIn};
 pub use sign_up::SignedUp;
 pub use tokens::{IssuedTokens, SecretProof};
 pub use user_pools::{ClientCall, UserPools, UserPoolsSetup};

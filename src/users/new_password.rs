@@ -4,7 +4,7 @@ use super::fault::UserFault;
 use super::proof::{Password, PasswordHash, PasswordPolicy, SrpVerifier};
 use super::user_pools::UserPools;
 use crate::keyring::SecretKind;
-use crate::store::{PasswordDemands, SealedSecret, StoredPassword, UserKey};
+use crate::store::{PasswordDemands, PoolUserKey, SealedSecret, StoredPassword};
 
 /// What a pool demands of a password, as it is checked.
 pub(super) fn policy(demands: &PasswordDemands) -> PasswordPolicy {
@@ -18,7 +18,7 @@ pub(super) fn policy(demands: &PasswordDemands) -> PasswordPolicy {
 }
 
 /// The owner of what is sealed of a user's password.
-pub(super) fn sealed_for(key: &UserKey) -> Vec<u8> {
+pub(super) fn sealed_for(key: &PoolUserKey) -> Vec<u8> {
     format!("{}:{}", key.pool, key.name).into_bytes()
 }
 
@@ -26,7 +26,7 @@ impl UserPools {
     /// What is kept of a password of a user. The policy is checked before anything is hashed.
     pub(super) async fn new_password(
         &self,
-        key: &UserKey,
+        key: &PoolUserKey,
         demands: &PasswordDemands,
         text: &str,
         until_ms: Option<u64>,

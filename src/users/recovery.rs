@@ -3,7 +3,8 @@
 use super::attributes;
 use super::code;
 use super::fault::UserFault;
-use super::messages::{CodeDelivery, target};
+use super::messages::target;
+use super::names::CodeDelivery;
 use super::sign_up::refused;
 use super::user_pools::{ClientCall, UserPools, check_username};
 use crate::committer::JobOwner;
@@ -14,7 +15,7 @@ impl UserPools {
     pub async fn forgot_password(&self, call: &ClientCall, username: &str) -> Result<CodeDelivery, UserFault> {
         check_username(username)?;
         let found = self.find(&call.pool_id, &call.pool, username).await?;
-        let Some((key, user)) = found else { return self.stranger_asks_for_code(call, username, CodeUse::Password).await };
+        let Some((key, user)) = found else { return self.unknown_user_asks_for_code(call, username, CodeUse::Password).await };
         let fault = match (user.enabled, user.status) {
             (false, _) => Some(UserFault::NotAuthorized("User is disabled.")),
             (true, UserStatus::ForceChangePassword) => {
@@ -27,7 +28,7 @@ impl UserPools {
             (None, Some((attribute, value))) => {
                 self.send_new_code(&call.pool.settings, &key, &user, CodeUse::Password, attribute, value).await
             }
-            _ if call.client.hides_users => self.stranger_asks_for_code(call, username, CodeUse::Password).await,
+            _ if call.client.hides_users => self.unknown_user_asks_for_code(call, username, CodeUse::Password).await,
             (Some(fault), _) => Err(fault),
             (None, None) => {
                 let words = "Cannot reset password for the user as there is no registered/verified email or phone_number";
@@ -40,16 +41,16 @@ impl UserPools {
     pub async fn confirm_forgot_password(&self, call: &ClientCall, username: &str, digits: &str, password: &str) -> Result<(), UserFault> {
         check_username(username)?;
         let found = self.find(&call.pool_id, &call.pool, username).await?;
-        // A stranger's is hashed, too: whoever guesses waits as long.
+        // A unknown user's is hashed, too: everybody who guesses waits as long.
         let key = match &found {
             Some((key, _)) => key.clone(),
-            None => crate::store::UserKey { pool: call.pool_id.clone(), name: username.into() },
+            None => crate::store::PoolUserKey { pool: call.pool_id.clone(), name: username.into() },
         };
         let stored = self.new_password(&key, &call.pool.settings.password, password, None).await?;
-        let Some((key, user)) = found else { return Err(self.stranger_tries_code(call, username, CodeUse::Password).await?) };
+        let Some((key, user)) = found else { return Err(self.unknown_user_tries_code(call, username, CodeUse::Password).await?) };
         let row = self.code_row(&key, CodeUse::Password).await?;
         if row.is_none() && call.client.hides_users {
-            return Err(self.stranger_tries_code(call, username, CodeUse::Password).await?);
+            return Err(self.unknown_user_tries_code(call, username, CodeUse::Password).await?);
         }
         let hash = self.code_hash(&user.sub, CodeUse::Password, row.as_ref().map_or("", |row| &row.value), digits)?;
         let sub = user.sub;
@@ -61,7 +62,7 @@ impl UserPools {
             if let Some(fault) = refused(outcome) {
                 return Ok((Err(fault), Vec::new()));
             }
-            // Whoever has the code reads the user's mail: that confirms a user who was not.
+            // Everybody who has the code reads the user's mail: that confirms a user who was not.
             let status = UserStatus::Confirmed;
             let (password, tries) = (Some(stored.clone()), Tries::default());
             group.put_user(&key, &User { status, password, tries, changed_ms: now_ms, signed_out_ms: now_ms, ..user })?;

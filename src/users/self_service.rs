@@ -1,9 +1,10 @@
 //! What users do for themselves with an access token.
 
-use super::attributes::{self, Attributes, Moment, Writer};
+use super::attributes::{self, AttributeWriter, Attributes, Moment};
 use super::code;
 use super::fault::{LOCKED_OUT, UserFault, WRONG_PASSWORD};
-use super::messages::{CodeDelivery, is_for};
+use super::messages::is_for;
+use super::names::CodeDelivery;
 use super::new_password::sealed_for;
 use super::proof::{Password, PasswordHash};
 use super::sign_in::set_all;
@@ -13,7 +14,7 @@ use super::tries::{after_failure, is_locked};
 use super::user_pools::UserPools;
 use crate::committer::JobOwner;
 use crate::keyring::SecretKind;
-use crate::store::{AliasName, CodeUse, Group, StoreError, Tries, User, UserKey, UserPoolId, UserPoolSettings};
+use crate::store::{AliasName, CodeUse, Group, PoolUserKey, StoreError, Tries, User, UserPoolId, UserPoolSettings};
 
 /// A user and the attributes that the client may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl UserPools {
     pub async fn update_attributes(&self, token: &str, given: &[(String, String)]) -> Result<Vec<CodeDelivery>, UserFault> {
         let Bearer { key, pool, user, write, .. } = self.bearer(token).await?;
         let settings = pool.settings;
-        let given = attributes::checked(&settings, given, Writer::User(&write), Moment::Update)?;
+        let given = attributes::checked(&settings, given, AttributeWriter::User(&write), Moment::Update)?;
         let mut codes = Vec::new();
         for (name, value) in &given {
             let (attribute, code_use) = match name.as_str() {
@@ -148,7 +149,7 @@ impl UserPools {
 }
 
 /// Deletes a user with all rows and names; whether the user with this `sub` was there.
-pub(super) fn delete(group: &mut Group<'_>, settings: &UserPoolSettings, key: &UserKey, sub: &str) -> Result<bool, StoreError> {
+pub(super) fn delete(group: &mut Group<'_>, settings: &UserPoolSettings, key: &PoolUserKey, sub: &str) -> Result<bool, StoreError> {
     let Some(user) = group.user(key)?.filter(|user| user.sub == sub) else { return Ok(false) };
     let names = aliases(settings, &user);
     let names: Vec<AliasName<'_>> = names.iter().map(|(kind, value)| AliasName { kind, value }).collect();

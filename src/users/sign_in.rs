@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::attributes::{self, Moment, Writer};
-use super::challenge::{self, Challenge, ChallengeKind, PendingSignIn};
+use super::attributes::{self, AttributeWriter, Moment};
+use super::challenge::{self, ChallengeKind, PendingSignIn, SignInChallenge};
 use super::fault::{LOCKED_OUT, UserFault, WRONG_PASSWORD};
+use super::names::fold;
 use super::new_password::sealed_for;
 use super::proof::{Password, PasswordHash, SrpClaim, SrpClientKey, SrpExchange, SrpRefusal, SrpVerifier};
 use super::sign_up::{aliases, name_taken, put, taken};
-use super::strangers;
 use super::tokens::{IssuedTokens, SecretProof};
 use super::tries::{after_failure, is_locked};
-use super::user_pools::{ClientCall, UserPools, check_username, fold};
+use super::unknown_users;
+use super::user_pools::{ClientCall, UserPools, check_username};
 use crate::committer::JobOwner;
 use crate::keyring::{OpenError, SecretKind};
-use crate::store::{Family, FamilyState, Group, StoredPassword, Tries, User, UserKey, UserStatus};
+use crate::store::{Family, FamilyState, Group, PoolUserKey, StoredPassword, Tries, User, UserStatus};
 
 /// A way to sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub enum AuthFlow {
 /// What a sign-in leads to.
 pub enum SignInAnswer {
     Tokens(SignedIn),
-    Challenge(Challenge),
+    SignInChallenge(SignInChallenge),
 }
 
 /// Somebody who has signed in.
@@ -38,8 +39,8 @@ pub struct SignedIn {
     pub tokens: IssuedTokens,
 }
 
-/// Parameters of a call, by name.
-pub type Parameters = BTreeMap<String, String>;
+/// ChallengeParameters of a call, by name.
+pub type ChallengeParameters = BTreeMap<String, String>;
 
 /// What a password was proved for.
 struct Proved {
@@ -51,7 +52,7 @@ struct Proved {
 }
 
 /// What a right password leads to.
-enum Decided {
+enum SignInDecision {
     Wrong,
     Locked,
     Fault(UserFault),
@@ -59,13 +60,13 @@ enum Decided {
     NewPassword(Box<User>),
 }
 
-fn parameter<'a>(parameters: &'a Parameters, name: &'static str) -> Result<&'a str, UserFault> {
+fn parameter<'a>(parameters: &'a ChallengeParameters, name: &'static str) -> Result<&'a str, UserFault> {
     parameters.get(name).map(String::as_str).ok_or_else(|| UserFault::parameter(format!("Missing required parameter {name}")))
 }
 
 impl UserPools {
     /// Begins a sign-in.
-    pub async fn initiate(&self, call: &ClientCall, flow: AuthFlow, parameters: &Parameters) -> Result<SignInAnswer, UserFault> {
+    pub async fn initiate(&self, call: &ClientCall, flow: AuthFlow, parameters: &ChallengeParameters) -> Result<SignInAnswer, UserFault> {
         let secret_hash = parameters.get("SECRET_HASH").map(String::as_str);
         let allowed: &[&str] = match flow {
             AuthFlow::UserSrp => &["ALLOW_USER_SRP_AUTH"],
@@ -86,7 +87,7 @@ impl UserPools {
         check_username(username)?;
         call.check_secret_hash(username, secret_hash)?;
         match flow {
-            AuthFlow::UserSrp => self.start_srp(call, username, parameter(parameters, "SRP_A")?).await.map(SignInAnswer::Challenge),
+            AuthFlow::UserSrp => self.start_srp(call, username, parameter(parameters, "SRP_A")?).await.map(SignInAnswer::SignInChallenge),
             _ => self.check_password(call, username, parameter(parameters, "PASSWORD")?).await,
         }
     }
@@ -97,7 +98,7 @@ impl UserPools {
         call: &ClientCall,
         challenge: &str,
         session: Option<&str>,
-        responses: &Parameters,
+        responses: &ChallengeParameters,
     ) -> Result<SignInAnswer, UserFault> {
         let username = parameter(responses, "USERNAME")?;
         check_username(username)?;
@@ -109,14 +110,14 @@ impl UserPools {
         }
     }
 
-    async fn start_srp(&self, call: &ClientCall, username: &str, client_key: &str) -> Result<Challenge, UserFault> {
+    async fn start_srp(&self, call: &ClientCall, username: &str, client_key: &str) -> Result<SignInChallenge, UserFault> {
         let client_key = SrpClientKey::parse(client_key).map_err(|why| UserFault::parameter(why.to_string()))?;
         let found = self.find(&call.pool_id, &call.pool, username).await?;
         if found.is_none() && !call.client.hides_users {
             return Err(UserFault::NoUser);
         }
-        let stranger = strangers::srp_name(&self.lasting_key("user pool strangers")?, &call.pool_id, &call.pool, username)?;
-        let name = found.as_ref().map_or(stranger, |(key, _)| key.name.to_string());
+        let unknown_user = unknown_users::srp_name(&self.lasting_key("user pool unknown_users")?, &call.pool_id, &call.pool, username)?;
+        let name = found.as_ref().map_or(unknown_user, |(key, _)| key.name.to_string());
         let (stored, verifier) = self.verifier(call, &name, found.as_ref().and_then(|(_, user)| user.password.as_ref())).await?;
         let mut chance = [0; 32];
         getrandom::fill(&mut chance).map_err(|_| UserFault::Internal)?;
@@ -141,18 +142,18 @@ impl UserPools {
             ("USERNAME", name.clone()),
             ("USER_ID_FOR_SRP", name),
         ];
-        Ok(Challenge { name: "PASSWORD_VERIFIER", session: None, parameters })
+        Ok(SignInChallenge { name: "PASSWORD_VERIFIER", session: None, parameters })
     }
 
-    /// The verifier of a user, with the password's number; of a stranger, one that no password fits, with 0.
+    /// The verifier of a user, with the password's number; of a unknown user, one that no password fits, with 0.
     async fn verifier(&self, call: &ClientCall, name: &str, stored: Option<&StoredPassword>) -> Result<(u64, SrpVerifier), UserFault> {
         match stored {
             Some(StoredPassword { number, srp, .. }) => {
-                let key = UserKey { pool: call.pool_id.clone(), name: name.into() };
+                let key = PoolUserKey { pool: call.pool_id.clone(), name: name.into() };
                 let bytes = self.open_secret(SecretKind::SrpVerifier, &sealed_for(&key), srp).await?;
                 Ok((*number, SrpVerifier::from_bytes(&bytes).ok_or(UserFault::Internal)?))
             }
-            None => Ok((0, SrpVerifier::of_unknown_user(&self.lasting_key("user pool strangers")?, call.pool_id.name(), name)?)),
+            None => Ok((0, SrpVerifier::of_unknown_user(&self.lasting_key("user pool unknown_users")?, call.pool_id.name(), name)?)),
         }
     }
 
@@ -181,19 +182,20 @@ impl UserPools {
         })
     }
 
-    async fn check_srp(&self, call: &ClientCall, username: &str, responses: &Parameters) -> Result<SignInAnswer, UserFault> {
+    async fn check_srp(&self, call: &ClientCall, username: &str, responses: &ChallengeParameters) -> Result<SignInAnswer, UserFault> {
         let block = parameter(responses, "PASSWORD_CLAIM_SECRET_BLOCK")?;
         let signature = parameter(responses, "PASSWORD_CLAIM_SIGNATURE")?.to_owned();
         let timestamp = parameter(responses, "TIMESTAMP")?.to_owned();
         let pending = self.open(block, ChallengeKind::PasswordVerifier, call).await?;
-        let key = UserKey { pool: call.pool_id.clone(), name: pending.user.as_str().into() };
+        let key = PoolUserKey { pool: call.pool_id.clone(), name: pending.user.as_str().into() };
         // Clients answer with USER_ID_FOR_SRP, or with the name that the user wrote.
         if fold(&call.pool.settings, username) != pending.user {
             let named = self.find(&call.pool_id, &call.pool, username).await?.map(|(key, _)| key.name.to_string());
-            let stranger = || {
-                strangers::srp_name(&self.lasting_key("user pool strangers")?, &call.pool_id, &call.pool, username).map_err(UserFault::from)
+            let unknown_user = || {
+                unknown_users::srp_name(&self.lasting_key("user pool unknown_users")?, &call.pool_id, &call.pool, username)
+                    .map_err(UserFault::from)
             };
-            if named.map_or_else(stranger, Ok)? != pending.user {
+            if named.map_or_else(unknown_user, Ok)? != pending.user {
                 return Err(WRONG_PASSWORD);
             }
         }
@@ -227,7 +229,7 @@ impl UserPools {
         }
         let folded = fold(&call.pool.settings, username);
         let name = found.as_ref().map_or(folded.as_str(), |(key, _)| &key.name).to_owned();
-        let key = UserKey { pool: call.pool_id.clone(), name: name.as_str().into() };
+        let key = PoolUserKey { pool: call.pool_id.clone(), name: name.as_str().into() };
         let user = found.map(|(_, user)| user);
         self.check_lock(call, &name, user.as_ref())?;
         let stored = user.as_ref().and_then(|user| user.password.as_ref());
@@ -235,7 +237,7 @@ impl UserPools {
             Some(stored) => (stored.number, Some(self.open_secret(SecretKind::PasswordHash, &sealed_for(&key), &stored.hash).await?)),
             None => (0, None),
         };
-        let (secret, pool_name) = (self.lasting_key("user pool strangers")?, call.pool_id.name().to_owned());
+        let (secret, pool_name) = (self.lasting_key("user pool unknown_users")?, call.pool_id.name().to_owned());
         let (text, is_there) = (zeroize::Zeroizing::new(password.to_owned()), user.is_some());
         let check = move || -> Result<bool, UserFault> {
             let hash = match sealed {
@@ -254,15 +256,15 @@ impl UserPools {
         let now_ms = self.clock.unix_ms();
         let is_locked = match user {
             Some(user) => is_locked(user.tries, now_ms),
-            None => self.strangers.is_locked(&call.pool_id, name, now_ms),
+            None => self.unknown_users.is_locked(&call.pool_id, name, now_ms),
         };
         if is_locked { Err(LOCKED_OUT) } else { Ok(()) }
     }
 
     /// Writes what came of a password: one transaction, in which the user is looked at again.
-    async fn conclude(&self, call: &ClientCall, key: UserKey, is_there: bool, proved: Proved) -> Result<SignInAnswer, UserFault> {
+    async fn conclude(&self, call: &ClientCall, key: PoolUserKey, is_there: bool, proved: Proved) -> Result<SignInAnswer, UserFault> {
         if !is_there {
-            self.strangers.failed(&call.pool_id, &key.name, self.clock.unix_ms());
+            self.unknown_users.failed(&call.pool_id, &key.name, self.clock.unix_ms());
             self.write_decoy(&call.pool_id).await?;
             return Err(WRONG_PASSWORD);
         }
@@ -274,15 +276,15 @@ impl UserPools {
             Ok((decided, Vec::new()))
         };
         match self.committer.transact(JobOwner::Store, decide).await? {
-            Decided::Wrong => Err(WRONG_PASSWORD),
-            Decided::Locked => Err(LOCKED_OUT),
-            Decided::Fault(fault) => Err(fault),
-            Decided::Live(user) => self.signed_in(call, *user, (id, made_ms)).await,
-            Decided::NewPassword(user) => {
+            SignInDecision::Wrong => Err(WRONG_PASSWORD),
+            SignInDecision::Locked => Err(LOCKED_OUT),
+            SignInDecision::Fault(fault) => Err(fault),
+            SignInDecision::Live(user) => self.signed_in(call, *user, (id, made_ms)).await,
+            SignInDecision::NewPassword(user) => {
                 let pending =
                     PendingSignIn { id, made_ms: self.clock.unix_ms(), password, user: key.name.to_string(), exchange: Vec::new() };
                 let sealed = self.seal(&pending, ChallengeKind::NewPassword, call)?;
-                Ok(SignInAnswer::Challenge(new_password_challenge(call, &user, challenge::text(&sealed))))
+                Ok(SignInAnswer::SignInChallenge(new_password_challenge(call, &user, challenge::text(&sealed))))
             }
         }
     }
@@ -302,11 +304,11 @@ impl UserPools {
         call: &ClientCall,
         username: &str,
         session: Option<&str>,
-        responses: &Parameters,
+        responses: &ChallengeParameters,
     ) -> Result<SignInAnswer, UserFault> {
         let session = session.ok_or_else(|| UserFault::parameter("Missing required parameter Session"))?;
         let pending = self.open(session, ChallengeKind::NewPassword, call).await?;
-        let key = UserKey { pool: call.pool_id.clone(), name: pending.user.as_str().into() };
+        let key = PoolUserKey { pool: call.pool_id.clone(), name: pending.user.as_str().into() };
         if fold(&call.pool.settings, username) != pending.user {
             let named = self.find(&call.pool_id, &call.pool, username).await?;
             if named.is_none_or(|(named, _)| named != key) {
@@ -316,7 +318,7 @@ impl UserPools {
         let settings = call.pool.settings.clone();
         let given: Vec<(String, String)> =
             responses.iter().filter_map(|(name, value)| Some((name.strip_prefix("userAttributes.")?.to_owned(), value.clone()))).collect();
-        let given = attributes::checked(&settings, &given, Writer::User(&call.client.write), Moment::Creation)?;
+        let given = attributes::checked(&settings, &given, AttributeWriter::User(&call.client.write), Moment::Creation)?;
         let stored = self.new_password(&key, &settings.password, parameter(responses, "NEW_PASSWORD")?, None).await?;
         let (id, made_ms, of, call_settings) = (pending.id, pending.made_ms, key.clone(), settings.clone());
         let family = self.new_family(call, made_ms);
@@ -365,25 +367,25 @@ pub(super) fn set_all(user: &mut User, given: &[(String, String)]) {
 /// What a proved password leads to, on the rows of this moment. A challenge whose family is there was answered before.
 fn conclude(
     group: &mut Group<'_>,
-    key: &UserKey,
+    key: &PoolUserKey,
     id: &str,
     family: &Family,
     (number, is_right): (u64, bool),
     now_ms: u64,
-) -> Result<Decided, crate::store::StoreError> {
-    let Some(user) = group.user(key)? else { return Ok(Decided::Wrong) };
+) -> Result<SignInDecision, crate::store::StoreError> {
+    let Some(user) = group.user(key)? else { return Ok(SignInDecision::Wrong) };
     // Tries that were under way at once count one by one: the sixth is not looked at, right or wrong.
     if is_locked(user.tries, now_ms) {
-        return Ok(Decided::Locked);
+        return Ok(SignInDecision::Locked);
     }
     let is_current = user.password.as_ref().is_some_and(|stored| stored.number == number);
     let is_used = group.family(key, id)?.is_some() || user.signed_out_ms >= family.made_ms;
     if !is_right || !is_current || is_used {
         group.put_user(key, &User { tries: after_failure(user.tries, now_ms), ..user })?;
-        return Ok(Decided::Wrong);
+        return Ok(SignInDecision::Wrong);
     }
     if !user.enabled {
-        return Ok(Decided::Fault(UserFault::NotAuthorized("User is disabled.")));
+        return Ok(SignInDecision::Fault(UserFault::NotAuthorized("User is disabled.")));
     }
     let is_too_old = user.password.as_ref().and_then(|stored| stored.until_ms).is_some_and(|until_ms| until_ms <= now_ms);
     let fault = match user.status {
@@ -400,15 +402,15 @@ fn conclude(
     };
     group.put_user(key, &user)?;
     if let Some(fault) = fault {
-        return Ok(Decided::Fault(fault));
+        return Ok(SignInDecision::Fault(fault));
     }
     let is_new = user.status == UserStatus::ForceChangePassword;
     let state = if is_new { FamilyState::Pending } else { FamilyState::Live };
     group.add_family(key, id, &Family { state, ..family.clone() }, now_ms)?;
-    Ok(if is_new { Decided::NewPassword(Box::new(user)) } else { Decided::Live(Box::new(user)) })
+    Ok(if is_new { SignInDecision::NewPassword(Box::new(user)) } else { SignInDecision::Live(Box::new(user)) })
 }
 
-fn new_password_challenge(call: &ClientCall, user: &User, session: String) -> Challenge {
+fn new_password_challenge(call: &ClientCall, user: &User, session: String) -> SignInChallenge {
     let known: serde_json::Map<String, serde_json::Value> =
         user.attributes.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
     let required: Vec<String> = call
@@ -424,5 +426,5 @@ fn new_password_challenge(call: &ClientCall, user: &User, session: String) -> Ch
         ("requiredAttributes", serde_json::Value::from(required).to_string()),
         ("userAttributes", serde_json::Value::Object(known).to_string()),
     ];
-    Challenge { name: "NEW_PASSWORD_REQUIRED", session: Some(session), parameters }
+    SignInChallenge { name: "NEW_PASSWORD_REQUIRED", session: Some(session), parameters }
 }

@@ -1,13 +1,17 @@
 //! Users make themselves: SignUp, ConfirmSignUp, ResendConfirmationCode.
 
-use super::attributes::{self, Attributes, Moment, Writer};
+use super::attributes::{self, AttributeWriter, Attributes, Moment};
 use super::code::{self, CodeTry};
 use super::fault::UserFault;
-use super::messages::{CodeDelivery, target};
-use super::strangers;
-use super::user_pools::{ClientCall, UserPools, alias_kinds, check_username, fold};
+use super::messages::target;
+use super::names::CodeDelivery;
+use super::names::fold;
+use super::unknown_users;
+use super::user_pools::{ClientCall, UserPools, alias_kinds, check_username};
 use crate::committer::JobOwner;
-use crate::store::{AliasName, CodeUse, Group, StoreError, Tries, User, UserKey, UserPoolId, UserPoolSettings, UserStatus, UsernameKind};
+use crate::store::{
+    AliasName, CodeUse, Group, PoolUserKey, StoreError, Tries, User, UserPoolId, UserPoolSettings, UserStatus, UsernameKind,
+};
 use uuid::Uuid;
 
 /// What a new user is told.
@@ -25,7 +29,7 @@ pub(super) fn new_user(
     name: &str,
     mut attributes: Attributes,
     now_ms: u64,
-) -> Result<(UserKey, User), UserFault> {
+) -> Result<(PoolUserKey, User), UserFault> {
     let sub = Uuid::new_v4().to_string();
     let username = match settings.usernames {
         UsernameKind::Chosen => {
@@ -50,7 +54,7 @@ pub(super) fn new_user(
             sub.clone()
         }
     };
-    let key = UserKey { pool: pool.clone(), name: username.as_str().into() };
+    let key = PoolUserKey { pool: pool.clone(), name: username.as_str().into() };
     let user = User {
         username,
         sub,
@@ -71,7 +75,7 @@ pub(super) fn aliases<'a>(settings: &UserPoolSettings, user: &'a User) -> Vec<(&
     let by_attribute = matches!(settings.usernames, UsernameKind::Attribute { .. });
     let of = |kind: &'static str| {
         let value = if kind == "sub" { Some(user.sub.as_str()) } else { attributes::value(&user.attributes, kind) };
-        // An address that is only an alias belongs to whoever proves it; one that is the username, to whoever came first.
+        // An address that is only an alias belongs to everybody who proves it; one that is the username, to everybody who came first.
         let counts = by_attribute || attributes::verified_name(kind).is_none() || attributes::is_verified(&user.attributes, kind);
         value.filter(|_| counts).map(|value| (kind, fold(settings, value)))
     };
@@ -79,7 +83,11 @@ pub(super) fn aliases<'a>(settings: &UserPoolSettings, user: &'a User) -> Vec<(&
 }
 
 /// Whether one of these names is another user's.
-pub(super) fn taken(group: &mut Group<'_>, key: &UserKey, names: &[(&'static str, String)]) -> Result<Option<&'static str>, StoreError> {
+pub(super) fn taken(
+    group: &mut Group<'_>,
+    key: &PoolUserKey,
+    names: &[(&'static str, String)],
+) -> Result<Option<&'static str>, StoreError> {
     for (kind, value) in names {
         if group.user_of_alias(&key.pool, AliasName { kind, value })?.is_some_and(|other| other != *key) {
             return Ok(Some(kind));
@@ -92,7 +100,7 @@ pub(super) fn taken(group: &mut Group<'_>, key: &UserKey, names: &[(&'static str
 pub(super) fn put(
     group: &mut Group<'_>,
     settings: &UserPoolSettings,
-    key: &UserKey,
+    key: &PoolUserKey,
     before: Option<&User>,
     user: &User,
 ) -> Result<(), StoreError> {
@@ -132,7 +140,7 @@ impl UserPools {
         if settings.admin_only {
             return Err(UserFault::NotAuthorized("SignUp is not permitted for this user pool"));
         }
-        let attributes = attributes::checked(settings, given, Writer::User(&call.client.write), Moment::Creation)?;
+        let attributes = attributes::checked(settings, given, AttributeWriter::User(&call.client.write), Moment::Creation)?;
         let now_ms = self.clock.unix_ms();
         let (key, mut user) = new_user(&call.pool_id, settings, username, attributes, now_ms)?;
         if let Some(name) = attributes::missing(settings, &user.attributes) {
@@ -179,7 +187,7 @@ impl UserPools {
         check_username(username)?;
         let now_ms = self.clock.unix_ms();
         let Some((key, user)) = self.find(&call.pool_id, &call.pool, username).await? else {
-            return Err(self.stranger_tries_code(call, username, CodeUse::SignUp).await?);
+            return Err(self.unknown_user_tries_code(call, username, CodeUse::SignUp).await?);
         };
         let settings = call.pool.settings.clone();
         let row = self.code_row(&key, CodeUse::SignUp).await?;
@@ -221,13 +229,13 @@ impl UserPools {
     pub async fn resend_code(&self, call: &ClientCall, username: &str) -> Result<CodeDelivery, UserFault> {
         check_username(username)?;
         let Some((key, user)) = self.find(&call.pool_id, &call.pool, username).await? else {
-            return self.stranger_asks_for_code(call, username, CodeUse::SignUp).await;
+            return self.unknown_user_asks_for_code(call, username, CodeUse::SignUp).await;
         };
         let settings = &call.pool.settings;
         let target = target(&user, |name| settings.auto_verified.iter().any(|one| one == name));
         if user.status != UserStatus::Unconfirmed {
             return match call.client.hides_users {
-                true => self.stranger_asks_for_code(call, username, CodeUse::SignUp).await,
+                true => self.unknown_user_asks_for_code(call, username, CodeUse::SignUp).await,
                 false => Err(UserFault::parameter("User is already confirmed.")),
             };
         }
@@ -241,7 +249,7 @@ impl UserPools {
     pub(super) async fn send_new_code(
         &self,
         settings: &UserPoolSettings,
-        key: &UserKey,
+        key: &PoolUserKey,
         user: &User,
         code_use: CodeUse,
         attribute: &'static str,
@@ -262,37 +270,37 @@ impl UserPools {
         self.send_code(settings, user, &code)
     }
 
-    pub(super) async fn code_row(&self, key: &UserKey, code: CodeUse) -> Result<Option<crate::store::StoredCode>, UserFault> {
+    pub(super) async fn code_row(&self, key: &PoolUserKey, code: CodeUse) -> Result<Option<crate::store::StoredCode>, UserFault> {
         let key = key.clone();
         Ok(self.reader.read(crate::committer::ReadOwner::Server, move |store| store.user_code(&key, code)).await?)
     }
 
     /// What somebody is told who tries a code of a user who is not there.
-    pub(super) async fn stranger_tries_code(&self, call: &ClientCall, name: &str, code: CodeUse) -> Result<UserFault, UserFault> {
+    pub(super) async fn unknown_user_tries_code(&self, call: &ClientCall, name: &str, code: CodeUse) -> Result<UserFault, UserFault> {
         self.write_decoy(&call.pool_id).await?;
         if !call.client.hides_users {
             return Ok(UserFault::NoUser);
         }
-        let outcome = self.strangers.tried(&call.pool_id, &fold(&call.pool.settings, name), code, self.clock.unix_ms());
+        let outcome = self.unknown_users.tried(&call.pool_id, &fold(&call.pool.settings, name), code, self.clock.unix_ms());
         Ok(refused(outcome).unwrap_or(UserFault::CodeWrong))
     }
 
     /// What somebody is told who asks for a code of a user who is not there.
-    pub(super) async fn stranger_asks_for_code(&self, call: &ClientCall, name: &str, code: CodeUse) -> Result<CodeDelivery, UserFault> {
+    pub(super) async fn unknown_user_asks_for_code(&self, call: &ClientCall, name: &str, code: CodeUse) -> Result<CodeDelivery, UserFault> {
         self.write_decoy(&call.pool_id).await?;
         if !call.client.hides_users {
             return Err(UserFault::NoUser);
         }
         let folded = fold(&call.pool.settings, name);
-        if !self.strangers.sent(&call.pool_id, &folded, code, self.clock.unix_ms()) {
+        if !self.unknown_users.sent(&call.pool_id, &folded, code, self.clock.unix_ms()) {
             return Err(UserFault::AttemptLimit);
         }
-        Ok(strangers::delivery(&self.lasting_key("user pool strangers")?, &call.pool_id, &folded)?)
+        Ok(unknown_users::delivery(&self.lasting_key("user pool unknown_users")?, &call.pool_id, &folded)?)
     }
 
     /// Writes one row of the pool, always the same: what is done for a user who is there waits for the disk, so what is not done has to wait too.
     pub(super) async fn write_decoy(&self, pool: &UserPoolId) -> Result<(), UserFault> {
-        let (key, now_ms) = (UserKey { pool: pool.clone(), name: "".into() }, self.clock.unix_ms());
+        let (key, now_ms) = (PoolUserKey { pool: pool.clone(), name: "".into() }, self.clock.unix_ms());
         let row = code::sent(None, CodeUse::Password, ("", ""), vec![0; 32], now_ms);
         let decide = move |group: &mut Group<'_>, _| {
             if let Some(row) = row.as_ref().filter(|_| true)
@@ -306,11 +314,11 @@ impl UserPools {
     }
 }
 
-/// Takes these names from whoever has them: an address that is an alias goes over to who has proved it last.
+/// Takes these names from everybody who has them: an address that is an alias goes over to who has proved it last.
 pub(super) fn take_names(
     group: &mut Group<'_>,
     settings: &UserPoolSettings,
-    key: &UserKey,
+    key: &PoolUserKey,
     names: &[(&'static str, String)],
     now_ms: u64,
 ) -> Result<(), StoreError> {

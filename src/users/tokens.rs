@@ -8,7 +8,7 @@ use super::token_claims::{AccessClaims, TokenSubject, access_claims, id_claims, 
 use super::user_pools::{ClientCall, UserPools, check_username};
 use crate::committer::JobOwner;
 use crate::keyring::SecretKey;
-use crate::store::{AliasName, Family, FamilyState, Group, Store, User, UserKey, UserPool, UserPoolId, UserPoolState, UserStatus};
+use crate::store::{AliasName, Family, FamilyState, Group, PoolUserKey, Store, User, UserPool, UserPoolId, UserPoolState, UserStatus};
 
 /// The longest access token that is looked at, in bytes: one has less than 1.5 KiB.
 const MAX_ACCESS_TOKEN_BYTES: usize = 4096;
@@ -26,7 +26,7 @@ pub struct IssuedTokens {
 
 /// A user who has shown an access token.
 pub(super) struct Bearer {
-    pub key: UserKey,
+    pub key: PoolUserKey,
     pub pool: UserPool,
     pub user: User,
     /// The client that the token was given to, and whether it may write what.
@@ -144,7 +144,7 @@ impl UserPools {
     }
 
     /// The user with a `sub`.
-    pub(super) async fn user_of_sub(&self, pool: &UserPoolId, sub: &str) -> Result<Option<(UserKey, User)>, UserFault> {
+    pub(super) async fn user_of_sub(&self, pool: &UserPoolId, sub: &str) -> Result<Option<(PoolUserKey, User)>, UserFault> {
         let (pool, sub) = (pool.clone(), sub.to_owned());
         let read = move |store: &Store| {
             let Some(key) = store.user_of_alias(&pool, AliasName { kind: "sub", value: &sub })? else { return Ok(None) };
@@ -160,7 +160,7 @@ impl UserPools {
             return Err(UserFault::NotAuthorized("Access Token has expired"));
         }
         check_username(&claims.username).map_err(|_| INVALID_ACCESS_TOKEN)?;
-        let key = UserKey { pool: pool_id, name: claims.username.as_str().into() };
+        let key = PoolUserKey { pool: pool_id, name: claims.username.as_str().into() };
         let wanted = key.clone();
         let read = move |store: &Store| {
             let (user, family) = (store.user(&wanted)?, store.family(&wanted, &claims.family)?);

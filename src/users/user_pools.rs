@@ -8,15 +8,16 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::attributes::{EMAIL, PHONE, PREFERRED};
 use super::fault::UserFault;
+use super::names::fold;
 use super::pool_keys::PoolKeys;
-use super::strangers::Strangers;
+use super::unknown_users::UnknownUsers;
 use super::workers::Workers;
 use crate::clock::Clock;
 use crate::committer::{Committer, ReadOwner, Reader};
 use crate::keyring::{OpenError, SecretKey, SecretKind, SharedKeyring};
 use crate::mail::Mail;
 use crate::store::{
-    AccountId, AliasName, SealedSecret, Store, StoreError, User, UserKey, UserPool, UserPoolClient, UserPoolId, UserPoolSettings,
+    AccountId, AliasName, PoolUserKey, SealedSecret, Store, StoreError, User, UserPool, UserPoolClient, UserPoolId, UserPoolSettings,
     UserPoolState, UsernameKind,
 };
 
@@ -36,7 +37,7 @@ pub struct UserPools {
     pub(super) workers: Workers,
     pub(super) keys: PoolKeys,
     pub(super) mail: Mail,
-    pub(super) strangers: Arc<Strangers>,
+    pub(super) unknown_users: Arc<UnknownUsers>,
     pub(super) public_url: Arc<str>,
     pub(super) region: Arc<str>,
 }
@@ -70,8 +71,8 @@ impl UserPools {
         let UserPoolsSetup { reader, committer, keyring, clock, mail, public_url, region } = setup;
         let workers = Workers::start()?;
         let keys = PoolKeys::new(reader.clone(), committer.clone(), keyring.clone(), workers.clone(), clock);
-        let (strangers, public_url, region) = (Arc::default(), public_url.into(), region.into());
-        Ok(UserPools { reader, committer, keyring, clock, workers, keys, mail, strangers, public_url, region })
+        let (unknown_users, public_url, region) = (Arc::default(), public_url.into(), region.into());
+        Ok(UserPools { reader, committer, keyring, clock, workers, keys, mail, unknown_users, public_url, region })
     }
 
     /// The issuer of a pool's tokens: their `iss`.
@@ -150,9 +151,9 @@ impl UserPools {
 
     /// The user whom a text names: by the username, or by another name that the pool lets in. All of them are looked up, so that a name of nobody takes
     /// as long as another.
-    pub(super) async fn find(&self, pool_id: &UserPoolId, pool: &UserPool, name: &str) -> Result<Option<(UserKey, User)>, UserFault> {
+    pub(super) async fn find(&self, pool_id: &UserPoolId, pool: &UserPool, name: &str) -> Result<Option<(PoolUserKey, User)>, UserFault> {
         let folded = fold(&pool.settings, name);
-        let key = UserKey { pool: pool_id.clone(), name: folded.as_str().into() };
+        let key = PoolUserKey { pool: pool_id.clone(), name: folded.as_str().into() };
         let kinds = alias_kinds(&pool.settings);
         let read = move |store: &Store| {
             let mut found = store.user(&key)?.map(|user| (key.clone(), user));
@@ -165,19 +166,19 @@ impl UserPools {
         Ok(self.reader.read(ReadOwner::Login(name.to_owned()), read).await?)
     }
 
-    pub(super) async fn user_of_key(&self, key: &UserKey) -> Result<Option<User>, UserFault> {
+    pub(super) async fn user_of_key(&self, key: &PoolUserKey) -> Result<Option<User>, UserFault> {
         let wanted = key.clone();
         Ok(self.reader.read(ReadOwner::Login(key.name.to_string()), move |store| store.user(&wanted)).await?)
     }
 
     /// The user whom an administrator names.
-    pub(super) async fn named(&self, pool_id: &UserPoolId, pool: &UserPool, name: &str) -> Result<(UserKey, User), UserFault> {
+    pub(super) async fn named(&self, pool_id: &UserPoolId, pool: &UserPool, name: &str) -> Result<(PoolUserKey, User), UserFault> {
         check_username(name)?;
         self.find(pool_id, pool, name).await?.ok_or(UserFault::NoUser)
     }
 }
 
-fn named_by(store: &Store, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<(UserKey, User)>, StoreError> {
+fn named_by(store: &Store, pool: &UserPoolId, alias: AliasName<'_>) -> Result<Option<(PoolUserKey, User)>, StoreError> {
     let Some(key) = store.user_of_alias(pool, alias)? else { return Ok(None) };
     Ok(store.user(&key)?.map(|user| (key, user)))
 }
@@ -226,11 +227,6 @@ impl ClientCall {
             Err(UserFault::parameter(format!("{} flow not enabled for this client", names[0].trim_start_matches("ALLOW_"))))
         }
     }
-}
-
-/// A name as the pool compares it.
-pub(super) fn fold(settings: &UserPoolSettings, name: &str) -> String {
-    if settings.case_sensitive { name.to_owned() } else { name.to_lowercase() }
 }
 
 /// Which other names lead to a user of a pool.

@@ -14,12 +14,12 @@ const QUEUED_JOBS: usize = 64;
 /// Threads at most: each hash takes 19 MiB while it is computed.
 const MOST_THREADS: usize = 8;
 
-type Job = Box<dyn FnOnce() + Send>;
+type WorkerJob = Box<dyn FnOnce() + Send>;
 
 /// A bounded number of threads with a bounded queue. Clones share them; they end when the last clone is dropped.
 #[derive(Clone)]
 pub struct Workers {
-    queue: SyncSender<Job>,
+    queue: SyncSender<WorkerJob>,
 }
 
 /// The job was not done: as many jobs wait as may wait.
@@ -45,7 +45,7 @@ impl Workers {
     }
 
     pub(super) fn with(threads: usize, queued: usize) -> std::io::Result<Workers> {
-        let (queue, jobs) = sync_channel::<Job>(queued);
+        let (queue, jobs) = sync_channel::<WorkerJob>(queued);
         let jobs = Arc::new(Mutex::new(jobs));
         for at in 0..threads {
             let jobs = Arc::clone(&jobs);
@@ -73,7 +73,7 @@ impl Workers {
 }
 
 /// Runs the next job; whether there may be another one. A panic ends the job and not the thread.
-fn run_next(jobs: &Mutex<Receiver<Job>>) -> bool {
+fn run_next(jobs: &Mutex<Receiver<WorkerJob>>) -> bool {
     let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
     let Ok(job) = job else { return false };
     let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(job));
@@ -112,7 +112,7 @@ mod tests {
     async fn the_job_of_a_caller_who_has_gone_is_not_run() {
         let workers = Workers::with(1, 8).expect("starts");
         let ((started, is_started), (finish, finished)) = (channel(), channel::<()>());
-        let job: Job = Box::new(move || {
+        let job: WorkerJob = Box::new(move || {
             started.send(()).expect("is waited for");
             finished.recv().expect("is finished");
         });

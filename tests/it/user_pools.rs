@@ -5,19 +5,19 @@ use serde_json::{Value, json};
 use crate::support::aws::{AwsClient, json_call};
 use crate::support::{DeviceHttpResponse, TestServer, raw_request, wait_for};
 
-struct Pool {
+struct TestUserPool {
     server: TestServer,
     root: AwsClient,
     id: String,
     client: String,
 }
 
-impl Pool {
-    async fn start() -> Pool {
+impl TestUserPool {
+    async fn start() -> TestUserPool {
         let server = TestServer::start().await;
         let root = AwsClient::of_new_account(server.address(), &server.operator(), "123456789012").await;
         let root = AwsClient { service: "cognito-idp", ..root };
-        let mut pool = Pool { server, root, id: String::new(), client: String::new() };
+        let mut pool = TestUserPool { server, root, id: String::new(), client: String::new() };
         let made = pool
             .admin("CreateUserPool", json!({ "PoolName": "app", "AutoVerifiedAttributes": ["email"], "AliasAttributes": ["email"] }))
             .await;
@@ -86,7 +86,7 @@ fn error(code: &str) -> Result<Value, String> {
     Err(code.to_owned())
 }
 
-async fn signed_up(pool: &Pool) {
+async fn signed_up(pool: &TestUserPool) {
     let ann = json!({ "Username": "ann", "Password": "Passw0rd!", "UserAttributes": [{ "Name": "email", "Value": "ann@example.com" }] });
     let answer = pool.app("SignUp", ann.clone()).await.unwrap();
     assert_eq!(answer["CodeDeliveryDetails"]["Destination"], "a***@e***");
@@ -99,7 +99,7 @@ async fn signed_up(pool: &Pool) {
 
 #[tokio::test]
 async fn somebody_signs_up_signs_in_and_out_and_nothing_is_lost_in_a_restart() {
-    let mut pool = Pool::start().await;
+    let mut pool = TestUserPool::start().await;
     signed_up(&pool).await;
     let tokens = pool.sign_in("ann@example.com", "Passw0rd!").await.unwrap();
     let keys = pool.get(&format!("/{}/.well-known/jwks.json", pool.id)).await.body;
@@ -123,7 +123,7 @@ async fn somebody_signs_up_signs_in_and_out_and_nothing_is_lost_in_a_restart() {
 
 #[tokio::test]
 async fn a_name_of_nobody_is_answered_and_locked_out_like_somebodys() {
-    let pool = Pool::start().await;
+    let pool = TestUserPool::start().await;
     signed_up(&pool).await;
     for attempt in 0..7 {
         let answers = [pool.call_sign_in("ann").await, pool.call_sign_in("nobody").await];
@@ -143,7 +143,7 @@ async fn a_name_of_nobody_is_answered_and_locked_out_like_somebodys() {
     pool.sign_in("ann", "Newpass1!").await.unwrap();
 }
 
-impl Pool {
+impl TestUserPool {
     async fn call_sign_in(&self, name: &str) -> (u16, Value) {
         let parameters = json!({ "USERNAME": name, "PASSWORD": "Wrong123!" });
         let body = json!({ "ClientId": self.client, "AuthFlow": "USER_PASSWORD_AUTH", "AuthParameters": parameters });
@@ -153,7 +153,7 @@ impl Pool {
 
 #[tokio::test]
 async fn whom_an_administrator_makes_chooses_a_password_once() {
-    let pool = Pool::start().await;
+    let pool = TestUserPool::start().await;
     let new = json!({ "UserPoolId": pool.id, "Username": "bob", "TemporaryPassword": "First123!", "MessageAction": "SUPPRESS" });
     assert_eq!(pool.admin("AdminCreateUser", new).await["User"]["UserStatus"], "FORCE_CHANGE_PASSWORD");
     let parameters = json!({ "USERNAME": "bob", "PASSWORD": "First123!" });

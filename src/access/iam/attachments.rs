@@ -1,10 +1,10 @@
 //! The policies of a user, group or role: managed ones that are attached to it, and its own.
 
 use super::change::{AccountChange, Decided};
-use super::error::{IamError, IamResult};
+use super::error::{IamError, IamResult, no_group};
 use super::names::{NameKind, key_of, policy_key};
 use super::policies::no_policy;
-use super::{groups, roles, users};
+use super::{roles, users};
 use crate::access::policy::{PolicyDocument, PolicyKind, counted_size};
 use crate::access::shared::Accounts;
 use crate::store::{
@@ -69,7 +69,7 @@ fn name_kind(kind: PrincipalKind) -> NameKind {
 fn absent(kind: PrincipalKind, name: &str) -> IamError {
     match kind {
         PrincipalKind::User => users::no_user(name),
-        PrincipalKind::Group => groups::no_group(name),
+        PrincipalKind::Group => no_group(name),
         PrincipalKind::Role => roles::no_role(name),
     }
 }

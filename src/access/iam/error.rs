@@ -55,6 +55,11 @@ impl IamError {
     }
 }
 
+/// There is no group of this name.
+pub(super) fn no_group(name: &str) -> IamError {
+    IamError::absent(format!("The group with name {name} cannot be found."))
+}
+
 impl From<PolicyError> for IamError {
     fn from(error: PolicyError) -> IamError {
         IamError { code: error.code, message: error.message }

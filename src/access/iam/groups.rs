@@ -1,6 +1,6 @@
 //! Groups of users.
 
-use super::error::{IamError, IamResult};
+use super::error::{IamError, IamResult, no_group};
 use super::names::{NameKind, key_of, parse_path};
 use super::page::{IamPage, MOST_ITEMS};
 use super::unique_id::{IdKind, unique_id};
@@ -10,10 +10,6 @@ use crate::store::{AccountId, GroupMember, IamGroup, IamUser, InlinePolicy};
 
 /// Groups of an account.
 const MOST_GROUPS: u32 = 300;
-
-pub(super) fn no_group(name: &str) -> IamError {
-    IamError::absent(format!("The group with name {name} cannot be found."))
-}
 
 impl Accounts {
     /// Makes a group.

@@ -9,7 +9,7 @@ mod attachments;
 mod change;
 mod error;
 mod groups;
-mod names;
+pub(in crate::access) mod names;
 mod page;
 mod policies;
 mod providers;
@@ -28,6 +28,5 @@ pub use roles::{NewRole, RoleRecord};
 pub use user_keys::UserKey;
 pub use users::NewUser;
 
-pub(in crate::access) use names::{policy_key, role_key};
 pub(in crate::access) use roles::role_of_id;
 pub(in crate::access) use users::user_of_id;

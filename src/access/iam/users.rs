@@ -1,7 +1,7 @@
 //! Users.
 
 use super::change::Decided;
-use super::error::{IamError, IamResult};
+use super::error::{IamError, IamResult, no_group};
 use super::names::{NameKind, check_tags, key_of, parse_path, policy_key};
 use super::page::{IamPage, MOST_ITEMS};
 use super::unique_id::{IdKind, unique_id};
@@ -106,7 +106,7 @@ impl Accounts {
         self.change(account, move |change| {
             let (group_key, key) = (key_of(NameKind::Group, &group)?, key_of(NameKind::User, &name)?);
             if change.get::<crate::store::IamGroup>(&[&group_key])?.is_none() {
-                return Err(super::groups::no_group(&group).into());
+                return Err(no_group(&group).into());
             }
             let Some(mut user) = change.get::<IamUser>(&[&key])? else { return Err(no_user(&name).into()) };
             if user.groups.contains(&group_key) {
@@ -129,7 +129,7 @@ impl Accounts {
         self.change(account, move |change| {
             let (group_key, key) = (key_of(NameKind::Group, &group)?, key_of(NameKind::User, &name)?);
             if change.get::<crate::store::IamGroup>(&[&group_key])?.is_none() {
-                return Err(super::groups::no_group(&group).into());
+                return Err(no_group(&group).into());
             }
             let Some(mut user) = change.get::<IamUser>(&[&key])? else { return Err(no_user(&name).into()) };
             if change.get::<GroupMember>(&[&group_key, &key])?.is_none() {

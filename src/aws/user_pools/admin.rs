@@ -9,11 +9,11 @@ use super::shapes::{AttributeShape, UserShape, pairs};
 use crate::access::{AccessOperation, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::services::AwsServices;
-use crate::users::{MOST_LISTED, NewUser, UserFault, UserFilter};
+use crate::users::{MOST_LISTED, NewPoolUser, UserFault, UserFilter};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct CreateInput {
+struct CreateUserInput {
     user_pool_id: String,
     username: String,
     #[serde(default)]
@@ -43,7 +43,7 @@ struct SetPasswordInput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ListInput {
+struct ListUsersInput {
     user_pool_id: String,
     limit: Option<usize>,
     pagination_token: Option<String>,
@@ -52,8 +52,8 @@ struct ListInput {
     attributes_to_get: Option<Vec<String>>,
 }
 
-impl AccessOperation for CreateInput {
-    const POLICY: OperationPolicy<CreateInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for CreateUserInput {
+    const POLICY: OperationPolicy<CreateUserInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:AdminCreateUser",
         resource: |input, scope| pool_arn(&input.user_pool_id, scope),
         keys: |_, _| (),
@@ -76,8 +76,8 @@ impl AccessOperation for SetPasswordInput {
     });
 }
 
-impl AccessOperation for ListInput {
-    const POLICY: OperationPolicy<ListInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for ListUsersInput {
+    const POLICY: OperationPolicy<ListUsersInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:ListUsers",
         resource: |input, scope| pool_arn(&input.user_pool_id, scope),
         keys: |_, _| (),
@@ -85,7 +85,7 @@ impl AccessOperation for ListInput {
 }
 
 pub(super) async fn create_user(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: CreateInput = read(body)?;
+    let input: CreateUserInput = read(body)?;
     check_pool(services, call, &input, &input.user_pool_id).await?;
     let of = |why: UserFault| fault(call.wire, why);
     let (id, pool) = services.user_pools.pool(&input.user_pool_id).await.map_err(of)?;
@@ -95,7 +95,7 @@ pub(super) async fn create_user(services: &AwsServices, call: &AwsCall, body: &[
         Some("RESEND") => (true, true),
         Some(_) => return Err(of(UserFault::parameter("MessageAction is RESEND or SUPPRESS"))),
     };
-    let new = NewUser {
+    let new = NewPoolUser {
         username: &input.username,
         attributes: &pairs(input.user_attributes),
         password: input.temporary_password.as_deref(),
@@ -132,7 +132,7 @@ pub(super) async fn set_password(services: &AwsServices, call: &AwsCall, body: &
 }
 
 pub(super) async fn list_users(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: ListInput = read(body)?;
+    let input: ListUsersInput = read(body)?;
     check_pool(services, call, &input, &input.user_pool_id).await?;
     let of = |why: UserFault| fault(call.wire, why);
     let (id, pool) = services.user_pools.pool(&input.user_pool_id).await.map_err(of)?;

@@ -33,7 +33,7 @@ const MOST_NAMES: usize = 100;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct CreateInput {
+struct CreateClientInput {
     user_pool_id: String,
     client_name: String,
     #[serde(default)]
@@ -81,18 +81,18 @@ struct ClientInput {
     client_id: String,
 }
 
-struct DeleteInput(ClientInput);
+struct DeleteClientInput(ClientInput);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ListInput {
+struct ListClientsInput {
     user_pool_id: String,
     max_results: Option<usize>,
     next_token: Option<String>,
 }
 
-impl AccessOperation for CreateInput {
-    const POLICY: OperationPolicy<CreateInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for CreateClientInput {
+    const POLICY: OperationPolicy<CreateClientInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:CreateUserPoolClient",
         resource: |input, scope| pool_arn(&input.user_pool_id, scope),
         keys: |_, _| (),
@@ -107,16 +107,16 @@ impl AccessOperation for ClientInput {
     });
 }
 
-impl AccessOperation for DeleteInput {
-    const POLICY: OperationPolicy<DeleteInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for DeleteClientInput {
+    const POLICY: OperationPolicy<DeleteClientInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:DeleteUserPoolClient",
         resource: |input, scope| pool_arn(&input.0.user_pool_id, scope),
         keys: |_, _| (),
     });
 }
 
-impl AccessOperation for ListInput {
-    const POLICY: OperationPolicy<ListInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for ListClientsInput {
+    const POLICY: OperationPolicy<ListClientsInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:ListUserPoolClients",
         resource: |input, scope| pool_arn(&input.user_pool_id, scope),
         keys: |_, _| (),
@@ -124,7 +124,7 @@ impl AccessOperation for ListInput {
 }
 
 pub(super) async fn create(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: CreateInput = read(body)?;
+    let input: CreateClientInput = read(body)?;
     check_pool(services, call, &input, &input.user_pool_id).await?;
     let of = |why: UserFault| fault(call.wire, why);
     let (pool, _) = services.user_pools.pool(&input.user_pool_id).await.map_err(of)?;
@@ -141,7 +141,7 @@ pub(super) async fn describe(services: &AwsServices, call: &AwsCall, body: &[u8]
 }
 
 pub(super) async fn delete(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input = DeleteInput(read(body)?);
+    let input = DeleteClientInput(read(body)?);
     check_pool(services, call, &input, &input.0.user_pool_id).await?;
     let of = |why: UserFault| fault(call.wire, why);
     let (pool, _) = services.user_pools.pool(&input.0.user_pool_id).await.map_err(of)?;
@@ -150,7 +150,7 @@ pub(super) async fn delete(services: &AwsServices, call: &AwsCall, body: &[u8]) 
 }
 
 pub(super) async fn list(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: ListInput = read(body)?;
+    let input: ListClientsInput = read(body)?;
     check_pool(services, call, &input, &input.user_pool_id).await?;
     let of = |why: UserFault| fault(call.wire, why);
     let (pool, _) = services.user_pools.pool(&input.user_pool_id).await.map_err(of)?;
@@ -166,7 +166,7 @@ pub(super) async fn list(services: &AwsServices, call: &AwsCall, body: &[u8]) ->
     answered(call, &answer)
 }
 
-fn new_client(input: CreateInput) -> Result<NewClient, UserFault> {
+fn new_client(input: CreateClientInput) -> Result<NewClient, UserFault> {
     check_name(&input.client_name)?;
     let is_nothing = |value: &Value| match value {
         Value::Null | Value::Bool(false) => true,

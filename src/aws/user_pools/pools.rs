@@ -25,7 +25,7 @@ const MAX_MESSAGE_CHARS: usize = 20_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct CreateInput {
+struct CreateUserPoolInput {
     pool_name: String,
     #[serde(default)]
     policies: Policies,
@@ -130,22 +130,22 @@ struct PoolInput {
     user_pool_id: String,
 }
 
-struct DeleteInput(PoolInput);
+struct DeleteUserPoolInput(PoolInput);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct ListInput {
+struct ListUserPoolsInput {
     max_results: usize,
     next_token: Option<String>,
 }
 
-impl AccessOperation for CreateInput {
-    const POLICY: OperationPolicy<CreateInput> =
+impl AccessOperation for CreateUserPoolInput {
+    const POLICY: OperationPolicy<CreateUserPoolInput> =
         OperationPolicy::Asked(OperationAsk { action: "cognito-idp:CreateUserPool", resource: |_, _| "*".to_owned(), keys: |_, _| () });
 }
 
-impl AccessOperation for ListInput {
-    const POLICY: OperationPolicy<ListInput> =
+impl AccessOperation for ListUserPoolsInput {
+    const POLICY: OperationPolicy<ListUserPoolsInput> =
         OperationPolicy::Asked(OperationAsk { action: "cognito-idp:ListUserPools", resource: |_, _| "*".to_owned(), keys: |_, _| () });
 }
 
@@ -157,8 +157,8 @@ impl AccessOperation for PoolInput {
     });
 }
 
-impl AccessOperation for DeleteInput {
-    const POLICY: OperationPolicy<DeleteInput> = OperationPolicy::Asked(OperationAsk {
+impl AccessOperation for DeleteUserPoolInput {
+    const POLICY: OperationPolicy<DeleteUserPoolInput> = OperationPolicy::Asked(OperationAsk {
         action: "cognito-idp:DeleteUserPool",
         resource: |input, scope| pool_arn(&input.0.user_pool_id, scope),
         keys: |_, _| (),
@@ -172,7 +172,7 @@ fn own_scope(services: &AwsServices, call: &AwsCall) -> Result<ArnScope, AwsErro
 }
 
 pub(super) async fn create(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: CreateInput = read(body)?;
+    let input: CreateUserPoolInput = read(body)?;
     let scope = own_scope(services, call)?;
     call.check(services.accounts(), &input, &scope).await?;
     let new = new_pool(input).map_err(|why| fault(call.wire, why))?;
@@ -188,14 +188,14 @@ pub(super) async fn describe(services: &AwsServices, call: &AwsCall, body: &[u8]
 }
 
 pub(super) async fn delete(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input = DeleteInput(read(body)?);
+    let input = DeleteUserPoolInput(read(body)?);
     check_pool(services, call, &input, &input.0.user_pool_id).await?;
     services.user_pools.delete_pool(&input.0.user_pool_id).await.map_err(|why| fault(call.wire, why))?;
     done(call)
 }
 
 pub(super) async fn list(services: &AwsServices, call: &AwsCall, body: &[u8]) -> AwsAnswer {
-    let input: ListInput = read(body)?;
+    let input: ListUserPoolsInput = read(body)?;
     let scope = own_scope(services, call)?;
     call.check(services.accounts(), &input, &scope).await?;
     let of = |why: UserFault| fault(call.wire, why);
@@ -218,7 +218,7 @@ pub(super) async fn list(services: &AwsServices, call: &AwsCall, body: &[u8]) ->
     answered(call, &answer)
 }
 
-fn new_pool(input: CreateInput) -> Result<NewUserPool, UserFault> {
+fn new_pool(input: CreateUserPoolInput) -> Result<NewUserPool, UserFault> {
     check_name(&input.pool_name)?;
     refuse_others(&input.others)?;
     if input.mfa_configuration.is_some_and(|mfa| mfa != "OFF") {

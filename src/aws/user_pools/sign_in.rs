@@ -9,7 +9,7 @@ use super::requests::{answered, check_pool, done, pool_arn, read};
 use crate::access::{AccessOperation, OperationAsk, OperationPolicy};
 use crate::aws::call::{AwsAnswer, AwsCall};
 use crate::aws::services::AwsServices;
-use crate::users::{AuthFlow, Challenge, IssuedTokens, Parameters, SecretProof, SignInAnswer, UserFault};
+use crate::users::{AuthFlow, ChallengeParameters, IssuedTokens, SecretProof, SignInAnswer, SignInChallenge, UserFault};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -19,7 +19,7 @@ struct InitiateInput {
     client_id: String,
     auth_flow: String,
     #[serde(default)]
-    auth_parameters: Parameters,
+    auth_parameters: ChallengeParameters,
 }
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct RespondInput {
     challenge_name: String,
     session: Option<String>,
     #[serde(default)]
-    challenge_responses: Parameters,
+    challenge_responses: ChallengeParameters,
 }
 
 #[derive(Deserialize)]
@@ -105,7 +105,7 @@ impl From<SignInAnswer> for SignInOutput {
                 challenge_parameters: BTreeMap::new(),
                 authentication_result: Some(signed_in.tokens.into()),
             },
-            SignInAnswer::Challenge(Challenge { name, session, parameters }) => SignInOutput {
+            SignInAnswer::SignInChallenge(SignInChallenge { name, session, parameters }) => SignInOutput {
                 challenge_name: Some(name),
                 session,
                 challenge_parameters: parameters.into_iter().collect(),

@@ -3,8 +3,8 @@
 use super::{RowKey, RowKind};
 use crate::store::account::AccountId;
 use crate::store::engine::Bytes;
-use crate::store::user_pool_id::{UserKey, UserPoolId};
-use crate::store::users::{AliasName, CodeUse};
+use crate::store::user_names::{AliasName, CodeUse};
+use crate::store::user_pool_id::{PoolUserKey, UserPoolId};
 
 /// The prefix of all rows that stand with a pool and its users.
 pub(in crate::store) fn of_user_pool(pool: &UserPoolId) -> Bytes {
@@ -36,19 +36,19 @@ pub(in crate::store) fn pool_signing_key(pool: &UserPoolId, from_ms: u64) -> Byt
     RowKey::of(RowKind::PoolSigningKey).user(pool, "").version(from_ms).done()
 }
 
-pub(in crate::store) fn user(user: &UserKey) -> Bytes {
+pub(in crate::store) fn user(user: &PoolUserKey) -> Bytes {
     RowKey::of(RowKind::User).user(&user.pool, &user.name).done()
 }
 
-pub(in crate::store) fn user_code(user: &UserKey, code: CodeUse) -> Bytes {
+pub(in crate::store) fn user_code(user: &PoolUserKey, code: CodeUse) -> Bytes {
     RowKey::of(RowKind::UserCode).user(&user.pool, &user.name).name(code.name()).done()
 }
 
-pub(in crate::store) fn families(user: &UserKey) -> Bytes {
+pub(in crate::store) fn families(user: &PoolUserKey) -> Bytes {
     RowKey::of(RowKind::Family).user(&user.pool, &user.name).done()
 }
 
-pub(in crate::store) fn family(user: &UserKey, family: &str) -> Bytes {
+pub(in crate::store) fn family(user: &PoolUserKey, family: &str) -> Bytes {
     RowKey::of(RowKind::Family).user(&user.pool, &user.name).name(family).done()
 }
 

@@ -5,7 +5,7 @@ use super::backup::{backup, restored};
 use crate::store::row_kinds::RowKind;
 use crate::store::support::store;
 use crate::store::{
-    AliasName, CodeUse, Family, FamilyState, Group, MOST_FAMILIES, PasswordDemands, Store, StoredCode, TokenUnit, Tries, User, UserKey,
+    AliasName, CodeUse, Family, FamilyState, Group, MOST_FAMILIES, PasswordDemands, PoolUserKey, Store, StoredCode, TokenUnit, Tries, User,
     UserPool, UserPoolClient, UserPoolId, UserPoolRefused, UserPoolSettings, UserPoolState, UserStatus, UsernameKind, keys,
 };
 
@@ -13,8 +13,8 @@ fn pool_id() -> UserPoolId {
     UserPoolId::parse("local_abc").expect("an id")
 }
 
-fn ann() -> UserKey {
-    UserKey { pool: pool_id(), name: "ann".into() }
+fn ann() -> PoolUserKey {
+    PoolUserKey { pool: pool_id(), name: "ann".into() }
 }
 
 fn pool() -> UserPool {
@@ -162,7 +162,7 @@ fn ids_are_taken_once_and_a_pool_that_is_being_deleted_takes_nothing() {
     assert_eq!(commit(&store, |group| group.make_user_pool(&pool_id(), &nowhere)), Ok(Err(UserPoolRefused::NoAccount)));
     assert_eq!(commit(&store, |group| group.add_user_pool_client(&pool_id(), "c", &client())), Ok(Err(UserPoolRefused::IdTaken)));
     assert_eq!(commit(&store, |group| group.add_pool_signing_key(&pool_id(), 5, b"other")), Ok(false), "the first one stays");
-    let other = UserKey { pool: pool_id(), name: "bob".into() };
+    let other = PoolUserKey { pool: pool_id(), name: "bob".into() };
     commit(&store, |group| group.delete_alias(&other, EMAIL)).expect("decides");
     assert_eq!(store.user_of_alias(&pool_id(), EMAIL), Ok(Some(ann())), "it is another's");
     commit(&store, |group| group.put_user_pool(&pool_id(), &UserPool { state: UserPoolState::Deleting, ..pool() })).expect("decides");

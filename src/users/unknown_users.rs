@@ -1,6 +1,6 @@
 //! Names that are nobody's: what they are answered, and how often they were tried.
 //!
-//! A guesser must not learn who is there by being locked out, or by not being: so wrong passwords and codes count for strangers too. They count in memory,
+//! A guesser must not learn who is there by being locked out, or by not being: so wrong passwords and codes count for unknown users too. They count in memory,
 //! in a table of fixed size, so that no name that somebody thinks up leaves a row.
 
 use std::collections::HashMap;
@@ -10,9 +10,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::attributes::{EMAIL, masked};
 use super::code::{self, CodeTry};
-use super::messages::CodeDelivery;
+use super::names::CodeDelivery;
+use super::names::fold;
 use super::tries::{after_failure, is_locked};
-use super::user_pools::fold;
 use crate::keyring::{CryptoFailed, SecretKey};
 use crate::store::{CodeUse, StoredCode, Tries, UserPool, UserPoolId, UsernameKind};
 use uuid::Uuid;
@@ -22,9 +22,9 @@ const MOST_NAMES: usize = 65_536;
 
 type Name = [u8; 32];
 
-/// The strangers of all pools.
+/// The unknown users of all pools.
 #[derive(Default)]
-pub struct Strangers {
+pub struct UnknownUsers {
     tries: Mutex<HashMap<Name, Tries>>,
     codes: Mutex<HashMap<Name, StoredCode>>,
 }
@@ -44,7 +44,7 @@ fn kept<V>(table: &mut HashMap<Name, V>, name: Name, value: V) {
     table.insert(name, value);
 }
 
-impl Strangers {
+impl UnknownUsers {
     pub fn is_locked(&self, pool: &UserPoolId, text: &str, now_ms: u64) -> bool {
         let tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
         tries.get(&name(pool, text)).is_some_and(|tries| is_locked(*tries, now_ms))
@@ -90,14 +90,14 @@ pub fn srp_name(secret: &SecretKey, pool_id: &UserPoolId, pool: &UserPool, text:
         return Ok(folded);
     }
     let mut bytes = [0; 16];
-    secret.expand(&[b"driftless stranger 1:", pool_id.as_str().as_bytes(), b":", folded.as_bytes()], &mut bytes)?;
+    secret.expand(&[b"driftless unknown_user 1:", pool_id.as_str().as_bytes(), b":", folded.as_bytes()], &mut bytes)?;
     Ok(uuid::Builder::from_random_bytes(bytes).into_uuid().to_string())
 }
 
 /// Where a code would be sent, if the name were somebody's.
 pub fn delivery(secret: &SecretKey, pool_id: &UserPoolId, text: &str) -> Result<CodeDelivery, CryptoFailed> {
     let mut bytes = [0; 2];
-    secret.expand(&[b"driftless stranger's address 1:", pool_id.as_str().as_bytes(), b":", text.as_bytes()], &mut bytes)?;
+    secret.expand(&[b"driftless unknown user's address 1:", pool_id.as_str().as_bytes(), b":", text.as_bytes()], &mut bytes)?;
     let letter = |byte: u8| char::from(b'a' + byte % 26);
     let address = match text.split_once('@') {
         Some(_) => text.to_owned(),
