@@ -22,7 +22,7 @@ pub(super) struct ListQuery {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ListEntry {
-    Object(String, StoredObject),
+    Object(String, Box<StoredObject>),
     CommonPrefix(String),
 }
 
@@ -60,7 +60,7 @@ pub(super) fn page(store: &Store, bucket: &str, query: &ListQuery) -> Result<(Ve
             from = [key.as_bytes(), &[0]].concat();
             let rest = key.get(prefix.len()..).unwrap_or_default();
             match rest.find(delimiter.as_str()).filter(|_| !delimiter.is_empty()) {
-                None => entries.push(ListEntry::Object(key, object)),
+                None => entries.push(ListEntry::Object(key, Box::new(object))),
                 Some(at) => {
                     let common = key[..prefix.len() + at + delimiter.len()].to_owned();
                     skip_to = Some(end_of(&common));

@@ -71,7 +71,7 @@ pub(super) fn new_user(
 }
 
 /// The other names that a user has now.
-pub(super) fn aliases<'a>(settings: &UserPoolSettings, user: &'a User) -> Vec<(&'static str, String)> {
+pub(super) fn aliases(settings: &UserPoolSettings, user: &User) -> Vec<(&'static str, String)> {
     let by_attribute = matches!(settings.usernames, UsernameKind::Attribute { .. });
     let of = |kind: &'static str| {
         let value = if kind == "sub" { Some(user.sub.as_str()) } else { attributes::value(&user.attributes, kind) };

@@ -20,7 +20,7 @@ impl S3Objects {
         match self.objects.change(Vec::new(), decide).await.map_err(unavailable)? {
             MadeBucket::Made => {
                 let location = Some(format!("/{}", input.bucket));
-                Ok(S3Response::new(CreateBucketOutput { location, ..CreateBucketOutput::default() }))
+                Ok(S3Response::new(CreateBucketOutput { location }))
             }
             MadeBucket::Owned => Err(error(
                 S3ErrorCode::BucketAlreadyOwnedByYou,
@@ -66,7 +66,6 @@ impl S3Objects {
                 name: Some(name),
                 creation_date: Some(timestamp(made_ms)),
                 bucket_region: None,
-                ..Bucket::default()
             })
             .collect();
         let more = left.next().is_some();
