@@ -94,6 +94,7 @@ async fn run(gateways: &PushGateways, tokens: &Arc<Vec<PushTarget>>, in_flight: 
             let mut at = first;
             while Instant::now() < end {
                 let wake = Wake {
+                    cognito_pool: None,
                     pool: "demo".to_owned(),
                     identity: "local:3f2504e0-4f89-41d3-9a0c-0305e82c3301".to_owned(),
                     dataset: dataset(),

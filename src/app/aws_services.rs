@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::{ServiceBeforeRoutes, mark_authenticated};
-use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityLinks, IdentityPools, WebIdentities};
+use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityIssuer, IdentityLinks, IdentityPools, WebIdentities};
 use crate::keyring::SharedKeyring;
 use crate::objects::{Objects, OnAuthenticated, S3Endpoint};
 use crate::pools::Pools;
@@ -40,6 +40,7 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
     development_roles::prepare(accounts, &identity_pools, development_key).await.map_err(|_| AppError::StoreFailed)?;
+    let issuer = IdentityIssuer::new(reader.clone(), committer.clone(), keyring.clone(), clock);
     let federation = FederatedIdentities::new(FederationParts {
         pools: identity_pools,
         identities: identities.clone(),
@@ -49,9 +50,10 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
         reader: reader.clone(),
         committer: committer.clone(),
         clock,
+        issuer: issuer.clone(),
     });
     let (of_accounts, reading) = (accounts.clone(), reader.clone());
-    let web_identities = tokio::task::spawn_blocking(move || WebIdentities::new(of_accounts, reading, clock)).await;
+    let web_identities = tokio::task::spawn_blocking(move || WebIdentities::new(of_accounts, reading, clock, issuer)).await;
     let services = AwsServices {
         accounts: accounts.clone(),
         clock,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use tracing::info;
 use uuid::Uuid;
 
+use super::issuer::IdentityIssuer;
 use super::links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
 use super::role_choice::{NoRole, ProvedClaims, choose};
 use super::{Identities, IdentityPools, LoginRequest, PoolDetails, SignInPurpose, SignInResult};
@@ -67,6 +68,8 @@ pub enum FederationRefused {
     /// An operator has refused the login's tokens.
     TokenRefused,
     TooManyLogins,
+    /// The pool gives tokens to nobody: its identities get credentials only.
+    NoClassicFlow,
     /// The pool has no role for this, or the role does not trust the pool.
     NoRole(String),
 }
@@ -112,6 +115,7 @@ pub struct FederatedIdentities {
     reader: Reader,
     committer: Committer,
     clock: Clock,
+    pub issuer: IdentityIssuer,
 }
 
 /// What the federation of a server is made of.
@@ -124,12 +128,13 @@ pub struct FederationParts {
     pub reader: Reader,
     pub committer: Committer,
     pub clock: Clock,
+    pub issuer: IdentityIssuer,
 }
 
 impl FederatedIdentities {
     pub fn new(parts: FederationParts) -> FederatedIdentities {
-        let FederationParts { pools, identities, links, verifier, accounts, reader, committer, clock } = parts;
-        FederatedIdentities { pools, identities, links, verifier, accounts, reader, committer, clock }
+        let FederationParts { pools, identities, links, verifier, accounts, reader, committer, clock, issuer } = parts;
+        FederatedIdentities { pools, identities, links, verifier, accounts, reader, committer, clock, issuer }
     }
 
     /// The identity to which logins lead, which is made if there is none; without logins a guest's, a new one each time.
@@ -194,6 +199,20 @@ impl FederatedIdentities {
                 Err(FederationRefused::NoRole(text.to_owned()))
             }
         })
+    }
+
+    /// A token of an identity for who has a right to it, with which a role can be taken.
+    pub async fn open_id_token(&self, identity: &Identity, logins: &SentLogins) -> FederationResult<(Identity, String)> {
+        let (identity, pool, proved) = match self.admitted(identity, logins).await? {
+            Ok(admitted) => admitted,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let Ok(details) = self.pools.find(&pool.id()).await? else { return Ok(Err(FederationRefused::NoPool(pool.id().to_string()))) };
+        if details.made.is_some_and(|made| made.allow_classic_flow != Some(true)) {
+            return Ok(Err(FederationRefused::NoClassicFlow));
+        }
+        let token = self.issuer.token(&federation(&pool.id(), &identity, &proved)).await?;
+        Ok(Ok((identity, token)))
     }
 
     /// Who gets to an identity with these logins: the identity, which may be another one by now, its pool, and the logins.

@@ -2,6 +2,7 @@
 //! several logins can lead to it later.
 
 mod federation;
+mod issuer;
 mod links;
 mod made_pools;
 mod role_choice;
@@ -19,6 +20,7 @@ use crate::store::{Admission, Identity, LoginKey, Store};
 pub use federation::{
     FederatedIdentities, FederationParts, FederationRefused, FederationResult, IdentityCredentials, MOST_LOGINS, ProvedLogin, SentLogins,
 };
+pub use issuer::{IDENTITY_ISSUER, IdentityIssuer};
 pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
 pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult};
 pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};

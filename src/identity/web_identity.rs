@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
-use crate::access::{Accounts, Arn, AssumeRefused, AssumedRole, Federation, RequestContext, RoleAsk};
+use super::issuer::{IDENTITY_ISSUER, IdentityIssuer};
+use crate::access::{Accounts, Arn, AssumeRefused, AssumedRole, Federation, IDENTITY_PROVIDER, RequestContext, RoleAsk};
 use crate::auth::{IssuerConfig, OutboundProxy, TokenRefusal, Verifier};
 use crate::clock::Clock;
 use crate::committer::{ReadOwner, Reader, Unavailable};
@@ -46,6 +47,7 @@ pub struct WebIdentities {
     accounts: Accounts,
     reader: Reader,
     clock: Clock,
+    issuer: IdentityIssuer,
     kept: Arc<Mutex<KeptProviders>>,
 }
 
@@ -64,8 +66,8 @@ impl KeptProviders {
 
 impl WebIdentities {
     /// `None`: there is no verifier, because the root certificates of the system cannot be read.
-    pub fn new(accounts: Accounts, reader: Reader, clock: Clock) -> Option<WebIdentities> {
-        Some(WebIdentities { accounts, reader, clock, kept: Arc::new(Mutex::new(KeptProviders::new()?)) })
+    pub fn new(accounts: Accounts, reader: Reader, clock: Clock, issuer: IdentityIssuer) -> Option<WebIdentities> {
+        Some(WebIdentities { accounts, reader, clock, issuer, kept: Arc::new(Mutex::new(KeptProviders::new()?)) })
     }
 
     /// Gives the bearer of a token a session of a role, if the role trusts the provider and what the token says.
@@ -83,6 +85,9 @@ impl WebIdentities {
             return Ok(Err(invalid("The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)")));
         };
         let Some(issuer) = claims.get("iss").and_then(Value::as_str) else { return Ok(Err(invalid("Missing a required claim: iss"))) };
+        if issuer == IDENTITY_ISSUER {
+            return self.assume_as_identity(ask, token, context).await;
+        }
         let Some(account) = Arn::parse(&ask.role_arn).and_then(|arn| AccountId::parse(arn.account)) else {
             return Ok(Err(WebIdentityRefused::Role(AssumeRefused::Invalid("The role's ARN is invalid".to_owned()))));
         };
@@ -110,6 +115,21 @@ impl WebIdentities {
         Ok(assumed
             .map(|assumed| WebIdentitySession { assumed, subject: verified.subject, audience, provider: arn })
             .map_err(WebIdentityRefused::Role))
+    }
+
+    /// The same for an identity of an identity pool of this server, with a token of GetOpenIdToken.
+    async fn assume_as_identity(
+        &self,
+        ask: &RoleAsk,
+        token: &str,
+        context: RequestContext,
+    ) -> Result<Result<WebIdentitySession, WebIdentityRefused>, Unavailable> {
+        let Some(claims) = self.issuer.verified(token).await? else {
+            return Ok(Err(WebIdentityRefused::Token("The token is not one of this server's identity pools, or has expired".to_owned())));
+        };
+        let assumed = self.accounts.assume_with_token(claims.federation(), ask, context).await?;
+        let (subject, audience, provider) = (claims.sub, claims.aud, IDENTITY_PROVIDER.to_owned());
+        Ok(assumed.map(|assumed| WebIdentitySession { assumed, subject, audience, provider }).map_err(WebIdentityRefused::Role))
     }
 
     /// The account's provider of an issuer, which has tokens for nobody if it has no audience.

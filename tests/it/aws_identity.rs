@@ -207,3 +207,38 @@ async fn only_the_pools_account_may_look_at_it() {
     assert_eq!(outcome(&as_guest.json(&called("DescribeIdentityPool"), &pool).await), "400 AccessDeniedException");
     assert_eq!(outcome(&as_guest.json(&called("NoSuchThing"), &pool).await), "400 UnknownOperationException");
 }
+
+#[tokio::test]
+async fn a_token_of_an_identity_takes_a_role_that_trusts_the_pool() {
+    let federated = Federated::new().await;
+    let guest = federated.id(json!({})).await;
+    let token = federated.root.unsigned_json(&called("GetOpenIdToken"), &json!({ "IdentityId": guest })).await;
+    let token = parsed(&token)["Token"].as_str().unwrap_or_default().to_owned();
+    let assume = async |token: &str, role: &str| {
+        let arn = format!("arn:aws:iam::{ACCOUNT}:role/{role}");
+        let fields = [("RoleArn", arn.as_str()), ("RoleSessionName", "app"), ("WebIdentityToken", token)];
+        federated.root.of("sts").form("AssumeRoleWithWebIdentity", &fields).await
+    };
+    let assumed = assume(&token, "guest").await;
+    assert_eq!((assumed.status, element(&assumed, "Provider")), (200, "cognito-identity.amazonaws.com"), "{}", assumed.body);
+    assert_eq!(
+        (element(&assumed, "SubjectFromWebIdentityToken"), element(&assumed, "Audience")),
+        (guest.as_str(), federated.pool.as_str())
+    );
+    let client = federated.root.with(
+        element(&assumed, "AccessKeyId"),
+        element(&assumed, "SecretAccessKey"),
+        Some(element(&assumed, "SessionToken")),
+    );
+    assert_eq!((client.form("ListRoles", &[]).await.status, client.form("ListUsers", &[]).await.status), (200, 403));
+    let refused = assume(&token, "member").await;
+    assert_eq!((refused.status, element(&refused, "Code")), (403, "AccessDenied"), "the role is for those who have signed in");
+    let altered = assume(&format!("{}A{}", &token[..40], &token[41..]), "guest").await;
+    assert_eq!((altered.status, element(&altered, "Code")), (400, "InvalidIdentityToken"));
+    // A pool that was made gives none unless it says so.
+    let made = json!({ "IdentityPoolName": "mine", "AllowUnauthenticatedIdentities": true });
+    let made = parsed(&federated.signed("CreateIdentityPool", &made).await);
+    let other = federated.root.unsigned_json(&called("GetId"), &json!({ "IdentityPoolId": made["IdentityPoolId"] })).await;
+    let ask = json!({ "IdentityId": parsed(&other)["IdentityId"] });
+    assert_eq!(outcome(&federated.root.unsigned_json(&called("GetOpenIdToken"), &ask).await), "400 InvalidParameterException");
+}

@@ -7,6 +7,7 @@ use driftless_standin::{ScriptedResponse, StandInGateway};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::support::aws::AwsClient;
 use crate::support::commands::{document_rows, output, production_config, text};
 use crate::support::push::{apns, register_offline, register_offline_with, registration, start_server};
 use crate::support::{TestServer, change, name, wait_for};
@@ -248,6 +249,17 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     pages.run(at, of("access accounts", &[])).await;
     pages.run(at, of("access keys", &[account])).await;
     pages.run(at, of("access explain", &[account, "root", "iam:ListUsers", "*"])).await;
+    let (key, secret) = (second["access_key_id"].as_str().unwrap(), second["secret_access_key"].as_str().unwrap());
+    let iam =
+        AwsClient { address: server.address(), key: key.to_owned(), secret: secret.to_owned(), service: "iam", ahead_s: 0, token: None };
+    let allow = r#"{"Version":"2012-10-17","Statement":{"Sid":"own","Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
+    assert_eq!(iam.form("CreateUser", &[("UserName", "ann")]).await.status, 200);
+    let put = [("UserName", "ann"), ("PolicyName", "p"), ("PolicyDocument", allow)];
+    assert_eq!(iam.form("PutUserPolicy", &put).await.status, 200);
+    let explained = pages.run(at, of("access explain", &[account, "user/ann", "iam:GetUser", "*"])).await;
+    assert_eq!((&explained["allowed"], &explained["policy"], &explained["statement"]), (&true.into(), &"p".into(), &"own".into()));
+    let denied = pages.run(at, of("access explain", &[account, "user/ann", "iam:DeleteUser", "*"])).await;
+    assert_eq!((&denied["allowed"], &denied["policy"]), (&false.into(), &Value::Null));
     pages.run(at, of("access disable", &of_key)).await;
     pages.run(at, of("access enable", &of_key)).await;
     pages.run(at, of("access delete-key", &of_key)).await;

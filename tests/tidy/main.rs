@@ -79,7 +79,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("session", &["sync", "identity", "pools", "push", "committer", "store", "auth", "clock", "hub", "limits", "metrics", "origin"]),
     ("admin", &["sync", "identity", "pools", "auth", "push", "committer", "store", "clock", "hub", "logging"]),
     ("sync", &["pools", "push", "committer", "store", "clock", "merge"]),
-    ("identity", &["pools", "access", "auth", "committer", "store", "clock", "hub", "limits", "logging", "merge", "origin"]),
+    ("identity", &["pools", "access", "auth", "keyring", "committer", "store", "clock", "hub", "limits", "logging", "merge", "origin"]),
     ("reaper", &["pools", "committer", "store", "clock", "metrics"]),
     ("pools", &["store", "limits", "merge", "origin"]),
     ("push", &["committer", "store", "auth", "clock", "metrics"]),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::context::IdentityContext;
-use super::input::{CredentialsInput, DescribeIdentityInput, DescribedIdentity, GetIdInput, UnlinkInput};
+use super::input::{CredentialsInput, DescribeIdentityInput, DescribedIdentity, GetIdInput, OpenIdTokenInput, UnlinkInput};
 use crate::aws::call::AwsAnswer;
 use crate::aws::error::AwsError;
 use crate::aws::json;
@@ -23,6 +23,13 @@ const MAX_LOGIN: (usize, usize) = (128, 50_000);
 #[serde(rename_all = "PascalCase")]
 struct IdentityOutput {
     identity_id: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct OpenIdTokenOutput {
+    identity_id: String,
+    token: String,
 }
 
 #[derive(Serialize)]
@@ -70,6 +77,13 @@ pub(super) async fn credentials(context: &IdentityContext<'_>) -> AwsAnswer {
         expiration: EpochSeconds::from_ms(given.credentials.expires_ms),
     };
     context.output(&CredentialsOutput { identity_id: given.identity.to_string(), credentials })
+}
+
+pub(super) async fn open_id_token(context: &IdentityContext<'_>) -> AwsAnswer {
+    let input: OpenIdTokenInput = context.input()?;
+    let (identity, logins) = (identity(context, &input.identity_id)?, sent(context, input.logins)?);
+    let (identity, token) = context.federated(context.services.federation.open_id_token(&identity, &logins).await)?;
+    context.output(&OpenIdTokenOutput { identity_id: identity.to_string(), token })
 }
 
 pub(super) async fn unlink(context: &IdentityContext<'_>) -> AwsAnswer {

@@ -58,7 +58,15 @@ pub(super) struct UnlinkInput {
     pub logins_to_remove: Vec<String>,
 }
 
-public_input!(GetIdInput, CredentialsInput, UnlinkInput);
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct OpenIdTokenInput {
+    pub identity_id: String,
+    #[serde(default)]
+    pub logins: BTreeMap<String, String>,
+}
+
+public_input!(GetIdInput, CredentialsInput, UnlinkInput, OpenIdTokenInput);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -18,6 +18,7 @@ pub(super) async fn answer(services: &AwsServices, call: &AwsCall, operation: &s
     match operation {
         "GetId" => federate::get_id(&context).await,
         "GetCredentialsForIdentity" => federate::credentials(&context).await,
+        "GetOpenIdToken" => federate::open_id_token(&context).await,
         "UnlinkIdentity" => federate::unlink(&context).await,
         "DescribeIdentity" => federate::describe(&context).await,
         "CreateIdentityPool" => pools::create(&context).await,

@@ -62,11 +62,7 @@ impl S3Objects {
         let buckets: Vec<Bucket> = left
             .by_ref()
             .take(most)
-            .map(|(name, made_ms)| Bucket {
-                name: Some(name),
-                creation_date: Some(timestamp(made_ms)),
-                bucket_region: None,
-            })
+            .map(|(name, made_ms)| Bucket { name: Some(name), creation_date: Some(timestamp(made_ms)), bucket_region: None })
             .collect();
         let more = left.next().is_some();
         let continuation_token = buckets.last().and_then(|last| last.name.clone()).filter(|_| more);

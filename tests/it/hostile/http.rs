@@ -199,7 +199,7 @@ async fn every_answer_reaches_a_client_that_still_sends_and_the_connection_goes_
         ("no token", "POST /v1/datasets/d/write".to_owned(), "Host: localhost\r\n", 401),
         ("a body with GET", "GET /health/live".to_owned(), "Host: localhost\r\n", 200),
         ("metrics", "GET /metrics".to_owned(), "Host: localhost\r\n", 200),
-        ("no such path", "POST /nowhere".to_owned(), "Host: localhost\r\n", 404),
+        ("no such path", "POST /no_where".to_owned(), "Host: localhost\r\n", 404),
         ("no such admin path", "POST /admin/api/nowhere".to_owned(), &operator, 404),
         ("another method", "PUT /v1/datasets".to_owned(), &device, 405),
         ("no handshake", "GET /v1/sync".to_owned(), "Host: localhost\r\n", 426),
