@@ -15,7 +15,7 @@ require('amazon-cognito-js');
 const { AWS_ENDPOINT_URL: endpoint, AWS_DEFAULT_REGION: region, IDENTITY_POOL_ID: pool, IDENTITY_ID: identity } = process.env;
 AWS.config.update({ region, cognitosync: { endpoint } });
 
-const credentials = new AWS.Credentials(process.env.AWS_ACCESS_KEY_ID, process.env.AWS_SECRET_ACCESS_KEY);
+const credentials = new AWS.Credentials(process.env.AWS_ACCESS_KEY_ID, process.env.AWS_SECRET_ACCESS_KEY, process.env.AWS_SESSION_TOKEN);
 credentials.params = { IdentityPoolId: pool };
 credentials.identityId = identity;
 AWS.config.credentials = credentials;
