@@ -162,73 +162,9 @@ pub(super) fn of_dataset(kind: RowKind, identity: &Identity, dataset: &DatasetNa
     RowKey::of(kind).identity(identity).dataset(dataset).done()
 }
 
-/// The prefix of all rows that stand with their account.
-pub(super) fn all_accounts() -> Bytes {
-    vec![ACCOUNT_MARK]
-}
-
-/// The prefix of everything that an account owns.
-pub(super) fn of_account(account: &AccountId) -> Bytes {
-    let mut key = RowKey::of(RowKind::Account).account(account).done();
-    key.pop();
-    key
-}
-
-pub(super) fn account(account: &AccountId) -> Bytes {
-    RowKey::of(RowKind::Account).account(account).done()
-}
-
 /// The key of an identity pool: its name if it is declared, else its id. Each pool is an owner of its own.
 pub(super) fn identity_pool(key: &str) -> Bytes {
     RowKey::of(RowKind::IdentityPool).name(key).done()
-}
-
-/// The index row of an account's number.
-pub(super) fn account_number(number: u32) -> Bytes {
-    RowKey::of(RowKind::AccountNumber).version(u64::from(number)).done()
-}
-
-/// The key of what an account has under these names, or the prefix of what stands below them.
-pub(super) fn account_record(kind: RowKind, account: &AccountId, names: &[&str]) -> Bytes {
-    names.iter().fold(RowKey::of(kind).account(account), |key, name| key.name(name)).done()
-}
-
-pub(super) fn account_keys(account: &AccountId) -> Bytes {
-    RowKey::of(RowKind::AccountKey).account(account).done()
-}
-
-pub(super) fn account_key(account: &AccountId, access_key: &str) -> Bytes {
-    RowKey::of(RowKind::AccountKey).account(account).name(access_key).done()
-}
-
-pub(super) fn access_key(access_key: &str) -> Bytes {
-    RowKey::of(RowKind::AccessKey).name(access_key).done()
-}
-
-pub(super) fn account_buckets(account: &AccountId) -> Bytes {
-    RowKey::of(RowKind::AccountBucket).account(account).done()
-}
-
-pub(super) fn account_bucket(account: &AccountId, bucket: &str) -> Bytes {
-    RowKey::of(RowKind::AccountBucket).account(account).name(bucket).done()
-}
-
-/// The prefix of all rows of a kind that a bucket owns. Objects stand in the order of their keys' bytes, so their keys have no length before them.
-pub(super) fn of_bucket(kind: RowKind, bucket: &str) -> Bytes {
-    RowKey::of(kind).owner(bucket).done()
-}
-
-/// The prefix of the parts of an upload.
-pub(super) fn parts(bucket: &str, upload: &str) -> Bytes {
-    RowKey::of(RowKind::Part).owner(bucket).name(upload).done()
-}
-
-pub(super) fn part(bucket: &str, upload: &str, number: u16) -> Bytes {
-    RowKey::of(RowKind::Part).owner(bucket).name(upload).number(number).done()
-}
-
-pub(super) fn blob(blob: &str) -> Bytes {
-    RowKey::of(RowKind::Blob).name(blob).done()
 }
 
 pub(super) fn keyring(name: &str) -> Bytes {
@@ -439,8 +375,12 @@ fn malformed() -> EngineError {
     EngineError::Damaged("a row's key is malformed".to_owned())
 }
 
+mod accounts;
+mod buckets;
 mod user_pools;
 
+pub(super) use accounts::*;
+pub(super) use buckets::*;
 pub(super) use user_pools::*;
 
 #[cfg(test)]
