@@ -59,8 +59,10 @@ impl S3Access for Authenticator {
 fn session_token(headers: &HeaderMap, query: &str) -> Option<String> {
     let in_header = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
     in_header.or_else(|| {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Security-Token="))?;
-        percent_encoding::percent_decode_str(value).decode_utf8().ok().map(|token| token.into_owned())
+        let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find_map(|(name, value)| (decoded(name)? == "X-Amz-Security-Token").then_some(value))?;
+        decoded(value).map(|token| token.into_owned())
     })
 }
 
