@@ -64,7 +64,8 @@ try {
     "[profile ann]", `aws_access_key_id = ${ann.AWS_ACCESS_KEY_ID}`, `aws_secret_access_key = ${ann.AWS_SECRET_ACCESS_KEY}`,
     "[profile logs]", `role_arn = ${ROLE}`, "source_profile = ann", "role_session_name = ann", "",
   ].join("\n"));
-  const logs = { ...anybody, AWS_CONFIG_FILE: config, AWS_SHARED_CREDENTIALS_FILE: join(files, "none"), AWS_PROFILE: "logs" };
+  // The command line keeps a role's credentials in the home folder, also for the next server.
+  const logs = { ...anybody, HOME: files, AWS_CONFIG_FILE: config, AWS_SHARED_CREDENTIALS_FILE: join(files, "none"), AWS_PROFILE: "logs" };
   assert.equal(await aws(logs)("sts", "get-caller-identity", "--query", "Arn"), `${SESSION}/ann`);
   assert.match(await aws(logs)("s3", "ls", "s3://logs/app/"), /today/);
   assert.equal(await aws(logs)("s3", "cp", "s3://logs/app/today", "-"), "started");
@@ -83,17 +84,17 @@ try {
   // Without the role Ann has nothing in the other account; without the group Bob has no role.
   const user = (name) => `User: arn:aws:iam::${account}:user/${name} is not authorized to perform:`;
   await refused(ann, ["s3api", "get-object", "--bucket", "logs", "--key", "app/today", out], "AccessDenied", `${user("ann")} s3:GetObject`);
-  const take = ["sts", "assume-role", "--role-arn", ROLE, "--role-session-name", "s"];
+  const take = ["sts", "assume-role", "--role-arn", ROLE, "--role-session-name", "shell"];
   await refused(bob, take, "AccessDenied", `${user("bob")} sts:AssumeRole on resource: ${ROLE}`);
-  await refused(a, take, "AccessDenied", "");
-  await refused(ann, [...take, "--duration-seconds", "43201"], "ValidationError", "");
+  await refused(a, take, "AccessDenied", "Roles may not be assumed by root accounts.");
+  await refused(ann, [...take, "--duration-seconds", "43201"], "ValidationError", "Value at 'durationSeconds' failed to satisfy constraint");
 
   // Both sides must agree: the role may ask for an external id, or trust another account.
   const trusts = (document) => aws(b)("iam", "update-assume-role-policy", "--role-name", "logs-reader", "--policy-document", document);
   await trusts(trust(`arn:aws:iam::${account}:root`, { Condition: { StringEquals: { "sts:ExternalId": "ticket-7" } } }));
   await refused(ann, take, "AccessDenied", `${user("ann")} sts:AssumeRole`);
   await refused(ann, [...take, "--external-id", "ticket-8"], "AccessDenied", `${user("ann")} sts:AssumeRole`);
-  assert.equal(await aws(ann)(...take, "--external-id", "ticket-7", "--query", "AssumedRoleUser.Arn"), `${SESSION}/s`);
+  assert.equal(await aws(ann)(...take, "--external-id", "ticket-7", "--query", "AssumedRoleUser.Arn"), `${SESSION}/shell`);
   await trusts(trust(`arn:aws:iam::${OTHER}:root`));
   await refused(ann, [...take, "--external-id", "ticket-7"], "AccessDenied", `${user("ann")} sts:AssumeRole`);
   await trusts(trust(`arn:aws:iam::${account}:root`));
@@ -108,7 +109,7 @@ try {
   await refused(tokenless, read, "InvalidAccessKeyId", "does not exist in our records");
   await refused({ ...held, AWS_SESSION_TOKEN: `${AWS_SESSION_TOKEN.slice(0, -8)}AAAAAAAA` }, read, "InvalidToken", "The provided token is malformed or otherwise invalid");
   await aws(b)("iam", "detach-role-policy", "--role-name", "logs-reader", "--policy-arn", readsArn);
-  await refused(held, read, "AccessDenied", `User: ${SESSION}/s is not authorized to perform: s3:GetObject`);
+  await refused(held, read, "AccessDenied", `User: ${SESSION}/shell is not authorized to perform: s3:GetObject`);
   await aws(a)("iam", "remove-user-from-group", "--group-name", "support", "--user-name", "ann");
   await refused(ann, take, "AccessDenied", `${user("ann")} sts:AssumeRole`);
 } finally {

@@ -47,7 +47,12 @@ impl S3Access for Authenticator {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let Some(id) = context.credentials().map(|credentials| credentials.access_key.clone()) else { return Ok(()) };
         let token = session_token(context.headers(), context.uri().query().unwrap_or_default());
-        let caller = self.accounts.signed_caller(&id, token.as_deref()).await.map_err(unavailable)?.map_err(unusable)?;
+        let caller = self.accounts.signed_caller(&id, token.as_deref()).await.map_err(unavailable)?;
+        let caller = caller.map_err(|why| match why {
+            // As at AWS, the key of a session is unknown without its token.
+            UnusableKey::InvalidToken if token.is_none() => unusable(UnusableKey::Unknown),
+            why => unusable(why),
+        })?;
         if let Some(OnAuthenticated(act)) = context.extensions_mut().get::<OnAuthenticated>() {
             act();
         }
