@@ -16,12 +16,7 @@ use crate::store::{MadeBucket, PoolRoles, PrincipalKind};
 const POLICY: &str = "demo";
 
 /// Makes the bucket and the two roles, and gives these to the pool unless it has roles. What is there already is not changed.
-pub(super) async fn prepare(
-    accounts: &Accounts,
-    pools: &IdentityPools,
-    objects: &Objects,
-    key: DevelopmentKey,
-) -> Result<(), Unavailable> {
+pub(super) async fn prepare(accounts: &Accounts, pools: &IdentityPools, objects: &Objects, key: DevelopmentKey) -> Result<(), Unavailable> {
     let (DevelopmentKey::Present { .. }, Some(account)) = (key, AccountId::parse(DEVELOPMENT_ACCOUNT)) else { return Ok(()) };
     if let MadeBucket::Taken | MadeBucket::TooMany = objects.make_bucket(dev::BUCKET, &account).await? {
         warn!(bucket = dev::BUCKET, "the demo has no bucket");

@@ -165,7 +165,9 @@ async fn a_user_reaches_its_own_folder_only_also_where_a_key_has_dots() {
     let own = r#""Action":["s3:GetObject","s3:PutObject","s3:DeleteObject"],"Resource":"arn:aws:s3:::box/users/${aws:username}/*""#;
     let (u1, u2) = (user(&root, "u1", own).await, user(&root, "u2", own).await);
     done(&u2, "PUT", "/box/users/u2/a", "of u2").await;
-    for (method, path) in [("GET", "/box/users/u2/a"), ("PUT", "/box/users/u2/a"), ("DELETE", "/box/users/u2/a"), ("GET", "/box?list-type=2")] {
+    for (method, path) in
+        [("GET", "/box/users/u2/a"), ("PUT", "/box/users/u2/a"), ("DELETE", "/box/users/u2/a"), ("GET", "/box?list-type=2")]
+    {
         assert_eq!(tried(&u1, method, path).await, "403 AccessDenied", "{method} {path}");
     }
     // A key is no path: this one is in the folder of u1, and leads nowhere else.
@@ -239,7 +241,9 @@ async fn the_credentials_of_a_role_reach_what_the_role_may() {
     assert_eq!(done(&session, "GET", "/box/logs/a", "").await.body, "line");
     let refused = session.s3("PUT", "/box/logs/a", &[], "x").await;
     assert_eq!(outcome(&refused), "403 AccessDenied");
-    let words = format!("User: arn:aws:sts::{OWN}:assumed-role/reader/s1 is not authorized to perform: s3:PutObject on resource: &quot;arn:aws:s3:::box/logs/a&quot; because");
+    let words = format!(
+        "User: arn:aws:sts::{OWN}:assumed-role/reader/s1 is not authorized to perform: s3:PutObject on resource: &quot;arn:aws:s3:::box/logs/a&quot; because"
+    );
     assert!(element(&refused, "Message").starts_with(&words), "{}", refused.body);
     let link = session.presigned("GET", "/box/logs/a");
     assert_eq!(root.unsigned_s3("GET", &link, "", "").await.body, "line");

@@ -79,10 +79,12 @@ async fn a_page_reaches_the_bucket_whose_rules_let_its_origin_in_and_nothing_els
     assert_eq!(root.s3("PUT", "/photos?cors=", &[], &rules).await.status, 200);
     assert_eq!(root.s3("PUT", "/photos/a", &[], "x").await.status, 200);
     let preflight = async |origin: &str, method: &str| {
-        let lines = format!("origin: {origin}\r\naccess-control-request-method: {method}\r\naccess-control-request-headers: x-amz-date\r\n");
+        let lines =
+            format!("origin: {origin}\r\naccess-control-request-method: {method}\r\naccess-control-request-headers: x-amz-date\r\n");
         root.unsigned_s3("OPTIONS", "/photos/a", &lines, "").await
     };
-    let allowed = root.unsigned_s3("OPTIONS", "/photos/a", "origin: https://app.example\r\naccess-control-request-method: GET\r\n", "").await;
+    let allowed =
+        root.unsigned_s3("OPTIONS", "/photos/a", "origin: https://app.example\r\naccess-control-request-method: GET\r\n", "").await;
     assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, Some("https://app.example")), "{}", allowed.body);
     for (origin, method) in [("https://app.example", "PUT"), ("https://evil.example", "GET")] {
         let refused = preflight(origin, method).await;
@@ -91,9 +93,11 @@ async fn a_page_reaches_the_bucket_whose_rules_let_its_origin_in_and_nothing_els
     }
     let read = root.s3("GET", "/photos/a", &[("origin", "https://app.example")], "").await;
     assert_eq!((read.status, &*read.body, read.header("access-control-allow-origin")), (200, "x", Some("https://app.example")));
-    for (method, path, origin) in
-        [("GET", "/photos/a", "https://evil.example"), ("PUT", "/photos/a", "https://app.example"), ("GET", "/?x-id=ListBuckets", "https://app.example")]
-    {
+    for (method, path, origin) in [
+        ("GET", "/photos/a", "https://evil.example"),
+        ("PUT", "/photos/a", "https://app.example"),
+        ("GET", "/?x-id=ListBuckets", "https://app.example"),
+    ] {
         let refused = root.s3(method, path, &[("origin", origin)], "").await;
         assert!(refused.status == 403 && refused.body.contains("origin_not_allowed"), "{method} {path} {origin}: {}", refused.body);
     }
