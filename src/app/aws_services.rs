@@ -39,7 +39,7 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
     let region = config.aws_region();
     let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
-    development_roles::prepare(accounts, &identity_pools, development_key).await.map_err(|_| AppError::StoreFailed)?;
+    development_roles::prepare(accounts, &identity_pools, objects, development_key).await.map_err(|_| AppError::StoreFailed)?;
     let issuer = IdentityIssuer::new(reader.clone(), committer.clone(), keyring.clone(), clock);
     let federation = FederatedIdentities::new(FederationParts {
         pools: identity_pools,
@@ -69,9 +69,10 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
         user_pools: user_pools.clone(),
     };
     let endpoint = AwsEndpoint::new(services);
-    let claims = endpoint.clone();
+    let (claims, pages) = (endpoint.clone(), endpoint.clone());
     Ok(ServiceBeforeRoutes::new(
         move |request| claims.is_for(request),
+        move |request| Box::pin(pages.allows_page(request)),
         move |mut request| {
             let endpoint = endpoint.clone();
             // An upload may be slow once its signature was checked.

@@ -1,4 +1,5 @@
-//! What `driftless dev` prepares for AWS's clients beside the account: a role for guests and one for those who have signed in, on the pool of the demo.
+//! What `driftless dev` prepares for AWS's clients beside the account: a bucket, and on the pool of the demo a role for guests and one for those who
+//! have signed in.
 
 use serde_json::json;
 use tracing::warn;
@@ -8,14 +9,18 @@ use crate::access::{AccountId, Accounts, DEVELOPMENT_ACCOUNT, NewRole};
 use crate::committer::Unavailable;
 use crate::dev;
 use crate::identity::IdentityPools;
-use crate::store::{PoolRoles, PrincipalKind};
+use crate::objects::Objects;
+use crate::store::{MadeBucket, PoolRoles, PrincipalKind};
 
 /// The name of the policy of each role.
 const POLICY: &str = "demo";
 
-/// Makes the two roles and gives them to the pool, unless it has roles. What is there already is not changed.
-pub(super) async fn prepare(accounts: &Accounts, pools: &IdentityPools, key: DevelopmentKey) -> Result<(), Unavailable> {
+/// Makes the bucket and the two roles, and gives these to the pool unless it has roles. What is there already is not changed.
+pub(super) async fn prepare(accounts: &Accounts, pools: &IdentityPools, objects: &Objects, key: DevelopmentKey) -> Result<(), Unavailable> {
     let (DevelopmentKey::Present { .. }, Some(account)) = (key, AccountId::parse(DEVELOPMENT_ACCOUNT)) else { return Ok(()) };
+    if let MadeBucket::Taken | MadeBucket::TooMany = objects.make_bucket(dev::BUCKET, &account).await? {
+        warn!(bucket = dev::BUCKET, "the demo has no bucket");
+    }
     let Some(pool) = pools.pools().get(dev::POOL) else { return Ok(()) };
     let id = pool.id();
     let roles = pools.find(&id).await?.map(|pool| pool.roles).unwrap_or_default();
@@ -67,15 +72,16 @@ fn trust(pool: &str, amr: &str) -> String {
     .to_string()
 }
 
-/// An identity's own datasets, and its own folder of the bucket `demo`.
+/// An identity's own datasets, and its own folder of the bucket.
 fn policy() -> String {
+    let bucket = format!("arn:aws:s3:::{}", dev::BUCKET);
     let own = "${cognito-identity.amazonaws.com:sub}";
     let datasets = format!("arn:aws:cognito-sync:*:*:identitypool/${{cognito-identity.amazonaws.com:aud}}/identity/{own}");
     json!({ "Version": "2012-10-17", "Statement": [
         { "Effect": "Allow", "Action": "cognito-sync:*", "Resource": [datasets.clone(), format!("{datasets}/*")] },
-        { "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "Resource": format!("arn:aws:s3:::demo/users/{own}/*") },
+        { "Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], "Resource": format!("{bucket}/users/{own}/*") },
         {
-            "Effect": "Allow", "Action": "s3:ListBucket", "Resource": "arn:aws:s3:::demo",
+            "Effect": "Allow", "Action": "s3:ListBucket", "Resource": bucket,
             "Condition": { "StringLike": { "s3:prefix": format!("users/{own}/*") } },
         },
     ] })

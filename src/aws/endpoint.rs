@@ -90,6 +90,18 @@ impl AwsEndpoint {
         }
     }
 
+    /// Whether a bucket's rules let pages of a request's origin send it. A preflight may always be sent: its answer says what the rules allow.
+    pub fn allows_page<T>(&self, request: &Request<T>) -> impl Future<Output = bool> + Send + use<T> {
+        let (is_preflight, is_object) = match route(&head_of(request), &PAGES) {
+            AwsRoute::BucketPreflight => (true, false),
+            AwsRoute::S3 { .. } => (false, true),
+            _ => (false, false),
+        };
+        let (services, method) = (Arc::clone(&self.services), request.method().clone());
+        let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+        async move { is_preflight || (is_object && services.s3.allows_page(&path, &method, &headers).await) }
+    }
+
     /// Answers a request that is for one of AWS's services.
     pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
         let id = AwsRequestId::new(Uuid::new_v4());

@@ -15,6 +15,9 @@ pub use wakes::{APP, wakes};
 use crate::auth::{DEVELOPMENT_SECRET, IssuerConfig, MintClaims, MintError, mint, shared_secret};
 use crate::invocation;
 
+/// The bucket of the development account.
+pub const BUCKET: &str = "demo";
+
 /// The name of the development pool.
 pub const POOL: &str = "demo";
 
@@ -126,7 +129,8 @@ impl fmt::Display for Banner {
             writeln!(f, "  export AWS_DEFAULT_REGION={REGION}")?;
             writeln!(f, "  export AWS_ACCESS_KEY_ID={id}")?;
             writeln!(f, "  export AWS_SECRET_ACCESS_KEY={secret}")?;
-            writeln!(f, "  aws sts get-caller-identity\n")?;
+            writeln!(f, "  aws sts get-caller-identity")?;
+            writeln!(f, "  aws s3 cp FILE s3://{BUCKET}/\n")?;
         }
         writeln!(f, "Tokens for your own client, valid for {} hours, for development only:\n", TOKEN_S / 3600)?;
         writeln!(f, "  laptop  {laptop}")?;

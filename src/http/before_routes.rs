@@ -21,12 +21,16 @@ pub type ServiceAnswer = Pin<Box<dyn Future<Output = axum::http::Response<Body>>
 /// Whether a request is the service's, by its head.
 type Claims = dyn Fn(&Request) -> bool + Send + Sync;
 
+/// Whether the service lets pages of a request's origin send it, by its head.
+type AllowsPage = dyn Fn(&Request) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync;
+
 type Answers = dyn Fn(Request) -> ServiceAnswer + Send + Sync;
 
 /// A service that `app` has put before the routes of the devices' port. Clones share it.
 #[derive(Clone)]
 pub struct ServiceBeforeRoutes {
     claims: Arc<Claims>,
+    allows_page: Arc<AllowsPage>,
     answers: Arc<Answers>,
 }
 
@@ -36,16 +40,22 @@ pub fn mark_authenticated(extensions: &Extensions) {
 }
 
 impl ServiceBeforeRoutes {
-    /// `claims` looks at a request's head only; `answers` gets the requests that it has claimed.
+    /// `claims` and `allows_page` look at a request's head only. `allows_page` is asked about a claimed request of a page that the page guard would
+    /// refuse; `answers` gets the claimed requests.
     pub fn new(
         claims: impl Fn(&Request) -> bool + Send + Sync + 'static,
+        allows_page: impl Fn(&Request) -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync + 'static,
         answers: impl Fn(Request) -> ServiceAnswer + Send + Sync + 'static,
     ) -> ServiceBeforeRoutes {
-        ServiceBeforeRoutes { claims: Arc::new(claims), answers: Arc::new(answers) }
+        ServiceBeforeRoutes { claims: Arc::new(claims), allows_page: Arc::new(allows_page), answers: Arc::new(answers) }
     }
 
     pub(super) fn claims(&self, request: &Request) -> bool {
         (self.claims)(request)
+    }
+
+    pub(super) fn allows_page(&self, request: &Request) -> Pin<Box<dyn Future<Output = bool> + Send>> {
+        (self.allows_page)(request)
     }
 
     /// Answers a request that it has claimed. It counts as a handshake of its client's address.

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::before_routes::ServiceBeforeRoutes;
 use super::cors::PageRequest;
 use super::error::HttpError;
-use super::page_guard::{self, ServedPages};
+use super::page_guard::{self, PageRefusal, ServedPages};
 use super::transfers::Transfers;
 use super::unread_body::{BodyEnd, LeaveBodyUnread, UnreadBody};
 use super::{error, head};
@@ -60,12 +60,19 @@ async fn answer(rules: &RequestRules, origins: &AllowedOrigins, page: Option<&Pa
     let is_named = |origin: &str| origins.find(origin) == OriginMatch::Named;
     let checked = head::check(&parts).and_then(|()| page_guard::check(rules.pages, &parts, is_named).map_err(HttpError::ForeignPage));
     let request = Request::from_parts(parts, body);
-    match checked {
-        Err(error) => error.into_response(),
-        Ok(()) if let Some(service) = rules.before_routes.as_ref().filter(|service| service.claims(&request)) => {
-            service.answer(&rules.transfers, request).await
+    let service = rules.before_routes.as_ref().filter(|service| service.claims(&request));
+    let is_allowed = match (&checked, service) {
+        // Its owner has let pages of this origin into the bucket.
+        (Err(HttpError::ForeignPage(PageRefusal::ForeignPage)), Some(service)) => {
+            let asked = service.allows_page(&request);
+            asked.await
         }
-        Ok(()) => match page.and_then(|page| page.answer_preflight(origins)) {
+        _ => false,
+    };
+    match (if is_allowed { Ok(()) } else { checked }, service) {
+        (Err(error), _) => error.into_response(),
+        (Ok(()), Some(service)) => service.answer(&rules.transfers, request).await,
+        (Ok(()), None) => match page.and_then(|page| page.answer_preflight(origins)) {
             Some(answer) => answer,
             None => error::with_allowed_methods(&method, next.run(request).await),
         },
@@ -73,9 +80,11 @@ async fn answer(rules: &RequestRules, origins: &AllowedOrigins, page: Option<&Pa
 }
 
 /// No answer may be kept by a cache, unless its handler says otherwise: it belongs to one person or to one moment. A browser must not guess the
-/// type of a body that holds what users wrote.
+/// type of a body that holds what users wrote. An answer with an ETag is an object of S3: what was stored with it says what may be kept, as at AWS.
 fn complete(headers: &mut HeaderMap) {
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    if !headers.contains_key(header::ETAG) {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    }
     headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
 }
 

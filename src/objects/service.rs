@@ -7,7 +7,7 @@ use super::blob_folder::{BlobClaim, BlobFolder};
 use crate::access::Accounts;
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
-use crate::store::{Bucket, Group, ObjectBody, Store, StoreError, StoredObject, StoredPart, Upload};
+use crate::store::{AccountId, Bucket, Group, MadeBucket, ObjectBody, Store, StoreError, StoredObject, StoredPart, Upload};
 
 /// Rows of parts that are read at a time.
 const PARTS_READ: usize = 500;
@@ -62,6 +62,12 @@ impl Objects {
     pub(super) async fn bucket(&self, name: &str) -> Result<Option<Bucket>, Unavailable> {
         let name = name.to_owned();
         self.read(move |store| store.bucket(&name)).await
+    }
+
+    /// Makes a bucket. Its name was checked.
+    pub async fn make_bucket(&self, name: &str, account: &AccountId) -> Result<MadeBucket, Unavailable> {
+        let (name, account, made_ms) = (name.to_owned(), account.clone(), self.clock.unix_ms());
+        self.change(Vec::new(), move |group| group.make_bucket(&name, &account, made_ms)).await
     }
 
     pub(super) async fn object(&self, bucket: &str, key: &str) -> Result<Option<StoredObject>, Unavailable> {

@@ -162,30 +162,9 @@ pub(super) fn of_dataset(kind: RowKind, identity: &Identity, dataset: &DatasetNa
     RowKey::of(kind).identity(identity).dataset(dataset).done()
 }
 
-pub(super) fn account_buckets(account: &AccountId) -> Bytes {
-    RowKey::of(RowKind::AccountBucket).account(account).done()
-}
-
-pub(super) fn account_bucket(account: &AccountId, bucket: &str) -> Bytes {
-    RowKey::of(RowKind::AccountBucket).account(account).name(bucket).done()
-}
-
-/// The prefix of all rows of a kind that a bucket owns. Objects stand in the order of their keys' bytes, so their keys have no length before them.
-pub(super) fn of_bucket(kind: RowKind, bucket: &str) -> Bytes {
-    RowKey::of(kind).owner(bucket).done()
-}
-
-/// The prefix of the parts of an upload.
-pub(super) fn parts(bucket: &str, upload: &str) -> Bytes {
-    RowKey::of(RowKind::Part).owner(bucket).name(upload).done()
-}
-
-pub(super) fn part(bucket: &str, upload: &str, number: u16) -> Bytes {
-    RowKey::of(RowKind::Part).owner(bucket).name(upload).number(number).done()
-}
-
-pub(super) fn blob(blob: &str) -> Bytes {
-    RowKey::of(RowKind::Blob).name(blob).done()
+/// The key of an identity pool: its name if it is declared, else its id. Each pool is an owner of its own.
+pub(super) fn identity_pool(key: &str) -> Bytes {
+    RowKey::of(RowKind::IdentityPool).name(key).done()
 }
 
 pub(super) fn keyring(name: &str) -> Bytes {
@@ -397,9 +376,11 @@ fn malformed() -> EngineError {
 }
 
 mod accounts;
+mod buckets;
 mod user_pools;
 
 pub(super) use accounts::*;
+pub(super) use buckets::*;
 pub(super) use user_pools::*;
 
 #[cfg(test)]

@@ -53,7 +53,9 @@ async fn the_access_key_that_dev_prints_signs_requests_after_each_start() {
         let who = client.send(WHO).await;
         assert_eq!((who.status, element(&who, "Arn")), (200, "arn:aws:iam::123456789012:root"), "{}", who.body);
         assert_eq!(exported(&banner, "AWS_DEFAULT_REGION"), Some("local"));
-        assert!(banner.iter().any(|line| line.trim() == "aws sts get-caller-identity"), "{banner:?}");
+        for call in ["aws sts get-caller-identity", "aws s3 cp FILE s3://demo/"] {
+            assert!(banner.iter().any(|line| line.trim() == call), "{banner:?}");
+        }
         let keys = operator_output(url, &["access", "keys", DEVELOPMENT_ACCOUNT]).await;
         assert!(keys.contains(DEVELOPMENT_ACCESS_KEY_ID) && keys.lines().count() == 2, "{keys}");
         process.kill().await.unwrap();

@@ -24,6 +24,7 @@ mod lifecycle;
 mod limits;
 mod listeners;
 mod logs;
+mod objects;
 mod over_http;
 mod patch_numbers;
 mod pauses;

@@ -47,7 +47,12 @@ impl S3Access for S3Authenticator {
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let Some(id) = context.credentials().map(|credentials| credentials.access_key.clone()) else { return Ok(()) };
         let token = session_token(context.headers(), context.uri().query().unwrap_or_default());
-        let caller = self.accounts.signed_caller(&id, token.as_deref()).await.map_err(unavailable)?.map_err(unusable)?;
+        let caller = self.accounts.signed_caller(&id, token.as_deref()).await.map_err(unavailable)?;
+        let caller = caller.map_err(|why| match why {
+            // As at AWS, the key of a session is unknown without its token.
+            UnusableKey::InvalidToken if token.is_none() => unusable(UnusableKey::Unknown),
+            why => unusable(why),
+        })?;
         if let Some(OnAuthenticated(act)) = context.extensions_mut().get::<OnAuthenticated>() {
             act();
         }
@@ -59,8 +64,10 @@ impl S3Access for S3Authenticator {
 fn session_token(headers: &HeaderMap, query: &str) -> Option<String> {
     let in_header = headers.get("x-amz-security-token").and_then(|value| value.to_str().ok()).map(str::to_owned);
     in_header.or_else(|| {
-        let value = query.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Security-Token="))?;
-        percent_encoding::percent_decode_str(value).decode_utf8().ok().map(|token| token.into_owned())
+        let decoded = |text| percent_encoding::percent_decode_str(text).decode_utf8().ok();
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        let value = pairs.find_map(|(name, value)| (decoded(name)? == "X-Amz-Security-Token").then_some(value))?;
+        decoded(value).map(|token| token.into_owned())
     })
 }
 

@@ -15,9 +15,7 @@ impl S3Objects {
     pub(super) async fn make_bucket(&self, request: S3Request<CreateBucketInput>) -> S3Result<S3Response<CreateBucketOutput>> {
         let input = &request.input;
         let account = self.reach_account(&request.extensions, input).await?;
-        let (name, made_ms) = (input.bucket.clone(), self.objects.clock.unix_ms());
-        let decide = move |group: &mut crate::store::Group<'_>| group.make_bucket(&name, &account, made_ms);
-        match self.objects.change(Vec::new(), decide).await.map_err(unavailable)? {
+        match self.objects.make_bucket(&input.bucket, &account).await.map_err(unavailable)? {
             MadeBucket::Made => {
                 let location = Some(format!("/{}", input.bucket));
                 Ok(S3Response::new(CreateBucketOutput { location }))

@@ -75,6 +75,11 @@ impl S3Endpoint {
         }
     }
 
+    /// Whether a bucket's rules let pages of a request's origin send it.
+    pub async fn allows_page(&self, path: &str, method: &Method, headers: &HeaderMap) -> bool {
+        !cors::answer_headers(&self.rules(path, headers).await, method, headers).is_empty()
+    }
+
     /// The rules of the bucket that a request with an origin is for.
     async fn rules(&self, path: &str, headers: &HeaderMap) -> Vec<CorsRule> {
         let bucket = path.trim_start_matches('/').split('/').next().unwrap_or_default();

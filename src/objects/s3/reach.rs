@@ -140,9 +140,22 @@ impl S3Objects {
         let checked = self.objects.accounts.check(&signed, input, &scope, context, resource).await.map_err(unavailable)?;
         checked.map_err(|why| match signed.caller {
             Caller::Anonymous => denied("Access Denied".to_owned()),
-            _ => denied(why.message),
+            _ => denied(quoted(&why.message, &resource_of(input, &scope))),
         })
     }
+}
+
+/// What an operation acts on.
+fn resource_of<I: AccessOperation>(input: &I, scope: &ArnScope) -> String {
+    match I::POLICY {
+        OperationPolicy::Asked(ask) => (ask.resource)(input, scope),
+        OperationPolicy::NotAsked(_) => String::new(),
+    }
+}
+
+/// S3 sets the resource in quotes, other than the rest of AWS. Source: "Troubleshoot access denied (403 Forbidden) errors in Amazon S3".
+fn quoted(message: &str, resource: &str) -> String {
+    message.replacen(&format!(" on resource: {resource} "), &format!(" on resource: \"{resource}\" "), 1)
 }
 
 fn denied(message: String) -> s3s::S3Error {

@@ -1,4 +1,4 @@
-//! The keys of the rows of accounts and of identity pools.
+//! The keys of the rows of accounts.
 
 use super::{RowKey, RowKind};
 use crate::store::account::AccountId;
@@ -19,11 +19,6 @@ pub(in crate::store) fn of_account(account: &AccountId) -> Bytes {
 
 pub(in crate::store) fn account(account: &AccountId) -> Bytes {
     RowKey::of(RowKind::Account).account(account).done()
-}
-
-/// The key of an identity pool: its name if it is declared, else its id. Each pool is an owner of its own.
-pub(in crate::store) fn identity_pool(key: &str) -> Bytes {
-    RowKey::of(RowKind::IdentityPool).name(key).done()
 }
 
 /// The index row of an account's number.

@@ -1,9 +1,13 @@
 use super::*;
+use crate::store::user_pool_id::UserKey;
+use crate::store::users::{AliasName, CodeUse};
 
 #[test]
 fn keys_have_the_bytes_that_are_on_disk() {
     let identity_id = Identity::from("i:1");
     let account_id = AccountId::parse("123456789012").expect("an id");
+    let pool_id = UserPoolId::parse("local_abc").expect("an id");
+    let ann = UserKey { pool: pool_id.clone(), name: "ann".into() };
     let dataset = DatasetName::new("d").expect("a name");
     let phone = DeviceId::new("phone").expect("a device");
     let record_key = Key::new("k").expect("a key");
@@ -26,6 +30,21 @@ fn keys_have_the_bytes_that_are_on_disk() {
         (account_record(RowKind::PrincipalId, &account_id, &["AIDA"]), r"@\x00\x0c123456789012B\x00\x04AIDA"),
         (account_record(RowKind::OidcProvider, &account_id, &["a.example"]), r"@\x00\x0c123456789012O\x00\ta.example"),
         (access_key("AKIA"), r"K\x00\x04AKIA"),
+        (account_bucket(&account_id, "box"), r"@\x00\x0c123456789012J\x00\x03box"),
+        (of_bucket(RowKind::Bucket, "box"), r"$\x00\x03boxW"),
+        (of_bucket(RowKind::Object, "box"), r"$\x00\x03boxQ"),
+        (of_bucket(RowKind::Upload, "box"), r"$\x00\x03boxS"),
+        (part("box", "u", 2), r"$\x00\x03boxX\x00\x01u\x00\x02"),
+        (blob("b"), r"L\x00\x01b"),
+        (user_pool(&pool_id), r"%\x00\tlocal_abc\x00\x00j"),
+        (user_pool_client(&pool_id, "c"), r"%\x00\tlocal_abc\x00\x00c\x00\x01c"),
+        (pool_signing_key(&pool_id, 5), r"%\x00\tlocal_abc\x00\x00Z\x00\x00\x00\x00\x00\x00\x00\x05"),
+        (user(&ann), r"%\x00\tlocal_abc\x00\x03annz"),
+        (user_code(&ann, CodeUse::SignUp), r"%\x00\tlocal_abc\x00\x03annD\x00\x06signup"),
+        (family(&ann, "f"), r"%\x00\tlocal_abc\x00\x03annf\x00\x01f"),
+        (account_user_pool(&account_id, &pool_id), r"H\x00\x0c123456789012\x00\tlocal_abc"),
+        (client_pool("c"), r"F\x00\x01c"),
+        (user_alias(&pool_id, AliasName { kind: "email", value: "a" }), r"Y\x00\tlocal_abc\x00\x05email\x00\x01a"),
         (keyring("sts/1"), r"G\x00\x05sts/1"),
         (meta("epoch"), r"m\x00\x05epoch"),
         (login("p", "iss", "sub"), r"l\x00\x01p\x00\x03iss\x00\x03sub"),

@@ -25,6 +25,14 @@ fn text_after(key: &[u8], prefix: &[u8]) -> Result<String, StoreError> {
 }
 
 impl Store {
+    /// The bucket whose rows come next behind those of another one: by the lengths of names first. With a deleted one whose parts are not gone yet.
+    pub fn next_bucket(&self, after: Option<&str>) -> Result<Option<String>, StoreError> {
+        let all = keys::all_buckets();
+        let start = after.map_or_else(|| all.clone(), |name| keys::prefix_end(&keys::bucket_rows(name)));
+        let found = self.engine.scan(&start, &keys::prefix_end(&all), 1)?;
+        found.first().map(|(key, _)| Ok(KeyParts::after(key, &all)?.name()?.to_owned())).transpose()
+    }
+
     pub fn object(&self, bucket: &str, key: &str) -> Result<Option<StoredObject>, StoreError> {
         self.engine.row(&object_key(bucket, key))
     }

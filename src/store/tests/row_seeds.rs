@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 
 use driftless_protocol::Op;
 
-use super::{accounts, erasing, merging, objects};
+use super::{erasing, merging, objects, user_pools};
 use crate::merge::ConflictPolicy;
 use crate::store::support::{dataset, me, patch, store, write};
-use crate::store::{Decision, RetentionPolicy, Store, fuzzing, keys};
+use crate::store::{
+    AccountId, AccountRecord, Decision, GroupMember, IamGroup, IamRole, IamTag, IamUser, InlinePolicy, ManagedPolicy, OidcProvider,
+    PolicyAttachment, PolicyVersion, PoolRoles, PrincipalId, PrincipalKind, RetentionPolicy, Store, StoredPool, fuzzing, keys,
+};
 
 /// A corpus is read in every run: rows that are larger only repeat a value's bytes.
 const SEED_BYTES: usize = 1024;
@@ -37,13 +40,80 @@ fn restoring(store: &Store) -> &Store {
     store
 }
 
+fn put<R: AccountRecord>(store: &Store, names: &[&str], record: &R) {
+    let account = AccountId::parse("123456789012").expect("an id");
+    let mut group = store.group();
+    group.put_account_record(&account, names, record).expect("decides");
+    group.commit().expect("commits");
+}
+
+/// A user in a group, a role, and a policy that is attached to the user.
+fn fill_iam(store: &Store) {
+    let text = str::to_owned;
+    let (path, document, made_ms) = (text("/"), text("{}"), 7);
+    let tags = vec![IamTag { key: text("team"), value: text("a") }];
+    let policy = text("arn:aws:iam::123456789012:policy/p");
+    fill_principals(store, &tags, std::slice::from_ref(&policy));
+    let managed = ManagedPolicy {
+        id: text("ANPA1"),
+        name: text("p"),
+        path,
+        description: None,
+        made_ms,
+        changed_ms: 8,
+        default_version: text("v1"),
+        next_version: 2,
+        attachments: 1,
+        tags: tags.clone(),
+    };
+    put(store, &["p"], &managed);
+    put(store, &["p", "v1"], &PolicyVersion { document: document.clone(), made_ms });
+    put(store, &["p", "user", "u"], &PolicyAttachment { made_ms });
+    put(store, &["user", "u", "own"], &InlinePolicy { name: text("own"), document });
+    let issuer = text("a.example");
+    put(store, &["a.example"], &OidcProvider { issuer, client_ids: vec![text("app")], thumbprints: Vec::new(), made_ms, tags });
+}
+
+fn fill_principals(store: &Store, tags: &[IamTag], attached: &[String]) {
+    let text = str::to_owned;
+    let (path, made_ms, attached, tags) = (text("/"), 7, attached.to_vec(), tags.to_vec());
+    put(store, &["g"], &IamGroup { id: text("AGPA1"), name: text("g"), path: path.clone(), made_ms, attached: Vec::new() });
+    put(store, &["g", "u"], &GroupMember { made_ms });
+    put(store, &["AIDA1"], &PrincipalId { kind: PrincipalKind::User, name: text("u") });
+    let role = IamRole {
+        id: text("AROA1"),
+        name: text("r"),
+        path: path.clone(),
+        made_ms,
+        description: Some(text("d")),
+        trust: text("{}"),
+        max_session_s: 3600,
+        boundary: None,
+        attached: Vec::new(),
+        tags: tags.clone(),
+    };
+    put(store, &["r"], &role);
+    let groups = vec![text("g")];
+    put(store, &["u"], &IamUser { id: text("AIDA1"), name: text("u"), path, made_ms, boundary: None, groups, attached, tags });
+}
+
+/// What is remembered of an identity pool.
+fn fill_pool(store: &Store) {
+    let roles = PoolRoles { unauthenticated: Some("arn:aws:iam::123456789012:role/r".to_owned()), ..PoolRoles::default() };
+    let mut group = store.group();
+    group.put_pool("demo", &StoredPool { made: None, roles }).expect("decides");
+    group.commit().expect("commits");
+}
+
 #[test]
 fn the_rows_of_a_store_pass_what_the_fuzz_targets_check() {
     let folder = tempfile::tempdir().expect("a folder");
     let filled = store(folder.path());
     erasing::fill(&filled);
-    accounts::fill(&filled);
+    user_pools::fill(&filled);
     objects::fill(&filled);
+    fill_iam(&filled);
+    fill_pool(&filled);
     let mut found = inputs(&filled);
     found.extend(inputs(restoring(&filled)));
     let mut group = filled.group();

@@ -85,7 +85,8 @@ fn commit<T>(store: &Store, decide: impl FnOnce(&mut Group<'_>) -> T) -> T {
 
 const EMAIL: AliasName<'static> = AliasName { kind: "email", value: "ann@example.com" };
 
-fn fill(store: &Store) {
+/// An account with a user pool: a client, a signing key, and a user with another name, a code and a sign-in.
+pub(super) fn fill(store: &Store) {
     fill_accounts(store);
     let code = StoredCode {
         hash: vec![1],

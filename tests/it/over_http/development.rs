@@ -1,7 +1,9 @@
 //! A development server, whose keys are public, and the web pages that its developer visits meanwhile.
 
+use driftless::access::{DEVELOPMENT_ACCESS_KEY_ID, DEVELOPMENT_SECRET_ACCESS_KEY};
 use tempfile::TempDir;
 
+use crate::support::aws::AwsClient;
 use crate::support::{DeviceHttpResponse, DriftlessProcess, raw_request, token};
 
 /// What a page of another machine would like to have: the page's tokens, a person's data, the admin API, a socket, the metrics.
@@ -57,4 +59,46 @@ async fn a_page_whose_origin_is_configured_is_served() {
     let own = server.url.trim_start_matches("http://").to_owned();
     assert_eq!(get(&server, "/v1/session", &own, "Origin: https://app.example\r\n").await.status, 200);
     assert_eq!(get(&server, "/v1/session", &own, "Origin: https://other.example\r\n").await.status, 403);
+}
+
+#[tokio::test]
+async fn a_page_reaches_the_bucket_whose_rules_let_its_origin_in_and_nothing_else() {
+    let folder = TempDir::new().unwrap();
+    let server = DriftlessProcess::start(folder.path(), "127.0.0.1:0", &[]).await;
+    let root = AwsClient {
+        address: server.url.trim_start_matches("http://").parse().unwrap(),
+        key: DEVELOPMENT_ACCESS_KEY_ID.to_owned(),
+        secret: DEVELOPMENT_SECRET_ACCESS_KEY.to_owned(),
+        service: "s3",
+        ahead_s: 0,
+        token: None,
+    };
+    assert_eq!(root.s3("PUT", "/photos", &[], "").await.status, 200);
+    let rule = "<CORSRule><AllowedOrigin>https://app.example</AllowedOrigin><AllowedMethod>GET</AllowedMethod></CORSRule>";
+    let rules = format!("<CORSConfiguration>{rule}</CORSConfiguration>");
+    assert_eq!(root.s3("PUT", "/photos?cors=", &[], &rules).await.status, 200);
+    assert_eq!(root.s3("PUT", "/photos/a", &[], "x").await.status, 200);
+    let preflight = async |origin: &str, method: &str| {
+        let lines =
+            format!("origin: {origin}\r\naccess-control-request-method: {method}\r\naccess-control-request-headers: x-amz-date\r\n");
+        root.unsigned_s3("OPTIONS", "/photos/a", &lines, "").await
+    };
+    let allowed =
+        root.unsigned_s3("OPTIONS", "/photos/a", "origin: https://app.example\r\naccess-control-request-method: GET\r\n", "").await;
+    assert_eq!((allowed.status, allowed.header("access-control-allow-origin")), (200, Some("https://app.example")), "{}", allowed.body);
+    for (origin, method) in [("https://app.example", "PUT"), ("https://evil.example", "GET")] {
+        let refused = preflight(origin, method).await;
+        assert_eq!(refused.status, 403);
+        assert!(refused.body.contains("CORSResponse: This CORS request is not allowed."), "S3's own answer: {}", refused.body);
+    }
+    let read = root.s3("GET", "/photos/a", &[("origin", "https://app.example")], "").await;
+    assert_eq!((read.status, &*read.body, read.header("access-control-allow-origin")), (200, "x", Some("https://app.example")));
+    for (method, path, origin) in [
+        ("GET", "/photos/a", "https://evil.example"),
+        ("PUT", "/photos/a", "https://app.example"),
+        ("GET", "/?x-id=ListBuckets", "https://app.example"),
+    ] {
+        let refused = root.s3(method, path, &[("origin", origin)], "").await;
+        assert!(refused.status == 403 && refused.body.contains("origin_not_allowed"), "{method} {path} {origin}: {}", refused.body);
+    }
 }

@@ -12,6 +12,7 @@ mod process;
 pub mod proxy;
 pub mod push;
 pub mod raw;
+pub mod s3;
 mod server;
 mod serving_child;
 
