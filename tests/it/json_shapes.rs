@@ -249,9 +249,9 @@ async fn every_command_prints_the_json_that_its_page_describes() {
     pages.run(at, of("access accounts", &[])).await;
     pages.run(at, of("access keys", &[account])).await;
     pages.run(at, of("access explain", &[account, "root", "iam:ListUsers", "*"])).await;
-    let (key, secret) = (second["access_key_id"].as_str().unwrap(), second["secret_access_key"].as_str().unwrap());
+    let (id, secret) = (second["access_key_id"].as_str().unwrap(), second["secret_access_key"].as_str().unwrap());
     let iam =
-        AwsClient { address: server.address(), key: key.to_owned(), secret: secret.to_owned(), service: "iam", ahead_s: 0, token: None };
+        AwsClient { address: server.address(), key: id.to_owned(), secret: secret.to_owned(), service: "iam", ahead_s: 0, token: None };
     let allow = r#"{"Version":"2012-10-17","Statement":{"Sid":"own","Effect":"Allow","Action":"iam:GetUser","Resource":"*"}}"#;
     assert_eq!(iam.form("CreateUser", &[("UserName", "ann")]).await.status, 200);
     let put = [("UserName", "ann"), ("PolicyName", "p"), ("PolicyDocument", allow)];

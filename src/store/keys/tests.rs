@@ -1,13 +1,13 @@
 use super::*;
-use crate::store::user_pool_id::UserKey;
-use crate::store::users::{AliasName, CodeUse};
+use crate::store::user_pool_id::PoolUserKey;
+use crate::store::user_names::{AliasName, CodeUse};
 
 #[test]
 fn keys_have_the_bytes_that_are_on_disk() {
     let identity_id = Identity::from("i:1");
     let account_id = AccountId::parse("123456789012").expect("an id");
     let pool_id = UserPoolId::parse("local_abc").expect("an id");
-    let ann = UserKey { pool: pool_id.clone(), name: "ann".into() };
+    let ann = PoolUserKey { pool: pool_id.clone(), name: "ann".into() };
     let dataset = DatasetName::new("d").expect("a name");
     let phone = DeviceId::new("phone").expect("a device");
     let record_key = Key::new("k").expect("a key");
