@@ -188,7 +188,8 @@ impl App {
             keyring: &keyring,
             user_pools: &user_pools,
         };
-        let before_routes = Some(aws_services::open(parts, config, clock).await?);
+        let (services, identity_pools) = aws_services::open(parts, config, clock).await?;
+        let before_routes = Some(services);
         let timing = config.session();
         let sessions =
             Sessions::new(authenticator.clone(), sync.clone(), hub.clone(), wheel.clone(), running.clone(), metrics.clone(), timing);
@@ -237,6 +238,7 @@ impl App {
             tokio::spawn(mail_runner.run()),
             tokio::spawn(reaper.run()),
             tokio::spawn(keyring.run()),
+            tokio::spawn(identity_pools.run()),
             tokio::spawn(courier.run()),
             tokio::spawn(first_keys),
             tokio::spawn(BlobSweep::new(objects).run()),

@@ -1,5 +1,7 @@
 //! Puts AWS's services before the routes of devices.
 
+use std::sync::Arc;
+
 use super::development_key::DevelopmentKey;
 use super::development_roles;
 use super::error::AppError;
@@ -11,7 +13,9 @@ use crate::clock::Clock;
 use crate::committer::{Committer, Reader};
 use crate::config::ServerConfig;
 use crate::http::{ServiceBeforeRoutes, mark_authenticated};
-use crate::identity::{FederatedIdentities, FederationParts, Identities, IdentityIssuer, IdentityLinks, IdentityPools, WebIdentities};
+use crate::identity::{
+    FederatedIdentities, FederationParts, Identities, IdentityIssuer, IdentityLinks, IdentityPools, UserPoolKeys, WebIdentities,
+};
 use crate::keyring::SharedKeyring;
 use crate::objects::{Objects, OnAuthenticated, S3Endpoint};
 use crate::pools::Pools;
@@ -33,13 +37,31 @@ pub(super) struct AwsParts<'a> {
     pub user_pools: &'a UserPools,
 }
 
+/// What a user pool signs with, for those who trust its tokens.
+fn keys_of(user_pools: UserPools) -> UserPoolKeys {
+    Arc::new(move |id| {
+        let user_pools = user_pools.clone();
+        Box::pin(async move {
+            let (pool, _) = user_pools.pool(&id).await.ok()?;
+            let keys = user_pools.jwks(&id).await.ok()?;
+            Some((user_pools.issuer(&pool), keys))
+        })
+    })
+}
+
 /// Reads the pools that requests have made, and opens the services.
-pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Clock) -> Result<ServiceBeforeRoutes, AppError> {
+pub(super) async fn open(
+    parts: AwsParts<'_>,
+    config: &ServerConfig,
+    clock: Clock,
+) -> Result<(ServiceBeforeRoutes, IdentityPools), AppError> {
     let AwsParts { pools, verifier, reader, committer, accounts, objects, identities, user_pools, sync, keyring, development_key } = parts;
     let region = config.aws_region();
-    let made = IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region).await;
+    let made =
+        IdentityPools::open(pools.clone(), verifier.clone(), reader.clone(), committer.clone(), &region, keys_of(user_pools.clone())).await;
     let identity_pools = made.map_err(|_| AppError::StoreFailed)?;
     development_roles::prepare(accounts, &identity_pools, objects, development_key).await.map_err(|_| AppError::StoreFailed)?;
+    let pools_to_run = identity_pools.clone();
     let issuer = IdentityIssuer::new(reader.clone(), committer.clone(), keyring.clone(), clock);
     let federation = FederatedIdentities::new(FederationParts {
         pools: identity_pools,
@@ -70,7 +92,7 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
     };
     let endpoint = AwsEndpoint::new(services);
     let (claims, pages) = (endpoint.clone(), endpoint.clone());
-    Ok(ServiceBeforeRoutes::new(
+    let services = ServiceBeforeRoutes::new(
         move |request| claims.is_for(request),
         move |request| Box::pin(pages.allows_page(request)),
         move |mut request| {
@@ -80,7 +102,8 @@ pub(super) async fn open(parts: AwsParts<'_>, config: &ServerConfig, clock: Cloc
             request.extensions_mut().insert(OnAuthenticated::new(move || mark_authenticated(&extensions)));
             Box::pin(async move { endpoint.answer(request).await })
         },
-    ))
+    );
+    Ok((services, pools_to_run))
 }
 
 /// Ends the sessions of the identities that a user's logins lead to, and refuses the tokens with which they were opened.

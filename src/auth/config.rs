@@ -80,6 +80,9 @@ pub struct IssuerConfig {
     /// A file with a JWKS document or one public key in PEM form. Read once, when the server starts.
     #[serde(default)]
     pub keys_file: Option<PathBuf>,
+    /// A JWKS document of an issuer that this server is itself: never set by a configuration.
+    #[serde(skip)]
+    pub own_keys: Option<String>,
     /// A secret shared with the issuer: at least [`MIN_SECRET_BYTES`] for HS256, 48 bytes for HS384, 64 for HS512.
     #[serde(default)]
     pub secret: Option<String>,
@@ -107,6 +110,7 @@ impl Default for IssuerConfig {
             audience: Vec::new(),
             jwks_url: None,
             keys_file: None,
+            own_keys: None,
             secret: None,
             secret_file: None,
             authority_file: None,
@@ -119,6 +123,11 @@ impl IssuerConfig {
     /// An issuer whose metadata name its keys, with tokens for one of these audiences.
     pub fn discovered(issuer: String, audience: Vec<String>) -> IssuerConfig {
         IssuerConfig { issuer, audience, ..IssuerConfig::default() }
+    }
+
+    /// An issuer that this server is itself, with its JWKS document.
+    pub fn own(issuer: String, audience: Vec<String>, keys: String) -> IssuerConfig {
+        IssuerConfig { issuer, audience, own_keys: Some(keys), ..IssuerConfig::default() }
     }
 
     /// Whether the secret is [`DEVELOPMENT_SECRET`], so that anyone can make tokens of this issuer.

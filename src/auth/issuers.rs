@@ -206,6 +206,9 @@ fn check_audience(config: &IssuerConfig) -> Result<(), IssuerProblem> {
 }
 
 fn key_source(pool: &Arc<str>, config: &IssuerConfig, fetchers: &mut Fetchers) -> Result<KeySource, IssuerProblem> {
+    if let Some(keys) = &config.own_keys {
+        return key_file::own(keys).map(KeySource::Static);
+    }
     let (location, scheme) = match (&config.jwks_url, &config.keys_file, shared_secret(config)?) {
         (None, Some(path), None) => return key_file::load(path).map(KeySource::Static),
         (None, None, Some(secret)) => return shared_key(&secret).map(KeySource::Static),

@@ -31,6 +31,11 @@ pub(super) fn load(path: &Path) -> Result<KeySet, IssuerProblem> {
     parse(&bytes).map_err(|why| IssuerProblem::UnusableFile(format!("{}: {why}", path.display())))
 }
 
+/// The keys of a document of this server's own.
+pub(super) fn own(document: &str) -> Result<KeySet, IssuerProblem> {
+    from_jwks(document.as_bytes()).map_err(IssuerProblem::UnusableFile)
+}
+
 fn parse(bytes: &[u8]) -> Result<KeySet, String> {
     let bytes = without_byte_order_mark(bytes);
     match bytes.trim_ascii_start().first() {

@@ -1,6 +1,8 @@
 //! Identity pools that requests make, change and delete, and the roles of every pool.
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use driftless_protocol::Limits;
 use tracing::{info, warn};
@@ -51,6 +53,12 @@ pub enum PoolRefused {
 
 pub type PoolResult<T> = Result<Result<T, PoolRefused>, Unavailable>;
 
+/// What a user pool of this server signs its tokens with: its issuer, and the JWKS document of its keys. `None`: there is no such pool.
+pub type UserPoolKeys = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<(String, String)>> + Send>> + Send + Sync>;
+
+/// How often the keys of user pools are read again. A key is published a day before it signs.
+const KEYS_EVERY: Duration = Duration::from_secs(3600);
+
 /// The identity pools of a server. Clones share it.
 #[derive(Clone)]
 pub struct IdentityPools {
@@ -59,6 +67,8 @@ pub struct IdentityPools {
     reader: Reader,
     committer: Committer,
     region: Arc<str>,
+    /// Given by `app`: this part knows no user pools.
+    user_pool_keys: UserPoolKeys,
 }
 
 impl IdentityPools {
@@ -69,17 +79,34 @@ impl IdentityPools {
         reader: Reader,
         committer: Committer,
         region: &str,
+        user_pool_keys: UserPoolKeys,
     ) -> Result<IdentityPools, Unavailable> {
-        let opened = IdentityPools { pools, verifier, reader, committer, region: region.into() };
+        let opened = IdentityPools { pools, verifier, reader, committer, region: region.into(), user_pool_keys };
+        opened.admit_all().await?;
+        Ok(opened)
+    }
+
+    /// Reads the keys of user pools again, now and then. Runs until the future is dropped.
+    pub async fn run(self) {
+        loop {
+            tokio::time::sleep(KEYS_EVERY).await;
+            if self.admit_all().await.is_err() {
+                warn!("the keys of user pools were not read; it is tried again");
+            }
+        }
+    }
+
+    /// Lets the people of all pools that were made in.
+    async fn admit_all(&self) -> Result<(), Unavailable> {
         let mut after: Option<String> = None;
         loop {
             let behind = after.clone();
-            let page = opened.reader.read(ReadOwner::Server, move |store| store.stored_pools(behind.as_deref(), PAGE)).await?;
-            let Some((last, _)) = page.last() else { return Ok(opened) };
+            let page = self.reader.read(ReadOwner::Server, move |store| store.stored_pools(behind.as_deref(), PAGE)).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
             after = Some(last.clone());
             for (id, stored) in page {
                 if let Some(made) = stored.made
-                    && let Err(why) = opened.admit(&id, &made).await?
+                    && let Err(why) = self.admit(&id, &made).await?
                 {
                     warn!(pool = %id, ?why, "an identity pool trusts nobody until its providers are mended");
                 }
@@ -115,6 +142,13 @@ impl IdentityPools {
             // Facebook's and Amazon's tokens are opaque: they say nothing by themselves.
             if !["graph.facebook.com", "www.amazon.com"].contains(&provider.as_str()) {
                 issuers.push(IssuerConfig::discovered(format!("https://{provider}"), vec![client.clone()]));
+            }
+        }
+        for trusted in &made.user_pools {
+            // Named as at AWS, `cognito-idp.REGION.amazonaws.com/ID`, or by this server's own address: the id is what counts.
+            let id = trusted.provider.rsplit('/').next().unwrap_or_default().to_owned();
+            if let Some((issuer, keys)) = (self.user_pool_keys)(id).await {
+                issuers.push(IssuerConfig::own(issuer, vec![trusted.client_id.clone()], keys));
             }
         }
         let Some(account) = AccountId::parse(&made.account) else { return Ok(issuers) };

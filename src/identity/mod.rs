@@ -22,7 +22,7 @@ pub use federation::{
 };
 pub use issuer::{IDENTITY_ISSUER, IdentityIssuer};
 pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
-pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult};
+pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult, UserPoolKeys};
 pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).

@@ -1,6 +1,6 @@
 use super::*;
-use crate::store::user_pool_id::PoolUserKey;
 use crate::store::user_names::{AliasName, CodeUse};
+use crate::store::user_pool_id::PoolUserKey;
 
 #[test]
 fn keys_have_the_bytes_that_are_on_disk() {
