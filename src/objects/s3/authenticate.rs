@@ -29,12 +29,12 @@ impl fmt::Debug for OnAuthenticated {
 
 /// Gives the library the secrets of access keys, and the operations their callers.
 #[derive(Clone)]
-pub(super) struct Authenticator {
+pub(super) struct S3Authenticator {
     pub accounts: Accounts,
 }
 
 #[async_trait::async_trait]
-impl S3Auth for Authenticator {
+impl S3Auth for S3Authenticator {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         let secret = self.accounts.secret(access_key).await.map_err(unavailable)?.map_err(unusable)?;
         Ok(SecretKey::from(secret.expose().to_owned()))
@@ -42,7 +42,7 @@ impl S3Auth for Authenticator {
 }
 
 #[async_trait::async_trait]
-impl S3Access for Authenticator {
+impl S3Access for S3Authenticator {
     /// After the signature was checked, and before the input is parsed. What the caller may do is asked by each operation, which knows its input.
     async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
         let Some(id) = context.credentials().map(|credentials| credentials.access_key.clone()) else { return Ok(()) };

@@ -18,7 +18,7 @@ impl S3Objects {
         match self.objects.make_bucket(&input.bucket, &account).await.map_err(unavailable)? {
             MadeBucket::Made => {
                 let location = Some(format!("/{}", input.bucket));
-                Ok(S3Response::new(CreateBucketOutput { location, ..CreateBucketOutput::default() }))
+                Ok(S3Response::new(CreateBucketOutput { location }))
             }
             MadeBucket::Owned => Err(error(
                 S3ErrorCode::BucketAlreadyOwnedByYou,
@@ -60,12 +60,7 @@ impl S3Objects {
         let buckets: Vec<Bucket> = left
             .by_ref()
             .take(most)
-            .map(|(name, made_ms)| Bucket {
-                name: Some(name),
-                creation_date: Some(timestamp(made_ms)),
-                bucket_region: None,
-                ..Bucket::default()
-            })
+            .map(|(name, made_ms)| Bucket { name: Some(name), creation_date: Some(timestamp(made_ms)), bucket_region: None })
             .collect();
         let more = left.next().is_some();
         let continuation_token = buckets.last().and_then(|last| last.name.clone()).filter(|_| more);

@@ -8,7 +8,7 @@ use s3s::S3ErrorCode;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 
-use super::authenticate::Authenticator;
+use super::authenticate::S3Authenticator;
 use super::cors;
 use super::errors::error;
 use super::operations::S3Objects;
@@ -31,7 +31,7 @@ pub struct S3Endpoint {
 impl S3Endpoint {
     pub fn new(objects: Objects) -> S3Endpoint {
         let mut builder = S3ServiceBuilder::new(S3Objects { objects: objects.clone() });
-        let authenticator = Authenticator { accounts: objects.accounts.clone() };
+        let authenticator = S3Authenticator { accounts: objects.accounts.clone() };
         builder.set_auth(authenticator.clone());
         builder.set_access(authenticator);
         let mut config = S3Config::default();
