@@ -50,7 +50,6 @@ impl ReadConditions<'_> {
 
 fn not_modified(object: &StoredObject) -> S3Error {
     let mut error = error(S3ErrorCode::NotModified, "Not Modified");
-    error.set_status_code(http::StatusCode::from_u16(304).unwrap_or_default());
     if let Ok(etag) = etag(object).to_http_header() {
         error.set_headers(http::HeaderMap::from_iter([(http::header::ETAG, etag)]));
     }
