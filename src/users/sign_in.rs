@@ -1,7 +1,5 @@
 //! Signing in: InitiateAuth, RespondToAuthChallenge and what administrators have in their place.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
 use super::attributes::{self, AttributeWriter, Moment};
@@ -10,37 +8,15 @@ use super::fault::{LOCKED_OUT, UserFault, WRONG_PASSWORD};
 use super::names::fold;
 use super::new_password::sealed_for;
 use super::proof::{Password, PasswordHash, SrpClaim, SrpClientKey, SrpExchange, SrpRefusal, SrpVerifier};
+use super::sign_in_answer::{AuthFlow, ChallengeParameters, SignInAnswer, SignedIn};
 use super::sign_up::{aliases, name_taken, put, taken};
-use super::tokens::{IssuedTokens, SecretProof};
+use super::tokens::SecretProof;
 use super::tries::{after_failure, is_locked};
 use super::unknown_users;
 use super::user_pools::{ClientCall, UserPools, check_username};
 use crate::committer::JobOwner;
 use crate::keyring::{OpenError, SecretKind};
 use crate::store::{Family, FamilyState, Group, PoolUserKey, StoredPassword, Tries, User, UserStatus};
-
-/// A way to sign in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthFlow {
-    UserSrp,
-    UserPassword,
-    AdminUserPassword,
-    Refresh,
-}
-
-/// What a sign-in leads to.
-pub enum SignInAnswer {
-    Tokens(SignedIn),
-    SignInChallenge(SignInChallenge),
-}
-
-/// Somebody who has signed in.
-pub struct SignedIn {
-    pub tokens: IssuedTokens,
-}
-
-/// ChallengeParameters of a call, by name.
-pub type ChallengeParameters = BTreeMap<String, String>;
 
 /// What a password was proved for.
 struct Proved {
@@ -87,7 +63,7 @@ impl UserPools {
         check_username(username)?;
         call.check_secret_hash(username, secret_hash)?;
         match flow {
-            AuthFlow::UserSrp => self.start_srp(call, username, parameter(parameters, "SRP_A")?).await.map(SignInAnswer::SignInChallenge),
+            AuthFlow::UserSrp => self.start_srp(call, username, parameter(parameters, "SRP_A")?).await.map(SignInAnswer::Challenge),
             _ => self.check_password(call, username, parameter(parameters, "PASSWORD")?).await,
         }
     }
@@ -284,7 +260,7 @@ impl UserPools {
                 let pending =
                     PendingSignIn { id, made_ms: self.clock.unix_ms(), password, user: key.name.to_string(), exchange: Vec::new() };
                 let sealed = self.seal(&pending, ChallengeKind::NewPassword, call)?;
-                Ok(SignInAnswer::SignInChallenge(new_password_challenge(call, &user, challenge::text(&sealed))))
+                Ok(SignInAnswer::Challenge(new_password_challenge(call, &user, challenge::text(&sealed))))
             }
         }
     }

@@ -105,7 +105,7 @@ impl From<SignInAnswer> for SignInOutput {
                 challenge_parameters: BTreeMap::new(),
                 authentication_result: Some(signed_in.tokens.into()),
             },
-            SignInAnswer::SignInChallenge(SignInChallenge { name, session, parameters }) => SignInOutput {
+            SignInAnswer::Challenge(SignInChallenge { name, session, parameters }) => SignInOutput {
                 challenge_name: Some(name),
                 session,
                 challenge_parameters: parameters.into_iter().collect(),
