@@ -5,6 +5,7 @@
 //!   identity.
 //! - Every token that is sent has to be valid. An identity that has logins needs one of them; a guest's identity has none.
 //! - A guest who proves a login keeps the identity, unless the login has one: then the guest's data is merged into that, and the caller is told its id.
+//! - Two identities that have logins are never merged here: a login that leads to another one is refused (ResourceConflictException).
 
 use std::sync::Arc;
 
@@ -68,6 +69,8 @@ pub enum FederationRefused {
     /// An operator has refused the login's tokens.
     TokenRefused,
     TooManyLogins,
+    /// A login leads to another identity, and this one has a login of its own.
+    LoginOfAnother,
     /// The pool gives tokens to nobody: its identities get credentials only.
     NoClassicFlow,
     /// The pool has no role for this, or the role does not trust the pool.
@@ -369,6 +372,10 @@ impl FederatedIdentities {
                 Some(Ok(LinkOutcome::Known)) => {}
                 Some(Ok(LinkOutcome::Linked)) => info!(target: AUDIT, %identity, ?issuer, ?subject, "login linked by federation"),
                 Some(Ok(LinkOutcome::TooManyLogins)) => return Ok(Err(FederationRefused::TooManyLogins)),
+                // Two people's identities, or one's who has signed in twice: nobody but their owner may make them one, on a device or by an operator.
+                Some(Ok(LinkOutcome::LeadsElsewhere(_))) if matches!(right, LinkRight::ItsLogin) => {
+                    return Ok(Err(FederationRefused::LoginOfAnother));
+                }
                 Some(Ok(LinkOutcome::LeadsElsewhere(other))) => {
                     let claimed = identity.clone();
                     let merged =

@@ -142,6 +142,11 @@ async fn a_guest_with_a_login_of_another_identity_is_merged_into_it_and_told_so(
     let both = json!({ "p": token("alice"), "q": token("dora") });
     assert_eq!(federated.id(both.clone()).await, own);
     assert_eq!(federated.id(json!({ "p": token("dora") })).await, own);
+    // Two identities with logins stay two.
+    let two = json!({ "p": token("alice"), "q": token("bob") });
+    assert_eq!(outcome(&federated.get_id(two.clone()).await), "400 ResourceConflictException");
+    assert_eq!(outcome(&federated.credentials(&own, two).await), "400 ResourceConflictException");
+    assert_eq!((federated.id(alice.clone()).await, federated.id(json!({ "p": token("bob") })).await), (own.clone(), of_bob));
     // It is undone by who proves both.
     let undo = json!({ "IdentityId": own, "Logins": both, "LoginsToRemove": ["q"] });
     assert_eq!(federated.root.unsigned_json(&called("UnlinkIdentity"), &undo).await.status, 200);

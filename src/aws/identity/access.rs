@@ -60,6 +60,9 @@ impl IdentityContext<'_> {
             }
             FederationRefused::TokenRefused => self.error("NotAuthorizedException", "Invalid login token. It was revoked."),
             FederationRefused::TooManyLogins => self.error("LimitExceededException", "The identity has as many logins as it may have."),
+            FederationRefused::LoginOfAnother => {
+                self.error("ResourceConflictException", "One of the logins is already linked to another identity.")
+            }
             FederationRefused::NoClassicFlow => self.invalid("Basic (classic) flow is not enabled, please use enhanced flow."),
             FederationRefused::NoRole(text) => self.error("InvalidIdentityPoolConfigurationException", text),
         })
