@@ -9,15 +9,16 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value};
 use tracing::info;
 use uuid::Uuid;
 
+use super::federation_refused::{FederationRefused, FederationResult};
 use super::issuer::IdentityIssuer;
 use super::links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
+use super::proved_login::{MOST_LOGINS, ProvedLogin, SentLogins, federation};
 use super::role_choice::{NoRole, ProvedClaims, choose};
 use super::{Identities, IdentityPools, LoginRequest, PoolDetails, SignInPurpose, SignInResult};
-use crate::access::{Accounts, AssumeRefused, Federation, IDENTITY_PROVIDER, RequestContext, RoleAsk, TemporaryCredentials};
+use crate::access::{Accounts, AssumeRefused, RequestContext, RoleAsk, TemporaryCredentials};
 use crate::auth::Verifier;
 use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, Unavailable};
@@ -25,59 +26,11 @@ use crate::logging::AUDIT;
 use crate::pools::Pool;
 use crate::store::{Group, Identity, IdentityState, LoginKey, StoreError};
 
-/// Logins of one call ("GetId": `Logins` has at most 10 entries).
-pub const MOST_LOGINS: usize = 10;
-
 /// The name of the sessions of identities.
 const SESSION_NAME: &str = "CognitoIdentityCredentials";
 
 /// How often an id is drawn for a guest.
 const MOST_DRAWS: u32 = 4;
-
-/// Logins as they are sent: the provider's name and a token.
-pub type SentLogins = Vec<(String, String)>;
-
-/// A token that was verified.
-#[derive(Clone, Debug)]
-pub struct ProvedLogin {
-    /// The name under which it was sent.
-    pub provider: String,
-    pub issuer: Arc<str>,
-    pub subject: String,
-    pub issued_s: Option<u64>,
-    pub claims: Map<String, Value>,
-}
-
-/// Why somebody gets no identity or no credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FederationRefused {
-    NoPool(String),
-    NoIdentity(String),
-    /// The pool lets nobody in without a login.
-    NoGuests,
-    /// A token is not valid: of which provider, and why.
-    InvalidToken {
-        provider: String,
-        why: String,
-    },
-    /// A provider's keys could not be fetched.
-    ProviderUnavailable {
-        provider: String,
-    },
-    /// None of the logins is the identity's, or it has none and the caller has no right to it.
-    NotItsLogin(String),
-    /// An operator has refused the login's tokens.
-    TokenRefused,
-    TooManyLogins,
-    /// A login leads to another identity, and this one has a login of its own.
-    LoginOfAnother,
-    /// The pool gives tokens to nobody: its identities get credentials only.
-    NoClassicFlow,
-    /// The pool has no role for this, or the role does not trust the pool.
-    NoRole(String),
-}
-
-pub type FederationResult<T> = Result<Result<T, FederationRefused>, Unavailable>;
 
 /// Credentials of an identity. Its id may be another one than the one that was asked for.
 #[derive(Clone, Debug)]
@@ -410,16 +363,4 @@ impl FederatedIdentities {
         }
         Err(Unavailable::Now)
     }
-}
-
-/// What an identity's session says of it, as trust and permission policies ask for it.
-pub fn federation(pool: &str, identity: &Identity, logins: &[ProvedLogin]) -> Federation {
-    let mut amr = vec![if logins.is_empty() { "unauthenticated".to_owned() } else { "authenticated".to_owned() }];
-    for login in logins {
-        amr.push(login.provider.clone());
-        amr.push(format!("{}:{pool}:{}", login.provider, login.subject));
-    }
-    let one = |name: &str, value: String| (name.to_owned(), vec![value]);
-    let claims = vec![one("aud", pool.to_owned()), one("sub", identity.to_string()), ("amr".to_owned(), amr)];
-    Federation { provider: IDENTITY_PROVIDER.to_owned(), principal: IDENTITY_PROVIDER.to_owned(), claims }
 }

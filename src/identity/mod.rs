@@ -2,9 +2,11 @@
 //! several logins can lead to it later.
 
 mod federation;
+mod federation_refused;
 mod issuer;
 mod links;
 mod made_pools;
+mod proved_login;
 mod role_choice;
 mod web_identity;
 
@@ -17,12 +19,12 @@ use crate::clock::Clock;
 use crate::committer::{Committer, JobOwner, ReadOwner, Reader, SessionNotice, SignInRequest, Unavailable};
 use crate::store::{Admission, Identity, LoginKey, Store};
 
-pub use federation::{
-    FederatedIdentities, FederationParts, FederationRefused, FederationResult, IdentityCredentials, MOST_LOGINS, ProvedLogin, SentLogins,
-};
+pub use federation::{FederatedIdentities, FederationParts, IdentityCredentials};
+pub use federation_refused::{FederationRefused, FederationResult};
 pub use issuer::{IDENTITY_ISSUER, IdentityIssuer};
 pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
 pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult, UserPoolKeys};
+pub use proved_login::{MOST_LOGINS, ProvedLogin, SentLogins};
 pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};
 
 /// The namespace of identities that are derived from logins (RFC 9562 section 5.5).

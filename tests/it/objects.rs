@@ -287,3 +287,24 @@ async fn an_upload_that_nobody_completes_ends_after_seven_days() {
     assert_eq!(tried(&root, "PUT", &path).await, "404 NoSuchUpload");
     assert_eq!(done(&root, "GET", "/box/kept", "").await.body, "kept");
 }
+
+#[tokio::test]
+async fn what_makes_another_operation_does_nothing_of_the_one_with_its_path() {
+    let (_server, root) = with_bucket().await;
+    done(&root, "PUT", "/box/note", "mine").await;
+    for (method, path) in [
+        ("DELETE", "/box/note?annotation=&annotationName=a"),
+        ("DELETE", "/box/note?versionId=1"),
+        ("DELETE", "/box/note?tagging="),
+        ("PUT", "/box/note?acl="),
+        ("PUT", "/box/note?renameObject="),
+        ("GET", "/box/note?torrent="),
+        ("DELETE", "/box?analytics=&id=x"),
+    ] {
+        assert_eq!(tried(&root, method, path).await, "501 NotImplemented", "{method} {path}");
+    }
+    assert_eq!(done(&root, "GET", "/box/note", "").await.body, "mine");
+    done(&root, "DELETE", "/box/note", "").await;
+    assert_eq!(tried(&root, "DELETE", "/box?metrics=&id=x").await, "501 NotImplemented");
+    done(&root, "HEAD", "/box", "").await;
+}

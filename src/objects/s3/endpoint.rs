@@ -12,6 +12,7 @@ use super::authenticate::S3Authenticator;
 use super::cors;
 use super::errors::error;
 use super::operations::S3Objects;
+use super::sub_resource;
 use crate::access::RequestContext;
 use crate::objects::Objects;
 use crate::store::CorsRule;
@@ -48,6 +49,9 @@ impl S3Endpoint {
         let rules = self.rules(&path, &origin).await;
         if method == Method::POST && is_form(&request) {
             return refusal(S3ErrorCode::NotImplemented, "Uploads by forms are not implemented");
+        }
+        if sub_resource::is_unknown(request.uri().query().unwrap_or_default()) {
+            return refusal(S3ErrorCode::NotImplemented, "A header or query you provided implies functionality that is not implemented.");
         }
         request.extensions_mut().insert(context);
         let answered = self.service.call(request.map(s3s::Body::http_body_unsync)).await;

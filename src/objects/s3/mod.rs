@@ -18,6 +18,7 @@ mod parts;
 mod put;
 mod reach;
 mod receive;
+mod sub_resource;
 
 pub use authenticate::OnAuthenticated;
 pub use cors::preflight_headers;
