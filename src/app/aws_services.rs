@@ -10,7 +10,7 @@ use crate::auth::Verifier;
 use crate::aws::endpoint::AwsEndpoint;
 use crate::aws::services::{AwsServices, EndSessions};
 use crate::clock::Clock;
-use crate::committer::{Committer, Reader};
+use crate::committer::{Committer, Reader, Unavailable};
 use crate::config::ServerConfig;
 use crate::http::{ServiceBeforeRoutes, mark_authenticated};
 use crate::identity::{
@@ -20,7 +20,7 @@ use crate::keyring::SharedKeyring;
 use crate::objects::{Objects, OnAuthenticated, S3Endpoint};
 use crate::pools::Pools;
 use crate::sync::SyncService;
-use crate::users::{EndedSignIns, UserPools};
+use crate::users::{EndedSignIns, UserFault, UserPools};
 
 /// The parts of a server that AWS's services act on.
 pub(super) struct AwsParts<'a> {
@@ -42,9 +42,13 @@ fn keys_of(user_pools: UserPools) -> UserPoolKeys {
     Arc::new(move |id| {
         let user_pools = user_pools.clone();
         Box::pin(async move {
-            let (pool, _) = user_pools.pool(&id).await.ok()?;
-            let keys = user_pools.jwks(&id).await.ok()?;
-            Some((user_pools.issuer(&pool), keys))
+            let (pool, _) = match user_pools.pool(&id).await {
+                Ok(found) => found,
+                Err(UserFault::NoResource(_)) => return Ok(None),
+                Err(_) => return Err(Unavailable::Now),
+            };
+            let keys = user_pools.jwks(&id).await.map_err(|_| Unavailable::Now)?;
+            Ok(Some((user_pools.issuer(&pool), keys)))
         })
     })
 }

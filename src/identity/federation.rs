@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::federation_refused::{FederationRefused, FederationResult};
 use super::issuer::IdentityIssuer;
 use super::links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
-use super::proved_login::{MOST_LOGINS, ProvedLogin, SentLogins, federation};
+use super::proved_login::{MOST_LOGINS, ProvedLogin, SentLogins, federation, provider_name};
 use super::role_choice::{NoRole, ProvedClaims, choose};
 use super::{Identities, IdentityPools, LoginRequest, PoolDetails, SignInPurpose, SignInResult};
 use crate::access::{Accounts, AssumeRefused, RequestContext, RoleAsk, TemporaryCredentials};
@@ -239,7 +239,7 @@ impl FederatedIdentities {
             Ok(admitted) => admitted,
             Err(refused) => return Ok(Err(refused)),
         };
-        for login in proved.into_iter().filter(|login| removed.contains(&login.provider)) {
+        for login in proved.into_iter().filter(|login| removed.contains(&login.sent_as)) {
             let (of, name) = (identity.clone(), Arc::clone(&pool.name));
             let (issuer, subject) = (Arc::clone(&login.issuer), login.subject.clone());
             let transaction = move |group: &mut Group<'_>, _| {
@@ -260,6 +260,7 @@ impl FederatedIdentities {
     /// Verifies all tokens in the pool.
     async fn prove(&self, pool: &Pool, logins: &SentLogins) -> Result<Vec<ProvedLogin>, FederationRefused> {
         let now_s = self.clock.unix_ms() / 1000;
+        let made = self.pools.find(&pool.id()).await.ok().and_then(Result::ok).and_then(|details| details.made);
         let mut proved = Vec::new();
         for (provider, token) in logins.iter().take(MOST_LOGINS) {
             let verified = self.verifier.verify_in(&pool.name, token, now_s).await.map_err(|why| match why {
@@ -268,7 +269,8 @@ impl FederatedIdentities {
             })?;
             let claims = Verifier::claims(token).unwrap_or_default();
             let (issuer, subject, issued_s) = (verified.issuer, verified.subject, verified.issued_s);
-            proved.push(ProvedLogin { provider: provider.clone(), issuer, subject, issued_s, claims });
+            let name = provider_name(made.as_ref(), &issuer);
+            proved.push(ProvedLogin { sent_as: provider.clone(), provider: name, issuer, subject, issued_s, claims });
         }
         Ok(proved)
     }

@@ -54,7 +54,10 @@ pub enum PoolRefused {
 pub type PoolResult<T> = Result<Result<T, PoolRefused>, Unavailable>;
 
 /// What a user pool of this server signs its tokens with: its issuer, and the JWKS document of its keys. `None`: there is no such pool.
-pub type UserPoolKeys = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Option<(String, String)>> + Send>> + Send + Sync>;
+pub type UserPoolKeys = Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = FoundKeys> + Send>> + Send + Sync>;
+
+/// Issuer and keys. An error is not taken for a pool that is gone: the keys that are known stay.
+pub type FoundKeys = Result<Option<(String, String)>, Unavailable>;
 
 /// How often the keys of user pools are read again. A key is published a day before it signs.
 const KEYS_EVERY: Duration = Duration::from_secs(3600);
@@ -147,7 +150,7 @@ impl IdentityPools {
         for trusted in &made.user_pools {
             // Named as at AWS, `cognito-idp.REGION.amazonaws.com/ID`, or by this server's own address: the id is what counts.
             let id = trusted.provider.rsplit('/').next().unwrap_or_default().to_owned();
-            if let Some((issuer, keys)) = (self.user_pool_keys)(id).await {
+            if let Some((issuer, keys)) = (self.user_pool_keys)(id).await? {
                 issuers.push(IssuerConfig::own(issuer, vec![trusted.client_id.clone()], keys));
             }
         }

@@ -23,7 +23,7 @@ pub use federation::{FederatedIdentities, FederationParts, IdentityCredentials};
 pub use federation_refused::{FederationRefused, FederationResult};
 pub use issuer::{IDENTITY_ISSUER, IdentityIssuer};
 pub use links::{IdentityLinks, IdentityMergeOutcome, LinkOutcome, LoginName};
-pub use made_pools::{IdentityPools, PoolDetails, PoolRefused, PoolResult, UserPoolKeys};
+pub use made_pools::{FoundKeys, IdentityPools, PoolDetails, PoolRefused, PoolResult, UserPoolKeys};
 pub use proved_login::{MOST_LOGINS, ProvedLogin, SentLogins};
 pub use web_identity::{WebIdentities, WebIdentityRefused, WebIdentitySession};
 

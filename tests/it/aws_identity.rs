@@ -119,6 +119,21 @@ async fn a_guest_signs_in_and_keeps_the_identity() {
 }
 
 #[tokio::test]
+async fn a_token_has_the_rules_of_who_made_it_whatever_name_it_is_sent_under() {
+    let federated = Federated::new().await;
+    let member = format!("arn:aws:iam::{ACCOUNT}:role/member");
+    let rule = json!({ "Claim": "sub", "MatchType": "Equals", "Value": "alice", "RoleARN": format!("arn:aws:iam::{ACCOUNT}:role/guest") });
+    let mapping = json!({ "Type": "Rules", "AmbiguousRoleResolution": "Deny", "RulesConfiguration": { "Rules": [rule] } });
+    let set =
+        json!({ "IdentityPoolId": federated.pool, "Roles": { "authenticated": member }, "RoleMappings": { "admin.example": mapping } });
+    assert_eq!(federated.signed("SetIdentityPoolRoles", &set).await.status, 200);
+    let alice = json!({ "admin.example": token("alice") });
+    let identity = federated.id(alice.clone()).await;
+    let client = federated.client(&federated.credentials(&identity, alice).await);
+    assert_eq!(client.form("ListUsers", &[]).await.status, 200, "the role for everybody who has signed in");
+}
+
+#[tokio::test]
 async fn a_guest_with_a_login_of_another_identity_is_merged_into_it_and_told_so() {
     let federated = Federated::new().await;
     let (alice, bob) = (json!({ "p": token("alice") }), json!({ "p": token("bob") }));
