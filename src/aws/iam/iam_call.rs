@@ -43,7 +43,7 @@ impl<'a> IamCall<'a> {
     pub async fn check(&self) -> Result<(), AwsError> {
         let signed = self.call.signed_caller()?;
         let mut context = self.call.context.clone();
-        context_of_caller(&signed.caller, &mut context);
+        context.extend(signed.caller.context());
         if let Some(arn) = self.members.text("PolicyArn") {
             context.set("iam:PolicyARN", arn);
         }
@@ -146,11 +146,6 @@ impl<'a> IamCall<'a> {
         let refused = |IamError { code, message }| AwsError::new(self.call.wire, code, message);
         result.map_err(|why| self.call.unavailable(why))?.map_err(refused)
     }
-}
-
-/// A session of a role has no user; nothing else is left out.
-fn context_of_caller(caller: &Caller, context: &mut crate::access::RequestContext) {
-    context.extend(caller.context());
 }
 
 /// A list with its paging.
